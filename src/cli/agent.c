@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cli/supervise.h"
 #include "client/events.h"
+#include "client/informer.h"
 #include "dns/dns.h"
 #include "ingress/haproxy.h"
 #include "ingress/ingress.h"
@@ -36,8 +37,10 @@ struct agent {
 	struct claim *claim;
 	struct containerd *containerd;
 	struct runtime *runtime;
-	struct client *client, *proxy_client, *dns_client, *storage_client, *netd_client, *netpol_client,
+	struct client *client, *shared_client, *dns_client, *storage_client, *netd_client, *netpol_client,
 	    *ingress_client;
+	/* What several parts read of the cluster is here once, by one watch: Services, EndpointSlices, Nodes. */
+	struct informer_factory *shared;
 	struct recorder *recorder; /* before the kubelet has its own */
 	struct kubelet *kubelet;
 	struct podnet *podnet;
@@ -200,6 +203,7 @@ static int start_network(struct agent *a, struct err *err)
 		return -1;
 	a->netd = netd_new(&(struct netd_opts){ .env = a->env,
 						.client = a->netd_client,
+						.informers = a->shared,
 						.node_client = a->client,
 						.backend = backend,
 						.kind = a->network,
@@ -286,6 +290,7 @@ static int start_kubelet(struct agent *a, struct err *err)
 	    &(struct kubelet_opts){
 		.env = a->env,
 		.client = a->client,
+		.informers = a->shared,
 		.runtime = a->runtime,
 		.node_name = o->node_name,
 		.node_ips = a->node_ips,
@@ -357,7 +362,7 @@ static int start_proxy(struct agent *a, struct err *err)
 		return -1;
 	}
 	o.health = a->proxy_health;
-	o.client = a->proxy_client = a->home->client(a->home->ctx, AGENT_PROXY, "kube-proxy");
+	o.informers = a->shared;
 	a->proxy = proxy_new(&o, err);
 	return a->proxy ? 0 : err_wrap(err, "starting the service proxy");
 }
@@ -373,6 +378,7 @@ static int start_names(struct agent *a, struct err *err)
 		return 0;
 	a->dns = dns_start(&(struct dns_opts){ .env = a->env,
 					       .client = a->dns_client,
+					       .informers = a->shared,
 					       .node_client = a->client,
 					       .node_name = a->o->node_name,
 					       .domain = facts->cluster_domain,
@@ -450,6 +456,20 @@ static const char *find_addresses(struct agent *a)
 	return found ? found : o->node_ip;
 }
 
+static int start_sharing(struct agent *a, struct err *err)
+{
+	a->shared_client = a->home->client(a->home->ctx, AGENT_NETWORK, "node");
+	if (!a->shared_client)
+		return err_set(err, ERR_UNAVAILABLE, "no client to read the cluster's Services with");
+	a->shared = informer_factory_new(a->shared_client);
+	kubelet_keep(a->shared);
+	netd_keep(a->shared);
+	proxy_keep(a->shared);
+	dns_keep(a->shared);
+	informer_factory_start(a->shared);
+	return 0;
+}
+
 static int agent_begin(struct agent *a, bool *ret_again, struct err *err)
 {
 	const char *backend = a->home->facts->flannel_backend, *why;
@@ -463,9 +483,9 @@ static int agent_begin(struct agent *a, bool *ret_again, struct err *err)
 		*ret_again = true;
 		return -1;
 	}
-	if (start_policies(a, err) < 0 || start_kubelet(a, err) < 0 || start_network(a, err) < 0 ||
-	    start_proxy(a, err) < 0 || start_names(a, err) < 0 || start_storage(a, err) < 0 ||
-	    start_ingress(a, err) < 0)
+	if (start_sharing(a, err) < 0 || start_policies(a, err) < 0 || start_kubelet(a, err) < 0 ||
+	    start_network(a, err) < 0 || start_proxy(a, err) < 0 || start_names(a, err) < 0 ||
+	    start_storage(a, err) < 0 || start_ingress(a, err) < 0)
 		return -1;
 	make_demo(a);
 	return 0;
@@ -502,6 +522,8 @@ struct agent *agent_stop(struct agent *a)
 {
 	if (!a)
 		return NULL;
+	if (a->shared)
+		informer_factory_stop(a->shared);
 	ingress_stop(a->ingress);
 	client_free(a->ingress_client);
 	local_path_stop(a->local_path);
@@ -511,13 +533,14 @@ struct agent *agent_stop(struct agent *a)
 	client_free(a->dns_client);
 	proxy_health_free(a->proxy_health);
 	proxy_config_release(&a->proxy_config);
-	client_free(a->proxy_client);
 	netd_free(a->netd);
 	client_free(a->netd_client);
 	kubelet_free(a->kubelet);
 	netpol_free(a->netpol);
 	client_free(a->netpol_client);
 	podnet_stop(a->podnet);
+	informer_factory_free(a->shared);
+	client_free(a->shared_client);
 	recorder_free(a->recorder);
 	client_free(a->client);
 	if (a->runtime)

@@ -37,7 +37,6 @@ struct node_opts {
 /* As whom a part speaks. In a server each is the user that upstream's component is; in an agent all are the node. */
 enum agent_as {
 	AGENT_KUBELET, /* system:node:NAME */
-	AGENT_PROXY,   /* system:kube-proxy */
 	AGENT_NETWORK, /* names, routes, policies, Ingresses: reads Services, slices, Nodes, Namespaces, Pods, policies,
 			* Ingresses, and Secrets that these name */
 	AGENT_STORAGE, /* the provisioner of local-path */

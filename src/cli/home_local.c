@@ -15,8 +15,6 @@ static struct client *home_local_client(void *ctx, enum agent_as who, const char
 	case AGENT_KUBELET:
 	case AGENT_NETWORK:
 		return apiserver_client(h->api, name, h->user, nodes);
-	case AGENT_PROXY:
-		return apiserver_client(h->api, name, "system:kube-proxy", NULL);
 	case AGENT_STORAGE:
 		return apiserver_client_account(h->api, name, "local-path-provisioner");
 	}

@@ -70,14 +70,6 @@ void index_release(struct index *x)
 	index_keys_release(&x->is);
 }
 
-void index_add(struct index *x, const char *name, index_key_fn *fn)
-{
-	struct index_by by = { .name = xstrdup(name), .key_fn = fn };
-
-	BUG_ON(x->entries.n);
-	vec_push(&x->by, by);
-}
-
 struct index_entry *index_find(const struct index *x, struct sv ns, struct sv name)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
@@ -111,6 +103,21 @@ static void index_bucket_add(struct index *x, uint32_t by, struct sv key, struct
 	b->members = index_grow(b->members, b->n, &b->cap, sizeof(*b->members));
 	e->places[e->n_places] = (struct index_place){ b, b->n, by };
 	b->members[b->n++] = (struct index_member){ e, e->n_places++ };
+}
+
+void index_add(struct index *x, const char *name, index_key_fn *fn)
+{
+	struct index_by by = { .name = xstrdup(name), .key_fn = fn };
+
+	vec_push(&x->by, by);
+	STRMAP_EACH(&x->entries, e) {
+		struct index_entry *entry = e->value;
+
+		index_keys_clear(&x->is);
+		fn(entry->obj, &x->is);
+		for (size_t k = 0; k < x->is.keys.n; k++)
+			index_bucket_add(x, (uint32_t)x->by.n - 1, x->is.keys.p[k], entry);
+	}
 }
 
 /* Whoever fills a hole, in the bucket or among the entry's places, is told by its counterpart. */

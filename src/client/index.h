@@ -66,7 +66,7 @@ struct index {
 
 void index_init(struct index *x);
 void index_release(struct index *x);
-void index_add(struct index *x, const char *name, index_key_fn *fn); /* while it is empty */
+void index_add(struct index *x, const char *name, index_key_fn *fn); /* of what is there, too */
 struct index_entry *index_find(const struct index *x, struct sv ns, struct sv name);
 /* Stores o (a new reference). Returns the object it replaced (caller unrefs) or NULL; *ret_entry is optional. */
 struct obj *index_put(struct index *x, struct obj *o, struct index_entry **ret_entry);

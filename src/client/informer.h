@@ -5,6 +5,11 @@
  * not copies. A factory hands out one informer per (resource, namespace, selector), so that
  * ten controllers on Pods cost one watch.
  *
+ * A factory may be several components': its owner makes and starts it, says what they all read
+ * (informer_factory_keep()), lends it to each for its life, and stops it before the first of them ends, who may then
+ * free what its handlers use. Who borrows one asks whether his informers are synced, not whether the factory is; and an
+ * informer may be that before a handler added later has heard of everything: a first look is at what is in the store.
+ *
  * Handlers of one informer run one at a time, in event order, as tasks of the client's class; every
  * object known when a handler is added is first reported as added. After a re-list, objects
  * that vanished meanwhile are reported as deleted (their last known version).
@@ -60,7 +65,8 @@ void informer_each(struct informer *i, struct sv ns, int (*fn)(struct obj *o, vo
 struct obj **informer_list(struct informer *i, struct arena *a, struct sv ns, size_t *ret_n);
 size_t informer_count(struct informer *i);
 
-/* Secondary index: key_fn adds the keys of an object (client/index.h); set before start. */
+/* Secondary index: key_fn adds the keys of an object (client/index.h). Of one name there is one: who shares an informer
+ * means the same by it. */
 int informer_add_index(struct informer *i, const char *name, index_key_fn *key_fn);
 struct obj **informer_by_index(struct informer *i, struct arena *a, const char *name, struct sv key, size_t *ret_n);
 bool informer_has_key(struct informer *i, const char *index, struct sv key); /* any object? */

@@ -31,7 +31,7 @@ struct dns {
 	char *node_name, *domain, *cluster_dns, *cluster_cidr, *service_cidr, *resolv_conf;
 	int port;
 
-	struct informer_factory *factory, *map_factory;
+	struct informer_factory *factory, *map_factory; /* the former NULL: those informers are another's */
 	struct informer *services, *slices, *nodes, *corefile, *custom;
 	struct recorder *recorder;
 	struct workq *names, *node;
@@ -194,6 +194,14 @@ static void dns_add_change(struct dns *d, struct dns_update *u, struct sv key)
 	vec_push(&u->names, c);
 }
 
+static int dns_mark_first(struct obj *o, void *ctx)
+{
+	_cleanup_(buf_release) struct buf key = BUF_INIT;
+
+	strmap_set(ctx, obj_path(&key, obj_ns(o), obj_name(o)), ctx);
+	return 0;
+}
+
 static void dns_sync_names(struct dns *d)
 {
 	_cleanup_(strmap_release) struct strmap dirty = STRMAP_INIT;
@@ -204,6 +212,8 @@ static void dns_sync_names(struct dns *d)
 	dirty = d->dirty;
 	d->dirty = STRMAP_INIT;
 	pthread_mutex_unlock(&d->lock);
+	if (first) /* those that are shared may be synced before all of it has been told to us */
+		informer_each(d->services, SV(""), dns_mark_first, &dirty);
 	if (!dirty.n && !first)
 		return;
 	u = xcalloc(1, sizeof(*u));
@@ -380,7 +390,7 @@ static int dns_reconcile(void *ctx, struct sv key, struct reconcile_result *ret,
 		dns_sync_config(d);
 		return 0;
 	}
-	if (!informer_factory_synced(d->factory)) {
+	if (!informer_synced(d->services) || !informer_synced(d->slices) || !informer_synced(d->nodes)) {
 		ret->after_ns = INFORMER_POLL_NS;
 		return 0;
 	}
@@ -444,17 +454,31 @@ static char *dns_dup(const char *s)
 	return s ? xstrdup(s) : NULL;
 }
 
-static void dns_watch(struct dns *d, struct client *client)
+/* Of Services and slices whatever zone.c reads. */
+void dns_keep(struct informer_factory *f)
+{
+	static const char *const nodes[] = { "metadata annotations " DNS_PORT_ANNOTATION, "spec podCIDRs",
+					     "status addresses", NULL };
+
+	informer_factory_keep(f, RES(core_services), zone_service_paths);
+	informer_factory_keep(f, RES(discovery_endpointslices), zone_slice_paths);
+	informer_factory_keep(f, RES(core_nodes), nodes);
+}
+
+static void dns_watch(struct dns *d, struct client *client, struct informer_factory *f)
 {
 	static const struct informer_handler on_service = { dns_on_service, dns_on_service_update, dns_on_service },
 					     on_slice = { dns_on_slice, dns_on_slice_update, dns_on_slice },
 					     on_node = { dns_on_node, dns_on_node_update, dns_on_node },
 					     on_map = { dns_on_map, dns_on_map_update, dns_on_map };
 
-	d->factory = informer_factory_new(client);
-	d->services = informer_get(d->factory, RES(core_services), NULL, NULL, NULL);
-	d->slices = informer_get(d->factory, RES(discovery_endpointslices), NULL, SLICE_SERVICE_LABEL, NULL);
-	d->nodes = informer_get(d->factory, RES(core_nodes), NULL, NULL, NULL);
+	if (!f) {
+		f = d->factory = informer_factory_new(client);
+		dns_keep(f);
+	}
+	d->services = informer_get(f, RES(core_services), NULL, NULL, NULL);
+	d->slices = informer_get(f, RES(discovery_endpointslices), NULL, SLICE_SERVICE_LABEL, NULL);
+	d->nodes = informer_get(f, RES(core_nodes), NULL, NULL, NULL);
 	informer_add_index(d->slices, "service", dns_slice_key);
 	informer_add_handler(d->services, &on_service, d);
 	informer_add_handler(d->slices, &on_slice, d);
@@ -469,7 +493,8 @@ static void dns_watch(struct dns *d, struct client *client)
 	workq_add(d->names, key_config);
 	workq_add(d->names, key_names); /* an empty cluster has names, too */
 	workq_add_after(d->names, key_begin, BEGIN_ANYWAY_NS);
-	informer_factory_start(d->factory);
+	if (d->factory)
+		informer_factory_start(d->factory);
 	informer_factory_start(d->map_factory);
 }
 
@@ -523,7 +548,7 @@ struct dns *dns_start(const struct dns_opts *o, struct err *err)
 	d->recorder = recorder_new(o->node_client, "caravel-dns", o->node_name);
 	if (dns_start_loop(d, o, err) < 0)
 		return dns_stop(d);
-	dns_watch(d, o->client);
+	dns_watch(d, o->client, o->informers);
 	log_info("dns", "the name server listens", "port", "%d", d->port);
 	return d;
 }

@@ -20,10 +20,13 @@
 #define DNS_PORT_ANNOTATION "caravel.io/dns-port"
 
 struct dns;
+struct informer_factory;
 
 struct dns_opts {
 	struct env *env;
-	struct client *client;	    /* reads Services, EndpointSlices, Nodes, and ConfigMaps of a Corefile if it may */
+	struct client *client; /* reads Services, EndpointSlices, Nodes, and ConfigMaps of a Corefile if it may */
+	/* For all but the ConfigMaps: shared, after dns_keep(); stopped before dns_stop(). NULL: one of its own. */
+	struct informer_factory *informers;
 	struct client *node_client; /* writes the annotation of its Node */
 	const char *node_name, *domain;
 	const char *cluster_dns; /* "ADDR[,ADDR]": never asked as an upstream server, and ns.dns.DOMAIN */
@@ -32,6 +35,7 @@ struct dns_opts {
 	int port;				 /* 0: DNS_PORT, else a free one */
 };
 
+void dns_keep(struct informer_factory *f); /* says what of the cluster's objects is read */
 /* Strings are copied. Fails where no port can be had. */
 struct dns *dns_start(const struct dns_opts *o, struct err *err);
 int dns_port(const struct dns *d);

@@ -27,6 +27,25 @@ struct zone_build {
 	bool headless;
 };
 
+const char *const zone_service_paths[] = { "spec type",
+					   "spec clusterIP",
+					   "spec clusterIPs",
+					   "spec externalName",
+					   "spec publishNotReadyAddresses",
+					   "spec ports name",
+					   "spec ports protocol",
+					   "spec ports port",
+					   NULL };
+const char *const zone_slice_paths[] = { "metadata labels " SLICE_SERVICE_LABEL,
+					 "addressType",
+					 "endpoints addresses",
+					 "endpoints conditions",
+					 "endpoints hostname",
+					 "ports name",
+					 "ports protocol",
+					 "ports port",
+					 NULL };
+
 static void zone_add(struct zone_build *b, struct sv key, uint16_t type, struct sv data)
 {
 	if (b->records.n < ZONE_RECORDS_MAX)

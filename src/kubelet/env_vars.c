@@ -120,6 +120,9 @@ static char *upper(struct arena *a, struct sv name)
 	return s;
 }
 
+const char *const env_service_paths[] = { "spec clusterIP", "spec ports name", "spec ports port", "spec ports protocol",
+					  NULL };
+
 void env_var_add_service(struct env_list *l, const struct val *service)
 {
 	struct arena *a = l->a;

@@ -24,6 +24,7 @@ struct env_list {
 };
 bool env_var_lookup(struct sv name, struct sv *ret, void *list);
 
+extern const char *const env_service_paths[]; /* what of Services is read: for object/keep.h */
 /* Variables of one Service as Docker links had them: SVC_SERVICE_HOST, SVC_PORT, SVC_PORT_80_TCP_ADDR, ... */
 void env_var_add_service(struct env_list *l, const struct val *service);
 

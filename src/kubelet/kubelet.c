@@ -2,6 +2,7 @@
 #include "kubelet/kubelet.h"
 
 #include "kubelet/config_watch.h"
+#include "kubelet/env_vars.h"
 #include "kubelet/host.h"
 #include "kubelet/images.h"
 #include "kubelet/kpod.h"
@@ -105,6 +106,11 @@ static char *dup_or(const char *s, const char *or_else)
 	return s && *s ? xstrdup(s) : or_else ? xstrdup(or_else) : NULL;
 }
 
+void kubelet_keep(struct informer_factory *f)
+{
+	informer_factory_keep(f, RES(core_services), env_service_paths);
+}
+
 struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 {
 	struct kubelet *k = xcalloc(1, sizeof(*k));
@@ -159,7 +165,9 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->factory = informer_factory_new(k->client);
 	snprintf(selector, sizeof(selector), "spec.nodeName=%s", k->node_name);
 	k->pods = informer_get(k->factory, RES(core_pods), NULL, NULL, selector);
-	k->services = informer_get(k->factory, RES(core_services), NULL, NULL, NULL);
+	if (!o->informers)
+		kubelet_keep(k->factory);
+	k->services = informer_get(o->informers ? o->informers : k->factory, RES(core_services), NULL, NULL, NULL);
 	k->q = workq_new(k->env, &(struct workq_opts){ .name = "kubelet",
 						       .class = ENV_NODE,
 						       .workers = SYNC_WORKERS,

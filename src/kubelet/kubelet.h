@@ -22,9 +22,15 @@ struct ev_loop;
 struct kubelet;
 struct recorder;
 
+struct informer_factory;
+void kubelet_keep(struct informer_factory *f); /* says what of Services is read */
+
 struct kubelet_opts {
 	struct env *env;
-	struct client *client;		 /* acting as system:node:<name> */
+	struct client *client; /* acting as system:node:<name> */
+	/* For Services (environment variables): shared, after kubelet_keep(); stopped before kubelet_free(); NULL: its
+	 * own. */
+	struct informer_factory *informers;
 	struct runtime *runtime;	 /* borrowed */
 	const struct kubelet_host *host; /* NULL: the real host; the simulator gives its own */
 	const char *node_name;

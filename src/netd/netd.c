@@ -29,7 +29,7 @@ struct netd {
 	struct netd_backend *backend;
 	struct client *node_client;
 	struct recorder *recorder;
-	struct informer_factory *factory;
+	struct informer_factory *factory; /* NULL: the informer is another's */
 	struct informer *nodes;
 	struct workq *q;
 	char *node_name, *addresses;
@@ -411,7 +411,7 @@ static int netd_reconcile(void *ctx, struct sv key, struct reconcile_result *ret
 
 	(void)key;
 	(void)err;
-	if (!informer_factory_synced(n->factory)) {
+	if (!informer_synced(n->nodes)) {
 		ret->after_ns = INFORMER_POLL_NS;
 		return 0;
 	}
@@ -446,11 +446,24 @@ static int netd_reconcile(void *ctx, struct sv key, struct reconcile_result *ret
 
 /* --- life --- */
 
+void netd_keep(struct informer_factory *f)
+{
+	static const char *const nodes[] = { "metadata annotations " NETD_ADDRESSES,
+					     "metadata creationTimestamp",
+					     "spec podCIDR",
+					     "spec podCIDRs",
+					     "status addresses",
+					     NULL };
+
+	informer_factory_keep(f, RES(core_nodes), nodes);
+}
+
 struct netd *netd_new(const struct netd_opts *o, struct err *err)
 {
 	static const struct informer_handler handler = { netd_on_node, netd_on_update, netd_on_node };
 	const char *cidrs = o->cluster_cidr ? o->cluster_cidr : "";
 	struct netd *n = xcalloc(1, sizeof(*n));
+	struct informer_factory *f;
 
 	n->env = o->env;
 	n->backend = o->backend;
@@ -466,15 +479,20 @@ struct netd *netd_new(const struct netd_opts *o, struct err *err)
 		return netd_free(n);
 	}
 	n->recorder = recorder_new(o->client, SYS, o->node_name);
-	n->factory = informer_factory_new(o->client);
-	n->nodes = informer_get(n->factory, RES(core_nodes), NULL, NULL, NULL);
+	f = o->informers;
+	if (!f) {
+		f = n->factory = informer_factory_new(o->client);
+		netd_keep(f);
+	}
+	n->nodes = informer_get(f, RES(core_nodes), NULL, NULL, NULL);
 	n->q =
 	    workq_new(n->env, &(struct workq_opts){ .name = SYS, .workers = 1, .reconcile = netd_reconcile, .ctx = n });
 	informer_add_handler(n->nodes, &handler, n);
 	if (n->backend->watch)
 		n->backend->watch(n->backend, n->env, netd_on_change, n);
 	workq_add(n->q, network_key);
-	informer_factory_start(n->factory);
+	if (n->factory)
+		informer_factory_start(n->factory);
 	return n;
 }
 
@@ -495,7 +513,8 @@ struct netd *netd_free(struct netd *n)
 		n->backend->unwatch(n->backend);
 	if (n->q)
 		workq_free(n->q);
-	informer_factory_free(n->factory);
+	if (n->factory)
+		informer_factory_free(n->factory);
 	recorder_free(n->recorder);
 	n->backend->free(n->backend);
 	tracker_free(n->tracker);

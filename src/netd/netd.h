@@ -58,8 +58,11 @@ struct netd_backend {
 struct netd_backend *netd_backend_netlink_new(const char *device, const char *settings, const char *cluster,
 					      struct err *err);
 
+struct informer_factory;
 struct netd_opts {
 	struct env *env;
+	struct informer_factory
+	    *informers;		      /* shared, after netd_keep(); stopped before netd_free(); NULL: one of its own */
 	struct client *client;	      /* may list and watch Nodes, and write Events: system:kube-proxy may */
 	struct client *node_client;   /* may patch its own Node: for addresses below; else NULL */
 	struct netd_backend *backend; /* taken, also when netd_new() fails */
@@ -68,6 +71,8 @@ struct netd_opts {
 	const char *cluster_cidr; /* "v4,v6" or NULL */
 	const char *addresses;	  /* "v4,v6": where peers reach this node, when it is not at its InternalIPs; or NULL */
 };
+/* Says what of the cluster's objects is read. */
+void netd_keep(struct informer_factory *f);
 struct netd *netd_new(const struct netd_opts *o, struct err *err); /* strings are copied */
 bool netd_synced(struct netd *n);				   /* the first sync is done, all of it */
 struct netd *netd_free(struct netd *n);				   /* what is in the kernel stays, see netd_cleanup() */

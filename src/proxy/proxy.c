@@ -28,7 +28,8 @@ static const struct sv rules_key = { "rules", 5 };
 struct proxy {
 	struct env *env;
 	struct proxy_backend *backend;
-	struct informer_factory *factory, *pod_factory; /* the latter, and pods: NULL when host ports are not ours */
+	struct informer_factory *factory;     /* NULL: the informers are another's */
+	struct informer_factory *pod_factory; /* it, and pods: NULL when host ports are not ours */
 	struct informer *pods;
 	struct informer *services, *slices, *nodes;
 	struct workq *q;
@@ -127,7 +128,8 @@ static void on_node(struct obj *o, void *ctx)
 {
 	struct proxy *p = ctx;
 
-	(void)o;
+	if (!sv_is(obj_name(o), p->node_name))
+		return;
 	pthread_mutex_lock(&p->lock);
 	p->all_dirty = true;
 	wake_locked(p);
@@ -579,7 +581,8 @@ static int proxy_reconcile(void *ctx, struct sv key, struct reconcile_result *re
 
 	(void)key;
 	(void)err;
-	if (!informer_factory_synced(p->factory) || (p->pod_factory && !informer_factory_synced(p->pod_factory))) {
+	if (!informer_synced(p->services) || !informer_synced(p->slices) || !informer_synced(p->nodes) ||
+	    (p->pods && !informer_synced(p->pods))) {
 		ret->after_ns = INFORMER_POLL_NS;
 		return 0;
 	}
@@ -659,6 +662,7 @@ struct proxy *proxy_new(const struct proxy_opts *o, struct err *err)
 	const char *table = o->table ? o->table : "caravel";
 	_cleanup_free_ char *own_node = xasprintf("metadata.name=%s", o->node_name);
 	_cleanup_free_ char *own_pods = xasprintf("spec.nodeName=%s", o->node_name);
+	struct informer_factory *f;
 	struct proxy *p;
 
 	if (!table_name_ok(table)) {
@@ -683,13 +687,17 @@ struct proxy *proxy_new(const struct proxy_opts *o, struct err *err)
 		proxy_configure(p, o->config);
 	pthread_mutex_init(&p->lock, NULL);
 	p->tracker = change_tracker_new(&p->cfg);
-	p->factory = informer_factory_new(o->client);
-	proxy_keep(p->factory);
+	f = o->informers;
+	if (!f) {
+		f = p->factory = informer_factory_new(o->client);
+		proxy_keep(f);
+	}
 	p->q = workq_new(p->env,
 			 &(struct workq_opts){ .name = "proxy", .workers = 1, .reconcile = proxy_reconcile, .ctx = p });
-	p->services = informer_get(p->factory, RES(core_services), NULL, NULL, NULL);
-	p->slices = informer_get(p->factory, RES(discovery_endpointslices), NULL, SLICE_SERVICE_LABEL, NULL);
-	p->nodes = informer_get(p->factory, RES(core_nodes), NULL, NULL, own_node);
+	p->services = informer_get(f, RES(core_services), NULL, NULL, NULL);
+	p->slices = informer_get(f, RES(discovery_endpointslices), NULL, SLICE_SERVICE_LABEL, NULL);
+	/* All nodes are somebody's in any case where several share. */
+	p->nodes = informer_get(f, RES(core_nodes), NULL, NULL, p->factory ? own_node : NULL);
 	informer_add_index(p->slices, "service", slice_key);
 	informer_add_handler(p->services, &service_handler, p);
 	informer_add_handler(p->slices, &slice_handler, p);
@@ -701,7 +709,8 @@ struct proxy *proxy_new(const struct proxy_opts *o, struct err *err)
 		informer_add_handler(p->pods, &pod_handler, p);
 		informer_factory_start(p->pod_factory);
 	}
-	informer_factory_start(p->factory);
+	if (p->factory)
+		informer_factory_start(p->factory);
 	return p;
 }
 
@@ -736,7 +745,7 @@ struct proxy *proxy_free(struct proxy *p, bool remove_rules)
 	p->q = workq_free(p->q);
 	if (!remove_rules)
 		proxy_leave(p);
-	p->factory = informer_factory_free(p->factory);
+	p->factory = p->factory ? informer_factory_free(p->factory) : NULL;
 	p->pod_factory = p->pod_factory ? informer_factory_free(p->pod_factory) : NULL;
 	if (remove_rules) {
 		_cleanup_(buf_release) struct buf b = BUF_INIT;

@@ -57,10 +57,11 @@ void proxy_backend_nft_conntrack(struct proxy_backend *b, const struct proxy_con
 
 struct proxy_opts {
 	struct env *env;
-	struct client *client;	       /* system:kube-proxy or the node's */
-	struct client *pod_client;     /* may read this node's Pods (the node's may): their host ports are served;
-					* NULL: they are left to somebody else, as the CNI plugin portmap */
-	struct proxy_backend *backend; /* taken, also when proxy_new() fails */
+	struct client *client;		    /* system:kube-proxy's or the node's; or */
+	struct informer_factory *informers; /* shared, after proxy_keep(); stopped before proxy_free() */
+	struct client *pod_client;	    /* may read this node's Pods (the node's may): their host ports are served;
+					     * NULL: they are left to somebody else, as the CNI plugin portmap */
+	struct proxy_backend *backend;	    /* taken, also when proxy_new() fails */
 	const char *node_name;
 	const char *cluster_cidr; /* to tell pod traffic from outside: masquerade; may be NULL or "v4,v6" */
 	const char *table;	  /* nft table name; NULL: "caravel" */

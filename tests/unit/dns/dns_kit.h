@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "codec/json.h"
 #include "dns/answer.h"
+#include "object/keep.h"
 #include "object/obj.h"
 
 #include <ldns/ldns.h>
@@ -32,16 +33,30 @@ static _unused_ struct obj *kit_obj(const char *text)
 	"],'endpoints':[" endpoints "]}"
 #define KIT_EP(ip, more) "{'addresses':['" ip "']" more "}"
 
+/* What a transport of its own gives of it to who reads these fields. */
+static _unused_ struct obj *kit_kept(const char *text, const char *const *paths)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct obj *o = kit_obj(text), *kept;
+	struct keep *k = keep_new();
+
+	keep_add(k, paths);
+	kept = obj_new_lean(keep_copy(&a, k, obj_root(o)));
+	keep_unref(k);
+	obj_unref(o);
+	return kept;
+}
+
 static _unused_ struct zone_entry *kit_entry(const char *svc_text, const char *slice_text, const char *slice2_text)
 {
-	struct obj *svc = kit_obj(svc_text), *slices[2];
+	struct obj *svc = kit_kept(svc_text, zone_service_paths), *slices[2];
 	struct zone_entry *e;
 	size_t n = 0;
 
 	if (slice_text)
-		slices[n++] = kit_obj(slice_text);
+		slices[n++] = kit_kept(slice_text, zone_slice_paths);
 	if (slice2_text)
-		slices[n++] = kit_obj(slice2_text);
+		slices[n++] = kit_kept(slice2_text, zone_slice_paths);
 	e = zone_entry_new(svc, slices, n);
 	for (size_t i = 0; i < n; i++)
 		obj_unref(slices[i]);

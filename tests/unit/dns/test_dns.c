@@ -2,6 +2,7 @@
 #include "../proxy/proxy_kit.h"
 
 #include "base/buf.h"
+#include "client/informer.h"
 #include "dns/dns.h"
 #include "dns/wire.h"
 #include "ev/ev.h"
@@ -73,6 +74,41 @@ static void until(int port, const char *name, const char *wanted)
 	fail_msg("%s: %s, not %s", name, ask(port, name), wanted);
 }
 
+/* By informers that were there before, and are another's: it knows at once what they know. */
+static void share(struct env *env)
+{
+	struct informer_factory *f = informer_factory_new(&K.c);
+	struct informer *services;
+	struct dns *d;
+
+	kit_put(&K, KIT_SERVICE("early", "'clusterIP':'10.43.0.3'"));
+	dns_keep(f);
+	informer_factory_start(f);
+	services = informer_get(f, RES(core_services), NULL, NULL, NULL);
+	(void)informer_get(f, RES(discovery_endpointslices), NULL, "kubernetes.io/service-name", NULL);
+	while (!informer_factory_synced(f))
+		sched_yield();
+	d = dns_start(&(struct dns_opts){ .env = env,
+					  .client = &K.c,
+					  .informers = f,
+					  .node_client = &Nodes,
+					  .node_name = "n1",
+					  .domain = "cluster.local",
+					  .cluster_cidr = "10.42.0.0/16",
+					  .resolv_conf = "/dev/null" },
+		      NULL);
+	assert_non_null(d);
+	assert_string_equal(ask(dns_port(d), "early.default.svc.cluster.local"), "0 10.43.0.3");
+	kit_put(&K, KIT_SERVICE("peers", "'clusterIP':'None'"));
+	kit_put(&K, KIT_SLICE("peers", "", KIT_EP("10.42.0.7")));
+	until(dns_port(d), "peers.default.svc.cluster.local", "0 10.42.0.7");
+	informer_factory_stop(f);
+	kit_put(&K, KIT_SERVICE("late", "'clusterIP':'10.43.0.4'"));
+	dns_stop(d);
+	assert_int_equal(informer_count(services), 2);
+	informer_factory_free(f);
+}
+
 static void test_dns(void **state)
 {
 	struct env *env = env_real_new(0);
@@ -123,6 +159,7 @@ static void test_dns(void **state)
 	/* Nobody to ask for other names: that is said at once. */
 	assert_string_equal(ask(port, "example.org"), "2");
 	dns_stop(d);
+	share(env);
 	/* Two beside each other: the second one finds a port, and a domain that is none is refused. */
 	d = dns_start(
 	    &(struct dns_opts){ .env = env, .client = &K.c, .node_client = &Nodes, .node_name = "n1", .domain = "." },

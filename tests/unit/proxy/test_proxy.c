@@ -2,6 +2,7 @@
 #include "proxy_kit.h"
 
 #include "base/log.h"
+#include "client/informer.h"
 #include "proxy/backend_recorder.h"
 #include "sim/env_sim.h"
 
@@ -342,6 +343,44 @@ static void test_moves_between_parts(_unused_ void **state)
 	stop(&w);
 }
 
+/* By informers that were there before, and are another's. */
+static void test_shared_informers(_unused_ void **state)
+{
+	struct proxy_opts o = { .node_name = "n1", .cluster_cidr = "10.42.0.0/16" };
+	struct informer_factory *f;
+	struct world w;
+
+	start(&w);
+	kit_put(&w.kit, WEB);
+	kit_put(&w.kit, WEB_EP(KIT_EP("10.42.0.2")));
+	env_sim_run(w.env, NS_PER_SEC);
+	w.p = proxy_free(w.p, false);
+	f = informer_factory_new(&w.kit.c);
+	proxy_keep(f);
+	informer_factory_start(f);
+	(void)informer_get(f, RES(discovery_endpointslices), NULL, "kubernetes.io/service-name", NULL);
+	env_sim_run(w.env, NS_PER_SEC);
+	o.env = w.env;
+	o.informers = f;
+	o.pod_client = &w.kit.c;
+	o.backend = proxy_backend_recorder_new(&w.rec);
+	w.p = proxy_new(&o, NULL);
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_int_equal(w.rec->applied, 1);
+	assert_true(last_has(&w, "service_ips { 10.43.0.1 . tcp . 80 : goto tcp_outside_1 }"));
+	/* Another Node is nothing to it. */
+	kit_put(&w.kit, "{'kind':'Node','metadata':{'name':'n2'},'spec':{'podCIDR':'10.42.9.0/24'}}");
+	kit_put(&w.kit, WEB_EP(KIT_EP("10.42.0.3")));
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_int_equal(w.rec->applied, 2);
+	assert_false(last_has(&w, "10.42.9.0"));
+	assert_true(last_has(&w, "10.42.0.3 . 8080"));
+	informer_factory_stop(f);
+	kit_put(&w.kit, WEB_EP(KIT_EP("10.42.0.4")));
+	stop(&w);
+	informer_factory_free(f);
+}
+
 static void test_removal(_unused_ void **state)
 {
 	struct proxy_opts o = { .node_name = "n1", .table = "x; flush ruleset" };
@@ -430,6 +469,7 @@ int main(void)
 		cmocka_unit_test(test_host_ports),
 		cmocka_unit_test(test_writes_in_parts),
 		cmocka_unit_test(test_moves_between_parts),
+		cmocka_unit_test(test_shared_informers),
 		cmocka_unit_test(test_removal),
 	};
 
