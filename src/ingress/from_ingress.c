@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #define ROUTES_MAX 20000
+#define ROUTES_NAMESPACE_MAX 5000 /* who has an old Ingress would push out the routes of all that are younger */
 #define USERS_MAX 1024
 #define SERVER_S 60
 #define CONNECT_S 2 /* a SYN may be lost once; then the next endpoint is tried */
@@ -26,6 +27,7 @@ struct from {
 	const struct ing_source *s;
 	VEC(struct ing_route) routes;
 	struct strmap places;	/* key of a route -> its number + 1 */
+	struct strmap counts;	/* namespace -> how many routes it has */
 	struct strmap backends; /* key -> struct ing_backend * */
 	struct strmap hosts;	/* with a certificate -> whose Ingress it is */
 	VEC(struct from_cert *) certs;
@@ -334,6 +336,7 @@ static void from_route_add(struct from *f, const struct obj *ingress, const stru
 	struct sv key = ing_route_key(f->a, r);
 	size_t had = (size_t)(uintptr_t)strmap_get(&f->places, key);
 	const struct obj *other = had ? f->routes.p[had - 1].from : NULL;
+	void **count;
 
 	if (other) {
 		from_say(f, ingress, CONFLICT, "%.*s is served by ingress %.*s/%.*s%s", SV_ARG(key),
@@ -341,10 +344,13 @@ static void from_route_add(struct from *f, const struct obj *ingress, const stru
 			 other == ingress ? "'s earlier rule" : ", which is older");
 		return;
 	}
-	if (f->routes.n == ROUTES_MAX) {
-		from_say(f, ingress, BAD, "there are more routes than HAProxy is given here (%d)", ROUTES_MAX);
+	count = strmap_slot(&f->counts, obj_ns(ingress));
+	if (f->routes.n == ROUTES_MAX || (uintptr_t)*count == ROUTES_NAMESPACE_MAX) {
+		from_say(f, ingress, BAD, "there are more routes than HAProxy is given here (%d, of a namespace %d)",
+			 ROUTES_MAX, ROUTES_NAMESPACE_MAX);
 		return;
 	}
+	*count = (void *)((uintptr_t)*count + 1);
 	vec_push(&f->routes, *r);
 	strmap_set(&f->places, key, (void *)(uintptr_t)f->routes.n);
 }
@@ -486,6 +492,7 @@ void ing_from_ingresses(struct arena *a, const struct ing_source *s, struct ing_
 	vec_release(&f.certs);
 	vec_release(&ours);
 	strmap_release(&f.places);
+	strmap_release(&f.counts);
 	strmap_release(&f.backends);
 	strmap_release(&f.hosts);
 	strmap_release(&f.cert_of);

@@ -71,6 +71,30 @@ static void test_conflicts(_unused_ void **state)
 	kit_release(&k);
 }
 
+/* Of two namespaces the older one's Ingress has more rules than there are routes. */
+static void test_room_for_others(_unused_ void **state)
+{
+	struct kit k = { .m = { 0 } };
+	struct buf b = BUF_INIT;
+
+	services(&k);
+	for (unsigned i = 0; i < 21000; i++)
+		buf_printf(
+		    &b, "%s{'path':'/%u','pathType':'Exact','backend':{'service':{'name':'a','port':{'number':80}}}}",
+		    i ? "," : "", i);
+	kit_add(&k, arena_printf(&k.a,
+				 "{'kind':'Ingress','metadata':{'name':'greedy','namespace':'old','creationTimestamp':"
+				 "'2020-01-01T00:00:00Z'},'spec':{'rules':[{'host':'g.org','http':{'paths':[%s]}}]}}",
+				 buf_cstr(&b)));
+	buf_release(&b);
+	kit_add(&k, KIT_INGRESS("young", "5", "", KIT_RULE("x.org", KIT_PATH("/", "Prefix", "b"))));
+	kit_model(&k);
+	assert_int_equal(k.m.n_routes, 5001);
+	assert_string_equal(found(&k, "x.org", "/"), "b");
+	assert_non_null(strstr(buf_cstr(&k.said), "greedy: there are more routes than HAProxy is given here"));
+	kit_release(&k);
+}
+
 static void test_classes(_unused_ void **state)
 {
 	static const char *const specs[] = { "'ingressClassName':'caravel'", "'ingressClassName':'foreign'",
@@ -218,9 +242,10 @@ static void test_protection_closes(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_precedence), cmocka_unit_test(test_conflicts),
-		cmocka_unit_test(test_classes),	   cmocka_unit_test(test_endpoints),
-		cmocka_unit_test(test_canary),	   cmocka_unit_test(test_protection_closes),
+		cmocka_unit_test(test_precedence),	  cmocka_unit_test(test_conflicts),
+		cmocka_unit_test(test_room_for_others),	  cmocka_unit_test(test_classes),
+		cmocka_unit_test(test_endpoints),	  cmocka_unit_test(test_canary),
+		cmocka_unit_test(test_protection_closes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
