@@ -12,6 +12,7 @@
  *addresses	per family of the Service, the ExternalIPs of those nodes, or their InternalIPs if no node has one.
  *			spec.loadBalancerIP, if it is an address of one of those nodes: that one alone.
  *	what is taken	by another load balancer; by a host port of a pod; by a node port; by the node's own servers
+ *	how many	a Service of more than 1,000 ports gets none
  *
  * A pod that wants such a port as its host port after that is not placed on the node (scheduler/balancers.h).
  */
@@ -30,6 +31,7 @@
 
 #include <stdlib.h>
 
+#define LB_PORTS_MAX 1000 /* of a Service: each is claimed on every node, and gone for everybody else */
 #define LABEL_EXCLUDE "node.kubernetes.io/exclude-from-external-load-balancers"
 #define ANN_DNS "caravel.io/dns-port"	 /* dns/dns.h */
 #define INDEX_LB "service-lb"		 /* of Services: "" those of type LoadBalancer; "TCP/80" those that want it */
@@ -320,6 +322,10 @@ static void lb_choose(struct lb_run *r)
 	struct obj **nodes = lb_candidates(r, &n);
 
 	r->nodes = nodes;
+	if (val_len(obj_get(r->svc, F_spec, F_ports)) > LB_PORTS_MAX) {
+		r->why = arena_printf(&r->a, "it has more than %d ports", LB_PORTS_MAX);
+		n = 0;
+	}
 	for (size_t i = 0; i < n; i++)
 		if (lb_claim(r, nodes[i]))
 			r->nodes[r->n_nodes++] = nodes[i];

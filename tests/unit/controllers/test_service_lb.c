@@ -133,6 +133,29 @@ static void test_lb_addresses_of_a_liar(void **state)
 	world_free(w);
 }
 
+/* Every port of every node would be one Service's, by a line of its author. */
+static void test_lb_not_all_ports(void **state)
+{
+	struct world *w = lb_world();
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	(void)state;
+	for (int i = 0; i < 1001; i++)
+		buf_printf(&b, "%s{\"name\":\"p%d\",\"port\":%d,\"protocol\":\"TCP\"}", i ? "," : "", i, i + 20);
+	lb_make_service(w, "all", 80, "");
+	lb_expect(w, "all", "10.0.0.1 10.0.0.2");
+	{
+		_cleanup_free_ char *json = xasprintf("{\"spec\":{\"ports\":[%s]}}", buf_cstr(&b));
+
+		fake_api_patch(w->api, RES(core_services), "default", "all", NULL, json);
+	}
+	lb_expect(w, "all", "");
+	lb_expect_why(w, "it has more than 1000 ports");
+	lb_make_service(w, "web", 80, "");
+	lb_expect(w, "web", "10.0.0.1 10.0.0.2");
+	world_free(w);
+}
+
 static void test_lb_labels(void **state)
 {
 	struct world *w = lb_world();
@@ -299,10 +322,10 @@ static void test_lb_local(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lb_addresses),  cmocka_unit_test(test_lb_addresses_of_a_liar),
-		cmocka_unit_test(test_lb_labels),     cmocka_unit_test(test_lb_first_has_it),
-		cmocka_unit_test(test_lb_host_ports), cmocka_unit_test(test_lb_taken_by_others),
-		cmocka_unit_test(test_lb_local),
+		cmocka_unit_test(test_lb_addresses),	   cmocka_unit_test(test_lb_addresses_of_a_liar),
+		cmocka_unit_test(test_lb_not_all_ports),   cmocka_unit_test(test_lb_labels),
+		cmocka_unit_test(test_lb_first_has_it),	   cmocka_unit_test(test_lb_host_ports),
+		cmocka_unit_test(test_lb_taken_by_others), cmocka_unit_test(test_lb_local),
 	};
 
 	return cmocka_run_group_tests_name("service_lb", tests, NULL, NULL);
