@@ -418,6 +418,7 @@ static int start_ingress(struct agent *a, struct err *err)
 		return 0;
 	a->ingress_client->class = ENV_NODE;
 	a->ingress = ingress_start(&(struct ingress_opts){ .env = a->env,
+							   .informers = a->shared,
 							   .client = a->ingress_client,
 							   .node_name = a->o->node_name,
 							   .data_dir = a->o->data_dir,
@@ -466,6 +467,7 @@ static int start_sharing(struct agent *a, struct err *err)
 	netd_keep(a->shared);
 	proxy_keep(a->shared);
 	dns_keep(a->shared);
+	ingress_keep(a->shared);
 	informer_factory_start(a->shared);
 	return 0;
 }

@@ -8,6 +8,18 @@
 
 #define ENDPOINTS_MAX 1024
 
+const char *const ing_service_paths[] = { "spec type",		 "spec ipFamilies",	"spec externalName",
+					  "spec externalIPs",	 "spec ports name",	"spec ports port",
+					  "spec ports protocol", "status loadBalancer", NULL };
+const char *const ing_slice_paths[] = { "metadata labels " SLICE_SERVICE_LABEL,
+					"addressType",
+					"endpoints addresses",
+					"endpoints conditions",
+					"ports name",
+					"ports protocol",
+					"ports port",
+					NULL };
+
 static int backend_order(const void *x, const void *y)
 {
 	const struct ing_endpoint *a = x, *b = y;

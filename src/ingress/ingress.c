@@ -7,6 +7,7 @@
 #include "client/informer.h"
 #include "client/workq.h"
 #include "ingress/annotations.h"
+#include "ingress/backend.h"
 #include "ingress/from_ingress.h"
 #include "ingress/haproxy.h"
 #include "ingress/nodes.h"
@@ -48,14 +49,16 @@ struct ingress {
 	bool proxy_protocol;
 
 	struct recorder *recorder;
-	struct informer_factory *factory;
+	struct informer_factory *factory; /* Ingresses and classes; and all else where nobody shares it */
 	struct informer *ingresses, *classes, *services, *slices, *nodes;
 	struct ing_secrets *secrets;
 	struct workq *q;
 
-	pthread_mutex_t lock; /* covers: */
-	struct strmap used;   /* "ns/name" of Services that count */
-	bool changed;	      /* something that the model is made of */
+	pthread_mutex_t lock;	 /* covers: */
+	struct strmap used;	 /* "ns/name" of Services that count */
+	bool changed;		 /* something that the model is made of */
+	bool making;		 /* a model, from now on of Services that may not be in `used` yet: */
+	struct strmap meanwhile; /* that changed since it began; no values */
 	bool stopping;
 
 	/* Of runs alone. */
@@ -122,6 +125,8 @@ static void ingress_if_used(struct ingress *g, struct sv ns, struct sv name)
 	if (!g->stopping && strmap_has(&g->used, key)) {
 		g->changed = true;
 		workq_add(g->q, ingress_key);
+	} else if (g->making) {
+		strmap_set(&g->meanwhile, key, g);
 	}
 	pthread_mutex_unlock(&g->lock);
 }
@@ -395,6 +400,9 @@ static bool ingress_model(struct ingress *g, struct arena *a, struct ing_model *
 	s.ingresses = informer_list(g->ingresses, a, SV(""), &s.n_ingresses);
 	if (!g->part.serves)
 		s.n_ingresses = 0; /* and asks for no Secret */
+	pthread_mutex_lock(&g->lock);
+	g->making = true;
+	pthread_mutex_unlock(&g->lock);
 	ing_secrets_begin(g->secrets);
 	ing_from_ingresses(a, &s, ret);
 	known = !ing_secrets_end(g->secrets, &ask_after);
@@ -409,6 +417,14 @@ static bool ingress_model(struct ingress *g, struct arena *a, struct ing_model *
 	pthread_mutex_lock(&g->lock);
 	old = g->used;
 	g->used = g->using;
+	STRMAP_EACH(&g->meanwhile, e)
+		if (strmap_has(&g->used, sv_make(e->key, e->key_n))) {
+			g->changed = true;
+			workq_add(g->q, ingress_key);
+		}
+	strmap_release(&g->meanwhile);
+	g->meanwhile = STRMAP_INIT;
+	g->making = false;
 	pthread_mutex_unlock(&g->lock);
 	g->using = STRMAP_INIT;
 	strmap_release(&old);
@@ -542,7 +558,8 @@ static int ingress_reconcile(void *ctx, _unused_ struct sv key, struct reconcile
 	int64_t now = env_mono_ns(g->env);
 	struct sv says = SV("");
 
-	if (!informer_factory_synced(g->factory)) {
+	if (!informer_factory_synced(g->factory) || !informer_synced(g->services) || !informer_synced(g->slices) ||
+	    !informer_synced(g->nodes)) {
 		ret->after_ns = INFORMER_POLL_NS;
 		return 0;
 	}
@@ -570,6 +587,13 @@ static struct informer *ingress_informer(struct ingress *g, const struct resourc
 	return i;
 }
 
+void ingress_keep(struct informer_factory *f)
+{
+	informer_factory_keep(f, RES(core_services), ing_service_paths);
+	informer_factory_keep(f, RES(discovery_endpointslices), ing_slice_paths);
+	informer_factory_keep(f, RES(core_nodes), ing_node_paths);
+}
+
 struct ingress *ingress_start(const struct ingress_opts *o, struct err *err)
 {
 	static const struct informer_handler all = { ingress_on_object, ingress_on_update, ingress_on_object };
@@ -578,6 +602,7 @@ struct ingress *ingress_start(const struct ingress_opts *o, struct err *err)
 							  ingress_on_service };
 	static const struct informer_handler slices = { ingress_on_slice, ingress_on_slice_update, ingress_on_slice };
 	struct ingress *g = xcalloc(1, sizeof(*g));
+	struct informer_factory *f;
 
 	g->env = o->env;
 	g->client = o->client;
@@ -598,6 +623,9 @@ struct ingress *ingress_start(const struct ingress_opts *o, struct err *err)
 	pthread_mutex_init(&g->lock, NULL);
 	g->recorder = recorder_new(o->client, "ingress-controller", o->node_name);
 	g->factory = informer_factory_new(o->client);
+	f = o->informers ? o->informers : g->factory;
+	if (!o->informers)
+		ingress_keep(f);
 	g->q = workq_new(o->env, &(struct workq_opts){ .name = SYS,
 						       .class = ENV_NODE,
 						       .workers = 1,
@@ -606,13 +634,14 @@ struct ingress *ingress_start(const struct ingress_opts *o, struct err *err)
 						       .ctx = g });
 	g->ingresses = ingress_informer(g, RES(networking_ingresses), &all);
 	g->classes = ingress_informer(g, RES(networking_ingressclasses), &all);
-	g->nodes = ingress_informer(g, RES(core_nodes), &nodes);
-	g->services = informer_get(g->factory, RES(core_services), NULL, NULL, NULL);
+	g->services = informer_get(f, RES(core_services), NULL, NULL, NULL);
+	g->slices = informer_get(f, RES(discovery_endpointslices), NULL, SLICE_SERVICE_LABEL, NULL);
+	g->nodes = informer_get(f, RES(core_nodes), NULL, NULL, NULL);
 	informer_add_index(g->services, LB_PORTS, ing_balancer_keys);
-	informer_add_handler(g->services, &services, g);
-	g->slices = informer_get(g->factory, RES(discovery_endpointslices), NULL, NULL, NULL);
 	informer_add_index(g->slices, SLICES_OF, slice_keys);
+	informer_add_handler(g->services, &services, g);
 	informer_add_handler(g->slices, &slices, g);
+	informer_add_handler(g->nodes, &nodes, g);
 	g->secrets = ing_secrets_new(o->env, o->client, ingress_wake, g);
 	workq_add(g->q, ingress_key);
 	informer_factory_start(g->factory);
@@ -636,6 +665,7 @@ struct ingress *ingress_stop(struct ingress *g)
 	ing_checked_release(&g->checked);
 	strmap_release(&g->used);
 	strmap_release(&g->using);
+	strmap_release(&g->meanwhile);
 	strmap_release(&g->said);
 	free(g->balancer[0]);
 	free(g->balancer[1]);

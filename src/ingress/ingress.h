@@ -13,13 +13,18 @@
 #include "client/client.h"
 
 struct ingress;
+struct informer_factory;
 struct ingress_opts {
 	struct env *env;
 	struct client *client; /* system:node:NAME */
+	/* For Services, slices and Nodes: shared, after ingress_keep(); stopped before ingress_stop(). NULL: one of its
+	 * own. */
+	struct informer_factory *informers;
 	const char *node_name, *data_dir;
 	int http_port, https_port; /* 0: none */
 	const char *trusted;	   /* ranges of proxies before us, separated by commas; NULL: none */
 	bool proxy_protocol;	   /* which these speak */
 };
+void ingress_keep(struct informer_factory *f); /* says what of the cluster's objects is read */
 struct ingress *ingress_start(const struct ingress_opts *o, struct err *err);
 struct ingress *ingress_stop(struct ingress *i);

@@ -4,6 +4,13 @@
 #include "object/condition.h"
 #include "object/ingress_refs.h"
 
+const char *const ing_node_paths[] = { "metadata annotations " INGRESS_NODE_ANNOTATION,
+				       "metadata labels " INGRESS_NODE_LABEL,
+				       "metadata deletionTimestamp",
+				       "status addresses",
+				       "status conditions",
+				       NULL };
+
 struct sv ing_node_ports(const struct obj *node)
 {
 	return annotation_of(obj_root(node), INGRESS_NODE_ANNOTATION);

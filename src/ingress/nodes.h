@@ -8,6 +8,8 @@
 #include "client/index.h"
 #include "object/obj.h"
 
+extern const char *const ing_node_paths[]; /* what of Nodes is read (object/keep.h) */
+
 struct ing_part {
 	bool serves; /* this node is one of those that are to (object/ingress_refs.h) */
 	bool tells;

@@ -1,7 +1,9 @@
 /* Who serves, who tells, and whose a port is. */
 #include "ingress_kit.h"
 
+#include "ingress/backend.h"
 #include "ingress/nodes.h"
+#include "object/keep.h"
 
 struct nodes {
 	struct kit k;
@@ -28,10 +30,25 @@ static void nodes_add(struct nodes *s, const char *name, const char *ports, cons
 					     ready ? "True" : "Unknown")));
 }
 
+/* As an informer that is shared has it: what is not named is gone. */
+static struct obj *nodes_kept(struct kit *k, struct obj *o, const char *const *paths)
+{
+	struct keep *keep = keep_new();
+	struct obj *ret;
+
+	keep_add(keep, paths);
+	ret = obj_link(&k->a, obj_new(keep_copy(&k->a, keep, obj_root(o)), 1));
+	keep_unref(keep);
+	return ret;
+}
+
 static void nodes_part(struct nodes *s, const char *name, bool serves, bool tells)
 {
-	struct ing_part p = ing_part_of(s->all.p, s->all.n, sv_from(name));
+	struct ing_part p;
 
+	for (size_t i = 0; i < s->all.n; i++)
+		s->all.p[i] = nodes_kept(&s->k, s->all.p[i], ing_node_paths);
+	p = ing_part_of(s->all.p, s->all.n, sv_from(name));
 	if (p.serves != serves || p.tells != tells)
 		fail_msg("%s serves %d, tells %d", name, p.serves, p.tells);
 }
@@ -120,7 +137,7 @@ static void test_ports(_unused_ void **state)
 			    "{'kind':'Service','metadata':{'namespace':'d','name':'s'},'spec':{%s,'ports':[{'port':"
 			    "80},{'port':81,'protocol':'UDP'}]},'status':{'loadBalancer':{'ingress':[{%s}]}}}",
 			    rows[i].spec, rows[i].status));
-		svc = s.k.services.p[s.k.services.n - 1];
+		svc = nodes_kept(&s.k, s.k.services.p[s.k.services.n - 1], ing_service_paths);
 		ing_balancer_keys(svc, &keys);
 		for (size_t k = 0; k < keys.keys.n; k++)
 			buf_printf(&b, "%.*s ", SV_ARG(keys.keys.p[k]));
@@ -134,6 +151,44 @@ static void test_ports(_unused_ void **state)
 	nodes_end(&s);
 }
 
+/* Whole and kept objects come to the same. */
+static void test_kept(_unused_ void **state)
+{
+	static const struct ing_listen listen = { .http_port = 80, .threads = 1, .max_connections = 100 };
+	struct kit k = { .m = { 0 } };
+	struct ing_conf c[2];
+
+	kit_add(&k, KIT_CLASS);
+	kit_add(&k, KIT_SERVICE("a"));
+	kit_add(&k, "{'kind':'Service','metadata':{'namespace':'d','name':'x'},'spec':{'type':'ExternalName','"
+		    "externalName':'up."
+		    "example'}}");
+	kit_add(&k,
+		"{'kind':'Service','metadata':{'namespace':'d','name':'six'},'spec':{'ipFamilies':['IPv6'],'ports':[{"
+		"'name':'web','port':80,'protocol':'TCP'}]}}");
+	kit_add(&k, KIT_SLICE("a", "a1",
+			      KIT_ENDPOINT("10.0.0.1", "'ready':true") "," KIT_ENDPOINT(
+				  "10.0.0.2", "'ready':false,'serving':true,'terminating':true")));
+	kit_add(&k, KIT_SLICE("six", "six-1", KIT_ENDPOINT("10.0.0.3", "")));
+	kit_add(&k, KIT_INGRESS("i", "1", "",
+				KIT_RULE("x.org", KIT_PATH("/", "Prefix", "a") "," KIT_PATH(
+						      "/x", "Prefix", "x") "," KIT_PATH("/six", "Prefix", "six"))));
+	for (int i = 0; i < 2; i++) {
+		struct ing_names names = { .next = 0 };
+
+		kit_model(&k);
+		ing_render(&k.a, &names, &k.m, &listen, &c[i]);
+		ing_names_release(&names);
+		for (size_t n = 0; n < k.services.n; n++)
+			k.services.p[n] = nodes_kept(&k, k.services.p[n], ing_service_paths);
+		for (size_t n = 0; n < k.slices.n; n++)
+			k.slices.p[n] = nodes_kept(&k, k.slices.p[n], ing_slice_paths);
+	}
+	assert_true(sv_find_sv(c[0].config, SV("10.0.0.2:8080 weight 0")) > 0);
+	assert_true(sv_eq(c[0].config, c[1].config));
+	kit_release(&k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -141,6 +196,7 @@ int main(void)
 		cmocka_unit_test(test_roles),
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
