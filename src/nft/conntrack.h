@@ -19,7 +19,7 @@ struct ct_direction {
 
 struct ct_flow {
 	struct ct_direction orig, reply; /* as the first packet was sent, and as answers to it come */
-	uint32_t status;		 /* IPS_ of linux/netfilter/nf_conntrack_common.h */
+	uint32_t status;		 /* IPS_... of conntrack */
 };
 
 /* Deletes the entries of a family that are stale, as fn says of each. Entries that were on their way in meanwhile are

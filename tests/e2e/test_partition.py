@@ -95,11 +95,12 @@ class Lab:
         self.ways = Ways(os.path.join(c.dir, "ways.jsonl"), [*places, (None, outside)])
         self.count = 3 * len(NODES) + len(outside)
 
-    def expect(self, since, *but, until=None):
-        """Every way was asked, and answered each time, but for those whose name ends or begins so."""
+    def expect(self, since, *but, until=None, missed=0):
+        """Every way was asked, and answered each time but so many, but for those whose name ends or begins so."""
         table = self.ways.table(since, until)
         equal(len(table), self.count, f"ways that were asked, of {sorted(table)}")
-        bad = {way: row[4] for way, row in table.items() if row[4] and not any(way.startswith(b) or way.endswith(b) for b in but)}
+        bad = {way: row[4] for way, row in table.items()
+               if sum(row[4].values()) > missed and not any(way.startswith(b) or way.endswith(b) for b in but)}
         if bad:
             self.ways.show("answers", since, until)
             raise Failed(f"not answered: {bad}")
@@ -366,7 +367,8 @@ def a_node_is_cut_off(c):
         time.sleep(3)
         lost = time.time()
         time.sleep(10)
-        LAB.expect(lost, " of 3", "3 cluster ip", "3 by name")
+        # the kernel remembers for two minutes where a SYN that nobody answered went: who comes from the same port goes there, too
+        LAB.expect(lost, " of 3", "3 cluster ip", "3 by name", missed=3)
         LAB.expect(since, " of 3", "ip", "by name", "ingress", "node port of 1", "node port of 2", "load balancer of 1", "load balancer of 2")
         table = LAB.ways.table(lost)
         equal(set(table["3 cluster ip"][3]), {"web-3"}, "who answers on the node itself")

@@ -14,7 +14,8 @@
 #include <stdlib.h>
 
 #define INFORMER_POLL_NS (10 * NS_PER_MS)
-#define CHECK_NS (10 * NS_PER_SEC)
+#define CHECK_NS NS_PER_SEC	  /* a number of the kernel's, while it is the same: what was shut is open until then */
+#define IDLE_NS (10 * NS_PER_SEC) /* between two looks where there is no table */
 #define ASK_AGAIN_NS NS_PER_SEC
 #define FORGET_NS NS_PER_SEC /* between two looks at what the kernel remembers, but for those before a pod's start */
 #define FORGET_SHARE 10	     /* of one core they take a tenth at most, however much it remembers */
@@ -355,7 +356,7 @@ static int netpol_reconcile(void *ctx, _unused_ struct sv key, struct reconcile_
 	struct netpol *n = ctx;
 	int64_t now = env_mono_ns(n->env), again = 0, forget = 0;
 	size_t written = 0;
-	bool all, may;
+	bool all, may, there;
 
 	pthread_mutex_lock(&n->state);
 	may = netpol_may_write(n);
@@ -379,13 +380,16 @@ static int netpol_reconcile(void *ctx, _unused_ struct sv key, struct reconcile_
 			forget = netpol_forget_now_and_then(n, now);
 		}
 	}
+	there = netpol_track_there(n->track);
 	pthread_mutex_unlock(&n->state);
 	if (written) {
 		int64_t end = env_mono_ns(n->env);
 
 		n->rest_until_ns = end + retry_rest_ns(end - now);
 	}
-	ret->after_ns = again > 0 ? again : all ? MAX(n->check_ns + CHECK_NS - now, 1) : ASK_AGAIN_NS;
+	ret->after_ns = again > 0 ? again
+			: all	  ? MAX(n->check_ns + (there ? CHECK_NS : IDLE_NS) - now, 1)
+				  : ASK_AGAIN_NS;
 	if (forget > 0)
 		ret->after_ns = MIN(ret->after_ns, forget);
 	return 0;
