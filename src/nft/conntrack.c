@@ -3,8 +3,10 @@
 #include "base/vec.h"
 #include "nft/nfnl.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@
 struct ct_look {
 	bool (*stale)(const struct ct_flow *f, void *ctx);
 	void *ctx;
+	bool unanswered;
 	VEC(struct nfnl_request) doomed; /* each deletes one entry */
 };
 
@@ -51,7 +54,8 @@ static void ct_on_entry(const struct nlmsghdr *h, void *ctx)
 	if (!ct_direction(orig, &f.orig) || !ct_direction(nfnl_attr(h, CTA_TUPLE_REPLY), &f.reply))
 		return;
 	(void)nfnl_be32(nfnl_attr(h, CTA_STATUS), &f.status);
-	if (!l->stale(&f, l->ctx))
+	/* Kernels before 5.15 show all. */
+	if ((l->unanswered && (f.status & IPS_SEEN_REPLY)) || !l->stale(&f, l->ctx))
 		return;
 	delete = nfnl_begin(&r, CT_DELETE, NLM_F_ACK, ip_is_v4(f.orig.dst) ? AF_INET : AF_INET6);
 	ct_name(delete, orig);
@@ -64,9 +68,14 @@ static void ct_on_entry(const struct nlmsghdr *h, void *ctx)
 static int ct_forget_once(struct mnl_socket *s, bool v6, struct ct_look *l, struct err *err)
 {
 	struct nfnl_request all;
+	struct nlmsghdr *h;
 	int rc, deleted = 0;
 
-	nfnl_begin(&all, CT_GET, NLM_F_DUMP, v6 ? AF_INET6 : AF_INET);
+	h = nfnl_begin(&all, CT_GET, NLM_F_DUMP, v6 ? AF_INET6 : AF_INET);
+	if (l->unanswered) {
+		mnl_attr_put_u32(h, CTA_STATUS, 0);
+		mnl_attr_put_u32(h, CTA_STATUS_MASK, htonl(IPS_SEEN_REPLY));
+	}
 	rc = nfnl_call(s, &all, ct_on_entry, l, err);
 	for (size_t i = 0; i < l->doomed.n && rc == 0; i++) {
 		struct err gone = ERR_INIT;
@@ -81,10 +90,10 @@ static int ct_forget_once(struct mnl_socket *s, bool v6, struct ct_look *l, stru
 	return rc < 0 ? -1 : deleted;
 }
 
-int conntrack_forget(struct mnl_socket *s, bool v6, bool (*stale)(const struct ct_flow *f, void *ctx), void *ctx,
-		     struct err *err)
+int conntrack_forget(struct mnl_socket *s, bool v6, bool unanswered, bool (*stale)(const struct ct_flow *f, void *ctx),
+		     void *ctx, struct err *err)
 {
-	struct ct_look l = { .stale = stale, .ctx = ctx, .doomed = VEC_INIT };
+	struct ct_look l = { .stale = stale, .ctx = ctx, .unanswered = unanswered, .doomed = VEC_INIT };
 	int deleted = 0, more = 1;
 
 	/* An answer that was under way while its entry went makes a new one, the wrong way round: we look again. */

@@ -22,7 +22,8 @@ struct ct_flow {
 	uint32_t status;		 /* IPS_... of conntrack */
 };
 
-/* Deletes the entries of a family that are stale, as fn says of each. Entries that were on their way in meanwhile are
+/* Deletes the entries of a family that are stale, as fn says of each; unanswered: of those alone to which no answer was
+ * seen, which costs little where few are. Entries that were on their way in meanwhile are
  * looked for once more. Returns how many it deleted, or -1. s: nfnl_open() */
-int conntrack_forget(struct mnl_socket *s, bool v6, bool (*stale)(const struct ct_flow *f, void *ctx), void *ctx,
-		     struct err *err);
+int conntrack_forget(struct mnl_socket *s, bool v6, bool unanswered, bool (*stale)(const struct ct_flow *f, void *ctx),
+		     void *ctx, struct err *err);

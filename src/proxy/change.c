@@ -355,7 +355,7 @@ static void drop_affinity(struct work *w, struct service *s, const struct strmap
 	s->affinity.n = n;
 }
 
-/* --- UDP and SCTP --- */
+/* --- flows --- */
 
 static void flows_add(struct flow_frontend *u, const struct endpoints *e)
 {
@@ -363,11 +363,12 @@ static void flows_add(struct flow_frontend *u, const struct endpoints *e)
 		u->now.p[u->now.n++] = e->p[i];
 }
 
-static void note_flows(struct changes *c, const struct frontend_key *k, const struct frontend *f)
+/* was: it had elements before, so there may be flows. One of UDP may have some that were not translated. */
+static void note_flows(struct changes *c, const struct frontend_key *k, const struct frontend *f, bool was)
 {
 	struct flow_frontend u = { .key = *k };
 
-	if (k->proto == IPPROTO_TCP)
+	if (k->proto == IPPROTO_TCP && !was)
 		return;
 	if (f) {
 		u.now.p = ARENA_ARRAY(&c->arena, struct endpoint, f->outer.n + f->inside.n + f->lasting.n + 1);
@@ -491,7 +492,7 @@ static void note_flow_changes(struct change_tracker *t, const struct plan *p, st
 		return;
 	for (size_t i = 0; i < p->u->n; i++) {
 		if (owner_of(t, &p->u->frontends[i].key, NULL) == p->s)
-			note_flows(ret, &p->u->frontends[i].key, &p->u->frontends[i]);
+			note_flows(ret, &p->u->frontends[i].key, &p->u->frontends[i], p->old.v.n > 0);
 	}
 }
 
@@ -602,7 +603,7 @@ void change_update(struct change_tracker *t, const struct service_update *u, siz
 			wanted_fill(&wanted, &u[i]);
 		for (size_t k = 0; k < s->n_owned; k++) {
 			if (!strmap_has(&wanted, change_key_bytes(&s->owned[k])))
-				note_flows(ret, &s->owned[k], NULL);
+				note_flows(ret, &s->owned[k], NULL, true);
 		}
 		release_unwanted(t, s, &wanted);
 		drop_affinity(&w, s, &wanted);

@@ -13,6 +13,7 @@
 struct flows {
 	struct strmap by_key;	 /* frontend_key bytes -> struct flow_frontend, its endpoints sorted */
 	bool any[2];		 /* frontends of IPv4, of IPv6 */
+	bool answered;		 /* what was answered goes, too: there are frontends of UDP or SCTP */
 	VEC(struct ip_addr) own; /* this machine's addresses */
 };
 
@@ -82,7 +83,9 @@ static bool is_stale(const struct flows *f, const struct ct_direction *orig, con
 
 static bool flow_is_stale(const struct ct_flow *f, void *ctx)
 {
-	return (f->orig.proto == IPPROTO_UDP || f->orig.proto == IPPROTO_SCTP) &&
+	if (f->orig.proto == IPPROTO_TCP && (f->status & IPS_SEEN_REPLY))
+		return false; /* it goes on until its ends end it */
+	return (f->orig.proto == IPPROTO_TCP || f->orig.proto == IPPROTO_UDP || f->orig.proto == IPPROTO_SCTP) &&
 	       is_stale(ctx, &f->orig, &f->reply, f->status & IPS_DST_NAT);
 }
 
@@ -97,10 +100,11 @@ int flows_forget(struct mnl_socket *s, struct flow_frontend *u, size_t n, struct
 			qsort(u[i].now.p, u[i].now.n, sizeof(*u[i].now.p), flow_cmp_endpoint);
 		strmap_set(&f.by_key, sv_make((const char *)&u[i].key, sizeof(u[i].key)), &u[i]);
 		f.any[frontend_v6(&u[i].key)] = true;
+		f.answered |= u[i].key.proto != IPPROTO_TCP;
 	}
 	own_addresses(&f);
 	for (int v6 = 0; v6 < 2 && deleted >= 0; v6++) {
-		int more = f.any[v6] ? conntrack_forget(s, v6, flow_is_stale, &f, err) : 0;
+		int more = f.any[v6] ? conntrack_forget(s, v6, !f.answered, flow_is_stale, &f, err) : 0;
 
 		deleted = more < 0 ? -1 : deleted + more;
 	}

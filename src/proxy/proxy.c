@@ -12,11 +12,13 @@
 #include "proxy/own_node.h"
 #include "proxy/proxy_config.h"
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #define INFORMER_POLL_NS (10 * NS_PER_MS)
+#define SYN_NS (2 * NS_PER_SEC)
 #define PART_ELEMENTS 2048	   /* of a transaction, about: some 100 KB of text */
 #define CHECK_NS (10 * NS_PER_SEC) /* one short message to the kernel, usually */
 
@@ -56,6 +58,8 @@ struct proxy {
 	struct own_node node;
 	struct nets nodeports; /* addresses that serve node ports, where not the Node's are meant */
 	int64_t rest_until_ns, check_ns;
+	struct strmap syns;  /* frontends of TCP that changed: key -> struct endpoints, which are the newest */
+	int64_t syns_ns;     /* when SYNs to others are forgotten */
 	struct retry failed; /* pause_ns 0: the last sync went well */
 };
 
@@ -334,16 +338,67 @@ static void keep_clients(struct proxy *p, const struct render_cfg *cfg, const ch
 	}
 }
 
+static void proxy_syns_free(void *v)
+{
+	struct endpoints *e = v;
+
+	free(e->p);
+	free(e);
+}
+
+/* A SYN to an endpoint that is dead is remembered for two minutes, and whoever comes from the same port goes there,
+ * too. To one that ends in good order an answer may be under way, and what is answered is to go on: so it is seen
+ * later. */
+static void proxy_note_syns(struct proxy *p, const struct flow_frontend *u)
+{
+	void **slot = strmap_slot(&p->syns, sv_make((const char *)&u->key, sizeof(u->key)));
+	struct endpoints *e = xcalloc(1, sizeof(*e));
+
+	if (*slot)
+		proxy_syns_free(*slot);
+	e->p = xcalloc(u->now.n + 1, sizeof(*e->p));
+	for (; e->n < u->now.n; e->n++)
+		e->p[e->n] = u->now.p[e->n];
+	*slot = e;
+	p->syns_ns = env_mono_ns(p->env) + SYN_NS;
+}
+
+static void proxy_forget_flows(struct proxy *p, struct flow_frontend *u, size_t n)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+
+	if (n && p->backend->forget_flows(p->backend, u, n, &why) < 0)
+		log_warn("proxy", "flows to gone endpoints stay until they are idle", "error", "%s", err_msg(&why));
+}
+
+static void proxy_forget_syns(struct proxy *p)
+{
+	VEC(struct flow_frontend) all = VEC_INIT;
+
+	STRMAP_EACH(&p->syns, e) {
+		struct flow_frontend u = { .now = *(struct endpoints *)e->value };
+
+		memcpy(&u.key, e->key, sizeof(u.key));
+		vec_push(&all, u);
+	}
+	proxy_forget_flows(p, all.p, all.n);
+	vec_release(&all);
+	strmap_release_with(&p->syns, proxy_syns_free);
+}
+
 static int transact(struct proxy *p, struct changes *c, struct err *err)
 {
-	struct err why = ERR_INIT;
+	size_t n = 0;
 
 	if (c->commands.n && p->backend->apply(p->backend, buf_sv(&c->commands), err) < 0)
 		return -1;
-	if (c->flows.n && p->backend->forget_flows(p->backend, c->flows.p, c->flows.n, &why) < 0) {
-		log_warn("proxy", "flows to gone endpoints stay until they are idle", "error", "%s", err_msg(&why));
-		err_release(&why);
+	for (size_t i = 0; i < c->flows.n; i++) {
+		if (c->flows.p[i].key.proto == IPPROTO_TCP)
+			proxy_note_syns(p, &c->flows.p[i]);
+		else
+			c->flows.p[n++] = c->flows.p[i];
 	}
+	proxy_forget_flows(p, c->flows.p, n);
 	return 0;
 }
 
@@ -605,7 +660,11 @@ static int proxy_reconcile(void *ctx, struct sv key, struct reconcile_result *re
 	if (p->health)
 		proxy_health_synced(p->health, rc == 0, env_mono_ns(p->env) - now);
 	plan_next(p, now, rc, written, everything);
+	if (p->syns.n && now >= p->syns_ns)
+		proxy_forget_syns(p);
 	ret->after_ns = rc < 0 ? p->failed.pause_ns : MAX(p->check_ns + CHECK_NS - now, 1);
+	if (p->syns.n)
+		ret->after_ns = MIN(ret->after_ns, MAX(p->syns_ns - now, 1));
 	return 0;
 }
 
@@ -761,6 +820,7 @@ struct proxy *proxy_free(struct proxy *p, bool remove_rules)
 	p->backend->free(p->backend);
 	change_tracker_free(p->tracker);
 	strmap_release(&p->dirty);
+	strmap_release_with(&p->syns, proxy_syns_free);
 	pthread_mutex_destroy(&p->lock);
 	free(p->node_name);
 	own_node_release(&p->node);

@@ -100,7 +100,7 @@ static int netpol_nft_forget(struct netpol_backend *b, const struct strmap *ips,
 		any[!ip_is_v4(ip)] = true;
 	}
 	for (int v6 = 0; v6 < 2; v6++)
-		if (any[v6] && conntrack_forget(s, v6, netpol_nft_is_left, (void *)ips, err) < 0)
+		if (any[v6] && conntrack_forget(s, v6, false, netpol_nft_is_left, (void *)ips, err) < 0)
 			return -1;
 	return 0;
 }

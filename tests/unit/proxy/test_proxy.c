@@ -456,9 +456,37 @@ static void test_own_service_is_left_to_others(_unused_ void **state)
 	buf_release(&at_the_end);
 }
 
+/* Of TCP what nobody answered is forgotten, when answers that were under way have come; not for what is new. */
+static void test_unanswered_connections(_unused_ void **state)
+{
+	struct world w;
+
+	start(&w);
+	kit_put(&w.kit, WEB);
+	kit_put(&w.kit, WEB_EP(KIT_EP("10.42.0.2") "," KIT_EP("10.42.0.3")));
+	env_sim_run(w.env, 10 * NS_PER_SEC);
+	assert_int_equal(w.rec->flows_forgotten, 0);
+	kit_put(&w.kit, WEB_EP(KIT_EP("10.42.0.2")));
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_int_equal(w.rec->flows_forgotten, 0);
+	kit_put(&w.kit, WEB_EP(KIT_EP("10.42.0.3")));
+	env_sim_run(w.env, 10 * NS_PER_SEC);
+	assert_int_equal(w.rec->flows_forgotten, 1); /* both changes at once */
+	kit_del(&w.kit, "Service", "web");
+	env_sim_run(w.env, 10 * NS_PER_SEC);
+	assert_int_equal(w.rec->flows_forgotten, 2);
+	env_sim_run(w.env, 60 * NS_PER_SEC);
+	assert_int_equal(w.rec->flows_forgotten, 2);
+	w.rec->intact = false; /* all anew says nothing of endpoints */
+	env_sim_run(w.env, 60 * NS_PER_SEC);
+	assert_int_equal(w.rec->flows_forgotten, 2);
+	stop(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_unanswered_connections),
 		cmocka_unit_test(test_own_service_is_left_to_others),
 		cmocka_unit_test(test_follows_the_cluster),
 		cmocka_unit_test(test_put_back_when_flushed),
