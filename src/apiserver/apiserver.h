@@ -33,6 +33,10 @@ struct apiserver_opts {
 	const char *cluster_domain;    /* "cluster.local" */
 	const char *advertise_address; /* put into the `kubernetes` Service's endpoints; NULL: it has none */
 	int advertise_port;	       /* 0: 6443 */
+	/* When it was found and not given: asked each minute where the server is now, for those endpoints; on a task of
+	 * the env. What it returns is copied. May be NULL. */
+	const char *(*find_address)(void *ctx);
+	void *find_ctx;
 	const char *const
 	    *own_addresses; /* of this machine, NULL-terminated, or NULL: proxies do not lead to our port there */
 	const char *loopback_node_ip; /* of this machine's node, when a loopback address is all there is; else NULL */

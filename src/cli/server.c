@@ -11,6 +11,7 @@
 #include "cli/supervise.h"
 #include "client/kubeconfig.h"
 #include "controllers/controllers.h"
+#include "kubelet/machine.h"
 #include "net/tls.h"
 #include "scheduler/scheduler.h"
 
@@ -43,6 +44,7 @@ struct server {
 	struct store *store;
 	struct apiserver *api;
 	struct http_server *http;
+	char address[sizeof(struct ip_text)]; /* found for --advertise-address, followed; "": given, or none */
 	struct client *controller_client, *scheduler_client;
 	struct controllers *controllers;
 	struct scheduler *scheduler;
@@ -162,6 +164,8 @@ static int complete(struct server *s, struct err *err)
 		o->advertise_address = any ? host_address(&s->arena) : o->bind_address;
 		if (o->advertise_address && ip_parse(sv_from(o->advertise_address), &ip) && ip_is_loopback(ip))
 			o->advertise_address = NULL;
+		if (any && o->advertise_address)
+			(void)snprintf(s->address, sizeof(s->address), "%s", o->advertise_address);
 	}
 	if (node_opts_complete(&o->node, &s->arena, !o->disable_agent, err) < 0)
 		return -1;
@@ -169,6 +173,22 @@ static int complete(struct server *s, struct err *err)
 		return err_set(err, ERR_FORBIDDEN,
 			       "a node needs root for containers and nftables: run as root, or with --disable-agent");
 	return 0;
+}
+
+/* Kept as long as the machine has it: another default route alone moves nothing. */
+static const char *server_address(void *ctx)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct server *s = ctx;
+	const char *now = machine_has_ip(sv_from(s->address)) ? NULL : host_address(&a);
+	struct ip_addr ip;
+
+	if (now && strcmp(now, s->address) != 0 && ip_parse(sv_from(now), &ip) && !ip_is_loopback(ip)) {
+		log_info("server", "this machine has another address: so has the API for pods", "address",
+			 "%s, and was %s", now, s->address);
+		(void)snprintf(s->address, sizeof(s->address), "%s", now);
+	}
+	return s->address;
 }
 
 static void *run_loop(void *loop)
@@ -343,6 +363,8 @@ static int start_api(struct server *s, struct err *err)
 		.node_port_range = o->node_port_range,
 		.cluster_domain = o->facts.cluster_domain,
 		.advertise_address = o->advertise_address,
+		.find_address = *s->address ? server_address : NULL,
+		.find_ctx = s,
 		.advertise_port = o->port,
 		.own_addresses = host_addresses(&s->arena),
 		.loopback_node_ip = strncmp(o->node.node_ip, "127.", 4) == 0 ? o->node.node_ip : NULL,

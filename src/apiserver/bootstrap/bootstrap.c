@@ -290,10 +290,12 @@ static void service_cidr(struct batch *b)
 		update(b, RES(networking_servicecidrs), SV(""), name, second_range, doc);
 }
 
-/* The first address of the service range belongs to the API server itself. */
+/* The first address of the service range belongs to the API server itself; its endpoint follows a machine that changes
+ * its address, as else pods reach no API until the next start. */
 static void kubernetes_service(struct batch *b)
 {
 	const struct apiserver_opts *o = &b->server->o;
+	const char *where = o->find_address ? o->find_address(o->find_ctx) : o->advertise_address;
 	struct arena *a = &b->arena;
 	struct val *doc, *m, *list, *item;
 
@@ -306,7 +308,7 @@ static void kubernetes_service(struct batch *b)
 	val_set_cstr(a, m, F_clusterIP, apiserver_first_service_ip(b->server, a));
 	https_port(a, m, o->advertise_port, true);
 	ensure(b, RES(core_services), doc);
-	if (!o->advertise_address)
+	if (!where)
 		return;
 
 	doc = new_object(a, RES(core_endpoints), "default", "kubernetes");
@@ -317,7 +319,7 @@ static void kubernetes_service(struct batch *b)
 	m = val_set_list(a, item, F_addresses);
 	struct val *address = val_new_map(a);
 
-	val_set_cstr(a, address, F_ip, o->advertise_address);
+	val_set_cstr(a, address, F_ip, where);
 	val_push(a, m, address);
 	https_port(a, item, o->advertise_port, false);
 	val_push(a, list, item);
@@ -327,11 +329,11 @@ static void kubernetes_service(struct batch *b)
 	doc = new_object(a, RES(discovery_endpointslices), "default", "kubernetes");
 	m = val_ensure_map(a, val_get_mut(doc, F_metadata), F_labels);
 	val_set_str_sv(a, m, SV(SLICE_SERVICE_LABEL), SV("kubernetes"));
-	val_set_cstr(a, doc, F_addressType, strchr(o->advertise_address, ':') ? "IPv6" : "IPv4");
+	val_set_cstr(a, doc, F_addressType, strchr(where, ':') ? "IPv6" : "IPv4");
 	list = val_new_list(a);
 	item = val_new_map(a);
 	m = val_set_list(a, item, F_addresses);
-	val_push(a, m, val_new_str(a, sv_from(o->advertise_address)));
+	val_push(a, m, val_new_str(a, sv_from(where)));
 	m = val_set_map(a, item, F_conditions);
 	val_set_bool(a, m, F_ready, true);
 	val_push(a, list, item);

@@ -1,6 +1,8 @@
 /* What is special about kinds, and who may do what: through the whole pipeline. */
 #include "harness.h"
 
+#include "apiserver/apiserver-internal.h"
+
 #include "store/store.h"
 
 #include "codec/json.h"
@@ -903,6 +905,32 @@ static void test_kubernetes_service_comes_back(void **state)
 		   arena_cstr(&r->arena, ip));
 }
 
+static const char *where_it_is(void *ctx)
+{
+	return *(const char **)ctx;
+}
+
+/* A laptop that goes to another network: pods find the API again within a minute. */
+static void test_kubernetes_service_follows_the_machine(void **state)
+{
+	static const char *const slice = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes";
+	struct rig *r = *state;
+	const char *address = "192.0.2.5";
+	const struct val *doc;
+
+	r->server->o.find_address = where_it_is;
+	r->server->o.find_ctx = &address;
+	for (int i = 0; i < 2; i++) {
+		rig_run(r, 61 * NS_PER_SEC);
+		doc = val_at(val_get(expect(r, 200, "GET", slice, NULL), F_endpoints), 0);
+		assert_val(val_at(val_get(doc, F_addresses), 0), address);
+		doc = val_at(val_get(expect(r, 200, "GET", NS "/endpoints/kubernetes", NULL), F_subsets), 0);
+		assert_val(val_get(val_at(val_get(doc, F_addresses), 0), F_ip), address);
+		address = "198.51.100.7";
+	}
+	r->server->o.find_address = NULL;
+}
+
 /* --- protobuf --- */
 
 static void test_protobuf_body(void **state)
@@ -1205,6 +1233,7 @@ int main(void)
 		T(test_event_source_selector),
 		T(test_mutating_admission),
 		T(test_kubernetes_service_comes_back),
+		T(test_kubernetes_service_follows_the_machine),
 		T(test_protobuf_body),
 		T(test_events_two_views),
 		T(test_statefulset_defaults),
