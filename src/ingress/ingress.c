@@ -29,7 +29,7 @@
 #define PORTS_NS (10 * NS_PER_SEC) /* how long a port that somebody has is left to him */
 #define REST 4			   /* times what a run took, before the next one may take as long */
 #define REST_MAX_NS (500 * NS_PER_MS)
-#define MISSING_NS (60 * NS_PER_SEC)
+#define MISSING_NS (10 * NS_PER_SEC)
 #define CONNECTIONS_MAX 4096
 #define DOWN_NS (5 * NS_PER_SEC) /* without HAProxy; before that it is on its way back, and nobody is told */
 #define SLICES_OF "service"
@@ -342,14 +342,14 @@ static const char *taken_text(struct arena *a, const struct ingress *g, int port
 			    port, g->node_name, who);
 }
 
-static void ingress_words_taken(struct source_ctx *sc, const struct ing_source *s, int port, const char *who)
+/* What holds for all of ours. */
+static void ingress_words_all(struct source_ctx *sc, const struct ing_source *s, const char *reason, const char *text)
 {
-	const char *text = taken_text(sc->a, sc->g, port, who);
 	size_t told = 0;
 
 	for (size_t i = 0; i < s->n_ingresses && told < TAKEN_TOLD_MAX; i++)
 		if (ingress_is_ours(s->classes, obj_root(s->ingresses[i]))) {
-			vec_push(&sc->words, ((struct word){ s->ingresses[i], "IngressPortTaken", text, true }));
+			vec_push(&sc->words, ((struct word){ s->ingresses[i], reason, text, true }));
 			told++;
 		}
 }
@@ -409,7 +409,9 @@ static bool ingress_model(struct ingress *g, struct arena *a, struct ing_model *
 	g->ask_ns = ask_after ? now + ask_after : 0;
 	for (int i = 0; i < 2; i++)
 		if (g->balancer[i])
-			ingress_words_taken(&sc, &s, g->ports[i], g->balancer[i]);
+			ingress_words_all(&sc, &s, "IngressPortTaken", taken_text(a, g, g->ports[i], g->balancer[i]));
+	if (g->failed) /* known by the look that follows the one that failed */
+		ingress_words_all(&sc, &s, "IngressNotServed", arena_printf(a, "node %s: %s", g->node_name, g->failed));
 	if (known)
 		ingress_tell(g, a, sc.words.p, sc.words.n);
 	vec_release(&sc.words);
