@@ -73,7 +73,7 @@ struct agent *agent_stop(struct agent *a);
 
 /* --- flags of both commands: node_opts.c --- */
 
-#define NODE_OPTIONS_MAX 20
+#define NODE_OPTIONS_MAX 24
 /* Rows for the table of options; how many. */
 size_t node_option_table(struct node_opts *o, struct option *t);
 /* Refuses what cannot work, by the name of the flag, before anything is touched. */

@@ -57,6 +57,7 @@ enum option_kind {
 	OPT_INT,
 	OPT_LIST, /* repeatable, also comma-separated */
 	OPT_ARGS, /* repeatable; flags of another program, whose values may hold commas */
+	OPT_NONE, /* known from elsewhere and not taken: help says what to do instead, and is not listed */
 };
 
 struct string_list {

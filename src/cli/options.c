@@ -37,6 +37,8 @@ static int options_set(struct arena *a, const struct option *o, struct sv value,
 	int64_t v;
 
 	switch (o->kind) {
+	case OPT_NONE:
+		return err_set(err, ERR_INVALID, "--%s is not taken: %s", o->name, o->help);
 	case OPT_BOOL:
 		if (sv_is(value, "true") || sv_is(value, "1"))
 			*(bool *)o->value = true;
@@ -153,7 +155,7 @@ static int from_flag(struct arena *a, const struct option *table, size_t n, int 
 	}
 	if (!o)
 		return err_set(err, ERR_INVALID, "unknown flag '%s'; 'caravel help %s' lists them", argv[*i], argv[0]);
-	if (!value.p && o->kind == OPT_BOOL)
+	if (!value.p && (o->kind == OPT_BOOL || o->kind == OPT_NONE))
 		value = SV("true");
 	if (!value.p) {
 		if (*i + 1 >= argc)
@@ -197,7 +199,8 @@ static void print_help(const struct option *table, size_t n, const char *config_
 		print_flag('c', "config", "FILE", help);
 	}
 	for (size_t i = 0; i < n; i++)
-		print_flag(table[i].letter, table[i].name, table[i].arg, table[i].help);
+		if (table[i].kind != OPT_NONE)
+			print_flag(table[i].letter, table[i].name, table[i].arg, table[i].help);
 }
 
 /* For completion.c. */
@@ -206,7 +209,8 @@ static void print_names(const struct option *table, size_t n, const char *config
 	if (config_file)
 		puts("--config");
 	for (size_t i = 0; i < n; i++)
-		printf("--%s\n", table[i].name);
+		if (table[i].kind != OPT_NONE)
+			printf("--%s\n", table[i].name);
 }
 
 bool cli_asks_for_help(int argc, char **argv)

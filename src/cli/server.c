@@ -59,6 +59,8 @@ struct server {
 		name, letter, kind, &o->field, arg, help \
 	}
 
+#define SERVER_OPTIONS_MAX 40
+
 static size_t option_table(struct server_opts *o, struct option *t)
 {
 	const struct option rows[] = {
@@ -83,6 +85,10 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("node-cidr-mask-size-ipv6", 0, OPT_INT, node_mask_v6, "N", "the same of IPv6 (64)"),
 		ROW("flannel-backend", 0, OPT_STRING, facts.flannel_backend, "NAME",
 		    "how pods of other nodes are reached: vxlan, host-gw, or none (somebody else's network plugin)"),
+		ROW("flannel-ipv6-masq", 0, OPT_BOOL, ipv6_masq, NULL,
+		    "IPv6 pods reach the outside by their node's address: always so"),
+		{ "flannel-external-ip", 0, OPT_NONE, NULL, NULL,
+		  "nodes reach each other by their InternalIPs, or by an interface that --flannel-iface names" },
 		ROW("service-cidr", 0, OPT_STRING, facts.service_cidr, "CIDR",
 		    "Service addresses (10.43.0.0/16, or what is free); A,B: both families, A's by default"),
 		ROW("service-node-port-range", 0, OPT_STRING, node_port_range, "A-B",
@@ -118,6 +124,7 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("debug", 0, OPT_BOOL, debug, NULL, "log more"),
 	};
 
+	_Static_assert(ARRAY_LEN(rows) <= SERVER_OPTIONS_MAX, "more than there is room for");
 	size_t n = node_option_table(&o->node, t);
 
 	memcpy(t + n, rows, sizeof(rows));
@@ -138,6 +145,7 @@ static void defaults(struct server *s)
 		.facts.cluster_domain = "cluster.local",
 		.port = 6443,
 		.anonymous_auth = true,
+		.ipv6_masq = true,
 		.profiling = true,
 	};
 }
@@ -526,7 +534,7 @@ static int run(void *ctx)
 int cmd_server(int argc, char **argv)
 {
 	struct server s = { .cidr_hold = CIDRS_NO_HOLD };
-	struct option table[NODE_OPTIONS_MAX + 40];
+	struct option table[NODE_OPTIONS_MAX + SERVER_OPTIONS_MAX];
 	struct err err = ERR_INIT;
 	size_t n;
 	int rc, status = 0;

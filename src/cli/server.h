@@ -11,8 +11,8 @@ struct server_opts {
 	const char *bind_address, *kubeconfig, *kubeconfig_mode, *advertise_address, *node_port_range;
 	const char *token, *token_auth_file;
 	int port, node_mask_v4, node_mask_v6;
-	bool disable_agent, disable_scheduler, disable_controllers, no_supervise, anonymous_auth, profiling, debug,
-	    accept_database;
+	bool ipv6_masq, disable_agent, disable_scheduler, disable_controllers, no_supervise, anonymous_auth, profiling,
+	    debug, accept_database;
 	struct string_list tls_sans;
 };
 

@@ -187,6 +187,10 @@ static int check_network(const struct server_opts *o, struct err *err)
 
 	if (backend && !netd_kind_parse(backend, &kind, &why))
 		return err_set(err, ERR_INVALID, "--flannel-backend=%s: %s", backend, why);
+	if (!o->ipv6_masq)
+		return err_set(err, ERR_INVALID,
+			       "--flannel-ipv6-masq=false: IPv6 pods always reach the outside by their node's "
+			       "address here; with --flannel-backend=none a network plugin decides");
 	if (check_mask("node-cidr-mask-size-ipv4", cidrs, true, o->node_mask_v4, err) < 0)
 		return -1;
 	return check_mask("node-cidr-mask-size-ipv6", cidrs, false, o->node_mask_v6, err);

@@ -12,15 +12,18 @@ struct values {
 	int port;
 	bool quiet;
 	struct string_list names, args;
-	struct option table[5];
+	struct option table[6];
 };
 
 static void setup(struct values *v)
 {
 	const struct option table[] = {
-		{ "data-dir", 'd', OPT_STRING, &v->dir, "DIR", "" }, { "port", 'p', OPT_INT, &v->port, "N", "" },
-		{ "quiet", 0, OPT_BOOL, &v->quiet, NULL, "" },	     { "name", 0, OPT_LIST, &v->names, "NAME", "" },
+		{ "data-dir", 'd', OPT_STRING, &v->dir, "DIR", "" },
+		{ "port", 'p', OPT_INT, &v->port, "N", "" },
+		{ "quiet", 0, OPT_BOOL, &v->quiet, NULL, "" },
+		{ "name", 0, OPT_LIST, &v->names, "NAME", "" },
 		{ "arg", 0, OPT_ARGS, &v->args, "FLAG", "" },
+		{ "elsewhere", 0, OPT_NONE, NULL, NULL, "say --name" },
 	};
 
 	memset(v, 0, sizeof(*v));
@@ -86,6 +89,8 @@ static void test_bad(void **state)
 	check_bad("unknown flag '-x'", ARGS(S("-x")));
 	check_bad("--port takes a number, not 'seven'", ARGS(S("--port=seven")));
 	check_bad("--port needs a value", ARGS(S("--port")));
+	check_bad("--elsewhere is not taken: say --name", ARGS(S("--elsewhere")));
+	check_bad("--elsewhere is not taken: say --name", ARGS(S("--elsewhere=x")));
 	check_bad("--quiet is true or false", ARGS(S("--quiet=maybe")));
 	check_bad("unexpected argument 'stray'; 'caravel help ", ARGS(S("stray")));
 }

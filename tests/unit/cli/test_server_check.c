@@ -6,6 +6,7 @@ static struct server_opts usable(void)
 {
 	return (struct server_opts){ .port = 6443,
 				     .bind_address = "0.0.0.0",
+				     .ipv6_masq = true,
 				     .facts.cluster_cidr = "10.42.0.0/16",
 				     .facts.cluster_domain = "cluster.local" };
 }
@@ -46,6 +47,7 @@ static void test_flags(void **state)
 	o.field = value;            \
 	refused(&o, flag)
 	REFUSED(port, -1, "--https-listen-port");
+	REFUSED(ipv6_masq, false, "--flannel-ipv6-masq");
 	REFUSED(port, 65536, "--https-listen-port");
 	REFUSED(node.kubelet_port, -1, "--kubelet-port");
 	REFUSED(node.pod_max_pids, -2, "--pod-max-pids");
