@@ -10,8 +10,6 @@
 #include "net/sock.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
@@ -110,20 +108,6 @@ static int bconn_handshake(struct bconn *c, const struct http_endpoint *ep, int6
 	}
 }
 
-/* A peer that is gone, or an address of ours that is, is noticed while an answer is waited for: servers always read, so
- * what they do not acknowledge for so long never reached them. Not of unix sockets, which tell at once. */
-static void bconn_watch(int fd)
-{
-	const int one = 1, idle_s = 10, interval_s = 5, probes = 2;
-	const unsigned unanswered_ms = 20000;
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unanswered_ms, sizeof(unanswered_ms));
-}
-
 static struct bconn *bconn_new(const struct http_endpoint *ep, int64_t deadline_ns, struct err *err)
 {
 	_cleanup_(bconn_freep) struct bconn *c = NULL;
@@ -134,7 +118,6 @@ static struct bconn *bconn_new(const struct http_endpoint *ep, int64_t deadline_
 	c = xcalloc(1, sizeof(*c));
 	list_init(&c->link);
 	c->fd = fd;
-	bconn_watch(fd);
 	c->host = xstrdup(ep->host);
 	c->server_name = ep->server_name ? xstrdup(ep->server_name) : NULL;
 	c->peer_name = ep->peer_name ? xstrdup(ep->peer_name) : NULL;

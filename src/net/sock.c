@@ -60,13 +60,26 @@ int sock_wait(int fd, int events, int64_t deadline_ns)
 
 /* The kernel repeats the first packet after 1, 3, 7, 15, 31 s: a new try meets a network that has come back earlier. */
 #define CONNECT_MAX_NS (10 * NS_PER_SEC)
-#define UNACKED_MS 10000
+
+/* A peer that is gone, or an address of ours that is, is noticed while an answer is waited for, and so is a kept
+ * connection that a partition has outlived: servers always read, so what they do not acknowledge for so long never
+ * reached them. */
+static void sock_watch_peer(int fd)
+{
+	const int one = 1, idle_s = 10, interval_s = 5, probes = 2;
+	const unsigned unanswered_ms = 20000;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unanswered_ms, sizeof(unanswered_ms));
+}
 
 /* Connects one address. Returns the descriptor, or -1 with errno. */
 static int connect_one(const struct sockaddr *addr, socklen_t n, int64_t deadline_ns)
 {
 	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1, error = 0;
-	const unsigned unacked_ms = UNACKED_MS;
 	socklen_t len = sizeof(error);
 
 	if (fd < 0)
@@ -90,9 +103,7 @@ static int connect_one(const struct sockaddr *addr, socklen_t n, int64_t deadlin
 	}
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	/* What the peer does not acknowledge for so long it will not: a kept connection that a partition has outlived
-	 * would take the whole of a call's time, and the next one's. */
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacked_ms, sizeof(unacked_ms));
+	sock_watch_peer(fd);
 	deadline_ns = MIN(deadline_ns, sock_deadline(CONNECT_MAX_NS));
 	if (connect(fd, addr, n) == 0)
 		return fd;
