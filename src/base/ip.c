@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
 size_t ip_bytes(struct sv s, uint8_t ret[16])
@@ -177,4 +178,12 @@ bool ip_net_covers(struct ip_net outer, struct ip_net inner)
 unsigned ip_net_len(struct ip_net n)
 {
 	return ip_is_v4(n.addr) ? n.bits - 96U : n.bits;
+}
+
+struct ip_net_text ip_net_text(struct ip_net n)
+{
+	struct ip_net_text t;
+
+	(void)snprintf(t.s, sizeof(t.s), "%s/%u", ip_text(n.addr).s, ip_net_len(n));
+	return t;
 }

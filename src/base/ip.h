@@ -97,3 +97,7 @@ struct ip_net ip_net_of(struct ip_addr a, unsigned bits);
 bool ip_net_has(struct ip_net n, struct ip_addr a);
 bool ip_net_covers(struct ip_net outer, struct ip_net inner);
 unsigned ip_net_len(struct ip_net n); /* as people write it: of 32 or 128 */
+struct ip_net_text {
+	char s[50];
+};
+struct ip_net_text ip_net_text(struct ip_net n); /* "10.42.0.0/16", as ip_text() */

@@ -266,7 +266,7 @@ static int ipam_reconcile(void *ctx, struct sv key, struct reconcile_result *ret
 	spec = val_set_map(&a, patch, F_spec);
 	list = val_set_list(&a, spec, F_podCIDRs);
 	for (size_t i = 0; i < r.n; i++) {
-		struct sv text = arena_svf(&a, "%s/%u", ip_text(r.net[i].addr).s, ip_net_len(r.net[i]));
+		struct sv text = arena_svf(&a, "%s", ip_net_text(r.net[i]).s);
 
 		if (i == 0)
 			val_set_str(&a, spec, F_podCIDR, text);

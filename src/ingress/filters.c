@@ -17,7 +17,7 @@ void ing_filters_nets(struct buf *b, const char *acl, const struct ing_nets *net
 	for (size_t i = 0; i < nets->n; i++) {
 		if (i % 16 == 0)
 			buf_printf(b, "%s  acl %s src", i ? "\n" : "", acl);
-		buf_printf(b, " %s/%u", ip_text(nets->p[i].addr).s, ip_net_len(nets->p[i]));
+		buf_printf(b, " %s", ip_net_text(nets->p[i]).s);
 	}
 	if (nets->n)
 		buf_addc(b, '\n');

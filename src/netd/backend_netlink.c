@@ -342,10 +342,10 @@ static void kernel_explain(const struct net_change *c, struct err *e)
 	if (c->key.type == NET_ROUTE && e->errnum == EEXIST) {
 		err_release(e);
 		err_set(e, ERR_ALREADY_EXISTS,
-			"this machine has another route to %s/%u, which is not ours to replace: remove it",
-			ip_text(net.addr).s, ip_net_len(net));
+			"this machine has another route to %s, which is not ours to replace: remove it",
+			ip_net_text(net).s);
 	} else if (c->key.type == NET_ROUTE) {
-		err_wrap(e, "the route to %s/%u", ip_text(net.addr).s, ip_net_len(net));
+		err_wrap(e, "the route to %s", ip_net_text(net).s);
 	} else {
 		err_wrap(e, "how the VXLAN reaches %s", ip_text(c->key.type == NET_FDB ? c->be.via : c->key.addr).s);
 	}
@@ -453,7 +453,7 @@ static void write_ranges(const struct kernel *k)
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
 	for (size_t i = 0; i < k->n_ours; i++)
-		buf_printf(&b, "%s/%u\n", ip_text(k->ours[i].addr).s, ip_net_len(k->ours[i]));
+		buf_printf(&b, "%s\n", ip_net_text(k->ours[i]).s);
 	if (k->ranges_file)
 		(void)file_write_again(k->ranges_file, buf_sv(&b), 0600, NULL);
 }

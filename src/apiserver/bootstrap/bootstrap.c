@@ -283,7 +283,7 @@ static void service_cidr(struct batch *b)
 
 	while (sv_split(&rest, ',', &one))
 		if (ip_net_parse(sv_trim(one), &net))
-			val_push(a, list, val_new_str(a, arena_svf(a, "%s/%u", ip_text(net.addr).s, ip_net_len(net))));
+			val_push(a, list, val_new_str(a, arena_svf(a, "%s", ip_net_text(net).s)));
 	if (!have)
 		create(b, RES(networking_servicecidrs), SV(""), doc);
 	else if (val_len(list) == 2 && val_len(obj_get(have, F_spec, F_cidrs)) == 1)

@@ -126,6 +126,9 @@ static void test_nets(void **state)
 	assert_string_equal(ip_text(n.addr).s, "10.42.0.0");
 	assert_int_equal(n.bits, 112);
 	assert_int_equal(ip_net_len(n), 16);
+	assert_string_equal(ip_net_text(n).s, "10.42.0.0/16");
+	assert_string_equal(ip_net_text(net("fd00:ffff:ffff:ffff:ffff:ffff:ffff:ffff")).s,
+			    "fd00:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128");
 	assert_true(ip_net_has(n, ip("10.42.255.1")) && !ip_net_has(n, ip("10.43.0.0")) && !ip_net_has(n, IP_NONE));
 	n = net("fd00:1:10f::5/40");
 	assert_string_equal(ip_text(n.addr).s, "fd00:1:100::");

@@ -62,6 +62,10 @@ static void test_vxlan(_unused_ void **state)
 	/* One that starts has nothing yet, and nobody has to hear of it. */
 	assert_string_equal(peer(&v, KIT_PEER("n7", "", KIT_ADDR("192.0.2.7"))), "");
 	assert_string_equal(peer(&v, "{'kind':'Node','metadata':{'name':'n7'},'spec':{'podCIDR':'10.42.7.0/24'}}"), "");
+	/* Nor of what it lacks, while our own Node says no address. */
+	v.self.addr[NETD_V4] = v.self.addr[NETD_V6] = IP_NONE;
+	assert_string_equal(peer(&v, KIT_PEER("n7", "'10.42.7.0/24'", KIT_ADDR("192.0.2.7"))), "");
+	v = view(NETD_VXLAN, BOTH, SELF);
 	/* podCIDR alone, as an old server writes it. */
 	assert_string_equal(peer(&v, "{'kind':'Node','metadata':{'name':'n7'},'spec':{'podCIDR':'10.42.7.0/24'},"
 				     "'status':{'addresses':[" KIT_ADDR("192.0.2.7") "]}}"),

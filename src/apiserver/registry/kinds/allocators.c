@@ -208,7 +208,7 @@ bool number_in_range(const struct allocators *al, struct number n, struct sv *re
 	bool gives = range_of_family(al, sv_from(ip_family(n.ip))) && ranges_each(al, range_search_ip, &f);
 
 	if (ret_bounds)
-		*ret_bounds = f.has ? arena_svf(a, "%s/%u", ip_text(f.found.addr).s, ip_net_len(f.found)) : SV("");
+		*ret_bounds = f.has ? arena_svf(a, "%s", ip_net_text(f.found).s) : SV("");
 	return gives;
 }
 
