@@ -5,6 +5,8 @@
 #include "client/informer.h"
 #include "sim/env_sim.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,6 +21,7 @@ struct fake {
 	size_t n;
 	int64_t rev;
 	int lists, fail_lists;
+	int errnum; /* of the failures */
 	struct fake_watch *watch;
 	const char *const *paths[2]; /* asked about in the list, when it has any */
 	bool kept_name, kept_both;
@@ -36,7 +39,10 @@ static int fake_list(struct client *c, const struct resource *r, struct sv ns, c
 	f->lists++;
 	if (f->fail_lists > 0) {
 		f->fail_lists--;
-		return err_set(err, ERR_UNAVAILABLE, "down");
+		(void)err_set(err, ERR_UNAVAILABLE, "down");
+		if (err)
+			err->errnum = f->errnum;
+		return -1;
 	}
 	ret->items = xcalloc(f->n, sizeof(*ret->items));
 	for (size_t i = 0; i < f->n; i++)
@@ -125,6 +131,39 @@ static void event(struct fake *f, enum watch_type t, struct obj *o_take)
 	f->rev = obj_rev(o_take);
 	f->watch->cb.event(t, o_take, f->watch->ctx);
 	obj_unref(o_take);
+}
+
+/* How often a server that fails for five minutes is asked in the last one. */
+static int asked_in_the_end(int errnum)
+{
+	struct env *env = env_sim_new(7, 0, false);
+	struct fake f = { .c = { .ops = &fake_ops, .env = env, .name = "test" },
+			  .fail_lists = INT_MAX,
+			  .errnum = errnum };
+	struct informer_factory *fac = informer_factory_new(&f.c);
+	int before;
+
+	(void)informer_get(fac, RES(core_pods), NULL, NULL, NULL);
+	informer_factory_start(fac);
+	env_sim_run(env, 240 * NS_PER_SEC);
+	before = f.lists;
+	env_sim_run(env, 60 * NS_PER_SEC);
+	informer_factory_free(fac);
+	env_sim_run(env, NS_PER_SEC);
+	env_sim_free(env);
+	return f.lists - before;
+}
+
+/* One that answers is left alone for ever longer; where nobody is, it costs nothing to ask, and is soon known. */
+static void test_pauses(void **state)
+{
+	int n;
+
+	(void)state;
+	n = asked_in_the_end(0);
+	assert_true(n >= 1 && n <= 3);
+	n = asked_in_the_end(ECONNREFUSED);
+	assert_true(n >= 10 && n <= 21);
 }
 
 static void test_life(void **state)
@@ -301,8 +340,8 @@ static void test_keep(_unused_ void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_life), cmocka_unit_test(test_index),
-					    cmocka_unit_test(test_keep) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_life), cmocka_unit_test(test_pauses),
+					    cmocka_unit_test(test_index), cmocka_unit_test(test_keep) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
