@@ -8,7 +8,7 @@ DATA_DIR ?= /var/lib/caravel$(if $(NODES),-dev)
 KUBECONFIG_FILE ?= /etc/caravel/kubeconfig.yaml
 PORT ?= 6443
 
-.PHONY: build run stop clean-data test check oracle bench lint fuzz clean deps
+.PHONY: build run stop clean-data test check oracle apps bench lint fuzz clean deps
 
 build: deps $(BUILD)/build.ninja
 	@ninja -C $(BUILD) caravel
@@ -44,6 +44,11 @@ check:
 oracle:
 	@tools/deps.sh test
 	@ORACLE_ALL=1 tests/run e2e oracle
+
+# Applications of others, their manifests as they are; see tests/e2e/test_corpus_apps.py.
+apps:
+	@tools/deps.sh test
+	@APPS_ALL=1 tests/run e2e corpus_apps
 
 bench: build
 	@tools/deps.sh test

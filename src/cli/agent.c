@@ -137,6 +137,7 @@ static int start_runtime(struct agent *a, struct err *err)
 		    containerd_start(&(struct containerd_opts){ .env = a->env,
 								.data_dir = o->data_dir,
 								.sandbox_image = o->pause_image,
+								.registry_config_dir = o->registry_config_dir,
 								.log_dir = cluster_dirs(&a->arena, o->data_dir).log_dir,
 								.cni_conf_dir = foreign ? "/etc/cni/net.d" : NULL,
 								.cni_bin_dir = foreign ? "/opt/cni/bin" : NULL,

@@ -24,7 +24,7 @@
 
 struct node_opts {
 	const char *data_dir, *node_name, *node_ip, *resolv_conf;
-	const char *runtime_endpoint, *kubelet_root, *pause_image, *storage_dir;
+	const char *runtime_endpoint, *kubelet_root, *pause_image, *storage_dir, *registry_config_dir;
 	int kubelet_port, pod_max_pids;
 	int ingress_http_port, ingress_https_port; /* 0: none */
 	const char *node_ip_more;  /* of the other family, by flag; NULL: found when the cluster has both */

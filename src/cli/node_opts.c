@@ -52,6 +52,9 @@ size_t node_option_table(struct node_opts *o, struct option *t)
 		ROW("container-runtime-endpoint", 0, OPT_STRING, runtime_endpoint, "URL",
 		    "an existing CRI endpoint instead of our containerd"),
 		ROW("pause-image", 0, OPT_STRING, pause_image, "IMAGE", "image of pod sandboxes (ours)"),
+		ROW("registry-config-dir", 0, OPT_STRING, registry_config_dir, "DIR",
+		    "containerd's REGISTRY/hosts.toml files, of mirrors and private registries "
+		    "(/etc/containerd/certs.d)"),
 		NOT_TAKEN("flannel-conf", "the pods' network is built in: --flannel-backend, --cluster-cidr and "
 					  "--flannel-iface say what such a file would"),
 		NOT_TAKEN("flannel-cni-conf", "with --flannel-backend=none on the server the files of /etc/cni/net.d "
@@ -181,6 +184,23 @@ static int node_opts_proxy(const struct node_opts *o, struct err *err)
 	return rc;
 }
 
+/* It becomes a string in containerd's configuration. */
+static int node_opts_registries(const struct node_opts *o, struct err *err)
+{
+	if (!o->registry_config_dir)
+		return 0;
+	if (o->runtime_endpoint)
+		return err_set(err, ERR_INVALID,
+			       "--registry-config-dir is of the containerd that is started here; the one behind "
+			       "--container-runtime-endpoint has a config_path of its own");
+	for (const char *c = o->registry_config_dir; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == '"' || *c == '\\' || *c == 0x7f)
+			return err_set(err, ERR_INVALID,
+				       "--registry-config-dir takes a directory without quotes, backslashes and "
+				       "control characters in its name");
+	return 0;
+}
+
 int node_opts_check(const struct node_opts *o, struct err *err)
 {
 	if (o->kubelet_port < 0 || o->kubelet_port > 65535)
@@ -201,7 +221,8 @@ int node_opts_check(const struct node_opts *o, struct err *err)
 			       "lists them",
 			       o->flannel_iface);
 	if (node_opts_pids(o->pod_max_pids, err) < 0 || node_opts_labels(&o->node_labels, err) < 0 ||
-	    node_opts_taints(&o->node_taints, err) < 0 || node_opts_proxy(o, err) < 0)
+	    node_opts_taints(&o->node_taints, err) < 0 || node_opts_proxy(o, err) < 0 ||
+	    node_opts_registries(o, err) < 0)
 		return -1;
 	if (o->resolv_conf && access(o->resolv_conf, R_OK) < 0)
 		return err_set_errno(err, errno, "--resolv-conf names a file that cannot be read, '%s'",
@@ -278,6 +299,8 @@ int node_opts_complete(struct node_opts *o, struct arena *a, bool node, struct e
 		o->node_ip = host_address(a);
 	if (!o->node_ip)
 		o->node_ip = "127.0.0.1";
+	o->registry_config_dir =
+	    full_path(a, o->registry_config_dir ? o->registry_config_dir : "/etc/containerd/certs.d");
 	o->storage_dir = full_path(a, o->storage_dir ? o->storage_dir : arena_printf(a, "%s/storage", o->data_dir));
 	if (o->resolv_conf)
 		o->resolv_conf = full_path(a, o->resolv_conf);

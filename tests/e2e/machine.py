@@ -194,3 +194,24 @@ def closed(url):
     except OSError:
         return True
     return False
+
+
+def node_state(c, nodes):
+    """What Services, policies and pods leave in the network of each node of a DevCluster. A bridge stays, and so do chains that
+    Services share, for the next one."""
+    state = {}
+    for node in range(1, nodes + 1):
+        ruleset = re.sub(r"\tchain (tcp|udp|sctp)_\w+_\d+ {.*?\n\t}\n+", "", c.inside(node, "nft", "-s", "list", "ruleset"), flags=re.S)
+        state[node] = [ruleset.splitlines(), re.findall(r"^\d+: ([^:@]+)", c.inside(node, "ip", "-o", "link", "show", "type", "veth"), re.M),
+                       [r for r in c.inside(node, "ip", "route").splitlines() if " dev cvl" not in r],
+                       c.inside(node, "ss", "-Hltn", "sport = :80 or sport = :443").splitlines()]
+    return state
+
+
+def as_before(before, now):
+    """Of what node_state() said."""
+    for node, was in before.items():
+        for a, b in zip(was, now[node]):
+            if sorted(a) != sorted(b):
+                raise Failed(f"dev-{node}: gone {sorted(set(a) - set(b))}, come {sorted(set(b) - set(a))}")
+    return True

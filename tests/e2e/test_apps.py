@@ -11,6 +11,7 @@ import urllib.parse
 
 from browser import Browser, program
 from lib import CARAVEL, ROOT, DevCluster, Failed, Skip, contains, equal, main, need_node, wait_for
+from machine import as_before, node_state
 
 NODES = 3
 GUESTBOOK = os.path.join(ROOT, "examples", "guestbook.yaml")
@@ -25,18 +26,6 @@ spec:
 
 
 # --- what is seen ---
-
-def node_state(c):
-    """What Services, policies and pods leave in each node's network. Chains that Services share are kept for the next one."""
-    rules = {}
-    for node in range(1, NODES + 1):
-        ruleset = c.inside(node, "nft", "-s", "list", "ruleset")
-        rules[node] = [re.sub(r"\tchain \w+_(outside|inside)_\d+ {.*?\n\t}\n+", "", ruleset, flags=re.S),
-                       sorted(re.findall(r"^\d+: ([^:@]+)", c.inside(node, "ip", "-o", "link", "show", "type", "veth"), re.M)),
-                       sorted(r for r in c.inside(node, "ip", "route").splitlines() if " dev cvl" not in r),  # the bridge stays
-                       c.inside(node, "ss", "-Hltn", "sport = :80 or sport = :443")]
-    return rules
-
 
 class Pages:
     """The guestbook as who knows its address sees it."""
@@ -139,7 +128,7 @@ def images_of_debian_packages(c):
 def from_apply_to_browser(c):
     if not c.images:
         raise Skip("needs the images")
-    c.before = node_state(c)
+    c.before = node_state(c, NODES)
     c.kubectl("apply", "-f", GUESTBOOK)
     rolled_out(c, "sts/redis-leader", "deploy/redis-follower", "deploy/frontend")
     c.pages = Pages(c)
@@ -259,17 +248,7 @@ def removal_leaves_nothing(c):
     equal([os.path.isdir(v) for v in volumes], [True])
     c.kubectl("delete", "-f", GUESTBOOK, "--timeout=120s")
     wait_for("the volume to go", lambda: not c.get("pv")["items"] and not any(map(os.path.exists, volumes)))
-    wait_for("the nodes' networks to be as before", lambda: nodes_as_before(c))
-
-
-def nodes_as_before(c):
-    now = node_state(c)
-    for node, was in c.before.items():
-        for a, b in zip(was, now[node]):
-            if a != b:
-                a, b = (set(x.splitlines() if isinstance(x, str) else x) for x in (a, b))
-                raise Failed(f"dev-{node}: gone {sorted(a - b)}, come {sorted(b - a)}")
-    return True
+    wait_for("the nodes' networks to be as before", lambda: as_before(c.before, node_state(c, NODES)))
 
 
 if __name__ == "__main__":

@@ -52,6 +52,9 @@ static void test_flags(void **state)
 	REFUSED(node.kubelet_port, -1, "--kubelet-port");
 	REFUSED(node.pod_max_pids, -2, "--pod-max-pids");
 	REFUSED(node.pod_max_pids, 15, "--pod-max-pids");
+	REFUSED(node.registry_config_dir, "/etc/a\"b", "--registry-config-dir");
+	REFUSED(node.registry_config_dir, "/etc/a\nb", "--registry-config-dir");
+	REFUSED(node.registry_config_dir, "/etc/a\\", "--registry-config-dir");
 	REFUSED(bind_address, "localhost", "--bind-address");
 	REFUSED(node.node_ip, "10.0.0.256", "--node-ip");
 	REFUSED(node.node_ip, "10.0.0.1,10.0.0.2", "one of each family");

@@ -648,6 +648,10 @@ static void test_configurations(void **state)
 	assert_true(sv_find_sv(buf_sv(&b), SV("SystemdCgroup = false\n")) > 0);
 	assert_true(sv_find_sv(buf_sv(&b), SV("address = \"/sock\"\n")) > 0);
 	assert_true(sv_find_sv(buf_sv(&b), SV("config_path")) < 0);
+	buf_clear(&b);
+	containerd_config(&b,
+			  &(struct containerd_conf){ .root = "/r", .registry_config_dir = "/etc/containerd/certs.d" });
+	assert_true(sv_find_sv(buf_sv(&b), SV(".registry]\n  config_path = \"/etc/containerd/certs.d\"\n")) > 0);
 }
 
 static void test_image_archive(void **state)
