@@ -57,7 +57,6 @@ enum option_kind {
 	OPT_INT,
 	OPT_LIST, /* repeatable, also comma-separated */
 	OPT_ARGS, /* repeatable; flags of another program, whose values may hold commas */
-	OPT_NONE, /* known from elsewhere and not taken: help says what to do instead, and is not listed */
 };
 
 struct string_list {
@@ -81,6 +80,8 @@ struct option {
  * when help or the names of the flags were printed, -1 with *err. */
 int cli_options_parse(struct arena *a, const struct option *table, size_t n, int argc, char **argv,
 		      const char *config_file, struct string_list *rest, struct err *err);
+/* Of a flag or key of k3s that is none here: what to do instead; NULL: k3s has none of that name either. */
+const char *k3s_flag_instead(struct sv name);
 /* Is -h or --help among the words? */
 bool cli_asks_for_help(int argc, char **argv);
 void string_list_release(struct string_list *l);

@@ -20,11 +20,6 @@
 		name, letter, kind, &o->field, arg, help \
 	}
 
-#define NOT_TAKEN(name, instead)                       \
-	{                                              \
-		name, 0, OPT_NONE, NULL, NULL, instead \
-	}
-
 size_t node_option_table(struct node_opts *o, struct option *t)
 {
 	const struct option rows[] = {
@@ -55,12 +50,6 @@ size_t node_option_table(struct node_opts *o, struct option *t)
 		ROW("registry-config-dir", 0, OPT_STRING, registry_config_dir, "DIR",
 		    "containerd's REGISTRY/hosts.toml files, of mirrors and private registries "
 		    "(/etc/containerd/certs.d)"),
-		NOT_TAKEN("flannel-conf", "the pods' network is built in: --flannel-backend, --cluster-cidr and "
-					  "--flannel-iface say what such a file would"),
-		NOT_TAKEN("flannel-cni-conf", "with --flannel-backend=none on the server the files of /etc/cni/net.d "
-					      "are used as they are"),
-		NOT_TAKEN("vpn-auth", "bring the VPN up by yourself, and name its interface with --flannel-iface"),
-		NOT_TAKEN("vpn-auth-file", "bring the VPN up by yourself, and name its interface with --flannel-iface"),
 	};
 
 	_Static_assert(ARRAY_LEN(rows) <= NODE_OPTIONS_MAX, "more than callers have room for");
@@ -69,7 +58,6 @@ size_t node_option_table(struct node_opts *o, struct option *t)
 }
 
 #undef ROW
-#undef NOT_TAKEN
 
 void node_opts_release(struct node_opts *o)
 {

@@ -37,8 +37,6 @@ static int options_set(struct arena *a, const struct option *o, struct sv value,
 	int64_t v;
 
 	switch (o->kind) {
-	case OPT_NONE:
-		return err_set(err, ERR_INVALID, "--%s is not taken: %s", o->name, o->help);
 	case OPT_BOOL:
 		if (sv_is(value, "true") || sv_is(value, "1"))
 			*(bool *)o->value = true;
@@ -81,6 +79,51 @@ static struct sv scalar_text(struct arena *a, const struct val *v)
 	return val_str(v);
 }
 
+/* Letters to put in, leave out or change to make the one of the other; of names that no flag has, too many. */
+#define MISTYPED_MAX 2
+static size_t options_distance(struct sv a, struct sv b)
+{
+	size_t row[64];
+
+	if (a.n >= ARRAY_LEN(row) || b.n >= ARRAY_LEN(row))
+		return MISTYPED_MAX + 1;
+	for (size_t j = 0; j <= b.n; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= a.n; i++) {
+		size_t before = row[0]; /* of the row above, one to the left */
+
+		row[0] = i;
+		for (size_t j = 1; j <= b.n; j++) {
+			size_t above = row[j];
+
+			row[j] = MIN(MIN(row[j], row[j - 1]) + 1, before + (a.p[i - 1] != b.p[j - 1]));
+			before = above;
+		}
+	}
+	return row[b.n];
+}
+
+/* A name that is none; what was written, and more that is said when nobody knows it. */
+static int options_unknown(const struct option *table, size_t n, struct sv name, const char *what, const char *more,
+			   struct err *err)
+{
+	const char *instead = k3s_flag_instead(name), *near = NULL;
+	size_t best = MISTYPED_MAX + 1;
+
+	if (instead)
+		return err_set(err, ERR_INVALID, "--%.*s is not taken: %s", SV_ARG(name), instead);
+	for (size_t i = 0; i < n; i++) {
+		size_t d = options_distance(name, sv_from(table[i].name));
+
+		if (d < best && d * 3 <= name.n) {
+			best = d;
+			near = table[i].name;
+		}
+	}
+	return err_set(err, ERR_INVALID, "%s%s%s%s%s", what, near ? ": did you mean '" : "", near ? near : "",
+		       near ? "'?" : "", more);
+}
+
 static int from_file(struct arena *a, const struct option *table, size_t n, const char *path, bool required,
 		     struct err *err)
 {
@@ -102,7 +145,9 @@ static int from_file(struct arena *a, const struct option *table, size_t n, cons
 		const struct option *o = options_find(table, n, m.key);
 
 		if (!o)
-			return err_set(err, ERR_INVALID, "'%s' sets '%.*s', which is no option", path, SV_ARG(m.key));
+			return options_unknown(
+			    table, n, m.key,
+			    arena_printf(a, "'%s' sets '%.*s', which is no option", path, SV_ARG(m.key)), "", err);
 		if (val_type(m.value) == VAL_LIST) {
 			VAL_EACH(m.value, item)
 				if (options_set(a, o, scalar_text(a, item), err) < 0)
@@ -154,8 +199,9 @@ static int from_flag(struct arena *a, const struct option *table, size_t n, int 
 			value = sv_sub(arg, 2, arg.n);
 	}
 	if (!o)
-		return err_set(err, ERR_INVALID, "unknown flag '%s'; 'caravel help %s' lists them", argv[*i], argv[0]);
-	if (!value.p && (o->kind == OPT_BOOL || o->kind == OPT_NONE))
+		return options_unknown(table, n, name, arena_printf(a, "unknown flag '%s'", argv[*i]),
+				       arena_printf(a, "; 'caravel help %s' lists them", argv[0]), err);
+	if (!value.p && o->kind == OPT_BOOL)
 		value = SV("true");
 	if (!value.p) {
 		if (*i + 1 >= argc)
@@ -199,8 +245,7 @@ static void print_help(const struct option *table, size_t n, const char *config_
 		print_flag('c', "config", "FILE", help);
 	}
 	for (size_t i = 0; i < n; i++)
-		if (table[i].kind != OPT_NONE)
-			print_flag(table[i].letter, table[i].name, table[i].arg, table[i].help);
+		print_flag(table[i].letter, table[i].name, table[i].arg, table[i].help);
 }
 
 /* For completion.c. */
@@ -209,8 +254,7 @@ static void print_names(const struct option *table, size_t n, const char *config
 	if (config_file)
 		puts("--config");
 	for (size_t i = 0; i < n; i++)
-		if (table[i].kind != OPT_NONE)
-			printf("--%s\n", table[i].name);
+		printf("--%s\n", table[i].name);
 }
 
 bool cli_asks_for_help(int argc, char **argv)

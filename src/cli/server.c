@@ -87,8 +87,6 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		    "how pods of other nodes are reached: vxlan, host-gw, or none (somebody else's network plugin)"),
 		ROW("flannel-ipv6-masq", 0, OPT_BOOL, ipv6_masq, NULL,
 		    "IPv6 pods reach the outside by their node's address: always so"),
-		{ "flannel-external-ip", 0, OPT_NONE, NULL, NULL,
-		  "nodes reach each other by their InternalIPs, or by an interface that --flannel-iface names" },
 		ROW("service-cidr", 0, OPT_STRING, facts.service_cidr, "CIDR",
 		    "Service addresses (10.43.0.0/16, or what is free); A,B: both families, A's by default"),
 		ROW("service-node-port-range", 0, OPT_STRING, node_port_range, "A-B",

@@ -1,0 +1,68 @@
+/* Flags that people have in their k3s units and configuration files and that are none here. */
+#include "cli/cli.h"
+
+#define STORE "the store is part of the server, in DIR/db, and needs no flags"
+#define OWN_FLAGS "these parts are this program, whose flags 'caravel help server' and 'caravel help agent' list"
+#define RUNTIME "containerd is the runtime; another one's socket is --container-runtime-endpoint"
+#define NOTHING "there is nothing here that it would change: leave it out"
+#define NOT_YET "not here yet"
+
+static const struct {
+	const char *name; /* a '*' at its end: all that begin so */
+	const char *instead;
+} k3s_flags[] = {
+	{ "agent-token*", "there are no two kinds of tokens: `caravel token create` makes one for machines" },
+	{ "alsologtostderr", NOTHING },
+	{ "cluster-init", STORE },
+	{ "cluster-reset*", STORE },
+	{ "datastore-*", STORE },
+	{ "default-runtime", RUNTIME },
+	{ "disable-apiserver-lb", "clients choose among the servers by themselves: leave it out" },
+	{ "disable-cloud-controller", NOTHING },
+	{ "disable-helm-controller", NOTHING },
+	{ "docker", RUNTIME "; images of docker come in by `docker save` and `caravel image import`" },
+	{ "embedded-registry", NOT_YET ": `caravel image import` puts images on nodes" },
+	{ "etcd-*", STORE },
+	{ "flannel-conf",
+	  "the pods' network is built in: --flannel-backend, --cluster-cidr and --flannel-iface say what such a "
+	  "file would" },
+	{ "flannel-cni-conf",
+	  "with --flannel-backend=none on the server the files of /etc/cni/net.d are used as they are" },
+	{ "flannel-external-ip",
+	  "nodes reach each other by their InternalIPs, or by an interface that --flannel-iface names" },
+	{ "kube-apiserver-arg", OWN_FLAGS },
+	{ "kube-cloud-controller-manager-arg", NOTHING },
+	{ "kube-controller-manager-arg", OWN_FLAGS },
+	{ "kube-scheduler-arg", OWN_FLAGS },
+	{ "kubelet-arg", OWN_FLAGS },
+	{ "log", "the log goes to standard error: let the shell or systemd put it into a file" },
+	{ "node-external-dns", NOT_YET },
+	{ "node-external-ip", NOT_YET ": load balancers and Ingresses tell nodes' InternalIPs" },
+	{ "node-internal-dns", NOT_YET },
+	{ "prefer-bundled-bin", NOTHING },
+	{ "private-registry", NOT_YET ": `caravel image import` puts images on nodes" },
+	{ "protect-kernel-defaults", NOTHING },
+	{ "rootless", "a node needs root; without one the server runs with --disable-agent" },
+	{ "secrets-encryption*", NOT_YET },
+	{ "selinux", NOT_YET },
+	{ "servicelb-namespace", "load balancers are no Pods here: leave it out" },
+	{ "snapshotter", RUNTIME },
+	{ "system-default-registry", NOT_YET ": `caravel image import` puts images on nodes" },
+	{ "tls-san-security", "the certificate names nobody who only asks for it: leave it out" },
+	{ "v", "--debug logs more" },
+	{ "vmodule", "--debug logs more" },
+	{ "vpn-auth*", "bring the VPN up by yourself, and name its interface with --flannel-iface" },
+	{ "with-node-id", "--node-name takes a name that is this machine's alone" },
+	{ "write-kubeconfig-group", "--write-kubeconfig-mode says who may read it" },
+};
+
+const char *k3s_flag_instead(struct sv name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(k3s_flags); i++) {
+		struct sv flag = sv_from(k3s_flags[i].name);
+
+		if (flag.p[flag.n - 1] == '*' ? sv_starts(name, sv_sub(flag, 0, flag.n - 1)) : sv_eq(name, flag))
+			return k3s_flags[i].instead;
+	}
+	return NULL;
+}
