@@ -480,14 +480,15 @@ static void dns_watch(struct dns *d, struct client *client, struct informer_fact
 	d->slices = informer_get(f, RES(discovery_endpointslices), NULL, SLICE_SERVICE_LABEL, NULL);
 	d->nodes = informer_get(f, RES(core_nodes), NULL, NULL, NULL);
 	informer_add_index(d->slices, "service", dns_slice_key);
-	informer_add_handler(d->services, &on_service, d);
-	informer_add_handler(d->slices, &on_slice, d);
-	informer_add_handler(d->nodes, &on_node, d);
 	/* Apart: whether they may be read, or are there, keeps no name waiting. */
 	d->map_factory = informer_factory_new(client);
 	d->corefile = informer_get(d->map_factory, RES(core_configmaps), "kube-system", NULL, "metadata.name=coredns");
 	d->custom =
 	    informer_get(d->map_factory, RES(core_configmaps), "kube-system", NULL, "metadata.name=coredns-custom");
+	/* With all in place: others' informers run already, and tell what they have from here on. */
+	informer_add_handler(d->services, &on_service, d);
+	informer_add_handler(d->slices, &on_slice, d);
+	informer_add_handler(d->nodes, &on_node, d);
 	informer_add_handler(d->corefile, &on_map, d);
 	informer_add_handler(d->custom, &on_map, d);
 	workq_add(d->names, key_config);

@@ -758,16 +758,18 @@ struct proxy *proxy_new(const struct proxy_opts *o, struct err *err)
 	/* All nodes are somebody's in any case where several share. */
 	p->nodes = informer_get(f, RES(core_nodes), NULL, NULL, p->factory ? own_node : NULL);
 	informer_add_index(p->slices, "service", slice_key);
-	informer_add_handler(p->services, &service_handler, p);
-	informer_add_handler(p->slices, &slice_handler, p);
-	informer_add_handler(p->nodes, &node_handler, p);
-	workq_add(p->q, rules_key); /* an empty cluster has rules, too */
 	if (o->pod_client) {
 		p->pod_factory = informer_factory_new(o->pod_client);
 		p->pods = informer_get(p->pod_factory, RES(core_pods), NULL, NULL, own_pods);
 		informer_add_handler(p->pods, &pod_handler, p);
-		informer_factory_start(p->pod_factory);
 	}
+	/* With all in place: others' informers run already, and tell what they have from here on. */
+	informer_add_handler(p->services, &service_handler, p);
+	informer_add_handler(p->slices, &slice_handler, p);
+	informer_add_handler(p->nodes, &node_handler, p);
+	workq_add(p->q, rules_key); /* an empty cluster has rules, too */
+	if (p->pod_factory)
+		informer_factory_start(p->pod_factory);
 	if (p->factory)
 		informer_factory_start(p->factory);
 	return p;
