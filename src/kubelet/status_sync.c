@@ -17,8 +17,17 @@
 
 #define TERMINATION_MESSAGE_MAX 4096
 
+/* As upstream: the first is of the family of the node's first, whichever a network plugin brings first. */
+static void pod_ips_add(struct buf *b, const struct rt_sandbox *s, bool v6)
+{
+	for (size_t i = 0; i < s->n_ips; i++)
+		if ((sv_find(s->ips[i], ':') >= 0) == v6)
+			buf_printf(b, "%s%.*s", b->n ? " " : "", SV_ARG(s->ips[i]));
+}
+
 void pod_ips_update(struct kpod *p, struct arena *a, const struct pod_actual *x)
 {
+	bool v6 = strcspn(p->k->node_ips, ":") < strcspn(p->k->node_ips, " ");
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct rt_sandbox s;
 
@@ -26,8 +35,8 @@ void pod_ips_update(struct kpod *p, struct arena *a, const struct pod_actual *x)
 		return;
 	if (p->k->rt->ops->sandbox_status(p->k->rt, a, x->sandbox->id, &s, NULL) < 0)
 		return;
-	for (size_t i = 0; i < s.n_ips; i++)
-		buf_printf(&b, "%s%.*s", i ? " " : "", SV_ARG(s.ips[i]));
+	pod_ips_add(&b, &s, v6);
+	pod_ips_add(&b, &s, !v6);
 	pthread_mutex_lock(&p->lock);
 	free(p->ips);
 	free(p->ips_of);
