@@ -515,7 +515,8 @@ static int dev_options(struct dev *d, int argc, char **argv, bool start, struct 
 		  "admin kubeconfig (DIR/kubeconfig.yaml)" },
 		{ "cluster-cidr", 0, OPT_STRING, &d->cluster_cidr, "CIDR",
 		  "addresses of pods; nodes have the same families: 10.42.0.0/16,fd00:42::/56 gives them both" },
-		{ "service-cidr", 0, OPT_STRING, &d->service_cidr, "CIDR", "addresses of Services" },
+		{ "service-cidr", 0, OPT_STRING, &d->service_cidr, "CIDR",
+		  "addresses of Services (as pods: a range of each family)" },
 		{ "server-arg", 0, OPT_ARGS, &d->server_args, "FLAG",
 		  "a further flag of the first node's caravel server" },
 		{ "agent-arg", 0, OPT_ARGS, &d->agent_args, "FLAG",
@@ -549,8 +550,11 @@ static int dev_options(struct dev *d, int argc, char **argv, bool start, struct 
 			       "--cluster-cidr takes a range like 10.42.0.0/16, or one of each family like "
 			       "10.42.0.0/16,fd00:42::/56, not '%s'",
 			       d->cluster_cidr);
-	if (d->net.first && !d->net.has[0] && !d->service_cidr)
-		d->service_cidr = "fd00:43::/112";
+	/* Services have the families of pods, in their order. */
+	if (!d->service_cidr && d->net.has[1])
+		d->service_cidr = !d->net.has[0] ? "fd00:43::/112"
+				  : d->net.first ? "fd00:43::/112,10.43.0.0/16"
+						 : "10.43.0.0/16,fd00:43::/112";
 	return 0;
 }
 

@@ -40,7 +40,8 @@ kind: Service
 metadata: {name: bare}
 spec: {clusterIP: None, ipFamilyPolicy: PreferDualStack, selector: {app: on-2}, ports: [{port: 80}]}
 """
-DUAL = ["--cluster-cidr", "10.42.0.0/16,fd00:42::/56", "--service-cidr", "10.43.0.0/16,fd00:43::/112"]
+DUAL = ["--cluster-cidr", "10.42.0.0/16,fd00:42::/56"]
+SIX_FIRST = ["--cluster-cidr", "fd00:42::/56,10.42.0.0/16", "--service-cidr", "fd00:43::/112,10.43.0.0/16"]
 SIX = ["--cluster-cidr", "fd00:42::/56"]
 HOST_GW = ["--server-arg", "--flannel-backend=host-gw"]
 
@@ -263,6 +264,7 @@ if __name__ == "__main__":
     status |= run("six", SIX, all_of_it + [the_server_killed_and_back, another_address])
     status |= run("six_host_gw", SIX + HOST_GW, all_of_it)
     status |= run("dual_host_gw", DUAL + HOST_GW, [nodes_and_pods, by_what, sizes, services, names])
+    status |= run("six_first", SIX_FIRST, [nodes_and_pods, the_certificate_names_all, by_what, sizes, services, names, the_outside, policies])
 
     def nothing_of_it_is_left(_):
         nothing_is_left(machine)
