@@ -62,8 +62,10 @@ static inline void retry_forget(struct retry *r)
 }
 
 /* And after work that went well, of which more may be asked for at once: ten times as long as it took, within bounds.
- * So a lone change is made at once, and a burst, or a huge cluster, costs a tenth of a core. */
+ * So a lone change is made at once, and a burst, or a huge cluster, costs a tenth of a core. At most: names and
+ * addresses follow a change together within 100 ms, most of it for the work itself. */
+#define RETRY_REST_MAX_NS (50 * NS_PER_MS)
 static inline int64_t retry_rest_ns(int64_t took_ns)
 {
-	return MIN(MAX(10 * took_ns, 10 * NS_PER_MS), 100 * NS_PER_MS);
+	return took_ns > RETRY_REST_MAX_NS / 10 ? RETRY_REST_MAX_NS : MAX(10 * took_ns, 10 * NS_PER_MS);
 }

@@ -25,6 +25,7 @@
 #include "proxy/proxy.h"
 #include "proxy/proxy_config.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #define KEPT_KUBELET "kubelet"
@@ -41,6 +42,9 @@ struct agent {
 	    *ingress_client;
 	/* What several parts read of the cluster is here once, by one watch: Services, EndpointSlices, Nodes. */
 	struct informer_factory *shared;
+	pthread_mutex_t lock; /* covers what /metrics asks: NULL while they are not there */
+	struct proxy_health *asked_health;
+	struct dns *asked_dns;
 	struct recorder *recorder; /* before the kubelet has its own */
 	struct kubelet *kubelet;
 	struct podnet *podnet;
@@ -276,6 +280,27 @@ static int start_policies(struct agent *a, struct err *err)
 	return a->netpol ? 0 : -1;
 }
 
+/* Of this node's names and Service rules, on the kubelet's page. */
+static void agent_metrics(void *ctx, struct buf *b)
+{
+	struct agent *a = ctx;
+
+	pthread_mutex_lock(&a->lock);
+	if (a->asked_health)
+		proxy_health_metrics(a->asked_health, b);
+	if (a->asked_dns)
+		dns_metrics(a->asked_dns, b);
+	pthread_mutex_unlock(&a->lock);
+}
+
+static void agent_metrics_of(struct agent *a, struct proxy_health *health, struct dns *dns)
+{
+	pthread_mutex_lock(&a->lock);
+	a->asked_health = health;
+	a->asked_dns = dns;
+	pthread_mutex_unlock(&a->lock);
+}
+
 static int start_kubelet(struct agent *a, struct err *err)
 {
 	const struct node_opts *o = a->o;
@@ -292,6 +317,8 @@ static int start_kubelet(struct agent *a, struct err *err)
 		.env = a->env,
 		.client = a->client,
 		.informers = a->shared,
+		.metrics = agent_metrics,
+		.metrics_ctx = a,
 		.runtime = a->runtime,
 		.node_name = o->node_name,
 		.node_ips = a->node_ips,
@@ -490,6 +517,7 @@ static int agent_begin(struct agent *a, bool *ret_again, struct err *err)
 	    start_network(a, err) < 0 || start_proxy(a, err) < 0 || start_names(a, err) < 0 ||
 	    start_storage(a, err) < 0 || start_ingress(a, err) < 0)
 		return -1;
+	agent_metrics_of(a, a->proxy_health, a->dns);
 	make_demo(a);
 	return 0;
 }
@@ -498,6 +526,7 @@ struct agent *agent_start(const struct agent_home *home, const struct node_opts 
 {
 	struct agent *a = xcalloc(1, sizeof(*a));
 
+	pthread_mutex_init(&a->lock, NULL);
 	a->env = home->env;
 	a->home = home;
 	a->o = o;
@@ -525,6 +554,7 @@ struct agent *agent_stop(struct agent *a)
 {
 	if (!a)
 		return NULL;
+	agent_metrics_of(a, NULL, NULL);
 	if (a->shared)
 		informer_factory_stop(a->shared);
 	ingress_stop(a->ingress);
@@ -551,6 +581,7 @@ struct agent *agent_stop(struct agent *a)
 	containerd_free(a->containerd);
 	claim_free(a->claim);
 	arena_release(&a->arena);
+	pthread_mutex_destroy(&a->lock);
 	free(a);
 	return NULL;
 }

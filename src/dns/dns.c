@@ -16,7 +16,6 @@
 #include <stdlib.h>
 
 #define INFORMER_POLL_NS (10 * NS_PER_MS)
-#define REST_NS (20 * NS_PER_MS)	 /* between two batches of changes */
 #define BEGIN_ANYWAY_NS (5 * NS_PER_SEC) /* without an API other names are still answered */
 #define SAID_MAX 4096
 
@@ -28,6 +27,7 @@ struct dns {
 	struct client *node_client;
 	struct ev_loop *loop;
 	struct dns_serve *serve;
+	struct dns_counts counts;
 	char *node_name, *domain, *cluster_dns, *cluster_cidr, *service_cidr, *resolv_conf;
 	int port;
 
@@ -401,7 +401,7 @@ static int dns_reconcile(void *ctx, struct sv key, struct reconcile_result *ret,
 	if (!d->synced)
 		dns_sync_config(d); /* who may ask is known before the first is answered */
 	dns_sync_names(d);
-	d->rest_until_ns = env_mono_ns(d->env) + REST_NS;
+	d->rest_until_ns = env_mono_ns(d->env) + DNS_REST_NS;
 	return 0;
 }
 
@@ -507,6 +507,7 @@ static int dns_start_loop(struct dns *d, const struct dns_opts *o, struct err *e
 	d->serve = dns_serve_new(&(struct dns_serve_opts){ .env = o->env,
 							   .loop = d->loop,
 							   .port = o->port ? o->port : DNS_PORT,
+							   .counts = &d->counts,
 							   .look_at_host = dns_look_at_host,
 							   .ctx = d },
 				 err);
@@ -557,6 +558,11 @@ struct dns *dns_start(const struct dns_opts *o, struct err *err)
 int dns_port(const struct dns *d)
 {
 	return d->port;
+}
+
+void dns_metrics(const struct dns *d, struct buf *b)
+{
+	dns_counts_write(&d->counts, b);
 }
 
 static void dns_close(void *p)

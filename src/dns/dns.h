@@ -17,6 +17,8 @@
 #include "client/client.h"
 
 #define DNS_PORT 10053 /* else a free one */
+/* Between two batches of changes: the longest that one waits. */
+#define DNS_REST_NS (20 * NS_PER_MS)
 #define DNS_PORT_ANNOTATION "caravel.io/dns-port"
 
 struct dns;
@@ -39,4 +41,6 @@ void dns_keep(struct informer_factory *f); /* says what of the cluster's objects
 /* Strings are copied. Fails where no port can be had. */
 struct dns *dns_start(const struct dns_opts *o, struct err *err);
 int dns_port(const struct dns *d);
-struct dns *dns_stop(struct dns *d); /* NULL is fine; returns NULL */
+struct buf;
+void dns_metrics(const struct dns *d, struct buf *b); /* appends text for Prometheus; any thread */
+struct dns *dns_stop(struct dns *d);		      /* NULL is fine; returns NULL */

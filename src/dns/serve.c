@@ -36,6 +36,7 @@ struct dns_serve {
 	struct ev_timer *wake;
 	uint8_t *big; /* an answer by TCP */
 	struct bucket log;
+	struct dns_counts own_counts; /* where nobody asks */
 	struct dns_rate rate;
 	uint32_t serial;
 	int64_t looked_ns;
@@ -95,6 +96,7 @@ static void serve_reply(struct dns_serve *s, const struct pending *w, const uint
 	struct sv bytes = sv_make((const char *)p, n);
 
 	serve_log(s, &w->q, w->q.tcp ? w->tcp.addr : w->udp.addr, p, n);
+	dns_count_response(s->o.counts, p, n);
 	if (w->q.tcp)
 		framed_send(s->tcp, &w->tcp, bytes);
 	else
@@ -128,6 +130,7 @@ static size_t serve_elsewhere(struct dns_serve *s, const struct dns_query *q, co
 	struct pending *w = xcalloc(1, sizeof(*w));
 	struct dns_key key = { .name = *target, .type = q->type, .cd = q->cd, .want_dnssec = q->want_dnssec };
 	int64_t now = env_mono_ns(s->o.env);
+	struct dns_forward_stats stats;
 	size_t n;
 
 	if (now - s->looked_ns >= HOST_LOOK_NS) {
@@ -140,6 +143,8 @@ static size_t serve_elsewhere(struct dns_serve *s, const struct dns_query *q, co
 	if (tcp)
 		w->tcp = *tcp;
 	dns_forward_ask(s->forward, &key, udp ? udp->addr : tcp->addr, serve_forwarded, w);
+	stats = dns_forward_stats(s->forward);
+	dns_count_forward(s->o.counts, &stats);
 	w->inside = false;
 	n = w->n;
 	if (n)
@@ -147,9 +152,8 @@ static size_t serve_elsewhere(struct dns_serve *s, const struct dns_query *q, co
 	return n;
 }
 
-/* The bytes of the answer; 0: there is none, or it comes later (*ret_later). */
-static size_t serve_query(struct dns_serve *s, struct sv bytes, const struct dgram_peer *udp,
-			  const struct framed_peer *tcp, uint8_t *p, size_t room, bool *ret_later)
+static size_t serve_one(struct dns_serve *s, struct sv bytes, const struct dgram_peer *udp,
+			const struct framed_peer *tcp, uint8_t *p, size_t room, bool *ret_later)
 {
 	struct dns_view view = serve_view(s);
 	struct dns_name target;
@@ -162,10 +166,12 @@ static size_t serve_query(struct dns_serve *s, struct sv bytes, const struct dgr
 	case DNS_READ_DROP:
 		return 0;
 	case DNS_READ_REFUSE:
+		dns_count_request(s->o.counts, tcp, !ip_is_v4(udp ? udp->addr : tcp->addr), 0);
 		return dns_answer_code(&q, rcode, p, room);
 	case DNS_READ_OK:
 		break;
 	}
+	dns_count_request(s->o.counts, tcp, !ip_is_v4(udp ? udp->addr : tcp->addr), q.type);
 	if (!s->complete && dns_name_within(&q.lower, &s->cfg->domain, &before))
 		return dns_answer_code(&q, DNS_SERVFAIL, p, room);
 	if (dns_answer(&view, &q, p, room, &n, &target) == DNS_ELSEWHERE) {
@@ -174,6 +180,16 @@ static size_t serve_query(struct dns_serve *s, struct sv bytes, const struct dgr
 	}
 	if (n)
 		serve_log(s, &q, udp ? udp->addr : tcp->addr, p, n);
+	return n;
+}
+
+/* The bytes of the answer; 0: there is none, or it comes later (*ret_later). */
+static size_t serve_query(struct dns_serve *s, struct sv bytes, const struct dgram_peer *udp,
+			  const struct framed_peer *tcp, uint8_t *p, size_t room, bool *ret_later)
+{
+	size_t n = serve_one(s, bytes, udp, tcp, p, room, ret_later);
+
+	dns_count_response(s->o.counts, p, n);
 	return n;
 }
 
@@ -378,6 +394,8 @@ struct dns_serve *dns_serve_new(const struct dns_serve_opts *o, struct err *err)
 	uint32_t now_s = (uint32_t)(env_now_ns(o->env) / NS_PER_SEC);
 
 	s->o = *o;
+	if (!s->o.counts)
+		s->o.counts = &s->own_counts;
 	s->serial = now_s;
 	s->looked_ns = INT64_MIN / 2;
 	s->zone = zone_table_new();

@@ -6,6 +6,7 @@
 
 #include "base/vec.h"
 #include "dns/config.h"
+#include "dns/counts.h"
 #include "dns/zone.h"
 #include "ev/ev.h"
 
@@ -14,7 +15,8 @@ struct dns_serve;
 struct dns_serve_opts {
 	struct env *env;
 	struct ev_loop *loop;
-	int port; /* 0: a free one */
+	int port;		   /* 0: a free one */
+	struct dns_counts *counts; /* borrowed; or NULL */
 	/* A name of somebody else's was asked for: a moment to look at the machine's name servers. At most every
 	 * HOST_LOOK_NS. On the loop's thread. */
 	void (*look_at_host)(void *ctx);

@@ -33,6 +33,8 @@ struct kubelet {
 
 	struct informer_factory *factory;
 	struct informer *pods, *services;
+	void (*metrics)(void *ctx, struct buf *b);
+	void *metrics_ctx;
 	struct recorder *recorder;
 	struct workq *q, *orphans; /* by uid */
 

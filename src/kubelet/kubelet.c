@@ -153,6 +153,8 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	pthread_mutex_init(&k->admitting, NULL);
 	pthread_cond_init(&k->idle, NULL);
 
+	k->metrics = o->metrics;
+	k->metrics_ctx = o->metrics_ctx;
 	k->recorder = recorder_new(k->client, "kubelet", k->node_name);
 	k->images = images_new(k);
 	k->configs = config_watch_new(k);

@@ -22,6 +22,7 @@ struct ev_loop;
 struct kubelet;
 struct recorder;
 
+struct buf;
 struct informer_factory;
 void kubelet_keep(struct informer_factory *f); /* says what of Services is read */
 
@@ -31,6 +32,9 @@ struct kubelet_opts {
 	/* For Services (environment variables): shared, after kubelet_keep(); stopped before kubelet_free(); NULL: its
 	 * own. */
 	struct informer_factory *informers;
+	/* What the node's other parts add to /metrics; NULL: nothing. Any thread, until kubelet_free(). */
+	void (*metrics)(void *ctx, struct buf *b);
+	void *metrics_ctx;
 	struct runtime *runtime;	 /* borrowed */
 	const struct kubelet_host *host; /* NULL: the real host; the simulator gives its own */
 	const char *node_name;

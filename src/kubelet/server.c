@@ -90,6 +90,8 @@ static void metrics_page(struct http_req *r, struct kubelet *k)
 		   "kubelet_running_containers{container_state=\"running\"} %zu\n"
 		   "kubelet_running_containers{container_state=\"exited\"} %zu\n",
 		   k->node_name, n_pods, running, n - running);
+	if (k->metrics)
+		k->metrics(k->metrics_ctx, &b);
 	server_answer(r, 200, "text/plain; version=0.0.4", buf_sv(&b));
 }
 

@@ -5,6 +5,7 @@
 #include "base/timefmt.h"
 #include "net/http.h"
 #include "object/obj.h"
+#include "proxy/metrics.h"
 #include "proxy/proxy_config.h"
 
 #include <errno.h>
@@ -35,7 +36,8 @@ struct proxy_health {
 	/* Read by the network thread. */
 	_Atomic int64_t last_ns;    /* of the last sync that went well, wall clock; 0: none yet */
 	_Atomic int64_t failing_ns; /* since when syncs fail; 0: they do not */
-	_Atomic int64_t took_ns, syncs, failures;
+	_Atomic int64_t failures;
+	struct proxy_metrics metrics_of;
 	_Atomic bool going; /* the Node */
 
 	pthread_mutex_t lock;
@@ -105,6 +107,20 @@ static void on_healthz_request(struct http_req *r, void *ctx)
 	phealth_answer(r, good && (live || eligible) ? 200 : 503, "application/json", buf_sv(&b), NULL);
 }
 
+void proxy_health_metrics(struct proxy_health *h, struct buf *b)
+{
+	buf_printf(
+	    b,
+	    "# HELP kubeproxy_sync_proxy_rules_last_timestamp_seconds When the rules were written last\n"
+	    "# TYPE kubeproxy_sync_proxy_rules_last_timestamp_seconds gauge\n"
+	    "kubeproxy_sync_proxy_rules_last_timestamp_seconds %.3f\n"
+	    "# HELP kubeproxy_sync_proxy_rules_nftables_sync_failures_total How often they could not be written\n"
+	    "# TYPE kubeproxy_sync_proxy_rules_nftables_sync_failures_total counter\n"
+	    "kubeproxy_sync_proxy_rules_nftables_sync_failures_total %" PRId64 "\n",
+	    (double)h->last_ns / 1e9, (int64_t)h->failures);
+	proxy_metrics_write(&h->metrics_of, b);
+}
+
 static void on_metrics_request(struct http_req *r, void *ctx)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
@@ -115,15 +131,7 @@ static void on_metrics_request(struct http_req *r, void *ctx)
 	} else if (sv_is(r->path, "/healthz")) {
 		http_respond_text(r, 200, "text/plain; charset=utf-8", SV("ok"));
 	} else if (sv_is(r->path, "/metrics")) {
-		buf_printf(&b,
-			   "# TYPE kubeproxy_sync_proxy_rules_last_timestamp_seconds gauge\n"
-			   "kubeproxy_sync_proxy_rules_last_timestamp_seconds %.3f\n"
-			   "# TYPE kubeproxy_sync_proxy_rules_duration_seconds summary\n"
-			   "kubeproxy_sync_proxy_rules_duration_seconds_sum %.6f\n"
-			   "kubeproxy_sync_proxy_rules_duration_seconds_count %" PRId64 "\n"
-			   "# TYPE kubeproxy_sync_proxy_rules_nftables_sync_failures_total counter\n"
-			   "kubeproxy_sync_proxy_rules_nftables_sync_failures_total %" PRId64 "\n",
-			   (double)h->last_ns / 1e9, (double)h->took_ns / 1e9, (int64_t)h->syncs, (int64_t)h->failures);
+		proxy_health_metrics(h, &b);
 		phealth_answer(r, 200, "text/plain; version=0.0.4; charset=utf-8", buf_sv(&b), NULL);
 	} else {
 		http_respond_text(r, 404, "text/plain; charset=utf-8", SV("404 page not found\n"));
@@ -318,9 +326,8 @@ void proxy_health_retry(struct proxy_health *h)
 
 void proxy_health_synced(struct proxy_health *h, bool well, int64_t took_ns)
 {
-	h->syncs++;
-	h->took_ns += took_ns;
 	if (well) {
+		proxy_metrics_synced(&h->metrics_of, took_ns);
 		h->last_ns = env_now_ns(h->env);
 		h->failing_ns = 0;
 	} else {
@@ -328,6 +335,11 @@ void proxy_health_synced(struct proxy_health *h, bool well, int64_t took_ns)
 		if (!h->failing_ns)
 			h->failing_ns = env_mono_ns(h->env);
 	}
+}
+
+void proxy_health_programmed(struct proxy_health *h, int64_t took_ns)
+{
+	proxy_metrics_programmed(&h->metrics_of, took_ns);
 }
 
 void proxy_health_node(struct proxy_health *h, bool eligible)

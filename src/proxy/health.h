@@ -34,7 +34,10 @@ void proxy_health_retry(struct proxy_health *h);
 
 /* A sync ended well, or not; any thread. Rules that could not be written for a minute are no good health. */
 void proxy_health_synced(struct proxy_health *h, bool well, int64_t took_ns);
-void proxy_health_node(struct proxy_health *h, bool eligible); /* the Node is to stay; any thread */
+/* Rules follow a change of endpoints that was made so long ago; any thread. */
+void proxy_health_programmed(struct proxy_health *h, int64_t took_ns);
+void proxy_health_metrics(struct proxy_health *h, struct buf *b); /* appends text for Prometheus; any thread */
+void proxy_health_node(struct proxy_health *h, bool eligible);	  /* the Node is to stay; any thread */
 
 /* The body of a healthCheckNodePort's answer, as upstream writes it. */
 void proxy_health_json(struct buf *b, struct sv ns, struct sv name, size_t local_endpoints, bool healthy);

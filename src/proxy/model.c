@@ -28,6 +28,7 @@ const char *const model_service_paths[] = { "metadata labels service.kubernetes.
 					    "status loadBalancer",
 					    NULL };
 const char *const model_slice_paths[] = { "metadata labels kubernetes.io/service-name",
+					  "metadata annotations endpoints.kubernetes.io/last-change-trigger-time",
 					  "addressType",
 					  "ports name",
 					  "ports protocol",

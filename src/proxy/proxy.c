@@ -4,8 +4,10 @@
 
 #include "base/log.h"
 #include "base/retry.h"
+#include "base/timefmt.h"
 #include "client/informer.h"
 #include "client/workq.h"
+#include "object/annotation.h"
 #include "object/slice.h"
 #include "proxy/health.h"
 #include "proxy/hostport.h"
@@ -26,6 +28,8 @@ static const struct retry_policy proxy_retry = { .first_ns = NS_PER_SEC, .max_ns
 static const struct sv rules_key = { "rules", 5 };
 /* To the tracker a Pod is one more Service, under a name that no Service can have. */
 #define POD_PREFIX "pod:"
+#define TRIGGER_ANNOTATION "endpoints.kubernetes.io/last-change-trigger-time"
+#define TRIGGERS_MAX 1024 /* of a sync; more are not measured */
 
 struct proxy {
 	struct env *env;
@@ -48,7 +52,8 @@ struct proxy {
 	pthread_mutex_t lock; /* covers: */
 	struct strmap dirty;  /* keys of Services and Pods to look at again */
 	bool all_dirty;
-	bool stopping; /* q is gone, or about to be */
+	VEC(int64_t) triggers; /* wall clock: changes that no sync has brought yet */
+	bool stopping;	       /* q is gone, or about to be */
 
 	/* Used by syncs only. */
 	struct change_tracker *tracker;
@@ -102,8 +107,35 @@ static void on_slice(struct obj *o, void *ctx)
 		proxy_mark(ctx, "", obj_ns(o), slice_service(o));
 }
 
+/* When what the slice says happened, as its controller saw it. */
+static struct sv slice_trigger(const struct obj *slice)
+{
+	return annotation_of(obj_root(slice), TRIGGER_ANNOTATION);
+}
+
+/* Of a slice of before this process nobody knows how long it has been known. */
+static void note_trigger(struct proxy *p, const struct obj *slice)
+{
+	int64_t when;
+
+	if (!p->health || !p->synced || !slice_trigger(slice).n || !time_parse(slice_trigger(slice), &when))
+		return;
+	pthread_mutex_lock(&p->lock);
+	if (p->triggers.n < TRIGGERS_MAX)
+		vec_push(&p->triggers, when);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static void on_slice_add(struct obj *o, void *ctx)
+{
+	note_trigger(ctx, o);
+	on_slice(o, ctx);
+}
+
 static void on_slice_update(struct obj *old, struct obj *neu, void *ctx)
 {
+	if (!sv_eq(slice_trigger(old), slice_trigger(neu)))
+		note_trigger(ctx, neu);
 	if (!sv_eq(slice_service(old), slice_service(neu)))
 		on_slice(old, ctx);
 	on_slice(neu, ctx);
@@ -557,16 +589,29 @@ static int write_changes(struct proxy *p, struct writing *w, struct err *err)
 	return parts && w->conflicts ? write_losers(p, w, err) : 0;
 }
 
+/* Those that the next sync brings; a failed one leaves them to the next. */
+static void observe_triggers(struct proxy *p, size_t n, int64_t now_ns)
+{
+	pthread_mutex_lock(&p->lock);
+	for (size_t i = 0; i < n; i++)
+		proxy_health_programmed(p->health, now_ns - p->triggers.p[i]);
+	p->triggers.n -= n;
+	memmove(p->triggers.p, p->triggers.p + n, p->triggers.n * sizeof(*p->triggers.p));
+	pthread_mutex_unlock(&p->lock);
+}
+
 /* everything: the kernel's content is not what the tracker believes. */
 static int sync_rules(struct proxy *p, bool everything, size_t *ret_written, struct err *err)
 {
 	_cleanup_(strmap_release) struct strmap dirty = STRMAP_INIT;
 	struct keys keys = { .arena = ARENA_INIT };
 	struct writing w = { .tracker = p->tracker, .cfg = &p->cfg, .old = p->table, .keys = &keys };
+	size_t n_triggers;
 	bool all;
 	int rc;
 
 	pthread_mutex_lock(&p->lock);
+	n_triggers = p->triggers.n;
 	dirty = p->dirty;
 	p->dirty = STRMAP_INIT;
 	all = p->all_dirty;
@@ -600,6 +645,8 @@ static int sync_rules(struct proxy *p, bool everything, size_t *ret_written, str
 	if (w.conflicts)
 		log_warn("proxy", "addresses wanted by several services or pods go to the one that had them first",
 			 "count", "%zu", w.conflicts);
+	if (rc == 0 && n_triggers)
+		observe_triggers(p, n_triggers, env_now_ns(p->env));
 	*ret_written = w.written;
 	vec_release(&keys.v);
 	arena_release(&keys.arena);
@@ -678,7 +725,7 @@ void proxy_keep(struct informer_factory *f)
 }
 
 static const struct informer_handler service_handler = { on_service, on_service_update, on_service };
-static const struct informer_handler slice_handler = { on_slice, on_slice_update, on_slice };
+static const struct informer_handler slice_handler = { on_slice_add, on_slice_update, on_slice };
 static const struct informer_handler pod_handler = { proxy_on_pod, on_pod_update, proxy_on_pod };
 static const struct informer_handler node_handler = { on_node, on_node_update, on_node };
 
@@ -823,6 +870,7 @@ struct proxy *proxy_free(struct proxy *p, bool remove_rules)
 	change_tracker_free(p->tracker);
 	strmap_release(&p->dirty);
 	strmap_release_with(&p->syns, proxy_syns_free);
+	vec_release(&p->triggers);
 	pthread_mutex_destroy(&p->lock);
 	free(p->node_name);
 	own_node_release(&p->node);

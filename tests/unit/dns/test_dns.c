@@ -2,6 +2,7 @@
 #include "../proxy/proxy_kit.h"
 
 #include "base/buf.h"
+#include "base/retry.h"
 #include "client/informer.h"
 #include "dns/dns.h"
 #include "dns/wire.h"
@@ -74,6 +75,12 @@ static void until(int port, const char *name, const char *wanted)
 	fail_msg("%s: %s, not %s", name, ask(port, name), wanted);
 }
 
+static void says(struct buf *b, const char *text)
+{
+	if (!strstr(buf_cstr(b), text))
+		fail_msg("no %s in:\n%s", text, buf_cstr(b));
+}
+
 /* By informers that were there before, and are another's: it knows at once what they know. */
 static void share(struct env *env)
 {
@@ -112,6 +119,7 @@ static void share(struct env *env)
 static void test_dns(void **state)
 {
 	struct env *env = env_real_new(0);
+	_cleanup_(buf_release) struct buf told = BUF_INIT;
 	struct err err = ERR_INIT;
 	struct dns *d;
 	int port;
@@ -158,6 +166,17 @@ static void test_dns(void **state)
 	until(port, "web.default.svc.cluster.local", "3");
 	/* Nobody to ask for other names: that is said at once. */
 	assert_string_equal(ask(port, "example.org"), "2");
+	/* Under the names that dashboards know. */
+	dns_metrics(d, &told);
+	says(&told, "coredns_dns_requests_total{server=\"dns://"
+		    ":53\",zone=\".\",view=\"\",proto=\"udp\",family=\"1\",type=\"A\"} ");
+	says(&told,
+	     "coredns_dns_responses_total{server=\"dns://:53\",zone=\".\",view=\"\",rcode=\"NXDOMAIN\",plugin=\"\"} ");
+	says(&told, "coredns_dns_responses_total{server=\"dns://"
+		    ":53\",zone=\".\",view=\"\",rcode=\"SERVFAIL\",plugin=\"\"} 1\n");
+	says(&told, "coredns_cache_misses_total{server=\"dns://:53\",zones=\".\",view=\"\"} 1\n");
+	/* A change waits for its batch, and for nothing else: names are there before the rules of the proxy may be. */
+	assert_true(DNS_REST_NS <= RETRY_REST_MAX_NS);
 	dns_stop(d);
 	share(env);
 	/* Two beside each other: the second one finds a port, and a domain that is none is refused. */

@@ -103,6 +103,35 @@ static void test_healthz(_unused_ void **state)
 	assert_string_equal(ask(port, "/healthz"), "");
 }
 
+/* Upstream's names, and its buckets. */
+static void test_metrics(_unused_ void **state)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	int port;
+	struct proxy_health *h = begin(&port);
+
+	proxy_health_synced(h, true, 3 * NS_PER_MS);
+	proxy_health_synced(h, true, 60 * NS_PER_SEC);
+	proxy_health_synced(h, false, 9 * NS_PER_SEC);
+	proxy_health_programmed(h, 120 * NS_PER_MS);
+	proxy_health_programmed(h, 61 * NS_PER_SEC);
+	proxy_health_programmed(h, -5); /* clocks differ */
+	proxy_health_metrics(h, &b);
+#define SAYS(text) assert_non_null(strstr(buf_cstr(&b), "\n" text "\n"))
+	SAYS("kubeproxy_sync_proxy_rules_nftables_sync_failures_total 1");
+	SAYS("kubeproxy_sync_proxy_rules_duration_seconds_bucket{le=\"0.002\"} 0");
+	SAYS("kubeproxy_sync_proxy_rules_duration_seconds_bucket{le=\"0.004\"} 1");
+	SAYS("kubeproxy_sync_proxy_rules_duration_seconds_bucket{le=\"16.384\"} 1");
+	SAYS("kubeproxy_sync_proxy_rules_duration_seconds_bucket{le=\"+Inf\"} 2");
+	SAYS("kubeproxy_sync_proxy_rules_duration_seconds_sum 60.003000");
+	SAYS("kubeproxy_network_programming_duration_seconds_bucket{le=\"0.25\"} 2");
+	SAYS("kubeproxy_network_programming_duration_seconds_bucket{le=\"60\"} 2");
+	SAYS("kubeproxy_network_programming_duration_seconds_bucket{le=\"65\"} 3");
+	SAYS("kubeproxy_network_programming_duration_seconds_bucket{le=\"300\"} 3");
+	SAYS("kubeproxy_network_programming_duration_seconds_count 3");
+	proxy_health_free(h);
+}
+
 static void test_services(_unused_ void **state)
 {
 	int port, one = free_port(), two;
@@ -192,6 +221,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_healthz),
+		cmocka_unit_test(test_metrics),
 		cmocka_unit_test(test_services),
 		cmocka_unit_test(test_while_it_changes),
 		cmocka_unit_test(test_on_a_loop_of_others),
