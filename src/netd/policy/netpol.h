@@ -3,7 +3,7 @@
  *	informers: policies, Namespaces, Pods ─▶ track ─diff▶ backend: one transaction
  *	kubelet: netpol_ready(), netpol_gone() ──┘
  *
- * Changes reach the kernel at once; bursts are folded into one transaction per 100 ms. Every second it is looked
+ * Changes reach the kernel at once; bursts are folded into one transaction per 10 to 50 ms. Every second it is looked
  * whether the table is still there. Until the first policy nothing is written, and only policies are watched.
  *
  * Threads: informers and syncs run as tasks of the env; the functions below may be called from any thread, and
