@@ -21,8 +21,12 @@ struct keep {
 
 struct keep *keep_new(void)
 {
-	static const char *const identity[] = { "metadata name", "metadata namespace", "metadata uid",
-						"metadata resourceVersion", NULL };
+	static const char *const identity[] = { "metadata name",
+						"metadata namespace",
+						"metadata uid",
+						"metadata resourceVersion",
+						"metadata deletionTimestamp",
+						NULL };
 	struct keep *k = xcalloc(1, sizeof(*k));
 
 	atomic_init(&k->refs, 1);

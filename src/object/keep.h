@@ -5,7 +5,7 @@
  *
  *	"spec ports name", "metadata labels kubernetes.io/service-name", "status loadBalancer"
  *
- * A path keeps all below it. Name, namespace, uid and resourceVersion are always kept.
+ * A path keeps all below it. Name, namespace, uid, resourceVersion and deletionTimestamp are always kept.
  *
  * One that reads what he does not name finds it absent, and nothing says so: each list of paths stands in the file
  * that reads them, with a test that whole and kept objects come to the same.

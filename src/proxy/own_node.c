@@ -5,7 +5,6 @@
 #define NETS_MAX 64 /* of a Node's own words */
 
 const char *const own_node_paths[] = { "metadata labels topology.kubernetes.io/zone",
-				       "metadata deletionTimestamp",
 				       "spec podCIDR",
 				       "spec podCIDRs",
 				       "spec taints",

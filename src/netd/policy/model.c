@@ -333,6 +333,18 @@ bool netpol_peer_matches(const struct netpol_peer *p, struct sv policy_ns, struc
 
 /* --- pods --- */
 
+const char *const netpol_pod_paths[] = { "metadata labels",
+					 "metadata creationTimestamp",
+					 "spec nodeName",
+					 "spec hostNetwork",
+					 "spec containers ports",
+					 "spec initContainers ports",
+					 "spec initContainers restartPolicy",
+					 "status podIPs",
+					 "status phase",
+					 NULL };
+const char *const netpol_namespace_paths[] = { "metadata labels", NULL };
+
 size_t netpol_named_ports(const struct obj *pod, unsigned proto, struct sv name, uint16_t *ret, size_t max)
 {
 	static const enum sym lists[] = { F_containers, F_initContainers };

@@ -67,6 +67,8 @@ void netpol_policy_read(struct arena *a, const struct obj *o, size_t sets_max, s
 
 bool netpol_peer_matches(const struct netpol_peer *p, struct sv policy_ns, struct sv pod_ns,
 			 const struct val *pod_labels, const struct val *ns_labels);
+/* What of Pods and Namespaces is read here, in known.c, sets.c and commit.c: for object/keep.h. */
+extern const char *const netpol_pod_paths[], *const netpol_namespace_paths[];
 /* What a pod's containers and sidecars call so; how many, at most max. */
 size_t netpol_named_ports(const struct obj *pod, unsigned proto, struct sv name, uint16_t *ret, size_t max);
 /* Is it on the pods' network, and has not ended? */

@@ -470,6 +470,8 @@ static const struct informer_handler netpol_pod_handler = { netpol_on_pod, netpo
 static void netpol_watch_peers(struct netpol *n)
 {
 	n->peers_factory = informer_factory_new(n->client);
+	informer_factory_keep(n->peers_factory, RES(core_namespaces), netpol_namespace_paths);
+	informer_factory_keep(n->peers_factory, RES(core_pods), netpol_pod_paths);
 	n->namespaces = informer_get(n->peers_factory, RES(core_namespaces), NULL, NULL, NULL);
 	n->pods = informer_get(n->peers_factory, RES(core_pods), NULL, NULL, NULL);
 	informer_add_handler(n->namespaces, &netpol_namespace_handler, n);

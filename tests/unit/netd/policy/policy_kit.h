@@ -8,6 +8,7 @@
 
 #include "netd_kit.h"
 
+#include "netd/policy/model.h"
 #include "netd/policy/track.h"
 
 #include <stdio.h>
@@ -44,16 +45,29 @@ static _unused_ void commit(struct pworld *w)
 	netpol_track_commit(w->t, &w->last);
 }
 
+/* What is kept of it. */
+static struct obj *policy_kept(struct obj *o, const char *const *paths)
+{
+	struct keep *k = keep_new();
+	struct obj *kept;
+
+	keep_add(k, paths);
+	kept = kit_kept(o, k);
+	keep_unref(k);
+	return kept;
+}
+
 /* Without a transaction. */
 static _unused_ void tell(struct pworld *w, const char *text)
 {
 	_cleanup_obj_ struct obj *o = kit_obj(text, ++w->rev);
+	_cleanup_obj_ struct obj *pod = policy_kept(o, netpol_pod_paths), *ns = policy_kept(o, netpol_namespace_paths);
 	struct sv kind = val_str(obj_get(o, F_kind));
 
 	if (sv_is(kind, "Namespace"))
-		netpol_track_namespace(w->t, obj_name(o), o);
+		netpol_track_namespace(w->t, obj_name(o), ns);
 	else if (sv_is(kind, "Pod"))
-		netpol_track_pod(w->t, obj_ns(o), obj_name(o), o);
+		netpol_track_pod(w->t, obj_ns(o), obj_name(o), pod);
 	else
 		netpol_track_policy(w->t, obj_ns(o), obj_name(o), o, false);
 }
