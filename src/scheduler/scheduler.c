@@ -244,7 +244,7 @@ static void storage_deleted(struct obj *o, void *ctx)
 
 /* --- Services --- */
 
-static void service_changed(struct scheduler *s, struct obj *o, bool deleted)
+static void scheduler_service_changed(struct scheduler *s, struct obj *o, bool deleted)
 {
 	pthread_mutex_lock(&s->lock);
 	if (balancers_set(&s->cache.balancers, o, deleted)) {
@@ -254,20 +254,20 @@ static void service_changed(struct scheduler *s, struct obj *o, bool deleted)
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void service_set(struct obj *o, void *ctx)
+static void scheduler_service_set(struct obj *o, void *ctx)
 {
-	service_changed(ctx, o, false);
+	scheduler_service_changed(ctx, o, false);
 }
 
 static void scheduler_service_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	(void)old;
-	service_changed(ctx, neu, false);
+	scheduler_service_changed(ctx, neu, false);
 }
 
-static void service_deleted(struct obj *o, void *ctx)
+static void scheduler_service_deleted(struct obj *o, void *ctx)
 {
-	service_changed(ctx, o, true);
+	scheduler_service_changed(ctx, o, true);
 }
 
 /* --- life --- */
@@ -280,7 +280,8 @@ struct scheduler *scheduler_new(const struct scheduler_opts *o)
 	static const struct informer_handler namespaces = { namespace_set, scheduler_namespace_updated,
 							    namespace_deleted };
 	static const struct informer_handler storage = { storage_set, storage_updated, storage_deleted };
-	static const struct informer_handler services = { service_set, scheduler_service_updated, service_deleted };
+	static const struct informer_handler services = { scheduler_service_set, scheduler_service_updated,
+							  scheduler_service_deleted };
 	const struct resource *const stored[] = { RES(storage_storageclasses), RES(core_persistentvolumes),
 						  RES(core_persistentvolumeclaims) };
 	struct scheduler *s = xcalloc(1, sizeof(*s));
