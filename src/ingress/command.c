@@ -146,6 +146,47 @@ static bool command_servers(struct command *c, const struct ing_conf *was, const
 	return true;
 }
 
+/* "b9" before "b10", as sections are sorted. */
+static int section_cmp(struct sv x, struct sv y)
+{
+	return x.n != y.n ? (x.n < y.n ? -1 : 1) : sv_cmp(x, y);
+}
+
+static void steps_take(struct command *c, struct ing_steps *ret)
+{
+	ret->n = c->steps.n;
+	ret->p = ARENA_ARRAY(c->a, struct ing_step, c->steps.n);
+	if (c->steps.n)
+		memcpy(ret->p, c->steps.p, c->steps.n * sizeof(*c->steps.p));
+	vec_release(&c->steps);
+}
+
+void ing_steps_endpoints(struct arena *a, struct ing_conf *was, const struct ing_conf *is, struct ing_steps *ret)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct command c = { .a = a };
+
+	for (size_t i = 0, k = 0; i < was->n_sections; i++) {
+		struct ing_section *x = &was->sections[i];
+		const struct ing_section *y;
+
+		while (k < is->n_sections && section_cmp(is->sections[k].name, x->name) < 0)
+			k++;
+		if (k == is->n_sections || !sv_eq(is->sections[k].name, x->name))
+			continue;
+		y = &is->sections[k];
+		for (size_t s = 0; s < x->n_slots && s < y->n_slots; s++) {
+			command_slot(&b, x->name, s + 1, &x->slots[s], &y->slots[s]);
+			x->slots[s] = y->slots[s];
+			if (b.n > STEP_MAX / 2)
+				command_servers_add(&c, &b);
+		}
+	}
+	if (b.n)
+		command_servers_add(&c, &b);
+	steps_take(&c, ret);
+}
+
 static bool command_pems(struct command *c, const struct ing_conf *was, const struct ing_conf *is)
 {
 	if (MAX(was->n_pems, is->n_pems) > ING_PEMS_SEARCHED)
@@ -189,11 +230,7 @@ bool ing_steps_between(struct arena *a, const struct ing_conf *was, const struct
 		if (!sv_eq(was->maps[order[i]], is->maps[order[i]]))
 			ok = command_map_more(&c, ing_map_names[order[i]], was->maps[order[i]], is->maps[order[i]]) ||
 			     command_map(&c, ing_map_names[order[i]], is->maps[order[i]]);
-	ret->n = c.steps.n;
-	ret->p = ARENA_ARRAY(a, struct ing_step, c.steps.n);
-	if (c.steps.n)
-		memcpy(ret->p, c.steps.p, c.steps.n * sizeof(*c.steps.p));
-	vec_release(&c.steps);
+	steps_take(&c, ret);
 	return ok;
 }
 

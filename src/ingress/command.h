@@ -28,6 +28,9 @@ struct ing_steps {
 /* False: not by commands. A map to which lines only come gets these; else it is replaced as a whole in one instant. The
  * sections that it leads to are there before. */
 bool ing_steps_between(struct arena *a, const struct ing_conf *was, const struct ing_conf *is, struct ing_steps *ret);
+/* Until HAProxy reads such a state: the endpoints of those sections that it has already. was's slots become what it is
+ * told then. */
+void ing_steps_endpoints(struct arena *a, struct ing_conf *was, const struct ing_conf *is, struct ing_steps *ret);
 /* Is that the answer? version: set by that of ING_ANSWER_VERSION. */
 bool ing_step_answered(const struct ing_step *s, struct sv answer, uint64_t *version);
 /* The text as it is sent. */

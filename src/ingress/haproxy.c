@@ -365,33 +365,51 @@ static int haproxy_wait(struct haproxy *h, int64_t now)
 	return 1;
 }
 
-/* 0: told; -1: something it did not take. */
-static int haproxy_tell(struct haproxy *h, const struct ing_conf *c)
+static int haproxy_send(struct haproxy *h, struct arena *a, const struct ing_steps *steps)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(err_release) struct err err = ERR_INIT;
-	struct ing_steps steps;
 	uint64_t version = 0;
 
-	if (!ing_steps_between(&a, &h->serving->conf, c, &steps))
-		return -1;
-	for (size_t i = 0; i < steps.n; i++) {
+	for (size_t i = 0; i < steps->n; i++) {
 		struct sv answer;
 
-		if (unix_ask(&a, h->socket, ing_step_text(&a, &steps.p[i], version), ANSWER_MAX, ASK_NS, &answer,
-			     &err) < 0) {
+		if (unix_ask(a, h->socket, ing_step_text(a, &steps->p[i], version), ANSWER_MAX, ASK_NS, &answer, &err) <
+		    0) {
 			log_warn(SYS, "haproxy was not told a change, and reads anew", "why", "%s", err_msg(&err));
 			return -1;
 		}
-		if (!ing_step_answered(&steps.p[i], answer, &version)) {
+		if (!ing_step_answered(&steps->p[i], answer, &version)) {
 			log_warn(SYS, "haproxy did not take a command, and reads anew", "answer", "%.*s",
 				 SV_ARG(sv_trim(answer)));
 			return -1;
 		}
 	}
-	if (steps.n)
-		log_debug(SYS, "haproxy was told changes", "commands", "%zu", steps.n);
+	if (steps->n)
+		log_debug(SYS, "haproxy was told changes", "commands", "%zu", steps->n);
 	return 0;
+}
+
+/* 0: told; -1: something it did not take. */
+static int haproxy_tell(struct haproxy *h, const struct ing_conf *c)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct ing_steps steps;
+
+	return ing_steps_between(&a, &h->serving->conf, c, &steps) ? haproxy_send(h, &a, &steps) : -1;
+}
+
+/* What is wanted has to be read, and not yet. Endpoints do not wait for that: one that is gone would be asked. */
+static void haproxy_tell_endpoints(struct haproxy *h)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct ing_steps steps;
+
+	if (!h->serving || !h->current)
+		return;
+	ing_steps_endpoints(&a, &h->serving->conf, &h->wanted->conf, &steps);
+	h->serving->ahead |= steps.n > 0;
+	if (haproxy_send(h, &a, &steps) < 0)
+		h->serving->conf.shape = SV(""); /* of no state: nothing more is told but by reading */
 }
 
 static bool conf_same(const struct ing_conf *x, const struct ing_conf *y)
@@ -449,7 +467,7 @@ int haproxy_apply(struct haproxy *h, struct ing_state *take, int64_t *ret_after_
 		*ret_after_ns = POLL_NS;
 		return 0;
 	}
-	if (h->wanted && h->serving && conf_same(&h->serving->conf, &h->wanted->conf))
+	if (h->wanted && h->serving && !h->serving->ahead && conf_same(&h->serving->conf, &h->wanted->conf))
 		h->wanted = ing_state_free(h->wanted);
 	if (!h->wanted)
 		return 0;
@@ -458,6 +476,7 @@ int haproxy_apply(struct haproxy *h, struct ing_state *take, int64_t *ret_after_
 		h->current && !sv_eq(h->serving->conf.shape, h->wanted->conf.shape) ? h->anew_ns + h->anew_gap_ns - now
 										    : 0);
 	if (left > 0) {
+		haproxy_tell_endpoints(h);
 		*ret_after_ns = left;
 		return 0;
 	}

@@ -21,6 +21,7 @@
 struct ing_state {
 	struct arena arena;
 	struct ing_conf conf;
+	bool ahead; /* its servers have been told what is newer than its configuration */
 };
 struct ing_state *ing_state_new(void);
 struct ing_state *ing_state_free(struct ing_state *s);

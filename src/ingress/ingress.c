@@ -279,8 +279,11 @@ static int ingress_announce(struct ingress *g, struct arena *a, struct sv ports,
 
 static void ingress_say_failed(struct ingress *g, const char *why)
 {
-	if (why && (!g->failed || strcmp(g->failed, why) != 0))
+	if (sv_eq(sv_from(why), sv_from(g->failed)))
+		return;
+	if (why)
 		log_error(SYS, "Ingresses are not all served as they should be, will retry", "why", "%s", why);
+	g->stale = true; /* the next model tells the Ingresses */
 	free(g->failed);
 	g->failed = why ? xstrdup(why) : NULL;
 }

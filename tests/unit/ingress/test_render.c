@@ -221,6 +221,45 @@ static void test_commands(_unused_ void **state)
 	ing_names_release(&names);
 }
 
+/* Of a state that has to be read: what it says of servers that are there already. */
+static void test_endpoints_meanwhile(_unused_ void **state)
+{
+	struct kit k = { .m = { 0 } };
+	struct ing_names names = { .next = 0 };
+	struct ing_steps s;
+	struct ing_conf c[3];
+
+	kit_add(&k, KIT_CLASS);
+	for (int i = 0; i < 2; i++)
+		kit_add(&k, i ? KIT_SERVICE("b") : KIT_SERVICE("a"));
+	kit_add(&k, KIT_SLICE("a", "a1", KIT_ENDPOINT("10.0.0.1", "") "," KIT_ENDPOINT("10.0.0.2", "")));
+	kit_add(&k, KIT_INGRESS("i", "1", "", KIT_RULE("x.org", KIT_PATH("/", "Prefix", "a"))));
+	kit_model(&k);
+	render(&k, &names, &c[0]);
+	k.slices.n = 0;
+	kit_add(&k, KIT_SLICE("a", "a1", KIT_ENDPOINT("10.0.0.2", "")));
+	kit_add(&k, KIT_INGRESS("j", "2", "", KIT_RULE("y.org", KIT_PATH("/", "Prefix", "b"))));
+	kit_model(&k);
+	render(&k, &names, &c[1]);
+	assert_string_equal(steps(&k, &c[0], &c[1]), "anew");
+	ing_steps_endpoints(&k.a, &c[0], &c[1], &s);
+	assert_int_equal(s.n, 1);
+	assert_sv(s.p[0].text, "set server b1/e1 state maint\n");
+	ing_steps_endpoints(&k.a, &c[0], &c[1], &s); /* known from now on */
+	assert_int_equal(s.n, 0);
+	/* Back to the first: what was told is taken back. */
+	k.slices.n = 0;
+	k.ingresses.n--;
+	kit_add(&k, KIT_SLICE("a", "a1", KIT_ENDPOINT("10.0.0.1", "") "," KIT_ENDPOINT("10.0.0.2", "")));
+	kit_model(&k);
+	render(&k, &names, &c[2]);
+	assert_string_equal(
+	    steps(&k, &c[0], &c[2]),
+	    "set server b1/e1 addr 10.0.0.1 port 8080;set server b1/e1 weight 1;set server b1/e1 state ready\n");
+	kit_release(&k);
+	ing_names_release(&names);
+}
+
 #define CANARY(weight)                                                                                              \
 	KIT_INGRESS("c", "3", "'" KIT_N "canary':'true','" KIT_N "canary-weight':'" weight "'",                     \
 		    KIT_RULE("x.org", KIT_PATH("/", "Prefix", "b") "," KIT_PATH("/y", "Prefix", "b")) "," KIT_RULE( \
@@ -332,9 +371,10 @@ static void test_answers(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text),	 cmocka_unit_test(test_haproxy_takes_it),
-		cmocka_unit_test(test_commands), cmocka_unit_test(test_canary_weights),
-		cmocka_unit_test(test_names_go), cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_text),	       cmocka_unit_test(test_haproxy_takes_it),
+		cmocka_unit_test(test_commands),       cmocka_unit_test(test_endpoints_meanwhile),
+		cmocka_unit_test(test_canary_weights), cmocka_unit_test(test_names_go),
+		cmocka_unit_test(test_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
