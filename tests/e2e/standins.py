@@ -63,6 +63,11 @@ def shell_layer(folder):
     return base, layer({f"usr/bin/{name}": "busybox" for name in applets if name != "busybox"})
 
 
+def place(program):
+    """Where a program is looked for; /bin is a link there."""
+    return re.sub(r"^/(s?bin)/", r"/usr/\1/", program) if "/" in program else f"usr/bin/{program}"
+
+
 def pod_specs(o):
     """Those of an object, wherever it has them: its own, or those of a template."""
     if isinstance(o, dict):
@@ -142,9 +147,9 @@ class Registry(http.server.ThreadingHTTPServer):
             if SHELL.search(name):
                 layers, config = self.shell, {"Cmd": ["sh"]}
             else:
-                links = {p if "/" in p else f"usr/bin/{p}": b"#!/bin/busybox sh\nexec /usr/bin/python3* -I -S /standin.py run\n"
+                links = {place(p): b"#!/bin/busybox sh\nexec /usr/bin/python3* -I -S /standin.py run\n"
                          for p in need.programs}
-                links.update({p if "/" in p else f"usr/bin/{p}": b"#!/bin/busybox true\n" for p in need.checks - need.programs})
+                links.update({place(p): b"#!/bin/busybox true\n" for p in need.checks - need.programs})
                 layers = [self.python, *([self.put(layer(links))] if links else [])]
                 ports = " ".join(sorted(f"{p}/{kind}" for p, kind in need.ports))
                 config = {"Entrypoint": ["/bin/busybox", "sh", "-c", f"exec /usr/bin/python3* -I -S /standin.py {'ok' if need.init else 'run'}"],
