@@ -29,6 +29,7 @@
 #include <stdlib.h>
 
 #define KEPT_KUBELET "kubelet"
+#define KEPT_NAMES "dns" /* across a death of ours questions wait, and nobody is refused */
 
 struct agent {
 	struct arena arena;
@@ -413,9 +414,13 @@ static int start_names(struct agent *a, struct err *err)
 					       .cluster_dns = facts->cluster_dns,
 					       .cluster_cidr = facts->cluster_cidr,
 					       .service_cidr = facts->service_cidr,
-					       .resolv_conf = a->o->resolv_conf },
+					       .resolv_conf = a->o->resolv_conf,
+					       .kept_fd = supervise_kept(KEPT_NAMES) },
 			   err);
-	return a->dns ? 0 : err_wrap(err, "starting the name server of the cluster");
+	if (!a->dns)
+		return err_wrap(err, "starting the name server of the cluster");
+	supervise_keep(KEPT_NAMES, dns_fd(a->dns));
+	return 0;
 }
 
 static int start_storage(struct agent *a, struct err *err)

@@ -508,6 +508,7 @@ static int dns_start_loop(struct dns *d, const struct dns_opts *o, struct err *e
 							   .loop = d->loop,
 							   .port = o->port ? o->port : DNS_PORT,
 							   .counts = &d->counts,
+							   .fd = o->kept_fd,
 							   .look_at_host = dns_look_at_host,
 							   .ctx = d },
 				 err);
@@ -553,6 +554,11 @@ struct dns *dns_start(const struct dns_opts *o, struct err *err)
 	dns_watch(d, o->client, o->informers);
 	log_info("dns", "the name server listens", "port", "%d", d->port);
 	return d;
+}
+
+int dns_fd(const struct dns *d)
+{
+	return dns_serve_fd(d->serve);
 }
 
 int dns_port(const struct dns *d)

@@ -35,6 +35,7 @@ struct dns_opts {
 	const char *cluster_cidr, *service_cidr; /* comma-separated; may be NULL */
 	const char *resolv_conf;		 /* the machine's, or NULL: resolv_conf_host_file() */
 	int port;				 /* 0: DNS_PORT, else a free one */
+	int kept_fd;				 /* > 0: dns_fd() of an earlier process, taken */
 };
 
 void dns_keep(struct informer_factory *f); /* says what of the cluster's objects is read */
@@ -43,4 +44,6 @@ struct dns *dns_start(const struct dns_opts *o, struct err *err);
 int dns_port(const struct dns *d);
 struct buf;
 void dns_metrics(const struct dns *d, struct buf *b); /* appends text for Prometheus; any thread */
-struct dns *dns_stop(struct dns *d);		      /* NULL is fine; returns NULL */
+/* The socket for datagrams: while a copy is kept, questions wait for the next process. */
+int dns_fd(const struct dns *d);
+struct dns *dns_stop(struct dns *d); /* NULL is fine; returns NULL */

@@ -360,10 +360,11 @@ static struct framed_server *serve_listen_tcp(struct dns_serve *s, int port, str
 }
 
 /* The same port for both. */
-static int serve_listen(struct dns_serve *s, int port, struct err *err)
+static int serve_listen(struct dns_serve *s, int port, int fd, struct err *err)
 {
 	s->udp = dgram_listen(
-	    &(struct dgram_server_opts){ .loop = s->o.loop, .port = port, .asked = serve_datagram, .ctx = s }, err);
+	    &(struct dgram_server_opts){ .loop = s->o.loop, .port = port, .fd = fd, .asked = serve_datagram, .ctx = s },
+	    err);
 	if (!s->udp)
 		return -1;
 	s->tcp = serve_listen_tcp(s, dgram_port(s->udp), err);
@@ -376,10 +377,17 @@ static int serve_listen(struct dns_serve *s, int port, struct err *err)
 /* The usual port, one of those behind it, or any. */
 static int serve_find_port(struct dns_serve *s, struct err *err)
 {
+	if (s->o.fd > 0) {
+		struct err why = ERR_INIT;
+
+		if (serve_listen(s, 0, s->o.fd, &why) == 0)
+			return 0;
+		err_release(&why);
+	}
 	for (int i = 0; i <= PORTS; i++) {
 		struct err why = ERR_INIT;
 
-		if (serve_listen(s, s->o.port && i < PORTS ? s->o.port + i : 0, &why) == 0)
+		if (serve_listen(s, s->o.port && i < PORTS ? s->o.port + i : 0, 0, &why) == 0)
 			return 0;
 		if (why.errnum != EADDRINUSE || i == PORTS)
 			return err_move(err, &why);
@@ -416,6 +424,11 @@ struct dns_serve *dns_serve_new(const struct dns_serve_opts *o, struct err *err)
 int dns_serve_port(const struct dns_serve *s)
 {
 	return dgram_port(s->udp);
+}
+
+int dns_serve_fd(const struct dns_serve *s)
+{
+	return dgram_fd(s->udp);
 }
 
 void dns_serve_begin(struct dns_serve *s)

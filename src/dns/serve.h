@@ -15,7 +15,8 @@ struct dns_serve;
 struct dns_serve_opts {
 	struct env *env;
 	struct ev_loop *loop;
-	int port;		   /* 0: a free one */
+	int port; /* 0: a free one */
+	int fd;	  /* > 0: dns_serve_fd() of an earlier one, taken; what was asked meanwhile is answered */
 	struct dns_counts *counts; /* borrowed; or NULL */
 	/* A name of somebody else's was asked for: a moment to look at the machine's name servers. At most every
 	 * HOST_LOOK_NS. On the loop's thread. */
@@ -25,6 +26,7 @@ struct dns_serve_opts {
 struct dns_serve *dns_serve_new(const struct dns_serve_opts *o, struct err *err);
 struct dns_serve *dns_serve_free(struct dns_serve *s);
 int dns_serve_port(const struct dns_serve *s);
+int dns_serve_fd(const struct dns_serve *s); /* for datagrams */
 
 /* Begins to read. Before the names are known those of the cluster are answered with SERVFAIL. */
 void dns_serve_begin(struct dns_serve *s);

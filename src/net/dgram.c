@@ -201,6 +201,26 @@ static int dgram_bind(struct dgram_server *s, int family, int port, struct err *
 	return fd;
 }
 
+/* One that an earlier server had bound. */
+static int dgram_take(struct dgram_server *s, int fd, struct err *err)
+{
+	struct sockaddr_in6 sa = { 0 };
+	socklen_t n = sizeof(sa);
+	int e = 0;
+
+	if (getsockname(fd, (struct sockaddr *)&sa, &n) < 0)
+		e = errno;
+	else if (sa.sin6_family != AF_INET && sa.sin6_family != AF_INET6)
+		e = EAFNOSUPPORT;
+	if (e) {
+		close(fd);
+		return err_set_errno(err, e, "the socket for datagrams of an earlier server");
+	}
+	s->v4_only = sa.sin6_family == AF_INET;
+	s->port = ntohs(sa.sin6_port);
+	return fd;
+}
+
 struct dgram_server *dgram_listen(const struct dgram_server_opts *o, struct err *err)
 {
 	struct dgram_server *s = xcalloc(1, sizeof(*s));
@@ -208,8 +228,8 @@ struct dgram_server *dgram_listen(const struct dgram_server_opts *o, struct err 
 	int r;
 
 	s->o = *o;
-	s->fd = dgram_bind(s, AF_INET6, o->port, &why);
-	if (s->fd < 0 && why.errnum != EADDRINUSE) {
+	s->fd = o->fd > 0 ? dgram_take(s, o->fd, &why) : dgram_bind(s, AF_INET6, o->port, &why);
+	if (s->fd < 0 && o->fd <= 0 && why.errnum != EADDRINUSE) {
 		err_release(&why);
 		s->fd = dgram_bind(s, AF_INET, o->port, &why);
 	}
@@ -238,6 +258,11 @@ void dgram_begin(struct dgram_server *s)
 int dgram_port(const struct dgram_server *s)
 {
 	return s->port;
+}
+
+int dgram_fd(const struct dgram_server *s)
+{
+	return s->fd;
 }
 
 void dgram_send(struct dgram_server *s, const struct dgram_peer *to, struct sv bytes)

@@ -29,6 +29,7 @@ struct dgram_server;
 struct dgram_server_opts {
 	struct ev_loop *loop;
 	int port; /* 0: a free one; on all addresses of the machine, of both families where it has both */
+	int fd;	  /* > 0: dgram_fd() of an earlier server, taken in place of one on port, with what waits there */
 	/* What goes back at once: written into answer, of room bytes; returns how many, 0: nothing, or later. */
 	size_t (*asked)(void *ctx, const struct dgram_peer *from, struct sv bytes, uint8_t *answer, size_t room);
 	void *ctx;
@@ -36,6 +37,7 @@ struct dgram_server_opts {
 /* err->errnum is EADDRINUSE where somebody has the port. From the loop's thread, or before that runs. */
 struct dgram_server *dgram_listen(const struct dgram_server_opts *o, struct err *err);
 int dgram_port(const struct dgram_server *s);
+int dgram_fd(const struct dgram_server *s); /* the server's, for somebody to keep a copy of */
 /* From now on datagrams are read: until then they wait, as many as the kernel keeps. */
 void dgram_begin(struct dgram_server *s);
 void dgram_send(struct dgram_server *s, const struct dgram_peer *to, struct sv bytes);

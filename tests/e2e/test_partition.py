@@ -149,6 +149,25 @@ def an_agent_is_stopped(c):
         LAB.expect(since)
 
 
+def child(c, node):
+    """The server's or agent's process, which its supervisor starts again."""
+    pid = c.node_pid(node)
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as f:
+        return int(f.read().split()[0])
+
+
+def their_processes_die(c):
+    """And are started again: nobody misses anything."""
+    since = time.time()
+    for node in (1, 2):
+        was = child(c, node)
+        os.kill(was, signal.SIGKILL)
+        wait_for("the next one", lambda node=node, was=was: child(c, node) != was)
+        time.sleep(2)
+    wait_for("the API", lambda: c.request("GET", "/readyz")[0] == 200)
+    LAB.expect(since)
+
+
 def the_server_is_killed(c):
     """And its supervisor: no control plane. Pods run on, routes lead on; that node's own name server alone is gone."""
     containers = {n: c.get("pod", f"web-{n}")["status"]["containerStatuses"][0]["containerID"] for n in NODES}
@@ -344,8 +363,7 @@ def no_packet_gets_through(c):
                           {"Content-Type": "application/merge-patch+json"})
             time.sleep(0.02)
         for _ in range(2):
-            with open(f"/proc/{c.node_pid(3)}/task/{c.node_pid(3)}/children", encoding="utf-8") as f:
-                os.kill(int(f.read().split()[0]), signal.SIGKILL)
+            os.kill(child(c, 3), signal.SIGKILL)
             time.sleep(2)
         wait_for("the agent", lambda: c.node_ready(3), 60)
         equal(counted(), 0, f"packets let through in {edits} edits and two starts of the agent")
@@ -412,8 +430,7 @@ def a_node_is_cut_off(c):
 
 def an_agent_hangs(c):
     """Stopped for a minute, and on it goes."""
-    with open(f"/proc/{c.node_pid(2)}/task/{c.node_pid(2)}/children", encoding="utf-8") as f:
-        pid = int(f.read().split()[0])
+    pid = child(c, 2)
     since = time.time()
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -445,6 +462,6 @@ if __name__ == "__main__":
             f"--{who}-arg", "--ingress-http-port", f"--{who}-arg", str(INGRESS_PORT))]) as cluster:
         LAB = Lab(cluster)
         with LAB.ways:
-            sys.exit(main([all_ways_lead_there, an_agent_is_stopped, the_server_is_killed, what_others_flush_is_back, the_link_goes,
+            sys.exit(main([all_ways_lead_there, an_agent_is_stopped, their_processes_die, the_server_is_killed, what_others_flush_is_back, the_link_goes,
                            an_address_used_again, a_connection_that_nobody_answered, no_packet_gets_through, *([a_node_is_cut_off, an_agent_hangs, losses] if WHOLE else [])],
                           cluster))

@@ -6,6 +6,7 @@
 #include "net/framed.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -96,6 +97,8 @@ static int any_port_udp(int *ret_port)
 	return fd;
 }
 
+static int Kept; /* by somebody, of the server before; 0: nothing is */
+
 static int serve_setup(void **state)
 {
 	struct err err = ERR_INIT;
@@ -104,9 +107,11 @@ static int serve_setup(void **state)
 	sem_init(&Applied, 0, 0);
 	Env = env_real_new(0);
 	Loop = ev_loop_new(&err);
-	Serve = dns_serve_new(&(struct dns_serve_opts){ .env = Env, .loop = Loop, .look_at_host = look }, &err);
+	Serve =
+	    dns_serve_new(&(struct dns_serve_opts){ .env = Env, .loop = Loop, .fd = Kept, .look_at_host = look }, &err);
 	if (!Serve)
 		fail_msg("%s", err_msg(&err));
+	Kept = 0;
 	Port = dns_serve_port(Serve);
 	Looks = 0;
 	Upstream_fd = any_port_udp(&Upstream_port);
@@ -365,6 +370,33 @@ static void test_end(void **state)
 	(void)serve_setup(state);
 }
 
+/* The server after one that died: at its port, and what was asked meanwhile is answered. */
+static void test_next_one(void **state)
+{
+	uint8_t out[512], in[2048];
+	size_t n = question(out, "web.ns.svc.cluster.local", 7);
+	_cleanup_close_ int fd = client(SOCK_DGRAM);
+	int port = Port;
+	ssize_t got;
+
+	Kept = dup(dns_serve_fd(Serve));
+	(void)serve_teardown(state);
+	assert_int_equal(send(fd, out, n, 0), n); /* twice: a refusal would come with the second */
+	assert_int_equal(send(fd, out, n, 0), n);
+	(void)serve_setup(state);
+	assert_int_equal(Port, port);
+	change("web", "10.43.0.1", true);
+	got = recv(fd, in, sizeof(in), 0);
+	assert_true(got > 0);
+	assert_string_equal(kit_text(in, (size_t)got), WEB);
+	/* what is kept is of no use */
+	(void)serve_teardown(state);
+	Kept = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	(void)serve_setup(state);
+	change("web", "10.43.0.1", true);
+	assert_string_equal(ask_udp("web.ns.svc.cluster.local"), WEB);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, serve_setup, serve_teardown)
@@ -373,6 +405,7 @@ int main(void)
 		T(test_many_messages),	   T(test_half_closed),
 		T(test_forwarded),	   T(test_ipv6),
 		T(test_connections_bound), T(test_end),
+		T(test_next_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
