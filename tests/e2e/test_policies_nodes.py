@@ -186,7 +186,7 @@ def allow(c, *cidrs):
 
 def clients_outside(c):
     """To x/a on dev-1 by NodePort and LoadBalancer. What its policy sees is the client itself, but for a way through another node with
-    externalTrafficPolicy Cluster: that is the other node's address in the pods' network."""
+    externalTrafficPolicy Cluster: that is the other node, which an ipBlock means by its address, or by its end of the pods' network."""
     here, there = node_ip(c, 1), node_ip(c, 2)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.connect((here, 9))
@@ -210,15 +210,16 @@ def clients_outside(c):
     wait_for("none", lambda: seen(False, False, False, False, False, False), 15)
     allow(c, me + "/32")
     wait_for("those by its own node", lambda: seen(True, True, True, True, False, False), 15)
-    allow(c, other + "/32")
-    wait_for("those by the other node", lambda: seen(False, False, False, False, True, True), 15)
+    for its in (there, other):
+        allow(c, its + "/32")
+        wait_for("those by the other node", lambda: seen(False, False, False, False, True, True), 15)
     c.kubectl("delete", "service", "-n", "x", "near", "any")
     alone(c)
 
 
 def nodes_and_pods_of_their_network(c):
-    """A pod's own node always reaches it. Another node, and so its pods of the host's network, has the address of its end of the
-    pods' network; no selector names it, whatever the pod's labels."""
+    """A pod's own node always reaches it. Another node, and so its pods of the host's network, is what its address is; no selector
+    names it, whatever the pod's labels."""
     c.apply(pod_text("y/host").replace("spec:\n", "spec:\n  hostNetwork: true\n  nodeName: dev-2\n", 1).replace("ports:", "#").replace("- {name: serve-", "#")
             .replace("- {name: udp-", "#"))
     wait_for("it to run", lambda: c.get("pod", "host", "-n", "y")["status"]["phase"] == "Running", 60)
@@ -230,8 +231,9 @@ def nodes_and_pods_of_their_network(c):
     alone(c, policy("x", "p", {**pods("a"), "ingress": [{"from": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"pod": "host"}}}]}]}))
     all_true("its own node alone", lambda: by_nodes() == [True, False])
     equal(LAB.reach("y/b", "x/a"), False)
-    allow(c, other + "/32")
-    all_true("both", lambda: by_nodes() == [True, True])
+    for its, reaches in ((other, True), (node_ip(c, 1), False), (node_ip(c, 2), True)):
+        allow(c, its + "/32")
+        all_true(f"both: {reaches}", lambda reaches=reaches: by_nodes() == [True, reaches])
     c.kubectl("delete", "pod", "host", "-n", "y", "--grace-period=0", "--force")
     alone(c)
 

@@ -349,16 +349,24 @@ static bool commit_port_ok(const struct np_version *v, const struct netpol_rule 
 	return false;
 }
 
+static bool commit_is_end(const struct netpol_track *t, const struct netpol_rule *r, struct ip_addr ip)
+{
+	np_ends ends = VEC_INIT;
+	bool found = false;
+
+	np_rule_ends(t, r, &ends);
+	for (size_t i = 0; i < ends.n; i++)
+		found |= ip_eq(ends.p[i], ip);
+	vec_release(&ends);
+	return found;
+}
+
 static bool commit_peer_ok(const struct np_version *v, const struct netpol_rule *r, size_t first,
 			   const struct np_addr *peer, struct ip_addr ip)
 {
 	if (r->any_peer || (r->n_peers && commit_in_set(peer, v->sets.p[first], 0)))
 		return true;
-	for (size_t i = 0; i < r->n_ranges; i++)
-		if (r->ranges[i].v4 == ip_is_v4(ip) && ip_cmp(r->ranges[i].lo, ip) <= 0 &&
-		    ip_cmp(ip, r->ranges[i].hi) <= 0)
-			return true;
-	return false;
+	return netpol_in_ranges(r, ip);
 }
 
 bool netpol_track_allows(const struct netpol_track *t, struct ip_addr from, struct ip_addr to, unsigned proto,
@@ -379,7 +387,8 @@ bool netpol_track_allows(const struct netpol_track *t, struct ip_addr from, stru
 				const struct netpol_rule *r = &v->p.rules[d][k];
 				size_t first = v->first[d][k];
 
-				ok |= commit_peer_ok(v, r, first, ends[!d], peer[d]) &&
+				ok |= (commit_peer_ok(v, r, first, ends[!d], peer[d]) ||
+				       (d == NETPOL_INGRESS && commit_is_end(t, r, from))) &&
 				      commit_port_ok(v, r, first, ends[NETPOL_INGRESS], proto, port);
 			}
 		}

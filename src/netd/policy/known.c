@@ -170,6 +170,74 @@ void netpol_track_namespace(struct netpol_track *t, struct sv name, struct obj *
 	known_ns_tidy(t, ns);
 }
 
+/* --- nodes --- */
+
+/* Of this family; IP_NONE: it has none that the rule lets in by the node's address. */
+static struct ip_addr known_end(const struct netpol_rule *r, const struct netd_node *n, int family)
+{
+	struct ip_addr end = n->range[family].addr;
+
+	if (ip_is_none(end) || ip_is_none(n->addr[family]) || !netpol_in_ranges(r, n->addr[family]) ||
+	    netpol_in_ranges(r, end))
+		return IP_NONE;
+	return end;
+}
+
+static int known_ip_order(const void *a, const void *b)
+{
+	return ip_cmp(*(const struct ip_addr *)a, *(const struct ip_addr *)b);
+}
+
+void np_rule_ends(const struct netpol_track *t, const struct netpol_rule *r, np_ends *ret)
+{
+	size_t n = 0;
+
+	if (r->n_ranges > 0)
+		STRMAP_EACH(&t->nodes, e)
+			for (int f = 0; f < NETD_FAMILIES; f++) {
+				struct ip_addr end = known_end(r, e->value, f);
+
+				if (!ip_is_none(end))
+					vec_push(ret, end);
+			}
+	if (ret->n > 1)
+		qsort(ret->p, ret->n, sizeof(*ret->p), known_ip_order);
+	for (size_t i = 0; i < ret->n; i++)
+		if (n == 0 || !ip_eq(ret->p[n - 1], ret->p[i]))
+			ret->p[n++] = ret->p[i];
+	ret->n = n;
+}
+
+/* Does a rule that the kernel has let its end in? */
+static bool known_node_counts(const struct netpol_track *t, const struct netd_node *n)
+{
+	STRMAP_EACH(&t->policies, e) {
+		const struct np_version *v = e->value;
+
+		for (size_t i = 0; v->in_kernel && i < v->p.n_rules[NETPOL_INGRESS]; i++)
+			for (int f = 0; f < NETD_FAMILIES; f++)
+				if (!ip_is_none(known_end(&v->p.rules[NETPOL_INGRESS][i], n, f)))
+					return true;
+	}
+	return false;
+}
+
+void netpol_track_node(struct netpol_track *t, struct sv name, struct obj *node)
+{
+	struct netd_node *old = strmap_get(&t->nodes, name), *neu = NULL;
+	bool same;
+
+	if (node && !sv_is(name, t->node)) {
+		neu = xcalloc(1, sizeof(*neu));
+		netd_node_read(node, neu);
+	}
+	same = old && neu && netd_node_same(old, neu);
+	/* Rules do not change: all of them are written anew. */
+	if (!same && ((old && known_node_counts(t, old)) || (neu && known_node_counts(t, neu))))
+		netpol_track_reset(t);
+	free(neu ? strmap_set(&t->nodes, name, neu) : strmap_del(&t->nodes, name));
+}
+
 /* --- policies --- */
 
 static void known_here_dirty(struct netpol_track *t, const struct np_ns *ns)
@@ -446,6 +514,7 @@ struct netpol_track *netpol_track_free(struct netpol_track *t)
 	strmap_release(&t->combos);
 	strmap_release(&t->left);
 	strmap_release_with(&t->addrs, np_addr_free);
+	strmap_release_with(&t->nodes, free);
 	free(t);
 	return NULL;
 }

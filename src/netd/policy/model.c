@@ -93,6 +93,22 @@ static bool netpol_block(struct arena *a, const struct val *block, struct netpol
 	return true;
 }
 
+bool netpol_in_ranges(const struct netpol_rule *r, struct ip_addr ip)
+{
+	const struct netpol_range at = { ip, ip, ip_is_v4(ip) };
+	size_t n = 0, end = r->n_ranges; /* the first n begin at ip or before, those from end on behind it */
+
+	while (n < end) {
+		size_t mid = n + (end - n) / 2;
+
+		if (netpol_range_order(&r->ranges[mid], &at) <= 0)
+			n = mid + 1;
+		else
+			end = mid;
+	}
+	return n > 0 && r->ranges[n - 1].v4 == at.v4 && ip_cmp(ip, r->ranges[n - 1].hi) <= 0;
+}
+
 /* --- peers --- */
 
 struct netpol_named_peer {

@@ -65,6 +65,8 @@ struct netpol_policy {
 /* In a; strings are borrowed from o. sets_max: how many its namespace has left. */
 void netpol_policy_read(struct arena *a, const struct obj *o, size_t sets_max, struct netpol_policy *ret);
 
+/* Is it in one of the rule's ipBlocks? */
+bool netpol_in_ranges(const struct netpol_rule *r, struct ip_addr ip);
 bool netpol_peer_matches(const struct netpol_peer *p, struct sv policy_ns, struct sv pod_ns,
 			 const struct val *pod_labels, const struct val *ns_labels);
 /* What of Pods and Namespaces is read here, in known.c, sets.c and commit.c: for object/keep.h. */

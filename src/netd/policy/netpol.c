@@ -7,6 +7,7 @@
 #include "base/strmap.h"
 #include "client/informer.h"
 #include "client/workq.h"
+#include "netd/model.h"
 #include "netd/policy/track.h"
 
 #include <pthread.h>
@@ -24,9 +25,9 @@
 static const struct retry_policy netpol_retry = { .first_ns = NS_PER_SEC, .max_ns = 30 * NS_PER_SEC };
 static const struct sv netpol_key = { "policies", 8 };
 
-/* "ns/name" each, Namespaces "name". */
+/* "ns/name" each, Namespaces and Nodes "name". */
 struct netpol_marks {
-	struct strmap namespaces, pods, policies;
+	struct strmap namespaces, pods, policies, nodes;
 };
 
 struct netpol {
@@ -34,11 +35,11 @@ struct netpol {
 	struct client *client;
 	struct netpol_backend *backend;
 	struct informer_factory *factory, *peers_factory; /* the latter when there is a policy */
-	struct informer *policies, *namespaces, *pods;
+	struct informer *policies, *namespaces, *pods, *nodes;
 	struct workq *q;
 	char *node_name, *table, *bridge;
 	_Atomic bool synced;
-	_Atomic bool peers; /* peers_factory, namespaces and pods are there */
+	_Atomic bool peers; /* peers_factory, namespaces, pods and nodes are there */
 
 	pthread_mutex_t lock; /* covers: */
 	struct netpol_marks marks;
@@ -66,6 +67,7 @@ static void netpol_marks_release(struct netpol_marks *m)
 	strmap_release(&m->namespaces);
 	strmap_release(&m->pods);
 	strmap_release(&m->policies);
+	strmap_release(&m->nodes);
 }
 
 /* --- marking --- */
@@ -114,6 +116,24 @@ static void netpol_on_namespace_update(struct obj *old, struct obj *neu, void *c
 	struct netpol *n = ctx;
 
 	netpol_mark(n, &n->marks.namespaces, neu, !val_equal(obj_labels(old), obj_labels(neu)));
+}
+
+static void netpol_on_node(struct obj *o, void *ctx)
+{
+	struct netpol *n = ctx;
+
+	netpol_mark(n, &n->marks.nodes, o, true);
+}
+
+/* A heartbeat says nothing of it. */
+static void netpol_on_node_update(struct obj *old, struct obj *neu, void *ctx)
+{
+	struct netd_node was, is;
+
+	netd_node_read(old, &was);
+	netd_node_read(neu, &is);
+	if (!netd_node_same(&was, &is))
+		netpol_on_node(neu, ctx);
 }
 
 static void netpol_on_pod(struct obj *o, void *ctx)
@@ -185,6 +205,12 @@ static void netpol_take_all(struct netpol *n, const struct strmap *answers)
 		_cleanup_obj_ struct obj *o = informer_lookup(n->namespaces, SV(""), key);
 
 		netpol_track_namespace(n->track, key, o);
+	}
+	STRMAP_EACH(&m.nodes, e) {
+		struct sv key = sv_make(e->key, e->key_n);
+		_cleanup_obj_ struct obj *o = informer_lookup(n->nodes, SV(""), key);
+
+		netpol_track_node(n->track, key, o);
 	}
 	STRMAP_EACH(&m.pods, e) {
 		struct obj *o;
@@ -465,6 +491,7 @@ static const struct informer_handler netpol_policy_handler = { netpol_on_policy,
 							       netpol_on_policy };
 static const struct informer_handler netpol_namespace_handler = { netpol_on_namespace, netpol_on_namespace_update,
 								  netpol_on_namespace };
+static const struct informer_handler netpol_node_handler = { netpol_on_node, netpol_on_node_update, netpol_on_node };
 static const struct informer_handler netpol_pod_handler = { netpol_on_pod, netpol_on_pod_update, netpol_on_pod };
 
 static void netpol_watch_peers(struct netpol *n)
@@ -474,8 +501,10 @@ static void netpol_watch_peers(struct netpol *n)
 	informer_factory_keep(n->peers_factory, RES(core_pods), netpol_pod_paths);
 	n->namespaces = informer_get(n->peers_factory, RES(core_namespaces), NULL, NULL, NULL);
 	n->pods = informer_get(n->peers_factory, RES(core_pods), NULL, NULL, NULL);
+	n->nodes = informer_get(n->peers_factory, RES(core_nodes), NULL, NULL, NULL);
 	informer_add_handler(n->namespaces, &netpol_namespace_handler, n);
 	informer_add_handler(n->pods, &netpol_pod_handler, n);
+	informer_add_handler(n->nodes, &netpol_node_handler, n);
 	informer_factory_start(n->peers_factory);
 	n->peers = true;
 }

@@ -1,6 +1,6 @@
 /* netpol.h - NetworkPolicies as one nftables table: which connections the pods of this node may have.
  *
- *	informers: policies, Namespaces, Pods ─▶ track ─diff▶ backend: one transaction
+ *	informers: policies, Namespaces, Pods, Nodes ─▶ track ─diff▶ backend: one transaction
  *	kubelet: netpol_ready(), netpol_gone() ──┘
  *
  * Changes reach the kernel at once; bursts are folded into one transaction per 10 to 50 ms. Every second it is looked
@@ -46,7 +46,7 @@ struct netpol_backend *netpol_backend_nft_new(const char *table, const char *set
 
 struct netpol_opts {
 	struct env *env;
-	struct client *client;		/* reads NetworkPolicies, Namespaces and Pods of all namespaces */
+	struct client *client;		/* reads NetworkPolicies, Namespaces, Nodes and Pods of all namespaces */
 	struct netpol_backend *backend; /* taken, also when netpol_new() fails */
 	const char *node_name;
 	const char *table;  /* of nftables: netpol_table() */

@@ -108,8 +108,17 @@ static void render_ip(struct buf *b, struct ip_addr ip, bool v4)
 	buf_adds(b, ip_text(ip).s);
 }
 
-/* The ranges of one family as a match; nothing when there are none. */
-static void render_ranges(struct buf *b, const struct netpol_rule *r, const char *end, bool v4)
+static void render_next(struct buf *b, bool *any, const char *end, bool v4)
+{
+	if (*any)
+		buf_adds(b, ", ");
+	else
+		buf_printf(b, "%s %s { ", v4 ? "ip" : "ip6", end);
+	*any = true;
+}
+
+/* The ranges of one family, and nodes' ends, as a match; nothing when there are none. */
+static void render_ranges(struct buf *b, const struct netpol_rule *r, const np_ends *ends, const char *end, bool v4)
 {
 	bool any = false;
 
@@ -118,17 +127,18 @@ static void render_ranges(struct buf *b, const struct netpol_rule *r, const char
 
 		if (x->v4 != v4)
 			continue;
-		if (any)
-			buf_adds(b, ", ");
-		else
-			buf_printf(b, "%s %s { ", v4 ? "ip" : "ip6", end);
-		any = true;
+		render_next(b, &any, end, v4);
 		render_ip(b, x->lo, v4);
 		if (!ip_eq(x->lo, x->hi)) {
 			buf_addc(b, '-');
 			render_ip(b, x->hi, v4);
 		}
 	}
+	for (size_t i = 0; i < ends->n; i++)
+		if (ip_is_v4(ends->p[i]) == v4) {
+			render_next(b, &any, end, v4);
+			render_ip(b, ends->p[i], v4);
+		}
 	if (any)
 		buf_adds(b, " } ");
 }
@@ -162,12 +172,16 @@ static bool matches_agree(const struct match *a, const struct match *b)
 	return a->family == ANY_FAMILY || b->family == ANY_FAMILY || a->family == b->family;
 }
 
-static void render_peers(struct matches *m, const struct np_version *v, enum netpol_dir d, size_t rule)
+static void render_peers(struct matches *m, const struct netpol_track *t, const struct np_version *v, enum netpol_dir d,
+			 size_t rule)
 {
+	np_ends ends = VEC_INIT;
 	const struct netpol_rule *r = &v->p.rules[d][rule];
 	const char *end = d == NETPOL_INGRESS ? "saddr" : "daddr";
 	struct buf b = BUF_INIT;
 
+	if (d == NETPOL_INGRESS)
+		np_rule_ends(t, r, &ends);
 	if (r->any_peer)
 		matches_add(m, ANY_FAMILY, &b);
 	for (int f = 0; f < 2 && r->n_peers; f++) {
@@ -175,10 +189,11 @@ static void render_peers(struct matches *m, const struct np_version *v, enum net
 		matches_add(m, f, &b);
 	}
 	for (int f = 0; f < 2; f++) {
-		render_ranges(&b, r, end, f == 0);
+		render_ranges(&b, r, &ends, end, f == 0);
 		if (b.n)
 			matches_add(m, f, &b);
 	}
+	vec_release(&ends);
 	buf_release(&b);
 }
 
@@ -220,7 +235,7 @@ static void render_rule(struct buf *b, const struct netpol_track *t, struct np_v
 	struct matches peers = { 0 }, ports = { 0 };
 	char chain[32];
 
-	render_peers(&peers, v, d, rule);
+	render_peers(&peers, t, v, d, rule);
 	render_ports(&ports, v, d, rule);
 	(void)snprintf(chain, sizeof(chain), "%c%u", dir_letters[d], v->id);
 	v->has_ports_chain[d][rule] = peers.v.n > 1 && ports.v.n > 1;

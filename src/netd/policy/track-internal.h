@@ -9,6 +9,7 @@
 
 #include "base/strmap.h"
 #include "base/vec.h"
+#include "netd/model.h"
 #include "netd/policy/track.h"
 
 #define NETPOL_IPS_MAX 4 /* of one pod; the API allows one of each family */
@@ -116,7 +117,7 @@ struct netpol_track {
 	uint32_t last_id;
 	uint64_t last_ready;
 	struct strmap namespaces, policies /* "ns/name" */, pods /* the same */, by_uid, addrs /* 16 bytes */,
-	    by_key /* sets */, combos, left /* as addrs */;
+	    by_key /* sets */, combos, left /* as addrs */, nodes /* name -> struct netd_node *, of the others */;
 	VEC(struct np_addr *) dirty;
 	VEC(struct np_set *) sets;
 	struct np_dead dead;
@@ -128,6 +129,10 @@ struct netpol_track {
 struct sv np_ip_key(const struct ip_addr *ip); /* in t->addrs; view */
 void np_addr_dirty(struct netpol_track *t, struct np_addr *a);
 void np_addr_free(void *a);
+
+/* known.c: ends of nodes that the rule's ipBlocks let in and do not name: sorted, once each. */
+typedef VEC(struct ip_addr) np_ends;
+void np_rule_ends(const struct netpol_track *t, const struct netpol_rule *r, np_ends *ret);
 
 /* sets.c: lifetimes of versions, sets and combos */
 struct np_version *np_version_new(struct netpol_track *t, const struct np_ns *ns, struct obj *o);

@@ -103,6 +103,59 @@ static void test_blocks(_unused_ void **state)
 	      TCP, 80, "-y/a>x/a -y/b>x/a");
 }
 
+static bool from_end(struct pworld *w, const char *end)
+{
+	struct ip_addr ip = kit_ip(end);
+
+	return netpol_track_allows(w->t, ip, ip_of("x/a", !ip_is_v4(ip)), TCP, 80);
+}
+
+/* What another node sends of its own comes from the first address of its range: a block with the node's address means
+ * it. Nodes come, change and go. */
+static void test_nodes(_unused_ void **state)
+{
+	static const char two[] =
+	    KIT_PEER("n2", "'10.42.2.0/24','fd00:42:0:2::/64'", KIT_ADDR("192.0.2.2") "," KIT_ADDR("2001:db8::2"));
+	struct pworld w;
+
+	pworld_init(&w);
+	nine_pods(&w);
+	tell(&w, two);
+	tell(&w, KIT_PEER("n1", "'10.42.1.0/24'", KIT_ADDR("192.0.2.1"))); /* this one's pods are always reached */
+	tell(&w, KIT_PEER("n3", "'10.42.3.0/24'", KIT_ADDR("192.0.2.3")));
+	put(&w,
+	    POLICY("x", "p",
+		   SEL_POD("a") "," INGRESS("{'from':[{'ipBlock':{'cidr':'192.0.2.0/30','except':['192.0.2.3/32']}},"
+					    "{'ipBlock':{'cidr':'2001:db8::2/128'}}]}")));
+	assert_true(from_end(&w, "10.42.2.0"));
+	assert_true(from_end(&w, "fd00:42:0:2::"));
+	assert_true(from_end(&w, "192.0.2.2"));
+	assert_false(from_end(&w, "10.42.2.1"));
+	assert_false(from_end(&w, "10.42.1.0"));
+	assert_false(from_end(&w, "10.42.3.0"));
+	assert_true(last_has(&w, "192.0.2.0-192.0.2.2, 10.42.2.0 }"));
+	/* What says nothing new, or of nobody whom a rule means, writes nothing. */
+	put(&w, two);
+	assert_int_equal(w.last.n, 0);
+	put(&w, KIT_PEER("n4", "'10.42.4.0/24'", KIT_ADDR("198.51.100.4")));
+	assert_int_equal(w.last.n, 0);
+	put(&w, KIT_PEER("n4", "'10.42.4.0/24'", KIT_ADDR("192.0.2.0")));
+	assert_true(last_has(&w, "delete table inet tab"));
+	assert_true(from_end(&w, "10.42.4.0"));
+	put(&w, KIT_PEER("n2", "'10.42.2.0/24'", KIT_ADDR("192.0.2.9")));
+	assert_false(from_end(&w, "10.42.2.0"));
+	netpol_track_node(w.t, SV("n4"), NULL);
+	commit(&w);
+	assert_false(from_end(&w, "10.42.4.0"));
+	assert_false(last_has(&w, "10.42."));
+	/* Nothing twice in one set. */
+	drop_policy(&w, "x", "p");
+	put(&w, POLICY("x", "p", SEL_POD("a") "," INGRESS("{'from':[{'ipBlock':{'cidr':'0.0.0.0/0'}}]}")));
+	assert_true(from_end(&w, "10.42.3.0"));
+	assert_false(last_has(&w, "10.42."));
+	pworld_release(&w);
+}
+
 static void test_ports(_unused_ void **state)
 {
 	static const char web[] = POLICY("x", "p", SEL_POD("a") "," INGRESS("{'ports':[{'port':80}]}"));
@@ -251,6 +304,7 @@ int main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_peers),
 		cmocka_unit_test(test_blocks),
+		cmocka_unit_test(test_nodes),
 		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_names_differ),
 		cmocka_unit_test(test_stacked),
