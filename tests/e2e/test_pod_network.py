@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """The pods' network between nodes, with real packets: both families, sizes, losses, flushes, changes of address, nodes that
 go; by VXLAN, by host routes, and left to somebody else."""
-import contextlib
 import json
 import os
 import re
@@ -255,29 +254,24 @@ def refusals(c):
         contains(r.stdout, f"--flannel-backend={flag}", said)
 
 
-@contextlib.contextmanager
-def with_environment(cluster, **variables):
-    os.environ.update(variables)
-    with cluster:
-        for name in variables:
-            del os.environ[name]
-        yield cluster
+def server_args(**flags):
+    """For the server alone: nodes keep IPv4, whatever pods have (e2e/families has nodes of other families)."""
+    return [word for flag, value in flags.items() for word in ("--server-arg", f"--{flag.replace('_', '-')}={value}")]
 
 
 if __name__ == "__main__":
     need_node()
     machine = snapshot()
     status = 0
-    # --server-arg takes lists apart at commas.
     etc_cni = os.path.exists("/etc/cni")
-    with with_environment(DevCluster(nodes=3), CARAVEL_CLUSTER_CIDR=BOTH) as cluster:
+    with DevCluster(nodes=3, args=server_args(cluster_cidr=BOTH)) as cluster:
         status |= main([refusals, all_reach_all, sizes, losses, a_partition, what_others_take_away_comes_back, a_node_that_lies,
                         the_server_killed, another_address, a_node_that_goes], cluster)
     if len(sys.argv) == 1 or "by_host_routes" in sys.argv:
-        with DevCluster(nodes=2, args=["--server-arg", "--flannel-backend=host-gw"]) as cluster:
+        with DevCluster(nodes=2, args=server_args(flannel_backend="host-gw")) as cluster:
             status |= main([by_host_routes], cluster)
     if len(sys.argv) == 1 or "pods_of_ipv6_alone" in sys.argv:
-        with with_environment(DevCluster(nodes=2), CARAVEL_CLUSTER_CIDR="fd00:42::/56", CARAVEL_SERVICE_CIDR="fd00:43::/112") as cluster:
+        with DevCluster(nodes=2, args=server_args(cluster_cidr="fd00:42::/56", service_cidr="fd00:43::/112")) as cluster:
             status |= main([pods_of_ipv6_alone], cluster)
     if len(sys.argv) == 1 or "left_to_somebody_else" in sys.argv:
         other = Cluster(agent=True, args=["--flannel-backend=none"])
