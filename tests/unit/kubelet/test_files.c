@@ -18,6 +18,7 @@
 #include "kubelet/machine.h"
 #include "kubelet/pod_spec.h"
 #include "kubelet/subpath.h"
+#include "object/keep.h"
 #include "pod/image_name.h"
 
 #include <archive.h>
@@ -280,12 +281,16 @@ static struct sv var(struct env_list *l, const char *name)
 static void test_service_variables(void **state)
 {
 	struct env_list l = { .a = &A };
+	struct keep *kept = keep_new(); /* as the informer's objects are */
 
 	(void)state;
-	env_var_add_service(
-	    &l,
-	    doc(&A, "{'metadata':{'name':'my-db'},'spec':{'clusterIP':'10.0.0.1','ports':[{'name':'pg-sql','port':5432,"
-		    "'protocol':'TCP'},{'port':53,'protocol':'UDP'}]}}"));
+	keep_add(kept, env_service_paths);
+	env_var_add_service(&l,
+			    keep_copy(&A, kept,
+				      doc(&A, "{'metadata':{'name':'my-db'},'spec':{'clusterIP':'10.0.0.1','ports':["
+					      "{'name':'pg-sql','port':5432,'protocol':'TCP'},"
+					      "{'port':53,'protocol':'UDP'}]}}")));
+	keep_unref(kept);
 	env_var_add_service(&l,
 			    doc(&A, "{'metadata':{'name':'none'},'spec':{'clusterIP':'None','ports':[{'port':1}]}}"));
 	assert_sv(var(&l, "MY_DB_SERVICE_HOST"), "10.0.0.1");
