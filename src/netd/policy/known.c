@@ -222,20 +222,19 @@ static bool known_node_counts(const struct netpol_track *t, const struct netd_no
 	return false;
 }
 
-void netpol_track_node(struct netpol_track *t, struct sv name, struct obj *node)
+bool netpol_track_node(struct netpol_track *t, struct sv name, struct obj *node)
 {
 	struct netd_node *old = strmap_get(&t->nodes, name), *neu = NULL;
-	bool same;
+	bool same, counts;
 
 	if (node && !sv_is(name, t->node)) {
 		neu = xcalloc(1, sizeof(*neu));
 		netd_node_read(node, neu);
 	}
 	same = old && neu && netd_node_same(old, neu);
-	/* Rules do not change: all of them are written anew. */
-	if (!same && ((old && known_node_counts(t, old)) || (neu && known_node_counts(t, neu))))
-		netpol_track_reset(t);
+	counts = !same && ((old && known_node_counts(t, old)) || (neu && known_node_counts(t, neu)));
 	free(neu ? strmap_set(&t->nodes, name, neu) : strmap_del(&t->nodes, name));
+	return counts;
 }
 
 /* --- policies --- */

@@ -210,7 +210,8 @@ static void netpol_take_all(struct netpol *n, const struct strmap *answers)
 		struct sv key = sv_make(e->key, e->key_n);
 		_cleanup_obj_ struct obj *o = informer_lookup(n->nodes, SV(""), key);
 
-		netpol_track_node(n->track, key, o);
+		if (netpol_track_node(n->track, key, o))
+			netpol_track_reset(n->track); /* rules do not change: all of them are written anew */
 	}
 	STRMAP_EACH(&m.pods, e) {
 		struct obj *o;

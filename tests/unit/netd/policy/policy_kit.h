@@ -66,8 +66,10 @@ static _unused_ void tell(struct pworld *w, const char *text)
 
 	if (sv_is(kind, "Namespace"))
 		netpol_track_namespace(w->t, obj_name(o), ns);
+	else if (sv_is(kind, "Node") && netpol_track_node(w->t, obj_name(o), o))
+		netpol_track_reset(w->t);
 	else if (sv_is(kind, "Node"))
-		netpol_track_node(w->t, obj_name(o), o);
+		return;
 	else if (sv_is(kind, "Pod"))
 		netpol_track_pod(w->t, obj_ns(o), obj_name(o), pod);
 	else
