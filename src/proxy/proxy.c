@@ -63,8 +63,8 @@ struct proxy {
 	struct own_node node;
 	struct nets nodeports; /* addresses that serve node ports, where not the Node's are meant */
 	int64_t rest_until_ns, check_ns;
-	struct strmap syns;  /* frontends of TCP that changed: key -> struct endpoints, which are the newest */
-	int64_t syns_ns;     /* when SYNs to others are forgotten */
+	struct strmap syns;  /* frontends of TCP that changed: key -> struct syns */
+	int64_t syns_ns;     /* when the first of them is due */
 	struct retry failed; /* pause_ns 0: the last sync went well */
 };
 
@@ -370,12 +370,18 @@ static void keep_clients(struct proxy *p, const struct render_cfg *cfg, const ch
 	}
 }
 
+/* What leads to others than these is forgotten when it is due. */
+struct syns {
+	struct endpoints now; /* owned */
+	int64_t due_ns;
+};
+
 static void proxy_syns_free(void *v)
 {
-	struct endpoints *e = v;
+	struct syns *y = v;
 
-	free(e->p);
-	free(e);
+	free(y->now.p);
+	free(y);
 }
 
 /* A SYN to an endpoint that is dead is remembered for two minutes, and whoever comes from the same port goes there,
@@ -384,15 +390,19 @@ static void proxy_syns_free(void *v)
 static void proxy_note_syns(struct proxy *p, const struct flow_frontend *u)
 {
 	void **slot = strmap_slot(&p->syns, sv_make((const char *)&u->key, sizeof(u->key)));
-	struct endpoints *e = xcalloc(1, sizeof(*e));
+	struct syns *y = *slot;
 
-	if (*slot)
-		proxy_syns_free(*slot);
-	e->p = xcalloc(u->now.n + 1, sizeof(*e->p));
-	for (; e->n < u->now.n; e->n++)
-		e->p[e->n] = u->now.p[e->n];
-	*slot = e;
-	p->syns_ns = env_mono_ns(p->env) + SYN_NS;
+	/* One that changes again is due when it was: those that always change would never be. */
+	if (!y) {
+		y = *slot = xcalloc(1, sizeof(*y));
+		y->due_ns = env_mono_ns(p->env) + SYN_NS;
+		if (p->syns.n == 1)
+			p->syns_ns = y->due_ns;
+	}
+	free(y->now.p);
+	y->now.p = xcalloc(u->now.n + 1, sizeof(*y->now.p));
+	for (y->now.n = 0; y->now.n < u->now.n; y->now.n++)
+		y->now.p[y->now.n] = u->now.p[y->now.n];
 }
 
 static void proxy_forget_flows(struct proxy *p, struct flow_frontend *u, size_t n)
@@ -403,19 +413,24 @@ static void proxy_forget_flows(struct proxy *p, struct flow_frontend *u, size_t 
 		log_warn("proxy", "flows to gone endpoints stay until they are idle", "error", "%s", err_msg(&why));
 }
 
-static void proxy_forget_syns(struct proxy *p)
+/* A look costs what the kernel tracks: the next one is SYN_NS later, whatever is due meanwhile. */
+static void proxy_forget_syns(struct proxy *p, int64_t now)
 {
-	VEC(struct flow_frontend) all = VEC_INIT;
+	VEC(struct flow_frontend) due = VEC_INIT;
 
 	STRMAP_EACH(&p->syns, e) {
-		struct flow_frontend u = { .now = *(struct endpoints *)e->value };
+		const struct syns *y = e->value;
+		struct flow_frontend u = { .now = y->now };
 
 		memcpy(&u.key, e->key, sizeof(u.key));
-		vec_push(&all, u);
+		if (y->due_ns <= now)
+			vec_push(&due, u);
 	}
-	proxy_forget_flows(p, all.p, all.n);
-	vec_release(&all);
-	strmap_release_with(&p->syns, proxy_syns_free);
+	proxy_forget_flows(p, due.p, due.n);
+	for (size_t i = 0; i < due.n; i++)
+		proxy_syns_free(strmap_del(&p->syns, sv_make((const char *)&due.p[i].key, sizeof(due.p[i].key))));
+	vec_release(&due);
+	p->syns_ns = now + SYN_NS;
 }
 
 static int transact(struct proxy *p, struct changes *c, struct err *err)
@@ -643,7 +658,10 @@ static int sync_rules(struct proxy *p, bool everything, size_t *ret_written, str
 		rc = write_changes(p, &w, err);
 	}
 	if (w.conflicts)
-		log_warn("proxy", "addresses wanted by several services or pods go to the one that had them first",
+		log_warn("proxy",
+			 "an address is wanted by several services or pods: a ClusterIP is its service's, others are "
+			 "whose they "
+			 "were first",
 			 "count", "%zu", w.conflicts);
 	if (rc == 0 && n_triggers)
 		observe_triggers(p, n_triggers, env_now_ns(p->env));
@@ -708,7 +726,7 @@ static int proxy_reconcile(void *ctx, struct sv key, struct reconcile_result *re
 		proxy_health_synced(p->health, rc == 0, env_mono_ns(p->env) - now);
 	plan_next(p, now, rc, written, everything);
 	if (p->syns.n && now >= p->syns_ns)
-		proxy_forget_syns(p);
+		proxy_forget_syns(p, now);
 	ret->after_ns = rc < 0 ? p->failed.pause_ns : MAX(p->check_ns + CHECK_NS - now, 1);
 	if (p->syns.n)
 		ret->after_ns = MIN(ret->after_ns, MAX(p->syns_ns - now, 1));
@@ -836,7 +854,10 @@ static void proxy_leave(struct proxy *p)
 	if (!p->own_service || !p->synced || p->failed.pause_ns > 0)
 		return;
 	p->leaves = true;
+	/* Informers that are its own still tell. */
+	pthread_mutex_lock(&p->lock);
 	strmap_set(&p->dirty, sv_from(p->own_service), p);
+	pthread_mutex_unlock(&p->lock);
 	if (sync_rules(p, false, &written, &err) < 0)
 		log_warn("proxy", "the service that this process serves itself still leads here", "error", "%s",
 			 err_msg(&err));

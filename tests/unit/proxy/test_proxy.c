@@ -519,10 +519,39 @@ static void test_unanswered_connections(_unused_ void **state)
 	stop(&w);
 }
 
+/* Services that change all the time keep nobody at a dead endpoint, themselves included. */
+static void test_unanswered_connections_of_a_busy_cluster(_unused_ void **state)
+{
+	struct world w;
+	size_t at_5s;
+
+	start(&w);
+	put_many(&w, 0, 2, 0);
+	env_sim_run(w.env, 10 * NS_PER_SEC);
+	put_many(&w, 0, 1, 1);
+	for (unsigned i = 0; i < 10; i++) {
+		put_many(&w, 1, 1, 2 + i);
+		env_sim_run(w.env, NS_PER_SEC / 2);
+	}
+	at_5s = w.rec->flows_forgotten;
+	assert_in_range(at_5s, 2, 4);
+	for (unsigned i = 0; i < 20; i++) {
+		put_many(&w, 1, 1, 20 + i);
+		env_sim_run(w.env, NS_PER_SEC / 2);
+	}
+	assert_in_range(w.rec->flows_forgotten, at_5s + 2, at_5s + 6); /* not a look a change */
+	env_sim_run(w.env, 10 * NS_PER_SEC);
+	at_5s = w.rec->flows_forgotten;
+	env_sim_run(w.env, 60 * NS_PER_SEC);
+	assert_int_equal(w.rec->flows_forgotten, at_5s);
+	stop(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unanswered_connections),
+		cmocka_unit_test(test_unanswered_connections_of_a_busy_cluster),
 		cmocka_unit_test(test_own_service_is_left_to_others),
 		cmocka_unit_test(test_follows_the_cluster),
 		cmocka_unit_test(test_put_back_when_flushed),
