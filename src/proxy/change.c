@@ -1,6 +1,7 @@
 /* One update runs in three steps over all its Services: release the frontends no longer wanted, claim the new
- * ones, then turn each Service's frontends into elements and compare with what it had. Deletions come before
- * additions in the transaction, so a key may move from one Service to another within it. */
+ * ones (ClusterIPs first, from whoever has them), then turn each Service's frontends into elements and compare with
+ * what it had. Deletions come before additions in the transaction, so a key may move from one Service to another within
+ * it. */
 #include "proxy/change.h"
 
 #include "proxy/elem_pack.h"
@@ -406,8 +407,9 @@ static void make_elems(struct work *w, struct plan *p, struct changes *ret)
 	elems_sort(&p->neu);
 }
 
-/* Its own stays in the kernel but for what leads from that key. */
-static void change_evict(struct work *w, struct service *s, const struct frontend_key *k)
+/* What s has stays in the kernel but for what leads from these keys. One pass, however many they are: s may be as large
+ * as PROXY_ELEMENTS_MAX allows, and have what all others want. */
+static void change_evict(struct work *w, struct service *s, const struct strmap *keys)
 {
 	struct elems was = { VEC_INIT };
 	size_t n = 0;
@@ -415,8 +417,9 @@ static void change_evict(struct work *w, struct service *s, const struct fronten
 	elem_unpack(&was, &s->elems);
 	for (size_t i = 0; i < was.v.n; i++) {
 		const struct elem *e = &was.v.p[i];
+		const struct frontend_key k = { .addr = e->addr, .port = e->port, .proto = e->proto };
 
-		if (ip_eq(e->addr, k->addr) && e->port == k->port && e->proto == k->proto)
+		if (strmap_has(keys, change_key_bytes(&k)))
 			elem_del(w, e);
 		else
 			was.v.p[n++] = *e;
@@ -425,34 +428,58 @@ static void change_evict(struct work *w, struct service *s, const struct fronten
 	elem_pack_release(&s->elems);
 	elem_pack(&s->elems, &was);
 	vec_release(&was.v);
-	for (size_t i = s->affinity.n; i-- > 0;)
-		if (memcmp(&s->affinity.p[i].key, k, sizeof(*k)) == 0) {
-			render_affinity(&w->affinity, w->t->cfg, &s->affinity.p[i], NULL);
-			affinity_release(&s->affinity.p[i]);
-			vec_remove(&s->affinity, i);
+	n = 0;
+	for (size_t i = 0; i < s->affinity.n; i++) {
+		if (!strmap_has(keys, change_key_bytes(&s->affinity.p[i].key))) {
+			s->affinity.p[n++] = s->affinity.p[i];
+			continue;
 		}
-	for (size_t i = s->n_owned; i-- > 0;)
-		if (memcmp(&s->owned[i], k, sizeof(*k)) == 0)
-			s->owned[i] = s->owned[--s->n_owned];
-	strmap_del(&w->t->owners, change_key_bytes(k));
+		render_affinity(&w->affinity, w->t->cfg, &s->affinity.p[i], NULL);
+		affinity_release(&s->affinity.p[i]);
+	}
+	s->affinity.n = n;
+	n = 0;
+	for (size_t i = 0; i < s->n_owned; i++) {
+		if (strmap_has(keys, change_key_bytes(&s->owned[i])))
+			strmap_del(&w->t->owners, change_key_bytes(&s->owned[i]));
+		else
+			s->owned[n++] = s->owned[i];
+	}
+	s->n_owned = n;
 	s->lost = true;
 }
 
-/* ClusterIPs first, whatever the order of the update. */
-static void claim_cluster_ips(struct work *w, struct plan *p)
+/* Of whoever has a ClusterIP of these plans by another right. */
+static void evict_from_cluster_ips(struct work *w, const struct plan *plans, size_t n)
 {
-	change_owned_room(p->s, p->s->n_owned + p->u->n);
-	for (size_t i = 0; i < p->u->n; i++) {
-		const struct frontend *f = &p->u->frontends[i];
-		struct service *owner;
-		bool by_ip;
+	_cleanup_(strmap_release) struct strmap keys = STRMAP_INIT, from = STRMAP_INIT;
 
-		if (!f->cluster_ip)
-			continue;
-		owner = owner_of(w->t, &f->key, &by_ip);
-		if (owner && owner != p->s && !by_ip)
-			change_evict(w, owner, &f->key);
-		(void)change_claim(w->t, p->s, f);
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < plans[i].u->n; k++) {
+			const struct frontend *f = &plans[i].u->frontends[k];
+			bool by_ip;
+			struct service *owner = f->cluster_ip ? owner_of(w->t, &f->key, &by_ip) : NULL;
+
+			if (!owner || owner == plans[i].s || by_ip)
+				continue;
+			strmap_set(&keys, change_key_bytes(&f->key), owner);
+			strmap_set(&from, sv_make((const char *)&owner, sizeof(owner)), owner);
+		}
+	STRMAP_EACH(&from, e)
+		change_evict(w, e->value, &keys);
+}
+
+/* ClusterIPs first, whatever the order of the update. */
+static void claim_cluster_ips(struct work *w, const struct plan *plans, size_t n)
+{
+	evict_from_cluster_ips(w, plans, n);
+	for (size_t i = 0; i < n; i++) {
+		const struct plan *p = &plans[i];
+
+		change_owned_room(p->s, p->s->n_owned + p->u->n);
+		for (size_t k = 0; k < p->u->n; k++)
+			if (p->u->frontends[k].cluster_ip)
+				(void)change_claim(w->t, p->s, &p->u->frontends[k]);
 	}
 }
 
@@ -608,8 +635,7 @@ void change_update(struct change_tracker *t, const struct service_update *u, siz
 		release_unwanted(t, s, &wanted);
 		drop_affinity(&w, s, &wanted);
 	}
-	for (size_t i = 0; i < n; i++)
-		claim_cluster_ips(&w, &plans[i]);
+	claim_cluster_ips(&w, plans, n);
 	for (size_t i = 0; i < n; i++) {
 		make_elems(&w, &plans[i], ret);
 		diff_elems(&w, &plans[i].old, &plans[i].neu, true);

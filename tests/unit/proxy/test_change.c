@@ -507,11 +507,43 @@ static void run_large(struct cost *c, size_t n, const void *arg)
 	free(f);
 }
 
+/* One has written all addresses of the range into his externalIPs before their Services came. */
+static void run_squatter(struct cost *c, size_t n, const void *arg)
+{
+	struct change_tracker *t = begun();
+	struct endpoint one[] = { ep(2) };
+	struct frontend *f = xcalloc(n, sizeof(*f)), *g = xcalloc(n, sizeof(*g));
+	struct service_update *u = xcalloc(n, sizeof(*u));
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(changes_release) struct changes changes = { 0 };
+
+	(void)arg;
+	for (size_t i = 0; i < n; i++) {
+		f[i] = g[i] = fe(VIP + (uint32_t)i, 80, one, 1);
+		f[i].cluster_ip = false;
+		f[i].affinity_s = 60;
+		u[i] = (struct service_update){ arena_svf(&a, "default/s%zu", i), &g[i], 1 };
+	}
+	(void)update(t, "default/squatter", f, n);
+	cost_begin(c);
+	change_update(t, u, n, NULL, &changes);
+	cost_end(c);
+	(void)update(t, "default/squatter", NULL, 0);
+	assert_int_equal(change_count(t), n);
+	change_tracker_free(t);
+	free(f);
+	free(g);
+	free(u);
+}
+
 static void test_costs(_unused_ void **state)
 {
-	const struct cost_row row = { "a Service of many addresses", run_large, NULL, 0 };
+	static const struct cost_row rows[] = {
+		{ "a Service of many addresses", run_large, NULL, 0 },
+		{ "one who has all addresses before their Services do", run_squatter, NULL, 0 },
+	};
 
-	expect_linear(&row, 1);
+	expect_linear(rows, ARRAY_LEN(rows));
 }
 
 int main(void)
