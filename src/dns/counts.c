@@ -8,9 +8,10 @@ static const char *const count_types[_DNS_COUNT_TYPE_MAX] = {
 	[DNS_COUNT_PTR] = "PTR", [DNS_COUNT_OTHER] = "other",
 };
 
-static const char *const count_codes[] = {
-	[DNS_NOERROR] = "NOERROR",   [DNS_FORMERR] = "FORMERR", [DNS_SERVFAIL] = "SERVFAIL",
-	[DNS_NXDOMAIN] = "NXDOMAIN", [DNS_NOTIMP] = "NOTIMP",	[DNS_REFUSED] = "REFUSED",
+/* All that a header can say, as upstream servers may say any: a series of each, for two of one name spoil the page. */
+static const char *const count_codes[DNS_COUNT_CODES] = {
+	"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP",	 "REFUSED", "YXDOMAIN", "YXRRSET",
+	"NXRRSET", "NOTAUTH", "NOTZONE",  "RCODE11",  "RCODE12", "RCODE13", "RCODE14",	"RCODE15",
 };
 
 static void count_up(_Atomic uint64_t *n)
@@ -47,7 +48,7 @@ void dns_count_request(struct dns_counts *c, bool tcp, bool v6, uint16_t type)
 void dns_count_response(struct dns_counts *c, const uint8_t *message, size_t n)
 {
 	if (n > 3)
-		count_up(&c->responses[message[3] & 15]);
+		count_up(&c->responses[message[3] & (DNS_COUNT_CODES - 1)]);
 }
 
 void dns_count_forward(struct dns_counts *c, const struct dns_forward_stats *s)
@@ -86,10 +87,13 @@ void dns_counts_write(const struct dns_counts *c, struct buf *b)
 			}
 	buf_adds(b, "# HELP coredns_dns_responses_total Answers of the name server by their code.\n"
 		    "# TYPE coredns_dns_responses_total counter\n");
-	for (size_t i = 0; i < ARRAY_LEN(c->responses); i++)
-		if (count_of(&c->responses[i]))
+	for (size_t i = 0; i < DNS_COUNT_CODES; i++) {
+		uint64_t n = count_of(&c->responses[i]);
+
+		if (n)
 			buf_printf(b, "coredns_dns_responses_total{" ZONE ",rcode=\"%s\",plugin=\"\"} %" PRIu64 "\n",
-				   i < ARRAY_LEN(count_codes) ? count_codes[i] : "other", count_of(&c->responses[i]));
+				   count_codes[i], n);
+	}
 	counts_one(b, "counter", "coredns_cache_requests_total", ",zones=\".\",view=\"\"",
 		   "Questions for names that are not the cluster's.", asked);
 	counts_one(b, "counter", "coredns_cache_hits_total", ",type=\"success\",zones=\".\",view=\"\"",

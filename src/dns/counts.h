@@ -15,11 +15,13 @@
 
 enum dns_count_type { DNS_COUNT_A, DNS_COUNT_AAAA, DNS_COUNT_SRV, DNS_COUNT_PTR, DNS_COUNT_OTHER, _DNS_COUNT_TYPE_MAX };
 
+#define DNS_COUNT_CODES 16 /* four bits of the header */
+
 struct dns_counts {
 	_Atomic uint64_t requests[2][2][_DNS_COUNT_TYPE_MAX]; /* [tcp][v6][type] */
-	_Atomic uint64_t responses[16];			      /* by the code in the header */
-	_Atomic uint64_t asked, hits, stale, failed, refused,
-	    cached; /* struct dns_forward_stats, as of the last question */
+	_Atomic uint64_t responses[DNS_COUNT_CODES];	      /* by the code in the header */
+	/* struct dns_forward_stats, as of the last question */
+	_Atomic uint64_t asked, hits, stale, failed, refused, cached;
 };
 
 void dns_count_request(struct dns_counts *c, bool tcp, bool v6, uint16_t type);

@@ -29,9 +29,9 @@ struct zone_entry;
 
 /* "NAME.NS" in wire form and lower case, appended: the key of its entry. False: neither has any. */
 bool zone_key(struct sv ns, struct sv name, struct buf *to);
-/* NULL: it has no names. Slices may be in any order; those for another address type than addresses do not count. */
 /* What of Services and slices is read: for object/keep.h. */
 extern const char *const zone_service_paths[], *const zone_slice_paths[];
+/* NULL: it has no names. Slices may be in any order; those for another address type than addresses do not count. */
 struct zone_entry *zone_entry_new(const struct obj *svc, struct obj *const *slices, size_t n);
 struct zone_entry *zone_entry_free(struct zone_entry *e);		      /* NULL is fine; returns NULL */
 bool zone_entry_same(const struct zone_entry *a, const struct zone_entry *b); /* NULL is none */

@@ -3,7 +3,9 @@
 
 #include "base/buf.h"
 #include "base/retry.h"
+#include "base/strmap.h"
 #include "client/informer.h"
+#include "dns/counts.h"
 #include "dns/dns.h"
 #include "dns/wire.h"
 #include "ev/ev.h"
@@ -190,9 +192,37 @@ static void test_dns(void **state)
 	kit_release(&K);
 }
 
+/* Whatever code an upstream server thinks of: no series is there twice, which would spoil the whole page. */
+static void test_counts_of_all_codes(_unused_ void **state)
+{
+	static struct dns_counts c;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	_cleanup_(strmap_release) struct strmap series = STRMAP_INIT;
+	struct sv rest, line, name;
+	size_t codes = 0;
+
+	for (uint8_t code = 0; code < 16; code++) {
+		const uint8_t header[12] = { [3] = (uint8_t)(0x80 | code) };
+
+		dns_count_response(&c, header, sizeof(header));
+	}
+	dns_count_response(&c, (const uint8_t[]){ 0, 0, 0 }, 3);
+	dns_counts_write(&c, &b);
+	rest = buf_sv(&b);
+	while (sv_split(&rest, '\n', &line)) {
+		if (!line.n || line.p[0] == '#')
+			continue;
+		assert_true(sv_split(&line, ' ', &name));
+		assert_null(strmap_set(&series, name, &c));
+		codes += sv_starts(name, SV("coredns_dns_responses_total{"));
+	}
+	assert_int_equal(codes, 16);
+	says(&b, "rcode=\"NOTZONE\",plugin=\"\"} 1\n");
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_dns) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_counts_of_all_codes), cmocka_unit_test(test_dns) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
