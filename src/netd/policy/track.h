@@ -24,8 +24,8 @@ struct netpol_track *netpol_track_free(struct netpol_track *t);
 void netpol_track_namespace(struct netpol_track *t, struct sv name, struct obj *ns);
 void netpol_track_pod(struct netpol_track *t, struct sv ns, struct sv name, struct obj *pod);
 /* Whatever comes from a node itself reaches pods elsewhere from its end of the pods' network, the first address of its
- * range: an ipBlock that holds the node's address lets that in, too. True: what the kernel has counts on what it was, and
- * netpol_track_reset() is due. */
+ * range: an ipBlock that holds the node's address lets that in, too. True: what the kernel has counts on what it was,
+ * and netpol_track_reset() is due. */
 bool netpol_track_node(struct netpol_track *t, struct sv name, struct obj *node);
 /* keep: of one that is gone: its namespace is going, so it counts until the last pod of it here is gone. */
 void netpol_track_policy(struct netpol_track *t, struct sv ns, struct sv name, struct obj *policy, bool keep);
