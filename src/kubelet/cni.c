@@ -30,11 +30,13 @@ void cni_conflist(struct buf *b, const struct cni_opts *o)
 	struct sv rest = sv_from(o->pod_cidr), cidr;
 	const char *sep = "";
 
-	buf_printf(
-	    b,
-	    "{\"cniVersion\":\"0.4.0\",\"name\":\"caravel\",\"plugins\":[{\"type\":\"bridge\",\"bridge\":\"%s\","
-	    "\"isGateway\":true,\"isDefaultGateway\":true,\"ipMasq\":%s,\"hairpinMode\":true,\"promiscMode\":false,",
-	    o->bridge, o->masquerade ? "true" : "false");
+	/* forceAddress: a Node that was deleted and is back has another range, and the bridge the gateway of the old
+	 * one. */
+	buf_printf(b,
+		   "{\"cniVersion\":\"0.4.0\",\"name\":\"caravel\",\"plugins\":[{\"type\":\"bridge\",\"bridge\":\"%s\","
+		   "\"isGateway\":true,\"isDefaultGateway\":true,\"forceAddress\":true,\"ipMasq\":%s,\"hairpinMode\":"
+		   "true,\"promiscMode\":false,",
+		   o->bridge, o->masquerade ? "true" : "false");
 	if (o->mtu > 0)
 		buf_printf(b, "\"mtu\":%d,", o->mtu);
 	buf_printf(b, "\"ipam\":{\"type\":\"host-local\",\"dataDir\":\"%s\",\"ranges\":[", o->state_dir);
