@@ -1,4 +1,5 @@
 """What a node leaves on a machine, and how to look: shared by the programs that run real containers."""
+import collections
 import glob
 import os
 import re
@@ -202,7 +203,7 @@ def node_state(c, nodes):
     state = {}
     for node in range(1, nodes + 1):
         ruleset = re.sub(r"\tchain (tcp|udp|sctp)_\w+_\d+ {.*?\n\t}\n+", "", c.inside(node, "nft", "-s", "list", "ruleset"), flags=re.S)
-        state[node] = [ruleset.splitlines(), re.findall(r"^\d+: ([^:@]+)", c.inside(node, "ip", "-o", "link", "show", "type", "veth"), re.M),
+        state[node] = [list(filter(None, ruleset.splitlines())), re.findall(r"^\d+: ([^:@]+)", c.inside(node, "ip", "-o", "link", "show", "type", "veth"), re.M),
                        [r for r in c.inside(node, "ip", "route").splitlines() if " dev cvl" not in r],
                        c.inside(node, "ss", "-Hltn", "sport = :80 or sport = :443").splitlines()]
     return state
@@ -212,6 +213,7 @@ def as_before(before, now):
     """Of what node_state() said."""
     for node, was in before.items():
         for a, b in zip(was, now[node]):
-            if sorted(a) != sorted(b):
-                raise Failed(f"dev-{node}: gone {sorted(set(a) - set(b))}, come {sorted(set(b) - set(a))}")
+            a, b = collections.Counter(a), collections.Counter(b)
+            if a != b:
+                raise Failed(f"dev-{node}: gone {sorted((a - b).elements())}, come {sorted((b - a).elements())}")
     return True

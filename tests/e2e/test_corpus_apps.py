@@ -323,7 +323,7 @@ OTHERS = [
         "registry.istio.io/release/examples-bookinfo-productpage-v1:1.20.3": "details:9080 reviews:9080 ratings:9080",
         **{f"registry.istio.io/release/examples-bookinfo-reviews-v{n}:1.20.3": "ratings:9080" for n in (1, 2, 3)}}),
     App("databases", *(f"kubernetes-examples/{p}.yaml" for p in (
-        "_archived--cockroachdb--*", "_archived--storage--minio*", "_archived--storage--mysql-galera--*", "_archived--storage--redis--*",
+        "_archived--cockroachdb--*", "_archived--storage--minio--minio-standalone*", "_archived--storage--mysql-galera--*", "_archived--storage--redis--*",
         "_archived--storage--rethinkdb--*", "_archived--storage--hazelcast--*", "databases--cassandra--*")), without=("StorageClass",)),
     App("spark", *(f"kubernetes-examples/_archived--spark--{p}.yaml" for p in ("namespace*", "spark-master*", "spark-ui*", "spark-worker*"))),
     App("istio-samples", *(f"istio-samples/{p}.yaml" for p in (
