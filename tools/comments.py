@@ -11,6 +11,8 @@ usage: comments.py SOURCE_ROOT
 4. A `.c` whose head comment is not the first thing in it; one that neither begins with a comment nor has a header of its
    name, which then is its manual.
 5. A file with a BUG_ON() that docs/ASSERTIONS.md has no row for, or a row for a file without one.
+6. A line of a comment without a blank behind its `*`: clang-format has folded the rows of a table or a picture that were
+   too long, and what stood below each other is one text.
 """
 import ctypes
 import fnmatch
@@ -28,6 +30,7 @@ EXAMPLE = re.compile(r"foo|foo_\w+|\w+_foo|x_\w+|\w+_x")
 RULE = re.compile(r"/\*\s*---")
 INCLUDES = re.compile(r"(?:\s*#\s*include[^\n]*\n|\s*\n)+")
 HEAD = re.compile(r"/\*\s+([\w.-]+\.[ch]) - ")
+FOLDED = re.compile(r"^[ \t]*\*[^\s*/]", re.M)
 ONLY = re.compile(r"\b(?:for|shared by)\s+((?:[\w*-]+\.c(?:,\s+|\s+and\s+)?)+)\s+only\b")
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 # Names of other people's code that ours never calls, each with whose it is: {"some_name": "libuv"}.
@@ -158,6 +161,9 @@ def assertions(tree):
 def main(root):
     tree, bad, users = Tree(root), [], {}
     for path, line, text in tree.comments:
+        folded = FOLDED.search(text) if text.startswith("/*") else None
+        if folded:
+            bad += [f"{path}:{line + text.count(chr(10), 0, folded.start())}: folded: write the table anew, in rows of 120 columns"]
         bad += [f"{path}:{line + text.count(chr(10), 0, at)}: {what}" for at, what in names(tree, path, text)]
     for path, text in tree.texts.items():
         if not path.endswith((".c", ".h")):

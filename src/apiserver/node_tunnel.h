@@ -7,7 +7,7 @@
  * the certificate of that very node, so that even a wrong connection would lead nowhere.
  *
  * Whoever loses that right, or whose Node is deleted or replaced by another of its name, loses what he has opened
- *within a minute, used ones too (standing.h).
+ * within a minute, used ones too (standing.h).
  *
  * They are used when the node's address does not answer, always with --egress-selector-mode=agent, never with
  * disabled. A node that was reached by them is, for the next minute, first tried that way.

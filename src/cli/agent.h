@@ -13,7 +13,7 @@
  * To add a part of every node (names, routes, policies): a static start function in agent.c that takes (a, err) and
  * finds all of these in a->o, a->home and a->home->facts; a line in agent_begin(), its stop in agent_stop() in reverse
  * order. Its client: a->home->client(a->home->ctx, AGENT_NETWORK, "dns"). What it reads of Services, EndpointSlices or
- *Nodes it says in start_sharing(), and takes from a->shared.
+ * Nodes it says in start_sharing(), and takes from a->shared.
  */
 #pragma once
 

@@ -8,7 +8,7 @@
  * All names are made of the data directory, so that clusters live side by side, and what a killed one left is found
  * again. The range is one of 198.18.0.0/15, which is set aside for networks of this kind (RFC 2544), that this machine
  * has no route to; that of IPv6 is a unique local /64 with 40 bits of the name (RFC 4193). Namespaces are those of
- *iproute2: `ip netns exec cvd1a2b3c4d-1 bash` is in a node.
+ * iproute2: `ip netns exec cvd1a2b3c4d-1 bash` is in a node.
  *
  * Texts for ip(8) and nft(8) hold generated names and numbers only. Blocking.
  */

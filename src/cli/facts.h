@@ -7,7 +7,7 @@
  *	egress-selector-mode  flannel-backend  ingress-trusted-proxies  ingress-proxy-protocol
  *
  * A ConfigMap and not an endpoint of our own: RBAC, watching and kubectl come with it. What is read is checked as a
- *flag would be, for it decides what a node does as root. A key nobody knows is a newer server's, and passed over.
+ * flag would be, for it decides what a node does as root. A key nobody knows is a newer server's, and passed over.
  *
  * To add a fact: a member, and a row in facts.c; the server's flag writes into the member. Agents have the same flag
  * then: not to set anything, but to be told when it differs from the server's.

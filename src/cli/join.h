@@ -8,8 +8,8 @@
  *
  *	K10<SHA-256 of the CA's PEM>::<id>.<secret>		also with k3s's "user:" before the id
  *	<id>.<secret> with --discovery-token-ca-cert-hash sha256:<SHA-256 of the CA's public key>
- *	<id>.<secret> alone					only with --insecure-join: whoever is in between could
- *be the server, and would have the token
+ *	<id>.<secret> alone					only with --insecure-join: whoever is in between
+ *							could be the server, and would have the token
  *
  * Blocking, for the start of `caravel agent`.
  */

@@ -3,9 +3,9 @@
  *
  *	new			finalizer, condition Ready
  *	deleted, in the way	an IPAddress of ours is in it and in no other one: Ready False, Terminating; looked at
- *again when an IPAddress goes or another ServiceCIDR comes
- *	deleted, free		ten seconds later the finalizer goes: servers that still take it for ready hear of it
- *until then
+ *				again when an IPAddress goes or another ServiceCIDR comes
+ *	deleted, free		ten seconds later the finalizer goes: servers that still take it for ready hear
+ *				of it until then
  *
  * The API server takes addresses from those that are ready (apiserver/registry/kinds/allocators.h), and makes the one
  * of its flags, "kubernetes". */

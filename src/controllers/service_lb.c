@@ -6,10 +6,12 @@
  * there is no finalizer (upstream's service.kubernetes.io/load-balancer-cleanup is for those who have to clean).
  *
  *	which Services	type LoadBalancer without a loadBalancerClass, or with "caravel.io/service-lb"
- *	which nodes	Ready, without the label node.kubernetes.io/exclude-from-external-load-balancers; when any node
- *has a label enablelb, those with "true"; and of these, when the Service has a label lbpool, those with the same one.
- *Both labels are read with k3s's prefix and with ours. externalTrafficPolicy Local: those with ready endpoints. which
- *addresses	per family of the Service, the ExternalIPs of those nodes, or their InternalIPs if no node has one.
+ *	which nodes	Ready, without the label node.kubernetes.io/exclude-from-external-load-balancers; when any
+ *			node has a label enablelb, those with "true"; and of these, when the Service has a label lbpool,
+ *			those with the same one. Both labels are read with k3s's prefix and with ours.
+ *			externalTrafficPolicy Local: those with ready endpoints.
+ *	which addresses	per family of the Service, the ExternalIPs of those nodes, or their InternalIPs if no node has
+ *			one.
  *			spec.loadBalancerIP, if it is an address of one of those nodes: that one alone.
  *	what is taken	by another load balancer; by a host port of a pod; by a node port; by the node's own servers
  *	how many	a Service of more than 1,000 ports gets none

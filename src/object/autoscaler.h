@@ -11,7 +11,7 @@
  * They are texts that anybody may write: one that cannot be read is as none. No v2 form has them.
  *
  * Both conversions make a new document in a, which shares values with the one given; that is typed (decode.h) and is
- *not changed. The result is not typed yet: zero values are missing, and its members are in no order. Any thread.
+ * not changed. The result is not typed yet: zero values are missing, and its members are in no order. Any thread.
  */
 #pragma once
 

@@ -7,8 +7,8 @@
  *
  * A table left by an earlier run serves on until the first sync has another in its place. Changes reach the kernel at
  * once; bursts are folded into one sync per 10 to 50 ms. What libnftables needs for a transaction is forty times its
- *text, so a sync of many Services is several transactions, each of whole Services. Where that would be seen (the first
- *sync beside a table that serves), they fill another table, TABLE-spare, that nothing leads to until it is complete:
+ * text, so a sync of many Services is several transactions, each of whole Services. Where that would be seen (the first
+ * sync beside a table that serves), they fill another table, TABLE-spare, that nothing leads to until it is complete:
  *
  *	TABLE serves ─▶ fill the spare ─▶ spare serves, TABLE is gone ─▶ fill TABLE ─▶ TABLE serves, spare is gone
  *

@@ -6,11 +6,12 @@
  *	firewall   (dstnat-10) loadBalancerSourceRanges, of this node's own connections as well
  *	prerouting, output (dstnat)
  *	   inside   ─▶ vmap @inside_ips, @inside_nodeports      pods and this node, where policies differ
- *	   services ─▶ vmap @service_ips, @own_ips, @nodeports, @hostports   (all but the first: on this node's
- *addresses) │ goto tcp_outside_3        "3 endpoints, clients from outside are masqueraded" └▶ dnat to  address . port
- *. (random mod 3)  map @tcp_endpoints prerouting, output (dstnat+1): the same again, for a packet that met a commit
- *half-way input, forward, output (filter) ─▶ refuse ─▶ vmap @refused_ips, @refused_nodeports; @cluster_ips postrouting
- *(srcnat)   masquerade: hairpins, marked connections, pods to the outside
+ *	   services ─▶ vmap @service_ips, and on this node's addresses @own_ips, @nodeports, @hostports
+ *	                  │ goto tcp_outside_3        "3 endpoints, clients from outside are masqueraded"
+ *	                  └▶ dnat to  address . port . (random mod 3)  map @tcp_endpoints
+ *	prerouting, output (dstnat+1): the same again, for a packet that met a commit half-way
+ *	input, forward, output (filter) ─▶ refuse ─▶ vmap @refused_ips, @refused_nodeports; @cluster_ips
+ *	postrouting (srcnat)   masquerade: hairpins, marked connections, pods to the outside
  *
  * The table is of the family inet; maps and sets exist once for IPv4 and once, with a 6 at the end of the name, for
  * IPv6; so do chains that translate ("tcp6_outside_3").
@@ -27,8 +28,7 @@
 
 struct render_cfg {
 	const char *table;
-	const char
-	    *spare; /* the other name of it, which serves while this one is filled in parts; NULL: there is none */
+	const char *spare; /* its other name, which serves while this one is filled in parts; NULL: there is none */
 	struct families cluster;   /* pod addresses, as far as they are known */
 	bool bridge_nf;		   /* bridged packets pass our rules, so replies between pods of one bridge do */
 	bool masq_all;		   /* whoever calls a ClusterIP is masqueraded, pods as well */

@@ -3,7 +3,7 @@
  *	ingress_bench [Ingresses [paths of each]]
  *
  * Each has a host, a Service with two endpoints and filters of its own. Printed: the first run, and runs after one
- *endpoint changed, after one Ingress came, and after nothing did; milliseconds of CPU. */
+ * endpoint changed, after one Ingress came, and after nothing did; milliseconds of CPU. */
 #include "base/strmap.h"
 #include "base/vec.h"
 #include "codec/json.h"

@@ -3,7 +3,7 @@
  *
  *	/registry/ipaddresses/10.43.7.9		an IPAddress (networking.k8s.io/v1), which everybody sees
  *	/caravel/claims/nodeports/30080
- *{"parentRef":{"group":"","resource":"services","namespace":"a","name":"b"}}
+ *		{"parentRef":{"group":"","resource":"services","namespace":"a","name":"b"}}
  *
  * A claim is made, and given up, in the same write as what it is for (store_write.also): a Service that is stored has
  * its claims, and none is left without it. What was written before there were claims, what another version wrote, or
@@ -11,8 +11,8 @@
  *
  * IPAddresses are ours by the label ipaddress.kubernetes.io/managed-by, as upstream's; those of others reserve their
  * address. Claims of node ports are outside the root of objects: no watch cache hears of them (upstream's is one
- *bitmap, for which all Services of that type would contend). Before there were IPAddresses, addresses were claimed
- *beside the ports; the repair moves those.
+ * bitmap, for which all Services of that type would contend). Before there were IPAddresses, addresses were claimed
+ * beside the ports; the repair moves those.
  *
  * Addresses are claimed wherever they are from, ports only within the range of this server.
  */

@@ -3,7 +3,7 @@
  *
  *	1. what all Services have, as the watch cache has them
  *	2. IPAddresses and claims of ports, in portions: one of somebody who does not have it goes; what claims
- *addresses in the old place moves
+ *	   addresses in the old place moves
  *	3. a number without a claim gets one
  *
  * Other servers write meanwhile, so each of these writes expects what was looked at: a claim goes only as the version
