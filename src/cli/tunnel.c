@@ -148,29 +148,22 @@ static void tunnel_fill(struct tunnel_end *e)
 {
 	static const struct reverse_far_cb cb = { tunnel_on_parked, tunnel_on_used, tunnel_on_closed };
 	struct tunnel *t = e->t;
-	struct servers_at at;
 
 	if (t->stopping || e->timer || !e->listed)
 		return;
-	for (size_t i = 0; servers_nth(t->servers, i, &at); i++) {
-		bool this = strcmp(at.host, e->host) == 0 && at.ep.port == e->port;
+	while (e->spare < SPARE && e->n < OPEN_MAX) {
+		struct tunnel_link *l = xcalloc(1, sizeof(*l));
 
-		while (this && e->spare < SPARE && e->n < OPEN_MAX) {
-			struct tunnel_link *l = xcalloc(1, sizeof(*l));
-
-			l->end = e;
-			l->next = t->links;
-			t->links = l;
-			e->n++;
-			e->spare++;
-			l->at = at;
-			l->at.tls = tls_ctx_ref(at.tls);
-			l->at.ep.host = l->at.host;
-			l->far = reverse_far_open(t->loop, &l->at.ep, t->path, "127.0.0.1", t->port, &cb, l);
+		if (!servers_find(t->servers, e->host, e->port, &l->at)) {
+			free(l);
+			return; /* tunnel_look() is on its way */
 		}
-		servers_let_go(&at);
-		if (this)
-			return;
+		l->end = e;
+		l->next = t->links;
+		t->links = l;
+		e->n++;
+		e->spare++;
+		l->far = reverse_far_open(t->loop, &l->at.ep, t->path, "127.0.0.1", t->port, &cb, l);
 	}
 }
 

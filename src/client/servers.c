@@ -217,6 +217,20 @@ bool servers_nth(struct servers *s, size_t i, struct servers_at *ret)
 	return there;
 }
 
+bool servers_find(struct servers *s, const char *host, int port, struct servers_at *ret)
+{
+	bool there = false;
+
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->n && !there; i++) {
+		there = server_is(&s->all[i], host, port);
+		if (there)
+			servers_fill_locked(s, i, ret);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return there;
+}
+
 void servers_let_go(struct servers_at *at)
 {
 	tls_ctx_unref(at->tls);

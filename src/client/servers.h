@@ -51,6 +51,8 @@ struct servers_at {
 void servers_current(struct servers *s, struct servers_at *ret);
 /* The i-th of all there are; false, and nothing to let go: there are not so many. */
 bool servers_nth(struct servers *s, size_t i, struct servers_at *ret);
+/* That one, while it is one of them; else false, and nothing to let go. */
+bool servers_find(struct servers *s, const char *host, int port, struct servers_at *ret);
 void servers_let_go(struct servers_at *at);
 /* It could not be reached, or broke off: the next call goes to another one, if there is one. */
 void servers_failed(struct servers *s, const struct servers_at *at);

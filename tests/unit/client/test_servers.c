@@ -88,6 +88,10 @@ static void test_next_and_sticky(void **state)
 	servers_learn(r->s, hosts);
 	assert_int_equal(servers_count(r->s), 3);
 	current_is(r->s, "10.0.0.1", 6443);
+	assert_true(servers_find(r->s, "10.0.0.2", 6443, &late));
+	assert_string_equal(late.ep.host, "10.0.0.2");
+	servers_let_go(&late);
+	assert_false(servers_find(r->s, "10.0.0.2", 6444, &late));
 	servers_current(r->s, &late);
 	fails(r->s);
 	current_is(r->s, "10.0.0.2", 6443);
