@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/ip.h"
 #include "kubelet/machine.h"
+#include "net/sock.h"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -115,20 +116,13 @@ bool host_has_address(struct arena *a, const char *address)
 
 int host_free_port(const char *address)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET };
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
-	bool v6 = inet_pton(AF_INET6, address, &in6.sin6_addr) == 1;
-	_cleanup_close_ int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr *sa = v6 ? (struct sockaddr *)&in6 : (struct sockaddr *)&in;
-	socklen_t n = v6 ? sizeof(in6) : sizeof(in);
+	struct sockaddr_in6 sa = { 0 };
+	socklen_t n = sizeof(sa);
+	_cleanup_close_ int fd = sock_bind_tcp(address, 0, NULL); /* as the server will */
 
-	if (fd < 0 && v6 && strcmp(address, "::") == 0) /* as the server will */
-		return host_free_port("0.0.0.0");
-	if (!v6)
-		(void)inet_pton(AF_INET, address, &in.sin_addr);
-	if (fd < 0 || bind(fd, sa, n) < 0 || getsockname(fd, sa, &n) < 0)
+	if (fd < 0 || getsockname(fd, (struct sockaddr *)&sa, &n) < 0)
 		return 0;
-	return ntohs(v6 ? in6.sin6_port : in.sin_port);
+	return ntohs(sa.sin6_port); /* where IPv4's is, too */
 }
 
 const char *default_data_dir(struct arena *a)
