@@ -73,7 +73,6 @@ MAY = {
     ("cli/cidrs.c", "sockets"): "a name in the network namespace that only one server may hold",
     ("cli/dev.c", "threads"): "forks the nodes of a cluster, each into a network namespace, before there is an env",
     ("cli/dev.c", "time"): "waits for them to end, outside of every env",
-    ("cli/host.c", "sockets"): "asks the kernel which port is free",
     ("cli/supervise.c", "sockets"): "the parent of the server: hands descriptors over, waits for signals",
     ("cli/supervise.c", "threads"): "forks the server, before there is an env",
     ("cli/supervise.c", "time"): "paces starts of a server that dies, outside of every env",
