@@ -10,7 +10,7 @@
  *
  * Reference counting as in workq.c: the factory holds one reference, each task and timer in
  * the env's hands another. */
-#include "client/informer.h"
+#include "client/informer-internal.h"
 
 #include "base/buf.h"
 #include "base/log.h"
@@ -40,7 +40,6 @@ struct handler {
 };
 
 struct informer {
-	struct informer_factory *f;
 	struct client *client;
 	struct env *env;
 	const struct resource *res;
@@ -61,20 +60,6 @@ struct informer {
 	struct env_timer *retry;
 	struct retry failed; /* lists and watches, since something came */
 	unsigned refs;
-};
-
-struct factory_keep {
-	const struct resource *res; /* a reference */
-	struct keep *keep;
-	bool closed; /* somebody has an informer: what is held is settled */
-};
-
-struct informer_factory {
-	struct client *client;
-	pthread_mutex_t lock;
-	VEC(struct informer *) informers;
-	VEC(struct factory_keep) keeps;
-	bool started, stopped;
 };
 
 static void list_task(void *ctx);
@@ -333,56 +318,26 @@ static void list_task(void *ctx)
 	informer_unref_locked(i);
 }
 
-static void informer_start_locked(struct informer *i)
+/* --- life --- */
+
+struct informer *informer_new(struct client *c, const struct resource *r, const char *ns, const char *labels,
+			      const char *fields, struct keep *keep_take)
 {
-	if (i->started)
-		return;
-	i->started = true;
-	post_locked(i, list_task);
-}
+	struct informer *i = xcalloc(1, sizeof(*i));
 
-/* --- the factory --- */
-
-struct informer_factory *informer_factory_new(struct client *c)
-{
-	struct informer_factory *f = xcalloc(1, sizeof(*f));
-
-	f->client = c;
-	pthread_mutex_init(&f->lock, NULL);
-	return f;
-}
-
-static struct factory_keep *factory_keep_of(struct informer_factory *f, const struct resource *r)
-{
-	for (size_t k = 0; k < f->keeps.n; k++)
-		if (f->keeps.p[k].res == r)
-			return &f->keeps.p[k];
-	return NULL;
-}
-
-void informer_factory_keep(struct informer_factory *f, const struct resource *r, const char *const *paths)
-{
-	struct factory_keep *k;
-
-	pthread_mutex_lock(&f->lock);
-	k = factory_keep_of(f, r);
-	if (!k) {
-		vec_push(&f->keeps, ((struct factory_keep){ .res = resource_ref(r), .keep = keep_new() }));
-		k = &f->keeps.p[f->keeps.n - 1];
-	}
-	BUG_ON(k->closed && !keep_has(k->keep, paths));
-	if (!k->closed)
-		keep_add(k->keep, paths);
-	pthread_mutex_unlock(&f->lock);
-}
-
-static struct keep *factory_keep_close(struct informer_factory *f, const struct resource *r)
-{
-	struct factory_keep *k = factory_keep_of(f, r);
-
-	if (k)
-		k->closed = true;
-	return k ? keep_ref(k->keep) : NULL;
+	i->client = c;
+	i->env = c->env;
+	i->res = resource_ref(r);
+	i->ns = xstrdup(ns ? ns : "");
+	i->labels = labels ? xstrdup(labels) : NULL;
+	i->fields = fields ? xstrdup(fields) : NULL;
+	i->keep = keep_take;
+	retry_forget(&i->failed);
+	i->refs = 1;
+	pthread_mutex_init(&i->lock, NULL);
+	pthread_cond_init(&i->quiet, NULL);
+	index_init(&i->index);
+	return i;
 }
 
 static bool same_text(const char *a, const char *b)
@@ -390,71 +345,23 @@ static bool same_text(const char *a, const char *b)
 	return strcmp(a ? a : "", b ? b : "") == 0;
 }
 
-struct informer *informer_get(struct informer_factory *f, const struct resource *r, const char *ns,
-			      const char *label_selector, const char *field_selector)
+bool informer_is(const struct informer *i, const struct resource *r, const char *ns, const char *labels,
+		 const char *fields)
 {
-	struct informer *i = NULL;
-
-	pthread_mutex_lock(&f->lock);
-	for (size_t k = 0; k < f->informers.n && !i; k++) {
-		struct informer *x = f->informers.p[k];
-
-		if (x->res == r && same_text(x->ns, ns) && same_text(x->labels, label_selector) &&
-		    same_text(x->fields, field_selector))
-			i = x;
-	}
-	if (!i) {
-		i = xcalloc(1, sizeof(*i));
-		i->f = f;
-		i->client = f->client;
-		i->env = f->client->env;
-		i->res = resource_ref(r);
-		i->ns = xstrdup(ns ? ns : "");
-		i->labels = label_selector ? xstrdup(label_selector) : NULL;
-		i->fields = field_selector ? xstrdup(field_selector) : NULL;
-		i->keep = factory_keep_close(f, r);
-		retry_forget(&i->failed);
-		i->refs = 1;
-		pthread_mutex_init(&i->lock, NULL);
-		pthread_cond_init(&i->quiet, NULL);
-		index_init(&i->index);
-		vec_push(&f->informers, i);
-		if (f->started && !f->stopped) {
-			pthread_mutex_lock(&i->lock);
-			informer_start_locked(i);
-			pthread_mutex_unlock(&i->lock);
-		}
-	}
-	pthread_mutex_unlock(&f->lock);
-	return i;
+	return i->res == r && same_text(i->ns, ns) && same_text(i->labels, labels) && same_text(i->fields, fields);
 }
 
-void informer_factory_start(struct informer_factory *f)
+void informer_start(struct informer *i)
 {
-	pthread_mutex_lock(&f->lock);
-	f->started = true;
-	for (size_t k = 0; k < f->informers.n; k++) {
-		struct informer *i = f->informers.p[k];
-
-		pthread_mutex_lock(&i->lock);
-		informer_start_locked(i);
-		pthread_mutex_unlock(&i->lock);
+	pthread_mutex_lock(&i->lock);
+	if (!i->started) {
+		i->started = true;
+		post_locked(i, list_task);
 	}
-	pthread_mutex_unlock(&f->lock);
+	pthread_mutex_unlock(&i->lock);
 }
 
-bool informer_factory_synced(struct informer_factory *f)
-{
-	bool synced = true;
-
-	pthread_mutex_lock(&f->lock);
-	for (size_t k = 0; k < f->informers.n && synced; k++)
-		synced = informer_synced(f->informers.p[k]);
-	pthread_mutex_unlock(&f->lock);
-	return synced;
-}
-
-static void informer_stop(struct informer *i)
+void informer_stop(struct informer *i)
 {
 	struct client_watch *w;
 
@@ -483,58 +390,10 @@ static void informer_stop(struct informer *i)
 	pthread_mutex_unlock(&i->lock);
 }
 
-void informer_end(struct informer_factory *f, struct informer *i)
+void informer_unref(struct informer *i)
 {
-	pthread_mutex_lock(&f->lock);
-	for (size_t k = 0; k < f->informers.n; k++) {
-		if (f->informers.p[k] == i) {
-			f->informers.p[k] = f->informers.p[--f->informers.n];
-			break;
-		}
-	}
-	pthread_mutex_unlock(&f->lock);
-	informer_stop(i);
 	pthread_mutex_lock(&i->lock);
 	informer_unref_locked(i);
-}
-
-bool informer_factory_stopped(struct informer_factory *f)
-{
-	bool stopped;
-
-	pthread_mutex_lock(&f->lock);
-	stopped = f->stopped;
-	pthread_mutex_unlock(&f->lock);
-	return stopped;
-}
-
-void informer_factory_stop(struct informer_factory *f)
-{
-	pthread_mutex_lock(&f->lock);
-	f->stopped = true;
-	pthread_mutex_unlock(&f->lock);
-	for (size_t k = 0; k < f->informers.n; k++)
-		informer_stop(f->informers.p[k]);
-}
-
-struct informer_factory *informer_factory_free(struct informer_factory *f)
-{
-	if (!f)
-		return NULL;
-	informer_factory_stop(f);
-	for (size_t k = 0; k < f->informers.n; k++) {
-		pthread_mutex_lock(&f->informers.p[k]->lock);
-		informer_unref_locked(f->informers.p[k]);
-	}
-	vec_release(&f->informers);
-	for (size_t k = 0; k < f->keeps.n; k++) {
-		resource_unref(f->keeps.p[k].res);
-		keep_unref(f->keeps.p[k].keep);
-	}
-	vec_release(&f->keeps);
-	pthread_mutex_destroy(&f->lock);
-	free(f);
-	return NULL;
 }
 
 /* --- users --- */
