@@ -1,6 +1,6 @@
 #include "nft/conntrack.h"
 
-#include "base/vec.h"
+#include "base/buf.h"
 #include "nft/nfnl.h"
 
 #include <arpa/inet.h>
@@ -9,10 +9,12 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
-#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
-#define LOOKS_MAX 5 /* at entries that should go; the second finds nothing but for a rare race */
+#define LOOKS_MAX 5		     /* at entries that should go; the second finds nothing but for a rare race */
+#define DOOMED_MAX ((size_t)1 << 20) /* bytes of requests: who opens flows says how many, more are the next look's */
+#define ALL_LOOKS_MAX 100	     /* then a million is gone; who makes more is faster */
 #define CT_GET (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET)
 #define CT_DELETE (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE)
 
@@ -20,7 +22,8 @@ struct ct_look {
 	bool (*stale)(const struct ct_flow *f, void *ctx);
 	void *ctx;
 	bool unanswered;
-	VEC(struct nfnl_request) doomed; /* each deletes one entry */
+	struct buf doomed; /* requests, one behind the other: each deletes one entry */
+	bool full;	   /* there were more */
 };
 
 static bool ct_direction(const struct nlattr *tuple, struct ct_direction *ret)
@@ -55,13 +58,14 @@ static void ct_on_entry(const struct nlmsghdr *h, void *ctx)
 		return;
 	(void)nfnl_be32(nfnl_attr(h, CTA_STATUS), &f.status);
 	/* Kernels before 5.15 show all. */
-	if ((l->unanswered && (f.status & IPS_SEEN_REPLY)) || !l->stale(&f, l->ctx))
+	if (l->full || (l->unanswered && (f.status & IPS_SEEN_REPLY)) || !l->stale(&f, l->ctx))
 		return;
+	l->full = l->doomed.n > DOOMED_MAX;
 	delete = nfnl_begin(&r, CT_DELETE, NLM_F_ACK, ip_is_v4(f.orig.dst) ? AF_INET : AF_INET6);
 	ct_name(delete, orig);
 	ct_name(delete, nfnl_attr(h, CTA_ID));
 	ct_name(delete, nfnl_attr(h, CTA_ZONE));
-	vec_push(&l->doomed, r);
+	buf_addsv(&l->doomed, sv_make(r.mem, delete->nlmsg_len)); /* a fifth of what a request may have */
 }
 
 /* One look; how many entries were deleted, or -1. */
@@ -71,35 +75,42 @@ static int ct_forget_once(struct mnl_socket *s, bool v6, struct ct_look *l, stru
 	struct nlmsghdr *h;
 	int rc, deleted = 0;
 
+	l->full = false;
 	h = nfnl_begin(&all, CT_GET, NLM_F_DUMP, v6 ? AF_INET6 : AF_INET);
 	if (l->unanswered) {
 		mnl_attr_put_u32(h, CTA_STATUS, 0);
 		mnl_attr_put_u32(h, CTA_STATUS_MASK, htonl(IPS_SEEN_REPLY));
 	}
 	rc = nfnl_call(s, &all, ct_on_entry, l, err);
-	for (size_t i = 0; i < l->doomed.n && rc == 0; i++) {
+	for (size_t at = 0; at < l->doomed.n && rc == 0;) {
+		struct nfnl_request one;
+		struct nlmsghdr *delete = (void *)one.mem;
 		struct err gone = ERR_INIT;
 
-		if (nfnl_call(s, &l->doomed.p[i], NULL, NULL, &gone) == 0)
+		memcpy(one.mem, l->doomed.p + at, sizeof(*delete));
+		memcpy(one.mem, l->doomed.p + at, delete->nlmsg_len);
+		at += delete->nlmsg_len;
+		if (nfnl_call(s, &one, NULL, NULL, &gone) == 0)
 			deleted++;
 		else if (gone.errnum != ENOENT) /* it may have timed out meanwhile */
 			rc = err_move(err, &gone);
 		err_release(&gone);
 	}
-	vec_release(&l->doomed);
+	buf_clear(&l->doomed);
 	return rc < 0 ? -1 : deleted;
 }
 
 int conntrack_forget(struct mnl_socket *s, bool v6, bool unanswered, bool (*stale)(const struct ct_flow *f, void *ctx),
 		     void *ctx, struct err *err)
 {
-	struct ct_look l = { .stale = stale, .ctx = ctx, .unanswered = unanswered, .doomed = VEC_INIT };
+	struct ct_look l = { .stale = stale, .ctx = ctx, .unanswered = unanswered, .doomed = BUF_INIT };
 	int deleted = 0, more = 1;
 
 	/* An answer that was under way while its entry went makes a new one, the wrong way round: we look again. */
-	for (int look = 0; look < LOOKS_MAX && more > 0; look++) {
+	for (int look = 0, all = 0; look < LOOKS_MAX && all < ALL_LOOKS_MAX && more > 0; look += !l.full, all++) {
 		more = ct_forget_once(s, v6, &l, err);
 		deleted += more > 0 ? more : 0;
 	}
+	buf_release(&l.doomed);
 	return more < 0 ? -1 : deleted;
 }

@@ -23,7 +23,8 @@ struct ct_flow {
 };
 
 /* Deletes the entries of a family that are stale, as fn says of each; unanswered: of those alone to which no answer was
- * seen, which costs little where few are. Entries that were on their way in meanwhile are
- * looked for once more. Returns how many it deleted, or -1. s: nfnl_open() */
+ * seen, which costs little where few are. Entries that were on their way in meanwhile are looked for once more. It
+ * takes a megabyte, however many are stale: where that is not enough it looks more often. Returns how many it deleted,
+ * or -1. s: nfnl_open() */
 int conntrack_forget(struct mnl_socket *s, bool v6, bool unanswered, bool (*stale)(const struct ct_flow *f, void *ctx),
 		     void *ctx, struct err *err);

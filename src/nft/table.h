@@ -20,8 +20,8 @@ struct mnl_socket;
 struct nft_table *nft_table_new(const char *name, bool (*is_fixed)(struct sv chain), struct err *err);
 struct nft_table *nft_table_free(struct nft_table *t); /* what is in the kernel stays */
 
-/* One transaction of nft commands, atomically. What puts the table in place of whatever there was begins with `add
- * table`. */
+/* One transaction of nft commands, atomically. What makes the table, or puts it in place of whatever there was, begins
+ * with `add table` or `table`. */
 int nft_table_apply(struct nft_table *t, struct sv commands, struct err *err);
 /* Is it there as we left it? */
 bool nft_table_intact(struct nft_table *t);
