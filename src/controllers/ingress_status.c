@@ -77,10 +77,8 @@ static int ingress_status_drop_class(struct ingress_status *c, struct err *err)
 
 static bool ingress_status_serves(const struct obj *node, bool any_chosen)
 {
-	enum ingress_role role = ingress_node_role(obj_root(node));
-
 	return annotation_of(obj_root(node), INGRESS_NODE_ANNOTATION).n &&
-	       role >= (any_chosen ? INGRESS_ROLE_CHOSEN : INGRESS_ROLE_IF_NONE) && !obj_deleting(node) &&
+	       ingress_role_serves(ingress_node_role(obj_root(node)), any_chosen) && !obj_deleting(node) &&
 	       condition_is(obj_get(node, F_status, F_conditions), "Ready", "True");
 }
 

@@ -37,10 +37,9 @@ struct ing_part ing_part_of(struct obj *const *nodes, size_t n, struct sv own)
 	for (size_t i = 0; i < n; i++)
 		chosen |= ingress_node_role(obj_root(nodes[i])) == INGRESS_ROLE_CHOSEN;
 	for (size_t i = 0; i < n; i++) {
-		enum ingress_role role = ingress_node_role(obj_root(nodes[i]));
 		struct sv name = obj_name(nodes[i]), *at = &first[ing_node_ports(nodes[i]).n ? 0 : 1];
 
-		if (role < (chosen ? INGRESS_ROLE_CHOSEN : INGRESS_ROLE_IF_NONE))
+		if (!ingress_role_serves(ingress_node_role(obj_root(nodes[i])), chosen))
 			continue;
 		ret.serves |= sv_eq(name, own);
 		if (node_is_ready(nodes[i]) && (!at->p || sv_cmp(name, *at) < 0))

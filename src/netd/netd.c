@@ -384,10 +384,10 @@ static void netd_look_at_firewall(struct netd *n)
 		if (!n->backend->drops(n->backend, v6, chain))
 			*chain = '\0';
 		if (*chain && (!*said || strcmp(*said, chain) != 0)) {
-			how = xasprintf(
-			    "nft insert rule %s %s saddr %s/%u accept; nft insert rule %s %s daddr %s/%u accept", chain,
-			    to, ip_text(range->addr).s, ip_net_len(*range), chain, to, ip_text(range->addr).s,
-			    ip_net_len(*range));
+			struct ip_net_text net = ip_net_text(*range);
+
+			how = xasprintf("nft insert rule %s %s saddr %s accept; nft insert rule %s %s daddr %s accept",
+					chain, to, net.s, chain, to, net.s);
 			log_kv(LVL_WARN, SYS,
 			       "a firewall drops what is forwarded: pods reach nobody unless it lets them", "chain",
 			       chain, "with", how, NULL);
@@ -419,10 +419,10 @@ static int netd_reconcile(void *ctx, struct sv key, struct reconcile_result *ret
 	look = n->noticed || !n->synced || n->failed.pause_ns || now - n->check_ns >= CHECK_NS;
 	n->noticed = false;
 	pthread_mutex_unlock(&n->lock);
-	if (look)
+	if (look) {
 		n->check_ns = now;
-	if (look)
 		netd_look_at_firewall(n);
+	}
 	n->wrote = false;
 	netd_own(n, INT64_MAX);
 	if (netd_sync(n, look, &why) < 0) {

@@ -79,3 +79,8 @@ enum ingress_role ingress_node_role(const struct val *node)
 		return INGRESS_ROLE_IF_NONE;
 	return val_is(label, "true") ? INGRESS_ROLE_CHOSEN : INGRESS_ROLE_NEVER;
 }
+
+bool ingress_role_serves(enum ingress_role role, bool any_chosen)
+{
+	return role >= (any_chosen ? INGRESS_ROLE_CHOSEN : INGRESS_ROLE_IF_NONE);
+}

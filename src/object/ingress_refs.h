@@ -41,3 +41,5 @@ enum ingress_role {
 	INGRESS_ROLE_CHOSEN,
 };
 enum ingress_role ingress_node_role(const struct val *node);
+/* any_chosen: whether a node of the cluster is. */
+bool ingress_role_serves(enum ingress_role role, bool any_chosen);

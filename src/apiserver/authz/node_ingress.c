@@ -180,7 +180,7 @@ bool node_ingress_reaches(struct node_ingress *g, struct sv node, struct sv ns, 
 
 	pthread_rwlock_rdlock(&g->lock);
 	role = (uintptr_t)strmap_get(&g->nodes, node);
-	yes = (role == INGRESS_ROLE_CHOSEN + 1 || (role == INGRESS_ROLE_IF_NONE + 1 && !g->chosen)) &&
+	yes = role > 0 && ingress_role_serves((enum ingress_role)(role - 1), g->chosen > 0) &&
 	      strmap_has(&g->secrets, key);
 	pthread_rwlock_unlock(&g->lock);
 	return yes;
