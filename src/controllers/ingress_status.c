@@ -152,12 +152,13 @@ static int ingress_status_one(struct ingress_status *c, struct arena *a, const s
 
 	if (!ours && !strmap_has(&c->told, key))
 		return 0;
-	if ((val_len(has) || addresses) && !val_same(has, ours ? addresses : NULL) &&
-	    ingress_status_write(c, a, o, ours ? addresses : NULL, err) < 0)
-		return -1;
 	if (ours)
 		strmap_set(told, key, c);
-	return 0;
+	if ((!val_len(has) && !addresses) || val_same(has, ours ? addresses : NULL) ||
+	    ingress_status_write(c, a, o, ours ? addresses : NULL, err) == 0)
+		return 0;
+	strmap_set(told, key, c); /* what we wrote is still there */
+	return -1;
 }
 
 static int ingress_status_reconcile(void *ctx, _unused_ struct sv key, _unused_ struct reconcile_result *ret,
@@ -179,13 +180,15 @@ static int ingress_status_reconcile(void *ctx, _unused_ struct sv key, _unused_ 
 	ingress_classes_of(list, n, &classes);
 	addresses = off ? NULL : ingress_status_addresses(c, &a);
 	list = informer_list(c->ingresses, &a, SV(""), &n);
-	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = ingress_status_one(c, &a, list[i], ingress_is_ours(&classes, obj_root(list[i])), addresses, &told,
-					err);
+	/* One that is refused, by a webhook for example, keeps none of those behind it waiting. */
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_(err_release) struct err why = ERR_INIT;
+
+		if (ingress_status_one(c, &a, list[i], ingress_is_ours(&classes, obj_root(list[i])), addresses, &told,
+				       &why) < 0)
+			rc = err_move(err, &why); /* the first */
+	}
 	ingress_classes_release(&classes);
-	STRMAP_EACH(&c->told, e)
-		if (rc < 0) /* some were not looked at */
-			strmap_set(&told, sv_make(e->key, e->key_n), c);
 	strmap_release(&c->told);
 	c->told = told;
 	if (rc == 0 && off && !c->class_made) /* when what is said of Ingresses of it is taken back */

@@ -210,12 +210,52 @@ static void test_writes(_unused_ void **state)
 	world_free(w);
 }
 
+static int status_refuse(void *ctx, const char *verb, const struct resource *r, _unused_ struct sv ns, struct sv name,
+			 _unused_ const struct val *doc, struct err *err)
+{
+	const bool *refuses = ctx;
+
+	if (!*refuses || strcmp(verb, "patch") != 0 || r != RES(networking_ingresses) || !sv_is(name, "b"))
+		return 0;
+	return err_set(err, ERR_FORBIDDEN, "admission webhook denied the request");
+}
+
+static void test_one_is_refused(_unused_ void **state)
+{
+	struct world *w = world_new(1, only);
+	bool refuses = true;
+
+	fake_api_set_hook(w->api, status_refuse, &refuses);
+	status_node(w, "n1", SERVES, INTERNAL("10.0.0.1"));
+	status_ingress(w, "a", INGRESS_CLASS);
+	status_ingress(w, "b", INGRESS_CLASS);
+	status_ingress(w, "c", INGRESS_CLASS);
+	status_is(w, "a", "10.0.0.1");
+	status_is(w, "b", "");
+	status_is(w, "c", "10.0.0.1");
+	refuses = false;
+	world_run(w, 10 * NS_PER_SEC);
+	status_is(w, "b", "10.0.0.1");
+	/* What cannot be taken back is not forgotten. */
+	refuses = true;
+	status_patch(w, RES(networking_ingresses), "c", NULL, "{'spec':{'ingressClassName':'other'}}");
+	status_is(w, "c", "");
+	refuses = false;
+	status_patch(w, RES(networking_ingresses), "b", NULL, "{'spec':{'ingressClassName':'other'}}");
+	refuses = true;
+	status_is(w, "b", "10.0.0.1");
+	refuses = false;
+	world_run(w, 10 * NS_PER_SEC);
+	status_is(w, "b", "");
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_class),  cmocka_unit_test(test_not_the_default), cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_chosen), cmocka_unit_test(test_another_class),   cmocka_unit_test(test_writes),
-		cmocka_unit_test(test_off),
+		cmocka_unit_test(test_off),    cmocka_unit_test(test_one_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
