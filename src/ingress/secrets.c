@@ -16,7 +16,8 @@ struct named {
 	struct informer *watch; /* NULL: it is asked for */
 	struct obj *known;	/* what it answered; a reference */
 	int64_t since_ns, asked_ns;
-	bool wanted; /* in this run */
+	bool answered; /* it was asked for, and somebody said something */
+	bool wanted;   /* in this run */
 };
 
 struct ing_secrets {
@@ -27,6 +28,7 @@ struct ing_secrets {
 	void *ctx;
 	struct strmap all; /* "ns/name" -> struct named * */
 	size_t watched;
+	bool unanswered; /* in this run: the others would wait as long */
 };
 
 static void secrets_on_object(_unused_ struct obj *o, void *ctx)
@@ -60,8 +62,11 @@ static void secrets_ask(struct ing_secrets *s, struct named *n, struct sv ns, st
 	int rc = client_get(s->client, RES(core_secrets), ns, name, &o, &err);
 
 	n->asked_ns = env_mono_ns(s->env);
-	if (rc < 0 && err.reason != ERR_NOT_FOUND && err.reason != ERR_FORBIDDEN)
+	if (rc < 0 && err.reason != ERR_NOT_FOUND && err.reason != ERR_FORBIDDEN) {
+		s->unanswered = true;
 		return;
+	}
+	n->answered = true;
 	obj_unref(n->known);
 	n->known = o;
 }
@@ -85,13 +90,14 @@ struct obj *ing_secrets_get(struct ing_secrets *s, struct arena *a, struct sv ns
 		o = informer_lookup(n->watch, ns, name);
 		return o ? obj_link(a, o) : NULL;
 	}
-	if (env_mono_ns(s->env) - n->asked_ns >= ASK_NS)
+	if (!s->unanswered && env_mono_ns(s->env) - n->asked_ns >= ASK_NS)
 		secrets_ask(s, n, ns, name);
 	return n->known ? obj_link(a, obj_ref(n->known)) : NULL;
 }
 
 void ing_secrets_begin(struct ing_secrets *s)
 {
+	s->unanswered = false;
 	STRMAP_EACH(&s->all, e)
 		((struct named *)e->value)->wanted = false;
 }
@@ -117,22 +123,18 @@ bool ing_secrets_end(struct ing_secrets *s, int64_t *ret_after_ns)
 	STRMAP_EACH(&s->all, e) {
 		const struct named *n = e->value;
 
-		if (!n->wanted)
+		if (!n->wanted) {
 			vec_push(&gone, arena_sv(&a, sv_make(e->key, e->key_n)));
-		else if (!n->watch)
+			continue;
+		}
+		if (!n->watch)
 			*ret_after_ns = ASK_NS;
-		else
-			waits |= now - n->since_ns < PATIENCE_NS && !informer_synced(n->watch);
+		waits |= now - n->since_ns < PATIENCE_NS && !(n->watch ? informer_synced(n->watch) : n->answered);
 	}
 	for (size_t i = 0; i < gone.n; i++)
 		secrets_let_go(s, strmap_del(&s->all, gone.p[i]));
 	vec_release(&gone);
 	return waits;
-}
-
-size_t ing_secrets_count(const struct ing_secrets *s)
-{
-	return s->all.n;
 }
 
 struct ing_secrets *ing_secrets_new(struct env *env, struct client *c, void (*changed)(void *ctx), void *ctx)

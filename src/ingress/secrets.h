@@ -1,7 +1,8 @@
 /* secrets.h - the Secrets that Ingresses name, and only those: a node may read each by its name alone.
  *
  * A watch of one name for each, as the node authorizer allows (apiserver/authz/node_ingress.h). An agent's watch is a
- * connection, so beyond the first 256 Secrets are asked for every 15 seconds instead.
+ * connection, so beyond the first 256 Secrets are asked for every 15 seconds instead. Where nobody answers, a run waits
+ * for one of them, and goes on with what was known.
  *
  * A run asks for what it needs between ing_secrets_begin() and ing_secrets_end(); what it did not ask for is let go.
  *
@@ -22,4 +23,3 @@ struct obj *ing_secrets_get(struct ing_secrets *s, struct arena *a, struct sv ns
 /* True: of some of them it is not known yet whether they are there; in a moment it will be. Whoever is told nothing for
  * two seconds does not wait any more. *ret_after_ns: when to run again for those that are asked for; 0: no need. */
 bool ing_secrets_end(struct ing_secrets *s, int64_t *ret_after_ns);
-size_t ing_secrets_count(const struct ing_secrets *s);
