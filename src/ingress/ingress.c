@@ -10,32 +10,26 @@
 #include "ingress/backend.h"
 #include "ingress/from_ingress.h"
 #include "ingress/haproxy.h"
+#include "ingress/listen.h"
 #include "ingress/nodes.h"
-#include "ingress/ports.h"
 #include "ingress/secrets.h"
+#include "ingress/words.h"
 #include "object/annotation.h"
 #include "object/ingress_refs.h"
 #include "object/slice.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #define SYS "ingress"
 #define INFORMER_POLL_NS (10 * NS_PER_MS)
 #define LOOK_NS (5 * NS_PER_SEC)
-#define PORTS_NS (10 * NS_PER_SEC) /* how long a port that somebody has is left to him */
-#define REST 4			   /* times what a run took, before the next one may take as long */
+#define REST 4 /* times what a run took, before the next one may take as long */
 #define REST_MAX_NS (500 * NS_PER_MS)
 #define MISSING_NS (10 * NS_PER_SEC)
-#define CONNECTIONS_MAX 4096
 #define DOWN_NS (5 * NS_PER_SEC) /* without HAProxy; before that it is on its way back, and nobody is told */
 #define SLICES_OF "service"
 #define LB_PORTS "ingress-lb" /* of Services: "80", TCP ports of those with addresses that may be nodes' */
-#define TAKEN_TOLD_MAX 100    /* Ingresses that are told of a port that a load balancer has */
-#define WORDS_MAX 8192	      /* of Events that are remembered as said */
 
 static const struct sv ingress_key = { "ingress", 7 };
 
@@ -43,7 +37,6 @@ struct ingress {
 	struct env *env;
 	struct client *client;
 	char *node_name, *data_dir;
-	int ports[2]; /* http, https, as asked for */
 	struct arena fixed;
 	struct ing_nets trusted; /* in `fixed` */
 	bool proxy_protocol;
@@ -71,14 +64,12 @@ struct ingress {
 	struct ing_listen listen; /* as rendered */
 	struct ing_names names;
 	struct ing_checked checked;
-	struct strmap said;	  /* what Events told, and still holds */
+	struct ing_words words;
 	struct strmap using;	  /* of this run: goes to `used` */
 	int64_t ask_ns;		  /* when Secrets that are not watched are to be asked for; 0: there are none */
 	int64_t look_ns, down_ns; /* down: since when there is no HAProxy; 0: there is */
-	int64_t ports_ns;	  /* when it was last asked who has the ports; 0: ask */
-	bool taken[2];		  /* by a program */
-	char *balancer[2];	  /* whose the port is: "ns/name" of a Service; NULL: no load balancer's */
-	char *failed;		  /* last failure, said once */
+	struct ing_ports ports;
+	char *failed; /* last failure, said once */
 };
 
 /* --- marking --- */
@@ -186,16 +177,9 @@ static void ingress_look_at_nodes(struct ingress *g, struct arena *a)
 
 /* --- what the model asks for --- */
 
-struct word {
-	const struct obj *ingress;
-	const char *reason, *message;
-	bool own; /* of this node alone, whoever else tells */
-};
-
 struct source_ctx {
 	struct ingress *g;
 	struct arena *a;
-	VEC(struct word) words;
 };
 
 static struct obj *ingress_source_service(void *ctx, struct sv ns, struct sv name)
@@ -233,28 +217,7 @@ static void source_say(void *ctx, const struct obj *ingress, const char *reason,
 {
 	struct source_ctx *s = ctx;
 
-	if (s->words.n < WORDS_MAX)
-		vec_push(&s->words, ((struct word){ ingress, reason, message, false }));
-}
-
-/* --- words --- */
-
-/* Each once, until it has been otherwise. */
-static void ingress_tell(struct ingress *g, struct arena *a, const struct word *words, size_t n)
-{
-	struct strmap saying = STRMAP_INIT;
-
-	for (size_t i = 0; i < n; i++) {
-		struct sv key = arena_svf(a, "%.*s %s", SV_ARG(obj_uid(words[i].ingress)), words[i].message);
-
-		if (!words[i].own && !g->part.tells)
-			continue;
-		if (!strmap_set(&saying, key, g) && !strmap_has(&g->said, key))
-			recorder_event(g->recorder, RES(networking_ingresses), obj_root(words[i].ingress), "Warning",
-				       words[i].reason, "%s", words[i].message);
-	}
-	strmap_release(&g->said);
-	g->said = saying;
+	ing_words_add(&s->g->words, ingress, reason, message);
 }
 
 /* --- the Node's annotation --- */
@@ -288,73 +251,12 @@ static void ingress_say_failed(struct ingress *g, const char *why)
 	g->failed = why ? xstrdup(why) : NULL;
 }
 
-/* Is the port another program's? Asked now and then; who has one is told once. */
-static void ingress_ask_port(struct ingress *g, struct arena *a, int i, int64_t now)
-{
-	static const char *const flags[] = { "--ingress-http-port", "--ingress-https-port" };
-	const char *who;
-
-	if (!g->ports[i] || (g->ports_ns && !(g->taken[i] && now - g->ports_ns >= PORTS_NS)))
-		return;
-	who = port_holder(a, g->ports[i], haproxy_pids(g->haproxy, a));
-	if (who && !g->taken[i])
-		log_warn(SYS, "another program has the port, Ingresses are served without it", "port",
-			 "%d: %s; %s N takes another", g->ports[i], who, flags[i]);
-	g->taken[i] = who;
-}
-
-/* Which of our ports are free. */
-static struct ing_listen ingress_listen(struct ingress *g, struct arena *a, int64_t now)
-{
-	struct rlimit files = { .rlim_max = 0 };
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	struct ing_listen l = { .threads = cpus > 1 ? 2 : 1,
-				.trusted = g->trusted,
-				.proxy_protocol = g->proxy_protocol };
-	int ports[2];
-
-	for (int i = 0; i < 2; i++) {
-		ingress_ask_port(g, a, i, now);
-		ports[i] = g->taken[i] || g->balancer[i] ? 0 : g->ports[i];
-	}
-	if (!g->ports_ns || now - g->ports_ns >= PORTS_NS)
-		g->ports_ns = now;
-	l.http_port = ports[0];
-	l.https_port = ports[1];
-	l.name_servers = access("/etc/resolv.conf", R_OK) == 0;
-	l.v6 = access("/proc/net/if_inet6", F_OK) == 0;
-	(void)getrlimit(RLIMIT_NOFILE, &files);
-	l.max_connections = files.rlim_max == RLIM_INFINITY || files.rlim_max > 2 * CONNECTIONS_MAX + 200
-				? CONNECTIONS_MAX
-				: (int)MAX(((int64_t)files.rlim_max - 200) / 2, 100);
-	return l;
-}
-
-static bool listen_same(const struct ing_listen *x, const struct ing_listen *y)
-{
-	return x->http_port == y->http_port && x->https_port == y->https_port && x->v6 == y->v6 &&
-	       x->name_servers == y->name_servers && x->threads == y->threads &&
-	       x->max_connections == y->max_connections;
-}
-
-static const char *taken_text(struct arena *a, const struct ingress *g, int port, const char *who)
+static const char *ingress_taken_text(struct arena *a, const struct ingress *g, int i)
 {
 	return arena_printf(a,
 			    "port %d of node %s is the load balancer's of Service %s: Ingresses are not served there "
 			    "until it is free",
-			    port, g->node_name, who);
-}
-
-/* What holds for all of ours. */
-static void ingress_words_all(struct source_ctx *sc, const struct ing_source *s, const char *reason, const char *text)
-{
-	size_t told = 0;
-
-	for (size_t i = 0; i < s->n_ingresses && told < TAKEN_TOLD_MAX; i++)
-		if (ingress_is_ours(s->classes, obj_root(s->ingresses[i]))) {
-			vec_push(&sc->words, ((struct word){ s->ingresses[i], reason, text, true }));
-			told++;
-		}
+			    g->ports.asked[i], g->node_name, g->ports.balancer[i]);
 }
 
 /* Which of our ports load balancers have. They had them first: none takes one that this node says it serves. */
@@ -363,20 +265,19 @@ static void ingress_look_at_balancers(struct ingress *g, struct arena *a)
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	_cleanup_obj_ struct obj *node = informer_lookup(g->nodes, SV(""), sv_from(g->node_name));
 
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < ING_PORTS; i++) {
 		size_t n;
-		struct obj **list = informer_by_index(g->services, a, LB_PORTS, arena_svf(a, "%d", g->ports[i]), &n);
-		const struct obj *svc = node && g->ports[i] ? ing_balancer_at(node, list, n) : NULL;
+		struct obj **list =
+		    informer_by_index(g->services, a, LB_PORTS, arena_svf(a, "%d", g->ports.asked[i]), &n);
+		const struct obj *svc = node && g->ports.asked[i] ? ing_balancer_at(node, list, n) : NULL;
 		struct sv who = svc ? obj_path(&b, obj_ns(svc), obj_name(svc)) : SV_NULL;
 
-		if (sv_eq(who, sv_from(g->balancer[i])))
+		if (!ing_ports_set_balancer(&g->ports, i, who))
 			continue;
-		free(g->balancer[i]);
-		g->balancer[i] = who.n ? xstrndup(who.p, who.n) : NULL;
 		g->stale = true;
 		if (who.n && g->routes)
 			recorder_event(g->recorder, RES(core_nodes), obj_root(node), "Warning", "IngressPortTaken",
-				       "%s", taken_text(a, g, g->ports[i], g->balancer[i]));
+				       "%s", ingress_taken_text(a, g, i));
 	}
 }
 
@@ -406,18 +307,19 @@ static bool ingress_model(struct ingress *g, struct arena *a, struct ing_model *
 	pthread_mutex_lock(&g->lock);
 	g->making = true;
 	pthread_mutex_unlock(&g->lock);
+	ing_words_begin(&g->words);
 	ing_secrets_begin(g->secrets);
 	ing_from_ingresses(a, &s, ret);
 	known = !ing_secrets_end(g->secrets, &ask_after);
 	g->ask_ns = ask_after ? now + ask_after : 0;
-	for (int i = 0; i < 2; i++)
-		if (g->balancer[i])
-			ingress_words_all(&sc, &s, "IngressPortTaken", taken_text(a, g, g->ports[i], g->balancer[i]));
+	for (int i = 0; i < ING_PORTS; i++)
+		if (g->ports.balancer[i])
+			ing_words_add_all(&g->words, &s, "IngressPortTaken", ingress_taken_text(a, g, i));
 	if (g->failed) /* known by the look that follows the one that failed */
-		ingress_words_all(&sc, &s, "IngressNotServed", arena_printf(a, "node %s: %s", g->node_name, g->failed));
+		ing_words_add_all(&g->words, &s, "IngressNotServed",
+				  arena_printf(a, "node %s: %s", g->node_name, g->failed));
 	if (known)
-		ingress_tell(g, a, sc.words.p, sc.words.n);
-	vec_release(&sc.words);
+		ing_words_tell(&g->words, a, g->recorder, g->part.tells);
 	ingress_classes_release(&classes);
 	pthread_mutex_lock(&g->lock);
 	old = g->used;
@@ -456,7 +358,7 @@ static void ingress_rest(struct ingress *g)
 	if (g->haproxy && haproxy_runs(g->haproxy)) {
 		log_info(SYS, "no Ingress is left for this node, haproxy ends", "node", "%s", g->node_name);
 		haproxy_end(g->haproxy);
-		g->ports_ns = 0;
+		g->ports.looked_ns = 0;
 	} else if (!g->haproxy && !g->looked_for_old) {
 		/* Its last Ingress went while no server ran. */
 		(void)haproxy_cleanup(g->data_dir);
@@ -472,9 +374,9 @@ static int64_t ingress_serve(struct ingress *g, const struct ing_model *m, const
 	int64_t after = 0;
 
 	if (!l->http_port && !l->https_port) {
-		g->ports_ns = 0;
+		g->ports.looked_ns = 0;
 		haproxy_end(g->haproxy);
-		return PORTS_NS;
+		return ING_PORTS_NS;
 	}
 	if (m) {
 		s = ing_state_new();
@@ -484,7 +386,7 @@ static int64_t ingress_serve(struct ingress *g, const struct ing_model *m, const
 	}
 	if (haproxy_apply(g->haproxy, s, &after, &err) < 0) {
 		ingress_say_failed(g, err_msg(&err));
-		g->ports_ns = 0; /* somebody may have taken one */
+		g->ports.looked_ns = 0; /* somebody may have taken one */
 	} else if (!after) {
 		ingress_say_failed(g, NULL);
 	}
@@ -542,8 +444,10 @@ static int64_t ingress_run(struct ingress *g, struct arena *a, struct sv *ret_sa
 	g->looked_for_old = true;
 	if (!ingress_has_haproxy(g))
 		return MISSING_NS;
-	l = ingress_listen(g, a, now);
-	if (!made && !listen_same(&l, &g->listen)) {
+	l = ing_ports_listen(&g->ports, a, g->haproxy, now);
+	l.trusted = g->trusted;
+	l.proxy_protocol = g->proxy_protocol;
+	if (!made && !ing_listen_same(&l, &g->listen)) {
 		made = g->stale = true;
 		if (!ingress_model(g, a, &m, now))
 			return INFORMER_POLL_NS;
@@ -613,8 +517,8 @@ struct ingress *ingress_start(const struct ingress_opts *o, struct err *err)
 	g->client = o->client;
 	g->node_name = xstrdup(o->node_name);
 	g->data_dir = xstrdup(o->data_dir);
-	g->ports[0] = o->http_port;
-	g->ports[1] = o->https_port;
+	g->ports.asked[0] = o->http_port;
+	g->ports.asked[1] = o->https_port;
 	g->stale = true;
 	g->proxy_protocol = o->proxy_protocol;
 	if (o->trusted && !ing_nets_parse(&g->fixed, sv_from(o->trusted), &g->trusted)) {
@@ -671,9 +575,8 @@ struct ingress *ingress_stop(struct ingress *g)
 	strmap_release(&g->used);
 	strmap_release(&g->using);
 	strmap_release(&g->meanwhile);
-	strmap_release(&g->said);
-	free(g->balancer[0]);
-	free(g->balancer[1]);
+	ing_words_release(&g->words);
+	ing_ports_release(&g->ports);
 	arena_release(&g->fixed);
 	pthread_mutex_destroy(&g->lock);
 	free(g->node_name);
