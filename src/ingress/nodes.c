@@ -1,5 +1,6 @@
 #include "ingress/nodes.h"
 
+#include "base/ip.h"
 #include "object/annotation.h"
 #include "object/condition.h"
 #include "object/ingress_refs.h"
@@ -56,14 +57,22 @@ bool ing_is_balancer(const struct obj *svc)
 		val_len(obj_get(svc, F_status, F_loadBalancer, F_ingress)));
 }
 
-static bool nodes_balancer_has(const struct obj *svc, struct sv address)
+/* However it is spelled: the proxy reads it, too. */
+static bool nodes_is(struct sv text, struct ip_addr ip)
+{
+	struct ip_addr other;
+
+	return ip_parse(text, &other) && ip_eq(other, ip);
+}
+
+static bool nodes_balancer_has(const struct obj *svc, struct ip_addr address)
 {
 	VAL_EACH(obj_get(svc, F_spec, F_externalIPs), ip)
-		if (sv_eq(val_str(ip), address))
+		if (nodes_is(val_str(ip), address))
 			return true;
 	if (val_is(obj_get(svc, F_spec, F_type), "LoadBalancer"))
 		VAL_EACH(obj_get(svc, F_status, F_loadBalancer, F_ingress), in)
-			if (sv_eq(val_get_str(in, F_ip), address))
+			if (nodes_is(val_get_str(in, F_ip), address))
 				return true;
 	return false;
 }
@@ -79,9 +88,11 @@ void ing_balancer_keys(const struct obj *o, struct index_keys *ret)
 
 const struct obj *ing_balancer_at(const struct obj *node, struct obj *const *services, size_t n)
 {
+	struct ip_addr ip;
+
 	for (size_t i = 0; i < n; i++)
 		VAL_EACH(obj_get(node, F_status, F_addresses), addr)
-			if (nodes_balancer_has(services[i], val_get_str(addr, F_address)))
+			if (ip_parse(val_get_str(addr, F_address), &ip) && nodes_balancer_has(services[i], ip))
 				return services[i];
 	return NULL;
 }

@@ -153,7 +153,6 @@ static const struct val *first_hints(struct world *w, struct arena *a)
 	return val_member(val_at(obj_get(v[0], F_endpoints), 0), F_hints);
 }
 
-/* trafficDistribution: of ready endpoints only, and with the zone as the fallback of the node. */
 /* A node that says loopback of its pod costs that pod its place, and no other. */
 static void test_no_address_of_an_endpoint(void **state)
 {
@@ -185,6 +184,7 @@ static void test_no_address_of_an_endpoint(void **state)
 	world_free(w);
 }
 
+/* trafficDistribution: of ready endpoints only, and with the zone as the fallback of the node. */
 static void test_hints(void **state)
 {
 	struct world *w = world_new(1, both);

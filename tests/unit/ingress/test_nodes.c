@@ -24,10 +24,11 @@ static void nodes_add(struct nodes *s, const char *name, const char *ports, cons
 	    nodes_object(&s->k, arena_printf(&s->k.a,
 					     "{'kind':'Node','metadata':{'name':'%s','annotations':{'%s':'%s'},"
 					     "'labels':{'%s':'%s'}},'status':{'addresses':[{'type':'InternalIP',"
-					     "'address':'10.0.0.%c'}],'conditions':[{'type':'Ready','status':'%s'}]}}",
+					     "'address':'10.0.0.%c'},{'type':'InternalIP','address':'fd00::%c'}],'"
+					     "conditions':[{'type':'Ready','status':'%s'}]}}",
 					     name, ports ? INGRESS_NODE_ANNOTATION : "x", ports ? ports : "y",
 					     role ? INGRESS_NODE_LABEL : "x", role ? role : "y", name[0] - 'a' + '1',
-					     ready ? "True" : "Unknown")));
+					     name[0] - 'a' + '1', ready ? "True" : "Unknown")));
 }
 
 /* As an informer that is shared has it: what is not named is gone. */
@@ -122,6 +123,9 @@ static void test_ports(_unused_ void **state)
 		{ "'type':'NodePort'", "'ip':'10.0.0.1'", "", false }, /* what was one's */
 		{ "'externalIPs':['10.0.0.9','10.0.0.1']", "'ip':'10.0.0.2'", "80 ", true },
 		{ "'externalIPs':['10.0.0.9']", "'ip':'10.0.0.1'", "80 ", false },
+		{ "'externalIPs':['FD00:0::1']", "'ip':'10.0.0.2'", "80 ", true },
+		{ "'type':'LoadBalancer'", "'ip':'fd00:0:0::1'", "80 ", true },
+		{ "'type':'LoadBalancer'", "'ip':'fd00::2'", "80 ", false },
 	};
 	struct nodes s = { .k = { .m = { 0 } } };
 

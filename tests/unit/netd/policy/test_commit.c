@@ -22,8 +22,6 @@ static void ready(struct pworld *w, struct arena *a, const char *pod, const char
 	commit(w);
 }
 
-#define REMOVED "add table inet tab\ndelete table inet tab\n"
-
 static void test_what_is_written(_unused_ void **state)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;

@@ -200,8 +200,6 @@ static void test_put_back(_unused_ void **state)
 }
 
 /* The watch of Namespaces may be behind: the API is asked. */
-#define REMOVED "add table inet tab\ndelete table inet tab\n"
-
 static void test_a_namespace_goes(_unused_ void **state)
 {
 	struct world w;
