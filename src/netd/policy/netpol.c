@@ -324,10 +324,22 @@ static bool netpol_may_write(struct netpol *n)
 
 /* --- syncing --- */
 
-/* Whether the namespaces of policies that are gone are going; without an answer: asked again later. */
+/* 1: it is going, or gone; 0: it is not; -1: nobody says so. */
+static int netpol_ask_namespace(struct netpol *n, struct sv ns, struct err *err)
+{
+	_cleanup_obj_ struct obj *o = NULL;
+
+	if (client_get(n->client, RES(core_namespaces), SV(""), ns, &o, err) == 0)
+		return obj_deleting(o);
+	return err->reason == ERR_NOT_FOUND ? 1 : -1;
+}
+
+/* Whether the namespaces of policies that are gone are going; without an answer: asked again later. Each once, and
+ * after a request to which nobody answers no more: the look at the table waits for it. */
 static void netpol_ask(struct netpol *n, struct strmap *answers, bool *ret_all)
 {
-	_cleanup_(strmap_release) struct strmap marked = STRMAP_INIT, gone = STRMAP_INIT;
+	_cleanup_(strmap_release) struct strmap marked = STRMAP_INIT, gone = STRMAP_INIT, asked = STRMAP_INIT;
+	bool nobody = false;
 
 	pthread_mutex_lock(&n->lock);
 	STRMAP_EACH(&n->marks.policies, e)
@@ -348,14 +360,17 @@ static void netpol_ask(struct netpol *n, struct strmap *answers, bool *ret_all)
 	*ret_all = true;
 	STRMAP_EACH(&gone, e) {
 		_cleanup_(err_release) struct err err = ERR_INIT;
-		_cleanup_obj_ struct obj *o = NULL;
 		struct sv ns, name, key = sv_make(e->key, e->key_n);
+		void **said;
 
 		workq_key_split(key, &ns, &name);
-		if (client_get(n->client, RES(core_namespaces), SV(""), ns, &o, &err) == 0)
-			strmap_set(answers, key, obj_deleting(o) ? n : NULL);
-		else if (err.reason == ERR_NOT_FOUND)
-			strmap_set(answers, key, n);
+		said = strmap_slot(&asked, ns); /* netpol_ask_namespace() + 2; NULL: it was not asked for */
+		if (!*said && !nobody) {
+			*said = (void *)(intptr_t)(netpol_ask_namespace(n, ns, &err) + 2);
+			nobody = err.reason == ERR_UNAVAILABLE || err.reason == ERR_TIMEOUT;
+		}
+		if ((intptr_t)*said > 1)
+			strmap_set(answers, key, (intptr_t)*said == 3 ? n : NULL);
 		else
 			*ret_all = false;
 	}

@@ -26,7 +26,8 @@ struct kit {
 	size_t n;
 	int64_t rev;
 	struct kit_watch *watches[8];
-	bool down; /* get fails */
+	bool down;   /* get fails */
+	size_t gets; /* how often somebody asked */
 };
 
 static bool kit_is(const struct obj *o, const struct resource *r)
@@ -115,6 +116,9 @@ static int kit_get(struct client *c, const struct resource *r, struct sv ns, str
 	bool found;
 	size_t at;
 
+	pthread_mutex_lock(&k->lock);
+	k->gets++;
+	pthread_mutex_unlock(&k->lock);
 	if (k->down)
 		return err_set(err, ERR_UNAVAILABLE, "the API is away");
 	pthread_mutex_lock(&k->lock);

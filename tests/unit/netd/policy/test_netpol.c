@@ -255,6 +255,43 @@ static void test_a_policy_goes(_unused_ void **state)
 	end(&w);
 }
 
+/* A request to which nobody answers takes as long as it may, and the look at the table waits behind it. */
+static void test_many_policies_go(_unused_ void **state)
+{
+	static const char *const spaces[] = { "x", "y" };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct world w;
+
+	begin(&w);
+	for (size_t i = 0; i < 16; i++) {
+		const char *space = spaces[i % 2];
+
+		if (i < 2)
+			kit_put(&w.kit, arena_printf(&a, NS("%s", ""), space));
+		if (i < 2)
+			kit_put(&w.kit, arena_printf(&a,
+						     "{'kind':'Pod','metadata':{'name':'of-%s','namespace':'%s','uid':"
+						     "'%s'},'spec':{'nodeName':'n1'},'status':{" IPS("10.0.0.%zu") "}}",
+						     space, space, space, i + 1));
+		kit_put(&w.kit, arena_printf(&a, POLICY("%s", "p%zu", "'podSelector':{}"), i, space));
+	}
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_true(has(&w, "table inet tab {\n"));
+	w.kit.down = true;
+	for (size_t i = 0; i < 16; i++)
+		kit_del(&w.kit, "NetworkPolicy", arena_printf(&a, "p%zu", i));
+	env_sim_run(w.env, NS_PER_SEC);
+	w.kit.gets = 0;
+	env_sim_run(w.env, 5 * NS_PER_SEC);
+	assert_in_range(w.kit.gets, 4, 6); /* one a second */
+	w.kit.down = false;
+	w.kit.gets = 0;
+	env_sim_run(w.env, 2 * NS_PER_SEC);
+	assert_int_equal(w.kit.gets, 2); /* of each namespace */
+	assert_string_equal(buf_cstr(&w.rec->last), REMOVED);
+	end(&w);
+}
+
 /* The old table serves until everything is known, and tells who was isolated. */
 static void test_after_a_restart(_unused_ void **state)
 {
@@ -399,6 +436,7 @@ int main(void)
 		cmocka_unit_test(test_put_back),
 		cmocka_unit_test(test_a_namespace_goes),
 		cmocka_unit_test(test_a_policy_goes),
+		cmocka_unit_test(test_many_policies_go),
 		cmocka_unit_test(test_after_a_restart),
 	};
 
