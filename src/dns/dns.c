@@ -64,11 +64,8 @@ static void dns_mark(struct dns *d, struct sv ns, struct sv name)
 {
 	_cleanup_(buf_release) struct buf key = BUF_INIT;
 
-	buf_addsv(&key, ns);
-	buf_addc(&key, '/');
-	buf_addsv(&key, name);
 	pthread_mutex_lock(&d->lock);
-	strmap_set(&d->dirty, buf_sv(&key), d);
+	strmap_set(&d->dirty, obj_path(&key, ns, name), d);
 	if (!d->stopping)
 		workq_add(d->names, key_names);
 	pthread_mutex_unlock(&d->lock);

@@ -31,6 +31,7 @@ struct change_tracker {
 	struct service node; /* the node's ranges, as if a Service had them */
 	bool fresh;	     /* nothing of ours is in the kernel */
 	bool idle;	     /* what is there serves nobody yet */
+	bool freed;	     /* some frontend is nobody's since it was asked */
 };
 
 /* What one update gathers before it is text. */
@@ -89,6 +90,7 @@ void change_reset(struct change_tracker *t, bool parts)
 	t->idle_chains = 0;
 	t->fresh = true;
 	t->idle = parts;
+	t->freed = false;
 }
 
 void change_serve(struct change_tracker *t, struct changes *ret)
@@ -110,6 +112,14 @@ struct change_tracker *change_tracker_free(struct change_tracker *t)
 size_t change_count(const struct change_tracker *t)
 {
 	return t->services.n;
+}
+
+bool change_freed(struct change_tracker *t)
+{
+	bool freed = t->freed;
+
+	t->freed = false;
+	return freed;
 }
 
 void change_each_loser(struct change_tracker *t, void (*fn)(struct sv key, void *ctx), void *ctx)
@@ -148,6 +158,7 @@ static void release_unwanted(struct change_tracker *t, struct service *s, const 
 		else
 			strmap_del(&t->owners, change_key_bytes(&s->owned[i]));
 	}
+	t->freed = t->freed || n < s->n_owned;
 	s->n_owned = n;
 }
 
@@ -388,7 +399,7 @@ struct plan {
 	struct elems old, neu;
 };
 
-static void make_elems(struct work *w, struct plan *p, struct changes *ret)
+static void make_elems(struct work *w, struct plan *p)
 {
 	p->s->lost = false;
 	elem_unpack(&p->old, &p->s->elems);
@@ -396,12 +407,10 @@ static void make_elems(struct work *w, struct plan *p, struct changes *ret)
 	for (size_t i = 0; i < p->u->n; i++) {
 		const struct frontend *f = &p->u->frontends[i];
 
-		if (change_claim(w->t, p->s, f)) {
+		if (change_claim(w->t, p->s, f))
 			elems_add_frontend(&p->neu, f, &p->old);
-		} else {
+		else
 			p->s->lost = true;
-			ret->conflicts++;
-		}
 	}
 	change_owned_room(p->s, p->s->n_owned);
 	elems_sort(&p->neu);
@@ -637,7 +646,7 @@ void change_update(struct change_tracker *t, const struct service_update *u, siz
 	}
 	claim_cluster_ips(&w, plans, n);
 	for (size_t i = 0; i < n; i++) {
-		make_elems(&w, &plans[i], ret);
+		make_elems(&w, &plans[i]);
 		diff_elems(&w, &plans[i].old, &plans[i].neu, true);
 	}
 	if (ranges) {

@@ -45,7 +45,6 @@ struct changes {
 	VEC(struct flow_frontend) flows;
 	struct arena arena; /* flows' endpoints, sets' names */
 	size_t adds, dels;  /* elements */
-	size_t conflicts;   /* frontends this update could not have */
 };
 void changes_release(struct changes *c); /* for _cleanup_ */
 
@@ -66,6 +65,7 @@ struct node_ranges {
 void change_update(struct change_tracker *t, const struct service_update *u, size_t n, const struct node_ranges *ranges,
 		   struct changes *ret); /* ranges NULL: none */
 
-/* Services left without some frontend because another has it: to be in the next update. */
+/* Services left without some frontend because another has it: to be updated when one has been freed. */
 void change_each_loser(struct change_tracker *t, void (*fn)(struct sv key, void *ctx), void *ctx);
+bool change_freed(struct change_tracker *t);	     /* has a frontend become nobody's since this was asked last? */
 size_t change_count(const struct change_tracker *t); /* Services with rules */

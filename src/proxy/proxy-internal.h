@@ -49,7 +49,7 @@ struct proxy {
 	struct nets nodeports; /* addresses that serve node ports, where not the Node's are meant */
 	int64_t rest_until_ns, check_ns;
 	struct syns syns;
-	size_t conflicts;    /* as they were told */
+	size_t losers;	     /* as they were told */
 	struct retry failed; /* pause_ns 0: the last sync went well */
 };
 

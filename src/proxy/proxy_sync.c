@@ -135,26 +135,17 @@ static void keys_add_everything(struct proxy *p, struct keys *k)
 		informer_each(p->pods, SV(""), keys_add_pod, k);
 }
 
-struct losers {
-	struct keys *keys;
-	const struct strmap *dirty;
-};
-
-static void add_loser(struct sv key, void *ctx)
+static void keys_add_loser(struct sv key, void *ctx)
 {
-	struct losers *l = ctx;
+	struct keys *k = ctx;
 
-	if (!strmap_has(l->dirty, key))
-		vec_push(&l->keys->v, arena_sv(&l->keys->arena, key));
+	vec_push(&k->v, arena_sv(&k->arena, key));
 }
 
-static void keys_add_dirty(struct proxy *p, struct keys *k, const struct strmap *dirty)
+static void keys_add_dirty(struct keys *k, const struct strmap *dirty)
 {
-	struct losers l = { k, dirty };
-
 	STRMAP_EACH(dirty, e)
 		vec_push(&k->v, arena_sv(&k->arena, sv_make(e->key, e->key_n)));
-	change_each_loser(p->tracker, add_loser, &l);
 }
 
 /* Of Services that are gone, which a sync of everything does not meet. */
@@ -263,7 +254,7 @@ struct writing {
 	const char *old; /* the table whose clients are to be remembered */
 	const struct keys *keys;
 	size_t at;
-	size_t conflicts, written;
+	size_t written;
 };
 
 static void writing_fill(struct proxy *p, struct writing *w, struct batch *b)
@@ -285,7 +276,6 @@ static int writing_write(struct proxy *p, struct writing *w, struct batch *b, st
 	vec_release(&b->updates);
 	keep_clients(p, w->cfg, w->old, &c);
 	w->written += c.commands.n;
-	w->conflicts += c.conflicts;
 	rc = transact(p, &c, err);
 	if (rc == 0 && c.commands.n)
 		log_debug("proxy", "rules changed", "elements", "+%zu -%zu", c.adds, c.dels);
@@ -319,7 +309,6 @@ static int write_apart(struct proxy *p, struct writing *w, struct err *err)
 	struct batch b;
 
 	w->at = 0;
-	w->conflicts = 0;
 	change_reset(w->tracker, true);
 	writing_fill(p, w, &b);
 	return writing_parts(p, w, &b, err) < 0 ? -1 : writing_serve(p, w, err);
@@ -355,20 +344,21 @@ static int write_everything(struct proxy *p, struct writing *w, struct err *err)
 	return write_apart(p, w, err);
 }
 
-/* What one part of several could not have, a later one may have released. */
+/* What those want who were left without may be free now. They are not in every sync: one loser may be as large as
+ * PROXY_ELEMENTS_MAX allows, and lose on purpose. */
 static int write_losers(struct proxy *p, struct writing *w, struct err *err)
 {
-	_cleanup_(strmap_release) struct strmap none = STRMAP_INIT;
 	struct keys k = { .arena = ARENA_INIT };
 	struct batch b;
-	int rc;
+	int rc = 0;
 
-	keys_add_dirty(p, &k, &none);
-	w->keys = &k;
-	w->at = 0;
-	w->conflicts = 0;
-	writing_fill(p, w, &b);
-	rc = writing_parts(p, w, &b, err);
+	change_each_loser(w->tracker, keys_add_loser, &k);
+	if (k.v.n) {
+		w->keys = &k;
+		w->at = 0;
+		writing_fill(p, w, &b);
+		rc = writing_parts(p, w, &b, err);
+	}
 	vec_release(&k.v);
 	arena_release(&k.arena);
 	return rc;
@@ -377,13 +367,30 @@ static int write_losers(struct proxy *p, struct writing *w, struct err *err)
 static int write_changes(struct proxy *p, struct writing *w, struct err *err)
 {
 	struct batch b;
-	bool parts;
 
 	writing_fill(p, w, &b);
-	parts = w->at < w->keys->v.n;
 	if (writing_parts(p, w, &b, err) < 0)
 		return -1;
-	return parts && w->conflicts ? write_losers(p, w, err) : 0;
+	return change_freed(w->tracker) ? write_losers(p, w, err) : 0;
+}
+
+static void count_loser(_unused_ struct sv key, void *ctx)
+{
+	++*(size_t *)ctx;
+}
+
+/* Said when it becomes another number. */
+static void tell_losers(struct proxy *p)
+{
+	size_t n = 0;
+
+	change_each_loser(p->tracker, count_loser, &n);
+	if (n && n != p->losers)
+		log_warn(
+		    "proxy",
+		    "services or pods want addresses of others: whose ClusterIP one is has it, else who came first",
+		    "count", "%zu", n);
+	p->losers = n;
 }
 
 /* Those that the next sync brings; a failed one leaves them to the next. */
@@ -435,15 +442,10 @@ int proxy_sync(struct proxy *p, bool everything, size_t *ret_written, struct err
 			vec_release(&now.v);
 			arena_release(&now.arena);
 		}
-		keys_add_dirty(p, &keys, &dirty);
+		keys_add_dirty(&keys, &dirty);
 		rc = write_changes(p, &w, err);
 	}
-	if (w.conflicts && w.conflicts != p->conflicts)
-		log_warn("proxy",
-			 "an address is wanted by several services or pods: whose ClusterIP it is has it, else who "
-			 "came first",
-			 "count", "%zu", w.conflicts);
-	p->conflicts = w.conflicts;
+	tell_losers(p);
 	if (rc == 0 && n_triggers)
 		observe_triggers(p, n_triggers, env_now_ns(p->env));
 	*ret_written = w.written;

@@ -280,9 +280,14 @@ static void test_cluster_ip_wins(_unused_ void **state)
 	change_update(t, both, 2, NULL, &c);
 	assert_non_null(strstr(buf_cstr(&c.commands), "10.43.0.1 . 80 . 0 : 10.42.0.103 . 8080"));
 	assert_null(strstr(buf_cstr(&c.commands), "10.43.0.1 . 80 . 0 : 10.42.0.102 . 8080"));
-	assert_int_equal(c.conflicts, 1);
+	losers = 0;
+	change_each_loser(t, count_loser, &losers);
+	assert_int_equal(losers, 1);
+	assert_false(change_freed(t));
 	/* It goes: then it is free for whoever wants it. */
 	(void)update(t, "default/web", NULL, 0);
+	assert_true(change_freed(t));
+	assert_false(change_freed(t));
 	assert_non_null(strstr(update(t, "default/b", f, 2), "10.43.0.1 . tcp . 80"));
 	change_tracker_free(t);
 }

@@ -1,4 +1,5 @@
 /* The proxy on virtual time, a scripted cluster and a recorder. */
+#include "costs.h"
 #include "proxy_kit.h"
 
 #include "base/log.h"
@@ -547,9 +548,51 @@ static void test_unanswered_connections_of_a_busy_cluster(_unused_ void **state)
 	stop(&w);
 }
 
+/* n changes of one Service's endpoints, beside one who has n addresses and wants another's for ever. */
+static void run_beside_a_loser(struct cost *c, size_t n, const void *arg)
+{
+	_cleanup_(buf_release) struct buf ips = BUF_INIT;
+	_cleanup_free_ char *svc = NULL;
+	struct world w;
+
+	(void)arg;
+	start(&w);
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&ips, ",'198.18.%zu.%zu'", i / 250, i % 250 + 1);
+	svc = xasprintf(KIT_SERVICE("loser", "'clusterIP':'10.43.0.9','ports':[{'port':80,'protocol':'TCP'}],"
+					     "'externalIPs':['10.43.0.1'%s]"),
+			buf_cstr(&ips));
+	kit_put(&w.kit, WEB);
+	kit_put(&w.kit, svc);
+	env_sim_run(w.env, NS_PER_SEC);
+	cost_begin(c);
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_free_ char *slice = xasprintf(
+		    KIT_SLICE("web", "{'port':8080,'protocol':'TCP'}", KIT_EP("10.42.%zu.%zu")), i / 250, i % 250 + 2);
+
+		kit_put(&w.kit, slice);
+		env_sim_run(w.env, 60 * NS_PER_MS);
+	}
+	cost_end(c);
+	/* What he wants is free: he gets it. */
+	kit_del(&w.kit, "Service", "web");
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_true(last_has(&w, "{ 10.43.0.1 . tcp . 80"));
+	stop(&w);
+}
+
+static void test_costs(_unused_ void **state)
+{
+	const struct cost_row row = { "changes beside a large Service that wants another's address", run_beside_a_loser,
+				      NULL, 60 };
+
+	expect_linear(&row, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_costs),
 		cmocka_unit_test(test_unanswered_connections),
 		cmocka_unit_test(test_unanswered_connections_of_a_busy_cluster),
 		cmocka_unit_test(test_own_service_is_left_to_others),
