@@ -24,7 +24,7 @@ struct service_update {
 };
 
 /* A frontend that changed (of TCP: that was there before, and is to be told of when answers under way have come, see
- * proxy.c). Of UDP and SCTP: flows through it to any other endpoint are to be forgotten, as UDP clients never open a
+ * syns.h). Of UDP and SCTP: flows through it to any other endpoint are to be forgotten, as UDP clients never open a
  * new connection that would choose again, and those of SCTP do it from the same port. Those to endpoints that serve go
  * on, as those of TCP do, also when new ones would go elsewhere: the endpoint terminates, or a policy changed. */
 struct flow_frontend {

@@ -38,7 +38,8 @@ struct proxy_backend {
 	bool (*intact)(struct proxy_backend *b);
 	/* True when a table of that name is there, whoever made it, and connections meet it. */
 	bool (*serves)(struct proxy_backend *b, const char *table);
-	/* Drops the kernel's memory of UDP and SCTP flows through these frontends to endpoints they no longer have. */
+	/* Drops the kernel's memory of flows through these frontends to endpoints they no longer have: of UDP and SCTP,
+	 * and of TCP those that nobody has answered. */
 	int (*forget_flows)(struct proxy_backend *b, struct flow_frontend *u, size_t n, struct err *err);
 	/* Calls fn for each client that a set of that table remembers, and for how much longer; none when there is no
 	 * such set. */
