@@ -198,7 +198,7 @@ static struct sv cluster_dns_node_address(const struct obj *node, bool v6)
 		struct ip_addr addr;
 
 		if (val_is(val_get(a, F_type), "InternalIP") && ip_parse(text, &addr) && ip_is_v4(addr) == !v6 &&
-		    pod_ip_counts(text))
+		    address_counts(text))
 			return text;
 	}
 	return SV("");

@@ -71,7 +71,7 @@ int64_t pod_deletion_cost(const struct obj *pod)
 	return cost;
 }
 
-bool pod_ip_counts(struct sv ip)
+bool address_counts(struct sv ip)
 {
 	return !fmt_nonspecial_ip(ip);
 }
@@ -83,10 +83,10 @@ struct sv pod_ip(const struct obj *pod, bool v6)
 	VAL_EACH(obj_get(pod, F_status, F_podIPs), p) {
 		struct sv s = val_str(val_member(p, F_ip));
 
-		if ((sv_find(s, ':') >= 0) == v6 && pod_ip_counts(s))
+		if ((sv_find(s, ':') >= 0) == v6 && address_counts(s))
 			return s;
 	}
-	return (sv_find(ip, ':') >= 0) == v6 && pod_ip_counts(ip) ? ip : SV("");
+	return (sv_find(ip, ':') >= 0) == v6 && address_counts(ip) ? ip : SV("");
 }
 
 bool int_or_percent(const struct val *v, int64_t total, bool round_up, int64_t *ret)

@@ -17,9 +17,9 @@ bool pod_is_active(const struct obj *pod);   /* neither terminal nor being delet
 bool pod_is_terminating(const struct obj *pod);
 int64_t pod_restarts(const struct obj *pod); /* of the container that restarted most */
 int64_t pod_deletion_cost(const struct obj *pod);
-/* Whether it may be an endpoint's. A node writes its pods' addresses; one of loopback among them, and the API would
- * refuse the others beside it, too. */
-bool pod_ip_counts(struct sv ip);
+/* Whether it may be told as an endpoint's or a load balancer's. A node writes its own addresses and its pods', and
+ * every proxy serves what is told: no machine's loopback, for one. The API would refuse the others beside it, too. */
+bool address_counts(struct sv ip);
 struct sv pod_ip(const struct obj *pod, bool v6); /* of that family, "" when it has none */
 
 /* int-or-percentage against total. False when v is neither. */

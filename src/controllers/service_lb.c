@@ -18,6 +18,7 @@
  *
  * A pod that wants such a port as its host port after that is not placed on the node (scheduler/balancers.h).
  */
+#include "base/buf.h"
 #include "base/ip.h"
 #include "client/workq.h"
 #include "controllers/controllers-internal.h"
@@ -27,7 +28,6 @@
 #include "object/annotation.h"
 #include "object/ingress_refs.h"
 #include "object/slice.h"
-#include "object/validate.h"
 #include "pod/balancer.h"
 #include "pod/host_port.h"
 
@@ -95,14 +95,13 @@ static void lb_node_port_keys(const struct obj *o, struct index_keys *ret)
 	lb_add_port_key(ret, SV("TCP"), val_int_or(obj_get(o, F_spec, F_healthCheckNodePort), 0));
 }
 
-/* Which of its host ports are in a load balancer's way, in the arena: those of loopback are not. */
+/* Which of its host ports are in a load balancer's way, in the arena. */
 static size_t lb_host_ports(struct arena *a, const struct obj *pod, struct host_port **ret)
 {
 	size_t all = host_ports_parse(a, obj_get(pod, F_spec), ret), n = 0;
-	struct ip_addr ip;
 
 	for (size_t i = 0; i < all; i++)
-		if (!ip_parse((*ret)[i].ip, &ip) || !ip_is_loopback(ip))
+		if (balancer_meets(&(*ret)[i]))
 			(*ret)[n++] = (*ret)[i];
 	return n;
 }
@@ -185,13 +184,6 @@ static bool lb_node_has(const struct obj *node, struct sv address)
 	return false;
 }
 
-/* A node says itself which addresses it has, and every proxy of the cluster serves what is told here: no machine's own
- * loopback, for one. */
-static bool lb_address_counts(struct sv address)
-{
-	return !fmt_nonspecial_ip(address);
-}
-
 static struct obj **lb_candidates(struct lb_run *r, size_t *ret_n)
 {
 	_cleanup_(strmap_release) struct strmap local = STRMAP_INIT;
@@ -212,7 +204,7 @@ static struct obj **lb_candidates(struct lb_run *r, size_t *ret_n)
 			continue;
 		nodes[kept++] = all[i];
 	}
-	for (size_t i = 0; wanted.n && lb_address_counts(wanted) && i < kept; i++)
+	for (size_t i = 0; wanted.n && address_counts(wanted) && i < kept; i++)
 		if (lb_node_has(nodes[i], wanted))
 			nodes[named++] = nodes[i];
 	*ret_n = named ? named : kept;
@@ -351,7 +343,7 @@ static size_t lb_addresses_of(struct lb_run *r, const char *type, bool v6, struc
 			struct ip_addr ip;
 
 			if (val_is(val_get(a, F_type), type) && ip_parse(val_get_str(a, F_address), &ip) &&
-			    ip_is_v4(ip) == !v6 && lb_address_counts(val_get_str(a, F_address)))
+			    ip_is_v4(ip) == !v6 && address_counts(val_get_str(a, F_address)))
 				vec_push(&found, ip);
 		}
 	*ret = ARENA_ARRAY(&r->a, struct ip_addr, found.n + 1);
@@ -379,7 +371,7 @@ static struct val *lb_ingress(struct lb_run *r)
 	struct sv wanted = val_str(obj_get(r->svc, F_spec, F_loadBalancerIP));
 	struct ip_addr *ips;
 
-	if (wanted.n && lb_address_counts(wanted) && r->n_nodes && lb_node_has(r->nodes[0], wanted)) {
+	if (wanted.n && address_counts(wanted) && r->n_nodes && lb_node_has(r->nodes[0], wanted)) {
 		lb_add_ingress(&r->a, list, wanted);
 		return list;
 	}
@@ -397,11 +389,12 @@ static struct val *lb_ingress(struct lb_run *r)
 
 static const char *lb_ingress_text(struct arena *a, const struct val *list)
 {
-	const char *text = "";
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
 	VAL_EACH(list, in)
-		text = arena_printf(a, "%s%s%.*s", text, *text ? " " : "", SV_ARG(val_get_str(in, F_ip)));
-	return arena_printf(a, "[%s]", text);
+		buf_printf(&b, "%s%.*s", b.n ? " " : "[", SV_ARG(val_get_str(in, F_ip)));
+	buf_adds(&b, b.n ? "]" : "[]");
+	return arena_cstr(a, buf_sv(&b));
 }
 
 /* --- runs --- */

@@ -73,7 +73,7 @@ struct obj **service_pods(struct service_watch *w, struct arena *a, const struct
 	struct obj **pods = informer_list(w->pods, a, obj_ns(svc), &n), **out = ARENA_ARRAY(a, struct obj *, n);
 
 	for (size_t i = 0; i < n; i++)
-		if (!pod_is_terminal(pods[i]) && pod_ip_counts(val_str(obj_get(pods[i], F_status, F_podIP))) &&
+		if (!pod_is_terminal(pods[i]) && address_counts(val_str(obj_get(pods[i], F_status, F_podIP))) &&
 		    selector_matches(sel, obj_labels(pods[i])))
 			out[kept++] = pods[i];
 	*ret_n = kept;

@@ -66,12 +66,9 @@ size_t balancers_addresses(const struct balancers *b, struct arena *a, const str
 	VEC(struct ip_addr) found = VEC_INIT;
 	size_t found_n;
 
-	for (size_t i = 0; i < n && b->services.n > 0; i++) {
-		struct ip_addr ip;
-
-		if (!ip_parse(ports[i].ip, &ip) || !ip_is_loopback(ip))
+	for (size_t i = 0; i < n && b->services.n > 0; i++)
+		if (balancer_meets(&ports[i]))
 			strmap_set(&wanted, balancer_port(&buf, ports[i].protocol, ports[i].port), &wanted);
-	}
 	if (wanted.n > 0)
 		STRMAP_EACH(&b->services, e) {
 			struct ip_addr ip;

@@ -19,8 +19,7 @@ void balancers_release(struct balancers *b);
 /* Any Service; others are ignored. Does it leave an address or a port that it had? */
 bool balancers_set(struct balancers *b, struct obj *svc, bool deleted);
 
-/* Where one of these host ports is a load balancer's, in the arena, sorted; how many. Ports of loopback are in nobody's
- * way; other addresses of a node are not told apart. */
+/* Where one of these host ports is a load balancer's (pod/balancer.h), in the arena, sorted; how many. */
 size_t balancers_addresses(const struct balancers *b, struct arena *a, const struct host_port *ports, size_t n,
 			   struct ip_addr **ret);
 /* Has the node one of them? */
