@@ -187,3 +187,8 @@ struct ip_net_text ip_net_text(struct ip_net n)
 	(void)snprintf(t.s, sizeof(t.s), "%s/%u", ip_text(n.addr).s, ip_net_len(n));
 	return t;
 }
+
+int ip_order(const void *x, const void *y)
+{
+	return ip_cmp(*(const struct ip_addr *)x, *(const struct ip_addr *)y);
+}

@@ -55,6 +55,7 @@ static inline int ip_cmp(struct ip_addr a, struct ip_addr b)
 {
 	return memcmp(a.b, b.b, sizeof(a.b));
 }
+int ip_order(const void *x, const void *y); /* the same of two struct ip_addr, for qsort() and bsearch() */
 
 static inline bool ip_eq(struct ip_addr a, struct ip_addr b)
 {

@@ -328,11 +328,6 @@ static void lb_choose(struct lb_run *r)
 
 /* --- addresses --- */
 
-static int lb_by_address(const void *x, const void *y)
-{
-	return ip_cmp(*(const struct ip_addr *)x, *(const struct ip_addr *)y);
-}
-
 static size_t lb_addresses_of(struct lb_run *r, const char *type, bool v6, struct ip_addr **ret)
 {
 	VEC(struct ip_addr) found = VEC_INIT;
@@ -348,7 +343,7 @@ static size_t lb_addresses_of(struct lb_run *r, const char *type, bool v6, struc
 		}
 	*ret = ARENA_ARRAY(&r->a, struct ip_addr, found.n + 1);
 	if (found.n > 1)
-		qsort(found.p, found.n, sizeof(*found.p), lb_by_address);
+		qsort(found.p, found.n, sizeof(*found.p), ip_order);
 	for (size_t i = 0; i < found.n; i++)
 		if (!n || !ip_eq((*ret)[n - 1], found.p[i]))
 			(*ret)[n++] = found.p[i];

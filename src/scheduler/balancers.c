@@ -53,11 +53,6 @@ static bool balancer_has_one(const struct obj *svc, const struct strmap *ports)
 	return false;
 }
 
-static int balancer_address_order(const void *x, const void *y)
-{
-	return ip_cmp(*(const struct ip_addr *)x, *(const struct ip_addr *)y);
-}
-
 size_t balancers_addresses(const struct balancers *b, struct arena *a, const struct host_port *ports, size_t n,
 			   struct ip_addr **ret)
 {
@@ -80,7 +75,7 @@ size_t balancers_addresses(const struct balancers *b, struct arena *a, const str
 					vec_push(&found, ip);
 		}
 	if (found.n > 1)
-		qsort(found.p, found.n, sizeof(*found.p), balancer_address_order);
+		qsort(found.p, found.n, sizeof(*found.p), ip_order);
 	found_n = found.n;
 	*ret = ARENA_ARRAY(a, struct ip_addr, found_n + 1);
 	for (size_t i = 0; i < found_n; i++)
@@ -96,7 +91,7 @@ bool balancers_on_node(const struct obj *node, const struct ip_addr *addresses, 
 	if (n > 0)
 		VAL_EACH(obj_get(node, F_status, F_addresses), address)
 			if (ip_parse(val_get_str(address, F_address), &ip) &&
-			    bsearch(&ip, addresses, n, sizeof(*addresses), balancer_address_order))
+			    bsearch(&ip, addresses, n, sizeof(*addresses), ip_order))
 				return true;
 	return false;
 }

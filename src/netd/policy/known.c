@@ -183,11 +183,6 @@ static struct ip_addr known_end(const struct netpol_rule *r, const struct netd_n
 	return end;
 }
 
-static int known_ip_order(const void *a, const void *b)
-{
-	return ip_cmp(*(const struct ip_addr *)a, *(const struct ip_addr *)b);
-}
-
 void np_rule_ends(const struct netpol_track *t, const struct netpol_rule *r, np_ends *ret)
 {
 	size_t n = 0;
@@ -201,7 +196,7 @@ void np_rule_ends(const struct netpol_track *t, const struct netpol_rule *r, np_
 					vec_push(ret, end);
 			}
 	if (ret->n > 1)
-		qsort(ret->p, ret->n, sizeof(*ret->p), known_ip_order);
+		qsort(ret->p, ret->n, sizeof(*ret->p), ip_order);
 	for (size_t i = 0; i < ret->n; i++)
 		if (n == 0 || !ip_eq(ret->p[n - 1], ret->p[i]))
 			ret->p[n++] = ret->p[i];
