@@ -175,11 +175,6 @@ static void cluster_dns_look(struct dns_run *r)
 
 /* --- its endpoints --- */
 
-static bool cluster_dns_node_ready(const struct obj *node)
-{
-	return condition_is(obj_get(node, F_status, F_conditions), "Ready", "True");
-}
-
 /* 0: it serves no names. */
 static int64_t cluster_dns_node_port(const struct obj *node)
 {
@@ -208,7 +203,7 @@ static struct val *cluster_dns_endpoint(struct dns_run *r, const struct obj *nod
 {
 	struct arena *a = &r->a;
 	struct val *ep = val_new_map(a), *addresses = val_new_list(a), *conds = val_ensure_map(a, ep, F_conditions);
-	bool ready = cluster_dns_node_ready(node) || !r->any_ready;
+	bool ready = condition_ready(obj_root(node)) || !r->any_ready;
 	struct sv zone = label_of(obj_root(node), "topology.kubernetes.io/zone");
 
 	val_push(a, addresses, val_new_str(a, address));
@@ -253,7 +248,7 @@ static void cluster_dns_want(struct dns_run *r)
 	if (n > 1)
 		qsort(nodes, n, sizeof(*nodes), obj_by_name);
 	for (size_t i = 0; i < n; i++)
-		r->any_ready |= cluster_dns_node_port(nodes[i]) && cluster_dns_node_ready(nodes[i]);
+		r->any_ready |= cluster_dns_node_port(nodes[i]) && condition_ready(obj_root(nodes[i]));
 	for (int v6 = 0; v6 <= 1; v6++) {
 		if (!list_has_text(obj_get(r->svc, F_spec, F_ipFamilies), v6 ? SV("IPv6") : SV("IPv4")))
 			continue;
@@ -400,7 +395,7 @@ static void cluster_dns_on_node(struct obj *o, void *ctx)
 static void cluster_dns_on_node_update(struct obj *old, struct obj *neu, void *ctx)
 {
 	if (cluster_dns_node_port(old) != cluster_dns_node_port(neu) ||
-	    cluster_dns_node_ready(old) != cluster_dns_node_ready(neu) ||
+	    condition_ready(obj_root(old)) != condition_ready(obj_root(neu)) ||
 	    !val_equal(obj_get(old, F_status, F_addresses), obj_get(neu, F_status, F_addresses)) ||
 	    !val_equal(obj_labels(old), obj_labels(neu)))
 		cluster_dns_wake(ctx);

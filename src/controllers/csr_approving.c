@@ -90,7 +90,7 @@ static int approving_look(struct obj *node, void *ctx)
 {
 	struct approving_other *q = ctx;
 
-	if (sv_eq(obj_name(node), q->self) || !condition_is(obj_get(node, F_status, F_conditions), "Ready", "True") ||
+	if (sv_eq(obj_name(node), q->self) || !condition_ready(obj_root(node)) ||
 	    !csr_names_other(q->csr, obj_root(node)))
 		return 0;
 	(void)snprintf(q->other, sizeof(q->other), "%.*s", SV_ARG(obj_name(node)));

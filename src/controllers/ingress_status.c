@@ -11,6 +11,7 @@
 #include "base/vec.h"
 #include "client/workq.h"
 #include "controllers/controllers-internal.h"
+#include "controllers/podutil.h"
 #include "object/annotation.h"
 #include "object/condition.h"
 #include "object/default_class.h"
@@ -79,7 +80,7 @@ static bool ingress_status_serves(const struct obj *node, bool any_chosen)
 {
 	return annotation_of(obj_root(node), INGRESS_NODE_ANNOTATION).n &&
 	       ingress_role_serves(ingress_node_role(obj_root(node)), any_chosen) && !obj_deleting(node) &&
-	       condition_is(obj_get(node, F_status, F_conditions), "Ready", "True");
+	       condition_ready(obj_root(node));
 }
 
 static void ingress_status_add(const struct obj *node, struct val **list, struct arena *a, struct strmap *seen)
@@ -104,11 +105,6 @@ static void ingress_status_add(const struct obj *node, struct val **list, struct
 		}
 }
 
-static int ingress_status_by_name(const void *x, const void *y)
-{
-	return sv_cmp(obj_name(*(struct obj *const *)x), obj_name(*(struct obj *const *)y));
-}
-
 /* As status.loadBalancer.ingress has it; NULL: nobody serves. */
 static const struct val *ingress_status_addresses(struct ingress_status *c, struct arena *a)
 {
@@ -119,7 +115,7 @@ static const struct val *ingress_status_addresses(struct ingress_status *c, stru
 	bool chosen = false;
 
 	if (n > 1)
-		qsort(nodes, n, sizeof(struct obj *), ingress_status_by_name);
+		qsort(nodes, n, sizeof(struct obj *), obj_by_name);
 	for (size_t i = 0; i < n; i++)
 		chosen |= ingress_node_role(obj_root(nodes[i])) == INGRESS_ROLE_CHOSEN;
 	for (size_t i = 0; i < n; i++)

@@ -135,7 +135,7 @@ static void lb_slice_key(const struct obj *o, struct index_keys *ret)
 
 static bool lb_node_ready(const struct obj *node)
 {
-	return !obj_deleting(node) && condition_is(obj_get(node, F_status, F_conditions), "Ready", "True") &&
+	return !obj_deleting(node) && condition_ready(obj_root(node)) &&
 	       !val_member_sv(obj_labels(node), SV(LABEL_EXCLUDE));
 }
 

@@ -31,7 +31,7 @@ static bool topology_node_counts(const struct obj *node)
 	if (val_member_sv(obj_labels(node), SV("node-role.kubernetes.io/control-plane")) ||
 	    val_member_sv(obj_labels(node), SV("node-role.kubernetes.io/master")))
 		return false;
-	return condition_is(obj_get(node, F_status, F_conditions), "Ready", "True");
+	return condition_ready(obj_root(node));
 }
 
 static int64_t topology_cpu(const struct obj *node)

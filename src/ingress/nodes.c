@@ -19,7 +19,7 @@ struct sv ing_node_ports(const struct obj *node)
 
 static bool node_is_ready(const struct obj *node)
 {
-	return !obj_deleting(node) && condition_is(obj_get(node, F_status, F_conditions), "Ready", "True");
+	return !obj_deleting(node) && condition_ready(obj_root(node));
 }
 
 bool ing_node_changed(const struct obj *old, const struct obj *now)

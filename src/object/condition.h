@@ -5,3 +5,4 @@
 
 const struct val *condition_find(const struct val *list, const char *type); /* NULL when there is none */
 bool condition_is(const struct val *list, const char *type, const char *status);
+bool condition_ready(const struct val *object); /* its Ready is "True": of a Node, or a Pod */

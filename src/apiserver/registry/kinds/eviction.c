@@ -241,11 +241,6 @@ static void ask_budget(struct api_req *q, struct eviction *e, struct obj *pdb)
 			      disruption_taken, e);
 }
 
-static bool pod_ready(const struct obj *pod)
-{
-	return condition_is(obj_get(pod, F_status, F_conditions), "Ready", "True");
-}
-
 /* Pods that are not ready may go when their budget says so, or while enough others are. */
 static bool unhealthy_may_go(const struct obj *pdb)
 {
@@ -302,7 +297,7 @@ static void eviction_look(struct api_req *q, void *ctx)
 		return;
 	}
 	e->pdb = obj_name(f.found);
-	if (!pod_ready(pod) && unhealthy_may_go(f.found)) {
+	if (!condition_ready(obj_root(pod)) && unhealthy_may_go(f.found)) {
 		pin(e, pod);
 		pod_mark(q, e);
 		return;
