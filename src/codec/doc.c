@@ -23,6 +23,17 @@ const char *val_type_name(enum val_type t)
 	return (unsigned)t < _VAL_TYPE_MAX ? names[t] : "unknown";
 }
 
+/* In releases nothing: a lookup is an eighth of what a write costs. */
+#ifdef CARAVEL_KEPT_CHECKED
+#define DOC_MISSED(v, key)                                 \
+	do {                                               \
+		if (val_kept(v))                           \
+			val_kept_missed(val_kept(v), key); \
+	} while (0)
+#else
+#define DOC_MISSED(v, key) ((void)0)
+#endif
+
 static const struct val *doc_member_by_text(const struct val *v, struct sv key)
 {
 	for (size_t i = 0; i < v->n; i++) {
@@ -31,6 +42,7 @@ static const struct val *doc_member_by_text(const struct val *v, struct sv key)
 		if (m->type == VAL_KEY && m->n == key.n && (key.n == 0 || memcmp(m->s, key.p, key.n) == 0))
 			return m + 1;
 	}
+	DOC_MISSED(v, key);
 	return NULL;
 }
 
@@ -56,7 +68,10 @@ static inline const struct val *member(const struct val *v, enum sym key)
 			break;
 	while (m != end && m->sym != (uint32_t)key)
 		m++;
-	return m != end ? m : NULL;
+	if (m != end)
+		return m;
+	DOC_MISSED(v, sym_name(key));
+	return NULL;
 }
 
 const struct val *val_member(const struct val *v, enum sym key)

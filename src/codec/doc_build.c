@@ -411,6 +411,7 @@ static void clone_into(struct arena *a, struct val *to, const struct val *from, 
 		if (!from->n)
 			break;
 		to->items = val_items_new(a, from->n);
+		val_items_of(to)->kept = val_kept(from) & VAL_KEPT_MAX;
 		for (size_t i = 0; i < from->n; i++)
 			clone_into(a, &to->items[i], &from->items[i], strings);
 		break;

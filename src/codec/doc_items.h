@@ -5,6 +5,10 @@
  * published object (object/obj.c) are marked frozen: the functions that get an arena copy a
  * frozen array before they change it, the others (val_del, val_*_mut) treat the attempt as
  * the bug it is. An empty container has items == NULL and no header.
+ *
+ * A map of which some members were left out because nobody reads them (object/keep.h) says so there: in builds for
+ * debugging, whoever asks such a map, or a copy of it, for a member that its keep does not name, present in the
+ * original or not, is stopped as the bug he is: he would find nothing where another, who has the whole, finds it.
  */
 #pragma once
 
@@ -15,7 +19,8 @@
 
 struct val_items {
 	uint32_t cap; /* nodes */
-	uint32_t frozen;
+	uint32_t frozen : 1;
+	uint32_t kept : 31; /* of val_kept_names(); 0: whole */
 	struct val v[];
 };
 
@@ -36,6 +41,7 @@ static inline struct val *val_items_new(struct arena *a, size_t cap)
 	it = arena_alloc(a, sizeof(*it) + cap * sizeof(struct val));
 	it->cap = (uint32_t)cap;
 	it->frozen = 0;
+	it->kept = 0;
 	return it->v;
 }
 
@@ -45,6 +51,21 @@ static inline bool val_frozen(const struct val *v)
 
 	return it && it->frozen;
 }
+
+#define VAL_KEPT_MAX ((1u << 31) - 1)
+
+static inline uint32_t val_kept(const struct val *v)
+{
+	const struct val_items *it = val_items_of(v);
+
+	return it ? it->kept : 0;
+}
+
+/* The number of these names, each behind a newline, with one at the end. 0 where nobody looks at it: in releases, and
+ * when there are more than a program has lists of. Any thread. */
+uint32_t val_kept_names(struct sv names);
+void val_kept_mark(struct val *map, uint32_t kept); /* of one that is being built and has members */
+void val_kept_missed(uint32_t kept, struct sv key); /* one of these asked for a key that it does not have */
 
 /* val_set() for who knows that map has no such member, saving the search. */
 struct val *val_append(struct arena *a, struct val *map, enum sym key, const struct val *v);

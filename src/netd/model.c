@@ -42,6 +42,9 @@ static void model_add_address(struct netd_node *n, struct sv text)
 		n->addr[netd_family(a)] = a;
 }
 
+const char *const netd_node_paths[] = { "metadata annotations " NETD_ADDRESSES, "spec podCIDR", "spec podCIDRs",
+					"status addresses", NULL };
+
 void netd_node_read(const struct obj *node, struct netd_node *ret)
 {
 	struct sv said = annotation_of(obj_root(node), NETD_ADDRESSES), one;

@@ -46,6 +46,7 @@ struct netd_node {
 /* "v4", "v4,v6": what a flag says. False: it is something else. */
 bool netd_cluster_parse(struct sv cidrs, struct ip_net ret[4], size_t *ret_n);
 bool netd_ranges_cover(const struct ip_net *ranges, size_t n, struct ip_net net); /* no ranges: all that there is */
+extern const char *const netd_node_paths[]; /* what is read of it: for object/keep.h */
 void netd_node_read(const struct obj *node, struct netd_node *ret);
 bool netd_node_same(const struct netd_node *a, const struct netd_node *b);
 

@@ -448,14 +448,10 @@ static int netd_reconcile(void *ctx, struct sv key, struct reconcile_result *ret
 
 void netd_keep(struct informer_factory *f)
 {
-	static const char *const nodes[] = { "metadata annotations " NETD_ADDRESSES,
-					     "metadata creationTimestamp",
-					     "spec podCIDR",
-					     "spec podCIDRs",
-					     "status addresses",
-					     NULL };
+	static const char *const own[] = { "metadata creationTimestamp", NULL };
 
-	informer_factory_keep(f, RES(core_nodes), nodes);
+	informer_factory_keep(f, RES(core_nodes), netd_node_paths);
+	informer_factory_keep(f, RES(core_nodes), own);
 }
 
 struct netd *netd_new(const struct netd_opts *o, struct err *err)

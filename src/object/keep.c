@@ -1,6 +1,8 @@
 #include "object/keep.h"
 
+#include "base/buf.h"
 #include "base/vec.h"
+#include "codec/doc_items.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -12,6 +14,7 @@ struct keep_node {
 	bool all;	  /* whatever is below */
 	size_t first_kid; /* in keep.nodes; 0: none, which the root is of nobody */
 	size_t next;
+	uint32_t kept; /* the names of the kids (codec/doc_items.h); 0: all is below */
 };
 
 struct keep {
@@ -64,6 +67,23 @@ static size_t keep_kid_made(struct keep *k, size_t at, struct sv name)
 	return k->nodes.n - 1;
 }
 
+/* What a map that it trims says of itself. */
+static uint32_t keep_names(const struct keep *k, const struct keep_node *n)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	if (n->all)
+		return 0;
+	for (size_t kid = n->first_kid; kid; kid = k->nodes.p[kid].next) {
+		const struct keep_node *m = &k->nodes.p[kid];
+
+		buf_addc(&b, '\n');
+		buf_addsv(&b, m->name ? sv_from(m->name) : sym_name(m->sym));
+	}
+	buf_addc(&b, '\n');
+	return val_kept_names(buf_sv(&b));
+}
+
 void keep_add(struct keep *k, const char *const *paths)
 {
 	for (; *paths; paths++) {
@@ -74,6 +94,8 @@ void keep_add(struct keep *k, const char *const *paths)
 			at = keep_kid_made(k, at, name);
 		k->nodes.p[at].all = true;
 	}
+	for (size_t i = 0; i < k->nodes.n; i++)
+		k->nodes.p[i].kept = keep_names(k, &k->nodes.p[i]);
 }
 
 static bool keep_has_path(const struct keep *k, struct sv path)
@@ -143,6 +165,8 @@ static struct val keep_below(struct arena *a, const struct keep *k, size_t at, c
 		else
 			(void)val_set_sv(a, &out, m.key, &one);
 	}
+	if (v->type == VAL_MAP)
+		val_kept_mark(&out, k->nodes.p[at].kept);
 	return out;
 }
 

@@ -7,8 +7,10 @@
  *
  * A path keeps all below it. Name, namespace, uid, resourceVersion and deletionTimestamp are always kept.
  *
- * One that reads what he does not name finds it absent, and nothing says so: each list of paths stands in the file
- * that reads them, with a test that whole and kept objects come to the same.
+ * One that reads what he does not name finds it absent where he has his objects of a server elsewhere, and finds it in
+ * the server's own process. So each list of paths stands in the file that reads them, tests hand out kept objects, and
+ * in builds for debugging such a read ends the process, and says which field it was, whether this object has it or not
+ * (codec/doc_items.h). Only of a map of which nothing was kept that is not seen.
  *
  * Threads: while paths are added one, afterwards any; references are atomic.
  */

@@ -136,6 +136,7 @@ static void obj_place(struct layout *l, struct val *to, const struct val *from)
 		l->nodes += sizeof(*it) + from->n * sizeof(struct val);
 		it->cap = from->n;
 		it->frozen = 1;
+		it->kept = 0; /* who encodes an object hands it out */
 		to->items = it->v;
 	}
 	for (size_t i = 0; i < from->n; i++) {

@@ -79,6 +79,7 @@ static void lean_place(struct lean *l, struct val *to, const struct val *from, c
 	l->next_nodes += sizeof(*it) + from->n * sizeof(struct val);
 	it->cap = from->n;
 	it->frozen = 1;
+	it->kept = val_kept(from) & VAL_KEPT_MAX;
 	to->items = it->v;
 	for (size_t i = 0; i < from->n; i++) {
 		bool list = from->type == VAL_LIST && i;

@@ -5,9 +5,10 @@
 
 #include "base/vec.h"
 #include "codec/json.h"
+#include "ingress/backend.h"
 #include "ingress/from_ingress.h"
 #include "ingress/render.h"
-
+#include "object/keep.h"
 #include "object/obj.h"
 
 #include <stdio.h>
@@ -32,7 +33,19 @@ static inline void kit_release(struct kit *k)
 	arena_release(&k->a);
 }
 
-/* A document with ' for ". */
+/* What an informer of a transport of its own has of it. */
+static inline struct obj *kit_kept(struct kit *k, struct obj *o, const char *const *paths)
+{
+	struct keep *keep = keep_new();
+	struct obj *ret;
+
+	keep_add(keep, paths);
+	ret = obj_link(&k->a, obj_new_lean(keep_copy(&k->a, keep, obj_root(o))));
+	keep_unref(keep);
+	return ret;
+}
+
+/* A document with ' for ". Services and slices are kept ones. */
 static inline void kit_add(struct kit *k, const char *json)
 {
 	char *text = arena_strdup(&k->a, json);
@@ -54,9 +67,9 @@ static inline void kit_add(struct kit *k, const char *json)
 	else if (sv_is(kind, "IngressClass"))
 		vec_push(&k->classes, o);
 	else if (sv_is(kind, "Service"))
-		vec_push(&k->services, o);
+		vec_push(&k->services, kit_kept(k, o, ing_service_paths));
 	else if (sv_is(kind, "EndpointSlice"))
-		vec_push(&k->slices, o);
+		vec_push(&k->slices, kit_kept(k, o, ing_slice_paths));
 	else
 		vec_push(&k->secrets, o);
 }

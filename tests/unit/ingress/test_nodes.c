@@ -1,9 +1,7 @@
 /* Who serves, who tells, and whose a port is. */
 #include "ingress_kit.h"
 
-#include "ingress/backend.h"
 #include "ingress/nodes.h"
-#include "object/keep.h"
 
 struct nodes {
 	struct kit k;
@@ -13,7 +11,7 @@ struct nodes {
 static struct obj *nodes_object(struct kit *k, const char *text)
 {
 	kit_add(k, text);
-	return k->secrets.p[k->secrets.n - 1]; /* of kinds that the kit does not know */
+	return kit_kept(k, k->secrets.p[k->secrets.n - 1], ing_node_paths); /* of kinds that the kit does not know */
 }
 
 /* ports, role: NULL: none */
@@ -31,24 +29,10 @@ static void nodes_add(struct nodes *s, const char *name, const char *ports, cons
 					     name[0] - 'a' + '1', ready ? "True" : "Unknown")));
 }
 
-/* As an informer that is shared has it: what is not named is gone. */
-static struct obj *nodes_kept(struct kit *k, struct obj *o, const char *const *paths)
-{
-	struct keep *keep = keep_new();
-	struct obj *ret;
-
-	keep_add(keep, paths);
-	ret = obj_link(&k->a, obj_new(keep_copy(&k->a, keep, obj_root(o)), 1));
-	keep_unref(keep);
-	return ret;
-}
-
 static void nodes_part(struct nodes *s, const char *name, bool serves, bool tells)
 {
 	struct ing_part p;
 
-	for (size_t i = 0; i < s->all.n; i++)
-		s->all.p[i] = nodes_kept(&s->k, s->all.p[i], ing_node_paths);
 	p = ing_part_of(s->all.p, s->all.n, sv_from(name));
 	if (p.serves != serves || p.tells != tells)
 		fail_msg("%s serves %d, tells %d", name, p.serves, p.tells);
@@ -141,7 +125,7 @@ static void test_ports(_unused_ void **state)
 			    "{'kind':'Service','metadata':{'namespace':'d','name':'s'},'spec':{%s,'ports':[{'port':"
 			    "80},{'port':81,'protocol':'UDP'}]},'status':{'loadBalancer':{'ingress':[{%s}]}}}",
 			    rows[i].spec, rows[i].status));
-		svc = nodes_kept(&s.k, s.k.services.p[s.k.services.n - 1], ing_service_paths);
+		svc = s.k.services.p[s.k.services.n - 1];
 		ing_balancer_keys(svc, &keys);
 		for (size_t k = 0; k < keys.keys.n; k++)
 			buf_printf(&b, "%.*s ", SV_ARG(keys.keys.p[k]));
@@ -155,18 +139,16 @@ static void test_ports(_unused_ void **state)
 	nodes_end(&s);
 }
 
-/* Whole and kept objects come to the same. */
-static void test_kept(_unused_ void **state)
+/* Which endpoints a section has: of one that ends, of the Service's first family alone. */
+static void test_endpoints(_unused_ void **state)
 {
 	static const struct ing_listen listen = { .http_port = 80, .threads = 1, .max_connections = 100 };
 	struct kit k = { .m = { 0 } };
-	struct ing_conf c[2];
+	struct ing_names names = { .next = 0 };
+	struct ing_conf c;
 
 	kit_add(&k, KIT_CLASS);
 	kit_add(&k, KIT_SERVICE("a"));
-	kit_add(&k, "{'kind':'Service','metadata':{'namespace':'d','name':'x'},'spec':{'type':'ExternalName','"
-		    "externalName':'up."
-		    "example'}}");
 	kit_add(&k,
 		"{'kind':'Service','metadata':{'namespace':'d','name':'six'},'spec':{'ipFamilies':['IPv6'],'ports':[{"
 		"'name':'web','port':80,'protocol':'TCP'}]}}");
@@ -175,32 +157,22 @@ static void test_kept(_unused_ void **state)
 				  "10.0.0.2", "'ready':false,'serving':true,'terminating':true")));
 	kit_add(&k, KIT_SLICE("six", "six-1", KIT_ENDPOINT("10.0.0.3", "")));
 	kit_add(&k, KIT_INGRESS("i", "1", "",
-				KIT_RULE("x.org", KIT_PATH("/", "Prefix", "a") "," KIT_PATH(
-						      "/x", "Prefix", "x") "," KIT_PATH("/six", "Prefix", "six"))));
-	for (int i = 0; i < 2; i++) {
-		struct ing_names names = { .next = 0 };
-
-		kit_model(&k);
-		ing_render(&k.a, &names, &k.m, &listen, &c[i]);
-		ing_names_release(&names);
-		for (size_t n = 0; n < k.services.n; n++)
-			k.services.p[n] = nodes_kept(&k, k.services.p[n], ing_service_paths);
-		for (size_t n = 0; n < k.slices.n; n++)
-			k.slices.p[n] = nodes_kept(&k, k.slices.p[n], ing_slice_paths);
-	}
-	assert_true(sv_find_sv(c[0].config, SV("10.0.0.2:8080 weight 0")) > 0);
-	assert_true(sv_eq(c[0].config, c[1].config));
+				KIT_RULE("x.org", KIT_PATH("/", "Prefix", "a") "," KIT_PATH("/six", "Prefix", "six"))));
+	kit_model(&k);
+	ing_render(&k.a, &names, &k.m, &listen, &c);
+	ing_names_release(&names);
+	assert_true(sv_find_sv(c.config, SV("10.0.0.1:8080 weight 1")) > 0);
+	assert_true(sv_find_sv(c.config, SV("10.0.0.2:8080 weight 0")) > 0);
+	assert_true(sv_find_sv(c.config, SV("10.0.0.3")) < 0);
 	kit_release(&k);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nobody_serves_yet),
-		cmocka_unit_test(test_roles),
-		cmocka_unit_test(test_changes),
-		cmocka_unit_test(test_ports),
-		cmocka_unit_test(test_kept),
+		cmocka_unit_test(test_nobody_serves_yet), cmocka_unit_test(test_roles),
+		cmocka_unit_test(test_changes),		  cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_endpoints),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,10 +21,14 @@ static _unused_ struct ip_addr kit_ip(const char *s)
 
 static _unused_ struct netd_node kit_node(const char *json)
 {
-	_cleanup_obj_ struct obj *o = kit_obj(json, 1);
+	_cleanup_obj_ struct obj *o = kit_obj(json, 1), *kept = NULL;
+	struct keep *k = keep_new();
 	struct netd_node n;
 
-	netd_node_read(o, &n);
+	keep_add(k, netd_node_paths);
+	kept = kit_kept(o, k);
+	keep_unref(k);
+	netd_node_read(kept, &n);
 	return n;
 }
 

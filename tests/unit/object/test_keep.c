@@ -6,7 +6,10 @@
 #include "object/keep.h"
 #include "object/obj.h"
 
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static const struct val *parsed(struct arena *a, const char *text)
 {
@@ -68,6 +71,83 @@ static void test_keeps_what_is_named(_unused_ void **state)
 	assert_null(keep_unref(NULL));
 }
 
+/* Does reading so of v end the process? */
+static bool stopped(const struct val *v, const enum sym *path, const char *last)
+{
+	pid_t child = fork();
+	int status;
+
+	assert_true(child >= 0);
+	if (child == 0) {
+		signal(SIGABRT, SIG_DFL);
+		(void)close(STDERR_FILENO);
+		v = val_path(v, path);
+		_exit(last && val_member_sv(v, sv_from(last)) ? 1 : 0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+#define PATH(...)                     \
+	(const enum sym[])            \
+	{                             \
+		__VA_ARGS__, SYM_NONE \
+	}
+
+/* Whoever reads what is not named is told so where tests run, whether this object has it or not. */
+static void test_reads_of_what_is_not_kept(_unused_ void **state)
+{
+	static const char *const some[] = { "endpoints conditions", "metadata labels kubernetes.io/service-name",
+					    "addressType",	    "ports port",
+					    "ports name",	    NULL };
+	const struct {
+		const enum sym *path;
+		const char *last;
+		bool stopped;
+	} rows[] = {
+		{ PATH(F_addressType), NULL, false },
+		{ PATH(F_metadata, F_uid), NULL, false },
+		{ PATH(F_metadata, F_deletionTimestamp), NULL, false }, /* named, and not there */
+		{ PATH(F_metadata, F_labels), "kubernetes.io/service-name", false },
+		{ PATH(F_metadata, F_labels), "app", true },
+		{ PATH(F_metadata, F_labels), "nobody's", true },
+		{ PATH(F_metadata, F_annotations), NULL, true },
+		{ PATH(F_metadata, F_managedFields), NULL, true },
+		{ PATH(F_status), NULL, true },
+		{ PATH(F_status, F_phase), NULL, true },
+	};
+
+	for (int how = 0; how < 4; how++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		struct keep *k = keep_new();
+		_cleanup_obj_ struct obj *o = NULL;
+		const struct val *v = parsed(&a, SLICE);
+
+		if (how) {
+			keep_add(k, some);
+			v = keep_copy(&a, k, v);
+			o = obj_new_lean(v);
+			v = how > 1 ? obj_root(o) : v;
+			v = how > 2 ? val_clone(&a, v) : v;
+		}
+		keep_unref(k);
+		for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+#ifdef CARAVEL_KEPT_CHECKED
+			assert_int_equal(stopped(v, rows[i].path, rows[i].last), how && rows[i].stopped);
+#else
+			assert_false(stopped(v, rows[i].path, rows[i].last));
+#endif
+		VAL_EACH(val_get(v, F_ports), p) {
+			assert_false(stopped(p, PATH(F_port), NULL));
+#ifdef CARAVEL_KEPT_CHECKED
+			assert_int_equal(stopped(p, PATH(F_protocol), NULL), how > 0);
+#endif
+		}
+		/* Below what is kept whole all is there. */
+		assert_false(stopped(val_at(val_get(v, F_endpoints), 0), PATH(F_conditions, F_serving), NULL));
+	}
+}
+
 static void test_lean_reads_the_same(_unused_ void **state)
 {
 	static const char *const texts[] = {
@@ -126,6 +206,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keeps_what_is_named),
+		cmocka_unit_test(test_reads_of_what_is_not_kept),
 		cmocka_unit_test(test_lean_reads_the_same),
 		cmocka_unit_test(test_lean_has_repetitions_once),
 	};
