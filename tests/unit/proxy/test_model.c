@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "proxy/model.h"
+#include "proxy/own_node.h"
 
 static struct arena A;
 
@@ -121,6 +122,53 @@ static void test_not_ours(_unused_ void **state)
 				  "{'service.kubernetes.io/service-proxy-name':'other'}},'spec':{" WEB "," PORT "}}",
 				  NULL),
 			    "");
+	assert_string_equal(model("{'kind':'Service','metadata':{'name':'x','namespace':'d','labels':"
+				  "{'service.kubernetes.io/headless':''}},'spec':{" WEB "," PORT "}}",
+				  NULL),
+			    "");
+}
+
+/* What the health check's listener answers for. */
+static void test_health_port(_unused_ void **state)
+{
+	struct node_view node = { .name = SV("n1") };
+	struct obj *svc = object_of(KIT_SERVICE("lb", "'type':'LoadBalancer','externalTrafficPolicy':'Local',"
+						      "'healthCheckNodePort':31000," PORT),
+				    model_service_paths);
+	struct obj *slice =
+	    object_of(KIT_SLICE("lb", HTTP, KIT_EP("10.42.0.2") "," KIT_EP_ON("10.42.1.9", "n2")), model_slice_paths);
+	size_t local;
+
+	assert_int_equal(service_health_port(svc, &slice, 1, &node, &local), 31000);
+	assert_int_equal(local, 1);
+	obj_unref(slice);
+	obj_unref(svc);
+}
+
+/* A Node stays until it is deleted, or the autoscaler says that it will be. */
+static void test_node_stays(_unused_ void **state)
+{
+	static const struct {
+		const char *more;
+		bool stays;
+	} rows[] = {
+		{ "'name':'n1'},'spec':{'podCIDRs':['10.42.0.0/24']", true },
+		{ "'name':'n1'},'spec':{'taints':[{'key':'node.kubernetes.io/unschedulable','effect':'NoSchedule'}]",
+		  true },
+		{ "'name':'n1'},'spec':{'taints':[{'key':'ToBeDeletedByClusterAutoscaler','effect':'NoSchedule'}]",
+		  false },
+		{ "'name':'n1','deletionTimestamp':'2026-01-01T00:00:00Z'},'spec':{'podCIDR':'10.42.0.0/24'", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		struct obj *node =
+		    object_of(arena_printf(&a, "{'kind':'Node','metadata':{%s}}", rows[i].more), own_node_paths);
+
+		assert_int_equal(own_node_stays(node), rows[i].stays);
+		assert_true(own_node_same(node, node));
+		obj_unref(node);
+	}
 }
 
 /* An address of this node that a cloud translates is served where the packets come to; another node's is not. */
@@ -427,6 +475,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_not_ours),
+		cmocka_unit_test(test_health_port),
+		cmocka_unit_test(test_node_stays),
 		cmocka_unit_test(test_translated_address),
 		cmocka_unit_test(test_named_ports),
 		cmocka_unit_test(test_readiness),

@@ -207,6 +207,15 @@ static void test_names_differ(_unused_ void **state)
 	put(&w, pod_text(&a, 'x', 'c', "'pod':'c'", "{'name':'web','containerPort':8080}"));
 	expect(&w, TCP, 80, "-*/*>x/* +*/*>x/b");
 	expect(&w, TCP, 8080, "-*/*>x/* +*/*>x/c");
+	/* a sidecar's; what only runs at the beginning has none */
+	drop_pod(&w, "x", "b");
+	put(&w, "{'kind':'Pod','metadata':{'name':'b','namespace':'x','uid':'xb','labels':{'pod':'b'}},'spec':{"
+		"'nodeName':'n1','containers':[{'name':'c'}],'initContainers':["
+		"{'name':'i','ports':[{'name':'web','containerPort':80}]},"
+		"{'name':'s','restartPolicy':'Always','ports':[{'name':'web','containerPort':8080}]}]},"
+		"'status':{'podIPs':[{'ip':'192.168.1.2'},{'ip':'fd00::1:2'}]}}");
+	expect(&w, TCP, 80, "-*/*>x/*");
+	expect(&w, TCP, 8080, "-*/*>x/* +*/*>x/b +*/*>x/c");
 	pworld_release(&w);
 }
 
