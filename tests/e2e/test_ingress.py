@@ -3,6 +3,7 @@
 import base64
 import concurrent.futures
 import contextlib
+import csv
 import glob
 import hashlib
 import http.client
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 import lib
 from lib import Cluster, Failed, Skip, contains, equal, wait_for
@@ -209,17 +211,26 @@ class World:
                     found.append(int(p))
         return sorted(found)
 
+    def ask_haproxy(self, command):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(20)
+            s.connect(f"{self.c.dir}/data/ingress/haproxy.sock")
+            s.sendall(command.encode() + b"\n")
+            text = b""
+            while more := s.recv(65536):
+                text += more
+        return text.decode()
+
     def serving(self):
         """The one that was started last."""
-        def pid():
-            with socket.socket(socket.AF_UNIX) as s:
-                s.connect(f"{self.c.dir}/data/ingress/haproxy.sock")
-                s.sendall(b"show info\n")
-                text = b""
-                while more := s.recv(65536):
-                    text += more
-            return int(text.split(b"\nPid: ")[1].split()[0])
-        return wait_for("the HAProxy that serves", pid)
+        return wait_for("the HAProxy that serves", lambda: int(self.ask_haproxy("show info").split("\nPid: ")[1].split()[0]))
+
+    def servers_as_seen(self):
+        """Of each server in HAProxy: state, weight, connections that failed and were tried again. It tells one that nobody
+        may be sent to from one that cannot be reached."""
+        rows = list(csv.DictReader(self.ask_haproxy("show stat -1 4 -1").lstrip("# ").splitlines()))
+        return [f"{r['pxname']}/{r['svname']} {r['status']} weight {r['weight']} to {r['addr']} econ {r['econ']} wretr {r['wretr']} "
+                f"wredis {r['wredis']}" for r in rows if r["status"] != "MAINT"] + [f"{len(rows)} servers in all"]
 
 
 def tls_connect(port, name, alpn=None, address="127.0.0.1"):
@@ -552,7 +563,12 @@ def no_request_is_lost_to_endpoints(w):
 def no_request_is_lost_to_reading_anew(w):
     """Clients with kept connections, which the one that is followed closes with an answer."""
     churned(w, "anew")
-    before, stop, bad = w.serving(), threading.Event(), []
+    before, stop, bad, seen = w.serving(), threading.Event(), [], []
+
+    def refused(status):
+        bad.append(status)
+        if len(bad) == 1:
+            seen.extend([time.time(), *w.servers_as_seen()])
 
     def client():
         c, n = http.client.HTTPConnection("127.0.0.1", w.http, timeout=30), 0
@@ -562,7 +578,7 @@ def no_request_is_lost_to_reading_anew(w):
                 r = c.getresponse()
                 r.read()
                 if r.status != 200:
-                    bad.append(r.status)
+                    refused(r.status)
             except (OSError, http.client.HTTPException) as e:
                 bad.append(repr(e))
                 c.close()
@@ -578,7 +594,7 @@ def no_request_is_lost_to_reading_anew(w):
         churn(w, "anew", going, True)
         stop.set()
         asked = sum(f.result() for f in clients)
-    equal(bad, [], f"of {asked} requests")
+    equal(bad, [], f"of {asked} requests; at the first HAProxy had {seen}")
 
 
 def injections(w):
