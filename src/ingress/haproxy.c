@@ -427,7 +427,9 @@ static bool conf_same(const struct ing_conf *x, const struct ing_conf *y)
 static int haproxy_serve_wanted(struct haproxy *h, int64_t now, int64_t *ret_after_ns, struct err *err)
 {
 	/* Also for one that is only told: what starts next, for whatever reason, reads the same. */
-	if (ing_workdir_write(&h->work, h->serving ? &h->serving->conf : NULL, &h->wanted->conf, err) < 0) {
+	if (!h->serving)
+		ing_workdir_forget(&h->work);
+	if (ing_workdir_write(&h->work, &h->wanted->conf, err) < 0) {
 		*ret_after_ns = retry_failed(&haproxy_retry, &h->failed, now);
 		return -1;
 	}

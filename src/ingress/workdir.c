@@ -1,7 +1,6 @@
 #include "ingress/workdir.h"
 
 #include "base/file.h"
-#include "base/strmap.h"
 #include "ingress/apr1.h"
 #include "net/tls.h"
 
@@ -12,6 +11,7 @@
 
 #define DEFAULT_PEM_YEARS 10
 #define NOBODY 65534
+#define ING_CRT_LIST "crt-list.txt"
 
 static int workdir_write(const struct ing_workdir *w, const char *name, struct sv text, struct err *err)
 {
@@ -20,7 +20,35 @@ static int workdir_write(const struct ing_workdir *w, const char *name, struct s
 	return file_write_again(path, text, 0600, err);
 }
 
-void ing_workdir_drop_pems(const struct ing_workdir *w, const struct ing_conf *c)
+static void *workdir_hash(struct sv text)
+{
+	return (void *)(uintptr_t)(strmap_hash(text) | 1);
+}
+
+static bool workdir_has(const struct ing_workdir *w, const char *name, struct sv text)
+{
+	return strmap_get(&w->there, sv_from(name)) == workdir_hash(text);
+}
+
+/* Large texts that seldom change are not written for each that did. */
+static int workdir_write_other(struct ing_workdir *w, const char *name, struct sv text, struct err *err)
+{
+	if (workdir_has(w, name, text))
+		return 0;
+	(void)strmap_del(&w->there, sv_from(name)); /* half of it may be written */
+	if (workdir_write(w, name, text, err) < 0)
+		return -1;
+	(void)strmap_set(&w->there, sv_from(name), workdir_hash(text));
+	return 0;
+}
+
+void ing_workdir_forget(struct ing_workdir *w)
+{
+	strmap_release(&w->there);
+	w->there = STRMAP_INIT;
+}
+
+void ing_workdir_drop_pems(struct ing_workdir *w, const struct ing_conf *c)
 {
 	struct strmap keep = STRMAP_INIT;
 	DIR *dir = opendir(w->dir);
@@ -31,36 +59,34 @@ void ing_workdir_drop_pems(const struct ing_workdir *w, const struct ing_conf *c
 	while (dir && (d = readdir(dir))) {
 		struct sv name = sv_from(d->d_name);
 
-		if (sv_ends(name, SV(".pem")) && !sv_is(name, ING_DEFAULT_PEM) && !strmap_has(&keep, name))
+		if (sv_ends(name, SV(".pem")) && !sv_is(name, ING_DEFAULT_PEM) && !strmap_has(&keep, name)) {
+			(void)strmap_del(&w->there, name);
 			(void)unlinkat(dirfd(dir), d->d_name, 0);
+		}
 	}
 	if (dir)
 		closedir(dir);
 	strmap_release(&keep);
 }
 
-int ing_workdir_write(const struct ing_workdir *w, const struct ing_conf *was, const struct ing_conf *c,
-		      struct err *err)
+int ing_workdir_write(struct ing_workdir *w, const struct ing_conf *c, struct err *err)
 {
 	_cleanup_(buf_release) struct buf config = BUF_INIT;
 
 	for (int i = 0; i < ING_MAPS; i++)
-		if ((!was || !sv_eq(was->maps[i], c->maps[i])) &&
-		    workdir_write(w, ing_map_names[i], c->maps[i], err) < 0)
+		if (workdir_write_other(w, ing_map_names[i], c->maps[i], err) < 0)
 			return -1;
 	for (size_t i = 0; i < c->n_pems; i++) {
 		_cleanup_free_ char *name = xasprintf("%.*s", SV_ARG(c->pems[i].file));
-		const struct ing_pem *had =
-		    was && was->n_pems <= ING_PEMS_SEARCHED ? ing_conf_pem(was, c->pems[i].file) : NULL;
 
-		if (!(had && sv_eq(had->pem, c->pems[i].pem)) && workdir_write(w, name, c->pems[i].pem, err) < 0)
+		if (workdir_write_other(w, name, c->pems[i].pem, err) < 0)
 			return -1;
 	}
-	if (!was || !sv_eq(was->crt_list, c->crt_list))
+	if (!workdir_has(w, ING_CRT_LIST, c->crt_list))
 		ing_workdir_drop_pems(w, c);
 	buf_addsv(&config, c->config);
 	buf_printf(&config, "global\n  uid %u\n  gid %u\n  chroot void\n", (unsigned)w->uid, (unsigned)w->gid);
-	return workdir_write(w, "crt-list.txt", c->crt_list, err) < 0 ||
+	return workdir_write_other(w, ING_CRT_LIST, c->crt_list, err) < 0 ||
 		       workdir_write(w, ING_CONFIG, buf_sv(&config), err) < 0
 		   ? -1
 		   : 0;
@@ -105,6 +131,7 @@ int ing_workdir_open(struct ing_workdir *w, const char *data_dir, int64_t now_ns
 
 void ing_workdir_release(struct ing_workdir *w)
 {
+	strmap_release(&w->there);
 	free(w->dir);
 	free(w->config);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "base/strmap.h"
 #include "ingress/render.h"
 
 #define ING_CONFIG "haproxy.cfg"
@@ -11,14 +12,17 @@ struct ing_workdir {
 	char *dir, *config; /* owned */
 	uid_t uid;	    /* as whom HAProxy serves */
 	gid_t gid;
+	struct strmap there; /* file -> hash of what was written into it; as numbers */
 };
 
 /* Makes it, with what does not depend on Ingresses. After a failure it is released like another. */
 int ing_workdir_open(struct ing_workdir *w, const char *data_dir, int64_t now_ns, struct err *err);
 void ing_workdir_release(struct ing_workdir *w);
-/* A state; was: the one that is there, or NULL. */
-int ing_workdir_write(const struct ing_workdir *w, const struct ing_conf *was, const struct ing_conf *c,
-		      struct err *err);
+/* A state, of which is written what is not there already, by whichever state that was: one that HAProxy did not take,
+ * too.
+ */
+int ing_workdir_write(struct ing_workdir *w, const struct ing_conf *c, struct err *err);
+void ing_workdir_forget(struct ing_workdir *w); /* all is written next time, whatever was done to it meanwhile */
 /* Keys whose Secrets are gone do not stay on the disk: all go but those of c (NULL: none). One that runs has read them.
  */
-void ing_workdir_drop_pems(const struct ing_workdir *w, const struct ing_conf *c);
+void ing_workdir_drop_pems(struct ing_workdir *w, const struct ing_conf *c);
