@@ -42,8 +42,8 @@ void informer_factory_keep(struct informer_factory *f, const struct resource *r,
 struct informer *informer_get(struct informer_factory *f, const struct resource *r, const char *ns,
 			      const char *label_selector, const char *field_selector);
 
-/* Of a resource that is served no more, or that nobody asks for: no handler runs after it returns, and it is gone. Not
- * while the factory is stopped, nor from a handler; nobody else may have it. */
+/* Of a resource that is served no more, or that nobody asks for: no handler runs after it returns, and it is gone; one
+ * of a factory that is stopped, or just then is, goes with that. Not from a handler; nobody else may have it. */
 void informer_end(struct informer_factory *f, struct informer *i);
 bool informer_factory_stopped(struct informer_factory *f);
 

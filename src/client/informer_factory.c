@@ -104,14 +104,19 @@ bool informer_factory_synced(struct informer_factory *f)
 
 void informer_end(struct informer_factory *f, struct informer *i)
 {
+	bool stopped;
+
 	pthread_mutex_lock(&f->lock);
-	for (size_t k = 0; k < f->informers.n; k++) {
+	stopped = f->stopped;
+	for (size_t k = 0; k < f->informers.n && !stopped; k++) {
 		if (f->informers.p[k] == i) {
 			f->informers.p[k] = f->informers.p[--f->informers.n];
 			break;
 		}
 	}
 	pthread_mutex_unlock(&f->lock);
+	if (stopped)
+		return; /* whoever stops all has it in hand */
 	informer_stop(i);
 	informer_unref(i);
 }
@@ -128,11 +133,17 @@ bool informer_factory_stopped(struct informer_factory *f)
 
 void informer_factory_stop(struct informer_factory *f)
 {
+	VEC(struct informer *) all = VEC_INIT;
+
+	/* Each waits for its handlers, which may ask for more of us: not under the lock. From here on none is freed. */
 	pthread_mutex_lock(&f->lock);
 	f->stopped = true;
-	pthread_mutex_unlock(&f->lock);
 	for (size_t k = 0; k < f->informers.n; k++)
-		informer_stop(f->informers.p[k]);
+		vec_push(&all, f->informers.p[k]);
+	pthread_mutex_unlock(&f->lock);
+	for (size_t k = 0; k < all.n; k++)
+		informer_stop(all.p[k]);
+	vec_release(&all);
 }
 
 struct informer_factory *informer_factory_free(struct informer_factory *f)
