@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 const struct command commands[] = {
@@ -141,6 +142,9 @@ int main(int argc, char **argv)
 
 	/* A peer that hangs up is an error of that write, not the end of the process. */
 	signal(SIGPIPE, SIG_IGN);
+	/* Nodes of `caravel dev` are started as /proc/self/exe, and are to be found by name as others are. */
+	if (argc)
+		(void)prctl(PR_SET_NAME, self);
 	if (argc && strcmp(self, "kube-proxy") == 0)
 		return cmd_kube_proxy(argc, argv);
 	if (argc < 2 || cli_asks_for_help(1, argv + 1))

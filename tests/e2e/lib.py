@@ -69,6 +69,21 @@ def own_dir():
     return made, lock
 
 
+def dirs_of_others():
+    """Those of programs that run beside this one."""
+    found = []
+    for owner in glob.glob(DIRS + "*/owner"):
+        top = os.path.dirname(owner)
+        if top in own_dirs:
+            continue
+        with contextlib.suppress(FileNotFoundError), open(owner, "rb+") as f:
+            try:
+                fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                found.append(top)
+    return found
+
+
 def threads_of(pid):
     if shutil.which("gdb"):
         return subprocess.run(["gdb", "-p", str(pid), "-batch", "-ex", "thread apply all bt"], check=False, timeout=60,

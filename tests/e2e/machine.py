@@ -7,7 +7,7 @@ import subprocess
 import time
 import urllib.request
 
-from lib import CARAVEL, ROOT, Failed, free_port, own_dirs
+from lib import CARAVEL, ROOT, Failed, dirs_of_others, free_port, own_dirs
 
 NODE_PORT = 30000 + free_port() % 2768
 
@@ -52,22 +52,30 @@ def files(*tops):
 
 
 class Others:
-    """Nodes that run on this machine and are not this program's: what is theirs comes and goes as they like."""
+    """Nodes that run on this machine and are not this program's: what is theirs comes and goes as they like, also while one is
+    killed by the program that has it."""
 
     def __init__(self):
-        self.tags, words = set(), []
-        for run in filter(claimed, glob.glob("/run/caravel*")):
+        self.tags, dirs = set(), dirs_of_others()
+        words, names = list(dirs), []
+        for run in glob.glob("/run/caravel*"):
             said = dict(re.findall(r"^(\S+) (.*)$", read(os.path.join(run, "node")) or "", re.M))
             data = said.get("data-dir", run)
             if any(data.startswith(own + "/") for own in own_dirs):
                 continue
-            self.tags.add(os.path.basename(run))
+            if not claimed(run) and not any(data.startswith(top + "/") for top in dirs):
+                continue
+            tag = os.path.basename(run)
+            self.tags.add(tag)
+            if "-" in tag:  # those of `caravel dev` in the machine's own namespace
+                names.append("cvd" + tag.split("-", 1)[1])
             networks = "".join(read(p) or "" for p in glob.glob(data + "/cni/net.d/*"))
-            words += [run, data, "/" + os.path.basename(run), *re.findall(r'"bridge": *"(\w+)"', networks),
+            words += [run, data, "/" + tag, *re.findall(r'"bridge": *"(\w+)"', networks),
                       *(said[k] for k in ("kubelet-root", "log-dir") if k in said)]
         if self.tags:  # whose these are, their names do not say
             words += ["/run/containerd/s", "/var/lib/cni/results"]
-        self.words = re.compile("|".join(rf"{re.escape(w)}(?![\w.-])" for w in words) or "(?!)")
+        self.tags.update(names)
+        self.words = re.compile("|".join([rf"{re.escape(w)}(?![\w.-])" for w in words] + [rf"\b{n}\b" for n in names]) or "(?!)")
 
     def have(self, text):
         return bool(self.words.search(text))
@@ -90,7 +98,8 @@ def snapshot():
         "rules": sorted(line for table in rules if table.split(" {")[0].split(" ")[-1] not in others.tags for line in table.splitlines()),
         "files": others.without(files(*glob.glob("/run/caravel*"), "/run/containerd", "/run/netns", "/run/runc", "/var/lib/cni",
                                       "/var/lib/kubelet", "/var/lib/containerd", "/var/log/pods", "/etc/cni")),
-        "settings": [f"{s} = {read('/proc/sys/' + s)}" for s in SETTINGS],
+        # the last of those who need one gives it back
+        "settings": [] if others.tags else [f"{s} = {read('/proc/sys/' + s)}" for s in SETTINGS],
     }
     with open("/proc/mounts", encoding="utf-8") as f:
         # the small disks that other tests fill beside this are called like store-test, and come and go
@@ -131,6 +140,8 @@ def left_since(before):
     after, said = snapshot(), []
     for what, was in before.items():
         new = sorted(set(after[what]) - set(was))
+        if what == "settings" and not was:
+            continue  # another's node was here
         if what == "cgroups":
             # Whatever else runs here makes groups, too. What we left runs nothing: that would be under "processes".
             new = [g for g in new if os.path.isdir(g) and not read(os.path.join(g, "cgroup.procs"))]

@@ -38,6 +38,9 @@ def all_nodes_are_there(c):
     equal(sorted(n["metadata"]["name"] for n in c.get("nodes")["items"]), ["dev-1", "dev-2"])
     wait_for("requests to be signed", lambda: [r for r in c.get("csr")["items"]
                                                if r["spec"]["signerName"] == "kubernetes.io/kubelet-serving" and r["status"].get("certificate")])
+    for node in (1, 2):  # ps and pgrep know them
+        with open(f"/proc/{c.node_pid(node)}/comm", encoding="utf-8") as f:
+            equal(f.read(), "caravel\n")
     for f in glob.glob(c.node_dir(2) + "/agent/*"):
         equal(os.stat(f).st_mode & 0o077, 0, f)
     took = re.search(r"all nodes are Ready.* in ([0-9.]+) s", c.tail())
