@@ -29,9 +29,11 @@ struct node_status {
 	_Atomic bool registered; /* the lease's task asks */
 	bool ready, runtime_down;
 	unsigned tries;
-	_Atomic bool doubtful;	 /* what the API has may not be what we wrote last: the lease's task says so */
-	int64_t renewed_ns;	 /* mono, and */
-	int64_t renewed_wall_ns; /* wall: of the lease; its task's own */
+	_Atomic bool doubtful; /* what the API has may not be what we wrote last: the lease's task says so */
+	/* When the API last heard of us: the Node's registration, and from then on the lease's task's own. */
+	int64_t renewed_ns;	 /* mono */
+	int64_t renewed_wall_ns; /* wall */
+	bool leased;		 /* the lease was renewed once */
 	/* Under k->lock. */
 	bool looked, network;
 	char *network_why; /* why not */
@@ -417,6 +419,12 @@ static struct val *node_status_patch(struct arena *a, const struct val *st)
 	return doc;
 }
 
+static void lease_heard(struct node_status *n)
+{
+	n->renewed_ns = env_mono_ns(n->k->env);
+	n->renewed_wall_ns = env_now_ns(n->k->env);
+}
+
 static int node_status_report(struct node_status *n, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -432,6 +440,8 @@ static int node_status_report(struct node_status *n, struct err *err)
 
 		if (fresh < 0)
 			return err_wrap(err, "registering node '%s'", k->node_name);
+		if (!n->renewed_ns)
+			lease_heard(n); /* by this: the first Lease, too, may be a long time coming */
 		n->registered = true;
 		recorder_event(k->recorder, RES(core_nodes), obj_root(n->node), "Normal", "Starting",
 			       "Starting kubelet.");
@@ -600,16 +610,15 @@ static int renew(struct node_status *n, struct err *err)
 static void lease_renewed(struct node_status *n, bool anew)
 {
 	struct kubelet *k = n->k;
-	int64_t mono = env_mono_ns(k->env), wall = env_now_ns(k->env);
 	/* The one stands still while a machine sleeps, the other one jumps. */
-	int64_t silent_ns = MAX(mono - n->renewed_ns, wall - n->renewed_wall_ns);
+	int64_t silent_ns = MAX(env_mono_ns(k->env) - n->renewed_ns, env_now_ns(k->env) - n->renewed_wall_ns);
 
-	if (n->renewed_ns && (anew || silent_ns > 2 * k->lease_period_ns)) {
+	if (anew || silent_ns > 2 * k->lease_period_ns) {
 		atomic_store(&n->doubtful, true);
 		node_status_hurry(k);
 	}
-	n->renewed_ns = mono;
-	n->renewed_wall_ns = wall;
+	lease_heard(n);
+	n->leased = true;
 }
 
 static void lease_fired(void *ctx)
@@ -623,7 +632,7 @@ static void lease_fired(void *ctx)
 		return;
 	next = k->lease_period_ns;
 	/* The namespace may not be there yet in a cluster's first second. */
-	had = k->node->lease != NULL;
+	had = !k->node->leased || k->node->lease != NULL;
 	if (k->node->registered && renew(k->node, &err) < 0) {
 		log_debug(SYS, "lease not renewed", "why", "%s", err_msg(&err));
 		next = MIN(next, NS_PER_SEC);

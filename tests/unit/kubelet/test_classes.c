@@ -140,6 +140,21 @@ static void test_silent_for_a_while(void **state)
 	assert_string_equal(node_ready(w), "True");
 }
 
+/* The same of one that was never heard again since it registered. */
+static void test_silent_from_the_start(void **state)
+{
+	struct world *w = *state;
+
+	w->k = kubelet_free(w->k);
+	start_kubelet(w);
+	env_sim_hold(w->rig->env, ENV_CONTROL);
+	rig_run(w->rig, 60 * NS_PER_SEC);
+	given_up(w);
+	env_sim_release(w->rig->env, ENV_CONTROL);
+	rig_run(w->rig, 15 * NS_PER_SEC);
+	assert_string_equal(node_ready(w), "True");
+}
+
 /* Deleted, with its lease, which the garbage collector takes along: it is there again within a lease's period. */
 static void test_deleted_under_it(void **state)
 {
@@ -157,8 +172,8 @@ static void test_deleted_under_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_slow_is_blocked),    T(test_node_is_blocked),  T(test_the_rest_is_blocked),
-		T(test_silent_for_a_while), T(test_deleted_under_it),
+		T(test_slow_is_blocked),    T(test_node_is_blocked),	   T(test_the_rest_is_blocked),
+		T(test_silent_for_a_while), T(test_silent_from_the_start), T(test_deleted_under_it),
 	};
 
 	return cmocka_run_group_tests_name("kubelet/classes", tests, NULL, NULL);
