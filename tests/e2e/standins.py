@@ -3,7 +3,6 @@
 What it is to listen on, and which programs of it are run, is read from the objects that name it; the registry then is a mirror for
 all registries (hosts.toml), so that names, tags and pull policies stay what the manifests say."""
 import gzip
-import hashlib
 import http.server
 import io
 import json
@@ -14,14 +13,12 @@ import tarfile
 import threading
 import urllib.parse
 
+import registry
 from lib import ROOT
+from registry import MANIFEST, digest
 
 TOOL = os.path.join(ROOT, "examples", "debian-image")
 SHELL = re.compile(r"(^|/)(busybox|alpine|curl|wget)(:|$|@)")  # images that are run for their shell: they get a real one
-
-
-def digest(b):
-    return "sha256:" + hashlib.sha256(b).hexdigest()
 
 
 def layer(files):
@@ -174,34 +171,17 @@ def name_of(image):
     return f"{host}/{path}" + ("" if ":" in path else ":latest")
 
 
-class Answer(http.server.BaseHTTPRequestHandler):
+class Answer(registry.Answer):
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, *_):
-        pass
-
-    def do_HEAD(self):
-        self.answer(False)
-
-    def do_GET(self):
-        self.answer(True)
-
-    def answer(self, whole):
+    def find(self):
         url = urllib.parse.urlsplit(self.path)
         m = re.match(r"^/v2/(.+)/(manifests|blobs)/(.+)$", url.path)
-        body, kind = (b"", "text/plain") if url.path == "/v2/" else (None, "application/octet-stream")
+        if url.path == "/v2/":
+            return b"", "text/plain"
         if m and m[2] == "manifests":
             name = f"{urllib.parse.parse_qs(url.query).get('ns', ['?'])[0]}/{m[1]}:{m[3]}"
             self.server.asked.add(name)
             body = next((b for b in self.server.manifests.values() if digest(b) == m[3]), None) or self.server.manifest(name)
-            kind = "application/vnd.oci.image.manifest.v1+json"
-        elif m:
-            body = self.server.blobs.get(m[3])
-        self.send_response(404 if body is None else 200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body or b"")))
-        if body:
-            self.send_header("Docker-Content-Digest", digest(body))
-        self.end_headers()
-        if whole and body:
-            self.wfile.write(body)
+            return body, MANIFEST
+        return self.server.blobs.get(m[3]) if m else None, "application/octet-stream"

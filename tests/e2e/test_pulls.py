@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Images from a registry that means no good: a layer that unpacks to more than the disk holds does not fill it."""
 import gzip
-import hashlib
 import http.server
 import io
 import json
@@ -12,6 +11,7 @@ import tarfile
 import threading
 
 from lib import CARAVEL, Cluster, contains, equal, main, need_node, wait_for
+from registry import MANIFEST, Answer, digest
 
 DISK_MIB = 3000
 BOMB_MIB = 8 * 1024
@@ -30,36 +30,16 @@ def bomb():
     return out.getvalue()
 
 
-class Registry(http.server.BaseHTTPRequestHandler):
-    """What a pull asks for (OCI distribution), of one image."""
+class Registry(Answer):
+    """Of one image."""
     blobs, manifest = {}, b""
 
-    def log_message(self, *_):
-        pass
-
-    def do_HEAD(self):
-        self.answer(False)
-
-    def do_GET(self):
-        self.answer(True)
-
-    def answer(self, whole):
-        kind, body = "application/octet-stream", self.blobs.get(self.path.rsplit("/", 1)[-1])
+    def find(self):
         if self.path == "/v2/":
-            body = b""
-        elif "/manifests/" in self.path:
-            kind, body = "application/vnd.oci.image.manifest.v1+json", self.manifest
-        self.send_response(404 if body is None else 200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Docker-Content-Digest", digest(body or b""))
-        self.send_header("Content-Length", str(len(body or b"")))
-        self.end_headers()
-        if whole and body:
-            self.wfile.write(body)
-
-
-def digest(b):
-    return "sha256:" + hashlib.sha256(b).hexdigest()
+            return b"", "application/octet-stream"
+        if "/manifests/" in self.path:
+            return self.manifest, MANIFEST
+        return self.blobs.get(self.path.rsplit("/", 1)[-1]), "application/octet-stream"
 
 
 def serve_bomb():

@@ -1,8 +1,7 @@
 /* What claims to be the kernel's word on links, addresses, routes and neighbours is read within its length, and what
  * was read is within bounds. */
 #include "netd/message.h"
-
-#include <libmnl/libmnl.h>
+#include "nlmsg.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -10,16 +9,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct message_route route;
 	struct net_entry entry;
 	struct netd_addr addr;
-	struct nlmsghdr *h;
+	struct nlmsghdr *h = nlmsg_copy(data, size);
 	uint8_t bits;
-	char *copy;
 
-	if (size < sizeof(*h) || size > 65536)
+	if (!h)
 		return 0;
-	copy = xmalloc(size); /* aligned, and exactly as long */
-	memcpy(copy, data, size);
-	h = (struct nlmsghdr *)(void *)copy;
-	h->nlmsg_len = (uint32_t)size; /* as mnl_nlmsg_ok() had it */
 	if (message_read_link(h, &link))
 		BUG_ON(link.index <= 0 || strnlen(link.name, sizeof(link.name)) == sizeof(link.name) || link.mtu < 0);
 	if (message_read_route(h, &route))
@@ -28,6 +22,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		BUG_ON(bits > 128 || addr.link < 0);
 	if (message_read_neigh(h, 9, &entry))
 		BUG_ON(entry.key.type != NET_NEIGH && entry.key.type != NET_FDB);
-	free(copy);
+	free(h);
 	return 0;
 }

@@ -1,9 +1,7 @@
 /* What claims to be the kernel's word on tables, sets and connections is read within its length: every attribute that
  * the readers of src/nft and src/proxy could ask for, two levels deep. */
 #include "nft/nfnl.h"
-
-#include <libmnl/libmnl.h>
-#include <stdlib.h>
+#include "nlmsg.h"
 
 #define TYPES 32
 
@@ -21,15 +19,10 @@ static void look(const struct nlattr *a)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct nlmsghdr *h;
-	char *copy;
+	struct nlmsghdr *h = nlmsg_copy(data, size);
 
-	if (size < sizeof(*h) || size > 65536)
+	if (!h)
 		return 0;
-	copy = xmalloc(size); /* aligned, and exactly as long */
-	memcpy(copy, data, size);
-	h = (struct nlmsghdr *)(void *)copy;
-	h->nlmsg_len = (uint32_t)size; /* as mnl_nlmsg_ok() had it */
 	for (uint16_t t = 0; t < TYPES; t++) {
 		const struct nlattr *a = nfnl_attr(h, t);
 
@@ -39,6 +32,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			look(nfnl_attr_in(nfnl_attr_in(a, k), 1));
 		}
 	}
-	free(copy);
+	free(h);
 	return 0;
 }
