@@ -436,11 +436,12 @@ static int node_status_report(struct node_status *n, struct err *err)
 	struct err e = ERR_INIT;
 
 	if (!n->registered) {
+		bool first = !n->node; /* from then on the lease's task counts */
 		int fresh = register_node(n, &a, st, err);
 
 		if (fresh < 0)
 			return err_wrap(err, "registering node '%s'", k->node_name);
-		if (!n->renewed_ns)
+		if (first)
 			lease_heard(n); /* by this: the first Lease, too, may be a long time coming */
 		n->registered = true;
 		recorder_event(k->recorder, RES(core_nodes), obj_root(n->node), "Normal", "Starting",
