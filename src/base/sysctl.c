@@ -7,6 +7,7 @@
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -115,7 +116,8 @@ uint64_t sysctl_netns(void)
 	return stat("/proc/self/ns/net", &st) == 0 ? st.st_ino : 0;
 }
 
-static bool is_elsewhere(const char *claim)
+/* Whether who has this claim lives in our network namespace. Not while its text is not written yet, either. */
+static bool is_here(const char *claim)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct sv text, line, word;
@@ -126,10 +128,41 @@ static bool is_elsewhere(const char *claim)
 		return false;
 	while (sv_split(&line, ' ', &word)) {
 		if (next)
-			return sv_to_u64(word, &ino) && ino != sysctl_netns();
+			return sv_to_u64(word, &ino) && ino == sysctl_netns();
 		next = sv_is(word, "netns");
 	}
 	return false;
+}
+
+/* The directory of path, locked: its owner neither goes nor comes meanwhile. Nobody holds it for longer than a file
+ * takes to write. -1: there is none. */
+static int lock_dir_of(const char *path)
+{
+	_cleanup_free_ char *dir = xasprintf("%.*s", (int)sysctl_dir_len(path), path);
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0 && flock(fd, LOCK_EX) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static bool hand_to(const struct sysctls *s, const char *claim, const char *file)
+{
+	_cleanup_close_ int lock = lock_dir_of(claim);
+	struct sysctls heir;
+
+	if (lock < 0 || !is_here(claim))
+		return false;
+	sysctls_init(&heir, file);
+	for (size_t k = 0; k < s->saved.n; k++) {
+		if (!known(&heir, s->saved.p[k].path))
+			vec_push(&heir.saved, s->saved.p[k]);
+	}
+	sysctl_store(&heir, file);
+	sysctls_release(&heir);
+	return true;
 }
 
 bool sysctl_hand_over(struct sysctls *s, const char *heirs)
@@ -144,18 +177,8 @@ bool sysctl_hand_over(struct sysctls *s, const char *heirs)
 		const char *path = g.gl_pathv[i];
 		size_t dir = sysctl_dir_len(path);
 		_cleanup_free_ char *file = xasprintf("%.*s%s", (int)dir, path, s->file + own);
-		struct sysctls heir;
 
-		if (strcmp(file, s->file) == 0 || is_elsewhere(path))
-			continue;
-		sysctls_init(&heir, file);
-		for (size_t k = 0; k < s->saved.n; k++) {
-			if (!known(&heir, s->saved.p[k].path))
-				vec_push(&heir.saved, s->saved.p[k]);
-		}
-		sysctl_store(&heir, file);
-		sysctls_release(&heir);
-		done = true;
+		done = strcmp(file, s->file) != 0 && hand_to(s, path, file);
 	}
 	globfree(&g);
 	if (done)
@@ -173,6 +196,25 @@ void sysctls_give_back(const char *file, const char *heirs)
 	if (s.saved.n && !(heirs && sysctl_hand_over(&s, heirs)))
 		sysctl_restore(&s);
 	sysctls_release(&s);
+}
+
+void sysctls_no_heir(const char *claim, const char *prefix, const char *heirs)
+{
+	_cleanup_free_ char *pattern = xasprintf("%.*s%s*", (int)sysctl_dir_len(claim), claim, prefix);
+	int lock = lock_dir_of(claim);
+	glob_t g;
+
+	unlink(claim);
+	if (lock >= 0)
+		close(lock);
+	if (glob(pattern, 0, NULL, &g) != 0)
+		return;
+	for (size_t i = 0; i < g.gl_pathc; i++) {
+		if (!strchr(g.gl_pathv[i] + sysctl_dir_len(g.gl_pathv[i]),
+			    '.')) /* else what somebody keeps beside it */
+			sysctls_give_back(g.gl_pathv[i], heirs);
+	}
+	globfree(&g);
 }
 
 void sysctls_release(struct sysctls *s)

@@ -200,7 +200,7 @@ static int start_network(struct agent *a, struct err *err)
 
 	netd_device_name(a->o->data_dir, device);
 	if (a->network == NETD_NONE) /* now; before it may have been ours */
-		return netd_cleanup(device, settings, ALL_CLAIMS, err) < 0 ? -1 : 0;
+		return netd_cleanup(device, settings, CLAIM_ALL, err) < 0 ? -1 : 0;
 	a->netd_client = a->home->client(a->home->ctx, AGENT_NETWORK, "netd");
 	if (!a->netd_client)
 		return 0;
@@ -261,7 +261,7 @@ static int start_policies(struct agent *a, struct err *err)
 	char bridge[16];
 
 	if (a->home->facts->disable_policy) /* now; before it may have been ours */
-		return netpol_cleanup(table, settings, ALL_CLAIMS, err) < 0 ? -1 : 0;
+		return netpol_cleanup(table, settings, CLAIM_ALL, err) < 0 ? -1 : 0;
 	a->netpol_client = a->home->client(a->home->ctx, AGENT_NETWORK, "netpol");
 	if (!a->netpol_client)
 		return 0;

@@ -100,8 +100,6 @@ const char *network_settings(struct arena *a, const char *claim_settings);
 const char *policy_settings(struct arena *a, const char *claim_settings);
 /* Where pods have their files when no flag says so. */
 struct claim_dirs cluster_dirs(struct arena *a, const char *data_dir);
-/* Of the claims of all clusters on this machine: containerd_run_dir() */
-#define ALL_CLAIMS "/run/caravel-*/" CLAIM_FILE
 /* Absolute, without symbolic links, dots or doubled slashes, however little of it exists: names are made of it. */
 const char *full_path(struct arena *a, const char *path);
 /* Makes it and makes it absolute. */

@@ -36,7 +36,7 @@ static int cleanup(struct arena *a, const char *data_dir, bool images, struct re
 	int rc;
 
 	netd_device_name(data_dir, device);
-	rc = netd_cleanup(device, network_settings(a, settings), ALL_CLAIMS, &first);
+	rc = netd_cleanup(device, network_settings(a, settings), CLAIM_ALL, &first);
 	if (rc > 0)
 		cleanup_say("removed the routes to other nodes", r);
 	claim_read(a, data_dir, &dirs);
@@ -56,13 +56,13 @@ static int cleanup(struct arena *a, const char *data_dir, bool images, struct re
 	if (haproxy_cleanup(data_dir))
 		cleanup_say("ended haproxy", r);
 	/* Whatever of the node did not go, the rules must. */
-	rc = netpol_cleanup(netpol_table(a, table), policy_settings(a, settings), ALL_CLAIMS, &e);
+	rc = netpol_cleanup(netpol_table(a, table), policy_settings(a, settings), CLAIM_ALL, &e);
 	if (rc > 0)
 		cleanup_say(arena_printf(a, "removed nftables table inet %s", netpol_table(a, table)), r);
 	if (!first.reason && e.reason)
 		err_move(&first, &e);
 	err_release(&e);
-	rc = proxy_cleanup(table, settings, ALL_CLAIMS, &e);
+	rc = proxy_cleanup(table, settings, CLAIM_ALL, &e);
 	if (rc > 0)
 		cleanup_say(arena_printf(a, "removed nftables table inet %s", table), r);
 	if (!first.reason && e.reason)

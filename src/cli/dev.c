@@ -227,7 +227,7 @@ int dev_cleanup(const char *data_dir, const char *settings, bool images, void (*
 	rc = dev_net_down(&net, first.reason ? NULL : &first);
 	if (rc > 0 && say)
 		say(arena_printf(&a, "removed the network %s and its namespaces", net.name), ctx);
-	sysctls_give_back(settings, ALL_CLAIMS);
+	sysctls_give_back(settings, CLAIM_ALL);
 	return first.reason ? err_move(err, &first) : 0;
 }
 

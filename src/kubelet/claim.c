@@ -215,7 +215,7 @@ struct claim *claim_forget(struct claim *c)
 {
 	if (!c)
 		return NULL;
-	unlink(c->path);
+	sysctls_no_heir(c->path, CLAIM_SETTINGS, CLAIM_ALL);
 	rmdir(c->run);
 	return claim_free(c);
 }

@@ -33,8 +33,10 @@ void claim_read(struct arena *a, const char *data_dir, struct claim_dirs *ret);
 bool claim_owns(const char *data_dir, const char *dir);
 const char *claim_settings(struct claim *c); /* the path of that file */
 struct claim *claim_free(struct claim *c);   /* lets go: what was written stays */
-struct claim *claim_forget(struct claim *c); /* and takes the runtime directory's part away, if all else is gone */
+struct claim *claim_forget(struct claim *c); /* and takes the runtime directory's part away, if all else is gone.
+					      * Settings that others handed over to it go back, or on to others. */
 
 #define CLAIM_FILE "node"	  /* in the runtime directory, */
 #define CLAIM_SETTINGS "settings" /* where the proxy keeps what the host's settings were; others add to the name */
-#define CLAIM_MARK ".caravel"	  /* in a directory that is ours alone */
+#define CLAIM_ALL "/run/caravel-*/" CLAIM_FILE /* where those of this machine are: who may be an heir of settings */
+#define CLAIM_MARK ".caravel"		       /* in a directory that is ours alone */

@@ -50,8 +50,10 @@ static void test_heirs(_unused_ void **state)
 	assert_int_equal(access(path("run-2/settings"), F_OK), -1);
 	assert_int_equal(access(path("run-1/settings"), F_OK), 0);
 
-	/* in another network namespace */
+	/* in another network namespace; not yet known in which */
 	put("run-2/node", "pid 2 netns 1\n");
+	assert_false(hand_over());
+	put("run-2/node", "");
 	assert_false(hand_over());
 	put("run-2/node", arena_printf(&A, "pid 2 netns %" PRIu64 "\n", sysctl_netns()));
 	put("run-2/settings", "net/bridge/bridge-nf-call-iptables 0\n");
@@ -62,9 +64,33 @@ static void test_heirs(_unused_ void **state)
 	assert_sv(text, "net/bridge/bridge-nf-call-iptables 0\nnet/ipv4/ip_forward 0\n");
 }
 
+/* Who goes keeps nothing of what he was handed last, whatever its name, and is handed nothing afterwards. */
+static void test_no_heir(_unused_ void **state)
+{
+	const char *own = arena_printf(&A, "pid 3 netns %" PRIu64 "\n", sysctl_netns());
+	struct err err = ERR_INIT;
+	struct sv text;
+
+	assert_int_equal(mkdir(path("end-1"), 0700), 0);
+	assert_int_equal(mkdir(path("end-2"), 0700), 0);
+	put("end-1/node", own);
+	put("end-1/settings-network", "net/ipv4/no_such_setting 0\n");
+	put("end-1/settings-network.ranges", "1 2\n");
+	put("end-2/node", own);
+	sysctls_no_heir(path("end-1/node"), "settings", path("end-*/node"));
+	assert_int_equal(access(path("end-1/node"), F_OK), -1);
+	assert_int_equal(access(path("end-1/settings-network"), F_OK), -1);
+	assert_int_equal(access(path("end-1/settings-network.ranges"), F_OK), 0);
+	assert_int_equal(file_read(&A, path("end-2/settings-network"), 4096, &text, &err), 0);
+	assert_sv(text, "net/ipv4/no_such_setting 0\n");
+
+	sysctls_no_heir(path("end-2/node"), "settings", path("end-*/node"));
+	assert_int_equal(access(path("end-2/settings-network"), F_OK), -1);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_heirs) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_heirs), cmocka_unit_test(test_no_heir) };
 	int failed;
 
 	if (!mkdtemp(dir))
