@@ -3,6 +3,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/admission/admission.h"
 #include "apiserver/held.h"
+#include "apiserver/recent.h"
 #include "apiserver/inflight.h"
 #include "apiserver/registry/commit.h"
 #include "apiserver/set_aside.h"
@@ -92,6 +93,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->inflight = inflight_new();
 	s->slow = slow_log_new();
 	s->held = held_new();
+	s->recent = recent_new();
 	s->tunnels = node_tunnels_new(s);
 	s->webhooks = webhooks_new(s);
 	s->hook_sets = hook_sets_new();
@@ -169,6 +171,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->waits = req_waits_free(s->waits);
 	s->docs = documents_free(s->docs);
 	s->slow = slow_log_free(s->slow);
+	s->recent = recent_free(s->recent);
 	s->held = held_free(s->held);
 	s->tunnels = node_tunnels_free(s->tunnels);
 	s->webhooks = webhooks_free(s->webhooks);
