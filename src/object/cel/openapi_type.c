@@ -114,8 +114,6 @@ static const struct cel_type *oas_list(struct arena *a, const struct val *s, con
 	t->owner = owner;
 	t->name = name;
 	t->params[0] = items ? oas_type(a, items, oas_embedded(items), t, SV("@idx"), depth) : NULL;
-	t->owner = NULL;
-	t->name = SV("list");
 	if (!t->params[0])
 		return NULL;
 	t->max_size =
@@ -125,16 +123,19 @@ static const struct cel_type *oas_list(struct arena *a, const struct val *s, con
 	return t;
 }
 
+/* Keys have no size for upstream's estimate. */
+static const struct cel_type oas_key = { .kind = CEL_STRING, .name = { "string", 6 }, .min_serialized = 2 };
+
 static const struct cel_type *oas_map(struct arena *a, const struct val *s, const struct val *props,
 				      const struct cel_type *owner, struct sv name, int depth)
 {
 	struct cel_type *t = oas_new(a, &cel_t_map_dyn, 0);
 	uint64_t max;
 
-	(void)owner;
-	(void)name;
-	t->params[0] = &cel_t_string;
-	t->params[1] = oas_type(a, props, oas_embedded(props), owner, name, depth);
+	t->owner = owner;
+	t->name = name;
+	t->params[0] = &oas_key;
+	t->params[1] = oas_type(a, props, oas_embedded(props), t, SV("@elem"), depth);
 	if (!t->params[1])
 		return NULL;
 	t->max_size =
