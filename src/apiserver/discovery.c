@@ -3,6 +3,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/media.h"
 #include "codec/json.h"
+#include "object/feature.h"
 
 #include <stdio.h>
 
@@ -99,7 +100,7 @@ static void list_resource(struct buf *b, const struct resource *r)
 	add_verbs(b, r->verbs, resource_late(r));
 	add_strings(b, "shortNames", r->short_names);
 	add_strings(b, "categories", r->categories);
-	if (r->storage_version_hash && *r->storage_version_hash)
+	if (r->storage_version_hash && *r->storage_version_hash && feature_on(FG_StorageVersionHash))
 		buf_printf(b, ",\"storageVersionHash\":\"%s\"", r->storage_version_hash);
 	buf_addc(b, '}');
 	for (size_t k = 0; k < r->n_subresources; k++) {
