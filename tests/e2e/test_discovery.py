@@ -10,11 +10,25 @@ ONCE = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image":
 SELECTOR = {"matchLabels": {"a": "b"}}
 CRD = {"group": "x.io", "scope": "Cluster", "names": {"plural": "ws", "kind": "W"}, "versions": [
     {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}]}
+PODS = {"resourceRules": [{"apiGroups": ["x.io"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["xs"]}]}
+CLAIM = {"devices": {"requests": [{"name": "x", "exactly": {"deviceClassName": "x.io"}}]}}
 REQUEST = ("LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlISE1HNENBUUF3RERFS01BZ0dBMVVFQXd3QmVEQlpNQk1HQnlxR1NNNDlBZ0"
            "VHQ0NxR1NNNDlBd0VIQTBJQQpCTmw2S0toRExXWld0b2NESlJtTjVwWkhWbkN1Wno0dW9RZkFTcmtKUms0SFJLOWlXUzhyeDVRcUZJUmlnMzBV"
            "CkttRTZVUWRDQksyYVZ6TmxmdTlLbjZlZ0FEQUtCZ2dxaGtqT1BRUURBZ05KQURCR0FpRUEzUENnOE1RT1paMTQKT2pGQnZrQVVRcUE2QTN1eF"
            "k4YjZwVXV1R0lBcjNWd0NJUUNXYnM2eHZxeTlkQUtEUk81eGp0WlJKOWJYdDRIRQphQWxGa3FxSXZKejVjQT09Ci0tLS0tRU5EIENFUlRJRklD"
            "QVRFIFJFUVVFU1QtLS0tLQo=")
+BUNDLE = "\n".join(["-----BEGIN CERTIFICATE-----",
+                    "MIIBLjCB4aADAgECAhRfSqbjDHoGdPtJlOg4iUpJX2VqHDAFBgMrZXAwDDEKMAgG",
+                    "A1UEAwwBeDAgFw0yNjExMzAwMzI4MzlaGA8yMTI2MTEwNjAzMjgzOVowDDEKMAgG",
+                    "A1UEAwwBeDAqMAUGAytlcAMhAA2GGhXORp08e0NW41CQA8q+NBizPB6Cm/Tw0ty0",
+                    "Bw9Xo1MwUTAdBgNVHQ4EFgQU3uizwF4wQILsu7Fr0K32Z1kvstUwHwYDVR0jBBgw",
+                    "FoAU3uizwF4wQILsu7Fr0K32Z1kvstUwDwYDVR0TAQH/BAUwAwEB/zAFBgMrZXAD",
+                    "QQBfBX+A3ZEBc6mBl5maTTd8z+o2KBEGxup6K33ryGInliACharQAXJ0TYUr3RPw",
+                    "bESwq0qHKw8r2K/9EVf7Xy0J",
+                    "-----END CERTIFICATE-----", ""])
+REQUEST_DER = ("MIG6MGICAQAwADBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABOIvskxXpHzclkoQ4R+a0v2ZFpx6Lrk9MLME+uBk66iMG6bbiromWrLlfYXFtl"
+               "n9ADVWHMMSU60tLTEbScGilJGgADAKBggqhkjOPQQDAgNIADBFAiEA8DpCMEqLoyKYVHlTzro/19GDbBv4StEcNkzHcWw/MnICIHxPh0WKNzuF"
+               "3F1WDPQZ3y0ZLBN6frugM5GRET4bPzV0")
 # resource: its members besides metadata, and a name where another than "x" is needed
 OBJECTS = {
     "bindings": {}, "configmaps": {"data": {"a": "b"}}, "endpoints": {}, "limitranges": {"spec": {"limits": []}},
@@ -47,6 +61,25 @@ OBJECTS = {
     "volumeattachments": {"spec": {"attacher": "x.io", "nodeName": "x", "source": {"persistentVolumeName": "x"}}},
     "volumeattributesclasses": {"driverName": "x.io", "parameters": {"a": "b"}},
     "customresourcedefinitions": {"name": "ws.x.io", "spec": CRD},
+    "apiservices": {"name": "v1.x.io", "spec": {"group": "x.io", "version": "v1", "groupPriorityMinimum": 1000, "versionPriority": 15,
+                                                "insecureSkipTLSVerify": True, "service": {"name": "x", "namespace": "default"}}},
+    "mutatingwebhookconfigurations": {"webhooks": []}, "validatingwebhookconfigurations": {"webhooks": []},
+    "validatingadmissionpolicies": {"spec": {"matchConstraints": PODS, "validations": [{"expression": "true"}]}},
+    "validatingadmissionpolicybindings": {"spec": {"policyName": "x", "validationActions": ["Audit"]}},
+    "mutatingadmissionpolicies": {"spec": {"matchConstraints": PODS, "reinvocationPolicy": "Never", "mutations": [
+        {"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}]}},
+    "mutatingadmissionpolicybindings": {"spec": {"policyName": "y"}}, "runtimeclasses": {"handler": "x"},
+    "flowschemas": {"spec": {"priorityLevelConfiguration": {"name": "x"}, "matchingPrecedence": 500}},
+    "prioritylevelconfigurations": {"spec": {"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}}},
+    "storageversionmigrations": {"spec": {"resource": {"group": "apps", "resource": "deployments"}}},
+    "deviceclasses": {"spec": {}}, "resourceclaims": {"spec": CLAIM}, "resourceclaimtemplates": {"spec": {"spec": CLAIM}},
+    "resourceslices": {"spec": {"driver": "x.io", "pool": {"name": "x", "generation": 1, "resourceSliceCount": 1},
+                                "nodeName": "x", "devices": [{"name": "x"}]}},
+    "devicetaintrules": {"spec": {"taint": {"key": "x.io/y", "effect": "NoSchedule"}}},
+    "clustertrustbundles": {"spec": {"trustBundle": BUNDLE}},
+    "podcertificaterequests": {"spec": {
+        "signerName": "x.io/y", "podName": "x", "podUID": "u", "serviceAccountName": "default", "serviceAccountUID": "s",
+        "nodeName": "x", "nodeUID": "n", "stubPKCS10Request": REQUEST_DER}},
 }
 EVENTS = {"eventTime": "2026-01-01T00:00:00.000000Z", "action": "a", "reason": "r", "reportingController": "x.io/y",
           "reportingInstance": "i", "type": "Normal", "regarding": {"kind": "Pod", "name": "x", "namespace": "default"}}
