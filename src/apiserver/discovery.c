@@ -2,6 +2,7 @@
  * (aggregated discovery, KEP-3352) for clients whose Accept asks for that. */
 #include "apiserver/apiserver-internal.h"
 #include "codec/json.h"
+#include "object/feature.h"
 
 #include <stdio.h>
 
@@ -95,7 +96,7 @@ static void list_resource(struct buf *b, const struct resource *r)
 	add_verbs(b, r->verbs);
 	add_strings(b, "shortNames", r->short_names);
 	add_strings(b, "categories", r->categories);
-	if (r->storage_version_hash && *r->storage_version_hash)
+	if (r->storage_version_hash && *r->storage_version_hash && feature_on(FG_StorageVersionHash))
 		buf_printf(b, ",\"storageVersionHash\":\"%s\"", r->storage_version_hash);
 	buf_addc(b, '}');
 	for (size_t k = 0; k < r->n_subresources; k++) {

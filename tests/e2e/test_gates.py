@@ -78,6 +78,18 @@ def what_is_on_again_is_there(c):
     equal("scheduling.k8s.io/v1alpha3" in versions(c), False)
 
 
+def features_of_the_server_itself(c):
+    restart(c, ["--feature-gates", "WatchList=false,StorageVersionHash=false,AllowUnsafeMalformedObjectDeletion=false"])
+    status, answer, _ = c.request("GET", "/api/v1/pods?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan")
+    equal(status, 422, answer)
+    contains(answer["message"], "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled")
+    equal([r["name"] for r in c.request("GET", "/api/v1")[1]["resources"] if "storageVersionHash" in r], [])
+    # Dropped: nothing is said against what it cannot go together with.
+    status, answer, _ = c.request("DELETE", "/api/v1/namespaces/default/configmaps/none?dryRun=All&"
+                                  "ignoreStoreReadErrorWithClusterBreakingPotential=true")
+    equal(status, 404, answer)
+
+
 def without_parts_the_server_counts_on(c):
     """Its own objects stand, and are not asked for."""
     restart(c, ["--runtime-config", "rbac.authorization.k8s.io/v1=false,scheduling.k8s.io/v1=false,apps/v1/deployments=false"])
@@ -91,4 +103,4 @@ if __name__ == "__main__":
     need_tools()
     with Cluster(args=["--disable-scheduler", "--disable-controller-manager", *ALL]) as cluster:
         sys.exit(main([what_cannot_be_is_refused_at_the_start, all_of_it, what_is_off_is_nowhere, what_is_on_again_is_there,
-                       without_parts_the_server_counts_on], cluster))
+                       features_of_the_server_itself, without_parts_the_server_counts_on], cluster))

@@ -9,6 +9,7 @@
 #include "codec/json.h"
 #include "codec/yaml.h"
 #include "object/decode.h"
+#include "object/feature.h"
 #include "object/protobuf.h"
 
 /* A negative period means "at once, but let the node do it". */
@@ -111,6 +112,7 @@ int delete_options_read(struct api_req *q, struct delete_options *o, struct err 
 		o->unsafe = option_bool(q, "ignoreStoreReadErrorWithClusterBreakingPotential");
 	if (o->dry_run)
 		q->dry_run = true;
+	o->unsafe = o->unsafe && feature_on(FG_AllowUnsafeMalformedObjectDeletion);
 	if (o->unsafe && check_unsafe(o, err) < 0)
 		return -1;
 	if (o->policy.n && o->orphan >= 0)

@@ -16,6 +16,7 @@
 #include "apiserver/versions.h"
 #include "base/b64.h"
 #include "codec/json.h"
+#include "object/feature.h"
 
 #include <stdlib.h>
 
@@ -113,6 +114,9 @@ int list_options_check(struct api_req *q, bool watch, struct err *err)
 	(void)api_req_param(q, "resourceVersionMatch", &match);
 	(void)api_req_param(q, "resourceVersion", &rev);
 	(void)api_req_param(q, "continue", &cont);
+	if (watch && initial && !feature_on(FG_WatchList))
+		fe_forbidden(&fe, &initial_at,
+			     "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled");
 	if (watch && initial && !sv_is(match, "NotOlderThan"))
 		fe_forbidden(&fe, &at, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
 	if (match.n)

@@ -8,6 +8,7 @@
 #include "net/remotecommand.h"
 #include "net/ws.h"
 #include "object/annotation.h"
+#include "object/feature.h"
 
 /* A pod and where it runs. */
 struct target {
@@ -361,7 +362,7 @@ static void connect_stream(struct api_req *q, const struct target *to, const cha
 	t->o = *o;
 	t->commands = commands;
 	t->connect = connect_kubelet;
-	t->ask = true;
+	t->ask = feature_on(FG_AuthorizePodWebsocketUpgradeCreatePermission);
 	req_ask(q, connecting_go, t);
 }
 
