@@ -27,7 +27,7 @@ COLUMN_TYPES = {'string', 'integer', 'number', 'boolean', 'date'}
 TOPOLOGIES = {'atomic': 'ATOMIC', 'set': 'SET', 'granular': 'GRANULAR'}
 FLAG_MARKS = {
     'immutable': 'IMMUTABLE', 'deprecated': 'DEPRECATED', 'retainKeys': 'PATCH_RETAIN_KEYS',
-    'replace': 'PATCH_REPLACE', 'nonempty': 'NONEMPTY', 'unasked': 'UNASKED',
+    'replace': 'PATCH_REPLACE', 'nonempty': 'NONEMPTY', 'unasked': 'UNASKED', 'boxed': 'BOXED',
 }
 TOKEN = re.compile(r'(?:"(?:[^"\\]|\\.)*"|\((?:[^()"]|"(?:[^"\\]|\\.)*"|\([^()]*\))*\)|[^\s"()])+')
 STAGES = ['alpha', 'beta', 'ga', 'deprecated']
@@ -747,6 +747,11 @@ class Pool:
         return self.names[key]
 
 
+def wire_order(f):
+    """Where a field stands in its message, by the numbers on the way to it: inlined types are messages there."""
+    return [n for n in (f.via & 0xff, f.via >> 8) if n] + [f.number]
+
+
 def field_doc(f):
     return ' '.join(filter(None, [f.doc, 'Dropped unless the feature %s is on.' % f.gate if f.gate else '']))
 
@@ -767,7 +772,7 @@ def field_flags(f):
 def emit_tables(m):
     strings = Pool('strs', 'const char *const', 'NULL')
     syms = Pool('keys', 'const enum sym', 'SYM_NONE')
-    fields, by_sym, types = [], [], []
+    fields, by_sym, by_number, types = [], [], [], []
     firsts = {}
     for t in m.types:
         own = []
@@ -787,16 +792,19 @@ def emit_tables(m):
                 'FG_' + f.gate if f.gate else 'FG_NONE'))
         key = ''.join(own)
         if key not in firsts: # versions of a type that are alike share their fields
-            firsts[key] = (len(fields), len(by_sym))
+            firsts[key] = (len(fields), len(by_sym), len(by_number))
             fields += own
             by_sym += sorted(range(len(t.flat)), key=lambda i: m.symbols[t.flat[i].name])
-        first, sym_at = firsts[key]
+            by_number += sorted((i for i, f in enumerate(t.flat) if f.number), key=lambda i: wire_order(t.flat[i]))
+        first, sym_at, number_at = firsts[key]
+        n_numbers = sum(1 for f in t.flat if f.number)
         n = len(t.flat)
-        types.append('\t{ %s, %s, %s, %s, %d, %s, %s, %s, .by_sym = %s },\n' % (
+        types.append('\t{ %s, %s, %s, %s, %d, %s, %s, %s, .by_sym = %s, .n_by_number = %d, .by_number = %s },\n' % (
             c_str(t.ref), c_str(t.openapi), c_str(t.doc) if t.doc else 'NULL',
             'fields + %d' % first if n else 'NULL', n, 'true' if t.root else 'false',
             'true' if t.atomic else 'false', 'true' if t.defaults else 'false',
-            'by_sym + %d' % sym_at if n else 'NULL'))
+            'by_sym + %d' % sym_at if n else 'NULL', n_numbers,
+            'by_number + %d' % number_at if n_numbers else 'NULL'))
 
     unions = ['const struct schema_union %s = { %s, %s };\n' % (
         union_ident(t), c_str(t.union_noun), syms.ref(['F_' + mangle(name) for name, _ in t.union]))
@@ -810,7 +818,7 @@ def emit_tables(m):
                 c_str(s.name), c_str(s.kind), c_str(s.group.name), c_str(s.group.version),
                 '&types[%d]' % s.type.index if s.type else 'NULL', verb_bits(s.verbs)))
         for c in r.columns:
-            columns.append('\t{ %s, %s, %s, %s, %s, %d },\n' % (
+            columns.append('\t{ %s, %s, %s, %s, %s, %d, NULL },\n' % (
                 c_str(c.name), c_str(c.type), c_str(c.format), c_str(c.doc), c_str(c.path), c.priority))
         rows.append('\t[%s] = { %s },\n' % (ident, ', '.join([
             c_str(r.group.name), c_str(r.group.version), c_str(r.plural), c_str(r.singular), c_str(r.kind),
@@ -838,8 +846,10 @@ def emit_tables(m):
     out += syms.text
     out.append('static const struct field fields[] = {\n' + ''.join(fields) + '};\n')
     out.append(c_array('static const uint16_t by_sym[]', by_sym))
+    out.append(c_array('static const uint16_t by_number[]', by_number))
     out.append('static const struct schema types[%d] = {\n%s};\n' % (len(types), ''.join(types)))
     out.append('const size_t schema_count = %d;\n' % len(types))
+    out.append('_Static_assert(%d <= SCHEMA_FIELDS_MAX, "of a built-in type");\n' % max(len(t.flat) for t in m.types))
     out.append(c_array('const struct schema *const schema_all[]',
                        ['types + %d' % i for i in range(len(types))] + ['NULL']))
     out += unions

@@ -1,11 +1,15 @@
 /* The server's life: parts made and started in order, a minute's tick, and the end in reverse. */
 #include "apiserver/node_tunnel.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/admission/admission.h"
+#include "apiserver/crd/crd.h"
 #include "apiserver/held.h"
+#include "apiserver/recent.h"
 #include "apiserver/inflight.h"
 #include "apiserver/registry/commit.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/storekey.h"
+#include "apiserver/webhook/webhook.h"
 #include "store/layout.h"
 #include "apiserver/registry/kinds/kinds.h"
 
@@ -90,7 +94,10 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->inflight = inflight_new();
 	s->slow = slow_log_new();
 	s->held = held_new();
+	s->recent = recent_new();
 	s->tunnels = node_tunnels_new(s);
+	s->webhooks = webhooks_new(s);
+	s->hook_sets = hook_sets_new();
 	s->api = api_current_new();
 	s->built_in = api_set_built_in();
 	s->docs = documents_new();
@@ -98,14 +105,17 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->runs = run_queue_new(s->env);
 	s->flow = flow_new(s);
 	s->aside = set_aside_new();
+	s->crds = crds_new(s);
 	s->wc = watchcache_new(s);
 	standing_start(s);
 	if (!o->insecure_in_memory)
 		pki_begin(s);
-	if (authz_start(s, err) < 0 || allocators_start(s, err) < 0 ||
+	if ((o->admission_config && webhooks_configure(s->webhooks, o->admission_config, err) < 0) ||
+	    authz_start(s, err) < 0 || allocators_start(s, err) < 0 ||
 	    store_layout_bring(s->store, STOREKEY_LAYOUT, NULL, 0, err) < 0 || watchcache_start(s->wc, err) < 0 ||
 	    service_claims_repair(s, true, err) < 0 || bootstrap_run(s, err) < 0)
 		return apiserver_free(s);
+	crds_start(s);
 	pthread_mutex_lock(&s->lock);
 	apiserver_arm(s);
 	pthread_mutex_unlock(&s->lock);
@@ -132,6 +142,7 @@ void apiserver_shutdown(struct apiserver *s)
 	while (s->tick_armed || s->commits.n)
 		pthread_cond_wait(&s->cond, &s->lock);
 	pthread_mutex_unlock(&s->lock);
+	crds_stop(s);
 	service_repair_stop(s);
 	standing_stop(s);
 	watchcache_stop(s->wc);
@@ -140,6 +151,7 @@ void apiserver_shutdown(struct apiserver *s)
 void apiserver_rest(struct apiserver *s)
 {
 	run_queue_stop(s->runs);
+	webhooks_stop(s->webhooks); /* nobody waits for one any more */
 	pthread_mutex_lock(&s->lock);
 	while (s->commits.n)
 		pthread_cond_wait(&s->cond, &s->lock);
@@ -154,6 +166,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	apiserver_shutdown(s);
 	apiserver_rest(s); /* a run that ended in there may have begun a write */
 	s->runs = run_queue_free(s->runs);
+	crds_free(s);
 	authz_free(s);
 	pki_free(s);
 	s->wc = watchcache_free(s->wc);
@@ -164,8 +177,12 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->waits = req_waits_free(s->waits);
 	s->docs = documents_free(s->docs);
 	s->slow = slow_log_free(s->slow);
+	s->recent = recent_free(s->recent);
 	s->held = held_free(s->held);
 	s->tunnels = node_tunnels_free(s->tunnels);
+	s->webhooks = webhooks_free(s->webhooks);
+	s->hook_sets = hook_sets_free(s->hook_sets);
+	hook_counts_free(atomic_load(&s->hook_counts));
 	s->inflight = inflight_free(s->inflight);
 	s->api = api_current_free(s->api);
 	s->metrics = metrics_free(s->metrics);

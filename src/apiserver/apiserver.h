@@ -43,9 +43,10 @@ struct apiserver_opts {
 	/* How kubelets of joined nodes are reached (node_tunnel.h): by their address, else by connections that they
 	 * keep to us; by the latter alone; by the former alone. */
 	enum { EGRESS_ANY, EGRESS_TUNNEL, EGRESS_ADDRESS } egress;
-	const char *const *tls_sans; /* NULL-terminated, or NULL */
-	const char *join_token;	     /* "<id>.<secret>", also with the CA's hash; NULL: made at the first start */
-	const char *token_auth_file; /* static tokens (authn/token_file.h); NULL: none */
+	const char *const *tls_sans;  /* NULL-terminated, or NULL */
+	const char *join_token;	      /* "<id>.<secret>", also with the CA's hash; NULL: made at the first start */
+	const char *admission_config; /* an AdmissionConfiguration: as whom webhooks are called; NULL: as nobody */
+	const char *token_auth_file;  /* static tokens (authn/token_file.h); NULL: none */
 	/* A certificate that was about to expire has been renewed: to be served with from now on, and what was handed
 	 * out at the start is to be written again. On a task of the env; may be NULL. */
 	void (*certs_renewed)(void *ctx, struct tls_ctx *tls);
@@ -116,6 +117,19 @@ int apiserver_add_kinds(struct apiserver *s, struct api_kind *const *kinds, size
 /* The same of one whose versions are converted (versions.h). */
 struct kind_conversion;
 int apiserver_add_versions(struct apiserver *s, struct api_kind *k, const struct kind_conversion *how, struct err *err);
+/* Several things at once, seen by everybody as one: kinds that go and kinds that come, each with how its versions are
+ * converted (NULL: they differ in their names). One that has the group and plural of one that goes takes its place: its
+ * objects are there all the time. All or none. */
+struct kind_change {
+	struct api_kind *const *gone;
+	size_t n_gone;
+	const struct kind_come {
+		struct api_kind *kind;
+		const struct kind_conversion *how;
+	} * come;
+	size_t n_come;
+};
+int apiserver_change_kinds(struct apiserver *s, const struct kind_change *c, struct err *err);
 /* Serves them no more: their watches end, requests under way that know them still find no objects. What is
  * stored stays. Those that are not served are passed over. */
 void apiserver_remove_kinds(struct apiserver *s, struct api_kind *const *kinds, size_t n);

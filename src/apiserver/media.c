@@ -2,6 +2,7 @@
 #include "apiserver/media.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/held.h"
+#include "apiserver/recent.h"
 #include "codec/json.h"
 
 #include <stdlib.h>
@@ -114,6 +115,22 @@ int media_doc(struct api_req *q, const struct val *doc, struct http_chunk ret[ME
 	return alone_made(q, &out, ret);
 }
 
+/* Appends the part of o, which is p but for its body. */
+static bool part_encode(const struct api_req *q, struct buf *out, struct media_part *p, const struct obj *o)
+{
+	_cleanup_(buf_release) struct buf before = BUF_INIT, body = BUF_INIT;
+	const struct media *m = media_of(q);
+
+	p->form = media_form_of(q);
+	if (!m->encode(&body, media_form_of(q), o))
+		return false;
+	p->body = buf_sv(&body);
+	buf_addsv(out, m->before(&before, p));
+	buf_addsv(out, p->body);
+	buf_addsv(out, media_behind(m, p));
+	return true;
+}
+
 int media_object(struct api_req *q, struct obj *o, struct http_chunk ret[MEDIA_CHUNKS], struct err *err)
 {
 	struct media_part p = { .place = MEDIA_ALONE, .doc = obj_root(o) };
@@ -121,6 +138,12 @@ int media_object(struct api_req *q, struct obj *o, struct http_chunk ret[MEDIA_C
 	const struct media *m = media_of(q);
 	struct buf out = BUF_INIT, text = BUF_INIT;
 
+	if (m->encode) {
+		if (part_encode(q, &out, &p, o))
+			return alone_made(q, &out, ret);
+		buf_release(&out);
+		return cannot_say(m, err);
+	}
 	if (!media_makes(q)) {
 		if (!m->kept(o, &p.body))
 			return cannot_say(m, err);
@@ -159,7 +182,7 @@ struct media_list *media_list_new(struct api_req *q, const struct resource *r, s
 	*l = (struct media_list){
 		.res = r, .head = arena_sv(q->arena, buf_sv(&head)), .items = f->items, .n = n, .bytes = -1
 	};
-	if (n && !f->item)
+	if (n && !f->item && !(r->schema && r->schema->custom)) /* upstream's generic lists repeat it */
 		l->prefix = type_prefix(q->arena, r, obj_json(objs[0]));
 	if (media_of(q)->lists_docs) {
 		buf_adds(&head, "[]}");
@@ -183,6 +206,13 @@ bool media_item_kept(const struct media *m, const struct media_list *l, size_t i
 {
 	*ret = (struct media_part){ .place = MEDIA_ITEM, .list = l, .i = i, .doc = obj_root(o) };
 	return m->kept(o, &ret->body);
+}
+
+bool media_item_encode(struct api_req *q, struct buf *b, const struct media_list *l, size_t i, struct obj *o)
+{
+	struct media_part p = { .place = MEDIA_ITEM, .list = l, .i = i, .doc = obj_root(o) };
+
+	return part_encode(q, b, &p, o);
 }
 
 void media_item_make(struct api_req *q, struct buf *b, const struct media_list *l, size_t i, struct obj *o)
@@ -238,6 +268,49 @@ static size_t send_part(struct api_req *q, struct buf *out)
 	return media_write(q, &c, 1);
 }
 
+/* Encoded for the first who is told of it; with what parts events where the transport does not. */
+static struct recent_bytes *event_encoded(struct api_req *q, enum media_event e, struct obj *o)
+{
+	const struct media *m = media_of(q);
+	const struct recent_key key = { .o = o, .media = m, .form = media_form_of(q), .event = (int)e };
+	struct media_part p = { .place = MEDIA_EVENT, .event = e, .doc = obj_root(o) };
+	struct recent_bytes *known = recent_find(q->server->recent, &key);
+	_cleanup_(buf_release) struct buf part = BUF_INIT;
+	struct buf out = BUF_INIT;
+	size_t n;
+
+	if (known || !part_encode(q, &part, &p, o))
+		return known;
+	if (m->frame)
+		m->frame(&out, part.n);
+	buf_addsv(&out, buf_sv(&part));
+	n = out.n;
+	return recent_add(q->server->recent, &key, buf_detach(&out), n);
+}
+
+static size_t send_encoded(struct api_req *q, enum media_event e, struct obj *o)
+{
+	const struct media *m = media_of(q);
+	struct recent_bytes *b = event_encoded(q, e, o);
+	struct err err = ERR_INIT;
+	struct http_chunk c;
+
+	if (!b) {
+		(void)cannot_say(m, &err);
+		return media_send_error(q, &err);
+	}
+	c = (struct http_chunk){ .data = recent_sv(b), .release = recent_unref, .owner = b };
+	if (!q->sink->stream_event)
+		return q->sink->stream_write(q, &c);
+	if (m->frame) {
+		_cleanup_(buf_release) struct buf frame = BUF_INIT;
+
+		m->frame(&frame, c.data.n);
+		c.data = sv_sub(c.data, frame.n, c.data.n); /* frames are all of one length */
+	}
+	return q->sink->stream_event(q, m->binary, &c, 1);
+}
+
 size_t media_send(struct api_req *q, enum media_event e, struct obj *o_take, int64_t rev, bool first)
 {
 	_cleanup_obj_ struct obj *o = o_take;
@@ -248,6 +321,8 @@ size_t media_send(struct api_req *q, enum media_event e, struct obj *o_take, int
 	struct buf out = BUF_INIT, text = BUF_INIT;
 	struct err err = ERR_INIT;
 
+	if (m->encode)
+		return send_encoded(q, e, o);
 	if (!media_makes(q)) {
 		if (m->kept(o, &p.body))
 			return media_write(q, chunks, (size_t)part_kept(m, &p, TAKE(o), chunks));

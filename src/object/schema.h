@@ -48,6 +48,7 @@ enum field_flag {
 	FF_HIDDEN = 1 << 9,	/* not in JSON */
 	FF_NONEMPTY = 1 << 10,	/* validation: absent or empty is "Required value" */
 	FF_UNASKED = 1 << 11,	/* FF_REQUIRED and FF_POINTER, and still nothing asks for it when it is absent */
+	FF_BOXED = 1 << 12,	/* protobuf: the list is a message of its own, { items 1 } */
 };
 
 /* Formats that the declarative validator knows (see validate.h); FMT_NONE checks nothing. */
@@ -69,6 +70,7 @@ enum field_format {
 };
 
 struct schema;
+struct structural;
 
 struct field {
 	enum sym sym;		   /* JSON name: of any sort that codec/symbol.h knows */
@@ -102,10 +104,18 @@ struct schema {
 	bool atomic;   /* structType=atomic on the type */
 	bool defaults; /* a field of it, at any depth, has a json_default */
 	bool late;     /* made at run time (schema_build.h): documents may have its members as text */
+	/* Of the root type of a custom kind: what its objects look like is said by this (structural.h), and fields are
+	 * there for who owns what, for selection and OpenAPI alone. NULL: a typed kind, as most. */
+	const struct structural *custom;
 	uint16_t n_by_text;
 	const uint16_t *by_sym;	 /* indices into fields, sorted by symbol, for binary search; NULL: search in order */
 	const uint16_t *by_text; /* those whose symbol is owned (codec/symbol.h), sorted by name */
+	/* Those that have a number, as they are on the wire: by the numbers on the way to them. NULL: the type is not.
+	 */
+	const uint16_t *by_number;
+	uint16_t n_by_number;
 };
+#define SCHEMA_FIELDS_MAX 96 /* of a built-in type */
 
 const struct field *schema_field(const struct schema *s, enum sym name); /* NULL when it has none */
 const struct field *schema_field_late(const struct schema *s, struct sv name);
@@ -203,6 +213,8 @@ enum verb {
 };
 const char *verb_name(enum verb v); /* "deletecollection" */
 
+struct jsonpath;
+
 /* A printer column of Table output. The cell comes from `path` when set: .a.b[0].c, alone or in age(), len(), or(),
  * names(), images(), labels() or selector() (api/README.md); else from the kind's own C printer. */
 struct column {
@@ -210,8 +222,9 @@ struct column {
 	const char *type;   /* "string", "integer", "number", "boolean", "date" */
 	const char *format; /* "name" or "" */
 	const char *doc;
-	const char *path; /* NULL: src/print/ computes it */
-	int priority;	  /* > 0: only with -o wide */
+	const char *path;	     /* NULL: src/print/ computes it */
+	int priority;		     /* > 0: only with -o wide */
+	const struct jsonpath *json; /* instead of path: of a kind made at run time (object/jsonpath.h) */
 };
 
 struct subresource {

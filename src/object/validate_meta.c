@@ -1,4 +1,5 @@
 /* validate_meta.c - metadata, labels and label selectors: the same rules for every kind. */
+#include "object/api_kind.h"
 #include "object/validate.h"
 
 #include "base/buf.h"
@@ -129,8 +130,9 @@ const char *fmt_finalizer(struct sv s)
 	return fmt_qualified_name(s) ? fmt_qualified_name(s) : standard_finalizer(s);
 }
 
-/* Two rules upstream, at two places: how names look, and which of the short ones there are. */
-static void validate_finalizers(struct field_errs *fe, const struct val *list, const struct fpath *at)
+/* Two rules upstream, at two places: how names look, and, of kinds that are not of apiextensions, which of
+ * the short ones there are. */
+static void validate_finalizers(struct field_errs *fe, const struct val *list, const struct fpath *at, bool any_short)
 {
 	bool orphan = false, foreground = false;
 	size_t i = 0;
@@ -139,7 +141,8 @@ static void validate_finalizers(struct field_errs *fe, const struct val *list, c
 		struct fpath item = FPATH_AT(at, i++);
 
 		fe_check(fe, at, val_str(f), fmt_qualified_name);
-		fe_check(fe, &item, val_str(f), standard_finalizer);
+		if (!any_short)
+			fe_check(fe, &item, val_str(f), standard_finalizer);
 		orphan |= val_is(f, "orphan");
 		foreground |= val_is(f, "foregroundDeletion");
 	}
@@ -239,28 +242,25 @@ static void meta_update(struct field_errs *fe, const struct val *meta, const str
 	}
 }
 
-void validate_object_meta(struct field_errs *fe, const struct resource *r, const struct val *meta,
-			  const struct val *old_meta, const char *(*name_check)(struct sv))
+/* name: what it is called; may be another than meta says. */
+static void meta_rules(struct field_errs *fe, bool namespaced, bool any_short, const struct val *meta, struct sv name,
+		       const char *(*name_check)(struct sv), const struct fpath *at)
 {
-	struct fpath at = FPATH_ROOT(F_metadata);
-	struct fpath gname_at = FPATH(&at, F_generateName), name_at = FPATH(&at, F_name);
-	struct fpath ns_at = FPATH(&at, F_namespace), gen_at = FPATH(&at, F_generation);
-	struct fpath labels_at = FPATH(&at, F_labels), ann_at = FPATH(&at, F_annotations);
-	struct fpath refs_at = FPATH(&at, F_ownerReferences), fin_at = FPATH(&at, F_finalizers);
-	struct fpath managed_at = FPATH(&at, F_managedFields);
-	struct sv gname = val_get_str(meta, F_generateName), name = val_get_str(meta, F_name);
-	struct sv ns = val_get_str(meta, F_namespace);
+	struct fpath gname_at = FPATH(at, F_generateName), name_at = FPATH(at, F_name);
+	struct fpath ns_at = FPATH(at, F_namespace), gen_at = FPATH(at, F_generation);
+	struct fpath labels_at = FPATH(at, F_labels), ann_at = FPATH(at, F_annotations);
+	struct fpath refs_at = FPATH(at, F_ownerReferences), fin_at = FPATH(at, F_finalizers);
+	struct fpath managed_at = FPATH(at, F_managedFields);
+	struct sv gname = val_get_str(meta, F_generateName), ns = val_get_str(meta, F_namespace);
 	int64_t generation = val_get_int(meta, 0, F_generation);
 
-	if (old_meta)
-		meta_update(fe, meta, old_meta, &at);
 	if (gname.n && name_check)
 		fe_check_as(fe, &gname_at, gname, as_prefix(fe->a, gname), name_check);
 	if (name.n == 0)
 		fe_required_why(fe, &name_at, "name or generateName is required");
 	else if (name_check)
 		fe_check(fe, &name_at, name, name_check);
-	if (r->namespaced) {
+	if (namespaced) {
 		if (ns.n == 0)
 			fe_required(fe, &ns_at);
 		else
@@ -273,6 +273,25 @@ void validate_object_meta(struct field_errs *fe, const struct resource *r, const
 	validate_labels(fe, val_member(meta, F_labels), &labels_at);
 	validate_annotations(fe, val_member(meta, F_annotations), &ann_at);
 	owner_references(fe, val_member(meta, F_ownerReferences), &refs_at);
-	validate_finalizers(fe, val_member(meta, F_finalizers), &fin_at);
+	validate_finalizers(fe, val_member(meta, F_finalizers), &fin_at, any_short);
 	managed_fields(fe, val_member(meta, F_managedFields), &managed_at);
+}
+
+void validate_object_meta(struct field_errs *fe, const struct resource *r, const struct val *meta,
+			  const struct val *old_meta, const char *(*name_check)(struct sv))
+{
+	struct fpath at = FPATH_ROOT(F_metadata);
+
+	if (old_meta)
+		meta_update(fe, meta, old_meta, &at);
+	meta_rules(fe, r->namespaced, resource_late(r) || r == RES(apiextensions_customresourcedefinitions), meta,
+		   val_get_str(meta, F_name), name_check, &at);
+}
+
+void validate_embedded_meta(struct field_errs *fe, const struct val *meta, const struct fpath *at)
+{
+	struct sv name = val_get_str(meta, F_name);
+
+	meta_rules(fe, val_get_str(meta, F_namespace).n > 0, true, meta, name.n ? name : SV("unnamed"),
+		   fmt_path_segment, at);
 }

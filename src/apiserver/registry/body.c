@@ -2,10 +2,12 @@
 #include "apiserver/registry/registry.h"
 #include "base/utf8.h"
 #include "base/vec.h"
+#include "codec/cbor.h"
 #include "codec/doc_items.h"
 #include "codec/json.h"
 #include "codec/yaml.h"
 #include "object/decode.h"
+#include "object/feature.h"
 #include "object/protobuf.h"
 
 /* What the parser noticed: paths of repeated members (JSON), or whole sentences (YAML). */
@@ -33,12 +35,17 @@ static void note_line(struct sv what, void *ctx)
 	(void)note_duplicate(what, ctx);
 }
 
-static int unsupported(struct api_req *q, struct err *err)
+int err_body_type(struct err *err)
 {
-	(void)q;
 	return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
 		       "the body of the request was in an unknown format - accepted media types include: "
-		       "application/json, application/yaml, " PROTOBUF_MEDIA_TYPE);
+		       "application/json, application/yaml, " PROTOBUF_MEDIA_TYPE "%s",
+		       feature_on(FG_CBORServingAndStorage) ? ", " CBOR_MEDIA_TYPE : "");
+}
+
+bool body_is_cbor(struct sv type)
+{
+	return sv_is(type, CBOR_MEDIA_TYPE) && feature_on(FG_CBORServingAndStorage);
 }
 
 /* Upstream's words for a body of which not even the kind can be told: with its beginning, as text when it
@@ -92,6 +99,25 @@ static struct val *parse(struct api_req *q, bool yaml, struct sv kind, struct st
 			 (sv_starts(sv_from(err_msg(&inner)), sv_from(converting)) ? sizeof(converting) - 1 : 0));
 	err_release(&inner);
 	return NULL;
+}
+
+/* A member that is there twice is an error of its own here, whatever fieldValidation says. */
+static struct val *parse_cbor(struct api_req *q, struct sv kind, struct err *err)
+{
+	struct budget values = BUDGET(doc_values_limit);
+	struct err inner = ERR_INIT;
+	struct val *v = cbor_decode(q->arena, q->body, &values, &inner);
+
+	if (budget_over(&values)) {
+		(void)err_move(err, &inner);
+		return NULL;
+	}
+	if (!v) {
+		err_wrap(&inner, "unable to determine group/version/kind");
+		(void)unrecognized(q, kind, err, arena_strdup(q->arena, err_msg(&inner)));
+	}
+	err_release(&inner);
+	return v;
 }
 
 /* A patch, but not server-side apply. */
@@ -221,9 +247,22 @@ static bool older_version(struct sv av, struct sv kind, struct sv api_version)
 	return sv_is(kind, "Eviction") && sv_is(av, "policy/v1beta1") && sv_is(api_version, "policy/v1");
 }
 
+/* Of a custom kind any kind can be read; it is not valid then. */
+static int wrong_custom_kind(struct api_req *q, const struct val *raw, struct sv k, struct sv kind, struct err *err)
+{
+	struct resource said = *q->res;
+	struct field_errs fe;
+	struct fpath at = FPATH_ROOT(F_kind);
+
+	said.kind = arena_cstr(q->arena, k);
+	field_errs_init(&fe, q->arena);
+	fe_add(&fe, FE_INVALID, &at, val_member(raw, F_kind), "must be %.*s", SV_ARG(kind));
+	return field_errs_to_err(&fe, &said, val_get_str(raw, F_metadata, F_name), err);
+}
+
 /* apiVersion and kind: must be the endpoint's own, or absent. Returns raw with both set. */
 static const struct val *with_type(struct api_req *q, const struct val *raw, struct sv api_version, struct sv kind,
-				   struct err *err)
+				   bool custom, struct err *err)
 {
 	static const enum sym both[] = { F_apiVersion, F_kind };
 	struct sv av = val_get_str(raw, F_apiVersion), k = val_get_str(raw, F_kind), g, v;
@@ -257,6 +296,16 @@ static const struct val *with_type(struct api_req *q, const struct val *raw, str
 	}
 	if (older_version(av, kind, api_version))
 		av = SV("");
+	if (custom && k.n && !sv_eq(k, kind) && (!av.n || sv_eq(av, api_version))) {
+		(void)wrong_custom_kind(q, raw, k, kind, err);
+		return NULL;
+	}
+	if (custom && av.n && !sv_eq(av, api_version)) {
+		err_set(err, ERR_BAD_REQUEST,
+			"the API version in the data (%.*s) does not match the expected API version (%.*s)", SV_ARG(av),
+			SV_ARG(api_version));
+		return NULL;
+	}
 	if ((k.n && !sv_eq(k, kind)) || (av.n && !sv_eq(av, api_version))) {
 		wrong_kind(q, k.n ? k : kind, av.n ? av : api_version, kind, api_version, err);
 		return NULL;
@@ -288,7 +337,7 @@ static struct val *to_typed(struct api_req *q, const struct schema *s, const str
 		report.repeated = st->yaml ? NULL : st->list.p;
 		report.n_repeated = st->yaml ? 0 : st->list.n;
 	}
-	raw = with_type(q, raw, api_version, kind, err);
+	raw = with_type(q, raw, api_version, kind, s->custom != NULL, err);
 	if (raw)
 		doc = decode_typed(q->arena, s, raw, st ? &report : NULL, err);
 	if (raw && !doc && plain_patch(q) && !q->trusted) {
@@ -326,7 +375,7 @@ struct val *body_typed(struct api_req *q, const struct schema *s, struct sv api_
 		struct budget values = BUDGET(doc_values_limit);
 		struct err inner = ERR_INIT;
 
-		raw = protobuf_decode(q->arena, q->body, &values, &inner);
+		raw = protobuf_decode(q->arena, q->body, api_version, kind, &values, &inner);
 		if (budget_over(&values))
 			(void)err_move(err, &inner);
 		else if (!raw)
@@ -334,8 +383,12 @@ struct val *body_typed(struct api_req *q, const struct schema *s, struct sv api_
 		err_release(&inner);
 		return raw ? to_typed(q, s, raw, api_version, kind, NULL, err) : NULL;
 	}
+	if (body_is_cbor(type)) {
+		raw = parse_cbor(q, kind, err);
+		return raw ? to_typed(q, s, raw, api_version, kind, &st, err) : NULL;
+	}
 	if (type.n && !sv_is(type, "application/json") && !sv_is(type, "application/yaml")) {
-		unsupported(q, err);
+		err_body_type(err);
 		return NULL;
 	}
 	st.yaml = sv_is(type, "application/yaml");
@@ -418,6 +471,7 @@ struct val *body_patch(struct api_req *q, bool yaml, struct err *err)
 {
 	struct strictness st = { .a = q->arena, .list = VEC_INIT, .yaml = yaml };
 	bool json_patch = sv_starts(q->content_type, SV("application/json-patch+json"));
+	bool cbor = sv_starts(q->content_type, SV("application/apply-patch+cbor"));
 	struct budget values = BUDGET(doc_values_limit);
 	struct val *v;
 
@@ -425,7 +479,9 @@ struct val *body_patch(struct api_req *q, bool yaml, struct err *err)
 		return val_clone_nodes(q->arena, q->body_doc);
 	if (yaml && !sv_trim(q->body).n)
 		return val_new_map(q->arena);
-	if (yaml)
+	if (cbor)
+		v = cbor_decode(q->arena, q->body, &values, err);
+	else if (yaml)
 		v = yaml_decode_opts(q->arena, q->body,
 				     &(struct yaml_opts){ .duplicate = note_line, .ctx = &st, .values = &values }, err);
 	else
@@ -434,7 +490,7 @@ struct val *body_patch(struct api_req *q, bool yaml, struct err *err)
 				    .borrow_text = true, .duplicate = note_duplicate, .ctx = &st, .values = &values },
 				err);
 	if (!v && !budget_over(&values) && !strategic_patch(q))
-		err_wrap(err, yaml ? "error decoding YAML" : "error decoding patch");
+		err_wrap(err, yaml ? "error decoding YAML" : cbor ? "error decoding CBOR" : "error decoding patch");
 	if (v)
 		keep_patch_notes(q, &st, json_patch ? v : NULL);
 	vec_release(&st.list);

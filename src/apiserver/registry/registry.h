@@ -111,6 +111,8 @@ struct val *typed_from_raw(struct api_req *q, const struct schema *s, const stru
 			   struct sv kind, bool strict, struct err *err);
 /* Any JSON value. What is there twice, or is no member of an operation, is noted in q and judged with what the patch
  * makes (typed_from_raw()); of an apply configuration by body_judge_applied(), once it could be applied. */
+bool body_is_cbor(struct sv type);  /* while its feature is on */
+int err_body_type(struct err *err); /* 415. Returns -1 */
 struct val *body_patch(struct api_req *q, bool yaml, struct err *err);
 int body_judge_applied(struct api_req *q, struct err *err);
 
@@ -118,7 +120,7 @@ int body_judge_applied(struct api_req *q, struct err *err);
 struct write_op *write_op_new(struct api_req *q, const struct resource *r, struct sv ns, struct sv name);
 /* Ends the op with its failure; err is released. */
 void write_fail(struct write_op *op, struct err *err);
-void write_defaults(struct write_op *op); /* the schema's and the kind's */
+int write_defaults(struct write_op *op, struct err *err); /* the schema's and the kind's */
 /* Makes doc what decoding makes of a text, after hooks took members away and put others in. */
 void write_complete(struct write_op *op);
 int write_managed(struct write_op *op, const struct val *old, struct err *err);
@@ -153,6 +155,13 @@ void registry_serve(struct api_req *q); /* generic.c: by verb and subresource */
 /* A read from memory that takes no time, or what must stay on its loop as it streams: all else is for the pool. */
 bool registry_is_small(struct api_req *q);
 
+/* scale_custom.c: what an object of a custom kind has at a path of its scale subresource; NULL: nothing. -1: something
+ * of another type, in upstream's words. */
+int custom_scale_value(const struct val *o, const char *path, enum val_type want, const struct val **ret,
+		       struct err *err);
+/* The rules of scale for such an object; sub as of a strategy's validate(). */
+void custom_scale_validate(struct field_errs *fe, const struct resource *r, const struct val *doc, const char *sub);
+
 /* list_body.c: answers with a list in the form the client asked for. Takes the references. */
 void list_answer(struct api_req *q, const struct resource *r, struct obj **objs, size_t n, int64_t rev, struct sv cont,
 		 int64_t remaining);
@@ -183,6 +192,18 @@ void delete_start(struct write_op *op, const struct delete_options *o);
 
 /* delete_unread.c: removes an object that is set aside, without looking at it. Answers q. */
 void delete_unread(struct api_req *q, const struct delete_options *o);
+
+/* scale_view.c: what a Scale shows of an object. -1: where a custom kind says there is something else. */
+struct scale_shown {
+	int64_t replicas, status_replicas;
+	struct sv selector;
+	bool has_replicas;
+};
+int scale_shown(struct arena *a, const struct resource *r, const struct val *o, struct scale_shown *ret,
+		struct err *err);
+struct val *scale_of(struct arena *a, const struct val *o, const struct scale_shown *shown);
+/* The object o of r as a Scale; what cannot be read is not shown. */
+struct val *registry_scale_of(struct arena *a, const struct resource *r, const struct val *o);
 
 /* update.c, patch.c: also of the scale subresource */
 int update_check_name(struct api_req *q, const struct val *doc, struct err *err); /* against the URL's */

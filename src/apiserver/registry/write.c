@@ -13,7 +13,7 @@
 #include "apiserver/registry/registry.h"
 #include "apiserver/inflight.h"
 #include "apiserver/storekey.h"
-#include "object/obj_encoding.h"
+#include "object/obj_view.h"
 
 enum {
 	WRITE_ANSWER = 1, /* done, nothing is to be written: answer with op->answer, else old; as produce() */
@@ -165,6 +165,13 @@ static int unchanged(struct write_op *op, struct err *err)
 	op->ordered = false; /* an update has its resourceVersion at the end */
 	if (op->doc)
 		write_complete(op);
+	/* What would be stored, as it would be read. */
+	if (op->doc && op->versions && op->res->schema->custom) {
+		int rc = write_versions_stored(op, err);
+
+		if (rc)
+			return rc;
+	}
 	op->answer = obj_link(op->a, obj_new(op->doc ? op->doc : old, 0));
 	return WRITE_ANSWER;
 }
@@ -370,6 +377,7 @@ static void write_op_walk(struct write_op *op, int rc, struct err *err)
 	if (rc == WRITE_GIVEN)
 		return;
 	op->q->asked = 0;
+	op->q->hooks = NULL; /* of a wait that ended otherwise */
 	reserved_end(op->q->server, &op->reserved, false);
 	if (rc == WRITE_ANSWER)
 		write_finish(op, op->answer ? op->answer : op->old, NULL);

@@ -66,6 +66,7 @@ const struct strategy endpointslice_strategy = {
 	.prepare_create = endpointslice_create,
 	.prepare_update = endpointslice_update,
 	.unconditional_update = true,
+	.warn = endpointslice_warn,
 };
 
 const struct strategy pdb_strategy = {
@@ -136,6 +137,7 @@ const struct strategy networkpolicy_strategy = {
 	.res = RES(networking_networkpolicies),
 	.unconditional_update = true,
 	.set_defaults = networkpolicy_defaults,
+	.warn = networkpolicy_warn,
 };
 
 const struct strategy servicecidr_strategy = {
@@ -181,52 +183,3 @@ const struct strategy csidriver_strategy = {
 };
 const struct strategy csinode_strategy = { .res = RES(storage_csinodes), .no_generation = true };
 const struct strategy csistoragecapacity_strategy = { .res = RES(storage_csistoragecapacities), .no_generation = true };
-
-static void crd_defaults(struct api_req *q, struct val *doc)
-{
-	struct val *names = val_get_mut(doc, F_spec, F_names);
-	struct sv kind = val_get_str(names, F_kind);
-
-	if (!names || kind.n == 0)
-		return;
-	if (!val_get_str(names, F_singular).n) {
-		char *lower = arena_cstr(q->arena, kind);
-
-		for (char *c = lower; *c; c++)
-			if (*c >= 'A' && *c <= 'Z')
-				*c = (char)(*c + ('a' - 'A'));
-		val_set_cstr(q->arena, names, F_singular, lower);
-	}
-	if (!val_get_str(names, F_listKind).n)
-		val_set_strf(q->arena, names, F_listKind, "%.*sList", SV_ARG(kind));
-}
-
-/* Objects are stored in one version; one that objects were stored in once is remembered until all are rewritten. */
-static void remember_version(struct api_req *q, struct val *doc)
-{
-	struct val *list = val_ensure_list(q->arena, val_ensure_map(q->arena, doc, F_status), F_storedVersions);
-
-	VAL_EACH(val_get(doc, F_spec, F_versions), v) {
-		bool known = !val_get_bool(v, F_storage);
-
-		VAL_EACH(list, s)
-			known = known || sv_eq(val_str(s), val_get_str(v, F_name));
-		if (!known)
-			val_push(q->arena, list, val_new_str(q->arena, val_get_str(v, F_name)));
-	}
-}
-
-static void crd_update(struct api_req *q, const struct val *old, struct val *doc)
-{
-	(void)old;
-	if (!q->subresource.n)
-		remember_version(q, doc);
-}
-
-const struct strategy crd_strategy = {
-	.res = RES(apiextensions_customresourcedefinitions),
-	.kept = status_alone,
-	.prepare_create = remember_version,
-	.prepare_update = crd_update,
-	.set_defaults = crd_defaults,
-};

@@ -158,11 +158,11 @@ static void pod_prepare_create(struct api_req *q, struct val *doc)
 
 static void pod_prepare_update(struct api_req *q, const struct val *old, struct val *doc)
 {
-	/* The class never changes; a kubelet that leaves it out means the old one. */
+	/* The class never changes (validation says so); a kubelet that leaves it out means the old one. */
 	const struct val *was = val_get(old, F_status, F_qosClass);
 	struct val *status = val_get_mut(doc, F_status);
 
-	if (was && status)
+	if (was && status && !val_get_str(status, F_qosClass).n)
 		val_set(q->arena, status, F_qosClass, was);
 }
 
@@ -354,13 +354,13 @@ const struct strategy binding_strategy = {
 };
 
 static const struct sub_handler pod_subs[] = {
-	{ "attach", pod_attach, .streams = true },
+	{ "attach", pod_attach, .streams = true, .connects = true },
 	{ "binding", pod_binding, .streams = false },
 	{ "eviction", pod_eviction, .streams = false },
-	{ "exec", pod_exec, .streams = true },
+	{ "exec", pod_exec, .streams = true, .connects = true },
 	{ "log", pod_log, .streams = true },
-	{ "portforward", pod_portforward, .streams = true },
-	{ "proxy", pod_proxy, .streams = true, .any_method = true },
+	{ "portforward", pod_portforward, .streams = true, .connects = true },
+	{ "proxy", pod_proxy, .streams = true, .connects = true, .any_method = true },
 	{ NULL, NULL, .streams = false },
 };
 
