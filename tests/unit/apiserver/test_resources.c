@@ -295,6 +295,13 @@ static bool body_of(const struct resource *r, const char **ret)
 	return true;
 }
 
+static const char *name_of(const struct resource *r)
+{
+	return !strcmp(r->kind, "APIService")	    ? "v1.example.com"
+	       : !strcmp(r->kind, "StorageVersion") ? "apps.deployments"
+						    : "x";
+}
+
 static void test_one_of_each(void **state)
 {
 	struct rig *r = *state;
@@ -303,9 +310,7 @@ static void test_one_of_each(void **state)
 	expect(r, 201, "POST", "/api/v1/namespaces/default/serviceaccounts", "{\"metadata\":{\"name\":\"default\"}}");
 	for (size_t i = 0; i < resource_count; i++) {
 		const struct resource *res = &resource_all[i];
-		const char *more, *name = !strcmp(res->kind, "APIService")	 ? "v1.example.com"
-					  : !strcmp(res->kind, "StorageVersion") ? "core.pods"
-										 : "x";
+		const char *more, *name = name_of(res);
 		char av[160], all[300], one[360];
 		const struct val *v;
 
