@@ -281,7 +281,7 @@ static void device_health(struct field_errs *fe, const struct val *containers, c
 	}
 }
 
-static void pod_addresses(struct strmap *texts, const struct val *pod)
+static void pods_addresses(struct strmap *texts, const struct val *pod)
 {
 	old_texts_add(texts, val_get(pod, F_status, F_podIPs), F_ip);
 	old_texts_add(texts, val_get(pod, F_status, F_hostIPs), F_ip);
@@ -321,7 +321,7 @@ static void status_update(struct field_errs *fe, const struct val *doc, const st
 	const struct val *policy = val_get(doc, F_spec, F_restartPolicy),
 			 *first = val_at(val_get(doc, F_status, F_hostIPs), 0);
 	_cleanup_(strmap_release) struct strmap ended = STRMAP_INIT;
-	_cleanup_(old_texts_release) struct old_texts before = { .doc = old, .fill = pod_addresses };
+	_cleanup_(old_texts_release) struct old_texts before = { .doc = old, .fill = pods_addresses };
 	struct sv nominated = val_get_str(doc, F_status, F_nominatedNodeName);
 	size_t i = 0;
 
