@@ -495,9 +495,9 @@ class Model:
                 copy.at = f.at
                 if '.' not in copy.type and copy.type not in SCALARS:
                     copy.type = inner.group.ref + '.' + copy.type
-                if f.number and copy.via:
-                    self.p.add(f.at, 'inlined messages do not nest on the wire')
-                copy.via = f.number or copy.via
+                if f.number > 255 or (f.number and copy.via > 255):
+                    self.p.add(f.at, 'inlined messages nest twice on the wire, with numbers up to 255')
+                copy.via = f.number | copy.via << 8 if f.number else copy.via
                 flat.append(copy)
         t.flat = flat
         return flat

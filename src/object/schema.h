@@ -81,7 +81,8 @@ struct field {
 	const char *const *enum_values; /* NULL-terminated, or NULL */
 	enum sym merge_key;		/* strategic merge, or SYM_NONE */
 	uint16_t number;		/* protobuf field number; 0: not on the wire */
-	uint16_t via;	       /* protobuf: number of the message it is nested in (a Go inlined struct); 0: none */
+	uint16_t via; /* protobuf: number of the message it is nested in (a Go inlined struct); 0: none. The high byte:
+			 of one inside that, in which it is */
 	uint16_t flags;	       /* enum field_flag */
 	uint8_t kind;	       /* enum field_kind */
 	uint8_t card;	       /* enum field_card */

@@ -62,10 +62,15 @@ static const struct {
 	{ R_storage_csinodes, &csinode_strategy },
 	{ R_storage_csistoragecapacities, &csistoragecapacity_strategy },
 	{ R_apiextensions_customresourcedefinitions, &crd_strategy },
-	{ R_apiregistration_apiservices, &apiservice_strategy },
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void strategies_take(struct strategy *table, const struct strategy *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		table[s[i].res->id] = s[i];
+}
 
 static void strategies_fill(void)
 {
@@ -73,6 +78,8 @@ static void strategies_fill(void)
 
 	for (size_t i = 0; i < ARRAY_LEN(own); i++)
 		table[own[i].id] = *own[i].strategy;
+	strategies_take(table, newer_strategies, newer_strategies_count);
+	strategies_take(table, device_strategies, device_strategies_count);
 	for (size_t i = 0; i < resource_count; i++) {
 		if (table[i].res)
 			continue;
