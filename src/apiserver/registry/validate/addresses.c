@@ -26,6 +26,22 @@ static void cidr(struct field_errs *fe, const struct val *v, const struct fpath 
 		fe_add(fe, FE_INVALID, at, v, "must be in canonical form (\"%.*s\")", SV_ARG(val_str(want)));
 }
 
+void check_interface_address(struct field_errs *fe, const struct val *v, const struct fpath *at)
+{
+	const struct val *want;
+	uint8_t raw[16];
+	bool v6;
+	int bits;
+
+	if (!fmt_cidr_parts(val_str(v), raw, &v6, &bits)) {
+		fe_invalid(fe, at, v, "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)");
+		return;
+	}
+	want = canonical_ip(fe->a, raw, v6, arena_printf(fe->a, "/%d", bits));
+	if (!val_equal(want, v))
+		fe_add(fe, FE_INVALID, at, v, "must be in canonical form (\"%.*s\")", SV_ARG(val_str(want)));
+}
+
 void validate_service_cidr(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
 	const struct val *list = val_get(doc, F_spec, F_cidrs), *was = val_get(old, F_spec, F_cidrs);

@@ -1,6 +1,8 @@
 /* common.c - checks that many kinds share. */
 #include "apiserver/registry/validate/kinds-internal.h"
 
+#include "object/list_index.h"
+
 void check_nonnegative(struct field_errs *fe, const struct val *v, const struct fpath *at, const enum sym *names)
 {
 	for (; *names; names++) {
@@ -145,6 +147,20 @@ void check_immutable(struct field_errs *fe, const struct val *doc, const struct 
 	struct fpath at = FPATH(up, name);
 
 	fe_immutable(fe, &at, val_member(doc, name), val_member(old, name));
+}
+
+void check_unique(struct field_errs *fe, const struct val *list, const struct fpath *at)
+{
+	struct list_index seen = list_index_of(fe->a, list, SYM_NONE);
+	size_t i = 0;
+
+	VAL_EACH(list, v) {
+		struct fpath here = FPATH_AT(at, i);
+
+		if (list_index_find(&seen, v) != (ssize_t)i)
+			fe_duplicate(fe, &here, v);
+		i++;
+	}
 }
 
 /* Counters of a workload's status: none negative, no part larger than the whole. */

@@ -6,7 +6,7 @@
 #include "object/quantity.h"
 #include "pod/pod_resources.h"
 
-static void validate_tolerations(struct field_errs *fe, const struct val *list, const struct fpath *at)
+void validate_tolerations(struct field_errs *fe, const struct val *list, const struct fpath *at)
 {
 	size_t i = 0;
 
