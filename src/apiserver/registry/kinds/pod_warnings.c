@@ -371,6 +371,7 @@ static void pod_spec(struct api_req *q, const struct val *spec, const struct fpa
 
 	placement(q, spec, at);
 	once(q, val_member(spec, F_hostAliases), &alias_at, F_ip, "ip");
+	warn_of_pod_addresses(q, spec, at);
 	once(q, val_member(spec, F_imagePullSecrets), &pull_at, F_name, "name");
 	volumes(q, spec, at);
 	containers(q, spec, at);
