@@ -269,12 +269,87 @@ static void test_priority_levels(void **state)
 	run(cases, ARRAY_LEN(cases));
 }
 
+#define MATCH                                                                                                   \
+	"'matchConstraints':{'resourceRules':[{'operations':['CREATE'],'apiGroups':[''],'apiVersions':['v1'],'" \
+	"resources':['pods']}]}"
+#define POLICY(more) "{'metadata':{'name':'p'},'spec':{" MATCH "," more "}}"
+
+static void test_policies(void **state)
+{
+	const struct resource *p = RES(admissionregistration_validatingadmissionpolicies),
+			      *b = RES(admissionregistration_validatingadmissionpolicybindings),
+			      *m = RES(admissionregistration_mutatingadmissionpolicies),
+			      *mb = RES(admissionregistration_mutatingadmissionpolicybindings);
+	const struct kind_case cases[] = {
+		{ p, POLICY("'validations':[{'expression':'true'}]"), NULL, NULL, NULL },
+		{ p,
+		  "{'metadata':{'name':'p'},'spec':{'failurePolicy':'Bogus','matchConstraints':{'resourceRules':[]}}}",
+		  NULL, NULL,
+		  "[spec.failurePolicy: Unsupported value: 'Bogus': supported values: 'Fail', 'Ignore', "
+		  "spec.matchConstraints.resourceRules: Required value, spec.validations: Required value: validations "
+		  "or "
+		  "auditAnnotations must contain at least one item, spec.auditAnnotations: Required value: validations "
+		  "or "
+		  "auditAnnotations must contain at least one item]" },
+		{ p,
+		  POLICY(
+		      "'paramKind':{'apiVersion':'bad/bad/bad','kind':''},'variables':[{'name':'1x','expression':'1'}],"
+		      "'validations':[{'expression':'','message':'a\\nb','reason':'X','messageExpression':' '}]"),
+		  NULL, NULL,
+		  "[spec.paramKind.apiVersion: Invalid value: 'bad/bad/bad': unexpected GroupVersion string: "
+		  "bad/bad/bad, "
+		  "spec.paramKind.kind: Required value, spec.variables[0].name: Invalid value: '1x': name is not a "
+		  "valid "
+		  "CEL identifier, spec.validations[0].expression: Required value: expression is not specified, "
+		  "spec.validations[0].messageExpression: Invalid value: ' ': must be non-empty if specified, "
+		  "spec.validations[0].message: Invalid value: 'a\\nb': message must not contain line breaks, "
+		  "spec.validations[0].reason: Unsupported value: 'X': supported values: 'Forbidden', 'Invalid', "
+		  "'RequestEntityTooLarge']" },
+		{ b,
+		  "{'spec':{'policyName':'p','validationActions':['Deny','Warn','Deny','X'],'paramRef':{'name':'a','"
+		  "selector':"
+		  "{},'parameterNotFoundAction':'No'}}}",
+		  NULL, NULL,
+		  "[spec.paramRef.name: Forbidden: name and selector are mutually exclusive, spec.paramRef.selector: "
+		  "Forbidden: name and selector are mutually exclusive, spec.paramRef.parameterNotFoundAction: "
+		  "Unsupported "
+		  "value: 'No': supported values: 'Deny', 'Allow', spec.validationActions[2]: Duplicate value: 'Deny', "
+		  "spec.validationActions[3]: Unsupported value: 'X': supported values: 'Audit', 'Deny', 'Warn', "
+		  "spec.validationActions: Invalid value: ['Deny','Warn','Deny','X']: must not contain both Deny and "
+		  "Warn "
+		  "(repeating the same validation failure information in the API response and headers serves no "
+		  "purpose)]" },
+		{ b, "{'spec':{'policyName':''}}", NULL, NULL,
+		  "[spec.policyName: Required value, spec.validationActions: Required value: at least one validation "
+		  "action "
+		  "is required]" },
+		{ m,
+		  "{'spec':{'matchConstraints':{'resourceRules':[{'operations':['DELETE'],'apiGroups':[''],'"
+		  "apiVersions':['v1'"
+		  "],'resources':['pods']}]},'mutations':[{'patchType':'JSONPatch','applyConfiguration':{'expression':'"
+		  "x'}}]}}",
+		  NULL, NULL,
+		  "[spec.matchConstraints.resourceRules[0].operations[0]: Unsupported value: 'DELETE': supported "
+		  "values: '*', "
+		  "'CONNECT', 'CREATE', 'UPDATE', spec.mutations[0].applyConfiguration: Forbidden: may only be "
+		  "specified when "
+		  "patchType is ApplyConfiguration, spec.mutations[0].jsonPatch: Required value: must be specified "
+		  "when "
+		  "patchType is JSONPatch, spec.reinvocationPolicy: Required value]" },
+		{ mb, "{'spec':{'policyName':'p','paramRef':{}}}", NULL, NULL,
+		  "spec.paramRef: Required value: one of name or selector must be specified" },
+	};
+
+	(void)state;
+	run(cases, ARRAY_LEN(cases));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_webhooks),	cmocka_unit_test(test_apiservices),
 		cmocka_unit_test(test_runtime_classes), cmocka_unit_test(test_flow_schemas),
-		cmocka_unit_test(test_priority_levels),
+		cmocka_unit_test(test_priority_levels), cmocka_unit_test(test_policies),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -168,4 +168,5 @@ validate_kind_fn validate_pod, validate_pod_template_kind, validate_replication_
     validate_device_taint_rule, validate_resource_pool_request, validate_cluster_trust_bundle,
     validate_pod_certificate_request, validate_lease_candidate, validate_storage_version,
     validate_storage_version_migration, validate_workload, validate_pod_group, validate_composite_pod_group,
-    validate_eviction_request, validate_lifecycle_eviction;
+    validate_eviction_request, validate_lifecycle_eviction, validate_admission_policy, validate_admission_binding,
+    validate_mutating_policy, validate_mutating_binding;
