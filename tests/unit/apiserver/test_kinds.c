@@ -197,10 +197,11 @@ static void test_pod_defaults(void **state)
 }
 
 /* A new object has the status that Go writes of a zero struct: clients look into it without asking. */
-/* There are no RuntimeClasses: none of a name, and no overhead that one would define. */
+/* A pod names a class that exists, and has the overhead, the labels and the tolerations of its class. */
 static void test_runtime_class(void **state)
 {
 	struct rig *r = *state;
+	const struct val *v;
 
 	make_default_sa(r);
 	expect_status(r, 403, "Forbidden", "pods \"p\" is forbidden: pod rejected: RuntimeClass \"kata\" not found",
@@ -216,6 +217,34 @@ static void test_runtime_class(void **state)
 			   .path = NS "/pods",
 			   .body = "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"overhead\":{\"cpu\":\"1\"},"
 				   "\"containers\":[{\"name\":\"c\",\"image\":\"x\"}]}}" });
+	expect(r, 201, "POST", "/apis/node.k8s.io/v1/runtimeclasses",
+	       "{\"metadata\":{\"name\":\"kata\"},\"handler\":\"kata\",\"overhead\":{\"podFixed\":{"
+	       "\"cpu\":\"10m\"}},\"scheduling\":{\"nodeSelector\":{\"a\":\"b\"},\"tolerations\":["
+	       "{\"key\":\"t\",\"operator\":\"Exists\"},{\"key\":\"t\",\"value\":\"v\"}]}}");
+	v = expect(r, 201, "POST", NS "/pods",
+		   "{\"metadata\":{\"name\":\"k\"},\"spec\":{\"runtimeClassName\":\"kata\","
+		   "\"nodeSelector\":{\"c\":\"d\"},\"containers\":[{\"name\":\"c\",\"image\":\"x\"}]}}");
+	assert_true(val_is(val_get(v, F_spec, F_overhead, F_cpu), "10m"));
+	assert_int_equal(val_len(val_get(v, F_spec, F_nodeSelector)), 2);
+	/* two of every pod's own, and of the class's the one that covers the other */
+	assert_int_equal(val_len(val_get(v, F_spec, F_tolerations)), 3);
+	expect_status(
+	    r, 403, "Forbidden",
+	    "pods \"l\" is forbidden: conflict: runtimeClass.scheduling.nodeSelector[a] = b; "
+	    "pod.spec.nodeSelector[a] = c",
+	    &(struct ask){ .method = "POST",
+			   .path = NS "/pods",
+			   .body =
+			       "{\"metadata\":{\"name\":\"l\"},\"spec\":{\"runtimeClassName\":\"kata\","
+			       "\"nodeSelector\":{\"a\":\"c\"},\"containers\":[{\"name\":\"c\",\"image\":\"x\"}]}}" });
+	expect_status(
+	    r, 403, "Forbidden",
+	    "pods \"l\" is forbidden: pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead",
+	    &(struct ask){ .method = "POST",
+			   .path = NS "/pods",
+			   .body =
+			       "{\"metadata\":{\"name\":\"l\"},\"spec\":{\"runtimeClassName\":\"kata\","
+			       "\"overhead\":{\"cpu\":\"20m\"},\"containers\":[{\"name\":\"c\",\"image\":\"x\"}]}}" });
 }
 
 static void test_empty_status(void **state)
