@@ -73,9 +73,17 @@ class Policy:
                  subjects=self.subjects(line.partition("->")[2].strip()))
 
     def line(self, line):
+        line, _, gate = line.partition(" if ")
         words = line.split()
         if not words or words[0].startswith("#"):
             return
+        self.statement(words, line)
+        if gate and words[0] == "allow":
+            self.role["rules"][-1]["gate"] = gate.strip()
+        elif gate:
+            self.objects[-1]["gate"] = gate.strip()
+
+    def statement(self, words, line):
         if words[0] in ("clusterrole", "role"):
             self.role = self.new("ClusterRole" if words[0] == "clusterrole" else "Role", words[1], rules=[])
         elif words[0] in ("clusterbinding", "rolebinding"):

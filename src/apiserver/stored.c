@@ -35,7 +35,15 @@ bool resource_first(const struct resource *r)
 
 bool resource_kept(const struct resource *r)
 {
-	return resource_stored(r) && resource_storage(r) == r && stored_first(r);
+	if (!resource_stored(r) || resource_storage(r) != r)
+		return false;
+	for (size_t i = 0; i < resource_count; i++) {
+		const struct resource *o = &resource_all[i];
+
+		if ((!o->optin || resource_served(o)) && resource_storage(o) == r)
+			return true;
+	}
+	return false;
 }
 
 /* An object of another version than the storage version; NULL when it cannot be made one of that. */

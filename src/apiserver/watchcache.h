@@ -71,7 +71,8 @@ struct watchcache *watchcache_free(struct watchcache *c);
 bool resource_stored(const struct resource *r);
 /* The version that the store keeps of r: itself, but where it has several. */
 const struct resource *resource_storage(const struct resource *r);
-/* Is r what is stored of a built-in resource that is served in some version? */
+/* Is r what is stored of a built-in resource that the server has: one that is served in some version, or would be if
+ * nobody had turned that off, as parts of the server count on these? */
 bool resource_kept(const struct resource *r);
 /* Of the served versions of a resource the one that stands for it where each is looked at once. */
 bool resource_first(const struct resource *r);

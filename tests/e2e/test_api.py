@@ -35,10 +35,10 @@ def health_and_version(c):
         equal(c.request("GET", path)[:2], (200, "ok"), path)
         contains(c.request("GET", path + "?verbose")[1], "[+]ping ok", "check passed")
     v = c.request("GET", "/version")[1]
-    equal((v["major"], v["minor"]), ("1", "35"))
-    contains(v["gitVersion"], "v1.35.0+caravel-")
+    equal((v["major"], v["minor"]), ("1", "37"))
+    contains(v["gitVersion"], "v1.37.0+caravel-")
     contains(c.request("GET", "/metrics")[1], "apiserver_request_total", "process_resident_memory_bytes")
-    contains(c.kubectl("version"), "Server Version: v1.35.0+caravel")
+    contains(c.kubectl("version"), "Server Version: v1.37.0+caravel")
 
 
 def a_cluster_begins_with(c):

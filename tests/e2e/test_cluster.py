@@ -35,7 +35,7 @@ def ready_pods(c):
 
 def node_ready(c):
     wait_for("the node", lambda: " Ready " in c.kubectl("get", "nodes"), 60)
-    contains(c.kubectl("get", "nodes", "-o", "wide"), "containerd://", "v1.35.0+caravel", "control-plane")
+    contains(c.kubectl("get", "nodes", "-o", "wide"), "containerd://", "v1.37.0+caravel", "control-plane")
     contains(c.kubectl("describe", "node", "node-1"), "Capacity:", "KubeletReady")
 
 

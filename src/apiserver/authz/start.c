@@ -8,12 +8,16 @@
 
 #include <stdlib.h>
 
+struct load {
+	struct rbac *rbac;
+	const struct resource *r;
+};
+
 static int load_object(struct obj *o, void *ctx)
 {
-	const struct resource *r = resource_find_kind(SV("rbac.authorization.k8s.io"), SV("v1"),
-						      obj_get(o, F_kind) ? val_str(obj_get(o, F_kind)) : SV(""));
+	const struct load *l = ctx;
 
-	rbac_observe(ctx, r, NULL, o);
+	rbac_observe(l->rbac, l->r, NULL, o);
 	return 0;
 }
 
@@ -21,10 +25,10 @@ static int load_object(struct obj *o, void *ctx)
 static int authz_node_rules(struct authz *z, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	const struct val *list = json_decode(&a, sv_from(rbac_policy_json), NULL, err);
+	const struct val *list = rbac_policy(&a, err);
 
 	if (!list)
-		return err_wrap(err, "reading the built-in RBAC policy");
+		return -1;
 	VAL_EACH(list, o)
 		if (val_is(val_get(o, F_kind), "ClusterRole") && val_is(val_get(o, F_metadata, F_name), "system:node"))
 			z->node_rules = val_clone(&z->arena, val_get(o, F_rules));
@@ -44,7 +48,7 @@ int authz_start(struct apiserver *s, struct err *err)
 	s->authz->tokens = token_cache_new();
 	s->authz->uses = token_use_new();
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-		wc_each(s->wc, kinds[i], SV(""), load_object, s->authz->rbac);
+		wc_each(s->wc, kinds[i], SV(""), load_object, &(struct load){ s->authz->rbac, kinds[i] });
 	if (s->o.token_auth_file && !(s->authz->static_tokens = token_file_read(s->o.token_auth_file, err)))
 		return -1;
 	return authz_node_rules(s->authz, err);

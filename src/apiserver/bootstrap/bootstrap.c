@@ -10,6 +10,7 @@
 #include "base/timefmt.h"
 #include "codec/json.h"
 #include "object/annotation.h"
+#include "object/feature.h"
 #include "object/legacy_token.h"
 #include "object/slice.h"
 
@@ -187,16 +188,62 @@ static void namespaces(struct batch *b)
 		ensure(b, RES(core_namespaces), new_object(&b->arena, RES(core_namespaces), NULL, names[i]));
 }
 
+/* What has no gate, or one that is on, without that word. */
+static struct val *policy_gated(struct arena *a, struct val *list)
+{
+	struct val *out = val_new_list(a);
+
+	for (size_t i = 0; i < val_len(list); i++) {
+		struct val *e = val_at_mut(list, i);
+		struct sv gate = val_get_str(e, F_gate);
+
+		if (gate.n && !feature_on(feature_find(gate)))
+			continue;
+		val_del(e, F_gate);
+		val_push(a, out, e);
+	}
+	return out;
+}
+
+struct val *rbac_policy(struct arena *a, struct err *err)
+{
+	struct val *list = json_decode(a, sv_from(rbac_policy_json), NULL, err);
+
+	if (!list) {
+		err_wrap(err, "reading the built-in RBAC policy");
+		return NULL;
+	}
+	for (size_t i = 0; i < val_len(list); i++) {
+		struct val *doc = val_at_mut(list, i), *rules = val_member_mut(doc, F_rules);
+
+		if (rules)
+			val_set(a, doc, F_rules, policy_gated(a, rules));
+	}
+	return policy_gated(a, list);
+}
+
+/* Whether or not the group is served. */
+static const struct resource *policy_resource(const struct val *doc)
+{
+	static const struct resource *const kinds[] = { RES(rbac_roles), RES(rbac_clusterroles), RES(rbac_rolebindings),
+							RES(rbac_clusterrolebindings) };
+	size_t i = 0;
+
+	while (i + 1 < ARRAY_LEN(kinds) && !val_is(val_member(doc, F_kind), kinds[i]->kind))
+		i++;
+	return kinds[i];
+}
+
 static int policy(struct batch *b, struct err *err)
 {
-	struct val *list = json_decode(&b->arena, sv_from(rbac_policy_json), NULL, err);
+	struct val *list = rbac_policy(&b->arena, err);
 
 	if (!list)
-		return err_wrap(err, "reading the built-in RBAC policy");
+		return -1;
 	for (size_t i = 0; i < val_len(list); i++) {
 		struct val *doc = val_at_mut(list, i);
 
-		ensure(b, resource_find_kind(SV("rbac.authorization.k8s.io"), SV("v1"), val_get_str(doc, F_kind)), doc);
+		ensure(b, policy_resource(doc), doc);
 	}
 	return 0;
 }

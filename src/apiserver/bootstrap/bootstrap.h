@@ -8,8 +8,12 @@
  */
 #pragma once
 
+#include "base/arena.h"
 #include "base/err.h"
+#include "codec/doc.h"
 
 struct apiserver;
 
-extern const char rbac_policy_json[]; /* generated: a JSON list of objects */
+extern const char rbac_policy_json[]; /* generated: a JSON list of objects; some, and some rules, have a gate */
+/* The objects that this process's features let there be, in a. NULL: *err. */
+struct val *rbac_policy(struct arena *a, struct err *err);

@@ -160,8 +160,8 @@ static void test_version_and_metrics(void **state)
 	struct answer *a;
 
 	assert_val(val_get(v, F_major), "1");
-	assert_val(val_get(v, F_minor), "35");
-	assert_true(sv_starts(val_get_str(v, F_gitVersion), SV("v1.35.0+caravel-")));
+	assert_val(val_get(v, F_minor), "37");
+	assert_true(sv_starts(val_get_str(v, F_gitVersion), SV("v1.37.0+caravel-")));
 	expect(r, 404, "GET", "/api/v1/namespaces/default/pods/nope", NULL);
 	a = api(r, "GET", "/metrics");
 	assert_true(sv_find_sv(buf_sv(&a->body),

@@ -34,12 +34,12 @@ static void devices_requests(struct api_req *q, struct val *spec)
 		devices_request(q->arena, val_at_mut(list, i), strcmp(q->res->version, "v1beta1") == 0);
 }
 
-static void claim_defaults(struct api_req *q, struct val *doc)
+static void devices_claim_defaults(struct api_req *q, struct val *doc)
 {
 	devices_requests(q, val_member_mut(doc, F_spec));
 }
 
-static void claim_template_defaults(struct api_req *q, struct val *doc)
+static void devices_template_defaults(struct api_req *q, struct val *doc)
 {
 	devices_requests(q, val_get_mut(doc, F_spec, F_spec));
 }
@@ -52,7 +52,7 @@ static void devices_taint(struct api_req *q, struct val *taint)
 		val_set_str(q->arena, taint, F_timeAdded, time_format(env_now_ns(q->server->env), false, now));
 }
 
-static void slice_defaults(struct api_req *q, struct val *doc)
+static void devices_slice_defaults(struct api_req *q, struct val *doc)
 {
 	struct val *list = val_get_mut(doc, F_spec, F_devices);
 
@@ -65,7 +65,7 @@ static void slice_defaults(struct api_req *q, struct val *doc)
 	}
 }
 
-static void taint_rule_defaults(struct api_req *q, struct val *doc)
+static void devices_taint_rule_defaults(struct api_req *q, struct val *doc)
 {
 	devices_taint(q, val_get_mut(doc, F_spec, F_taint));
 }
@@ -239,22 +239,22 @@ static const struct kept_on status_alone[] = {
 #define CLAIM(id)                                                                                             \
 	{                                                                                                     \
 		.res = RES(resource_resourceclaims##id), .unconditional_update = true, .no_generation = true, \
-		.kept = status_alone, .set_defaults = claim_defaults, .versions = &claim_form.pub             \
+		.kept = status_alone, .set_defaults = devices_claim_defaults, .versions = &claim_form.pub     \
 	}
 #define TEMPLATE(id)                                                                                                  \
 	{                                                                                                             \
 		.res = RES(resource_resourceclaimtemplates##id), .unconditional_update = true, .no_generation = true, \
-		.set_defaults = claim_template_defaults, .versions = &template_form.pub                               \
+		.set_defaults = devices_template_defaults, .versions = &template_form.pub                             \
 	}
-#define SLICE(id)                                                                                                      \
-	{                                                                                                              \
-		.res = RES(resource_resourceslices##id), .unconditional_update = true, .set_defaults = slice_defaults, \
-		.versions = &slice_form.pub                                                                            \
+#define SLICE(id)                                                                      \
+	{                                                                              \
+		.res = RES(resource_resourceslices##id), .unconditional_update = true, \
+		.set_defaults = devices_slice_defaults, .versions = &slice_form.pub    \
 	}
 #define TAINT_RULE(id)                                                                                         \
 	{                                                                                                      \
 		.res = RES(resource_devicetaintrules##id), .unconditional_update = true, .kept = status_alone, \
-		.set_defaults = taint_rule_defaults, .versions = &taint_rule_versions                          \
+		.set_defaults = devices_taint_rule_defaults, .versions = &taint_rule_versions                  \
 	}
 
 const struct strategy device_strategies[] = {
