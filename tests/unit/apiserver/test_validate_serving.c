@@ -337,7 +337,8 @@ static void test_policies(void **state)
 		  "when "
 		  "patchType is JSONPatch, spec.reinvocationPolicy: Required value]" },
 		{ mb, "{'spec':{'policyName':'p','paramRef':{}}}", NULL, NULL,
-		  "spec.paramRef: Required value: one of name or selector must be specified" },
+		  "[spec.paramRef: Required value: one of name or selector must be specified, "
+		  "spec.paramRef.parameterNotFoundAction: Required value]" },
 	};
 
 	(void)state;
