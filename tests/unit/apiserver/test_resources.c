@@ -279,7 +279,7 @@ static const struct {
 	{ NULL, "CompositePodGroup",
 	  "\"spec\":{\"workloadRef\":{\"workloadName\":\"w\",\"templateName\":\"t\"},"
 	  "\"schedulingPolicy\":{\"basic\":{}}}" },
-	{ NULL, "EvictionRequest", "\"spec\":{" EVICTION ",\"requester\":\"r.example.com\",\"intent\":\"Eviction\"}" },
+	{ NULL, "EvictionRequest", "\"spec\":{" EVICTION ",\"requester\":\"example.com/r\",\"intent\":\"Eviction\"}" },
 	{ NULL, "Eviction", "\"spec\":{" EVICTION "}" },
 };
 
@@ -303,7 +303,9 @@ static void test_one_of_each(void **state)
 	expect(r, 201, "POST", "/api/v1/namespaces/default/serviceaccounts", "{\"metadata\":{\"name\":\"default\"}}");
 	for (size_t i = 0; i < resource_count; i++) {
 		const struct resource *res = &resource_all[i];
-		const char *more, *name = !strcmp(res->kind, "APIService") ? "v1.example.com" : "x";
+		const char *more, *name = !strcmp(res->kind, "APIService")	 ? "v1.example.com"
+					  : !strcmp(res->kind, "StorageVersion") ? "core.pods"
+										 : "x";
 		char av[160], all[300], one[360];
 		const struct val *v;
 
