@@ -92,6 +92,8 @@ void validate_pod_annotations_kept(struct field_errs *fe, const struct val *now,
 /* requests and limits: amounts, requests below limits. */
 void validate_requirements(struct field_errs *fe, const struct val *res, const struct fpath *at);
 void validate_containers(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at);
+/* pod_gated.c: fields that are there only when a gate is set. */
+void validate_gated_fields(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at);
 /* Its variables, and the references in them; up is the container's place. */
 void validate_container_env(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c,
 			    const struct fpath *up);

@@ -441,6 +441,7 @@ void validate_pod_spec(struct field_errs *fe, const struct val *spec, const stru
 	index_by_name(&pc.targets_by_name, val_member(spec, F_initContainers));
 	validate_volumes(fe, &pc, at);
 	validate_containers(fe, &pc, at);
+	validate_gated_fields(fe, &pc, at);
 	strmap_release(&pc.volumes_by_name);
 	strmap_release(&pc.claims_by_name);
 	strmap_release(&pc.targets_by_name);
