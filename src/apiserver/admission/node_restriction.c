@@ -341,6 +341,11 @@ static int restrict_all(const struct admission *a, struct err *err)
 		return node_restrict_csr(a, node, err);
 	if (a->res == RES(coordination_leases))
 		return restrict_lease(a, node, err);
+	/* of whichever version */
+	if (strcmp(a->res->group, "resource.k8s.io") == 0 && strcmp(a->res->plural, "resourceslices") == 0)
+		return node_restrict_slice(a, node, err);
+	if (strcmp(a->res->plural, "podcertificaterequests") == 0 && strcmp(a->res->group, "certificates.k8s.io") == 0)
+		return node_restrict_pod_certificate(a, node, err);
 	if (a->res == RES(storage_csinodes) && !sv_eq(a->name, node))
 		return admission_forbid(a, err, "can only access CSINode with the same name as the requesting node");
 	return 0;

@@ -7,6 +7,9 @@
 int node_restrict_token(const struct admission *a, struct sv node, struct err *err);
 /* node_csr.c: a request for a certificate. */
 int node_restrict_csr(const struct admission *a, struct sv node, struct err *err);
+/* node_devices.c: the devices of a node, its own; a certificate for a pod that runs on it. */
+int node_restrict_slice(const struct admission *a, struct sv node, struct err *err);
+int node_restrict_pod_certificate(const struct admission *a, struct sv node, struct err *err);
 /* node_volumes.c: a volume that the node has made of a directory of its own, or makes; the class of such volumes. */
 int node_restrict_volume(const struct admission *a, struct sv node, struct err *err);
 int node_restrict_class(const struct admission *a, struct sv node, struct err *err);

@@ -247,6 +247,27 @@ static void test_runtime_class(void **state)
 			       "\"overhead\":{\"cpu\":\"20m\"},\"containers\":[{\"name\":\"c\",\"image\":\"x\"}]}}" });
 }
 
+/* Whoever may make claims may not look into the devices of others with one: the namespace says who may. */
+static void test_device_admin(void **state)
+{
+	static const char
+	    claim[] = "{\"metadata\":{\"name\":\"c\"},\"spec\":{\"devices\":{\"requests\":[{\"name\":\"r\","
+		      "\"exactly\":{\"deviceClassName\":\"d\",\"adminAccess\":true}}]}}}",
+	    tmpl[] = "{\"metadata\":{\"name\":\"t\"},\"spec\":{\"spec\":{\"devices\":{\"requests\":[{\"name\":\"r\","
+		     "\"exactly\":{\"deviceClassName\":\"d\",\"adminAccess\":true}}]}}}}",
+	    label[] = "{\"metadata\":{\"labels\":{\"resource.kubernetes.io/admin-access\":\"true\"}}}";
+#define DRA "/apis/resource.k8s.io/"
+	struct rig *r = *state;
+	const struct val *v = expect(r, 422, "POST", DRA "v1/namespaces/default/resourceclaims", claim);
+
+	assert_true(val_is(val_get(val_at(val_get(v, F_details, F_causes), 0), F_field),
+			   "spec.devices.requests[0].exactly.adminAccess"));
+	expect(r, 422, "POST", DRA "v1/namespaces/default/resourceclaimtemplates", tmpl);
+	expect_type(r, 200, "PATCH", "/api/v1/namespaces/default", "application/merge-patch+json", label);
+	expect(r, 201, "POST", DRA "v1/namespaces/default/resourceclaims", claim);
+	expect(r, 201, "POST", DRA "v1/namespaces/default/resourceclaimtemplates", tmpl);
+}
+
 static void test_empty_status(void **state)
 {
 	static const char pod[] = "\"template\":{\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":{\"containers\":[{"
@@ -1240,6 +1261,7 @@ int main(void)
 		T(test_dropped_fields),
 		T(test_secrets_without_names),
 		T(test_runtime_class),
+		T(test_device_admin),
 		T(test_binding),
 		T(test_empty_lists),
 		T(test_empty_status),

@@ -239,12 +239,14 @@ static const struct kept_on status_alone[] = {
 #define CLAIM(id)                                                                                             \
 	{                                                                                                     \
 		.res = RES(resource_resourceclaims##id), .unconditional_update = true, .no_generation = true, \
-		.kept = status_alone, .set_defaults = devices_claim_defaults, .versions = &claim_form.pub     \
+		.kept = status_alone, .set_defaults = devices_claim_defaults, .permit = device_admin_permit,  \
+		.versions = &claim_form.pub                                                                   \
 	}
 #define TEMPLATE(id)                                                                                                  \
 	{                                                                                                             \
 		.res = RES(resource_resourceclaimtemplates##id), .unconditional_update = true, .no_generation = true, \
-		.set_defaults = devices_template_defaults, .versions = &template_form.pub                             \
+		.set_defaults = devices_template_defaults, .permit = device_admin_permit,                             \
+		.versions = &template_form.pub                                                                        \
 	}
 #define SLICE(id)                                                                      \
 	{                                                                              \
