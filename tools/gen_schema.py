@@ -28,6 +28,7 @@ TOPOLOGIES = {'atomic': 'ATOMIC', 'set': 'SET', 'granular': 'GRANULAR'}
 FLAG_MARKS = {
     'immutable': 'IMMUTABLE', 'deprecated': 'DEPRECATED', 'retainKeys': 'PATCH_RETAIN_KEYS',
     'replace': 'PATCH_REPLACE', 'nonempty': 'NONEMPTY', 'unasked': 'UNASKED', 'off': 'OFF',
+    'boxed': 'BOXED',
 }
 TOKEN = re.compile(r'(?:"(?:[^"\\]|\\.)*"|\((?:[^()"]|"(?:[^"\\]|\\.)*"|\([^()]*\))*\)|[^\s"()])+')
 NAME = re.compile(r'[A-Za-z$_][A-Za-z0-9$_.\-/]*\Z')
@@ -452,9 +453,9 @@ class Model:
                 copy.at = f.at
                 if '.' not in copy.type and copy.type not in SCALARS:
                     copy.type = inner.group.ref + '.' + copy.type
-                if f.number and copy.via:
-                    self.p.add(f.at, 'inlined messages do not nest on the wire')
-                copy.via = f.number or copy.via
+                if f.number > 255 or (f.number and copy.via > 255):
+                    self.p.add(f.at, 'inlined messages nest twice on the wire, with numbers up to 255')
+                copy.via = f.number | copy.via << 8 if f.number else copy.via
                 flat.append(copy)
         t.flat = flat
         return flat
@@ -662,6 +663,11 @@ class Pool:
         return self.names[key]
 
 
+def wire_order(f):
+    """Where a field stands in its message, by the numbers on the way to it: inlined types are messages there."""
+    return [n for n in (f.via & 0xff, f.via >> 8) if n] + [f.number]
+
+
 def field_doc(f):
     return ' '.join(filter(None, [f.doc, 'Its feature is off: what is given is dropped.' if 'OFF' in f.flags else '']))
 
@@ -682,7 +688,7 @@ def field_flags(f):
 def emit_tables(m):
     strings = Pool('strs', 'const char *const', 'NULL')
     syms = Pool('keys', 'const enum sym', 'SYM_NONE')
-    fields, by_sym, types = [], [], []
+    fields, by_sym, by_number, types = [], [], [], []
     for t in m.types:
         first = len(fields)
         for f in t.flat:
@@ -700,12 +706,16 @@ def emit_tables(m):
                 kind, f.card, topo, elem, FORMATS.get(f.format, 'NONE'), f.inner_card))
         sym_at = len(by_sym)
         by_sym += sorted(range(len(t.flat)), key=lambda i: m.symbols[t.flat[i].name])
+        number_at = len(by_number)
+        by_number += sorted((i for i, f in enumerate(t.flat) if f.number), key=lambda i: wire_order(t.flat[i]))
+        n_numbers = len(by_number) - number_at
         n = len(t.flat)
-        types.append('\t{ %s, %s, %s, %s, %d, %s, %s, %s, .by_sym = %s },\n' % (
+        types.append('\t{ %s, %s, %s, %s, %d, %s, %s, %s, .by_sym = %s, .n_by_number = %d, .by_number = %s },\n' % (
             c_str(t.ref), c_str(t.openapi), c_str(t.doc) if t.doc else 'NULL',
             'fields + %d' % first if n else 'NULL', n, 'true' if t.root else 'false',
             'true' if t.atomic else 'false', 'true' if t.defaults else 'false',
-            'by_sym + %d' % sym_at if n else 'NULL'))
+            'by_sym + %d' % sym_at if n else 'NULL', n_numbers,
+            'by_number + %d' % number_at if n_numbers else 'NULL'))
 
     unions = ['const struct schema_union %s = { %s, %s };\n' % (
         union_ident(t), c_str(t.union_noun), syms.ref(['F_' + mangle(name) for name, _ in t.union]))
@@ -746,8 +756,10 @@ def emit_tables(m):
     out += syms.text
     out.append('static const struct field fields[] = {\n' + ''.join(fields) + '};\n')
     out.append(c_array('static const uint16_t by_sym[]', by_sym))
+    out.append(c_array('static const uint16_t by_number[]', by_number))
     out.append('static const struct schema types[%d] = {\n%s};\n' % (len(types), ''.join(types)))
     out.append('const size_t schema_count = %d;\n' % len(types))
+    out.append('_Static_assert(%d <= SCHEMA_FIELDS_MAX, "of a built-in type");\n' % max(len(t.flat) for t in m.types))
     out.append(c_array('const struct schema *const schema_all[]',
                        ['types + %d' % i for i in range(len(types))] + ['NULL']))
     out += unions

@@ -115,6 +115,16 @@ void answer_doc(struct api_req *q, int code, const struct val *doc)
 		q->sink->bytes(q, code, media_of(q)->content_type, chunks, (size_t)media_doc(q, doc, chunks));
 }
 
+void answer_failure(struct api_req *q, const struct err *err)
+{
+	struct err why = ERR_INIT;
+
+	/* What fails before anything is negotiated is told as asked for, too. */
+	if (!q->media && negotiate_accept(q, &why) < 0)
+		err_release(&why);
+	answer_doc(q, err_code(err), status_failure(q->arena, err));
+}
+
 /* --- what is made while it is sent --- */
 
 static void answer_flat(struct api_req *q, int code, const char *content_type, struct http_source *src)
@@ -153,6 +163,7 @@ void document_answer(struct api_req *q, const struct document *d, const char *co
 {
 	/* The document lives as long as the kinds it is about. */
 	struct http_chunk c = { .data = d->json, .release = document_done };
+	size_t json_type_n = strlen(media_json.content_type);
 	struct sv etag = sv_from(d->etag), seen = q->http ? http_header_get(q->http, "if-none-match") : SV_NULL;
 
 	api_req_header(q, SV("etag"), etag);
@@ -163,10 +174,12 @@ void document_answer(struct api_req *q, const struct document *d, const char *co
 		q->sink->bytes(q, 304, content_type, NULL, 0);
 		return;
 	}
-	if (media_of(q)->make && strcmp(content_type, media_json.content_type) == 0) {
+	/* Parameters stay as they are. */
+	if (media_of(q)->make && strncmp(content_type, media_json.content_type, json_type_n) == 0) {
 		struct http_chunk made[MEDIA_CHUNKS];
 
-		q->sink->bytes(q, 200, media_of(q)->content_type, made, (size_t)media_text(q, d->json, made));
+		content_type = arena_printf(q->arena, "%s%s", media_of(q)->content_type, content_type + json_type_n);
+		q->sink->bytes(q, 200, content_type, made, (size_t)media_text(q, d->json, made));
 		return;
 	}
 	if (q->http && d->json.n > 4096 && accepts_gzip(q)) {

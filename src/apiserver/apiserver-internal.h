@@ -160,6 +160,7 @@ bool option_bool(struct api_req *q, const char *name); /* a query parameter that
  * done on a loop. */
 void answer_object(struct api_req *q, int code, struct obj *o);
 void answer_doc(struct api_req *q, int code, const struct val *doc);
+void answer_failure(struct api_req *q, const struct err *err); /* for sinks: as a Status */
 /* Whether what carries q's answer, and who gets it, take gzip. */
 bool accepts_gzip(const struct api_req *q);
 /* Whether an answer of so many bytes (-1: not known) is to be compressed. */
@@ -223,8 +224,8 @@ void metrics_serve(struct api_req *q);
 
 struct documents *documents_new(void);
 struct documents *documents_free(struct documents *d);
-bool discovery_serve(struct api_req *q);	    /* false: not one of its paths */
-bool discovery_aggregated(const struct api_req *q); /* the client asks for all groups in one document */
+bool discovery_serve(struct api_req *q);      /* false: not one of its paths */
+bool discovery_aggregated(struct api_req *q); /* the client asks for all groups in one document */
 bool openapi_serve(struct api_req *q);
 bool health_serve(struct api_req *q);
 void version_serve(struct api_req *q);

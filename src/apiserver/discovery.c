@@ -1,6 +1,7 @@
 /* What this server serves: /api, /apis, the lists below them, and all of it in one document
  * (aggregated discovery, KEP-3352) for clients whose Accept asks for that. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/media.h"
 #include "codec/json.h"
 
 #include <stdio.h>
@@ -202,20 +203,35 @@ static void make_aggregated(struct apiserver *s, const struct api_set *api, cons
 	buf_adds(b, "]}\n");
 }
 
-bool discovery_aggregated(const struct api_req *q)
+/* The encoding of that type; NULL: there is none. */
+static const struct media *document_media(const struct api_req *q, struct sv type)
+{
+	const struct media *m;
+
+	if (sv_is(type, "*/*"))
+		return &media_json;
+	for (size_t i = 0; (m = media_at(q->server, i)); i++)
+		if (media_named(m, type))
+			return m;
+	return NULL;
+}
+
+bool discovery_aggregated(struct api_req *q)
 {
 	struct sv rest = q->accept, one, params;
 
 	while (sv_split(&rest, ',', &one)) {
-		struct sv type = media_type(sv_trim(one), &params);
+		const struct media *m = document_media(q, media_type(sv_trim(one), &params));
 
-		if (!sv_is(type, "application/json") && !sv_is(type, "*/*"))
+		if (!m)
 			continue;
 		if (!media_param(params, "as").n)
-			return false; /* plain JSON was preferred */
+			return false; /* plain documents were preferred */
 		if (sv_is(media_param(params, "as"), "APIGroupDiscoveryList") &&
-		    sv_is(media_param(params, "v"), "v2") && sv_is(media_param(params, "g"), "apidiscovery.k8s.io"))
+		    sv_is(media_param(params, "v"), "v2") && sv_is(media_param(params, "g"), "apidiscovery.k8s.io")) {
+			q->media = m;
 			return true;
+		}
 	}
 	return false;
 }

@@ -229,7 +229,7 @@ static void http_sink_failure(struct api_req *q, const struct err *err)
 {
 	if (err->retry_after_s)
 		api_req_header(q, SV("retry-after"), arena_svf(q->arena, "%d", err->retry_after_s));
-	answer_doc(q, err_code(err), status_failure(q->arena, err));
+	answer_failure(q, err);
 }
 
 /* --- streaming --- */

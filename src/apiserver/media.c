@@ -114,6 +114,22 @@ int media_doc(struct api_req *q, const struct val *doc, struct http_chunk ret[ME
 	return alone_made(q, &out, ret);
 }
 
+/* Appends the part of o, which is p but for its body. */
+static bool part_encode(const struct api_req *q, struct buf *out, struct media_part *p, const struct obj *o)
+{
+	_cleanup_(buf_release) struct buf before = BUF_INIT, body = BUF_INIT;
+	const struct media *m = media_of(q);
+
+	p->form = q->form;
+	if (!m->encode(&body, media_form_of(q), o))
+		return false;
+	p->body = buf_sv(&body);
+	buf_addsv(out, m->before(&before, p));
+	buf_addsv(out, p->body);
+	buf_addsv(out, media_behind(m, p));
+	return true;
+}
+
 int media_object(struct api_req *q, struct obj *o, struct http_chunk ret[MEDIA_CHUNKS], struct err *err)
 {
 	struct media_part p = { .place = MEDIA_ALONE, .doc = obj_root(o) };
@@ -121,6 +137,12 @@ int media_object(struct api_req *q, struct obj *o, struct http_chunk ret[MEDIA_C
 	const struct media *m = media_of(q);
 	struct buf out = BUF_INIT, text = BUF_INIT;
 
+	if (m->encode) {
+		if (part_encode(q, &out, &p, o))
+			return alone_made(q, &out, ret);
+		buf_release(&out);
+		return cannot_say(m, err);
+	}
 	if (!media_makes(q)) {
 		if (!m->kept(o, &p.body))
 			return cannot_say(m, err);
@@ -183,6 +205,13 @@ bool media_item_kept(const struct media *m, const struct media_list *l, size_t i
 {
 	*ret = (struct media_part){ .place = MEDIA_ITEM, .list = l, .i = i, .doc = obj_root(o) };
 	return m->kept(o, &ret->body);
+}
+
+bool media_item_encode(struct api_req *q, struct buf *b, const struct media_list *l, size_t i, struct obj *o)
+{
+	struct media_part p = { .place = MEDIA_ITEM, .list = l, .i = i, .doc = obj_root(o) };
+
+	return part_encode(q, b, &p, o);
 }
 
 void media_item_make(struct api_req *q, struct buf *b, const struct media_list *l, size_t i, struct obj *o)
@@ -248,9 +277,16 @@ size_t media_send(struct api_req *q, enum media_event e, struct obj *o_take, int
 	struct buf out = BUF_INIT, text = BUF_INIT;
 	struct err err = ERR_INIT;
 
-	if (!media_makes(q)) {
+	if (f == &media_native && m->kept) {
 		if (m->kept(o, &p.body))
 			return media_write(q, chunks, (size_t)part_kept(m, &p, TAKE(o), chunks));
+		(void)cannot_say(m, &err);
+		return media_send_error(q, &err);
+	}
+	if (m->encode) {
+		if (part_encode(q, &out, &p, o))
+			return send_part(q, &out);
+		buf_release(&out);
 		(void)cannot_say(m, &err);
 		return media_send_error(q, &err);
 	}

@@ -8,11 +8,13 @@
  * asks which they are. Everything that has objects in it is written through here: one object or document, a list piece
  * by piece, a watch event by event. Clients in this process are handed the objects themselves (struct api_sink).
  *
- * A form says all in JSON text, in one place for all encodings. An encoding is a row, struct media, and one of two:
+ * A form says all in JSON text, in one place for all encodings. An encoding is a row, struct media, which has some of:
  *
- *	it keeps	an object has its bytes for as long as it lives (its JSON, or obj_encoding.h); lists and
- *			events refer to them, whoever reads them
- *	it makes	from a document, each time: for people
+ *	kept()		an object has its bytes already (its JSON, or obj_encoding.h): who sends refers to them, whoever
+ *			else reads them
+ *	encode()	bytes out of an object, each time, without the way over JSON: lists would otherwise leave them
+ *			with every object for ever. With it kept() is for events alone, which many watch at once.
+ *	make()		bytes out of a document; with neither of the others, of all: for people
  *
  * What goes out is made of parts, a part being one object or document and what stands around it:
  *
@@ -57,7 +59,9 @@ struct media_part {
 	const struct media_list *list; /* of an item */
 	size_t i;		       /* its number there */
 	const struct val *doc;	       /* what it is about, if it is kept or was made; JSON text needs none */
+	const struct media_form *form; /* of what encode() wrote of it; NULL: doc says its own type */
 	struct sv body;
+	struct sv end; /* a note of before() for behind(), which comes when doc may be gone */
 };
 
 struct media {
@@ -72,8 +76,10 @@ struct media {
 	bool (*serves)(const struct resource *r, const struct media_form *form);
 
 	/* It keeps: the bytes that o has in it. False: they cannot be made, which is 500 or an event
-	 * that says so; serves() is there to refuse in time. NULL: it makes. */
+	 * that says so; serves() is there to refuse in time. */
 	bool (*kept)(struct obj *o, struct sv *ret);
+	/* It encodes: appends what o reads like in that form, always the same bytes. False: as kept(). */
+	bool (*encode)(struct buf *b, const struct media_form *form, const struct obj *o);
 	/* A document; NULL: its JSON text is it. place: where; an item may have another layout. */
 	void (*make)(struct buf *b, const struct val *doc, enum media_place place);
 
@@ -91,6 +97,7 @@ struct media {
 
 /* JSON as upstream's servers write it: what there is when nothing else is asked for. */
 extern const struct media media_json;
+extern const struct media media_yaml, media_protobuf;
 
 static inline bool media_streams(const struct media *m)
 {
@@ -127,10 +134,11 @@ static inline const struct media_form *media_form_of(const struct api_req *q)
 	return q->form ? q->form : &media_native;
 }
 
-/* --- encodings: media_rows.c --- */
+/* --- encodings: media_table.c, media_rows.c, media_protobuf.c --- */
 
 /* Those of the server that clients can ask for, the first being for who does not mind. NULL behind the last. */
 const struct media *media_at(const struct apiserver *s, size_t i);
+bool media_named(const struct media *m, struct sv type); /* by this type, without parameters */
 /* Before the first request; borrowed for the server's life: one more. */
 void media_add(struct apiserver *s, const struct media *m);
 
@@ -150,7 +158,7 @@ int media_text(struct api_req *q, struct sv json, struct http_chunk ret[MEDIA_CH
 /* Something is made of an object, not referred to. */
 static inline bool media_makes(const struct api_req *q)
 {
-	return media_form_of(q) != &media_native || !media_of(q)->kept;
+	return media_form_of(q) != &media_native || !media_of(q)->kept || media_of(q)->encode;
 }
 
 /* What stands around these items; in the arena. bytes is -1. */
@@ -159,6 +167,8 @@ struct media_list *media_list_new(struct api_req *q, const struct resource *r, s
 /* The i-th item's part of what an encoding keeps, without before(). False: media.kept() said no. */
 bool media_item_kept(const struct media *m, const struct media_list *l, size_t i, struct obj *o,
 		     struct media_part *ret);
+/* Appends the i-th item of an encoding that encodes, with what stands around it. False: encode() said no. */
+bool media_item_encode(struct api_req *q, struct buf *b, const struct media_list *l, size_t i, struct obj *o);
 /* Appends the i-th item, with what stands around it. */
 void media_item_make(struct api_req *q, struct buf *b, const struct media_list *l, size_t i, struct obj *o);
 

@@ -1,4 +1,4 @@
-/* The encodings there are: JSON, the same laid out for people, YAML. */
+/* The encodings there are: JSON, the same laid out for people, YAML; protobuf is in a file of its own. */
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/media.h"
 #include "codec/doc_items.h"
@@ -156,7 +156,7 @@ static void yaml_list_tail(struct buf *b, const struct media_list *l)
 	yaml_list_part(b, l, true);
 }
 
-/* --- the table --- */
+/* --- the rows --- */
 
 static const char *const json_types[] = { "application/json", NULL };
 static const char *const yaml_types[] = { "application/yaml", NULL };
@@ -185,7 +185,7 @@ const struct media media_json = {
 	.list_tail = json_list_tail,
 };
 
-static const struct media media_yaml = {
+const struct media media_yaml = {
 	.name = "application/yaml",
 	.types = yaml_types,
 	.content_type = "application/yaml",
@@ -195,18 +195,6 @@ static const struct media media_yaml = {
 	.list_head = yaml_list_head,
 	.list_tail = yaml_list_tail,
 };
-
-const struct media *media_at(const struct apiserver *s, size_t i)
-{
-	const struct media *const all[] = { &media_json, &media_yaml, s->more_media };
-
-	return i < ARRAY_LEN(all) ? all[i] : NULL;
-}
-
-void media_add(struct apiserver *s, const struct media *m)
-{
-	s->more_media = m;
-}
 
 const char *media_event_name(enum media_event e)
 {

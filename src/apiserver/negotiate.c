@@ -3,7 +3,6 @@
 #include "apiserver/media.h"
 #include "apiserver/registry/strategy.h"
 #include "apiserver/versions.h"
-#include "object/protobuf.h"
 
 #include <stdlib.h>
 
@@ -67,14 +66,6 @@ static size_t accept_clauses(struct sv rest, struct sv ret[CLAUSES_MAX])
 	return n;
 }
 
-static bool media_named(const struct media *m, struct sv type)
-{
-	for (const char *const *t = m->types; *t; t++)
-		if (sv_is(type, *t))
-			return true;
-	return false;
-}
-
 /* Whether any clause names a representation there is: what is not even that far is told another way. */
 static bool representable(const struct api_req *q, const struct sv *clauses, size_t n)
 {
@@ -84,7 +75,7 @@ static bool representable(const struct api_req *q, const struct sv *clauses, siz
 	for (size_t i = 0; i < n; i++) {
 		struct sv type = media_type(clauses[i], &params);
 
-		if (sv_is(type, "*/*") || sv_is(type, PROTOBUF_MEDIA_TYPE))
+		if (sv_is(type, "*/*"))
 			return true;
 		for (size_t k = 0; (m = media_at(q->server, k)); k++)
 			if (media_named(m, type))

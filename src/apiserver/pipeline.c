@@ -5,7 +5,6 @@
 #include "apiserver/watchcache.h"
 #include "apiserver/registry/registry.h"
 #include "base/board.h"
-#include "object/protobuf.h"
 
 /* What goes wrong before it is known who asks is told in plain text, with what a browser would read as markup escaped.
  */
@@ -88,8 +87,7 @@ static void route_path(struct api_req *q)
 		answer_text(q, 200, "application/json", sa_openid_configuration(q->server, q->arena));
 	else if (health_serve(q) || openapi_serve(q) || debug_serve(q) || node_tunnel_serve(q))
 		known = true;
-	else if (!discovery_aggregated(q) && sv_find_sv(q->accept, SV(PROTOBUF_MEDIA_TYPE)) < 0 &&
-		 negotiate_accept(q, &err) < 0) /* who asks for protobuf understands JSON here */
+	else if (!discovery_aggregated(q) && negotiate_accept(q, &err) < 0)
 		api_req_fail(q, &err);
 	else
 		known = discovery_serve(q);

@@ -11,7 +11,7 @@ void pb_varint(struct buf *b, uint64_t v)
 	buf_addc(b, (char)v);
 }
 
-static void tag(struct buf *b, uint32_t field, enum pb_wire wire)
+void pb_tag(struct buf *b, uint32_t field, enum pb_wire wire)
 {
 	pb_varint(b, (uint64_t)field << 3 | wire);
 }
@@ -20,7 +20,7 @@ void pb_u64(struct buf *b, uint32_t field, uint64_t v)
 {
 	if (!v)
 		return;
-	tag(b, field, PB_VARINT);
+	pb_tag(b, field, PB_VARINT);
 	pb_varint(b, v);
 }
 
@@ -36,7 +36,7 @@ void pb_bool(struct buf *b, uint32_t field, bool v)
 
 void pb_sv_elem(struct buf *b, uint32_t field, struct sv v)
 {
-	tag(b, field, PB_BYTES);
+	pb_tag(b, field, PB_BYTES);
 	pb_varint(b, v.n);
 	buf_addsv(b, v);
 }
@@ -58,7 +58,7 @@ void pb_map_entry(struct buf *b, uint32_t field, struct sv key, struct sv value)
 
 size_t pb_open(struct buf *b, uint32_t field)
 {
-	tag(b, field, PB_BYTES);
+	pb_tag(b, field, PB_BYTES);
 	buf_addc(b, 0);
 	return b->n;
 }

@@ -48,6 +48,7 @@ enum field_flag {
 	FF_HIDDEN = 1 << 9,	/* not in JSON */
 	FF_NONEMPTY = 1 << 10,	/* validation: absent or empty is "Required value" */
 	FF_UNASKED = 1 << 11,	/* FF_REQUIRED and FF_POINTER, and still nothing asks for it when it is absent */
+	FF_BOXED = 1 << 13,	/* protobuf: the list is a message of its own, { items 1 } */
 	FF_OFF = 1 << 12,	/* of a feature that is off: decode_typed() reads it and leaves it out (FF_OMITEMPTY) */
 };
 
@@ -81,7 +82,8 @@ struct field {
 	const char *const *enum_values; /* NULL-terminated, or NULL */
 	enum sym merge_key;		/* strategic merge, or SYM_NONE */
 	uint16_t number;		/* protobuf field number; 0: not on the wire */
-	uint16_t via;	       /* protobuf: number of the message it is nested in (a Go inlined struct); 0: none */
+	uint16_t via; /* protobuf: number of the message it is nested in (a Go inlined struct); 0: none. The high byte:
+			 of one inside that, in which it is */
 	uint16_t flags;	       /* enum field_flag */
 	uint8_t kind;	       /* enum field_kind */
 	uint8_t card;	       /* enum field_card */
@@ -104,7 +106,12 @@ struct schema {
 	uint16_t n_by_text;
 	const uint16_t *by_sym;	 /* indices into fields, sorted by symbol, for binary search; NULL: search in order */
 	const uint16_t *by_text; /* those whose symbol is owned (codec/symbol.h), sorted by name */
+	/* Those that have a number, as they are on the wire: by the numbers on the way to them. NULL: the type is not.
+	 */
+	const uint16_t *by_number;
+	uint16_t n_by_number;
 };
+#define SCHEMA_FIELDS_MAX 96 /* of a built-in type */
 
 const struct field *schema_field(const struct schema *s, enum sym name); /* NULL when it has none */
 const struct field *schema_field_late(const struct schema *s, struct sv name);

@@ -326,7 +326,7 @@ struct val *body_typed(struct api_req *q, const struct schema *s, struct sv api_
 		struct budget values = BUDGET(doc_values_limit);
 		struct err inner = ERR_INIT;
 
-		raw = protobuf_decode(q->arena, q->body, &values, &inner);
+		raw = protobuf_decode(q->arena, q->body, api_version, kind, &values, &inner);
 		if (budget_over(&values))
 			(void)err_move(err, &inner);
 		else if (!raw)

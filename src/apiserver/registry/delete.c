@@ -74,7 +74,7 @@ int delete_options_read(struct api_req *q, struct delete_options *o, struct err 
 			    err, ERR_UNSUPPORTED_MEDIA_TYPE,
 			    "the body of the request was in an unknown format - accepted media types include: "
 			    "application/json, application/yaml, " PROTOBUF_MEDIA_TYPE);
-		raw = protobuf ? protobuf_decode(q->arena, q->body, &values, err)
+		raw = protobuf ? protobuf_decode(q->arena, q->body, SV("v1"), SV("DeleteOptions"), &values, err)
 		      : yaml   ? yaml_decode_opts(q->arena, q->body, &(struct yaml_opts){ .values = &values }, err)
 			       : json_decode(q->arena, q->body, &(struct json_opts){ .values = &values }, err);
 		if (!raw)

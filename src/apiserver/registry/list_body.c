@@ -1,9 +1,11 @@
 /* The body of a LIST, made while it is sent.
  *
  * Items of an encoding that keeps them are the objects' own bytes, by reference: nothing is copied. What is made of
- * them (Tables, metadata, what people read) is made a piece at a time. Either way a LIST under way costs a reference
- * for each object that is not sent yet, so two hundred of five thousand objects cost as little as their readers'
- * windows, and a loop has turns for its other connections.
+ * them (Tables, metadata, what people read) is made a piece at a time. One that says lengths in front encodes all items
+ * twice: for the sum of their lengths, and piece by piece; what that costs in time, keeping them would in memory, for
+ * each object for ever. Either way a LIST under way costs a reference for each object that is not sent yet, so two
+ * hundred of five thousand objects cost as little as their readers' windows, and a loop has turns for its other
+ * connections.
  */
 #include "apiserver/held.h"
 #include "apiserver/media.h"
@@ -125,7 +127,47 @@ static bool made_next(struct http_source *s, struct http_chunk *ret)
 	return true;
 }
 
-/* --- both --- */
+/* --- encoded --- */
+
+/* The bytes of all parts; -1: there is one that cannot be said. */
+static int64_t encoded_bytes(struct list_body *l)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	size_t total = 0;
+
+	for (size_t i = 0; i < l->list->n; i++) {
+		wc_work(l->q->server->wc, l->list->res, l->objs[i]);
+		buf_clear(&b);
+		if (!media_item_encode(l->q, &b, l->list, i, l->objs[i]))
+			return -1;
+		total += b.n;
+	}
+	return (int64_t)total;
+}
+
+static bool encoded_next(struct http_source *s, struct http_chunk *ret)
+{
+	struct list_body *l = CONTAINER_OF(s, struct list_body, src);
+
+	while (!l->ended && l->made.n < PIECE) {
+		struct obj *o = l->at < l->list->n ? l->objs[l->at] : NULL;
+
+		if (!o) {
+			(void)list_body_end(l);
+			break;
+		}
+		wc_work(l->q->server->wc, l->list->res, o);
+		(void)media_item_encode(l->q, &l->made, l->list, l->at, o); /* as when its bytes were counted */
+		l->at++;
+		obj_unref(o);
+	}
+	if (!l->made.n)
+		return false;
+	*ret = media_chunk(&l->made);
+	return true;
+}
+
+/* --- all --- */
 
 static void list_body_release(struct http_source *s)
 {
@@ -137,12 +179,12 @@ static void list_body_release(struct http_source *s)
 }
 
 /* Its length, which is known before it is sent. */
-static int kept_begin(struct list_body *l, struct err *err)
+static int list_body_begin(struct list_body *l, struct err *err)
 {
 	_cleanup_(buf_release) struct buf tail = BUF_INIT;
 
-	l->src.next = kept_next;
-	l->list->bytes = kept_bytes(l);
+	l->src.next = l->media->encode ? encoded_next : kept_next;
+	l->list->bytes = l->media->encode ? encoded_bytes(l) : kept_bytes(l);
 	if (l->list->bytes < 0)
 		return err_set(err, ERR_INTERNAL, "the list cannot be encoded as %s", l->media->name);
 	l->media->list_head(&l->made, l->list);
@@ -163,8 +205,8 @@ void list_answer(struct api_req *q, const struct resource *r, struct obj **objs,
 	l->media = media_of(q);
 	l->list = media_list_new(q, r, objs, n, rev, cont, remaining);
 	l->objs = objs;
-	if (!media_makes(q)) {
-		if (kept_begin(l, &err) == 0) {
+	if (l->media->encode || !media_makes(q)) {
+		if (list_body_begin(l, &err) == 0) {
 			answer_source(q, 200, l->media->content_type, &l->src);
 			return;
 		}

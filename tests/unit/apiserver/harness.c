@@ -28,14 +28,11 @@ static void sink_bytes(struct api_req *q, int code, const char *content_type, co
 }
 
 /* From apiserver-internal.h, which only the server's own files include. */
-struct val *status_failure(struct arena *a, const struct err *err);
+void answer_failure(struct api_req *q, const struct err *err);
 
 static void sink_failure(struct api_req *q, const struct err *err)
 {
-	struct answer *a = q->user_data;
-
-	record(a, err_code(err));
-	json_encode(&a->body, status_failure(q->arena, err));
+	answer_failure(q, err);
 }
 
 static void sink_stream_begin(struct api_req *q, const char *content_type)

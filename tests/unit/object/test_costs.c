@@ -144,7 +144,7 @@ static void run_protobuf(struct cost *c, size_t n, const void *arg)
 	pb_close(&body, m);
 	pb_sv(&body, 2, buf_sv(&cm));
 	cost_begin(c);
-	assert_non_null(protobuf_decode(&a, buf_sv(&body), NULL, NULL));
+	assert_non_null(protobuf_decode(&a, buf_sv(&body), SV(""), SV(""), NULL, NULL));
 	cost_end(c);
 }
 

@@ -92,7 +92,7 @@ static void through_protobuf(struct arena *a, const struct val *map)
 	struct val *doc;
 
 	protobuf_body(&body, map);
-	doc = protobuf_decode(a, buf_sv(&body), NULL, &err);
+	doc = protobuf_decode(a, buf_sv(&body), SV(""), SV(""), NULL, &err);
 	if (!doc)
 		fail_msg("%s", err_msg(&err));
 	assert_true(val_equal(val_get(doc, F_data), map));
@@ -114,7 +114,7 @@ static void test_too_many_values(void **state)
 		for (size_t i = 0; i < n; i++)
 			val_append_sv(&a, map, arena_svf(&a, "k%zu", i), &one);
 		protobuf_body(&body, map);
-		if (protobuf_decode(&a, buf_sv(&body), &values, &err))
+		if (protobuf_decode(&a, buf_sv(&body), SV(""), SV(""), &values, &err))
 			continue;
 		assert_int_equal(err.reason, ERR_TOO_LARGE);
 		assert_true(n > DOC_VALUES_MAX / 2 - 5 && n < DOC_VALUES_MAX / 2 + 10);
