@@ -15,6 +15,7 @@ print_fn *printer_for(const struct resource *r)
 		[R_core_pods] = print_pod,
 		[R_core_resourcequotas] = print_resourcequota,
 		[R_core_services] = print_service,
+		[R_apiregistration_apiservices] = print_apiservice,
 		[R_apps_controllerrevisions] = print_controllerrevision,
 		[R_apps_deployments] = print_deployment,
 		[R_apps_statefulsets] = print_statefulset,

@@ -62,6 +62,7 @@ static const struct {
 	{ R_storage_csinodes, &csinode_strategy },
 	{ R_storage_csistoragecapacities, &csistoragecapacity_strategy },
 	{ R_apiextensions_customresourcedefinitions, &crd_strategy },
+	{ R_apiregistration_apiservices, &apiservice_strategy },
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;

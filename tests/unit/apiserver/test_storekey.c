@@ -27,6 +27,7 @@ static const struct {
 	{ "", "services", "/registry/services/specs/ns/x" },
 	{ "apiextensions.k8s.io", "customresourcedefinitions",
 	  "/registry/apiextensions.k8s.io/customresourcedefinitions/x" },
+	{ "apiregistration.k8s.io", "apiservices", "/registry/apiregistration.k8s.io/apiservices/x" },
 	{ "apps", "controllerrevisions", "/registry/controllerrevisions/ns/x" },
 	{ "apps", "daemonsets", "/registry/daemonsets/ns/x" },
 	{ "apps", "deployments", "/registry/deployments/ns/x" },

@@ -155,7 +155,8 @@ void check_status_counters(struct field_errs *fe, const struct val *status, cons
 	const struct val *available = val_member(status, F_availableReplicas), *none = val_new_int(fe->a, 0);
 	struct fpath available_at = FPATH(at, F_availableReplicas);
 
-	CHECK_NONNEGATIVE(fe, status, at, F_replicas, F_observedGeneration, F_collisionCount, F_unavailableReplicas);
+	CHECK_NONNEGATIVE(fe, status, at, F_replicas, F_observedGeneration, F_collisionCount, F_unavailableReplicas,
+			  F_terminatingReplicas);
 	check_nonnegative(fe, status, at, below_replicas);
 	for (; *below_replicas; below_replicas++) {
 		const struct val *v = val_member(status, *below_replicas);

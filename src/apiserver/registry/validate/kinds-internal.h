@@ -70,8 +70,11 @@ struct pod_ctx {
 };
 /* NULL: the spec has no volume of that name. */
 const struct val *pod_volume_named(const struct pod_ctx *pc, struct sv name);
-void validate_pod_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, enum pod_place place);
-void validate_pod_template(struct field_errs *fe, const struct val *tmpl, const struct fpath *at, enum pod_place place);
+/* was: as it is stored, NULL on create. */
+void validate_pod_spec(struct field_errs *fe, const struct val *spec, const struct val *was, const struct fpath *at,
+		       enum pod_place place);
+void validate_pod_template(struct field_errs *fe, const struct val *tmpl, const struct val *was, const struct fpath *at,
+			   enum pod_place place);
 /* Annotations that mean something for pods; at is theirs. */
 void validate_pod_annotations(struct field_errs *fe, const struct val *annotations, const struct val *spec,
 			      const struct fpath *at);
@@ -85,6 +88,19 @@ void validate_containers(struct field_errs *fe, const struct pod_ctx *pc, const 
 void validate_container_env(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c,
 			    const struct fpath *up);
 void validate_volumes(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at);
+/* legacy_ip.c: texts that the stored object has and that stay valid; made by fill() only when one is asked for. */
+struct old_texts {
+	const struct val *doc; /* NULL: there are none */
+	void (*fill)(struct strmap *texts, const struct val *doc);
+	struct strmap texts;
+	bool filled;
+};
+void old_texts_release(struct old_texts *old);
+/* For fill(): the texts of a list, or those of a member of its items. */
+void old_texts_add(struct strmap *texts, const struct val *list, enum sym name);
+/* True: an address (a network) that is plain enough, or an old one. old and ret_v6 may be NULL. */
+bool check_legacy_ip(struct field_errs *fe, struct sv s, const struct fpath *at, struct old_texts *old, bool *ret_v6);
+bool check_legacy_cidr(struct field_errs *fe, struct sv s, const struct fpath *at, struct old_texts *old, bool *ret_v6);
 /* Of a file in a volume: relative, and not beginning with "..", which the writer uses itself. */
 void check_volume_path(struct field_errs *fe, const struct val *v, const struct fpath *at);
 /* projected_certificates.c; up is the source's place, of a signer's name its parent's: "example.com/name", a domain of
