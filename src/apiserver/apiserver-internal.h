@@ -50,6 +50,7 @@ struct apiserver {
 	struct node_tunnels *tunnels;	     /* node_tunnel.c */
 	const struct req_plugins *plugins;   /* steps.h; NULL: none */
 	const struct req_observer *observer; /* the same */
+	struct recent *recent;		     /* events that were encoded a moment ago */
 	const struct media *more_media;	     /* media.h; NULL: none */
 
 	atomic_bool ready, stopping;

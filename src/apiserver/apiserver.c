@@ -2,6 +2,7 @@
 #include "apiserver/node_tunnel.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/held.h"
+#include "apiserver/recent.h"
 #include "apiserver/inflight.h"
 #include "apiserver/registry/commit.h"
 #include "apiserver/set_aside.h"
@@ -90,6 +91,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->inflight = inflight_new();
 	s->slow = slow_log_new();
 	s->held = held_new();
+	s->recent = recent_new();
 	s->tunnels = node_tunnels_new(s);
 	s->api = api_current_new();
 	s->built_in = api_set_built_in();
@@ -164,6 +166,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->waits = req_waits_free(s->waits);
 	s->docs = documents_free(s->docs);
 	s->slow = slow_log_free(s->slow);
+	s->recent = recent_free(s->recent);
 	s->held = held_free(s->held);
 	s->tunnels = node_tunnels_free(s->tunnels);
 	s->inflight = inflight_free(s->inflight);

@@ -2,6 +2,7 @@
 #include "apiserver/media.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/held.h"
+#include "apiserver/recent.h"
 #include "codec/json.h"
 
 #include <stdlib.h>
@@ -120,7 +121,7 @@ static bool part_encode(const struct api_req *q, struct buf *out, struct media_p
 	_cleanup_(buf_release) struct buf before = BUF_INIT, body = BUF_INIT;
 	const struct media *m = media_of(q);
 
-	p->form = q->form;
+	p->form = media_form_of(q);
 	if (!m->encode(&body, media_form_of(q), o))
 		return false;
 	p->body = buf_sv(&body);
@@ -267,6 +268,49 @@ static size_t send_part(struct api_req *q, struct buf *out)
 	return media_write(q, &c, 1);
 }
 
+/* Encoded for the first who is told of it; with what parts events where the transport does not. */
+static struct recent_bytes *event_encoded(struct api_req *q, enum media_event e, struct obj *o)
+{
+	const struct media *m = media_of(q);
+	const struct recent_key key = { .o = o, .media = m, .form = media_form_of(q), .event = (int)e };
+	struct media_part p = { .place = MEDIA_EVENT, .event = e, .doc = obj_root(o) };
+	struct recent_bytes *known = recent_find(q->server->recent, &key);
+	_cleanup_(buf_release) struct buf part = BUF_INIT;
+	struct buf out = BUF_INIT;
+	size_t n;
+
+	if (known || !part_encode(q, &part, &p, o))
+		return known;
+	if (m->frame)
+		m->frame(&out, part.n);
+	buf_addsv(&out, buf_sv(&part));
+	n = out.n;
+	return recent_add(q->server->recent, &key, buf_detach(&out), n);
+}
+
+static size_t send_encoded(struct api_req *q, enum media_event e, struct obj *o)
+{
+	const struct media *m = media_of(q);
+	struct recent_bytes *b = event_encoded(q, e, o);
+	struct err err = ERR_INIT;
+	struct http_chunk c;
+
+	if (!b) {
+		(void)cannot_say(m, &err);
+		return media_send_error(q, &err);
+	}
+	c = (struct http_chunk){ .data = recent_sv(b), .release = recent_unref, .owner = b };
+	if (!q->sink->stream_event)
+		return q->sink->stream_write(q, &c);
+	if (m->frame) {
+		_cleanup_(buf_release) struct buf frame = BUF_INIT;
+
+		m->frame(&frame, c.data.n);
+		c.data = sv_sub(c.data, frame.n, c.data.n); /* frames are all of one length */
+	}
+	return q->sink->stream_event(q, m->binary, &c, 1);
+}
+
 size_t media_send(struct api_req *q, enum media_event e, struct obj *o_take, int64_t rev, bool first)
 {
 	_cleanup_obj_ struct obj *o = o_take;
@@ -277,16 +321,11 @@ size_t media_send(struct api_req *q, enum media_event e, struct obj *o_take, int
 	struct buf out = BUF_INIT, text = BUF_INIT;
 	struct err err = ERR_INIT;
 
-	if (f == &media_native && m->kept) {
+	if (m->encode)
+		return send_encoded(q, e, o);
+	if (!media_makes(q)) {
 		if (m->kept(o, &p.body))
 			return media_write(q, chunks, (size_t)part_kept(m, &p, TAKE(o), chunks));
-		(void)cannot_say(m, &err);
-		return media_send_error(q, &err);
-	}
-	if (m->encode) {
-		if (part_encode(q, &out, &p, o))
-			return send_part(q, &out);
-		buf_release(&out);
 		(void)cannot_say(m, &err);
 		return media_send_error(q, &err);
 	}

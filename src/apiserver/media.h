@@ -10,11 +10,10 @@
  *
  * A form says all in JSON text, in one place for all encodings. An encoding is a row, struct media, which has some of:
  *
- *	kept()		an object has its bytes already (its JSON, or obj_encoding.h): who sends refers to them, whoever
- *			else reads them
- *	encode()	bytes out of an object, each time, without the way over JSON: lists would otherwise leave them
- *			with every object for ever. With it kept() is for events alone, which many watch at once.
- *	make()		bytes out of a document; with neither of the others, of all: for people
+ *	kept()		an object has its bytes already, its JSON: who sends refers to them, whoever else reads them
+ *	encode()	bytes out of an object, each time, without the way over JSON: kept, they would take memory with
+ *			every object for ever. Only events, which many watch at once, are remembered for a moment
+ *(recent.h) make()		bytes out of a document; with neither of the others, of all: for people
  *
  * What goes out is made of parts, a part being one object or document and what stands around it:
  *
@@ -75,8 +74,8 @@ struct media {
 	/* Whether objects of r (NULL: Status, documents, no objects) can be told in that form; NULL: all, in each. */
 	bool (*serves)(const struct resource *r, const struct media_form *form);
 
-	/* It keeps: the bytes that o has in it. False: they cannot be made, which is 500 or an event
-	 * that says so; serves() is there to refuse in time. */
+	/* It keeps: the bytes that o has in it. False: they cannot be told, which is 500 or an event
+	 * that says so; serves() is there to refuse in time. Instead of encode(). */
 	bool (*kept)(struct obj *o, struct sv *ret);
 	/* It encodes: appends what o reads like in that form, always the same bytes. False: as kept(). */
 	bool (*encode)(struct buf *b, const struct media_form *form, const struct obj *o);
@@ -91,7 +90,7 @@ struct media {
 	bool lists_docs; /* list_head() and list_tail() want l->doc */
 	void (*list_head)(struct buf *b, const struct media_list *l);
 	void (*list_tail)(struct buf *b, const struct media_list *l);
-	/* Before an event of n bytes in a stream of bytes, into b; NULL: nothing, its end shows. */
+	/* Before an event of n bytes in a stream of bytes, into b, always as long; NULL: nothing, its end shows. */
 	void (*frame)(struct buf *b, size_t n);
 };
 
@@ -158,7 +157,7 @@ int media_text(struct api_req *q, struct sv json, struct http_chunk ret[MEDIA_CH
 /* Something is made of an object, not referred to. */
 static inline bool media_makes(const struct api_req *q)
 {
-	return media_form_of(q) != &media_native || !media_of(q)->kept || media_of(q)->encode;
+	return media_form_of(q) != &media_native || !media_of(q)->kept;
 }
 
 /* What stands around these items; in the arena. bytes is -1. */

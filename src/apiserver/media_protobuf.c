@@ -8,7 +8,6 @@
 #include "apiserver/media.h"
 #include "codec/json.h"
 #include "codec/pbwire.h"
-#include "object/obj_encoding.h"
 #include "object/protobuf.h"
 
 /* What clients may not be told in it. */
@@ -38,18 +37,6 @@ static bool protobuf_encode(struct buf *b, const struct media_form *form, const 
 	return true;
 }
 
-static bool protobuf_kept_encode(struct buf *b, const struct obj *o)
-{
-	return protobuf_encode(b, &media_native, o);
-}
-
-static const struct obj_encoding protobuf_encoding = { "protobuf", protobuf_kept_encode };
-
-static bool protobuf_kept(struct obj *o, struct sv *ret)
-{
-	return obj_encoded(o, &protobuf_encoding, ret);
-}
-
 /* What has no message is not asked for in protobuf; should it be answered nevertheless, it is JSON in the envelope,
  * which says so (protobuf_behind()). */
 static void protobuf_make(struct buf *b, const struct val *doc, enum media_place place)
@@ -73,7 +60,7 @@ static void protobuf_head(struct buf *b, const struct media_part *p, size_t n)
 
 static struct sv protobuf_end(const struct media_part *p)
 {
-	if ((p->form && p->form != &media_native) || doc_type(p->doc))
+	if (p->form || doc_type(p->doc))
 		return PROTOBUF_ENVELOPE_END;
 	return SV("\x1a\0\x22\x10"
 		  "application/json");
@@ -144,7 +131,6 @@ const struct media media_protobuf = {
 	.stream_type = PROTOBUF_MEDIA_TYPE ";stream=watch",
 	.binary = true,
 	.serves = protobuf_serves,
-	.kept = protobuf_kept,
 	.encode = protobuf_encode,
 	.make = protobuf_make,
 	.before = protobuf_before,

@@ -5,7 +5,7 @@
  *	v2 ──────┘          └─ stored text of any of them: it says which, and is converted when it is read
  *
  * There is one tree of objects, one history and one key in the store, whatever version somebody writes, reads or
- * watches. What is served in another version is a view: made on the way out, and kept with the object (obj_encoding.h)
+ * watches. What is served in another version is a view: made on the way out, and kept with the object (obj_view.h)
  * until that goes, so that a thousand watchers convert an object once.
  *
  * A conversion goes from a version to the hub or from the hub to a version; from one version to another it is two. The

@@ -2,7 +2,7 @@
 #include "apiserver/versions.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/watchcache.h"
-#include "object/obj_encoding.h"
+#include "object/obj_view.h"
 
 /* Kept with an object that was converted when its text was read. */
 static const char was_stored_otherwise;

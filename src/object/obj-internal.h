@@ -1,17 +1,15 @@
-/* obj-internal.h - shared by obj.c, obj_lean.c and obj_encoding.c. */
+/* obj-internal.h - shared by obj.c, obj_lean.c and obj_view.c. */
 #pragma once
 
 #include "object/obj.h"
 
 #include <stdatomic.h>
 
-/* Of a list: what the object reads like elsewhere. */
-struct encoded {
-	const void *key; /* the encoding, or a version */
-	struct obj *view;
-	struct encoded *next;
-	size_t n;
-	char bytes[];
+/* Of a list: the object in another version. */
+struct view {
+	const void *key;
+	struct obj *o;
+	struct view *next;
 };
 
 struct obj {
@@ -19,14 +17,14 @@ struct obj {
 	uint32_t json_at; /* offset of the text in the block */
 	size_t bytes;	  /* of the block */
 	int64_t rev;
-	const struct val *meta;		   /* metadata, or NULL */
-	_Atomic(struct encoded *) encoded; /* obj_encoding.h */
+	const struct val *meta;	      /* metadata, or NULL */
+	_Atomic(struct view *) views; /* obj_view.h */
 	struct val root;
 };
 
-extern _Atomic size_t obj_encoded_total;
+extern _Atomic size_t obj_view_total;
 
-static inline size_t encoded_size(const struct encoded *e)
+static inline size_t view_size(const struct view *v)
 {
-	return sizeof(*e) + e->n + obj_bytes(e->view);
+	return sizeof(*v) + obj_bytes(v->o);
 }

@@ -239,7 +239,7 @@ struct obj *obj_new(const struct val *root, int64_t rev)
 	/* Trimmed to what is used; the NUL behind the text stays and ends every scan. */
 	o = xrealloc(b.p, b.n + 1);
 	atomic_init(&o->refs, 1);
-	atomic_init(&o->encoded, NULL);
+	atomic_init(&o->views, NULL);
 	o->json_at = (uint32_t)text_at;
 	o->bytes = b.n + 1;
 	l = (struct layout){
@@ -278,17 +278,17 @@ struct obj *obj_ref(struct obj *o)
 	return o;
 }
 
-_Atomic size_t obj_encoded_total;
+_Atomic size_t obj_view_total;
 
-static void obj_encoded_release(struct encoded *list)
+static void obj_views_release(struct view *list)
 {
 	while (list) {
-		struct encoded *e = list;
+		struct view *v = list;
 
-		list = e->next;
-		atomic_fetch_sub_explicit(&obj_encoded_total, encoded_size(e), memory_order_relaxed);
-		obj_unref(e->view); /* which has none itself: no deeper */
-		free(e);
+		list = v->next;
+		atomic_fetch_sub_explicit(&obj_view_total, view_size(v), memory_order_relaxed);
+		obj_unref(v->o); /* which has none itself: no deeper */
+		free(v);
 	}
 }
 
@@ -296,7 +296,7 @@ struct obj *obj_unref(struct obj *o)
 {
 	/* Release: our reads happen before the free; acquire: the one who frees sees all of them. */
 	if (o && atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) == 1) {
-		obj_encoded_release(atomic_load_explicit(&o->encoded, memory_order_relaxed));
+		obj_views_release(atomic_load_explicit(&o->views, memory_order_relaxed));
 		free(o);
 	}
 	return NULL;

@@ -105,7 +105,7 @@ struct obj *obj_new_lean(const struct val *root)
 	BUG_ON(bytes > UINT32_MAX);
 	o = xmalloc(bytes);
 	atomic_init(&o->refs, 1);
-	atomic_init(&o->encoded, NULL);
+	atomic_init(&o->views, NULL);
 	o->json_at = (uint32_t)bytes - 1;
 	o->bytes = bytes;
 	l.next_nodes = (char *)(o + 1);

@@ -13,7 +13,7 @@
 #include "apiserver/registry/registry.h"
 #include "apiserver/inflight.h"
 #include "apiserver/storekey.h"
-#include "object/obj_encoding.h"
+#include "object/obj_view.h"
 
 enum {
 	WRITE_ANSWER = 1, /* done, nothing is to be written: answer with op->answer, else old; as produce() */
