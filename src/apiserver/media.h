@@ -96,7 +96,7 @@ struct media {
 
 /* JSON as upstream's servers write it: what there is when nothing else is asked for. */
 extern const struct media media_json;
-extern const struct media media_yaml, media_protobuf;
+extern const struct media media_yaml, media_protobuf, media_cbor;
 
 static inline bool media_streams(const struct media *m)
 {
@@ -133,7 +133,7 @@ static inline const struct media_form *media_form_of(const struct api_req *q)
 	return q->form ? q->form : &media_native;
 }
 
-/* --- encodings: media_table.c, media_rows.c, media_protobuf.c --- */
+/* --- encodings: media_table.c, media_rows.c, media_protobuf.c, media_cbor.c --- */
 
 /* Those of the server that clients can ask for, the first being for who does not mind. NULL behind the last. */
 const struct media *media_at(const struct apiserver *s, size_t i);

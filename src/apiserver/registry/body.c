@@ -2,10 +2,12 @@
 #include "apiserver/registry/registry.h"
 #include "base/utf8.h"
 #include "base/vec.h"
+#include "codec/cbor.h"
 #include "codec/doc_items.h"
 #include "codec/json.h"
 #include "codec/yaml.h"
 #include "object/decode.h"
+#include "object/feature.h"
 #include "object/protobuf.h"
 
 /* What the parser noticed: paths of repeated members (JSON), or whole sentences (YAML). */
@@ -33,12 +35,17 @@ static void note_line(struct sv what, void *ctx)
 	(void)note_duplicate(what, ctx);
 }
 
-static int unsupported(struct api_req *q, struct err *err)
+int err_body_type(struct err *err)
 {
-	(void)q;
 	return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
 		       "the body of the request was in an unknown format - accepted media types include: "
-		       "application/json, application/yaml, " PROTOBUF_MEDIA_TYPE);
+		       "application/json, application/yaml, " PROTOBUF_MEDIA_TYPE "%s",
+		       feature_on(FG_CBORServingAndStorage) ? ", " CBOR_MEDIA_TYPE : "");
+}
+
+bool body_is_cbor(struct sv type)
+{
+	return sv_is(type, CBOR_MEDIA_TYPE) && feature_on(FG_CBORServingAndStorage);
 }
 
 /* Upstream's words for a body of which not even the kind can be told: with its beginning, as text when it
@@ -92,6 +99,25 @@ static struct val *parse(struct api_req *q, bool yaml, struct sv kind, struct st
 			 (sv_starts(sv_from(err_msg(&inner)), sv_from(converting)) ? sizeof(converting) - 1 : 0));
 	err_release(&inner);
 	return NULL;
+}
+
+/* A member that is there twice is an error of its own here, whatever fieldValidation says. */
+static struct val *parse_cbor(struct api_req *q, struct sv kind, struct err *err)
+{
+	struct budget values = BUDGET(doc_values_limit);
+	struct err inner = ERR_INIT;
+	struct val *v = cbor_decode(q->arena, q->body, &values, &inner);
+
+	if (budget_over(&values)) {
+		(void)err_move(err, &inner);
+		return NULL;
+	}
+	if (!v) {
+		err_wrap(&inner, "unable to determine group/version/kind");
+		(void)unrecognized(q, kind, err, arena_strdup(q->arena, err_msg(&inner)));
+	}
+	err_release(&inner);
+	return v;
 }
 
 /* A patch, but not server-side apply. */
@@ -334,8 +360,12 @@ struct val *body_typed(struct api_req *q, const struct schema *s, struct sv api_
 		err_release(&inner);
 		return raw ? to_typed(q, s, raw, api_version, kind, NULL, err) : NULL;
 	}
+	if (body_is_cbor(type)) {
+		raw = parse_cbor(q, kind, err);
+		return raw ? to_typed(q, s, raw, api_version, kind, &st, err) : NULL;
+	}
 	if (type.n && !sv_is(type, "application/json") && !sv_is(type, "application/yaml")) {
-		unsupported(q, err);
+		err_body_type(err);
 		return NULL;
 	}
 	st.yaml = sv_is(type, "application/yaml");
@@ -418,6 +448,7 @@ struct val *body_patch(struct api_req *q, bool yaml, struct err *err)
 {
 	struct strictness st = { .a = q->arena, .list = VEC_INIT, .yaml = yaml };
 	bool json_patch = sv_starts(q->content_type, SV("application/json-patch+json"));
+	bool cbor = sv_starts(q->content_type, SV("application/apply-patch+cbor"));
 	struct budget values = BUDGET(doc_values_limit);
 	struct val *v;
 
@@ -425,7 +456,9 @@ struct val *body_patch(struct api_req *q, bool yaml, struct err *err)
 		return val_clone_nodes(q->arena, q->body_doc);
 	if (yaml && !sv_trim(q->body).n)
 		return val_new_map(q->arena);
-	if (yaml)
+	if (cbor)
+		v = cbor_decode(q->arena, q->body, &values, err);
+	else if (yaml)
 		v = yaml_decode_opts(q->arena, q->body,
 				     &(struct yaml_opts){ .duplicate = note_line, .ctx = &st, .values = &values }, err);
 	else
@@ -434,7 +467,7 @@ struct val *body_patch(struct api_req *q, bool yaml, struct err *err)
 				    .borrow_text = true, .duplicate = note_duplicate, .ctx = &st, .values = &values },
 				err);
 	if (!v && !budget_over(&values) && !strategic_patch(q))
-		err_wrap(err, yaml ? "error decoding YAML" : "error decoding patch");
+		err_wrap(err, yaml ? "error decoding YAML" : cbor ? "error decoding CBOR" : "error decoding patch");
 	if (v)
 		keep_patch_notes(q, &st, json_patch ? v : NULL);
 	vec_release(&st.list);

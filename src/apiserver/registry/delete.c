@@ -6,6 +6,7 @@
  */
 #include "apiserver/registry/registry.h"
 #include "base/timefmt.h"
+#include "codec/cbor.h"
 #include "codec/json.h"
 #include "codec/yaml.h"
 #include "object/decode.h"
@@ -65,20 +66,19 @@ int delete_options_read(struct api_req *q, struct delete_options *o, struct err 
 	*o = (struct delete_options){ .grace = -1, .orphan = -1 };
 	if (!doc && sv_trim(q->body).n) {
 		const struct schema *s = schema_find(SV("meta/v1.DeleteOptions"));
-		bool protobuf = sv_is(type, PROTOBUF_MEDIA_TYPE), yaml = sv_is(type, "application/yaml");
+		bool protobuf = sv_is(type, PROTOBUF_MEDIA_TYPE), yaml = sv_is(type, "application/yaml"),
+		     cbor = body_is_cbor(type);
 		struct budget values = BUDGET(doc_values_limit);
 		struct val *raw;
 
-		if (type.n && !protobuf && !yaml && !sv_is(type, "application/json") && !sv_is(type, "*/*"))
-			return err_set(
-			    err, ERR_UNSUPPORTED_MEDIA_TYPE,
-			    "the body of the request was in an unknown format - accepted media types include: "
-			    "application/json, application/yaml, " PROTOBUF_MEDIA_TYPE);
+		if (type.n && !protobuf && !yaml && !cbor && !sv_is(type, "application/json") && !sv_is(type, "*/*"))
+			return err_body_type(err);
 		raw = protobuf ? protobuf_decode(q->arena, q->body, SV("v1"), SV("DeleteOptions"), &values, err)
+		      : cbor   ? cbor_decode(q->arena, q->body, &values, err)
 		      : yaml   ? yaml_decode_opts(q->arena, q->body, &(struct yaml_opts){ .values = &values }, err)
 			       : json_decode(q->arena, q->body, &(struct json_opts){ .values = &values }, err);
 		if (!raw)
-			return protobuf || budget_over(&values)
+			return protobuf || cbor || budget_over(&values)
 				   ? -1
 				   : err_wrap(err, "couldn't get version/kind; json parse error");
 		if (val_type(raw) != VAL_MAP)

@@ -1,18 +1,21 @@
 /* PATCH: JSON patch, merge patch, strategic merge patch and server-side apply. */
 #include "apiserver/registry/registry.h"
 #include "object/decode.h"
+#include "object/feature.h"
 #include "object/patch.h"
 
 static const struct {
 	const char *media;
 	enum patch_type type;
 	bool yaml;
+	enum feature gate;
 } media_types[] = {
-	{ "application/json-patch+json", PATCH_JSON, false },
-	{ "application/merge-patch+json", PATCH_MERGE, false },
-	{ "application/strategic-merge-patch+json", PATCH_STRATEGIC, false },
-	{ "application/apply-patch+yaml", PATCH_APPLY, true },
-	{ "application/apply-patch+json", PATCH_APPLY, false },
+	{ "application/json-patch+json", PATCH_JSON, false, FG_NONE },
+	{ "application/merge-patch+json", PATCH_MERGE, false, FG_NONE },
+	{ "application/strategic-merge-patch+json", PATCH_STRATEGIC, false, FG_NONE },
+	{ "application/apply-patch+yaml", PATCH_APPLY, true, FG_NONE },
+	{ "application/apply-patch+json", PATCH_APPLY, false, FG_NONE },
+	{ "application/apply-patch+cbor", PATCH_APPLY, false, FG_CBORServingAndStorage },
 };
 
 struct patch_ctx {
@@ -25,7 +28,7 @@ int patch_media(struct api_req *q, enum patch_type *ret, bool *ret_yaml, struct 
 	struct sv params, type = media_type(q->content_type, &params);
 
 	for (size_t i = 0; i < ARRAY_LEN(media_types); i++) {
-		if (sv_is(type, media_types[i].media)) {
+		if (sv_is(type, media_types[i].media) && feature_on(media_types[i].gate)) {
 			*ret = media_types[i].type;
 			*ret_yaml = media_types[i].yaml;
 			return 0;
@@ -34,7 +37,8 @@ int patch_media(struct api_req *q, enum patch_type *ret, bool *ret_yaml, struct 
 	return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
 		       "the body of the request was in an unknown format - accepted media types include: "
 		       "application/json-patch+json, application/merge-patch+json, "
-		       "application/strategic-merge-patch+json, application/apply-patch+yaml");
+		       "application/strategic-merge-patch+json, application/apply-patch+yaml%s",
+		       feature_on(FG_CBORServingAndStorage) ? ", application/apply-patch+cbor" : "");
 }
 
 struct val *patch_document(struct api_req *q, const struct schema *s, enum patch_type type, const struct val *live,
