@@ -215,6 +215,24 @@ bool media_item_encode(struct api_req *q, struct buf *b, const struct media_list
 	return part_encode(q, b, &p, o);
 }
 
+int64_t media_item_bytes(struct api_req *q, const struct media_list *l, size_t i, struct obj *o)
+{
+	struct media_part p = { .place = MEDIA_ITEM, .list = l, .i = i, .doc = obj_root(o), .form = media_form_of(q) };
+	const struct media *m = media_of(q);
+	bool noted = m->notes_bytes && p.form == &media_native;
+	_cleanup_(buf_release) struct buf body = BUF_INIT, before = BUF_INIT;
+
+	p.body.n = noted ? obj_message_bytes(o) : 0;
+	if (!p.body.n) {
+		if (!m->encode(&body, p.form, o))
+			return -1;
+		p.body = buf_sv(&body);
+		if (noted)
+			obj_note_message_bytes(o, body.n);
+	}
+	return (int64_t)(m->before(&before, &p).n + p.body.n + media_behind(m, &p).n);
+}
+
 void media_item_make(struct api_req *q, struct buf *b, const struct media_list *l, size_t i, struct obj *o)
 {
 	struct media_part p = { .place = MEDIA_ITEM, .list = l, .i = i };

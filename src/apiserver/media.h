@@ -79,6 +79,8 @@ struct media {
 	bool (*kept)(struct obj *o, struct sv *ret);
 	/* It encodes: appends what o reads like in that form, always the same bytes. False: as kept(). */
 	bool (*encode)(struct buf *b, const struct media_form *form, const struct obj *o);
+	bool notes_bytes; /* how long objects are, in their own form, is noted with them (obj_message_bytes()): one may
+			   */
 	/* A document; NULL: its JSON text is it. place: where; an item may have another layout. */
 	void (*make)(struct buf *b, const struct val *doc, enum media_place place);
 
@@ -168,6 +170,8 @@ bool media_item_kept(const struct media *m, const struct media_list *l, size_t i
 		     struct media_part *ret);
 /* Appends the i-th item of an encoding that encodes, with what stands around it. False: encode() said no. */
 bool media_item_encode(struct api_req *q, struct buf *b, const struct media_list *l, size_t i, struct obj *o);
+/* The bytes of that; -1: encode() said no. */
+int64_t media_item_bytes(struct api_req *q, const struct media_list *l, size_t i, struct obj *o);
 /* Appends the i-th item, with what stands around it. */
 void media_item_make(struct api_req *q, struct buf *b, const struct media_list *l, size_t i, struct obj *o);
 

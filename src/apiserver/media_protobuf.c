@@ -132,6 +132,7 @@ const struct media media_protobuf = {
 	.binary = true,
 	.serves = protobuf_serves,
 	.encode = protobuf_encode,
+	.notes_bytes = true,
 	.make = protobuf_make,
 	.before = protobuf_before,
 	.behind = protobuf_behind,

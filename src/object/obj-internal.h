@@ -14,8 +14,9 @@ struct view {
 
 struct obj {
 	atomic_uint refs;
-	uint32_t json_at; /* offset of the text in the block */
-	size_t bytes;	  /* of the block */
+	uint32_t json_at;		/* offset of the text in the block */
+	uint32_t bytes;			/* of the block */
+	_Atomic uint32_t message_bytes; /* obj_message_bytes() */
 	int64_t rev;
 	const struct val *meta;	      /* metadata, or NULL */
 	_Atomic(struct view *) views; /* obj_view.h */

@@ -234,14 +234,15 @@ struct obj *obj_new(const struct val *root, int64_t rev)
 		memmove(b.p + text_at + pool, b.p + text_at, n);
 		text_at += pool;
 	}
-	BUG_ON(text_at > UINT32_MAX);
+	BUG_ON(b.n >= UINT32_MAX);
 
 	/* Trimmed to what is used; the NUL behind the text stays and ends every scan. */
 	o = xrealloc(b.p, b.n + 1);
 	atomic_init(&o->refs, 1);
 	atomic_init(&o->views, NULL);
 	o->json_at = (uint32_t)text_at;
-	o->bytes = b.n + 1;
+	o->bytes = (uint32_t)b.n + 1;
+	atomic_init(&o->message_bytes, 0);
 	l = (struct layout){
 		.nodes = (char *)(o + 1),
 		.pool = (char *)(o + 1) + sz.nodes,
@@ -376,6 +377,18 @@ int64_t obj_rev(const struct obj *o)
 size_t obj_bytes(const struct obj *o)
 {
 	return o ? o->bytes : 0;
+}
+
+size_t obj_message_bytes(const struct obj *o)
+{
+	return atomic_load_explicit(&o->message_bytes, memory_order_relaxed);
+}
+
+void obj_note_message_bytes(const struct obj *o, size_t n)
+{
+	/* Whoever notes it notes the same. */
+	if (n <= UINT32_MAX)
+		atomic_store_explicit(&((struct obj *)(uintptr_t)o)->message_bytes, (uint32_t)n, memory_order_relaxed);
 }
 
 static const struct val *obj_meta(const struct obj *o)

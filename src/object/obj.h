@@ -39,6 +39,11 @@ struct sv obj_json_stored(struct arena *a, const struct obj *o);
 int64_t obj_rev(const struct obj *o);  /* metadata.resourceVersion as a number */
 size_t obj_bytes(const struct obj *o); /* memory it takes */
 
+/* How long o is in protobuf, which says lengths in front: lists want the sum before they encode the first. Noted by who
+ * encoded it, so that the next list need not do so twice; 0: nobody did. */
+size_t obj_message_bytes(const struct obj *o);
+void obj_note_message_bytes(const struct obj *o, size_t n);
+
 /* Shorthands into metadata; views until the last unref. */
 struct sv obj_name(const struct obj *o);
 struct sv obj_ns(const struct obj *o); /* "" when cluster-scoped */

@@ -107,7 +107,8 @@ struct obj *obj_new_lean(const struct val *root)
 	atomic_init(&o->refs, 1);
 	atomic_init(&o->views, NULL);
 	o->json_at = (uint32_t)bytes - 1;
-	o->bytes = bytes;
+	o->bytes = (uint32_t)bytes;
+	atomic_init(&o->message_bytes, 0);
 	l.next_nodes = (char *)(o + 1);
 	l.next_string = (char *)(o + 1) + l.nodes;
 	lean_place(&l, &o->root, &top, NULL, NULL);

@@ -132,17 +132,18 @@ static bool made_next(struct http_source *s, struct http_chunk *ret)
 /* The bytes of all parts; -1: there is one that cannot be said. */
 static int64_t encoded_bytes(struct list_body *l)
 {
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	size_t total = 0;
+	int64_t total = 0;
 
 	for (size_t i = 0; i < l->list->n; i++) {
+		int64_t n;
+
 		wc_work(l->q->server->wc, l->list->res, l->objs[i]);
-		buf_clear(&b);
-		if (!media_item_encode(l->q, &b, l->list, i, l->objs[i]))
+		n = media_item_bytes(l->q, l->list, i, l->objs[i]);
+		if (n < 0)
 			return -1;
-		total += b.n;
+		total += n;
 	}
-	return (int64_t)total;
+	return total;
 }
 
 static bool encoded_next(struct http_source *s, struct http_chunk *ret)
