@@ -4,6 +4,7 @@
 #include "docs.h"
 
 #include "base/vec.h"
+#include "codec/cbor.h"
 #include "codec/doc_items.h"
 #include "codec/pbwire.h"
 #include "codec/val_index.h"
@@ -148,6 +149,50 @@ static void run_protobuf(struct cost *c, size_t n, const void *arg)
 	cost_end(c);
 }
 
+/* The same written: n members in no order, each a message. */
+static void run_protobuf_write(struct cost *c, size_t n, const void *arg)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct val *cm = val_new_map(&a), *data = val_new_map(&a);
+
+	(void)arg;
+	for (size_t i = 0; i < n; i++)
+		val_append_sv(&a, data, arena_svf(&a, "k%zu", i * 7919 % n), val_new_str(&a, SV("v")));
+	val_set(&a, cm, F_data, data);
+	cost_begin(c);
+	protobuf_write(&b, schema_find(SV("core/v1.ConfigMap")), cm);
+	cost_end(c);
+}
+
+/* A map of n members, a string of n pieces, a list of n lists. */
+static void run_cbor(struct cost *c, size_t n, const void *arg)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT, again = BUF_INIT;
+	const struct val *v;
+
+	(void)arg;
+	cbor_list_head(&b, 3);
+	cbor_map_head(&b, n);
+	for (size_t i = 0; i < n; i++) {
+		cbor_string(&b, arena_svf(&a, "k%zu", i));
+		cbor_string(&b, SV("\xff"));
+	}
+	buf_addc(&b, 0x5f);
+	for (size_t i = 0; i < n; i++)
+		cbor_string(&b, SV("piece"));
+	buf_addc(&b, (char)0xff);
+	cbor_list_head(&b, n);
+	for (size_t i = 0; i < n; i++)
+		cbor_list_head(&b, 0);
+	cost_begin(c);
+	v = cbor_decode(&a, buf_sv(&b), NULL, NULL);
+	assert_non_null(v);
+	cbor_encode(&again, v);
+	cost_end(c);
+}
+
 #define MANY_KEYS                                  \
 	{                                          \
 		"{", "'k%zu':%zu", "}", NULL, NULL \
@@ -210,6 +255,8 @@ static const struct cost_row decoders[] = {
 	{ "YAML: a literal", run_yaml, &yaml_literal, 0 },
 	{ "protobuf: many entries", run_protobuf, &is_different, 0 },
 	{ "protobuf: many equal entries", run_protobuf, &is_same, 0 },
+	{ "protobuf: written, in no order", run_protobuf_write, NULL, 0 },
+	{ "CBOR", run_cbor, NULL, 0 },
 };
 
 static void test_decoders(void **state)
