@@ -1,5 +1,6 @@
 /* POST, and objects that are made inside other requests. */
 #include "apiserver/registry/registry.h"
+#include "apiserver/late_kind.h"
 #include "object/decode.h"
 
 /* Each attempt starts from the body as it was: hooks have changed the last one. */
@@ -45,6 +46,11 @@ void registry_create(struct api_req *q)
 		goto failed;
 	if (q->res->namespaced && !q->ns.n) {
 		err_set(&err, ERR_BAD_REQUEST, "an empty namespace may not be set during creation");
+		goto failed;
+	}
+	if (late_kind_of(q->res) && atomic_load(&late_kind_of(q->res)->terminating)) {
+		err_set(&err, ERR_METHOD_NOT_ALLOWED,
+			"create not allowed while custom resource definition is terminating");
 		goto failed;
 	}
 	doc = body_typed(q, q->res->schema, resource_gv(q->arena, q->res), sv_from(q->res->kind), &err);

@@ -153,6 +153,13 @@ void registry_serve(struct api_req *q); /* generic.c: by verb and subresource */
 /* A read from memory that takes no time, or what must stay on its loop as it streams: all else is for the pool. */
 bool registry_is_small(struct api_req *q);
 
+/* scale_custom.c: what an object of a custom kind has at a path of its scale subresource; NULL: nothing. -1: something
+ * of another type, in upstream's words. */
+int custom_scale_value(const struct val *o, const char *path, enum val_type want, const struct val **ret,
+		       struct err *err);
+/* The rules of scale for such an object; sub as of a strategy's validate(). */
+void custom_scale_validate(struct field_errs *fe, const struct resource *r, const struct val *doc, const char *sub);
+
 /* list_body.c: answers with a list in the form the client asked for. Takes the references. */
 void list_answer(struct api_req *q, const struct resource *r, struct obj **objs, size_t n, int64_t rev, struct sv cont,
 		 int64_t remaining);

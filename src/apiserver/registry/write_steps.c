@@ -2,6 +2,7 @@
 #include "apiserver/registry/registry.h"
 #include "apiserver/registry/validate/validate_kinds.h"
 #include "object/decode.h"
+#include "object/structural.h"
 
 struct sv resource_gv(struct arena *a, const struct resource *r)
 {
@@ -128,12 +129,19 @@ int write_validate(struct write_op *op, const struct val *old, struct err *err)
 	field_errs_init(&rules, op->a);
 	validate_object_meta(&fe, op->res, val_member(op->doc, F_metadata), old ? val_member(old, F_metadata) : NULL,
 			     op->strat->name_check ? op->strat->name_check : fmt_dns_subdomain);
-	validate_typed(&fe, op->res->schema, op->doc, old, NULL);
+	if (op->res->schema->custom)
+		structural_validate(op->res->schema->custom, &fe, op->doc, old);
+	else
+		validate_typed(&fe, op->res->schema, op->doc, old, NULL);
 	if (kind_rules)
 		kind_rules(&rules, op->doc, old, sub);
+	if (op->res->schema->custom)
+		custom_scale_validate(&rules, op->res, op->doc, sub);
 	if (op->strat->validate)
 		op->strat->validate(&rules, op->doc, old, sub);
 	field_errs_merge(&fe, &rules);
+	if (op->res->schema->custom)
+		structural_validate_rest(op->res->schema->custom, &fe, op->doc, old, NULL);
 	if (old && !sub && fe.list.n)
 		causes_repeat(&fe, op->res);
 	/* An Event is core's, whatever group it comes by. */
