@@ -47,8 +47,9 @@ void structural_release(struct structural *s); /* what it holds outside of its a
  * -1: metadata of a wrong type, ERR_BAD_REQUEST in upstream's words. */
 int structural_decode(const struct structural *s, struct arena *a, struct val *doc, struct decode_report *report,
 		      struct err *err);
-/* In place. Values are copied into a; doc stays without nulls that the schema would not have. */
-void structural_default(const struct structural *s, struct arena *a, struct val *doc);
+/* In place; texts of the schema are borrowed by doc. -1: so many defaults came that the object is too large
+ * (ERR_TOO_LARGE). */
+int structural_default(const struct structural *s, struct arena *a, struct val *doc, struct err *err);
 
 /* In place, all that is done to what comes out of the store (or out of a conversion to this version): as above, but
  * metadata of a wrong type is dropped, and nothing is refused. */

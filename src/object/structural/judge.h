@@ -1,0 +1,49 @@
+/* judge.h - validation of values, while it goes on; only for the files of this folder. */
+#pragma once
+
+#include "object/structural/correlate.h"
+
+/* Steps of one object: values looked at, by every schema of every junctor. */
+#define STRUCTURAL_STEPS_MAX ((size_t)10 * 1000 * 1000)
+/* What is kept of errors, texts and all; there may be more, which count. */
+#define JUDGE_BYTES_MAX ((size_t)4 * 1024 * 1024)
+
+struct judge {
+	struct arena *a;
+	VEC(struct field_err) errs; /* on the heap; those of alternatives that were not taken are dropped again */
+	size_t bytes;		    /* of all that were ever made */
+	size_t steps;
+};
+
+/* What one schema found in one value, beside the errors it left: how well it fits, by which upstream chooses among
+ * alternatives, and whether the value is known to differ from the old one. */
+struct verdict {
+	size_t matches;
+	bool differs;
+};
+
+/* True when there is no more to be spent: all is said then. */
+static inline bool judge_over(const struct judge *j)
+{
+	return j->steps > STRUCTURAL_STEPS_MAX;
+}
+
+/* path: of the value, as upstream's validator writes it; NULL: the object. detail may say it with %P... never: see
+ * judge_say(). */
+void judge_add(struct judge *j, enum field_err_type type, const struct fpath *at, const struct val *value,
+	       const char *fmt, ...) _printf_(5, 6);
+/* "PATH in body SAID" */
+void judge_say(struct judge *j, enum field_err_type type, const struct fpath *at, const struct val *value,
+	       const char *fmt, ...) _printf_(5, 6);
+/* An error of a whole alternative: without a field, about "PATH". */
+void judge_whole(struct judge *j, const struct fpath *at, const char *fmt, ...) _printf_(3, 4);
+
+/* What stands in all is judged: the errors since from, and no more of them than there are. */
+struct verdict judge_value(struct judge *j, const struct snode *n, const struct val *v, const struct val *old,
+			   const struct fpath *at);
+
+/* By kind of value; each leaves its errors and returns matches. */
+size_t judge_type(struct judge *j, const struct snode *n, const struct val *v, const struct fpath *at);
+size_t judge_text(struct judge *j, const struct snode *n, const struct val *v, const struct fpath *at);
+size_t judge_number(struct judge *j, const struct sbounds *b, const struct val *v, const struct fpath *at);
+void judge_enum(struct judge *j, const struct sbounds *b, const struct val *v, const struct fpath *at);
