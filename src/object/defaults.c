@@ -4,7 +4,6 @@
 
 #include "codec/doc_items.h"
 #include "codec/json.h"
-#include "object/structural.h"
 
 /* Not given: absent or null; a zero value too, where Go could not tell it from that. */
 static bool is_unset(const struct field *f, const struct val *v)
@@ -47,8 +46,6 @@ void default_members(struct arena *a, const struct schema *s, struct val *doc)
 {
 	struct in_order it;
 
-	if (s->custom && val_type(doc) == VAL_MAP)
-		structural_default(s->custom, a, doc);
 	if (s->custom || !s->defaults || val_type(doc) != VAL_MAP)
 		return;
 	it = in_order(a, s, doc);

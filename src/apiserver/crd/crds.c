@@ -300,6 +300,9 @@ static void pass_write(struct pass *p, struct looked *l)
 		       !has_served_version(obj_root(l->crd)) ||
 		       crd_condition_is(obj_root(l->crd), "Established", "True")) &&
 	    client_update_status(c->client, RES(apiextensions_customresourcedefinitions), l->doc, &said, &why) < 0) {
+		if (why.reason != ERR_CONFLICT && why.reason != ERR_NOT_FOUND)
+			log_warn("apiserver", "the status of a CustomResourceDefinition cannot be written", "name",
+				 "%s: %s", l->name, err_msg(&why));
 		if (why.reason != ERR_NOT_FOUND)
 			crds_retry(c, l->name, why.reason != ERR_CONFLICT);
 		return;

@@ -18,13 +18,16 @@ static void run_create(struct api_req *q, const struct resource *r, struct sv ns
 		       void (*done)(struct write_op *op, struct obj *o, struct err *err), void *ctx, bool defaults)
 {
 	struct write_op *op = write_op_new(q, r, ns, SV_NULL);
+	struct err err = ERR_INIT;
 
 	op->doc = doc;
 	op->code = 201;
 	op->done = done;
 	op->ctx = ctx;
-	if (defaults)
-		write_defaults(op);
+	if (defaults && write_defaults(op, &err) < 0) {
+		write_fail(op, &err);
+		return;
+	}
 	op->ctx2 = op->doc;
 	op->produce = produce_body;
 	write_run(op);

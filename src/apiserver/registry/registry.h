@@ -118,7 +118,7 @@ int body_judge_applied(struct api_req *q, struct err *err);
 struct write_op *write_op_new(struct api_req *q, const struct resource *r, struct sv ns, struct sv name);
 /* Ends the op with its failure; err is released. */
 void write_fail(struct write_op *op, struct err *err);
-void write_defaults(struct write_op *op); /* the schema's and the kind's */
+int write_defaults(struct write_op *op, struct err *err); /* the schema's and the kind's */
 /* Makes doc what decoding makes of a text, after hooks took members away and put others in. */
 void write_complete(struct write_op *op);
 int write_managed(struct write_op *op, const struct val *old, struct err *err);

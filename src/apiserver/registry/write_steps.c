@@ -59,12 +59,17 @@ void write_fail(struct write_op *op, struct err *err)
 	write_finish(op, NULL, err);
 }
 
-void write_defaults(struct write_op *op)
+int write_defaults(struct write_op *op, struct err *err)
 {
+	const struct structural *custom = op->res->schema->custom;
+
+	if (custom)
+		return structural_default(custom, op->a, op->doc, err);
 	/* Put in order once all that add something have done so: write_validate(). */
 	default_members(op->a, op->res->schema, op->doc);
 	if (op->strat->set_defaults)
 		op->strat->set_defaults(op->q, op->doc);
+	return 0;
 }
 
 void apply_opts_of(struct write_op *op, struct apply_opts *ret)
