@@ -21,7 +21,6 @@ static bool rules_may_run(struct field_errs *fe)
 
 	for (size_t i = 0; i < fe->list.n; i++) {
 		switch (fe->list.p[i].type) {
-		case FE_NOT_SUPPORTED:
 		case FE_REQUIRED:
 		case FE_TOO_LONG:
 		case FE_TOO_MANY:
