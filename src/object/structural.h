@@ -13,8 +13,8 @@
  *
  * Threads. All functions but structural_release() may be called by any thread at any time.
  *
- * Costs. Everything is linear in the object, but for the junctors (allOf, anyOf, oneOf, not), which look at a value once
- * for each of their schemas: those are paid for (STRUCTURAL_STEPS_MAX), and rules by upstream's budget.
+ * Costs. Everything is linear in the object, but for the junctors (allOf, anyOf, oneOf, not), which look at a value
+ *once for each of their schemas: those are paid for (STRUCTURAL_STEPS_MAX), and rules by upstream's budget.
  *
  * Behaviour and words are apiextensions-apiserver's (pkg/apiserver/schema, pkg/apiserver/validation) and those of its
  * validator, kube-openapi (pkg/validation/validate).
@@ -43,8 +43,8 @@ void structural_release(struct structural *s); /* what it holds outside of its a
 
 /* In place: prunes what the schema does not have, nulls where they may not be and have no default, and coerces
  * metadata, the object's own and that of embedded resources. Objects of a list are each decoded on its own.
- * report: gets "unknown field \"spec.foo\"" and, before them, what the parser knows of repeated ones; NULL: nobody asks.
- * -1: metadata of a wrong type, ERR_BAD_REQUEST in upstream's words. */
+ * report: gets "unknown field \"spec.foo\"" and, before them, what the parser knows of repeated ones; NULL: nobody
+ * asks. -1: metadata of a wrong type, ERR_BAD_REQUEST in upstream's words. */
 int structural_decode(const struct structural *s, struct arena *a, struct val *doc, struct decode_report *report,
 		      struct err *err);
 /* In place; texts of the schema are borrowed by doc. -1: so many defaults came that the object is too large

@@ -6,7 +6,6 @@
 
 struct maker {
 	struct arena *a;
-	struct structural *s;
 	size_t nodes;
 	struct err *err;
 };
@@ -36,10 +35,7 @@ static enum snode_list make_list(const struct val *src)
 {
 	const struct val *how = val_member(src, F_x_kubernetes_list_type);
 
-	return val_is(how, "set")      ? SL_SET
-	       : val_is(how, "map")    ? SL_MAP
-	       : val_is(how, "atomic") ? SL_ATOMIC
-				       : SL_NONE;
+	return val_is(how, "set") ? SL_SET : val_is(how, "map") ? SL_MAP : val_is(how, "atomic") ? SL_ATOMIC : SL_NONE;
 }
 
 static int by_name(const void *x, const void *y)
@@ -168,11 +164,8 @@ static void make_texts(struct maker *m, struct snode *n)
 	make_format(m, n);
 	if (val_len(values))
 		make_bounds_of(m, n)->one_of_values = values;
-	if (!pattern.n)
-		return;
-	make_bounds_of(m, n)->pattern = pattern;
-	n->bounds->next = m->s->patterns;
-	m->s->patterns = n->bounds;
+	if (pattern.n)
+		make_bounds_of(m, n)->pattern = pattern;
 }
 
 static void make_required(struct maker *m, struct snode *n)
@@ -212,8 +205,7 @@ static int make_junctors(struct maker *m, struct snode *n)
 	if (!val_len(any) && !val_len(one) && !val_len(all) && val_type(never) != VAL_MAP)
 		return 0;
 	b = make_bounds_of(m, n);
-	if (make_junctor(m, any, &b->any) < 0 || make_junctor(m, one, &b->one) < 0 ||
-	    make_junctor(m, all, &b->all) < 0)
+	if (make_junctor(m, any, &b->any) < 0 || make_junctor(m, one, &b->one) < 0 || make_junctor(m, all, &b->all) < 0)
 		return -1;
 	if (val_type(never) != VAL_MAP)
 		return 0;
@@ -297,7 +289,8 @@ static struct snode *make_node(struct maker *m, const struct val *src)
 	struct snode *n = ARENA_NEW(m->a, struct snode);
 
 	if (++m->nodes > SNODES_MAX) {
-		err_set(m->err, ERR_BAD_REQUEST, "the schema is too large: it describes more than %d values", SNODES_MAX);
+		err_set(m->err, ERR_BAD_REQUEST, "the schema is too large: it describes more than %d values",
+			SNODES_MAX);
 		return NULL;
 	}
 	n->src = src;
@@ -322,7 +315,7 @@ static struct snode *make_node(struct maker *m, const struct val *src)
 struct structural *structural_new(struct arena *a, const struct val *openapi, struct err *err)
 {
 	struct structural *s = ARENA_NEW(a, struct structural);
-	struct maker m = { .a = a, .s = s, .err = err };
+	struct maker m = { .a = a, .err = err };
 	struct val *any;
 
 	if (!openapi) {

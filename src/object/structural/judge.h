@@ -28,22 +28,21 @@ static inline bool judge_over(const struct judge *j)
 	return j->steps > STRUCTURAL_STEPS_MAX;
 }
 
-/* path: of the value, as upstream's validator writes it; NULL: the object. detail may say it with %P... never: see
- * judge_say(). */
+/* at: the value's path, NULL: the object itself. */
 void judge_add(struct judge *j, enum field_err_type type, const struct fpath *at, const struct val *value,
 	       const char *fmt, ...) _printf_(5, 6);
-/* "PATH in body SAID" */
+/* "PATH in body SAID", as most are. */
 void judge_say(struct judge *j, enum field_err_type type, const struct fpath *at, const struct val *value,
 	       const char *fmt, ...) _printf_(5, 6);
-/* An error of a whole alternative: without a field, about "PATH". */
+/* About all of an alternative: `"PATH" SAID`, of no field. */
 void judge_whole(struct judge *j, const struct fpath *at, const char *fmt, ...) _printf_(3, 4);
 
-/* What stands in all is judged: the errors since from, and no more of them than there are. */
+/* What schema n has against v; its errors are the last ones of j. old: what v was (correlate.h), NULL: nothing. */
 struct verdict judge_value(struct judge *j, const struct snode *n, const struct val *v, const struct val *old,
 			   const struct fpath *at);
 
-/* By kind of value; each leaves its errors and returns matches. */
+/* What is about one value alone; each returns matches. */
 size_t judge_type(struct judge *j, const struct snode *n, const struct val *v, const struct fpath *at);
-size_t judge_text(struct judge *j, const struct snode *n, const struct val *v, const struct fpath *at);
+size_t judge_text(struct judge *j, const struct sbounds *b, const struct val *v, const struct fpath *at);
 size_t judge_number(struct judge *j, const struct sbounds *b, const struct val *v, const struct fpath *at);
 void judge_enum(struct judge *j, const struct sbounds *b, const struct val *v, const struct fpath *at);

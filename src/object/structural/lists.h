@@ -5,6 +5,6 @@
 
 void lists_check(const struct snode *n, struct field_errs *fe, const struct val *v, const struct fpath *at);
 
-/* Places of the elements that equal an earlier one which no other one before them equals: of three equal ones the second.
- * In order, into ret, which has room for n; returns how many. */
+/* Places of the elements that equal an earlier one which no other one before them equals: of three equal ones the
+ * second. In order, into ret, which has room for n; returns how many. */
 size_t lists_repeated(struct arena *a, const struct val *const *elements, size_t n, size_t *ret);

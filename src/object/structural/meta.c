@@ -2,9 +2,9 @@
 #include "object/structural/meta.h"
 
 #include "base/buf.h"
+#include "codec/doc_items.h"
 #include "codec/json.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 
 static const struct schema *meta_schema(void)

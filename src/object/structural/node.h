@@ -1,8 +1,8 @@
 /* node.h - the compiled schema itself; only for the files of this folder.
  *
  * A node is one schema, wherever it stands: of the object, of a property, of elements, in a junctor. It keeps the value
- * it was made of (src) and has of it what every walk asks for. What only validation asks for is behind bounds, which most
- * nodes do not have.
+ * it was made of (src) and has of it what every walk asks for. What only validation asks for is behind bounds, which
+ * most nodes do not have.
  *
  * props are the names that the schema says something about, sorted: its properties, and what it only requires (node
  * NULL). So one pass over an object's members, a binary search each, answers all questions about names.
@@ -12,7 +12,7 @@
 #include "object/oas_format.h"
 #include "object/structural.h"
 
-#include <stdatomic.h>
+#include <stdlib.h>
 
 enum snode_type { ST_ANY, ST_OBJECT, ST_ARRAY, ST_STRING, ST_INTEGER, ST_NUMBER, ST_BOOLEAN, ST_INT_OR_STRING };
 enum snode_list { SL_NONE, SL_ATOMIC, SL_SET, SL_MAP };
@@ -68,8 +68,6 @@ struct sbounds {
 	struct sv format_name;		 /* also of numbers: "int32", "double"; empty when it means nothing */
 	struct sjunctor any, one, all;
 	const struct snode *never; /* not */
-	struct sbounds *next;	   /* all that have a pattern */
-	_Atomic(void *) compiled;  /* what pattern is, when it was needed */
 };
 
 struct snode {
@@ -88,7 +86,6 @@ struct snode {
 
 struct structural {
 	struct snode *root;
-	struct sbounds *patterns;
 };
 
 /* Place of a name in n->props, or -1. */

@@ -1,5 +1,6 @@
-/* Pruning. Below x-kubernetes-preserve-unknown-fields unknown members stay, and what is known is pruned by its own schema
- * again. Where the schema ends (additionalProperties: true, an array without items) objects lose all their members. */
+/* Pruning. Below x-kubernetes-preserve-unknown-fields unknown members stay, and what is known is pruned by its own
+ * schema again. Where the schema ends (additionalProperties: true, an array without items) objects lose all their
+ * members. */
 #include "object/structural/walks.h"
 
 #include "base/buf.h"

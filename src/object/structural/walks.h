@@ -1,5 +1,5 @@
-/* walks.h - the walks along a compiled schema that others of this folder start at a node of their own; only for the files
- * of this folder. Documents are changed in place, and none of their arrays is frozen. */
+/* walks.h - the walks along a compiled schema that others of this folder start at a node of their own; only for the
+ * files of this folder. Documents are changed in place, and none of their arrays is frozen. */
 #pragma once
 
 #include "object/structural/node.h"
