@@ -69,8 +69,8 @@ size_t wc_late_twins(struct watchcache *c, const struct wc_resource *r, struct w
 	size_t n = 0;
 
 	pthread_mutex_lock(&c->late_lock);
-	for (struct wc_resource *at = strmap_get(&c->late_by_path, sv_from(r->res->store_path));
-	     at && n < WC_TWINS_MAX; at = at->late->twin) {
+	for (struct wc_resource *at = strmap_get(&c->late_by_path, sv_from(r->res->store_path)); at && n < WC_TWINS_MAX;
+	     at = at->late->twin) {
 		if (at == r)
 			continue;
 		(void)resource_ref(at->res);

@@ -114,13 +114,13 @@ static void kind_subresources(struct api_kind *k, const struct api_kind_def *d)
 	}
 	if (!d->scale)
 		return;
-	sub[k->res.n_subresources++] = (struct subresource){ .name = "scale",
-							     .kind = "Scale",
-							     .group = "autoscaling",
-							     .version = "v1",
-							     .schema = schema_find(SV("autoscaling/v1.Scale")),
-							     .verbs = 1 << VERB_GET | 1 << VERB_PATCH |
-								      1 << VERB_UPDATE };
+	sub[k->res.n_subresources++] =
+	    (struct subresource){ .name = "scale",
+				  .kind = "Scale",
+				  .group = "autoscaling",
+				  .version = "v1",
+				  .schema = schema_find(SV("autoscaling/v1.Scale")),
+				  .verbs = 1 << VERB_GET | 1 << VERB_PATCH | 1 << VERB_UPDATE };
 	scale = ARENA_NEW(a, struct api_scale);
 	scale->replicas = arena_strdup(a, d->scale->replicas);
 	scale->status_replicas = arena_strdup(a, d->scale->status_replicas);

@@ -36,7 +36,8 @@ struct api_kind_def {
 	const char *deprecated;	       /* told whoever asks for it in this version; NULL: nothing */
 	/* Labels of field selectors beside name and namespace, "spec.colour"; NULL-terminated, or NULL. */
 	const char *const *selectable;
-	/* The object that schema is part of, and lives in: the kind keeps it, and copies nothing of it. NULL: copied. */
+	/* The object that schema is part of, and lives in: the kind keeps it, and copies nothing of it. NULL: copied.
+	 */
 	struct obj *holder;
 };
 
@@ -64,8 +65,8 @@ void api_kind_unref(struct api_kind *k);
 const struct resource *api_kind_resource(const struct api_kind *k);
 const struct api_scale *api_kind_scale(const struct api_kind *k); /* NULL: it has none */
 const char *api_kind_deprecated(const struct api_kind *k);	  /* NULL: it is not */
-const struct val *api_kind_openapi(const struct api_kind *k); /* the schema as given, or NULL */
-uint64_t api_kind_hash(const struct api_kind *k);	      /* of all that its OpenAPI document says */
+const struct val *api_kind_openapi(const struct api_kind *k);	  /* the schema as given, or NULL */
+uint64_t api_kind_hash(const struct api_kind *k);		  /* of all that its OpenAPI document says */
 
 /* Made at run time? Their ids are all R_COUNT: tables by id have no row for them. */
 static inline bool resource_late(const struct resource *r)

@@ -37,8 +37,8 @@ struct decode_report {
 	bool has_empty;
 };
 
-/* Of custom kinds (schema.custom) members keep their order and may be of any type: see structural.h, which all functions
- * here leave such documents to.
+/* Of custom kinds (schema.custom) members keep their order and may be of any type: see structural.h, which all
+ * functions here leave such documents to.
  *
  * NULL on a type error: ERR_BAD_REQUEST with upstream's text ("json: cannot unmarshal string
  * into Go struct field PodSpec.spec.containers of type []v1.Container", wrapped as

@@ -252,8 +252,9 @@ static int jp_operand(struct parser *p, struct operand *o)
 /* Behind "[?(". */
 static struct path_step *jp_filter(struct parser *p)
 {
-	static const char *const ops[] = { [OP_EQ] = "==", [OP_NE] = "!=", [OP_LE] = "<=",
-					   [OP_GE] = ">=", [OP_LT] = "<",  [OP_GT] = ">" };
+	static const char *const ops[] = {
+		[OP_EQ] = "==", [OP_NE] = "!=", [OP_LE] = "<=", [OP_GE] = ">=", [OP_LT] = "<", [OP_GT] = ">"
+	};
 	static const enum filter_op order[] = { OP_EQ, OP_NE, OP_LE, OP_GE, OP_LT, OP_GT };
 	struct path_step *s = jp_step(p, STEP_FILTER);
 

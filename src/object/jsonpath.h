@@ -5,7 +5,8 @@
  *	.a  ['a']  ['a','b']		members; a backslash takes the dot behind it for part of the name
  *	[2]  [-1]  [0,2]  [1:3]  [::2]	elements
  *	.*  [*]  ..a			all of them, and what is below at any depth
- *	[?(@.type=="Ready")]		elements for which it holds: == != < <= > >=, or a path alone: it leads somewhere
+ *	[?(@.type=="Ready")]		elements for which it holds: == != < <= > >=, or a path alone: it leads
+ *somewhere
  *
  * Only the first value that a path leads to is ever asked for: that is all a cell shows.
  *
@@ -19,7 +20,7 @@
 
 struct jsonpath; /* opaque */
 
-#define JSONPATH_BYTES_MAX 4096   /* longer ones are refused */
+#define JSONPATH_BYTES_MAX 4096	  /* longer ones are refused */
 #define JSONPATH_STEPS_MAX 100000 /* values that one evaluation looks at; what is behind is not found */
 
 /* NULL: ERR_BAD_REQUEST, it is no path. */

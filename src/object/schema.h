@@ -215,8 +215,8 @@ struct column {
 	const char *type;   /* "string", "integer", "number", "boolean", "date" */
 	const char *format; /* "name" or "" */
 	const char *doc;
-	const char *path; /* NULL: src/print/ computes it */
-	int priority;	  /* > 0: only with -o wide */
+	const char *path;	     /* NULL: src/print/ computes it */
+	int priority;		     /* > 0: only with -o wide */
 	const struct jsonpath *json; /* instead of path: of a kind made at run time (object/jsonpath.h) */
 };
 

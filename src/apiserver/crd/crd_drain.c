@@ -36,8 +36,8 @@ static bool drain_delete(struct client *c, const struct resource *r, struct drai
 		_cleanup_(err_release) struct err why = ERR_INIT;
 
 		opts.precondition_uid = obj_uid(o);
-		if (ok && client_delete(c, r, obj_ns(o), obj_name(o), &opts, &why) < 0 &&
-		    why.reason != ERR_NOT_FOUND && why.reason != ERR_CONFLICT) {
+		if (ok && client_delete(c, r, obj_ns(o), obj_name(o), &opts, &why) < 0 && why.reason != ERR_NOT_FOUND &&
+		    why.reason != ERR_CONFLICT) {
 			(void)err_move(err, &why);
 			ok = false;
 		}

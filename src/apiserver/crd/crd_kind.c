@@ -31,14 +31,16 @@ static struct column *kind_columns_of(struct arena *a, const struct val *list)
 	size_t n = 0;
 
 	VAL_EACH(list, c) {
-		const char *path = arena_cstr(a, val_get_str(c, F_jsonPath)), *doc = kind_text(a, val_member(c, F_description));
+		const char *path = arena_cstr(a, val_get_str(c, F_jsonPath)),
+			   *doc = kind_text(a, val_member(c, F_description));
 
 		out[n++] = (struct column){
 			.name = arena_cstr(a, val_get_str(c, F_name)),
 			.type = arena_cstr(a, val_get_str(c, F_type)),
 			.format = arena_cstr(a, val_get_str(c, F_format)),
-			.doc = doc ? doc
-				   : arena_printf(a, "Custom resource definition column (in JSONPath format): %s", path),
+			.doc =
+			    doc ? doc
+				: arena_printf(a, "Custom resource definition column (in JSONPath format): %s", path),
 			.path = path,
 			.priority = (int)val_get_int(c, 0, F_priority),
 		};

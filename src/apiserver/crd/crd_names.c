@@ -177,8 +177,7 @@ static void take_names(struct settling *t)
 static void approve(struct arena *a, struct val *crd, int64_t now_ns)
 {
 	static const char type[] = "KubernetesAPIApprovalPolicyConformant";
-	struct sv group = val_get_str(crd, F_spec, F_group),
-		  said = annotation_of(crd, "api-approved.kubernetes.io");
+	struct sv group = val_get_str(crd, F_spec, F_group), said = annotation_of(crd, "api-approved.kubernetes.io");
 	const char *status = "False", *reason, *why;
 
 	if (!sv_ends(group, SV(".k8s.io")) && !sv_ends(group, SV(".kubernetes.io")) && !sv_is(group, "k8s.io") &&

@@ -15,7 +15,7 @@
 
 #include <stdlib.h>
 
-#define AGAIN_NS (NS_PER_SEC / 5)  /* a write failed, or instances are on their way out */
+#define AGAIN_NS (NS_PER_SEC / 5) /* a write failed, or instances are on their way out */
 #define AGAIN_MAX_NS (5 * NS_PER_SEC)
 
 /* One that is served. */
@@ -174,8 +174,8 @@ static struct served *pass_serve(struct pass *p, struct obj *crd, const struct v
 	e->kind = crd_kind_new(crd, e->names, &why);
 	if (e->kind)
 		return e;
-	log_warn("apiserver", "a CustomResourceDefinition cannot be served", "name", "%.*s: %s",
-		 SV_ARG(obj_name(crd)), err_msg(&why));
+	log_warn("apiserver", "a CustomResourceDefinition cannot be served", "name", "%.*s: %s", SV_ARG(obj_name(crd)),
+		 err_msg(&why));
 	(void)p;
 	return served_free(e);
 }
@@ -296,9 +296,9 @@ static void pass_write(struct pass *p, struct looked *l)
 	if (!l->crd)
 		return;
 	/* Established is not said of what could not be served. */
-	if (l->doc && (l->was || !crd_condition_is(l->doc, "Established", "True") ||
-		       !has_served_version(obj_root(l->crd)) ||
-		       crd_condition_is(obj_root(l->crd), "Established", "True")) &&
+	if (l->doc &&
+	    (l->was || !crd_condition_is(l->doc, "Established", "True") || !has_served_version(obj_root(l->crd)) ||
+	     crd_condition_is(obj_root(l->crd), "Established", "True")) &&
 	    client_update_status(c->client, RES(apiextensions_customresourcedefinitions), l->doc, &said, &why) < 0) {
 		if (why.reason != ERR_CONFLICT && why.reason != ERR_NOT_FOUND)
 			log_warn("apiserver", "the status of a CustomResourceDefinition cannot be written", "name",
@@ -313,6 +313,9 @@ static void pass_write(struct pass *p, struct looked *l)
 	if (!obj_deleting(l->crd) || !kept)
 		return;
 	rc = crd_drain(c->s, c->client, said ? said : l->crd, l->was ? l->was->kind : NULL, &why);
+	if (rc < 0 && why.reason != ERR_NOT_FOUND && why.reason != ERR_CONFLICT)
+		log_warn("apiserver", "the instances of a CustomResourceDefinition cannot be deleted", "name", "%s: %s",
+			 l->name, err_msg(&why));
 	if (rc > 0 || (rc < 0 && why.reason != ERR_NOT_FOUND))
 		crds_retry(c, l->name, rc < 0 && why.reason != ERR_CONFLICT);
 }
@@ -333,8 +336,8 @@ static void pass_take(struct pass *p)
 	c->dirty.n = 0;
 	pthread_mutex_unlock(&c->lock);
 	for (size_t i = 0; i < p->list.n; i++)
-		p->list.p[i].crd = wc_get(c->s->wc, RES(apiextensions_customresourcedefinitions), SV(""),
-					  sv_from(p->list.p[i].name));
+		p->list.p[i].crd =
+		    wc_get(c->s->wc, RES(apiextensions_customresourcedefinitions), SV(""), sv_from(p->list.p[i].name));
 }
 
 static void pass_release(struct pass *p)

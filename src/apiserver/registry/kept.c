@@ -37,7 +37,8 @@ static void keep_late(struct arena *a, const struct schema *s, const struct val 
 			keep_member(a, doc, old, s->fields[i].sym);
 	if (!s->custom)
 		return;
-	/* What an object of a custom kind may have its type need not say: all of it, but for these, is the old one's. */
+	/* What an object of a custom kind may have its type need not say: all of it, but for these, is the old one's.
+	 */
 	struct val *kept = val_new_map(a);
 
 	VAL_EACH_MEMBER(doc, m)

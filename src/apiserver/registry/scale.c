@@ -192,8 +192,7 @@ static int produce_scale(struct write_op *op, struct err *err)
 	if (uid.n)
 		val_set_str(op->a, meta, F_uid, uid);
 	if (!replicas_set(op->a, op->res, op->doc, replicas))
-		return err_set(err, ERR_INTERNAL,
-			       "value cannot be set because %s is not a map[string]interface{}",
+		return err_set(err, ERR_INTERNAL, "value cannot be set because %s is not a map[string]interface{}",
 			       replicas_path(op->res));
 	if (!c->put && c->type == PATCH_APPLY && (rc = own_replicas(op, replicas, err)) != 0)
 		return rc;

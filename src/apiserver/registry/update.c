@@ -3,13 +3,16 @@
 
 static int must_be_specified(struct write_op *op, struct err *err)
 {
+	/* Of a custom kind upstream names the resource there. */
+	const char *what = op->res->schema->custom ? op->res->plural : op->res->kind;
+
 	err_set(err, ERR_INVALID,
 		"%s%s%s \"%.*s\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified for "
 		"an update",
-		op->res->kind, *op->res->group ? "." : "", op->res->group, SV_ARG(op->name));
+		what, *op->res->group ? "." : "", op->res->group, SV_ARG(op->name));
 	err_add_cause(err, "FieldValueInvalid", SV("metadata.resourceVersion"),
 		      "Invalid value: 0x0: must be specified for an update");
-	return err_set_object(err, sv_from(op->res->group), sv_from(op->res->kind), op->name);
+	return err_set_object(err, sv_from(op->res->group), sv_from(what), op->name);
 }
 
 static int produce_put(struct write_op *op, struct err *err)

@@ -99,8 +99,7 @@ int write_versions_stored(struct write_op *op, struct err *err)
 		if (rc)
 			return rc;
 		/* What comes out of the store has the defaults of its version; they are part of the answer. */
-		if (storage->schema->custom &&
-		    structural_default(storage->schema->custom, op->a, w->stored, err) < 0)
+		if (storage->schema->custom && structural_default(storage->schema->custom, op->a, w->stored, err) < 0)
 			return -1;
 		w->kept = w->stored;
 		conversion_of(&w->back, op, storage, op->res, &w->kept, &w->shown);

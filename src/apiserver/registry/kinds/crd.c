@@ -34,7 +34,8 @@ static void crd_defaults(struct api_req *q, struct val *doc)
 		val_set_strf(q->arena, names, F_listKind, "%.*sList", SV_ARG(kind));
 }
 
-/* Objects are stored in one version; one that objects were stored in once is remembered until all are rewritten. */
+/* Objects are stored in one version, the first that says so; one that objects were stored in once is remembered until
+ * all are rewritten. */
 static void remember_version(struct api_req *q, struct val *doc)
 {
 	struct val *list = val_ensure_list(q->arena, val_ensure_map(q->arena, doc, F_status), F_storedVersions);
@@ -46,6 +47,8 @@ static void remember_version(struct api_req *q, struct val *doc)
 			known = known || sv_eq(val_str(s), val_get_str(v, F_name));
 		if (!known)
 			val_push(q->arena, list, val_new_str(q->arena, val_get_str(v, F_name)));
+		if (val_get_bool(v, F_storage))
+			break;
 	}
 }
 
