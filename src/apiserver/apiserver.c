@@ -1,6 +1,7 @@
 /* The server's life: parts made and started in order, a minute's tick, and the end in reverse. */
 #include "apiserver/node_tunnel.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/crd/crd.h"
 #include "apiserver/held.h"
 #include "apiserver/inflight.h"
 #include "apiserver/registry/commit.h"
@@ -98,6 +99,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->runs = run_queue_new(s->env);
 	s->flow = flow_new(s);
 	s->aside = set_aside_new();
+	s->crds = crds_new(s);
 	s->wc = watchcache_new(s);
 	standing_start(s);
 	if (!o->insecure_in_memory)
@@ -106,6 +108,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	    store_layout_bring(s->store, STOREKEY_LAYOUT, NULL, 0, err) < 0 || watchcache_start(s->wc, err) < 0 ||
 	    service_claims_repair(s, true, err) < 0 || bootstrap_run(s, err) < 0)
 		return apiserver_free(s);
+	crds_start(s);
 	pthread_mutex_lock(&s->lock);
 	apiserver_arm(s);
 	pthread_mutex_unlock(&s->lock);
@@ -132,6 +135,7 @@ void apiserver_shutdown(struct apiserver *s)
 	while (s->tick_armed || s->commits.n)
 		pthread_cond_wait(&s->cond, &s->lock);
 	pthread_mutex_unlock(&s->lock);
+	crds_stop(s);
 	service_repair_stop(s);
 	standing_stop(s);
 	watchcache_stop(s->wc);
@@ -154,6 +158,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	apiserver_shutdown(s);
 	apiserver_rest(s); /* a run that ended in there may have begun a write */
 	s->runs = run_queue_free(s->runs);
+	crds_free(s);
 	authz_free(s);
 	pki_free(s);
 	s->wc = watchcache_free(s->wc);

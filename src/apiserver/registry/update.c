@@ -69,7 +69,8 @@ void registry_update(struct api_req *q)
 	/* "0" is any version, as none is. */
 	if (val_is(val_get(op->doc, F_metadata, F_resourceVersion), "0"))
 		val_del(val_get_mut(op->doc, F_metadata), F_resourceVersion);
-	write_defaults(op);
+	if (write_defaults(op, &err) < 0)
+		goto failed;
 	op->ctx2 = op->doc;
 	op->must_exist = q->subresource.n != 0;
 	op->produce = produce_put;
