@@ -6,6 +6,7 @@
 
 struct maker {
 	struct arena *a;
+	struct structural *s;
 	size_t nodes;
 	struct err *err;
 };
@@ -308,6 +309,8 @@ static struct snode *make_node(struct maker *m, const struct val *src)
 	if (make_junctors(m, n) < 0)
 		return NULL;
 	n->flags |= (uint16_t)make_flags(n);
+	if (val_len(val_member(src, F_x_kubernetes_validations)))
+		n->rules = ++m->s->n_rules;
 	make_default(m, n);
 	return n;
 }
@@ -315,7 +318,7 @@ static struct snode *make_node(struct maker *m, const struct val *src)
 struct structural *structural_new(struct arena *a, const struct val *openapi, struct err *err)
 {
 	struct structural *s = ARENA_NEW(a, struct structural);
-	struct maker m = { .a = a, .err = err };
+	struct maker m = { .a = a, .s = s, .err = err };
 	struct val *any;
 
 	if (!openapi) {

@@ -46,3 +46,8 @@ size_t judge_type(struct judge *j, const struct snode *n, const struct val *v, c
 size_t judge_text(struct judge *j, const struct sbounds *b, const struct val *v, const struct fpath *at);
 size_t judge_number(struct judge *j, const struct sbounds *b, const struct val *v, const struct fpath *at);
 void judge_enum(struct judge *j, const struct sbounds *b, const struct val *v, const struct fpath *at);
+
+/* All errors of a whole value to fe; its own path is empty, and where it stands (prefix, or NULL) is put in front of
+ * the fields alone, as upstream does. */
+void judge_root(struct field_errs *fe, const struct snode *n, const struct val *doc, const struct val *old,
+		const struct fpath *prefix);

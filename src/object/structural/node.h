@@ -12,6 +12,7 @@
 #include "object/oas_format.h"
 #include "object/structural.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 enum snode_type { ST_ANY, ST_OBJECT, ST_ARRAY, ST_STRING, ST_INTEGER, ST_NUMBER, ST_BOOLEAN, ST_INT_OR_STRING };
@@ -78,14 +79,19 @@ struct snode {
 	const struct val *dflt;	   /* default, pruned; NULL: none */
 	const struct val *map_key; /* list-map-keys; of SL_MAP */
 	uint32_t dflt_weight;	   /* what dflt adds to a document: its values, and some for its texts */
+	uint32_t rules;		   /* number of its rule set, from 1 (rules.h); 0: it has no rules itself */
 	uint32_t n_props;
 	uint16_t flags; /* enum snode_flag */
 	uint8_t type;	/* enum snode_type */
 	uint8_t list;	/* enum snode_list */
 };
 
+struct rules;
+
 struct structural {
 	struct snode *root;
+	uint32_t n_rules;	       /* nodes with rules */
+	_Atomic(struct rules *) rules; /* compiled when an object is first validated */
 };
 
 /* Place of a name in n->props, or -1. */

@@ -43,5 +43,5 @@ void structural_validate_rest(const struct structural *s, struct field_errs *fe,
 	if (!lists_were_wrong(s->root, fe->a, old))
 		lists_check(s->root, fe, doc, NULL);
 	if (s->root->flags & SN_RULES && rules_may_run(fe))
-		rules_check(s, fe, doc, old, run);
+		rules_check(s, fe, doc, old, run, NULL);
 }

@@ -332,32 +332,43 @@ struct verdict judge_value(struct judge *j, const struct snode *n, const struct 
 
 /* --- the whole --- */
 
-static void judge_tell(struct judge *j, struct field_errs *fe)
+/* The field of an error below prefix. */
+static struct sv judge_field(struct arena *a, struct sv prefix, struct sv field)
+{
+	if (!prefix.n)
+		return field;
+	return sv_is(field, "<nil>") ? prefix : arena_svf(a, "%.*s.%.*s", SV_ARG(prefix), SV_ARG(field));
+}
+
+static void judge_tell(struct judge *j, struct field_errs *fe, const struct fpath *prefix)
 {
 	_cleanup_(strmap_release) struct strmap said = STRMAP_INIT;
+	struct sv before = prefix ? fpath_str(fe->a, prefix) : SV_NULL;
 	size_t unsaid = 0;
 
 	for (size_t i = 0; i < j->errs.n; i++) {
-		const struct field_err *e = &j->errs.p[i];
+		struct field_err e = j->errs.p[i];
 
-		if (!e->field.p) {
+		if (!e.field.p) {
 			unsaid++;
 			continue;
 		}
-		if (!strmap_set(&said,
-				arena_svf(j->a, "%d %.*s %.*s", (int)e->type, SV_ARG(e->field), SV_ARG(e->detail)), fe))
-			fe_again(fe, e);
+		if (strmap_set(&said, arena_svf(j->a, "%d %.*s %.*s", (int)e.type, SV_ARG(e.field), SV_ARG(e.detail)),
+			       fe))
+			continue;
+		e.field = judge_field(fe->a, before, e.field);
+		fe_again(fe, &e);
 	}
 	fe->bytes += j->bytes;
 	fe->unsaid += unsaid;
 }
 
-void structural_validate(const struct structural *s, struct field_errs *fe, const struct val *doc,
-			 const struct val *old)
+void judge_root(struct field_errs *fe, const struct snode *n, const struct val *doc, const struct val *old,
+		const struct fpath *prefix)
 {
 	struct judge j = { .a = fe->a };
 
-	(void)judge_value(&j, s->root, doc, old, NULL);
+	(void)judge_value(&j, n, doc, old, NULL);
 	if (judge_over(&j)) {
 		j.errs.n = j.bytes = 0;
 		judge_add(&j, FE_INVALID, NULL, NULL,
@@ -366,6 +377,12 @@ void structural_validate(const struct structural *s, struct field_errs *fe, cons
 			  "make several smaller objects of it",
 			  STRUCTURAL_STEPS_MAX);
 	}
-	judge_tell(&j, fe);
+	judge_tell(&j, fe, prefix);
 	free(j.errs.p);
+}
+
+void structural_validate(const struct structural *s, struct field_errs *fe, const struct val *doc,
+			 const struct val *old)
+{
+	judge_root(fe, s->root, doc, old, NULL);
 }

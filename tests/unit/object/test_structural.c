@@ -484,6 +484,41 @@ static void test_rests(void **state)
 	}
 }
 
+/* --- what a definition may have as defaults --- */
+
+static const struct {
+	const char *schema, *wrong;
+} own_defaults[] = {
+	{ S("{'type':'string','default':'x'}"), "" },
+	{ S("{'type':'string','default':5}"),
+	  "s.properties[a].default: Invalid value: 'integer':  in body must be of type string: 'integer'" },
+	{ S("{'type':'object','default':{'zz':1},'properties':{'b':{'type':'integer'}}}"),
+	  "s.properties[a].default: Invalid value: {'zz':1}: must not have unknown fields" },
+	{ S("{'type':'object','default':{'b':'x'},'properties':{'b':{'type':'integer'}}}"),
+	  "s.properties[a].default.b: Invalid value: 'string': b in body must be of type integer: 'string'" },
+	{ S("{'type':'array','items':{'type':'object','properties':{'b':{'type':'string','maxLength':1,'default':'xy'}}"
+	    "}}"),
+	  "s.properties[a].items.properties[b].default: Too long: may not be more than 1 byte" },
+	{ S("{'type':'string','default':'z','anyOf':[{'enum':['x']}]}"),
+	  "[s.properties[a].default: Invalid value: '': '' must validate at least one schema (anyOf), "
+	  "s.properties[a].default: "
+	  "Unsupported value: 'z': supported values: 'x']" },
+};
+
+static void test_own_defaults(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(own_defaults); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		struct fpath at = FPATH_NAME(NULL, SV("s"));
+		struct field_errs fe;
+
+		field_errs_init(&fe, &a);
+		structural_check_defaults(&fe, doc(&a, own_defaults[i].schema), &at);
+		same_words(&a, wrong(&a, &fe), own_defaults[i].wrong, own_defaults[i].schema);
+	}
+}
+
 /* An alternative in an alternative and so on, for many values: it ends, and not with a yes. */
 static void test_work_is_bounded(void **state)
 {
@@ -512,10 +547,11 @@ static void test_work_is_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_prunes),	 cmocka_unit_test(test_coerces),
-		cmocka_unit_test(test_defaults), cmocka_unit_test(test_defaults_are_bounded),
-		cmocka_unit_test(test_values),	 cmocka_unit_test(test_ratchets),
-		cmocka_unit_test(test_rests),	 cmocka_unit_test(test_work_is_bounded),
+		cmocka_unit_test(test_prunes),		cmocka_unit_test(test_coerces),
+		cmocka_unit_test(test_defaults),	cmocka_unit_test(test_defaults_are_bounded),
+		cmocka_unit_test(test_values),		cmocka_unit_test(test_ratchets),
+		cmocka_unit_test(test_rests),		cmocka_unit_test(test_own_defaults),
+		cmocka_unit_test(test_work_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
