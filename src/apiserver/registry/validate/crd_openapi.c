@@ -15,9 +15,12 @@ static void unsupported(struct crd_check *c, const struct val *s, const struct p
 	static const struct {
 		const char *name;
 		bool text, list; /* told by: is not empty */
-	} not_known[] = { { "id", true, false },	      { "additionalItems", false, false },
-			  { "patternProperties", false, true }, { "definitions", false, true },
-			  { "dependencies", false, true },    { "$ref", false, false } };
+	} not_known[] = { { "id", true, false },
+			  { "additionalItems", false, false },
+			  { "patternProperties", false, true },
+			  { "definitions", false, true },
+			  { "dependencies", false, true },
+			  { "$ref", false, false } };
 	struct fpath type_at = FPATH(at, F_type), default_at = FPATH(at, F_default), items_at = FPATH(at, F_items);
 	struct sv type = val_str(val_member(s, F_type));
 	size_t k = 0;

@@ -65,7 +65,7 @@ static void values(struct crd_check *c, const struct val *s, bool skip_any_of, b
 		junctor(c, s, F_anyOf, at, false);
 	junctor(c, s, F_allOf, at, skip_first);
 	junctor(c, s, F_oneOf, at, false);
-	if (not) {
+	if (not ) {
 		struct fpath here = FPATH(at, F_not);
 
 		nested(c, not, false, &here);
@@ -106,8 +106,7 @@ static void forbid_generics(struct crd_check *c, const struct val *v, const stru
 		forbid(c, v, flags[i], flag(v, flags[i]), NOT_TRUE, at);
 	for (size_t i = 0; i < ARRAY_LEN(pointers); i++)
 		forbid(c, v, pointers[i], val_type(val_member(v, pointers[i])) != VAL_NULL, UNDEFINED, at);
-	forbid(c, v, F_x_kubernetes_list_map_keys, val_len(val_member(v, F_x_kubernetes_list_map_keys)) > 0, EMPTY,
-	       at);
+	forbid(c, v, F_x_kubernetes_list_map_keys, val_len(val_member(v, F_x_kubernetes_list_map_keys)) > 0, EMPTY, at);
 	forbid(c, v, F_x_kubernetes_validations, val_len(val_member(v, F_x_kubernetes_validations)) > 0, EMPTY, at);
 }
 
@@ -145,7 +144,8 @@ static bool only_type(const struct val *v, const char *type)
 /* anyOf: integer or string, and nothing else. */
 static bool is_int_or_string(const struct val *any_of)
 {
-	return val_len(any_of) == 2 && only_type(val_at(any_of, 0), "integer") && only_type(val_at(any_of, 1), "string");
+	return val_len(any_of) == 2 && only_type(val_at(any_of, 0), "integer") &&
+	       only_type(val_at(any_of, 1), "string");
 }
 
 static bool is_all_of_pattern(const struct val *s)
@@ -181,8 +181,7 @@ static void own_members(struct crd_check *c, const struct val *props, const stru
 		other = other || (m.sym != F_name && m.sym != F_generateName);
 	VAL_EACH_MEMBER(meta, m)
 		other = other || (m.sym != F_type && m.sym != F_properties && m.sym != F_default &&
-				  val_type(m.value) != VAL_NULL &&
-				  !(val_type(m.value) == VAL_BOOL && !m.value->b) &&
+				  val_type(m.value) != VAL_NULL && !(val_type(m.value) == VAL_BOOL && !m.value->b) &&
 				  !(val_type(m.value) == VAL_STR && !m.value->n));
 	if (other)
 		fe_forbidden(c->fe, &meta_at,
