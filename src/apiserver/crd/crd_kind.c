@@ -3,6 +3,7 @@
 
 #include "base/b64.h"
 #include "base/buf.h"
+#include "object/api_set.h"
 
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -89,16 +90,36 @@ static const char *kind_storage_hash(struct arena *a, const struct val *crd, con
 	return arena_cstr(a, b64_encode(a, sv_make((const char *)sum, HASH_BYTES)));
 }
 
+/* The newest served version behind `version` that is not deprecated; NULL: there is none. */
+static const char *kind_successor(struct arena *a, const struct val *crd, const char *version)
+{
+	const char *best = NULL;
+
+	VAL_EACH(val_get(crd, F_spec, F_versions), v) {
+		const char *name = arena_cstr(a, val_get_str(v, F_name));
+
+		if (val_get_bool(v, F_served) && !val_get_bool(v, F_deprecated) &&
+		    api_version_order(name, best ? best : version) < 0)
+			best = name;
+	}
+	return best;
+}
+
 static const char *kind_deprecation(struct arena *a, const struct val *crd, const struct val *names,
 				    const struct val *version)
 {
-	const char *own = kind_text(a, val_member(version, F_deprecationWarning));
+	const char *own = kind_text(a, val_member(version, F_deprecationWarning)), *next, *is, *name, *kind, *group;
 
 	if (!val_get_bool(version, F_deprecated))
 		return NULL;
-	return own ? own
-		   : arena_printf(a, "%.*s/%.*s %.*s is deprecated", SV_ARG(val_get_str(crd, F_spec, F_group)),
-				  SV_ARG(val_get_str(version, F_name)), SV_ARG(val_get_str(names, F_kind)));
+	if (own)
+		return own;
+	name = arena_cstr(a, val_get_str(version, F_name));
+	group = arena_cstr(a, val_get_str(crd, F_spec, F_group));
+	kind = arena_cstr(a, val_get_str(names, F_kind));
+	is = arena_printf(a, "%s/%s %s is deprecated", group, name, kind);
+	next = kind_successor(a, crd, name);
+	return next ? arena_printf(a, "%s; use %s/%s %s", is, group, next, kind) : is;
 }
 
 struct making {

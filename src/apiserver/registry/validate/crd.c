@@ -275,7 +275,8 @@ static void versions(struct crd_check *c, const struct val *spec, const struct v
 		fe_invalid(c->fe, &at, list ? list : val_new_list(c->fe->a),
 			   "must have exactly one version marked as storage version");
 	if (val_len(list)) {
-		fe_check(c->fe, &version_at, val_get_str(val_at(list, 0), F_name), fmt_dns1035_label);
+		if (val_get_str(val_at(list, 0), F_name).n)
+			fe_check(c->fe, &version_at, val_get_str(val_at(list, 0), F_name), fmt_dns1035_label);
 		shared(c, list, was, &all, up);
 	}
 }
