@@ -48,6 +48,7 @@ struct apiserver {
 	struct slow_log *slow;		     /* slow.c */
 	struct held_set *held;		     /* held.c */
 	struct node_tunnels *tunnels;	     /* node_tunnel.c */
+	struct webhooks *webhooks;	     /* webhook/ */
 	const struct req_plugins *plugins;   /* steps.h; NULL: none */
 	const struct req_observer *observer; /* the same */
 	const struct media *more_media;	     /* media.h; NULL: none */

@@ -6,6 +6,7 @@
 #include "apiserver/registry/commit.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/storekey.h"
+#include "apiserver/webhook/webhook.h"
 #include "store/layout.h"
 #include "apiserver/registry/kinds/kinds.h"
 
@@ -91,6 +92,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->slow = slow_log_new();
 	s->held = held_new();
 	s->tunnels = node_tunnels_new(s);
+	s->webhooks = webhooks_new(s);
 	s->api = api_current_new();
 	s->built_in = api_set_built_in();
 	s->docs = documents_new();
@@ -140,6 +142,7 @@ void apiserver_shutdown(struct apiserver *s)
 void apiserver_rest(struct apiserver *s)
 {
 	run_queue_stop(s->runs);
+	webhooks_stop(s->webhooks); /* nobody waits for one any more */
 	pthread_mutex_lock(&s->lock);
 	while (s->commits.n)
 		pthread_cond_wait(&s->cond, &s->lock);
@@ -166,6 +169,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->slow = slow_log_free(s->slow);
 	s->held = held_free(s->held);
 	s->tunnels = node_tunnels_free(s->tunnels);
+	s->webhooks = webhooks_free(s->webhooks);
 	s->inflight = inflight_free(s->inflight);
 	s->api = api_current_free(s->api);
 	s->metrics = metrics_free(s->metrics);
