@@ -1,6 +1,7 @@
 /* The server's life: parts made and started in order, a minute's tick, and the end in reverse. */
 #include "apiserver/node_tunnel.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/admission/admission.h"
 #include "apiserver/held.h"
 #include "apiserver/inflight.h"
 #include "apiserver/registry/commit.h"
@@ -93,6 +94,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->held = held_new();
 	s->tunnels = node_tunnels_new(s);
 	s->webhooks = webhooks_new(s);
+	s->hook_sets = hook_sets_new();
 	s->api = api_current_new();
 	s->built_in = api_set_built_in();
 	s->docs = documents_new();
@@ -170,6 +172,8 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->held = held_free(s->held);
 	s->tunnels = node_tunnels_free(s->tunnels);
 	s->webhooks = webhooks_free(s->webhooks);
+	s->hook_sets = hook_sets_free(s->hook_sets);
+	hook_counts_free(atomic_load(&s->hook_counts));
 	s->inflight = inflight_free(s->inflight);
 	s->api = api_current_free(s->api);
 	s->metrics = metrics_free(s->metrics);

@@ -184,6 +184,9 @@ void delete_start(struct write_op *op, const struct delete_options *o);
 /* delete_unread.c: removes an object that is set aside, without looking at it. Answers q. */
 void delete_unread(struct api_req *q, const struct delete_options *o);
 
+/* scale.c: the object o of r as a Scale. */
+struct val *registry_scale_of(struct arena *a, const struct resource *r, const struct val *o);
+
 /* update.c, patch.c: also of the scale subresource */
 int update_check_name(struct api_req *q, const struct val *doc, struct err *err); /* against the URL's */
 int patch_media(struct api_req *q, enum patch_type *ret, bool *ret_yaml, struct err *err);

@@ -25,7 +25,7 @@ static struct sv selector_text(struct arena *a, const struct resource *r, const 
 	return arena_sv(a, buf_sv(&b));
 }
 
-static struct val *scale_of(struct arena *a, const struct resource *r, const struct val *o)
+struct val *registry_scale_of(struct arena *a, const struct resource *r, const struct val *o)
 {
 	static const enum sym from_meta[] = { F_name, F_namespace, F_uid, F_resourceVersion, F_creationTimestamp };
 	struct val *scale = val_new_map(a), *m;
@@ -89,7 +89,7 @@ static int produce_scale(struct write_op *op, struct err *err)
 		if (apply && apply_check(op->a, q->sub->schema, c->patch, err) < 0)
 			return -1;
 		raw = patch_document(q, q->sub->schema, apply ? PATCH_MERGE : c->type,
-				     scale_of(op->a, op->res, obj_root(op->old)), c->patch, err);
+				     registry_scale_of(op->a, op->res, obj_root(op->old)), c->patch, err);
 
 		if (!raw)
 			return -1;
@@ -129,12 +129,12 @@ static void scale_done(struct write_op *op, struct obj *o, struct err *err)
 	if (err)
 		api_req_fail(op->q, err);
 	else
-		answer_doc(op->q, 200, scale_of(op->a, op->res, obj_root(o)));
+		answer_doc(op->q, 200, registry_scale_of(op->a, op->res, obj_root(o)));
 }
 
 static void scale_answer(struct api_req *q, struct obj *o)
 {
-	answer_doc(q, 200, scale_of(q->arena, q->res, obj_root(o)));
+	answer_doc(q, 200, registry_scale_of(q->arena, q->res, obj_root(o)));
 }
 
 void registry_scale(struct api_req *q)

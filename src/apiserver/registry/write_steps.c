@@ -108,6 +108,7 @@ int write_admit(struct write_op *op, bool mutate, enum admission_op kind, struct
 		.name = op->name,
 		.doc = kind == ADMIT_DELETE ? NULL : op->doc,
 		.old = op->old ? obj_root(op->old) : NULL,
+		.del = op->del,
 	};
 
 	return mutate ? admission_mutate(&ad, err) : admission_validate(&ad, err);
