@@ -18,8 +18,9 @@
 #include "object/selector.h"
 
 #define HOOK_TIMEOUT_S 10
-#define HOOK_ANSWER_MAX ((size_t)8 * 1024 * 1024) /* of an AdmissionReview: a patch may bring a whole object, escaped \
-						   */
+#define HOOK_ANSWER_MAX                                                                               \
+	((size_t)8 * 1024 * 1024) /* of an AdmissionReview: a patch may bring a whole object, escaped \
+				   */
 
 struct hook_rule {
 	unsigned operations; /* bits 1 << enum admission_op */

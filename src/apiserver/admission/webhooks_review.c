@@ -290,7 +290,7 @@ int hook_review_read(struct arena *a, struct sv body, const char *review, const 
 		     struct hook_verdict *ret, struct err *err)
 {
 	struct budget values = BUDGET(doc_values_limit);
-	const struct val *doc = json_decode(a, body, &(struct json_opts){ .values = &values }, err), *response, *v;
+	const struct val *doc = webhook_answer_document(a, body, &values, err), *response, *v;
 	bool v1beta1 = sv_ends(sv_from(review), SV("/v1beta1"));
 
 	*ret = (struct hook_verdict){ 0 };

@@ -55,6 +55,12 @@ struct webhook_answer {
 };
 struct webhook_answer *webhook_answer_free(struct webhook_answer *a); /* returns NULL */
 
+/* Its body as a document; what does not begin as a JSON object is read as YAML, as upstream does, mostly to say what is
+ * wrong with it. NULL with ERR_BAD_REQUEST. */
+struct arena;
+struct budget;
+struct val *webhook_answer_document(struct arena *a, struct sv body, struct budget *values, struct err *err);
+
 typedef void webhook_done_fn(struct webhook_answer *answer_take, void *ctx);
 
 struct webhook_call_opts {

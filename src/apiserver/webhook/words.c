@@ -1,6 +1,8 @@
 /* What an answer that is none means: the sentences of upstream's client for each status. */
 #include "apiserver/webhook/webhook-internal.h"
 #include "base/utf8.h"
+#include "codec/json.h"
+#include "codec/yaml.h"
 
 #define SHOWN_MAX 2048 /* bytes of a body that go into an error */
 
@@ -62,4 +64,13 @@ int webhook_status_err(int status, struct sv body, struct err *err)
 	}
 	return err_set(err, ERR_UNAVAILABLE,
 		       "the server responded with the status code %d but did not return more information", status);
+}
+
+struct val *webhook_answer_document(struct arena *a, struct sv body, struct budget *values, struct err *err)
+{
+	struct sv text = sv_trim(body);
+
+	if (text.n && text.p[0] != '{')
+		return yaml_decode_opts(a, text, &(struct yaml_opts){ .values = values }, err);
+	return json_decode(a, body, &(struct json_opts){ .values = values }, err);
 }
