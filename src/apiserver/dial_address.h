@@ -18,6 +18,10 @@ struct dial_own {
 	const char *loopback_node;
 };
 
+struct apiserver;
+/* What of this machine proxies and webhooks must not lead to (dial_own.c). */
+const struct dial_own *dial_own(struct apiserver *s, struct dial_own *ret);
+
 enum dial_what {
 	DIAL_NODE,
 	DIAL_POD,

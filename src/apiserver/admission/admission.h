@@ -50,9 +50,9 @@ int admission_validate(const struct admission *a, struct err *err);
 /* Both, for what is created through a subresource whose handler stores nothing itself (a token, an eviction, a
  * binding): doc is its body, the rest is q's. Then go(q, doc), or q has been failed. */
 void admission_create_sub(struct api_req *q, struct val *doc, void (*go)(struct api_req *q, struct val *doc));
-/* Of what connects (exec, attach, port-forward, proxy) webhooks are asked, no other plugin has an opinion: options are
- * those of the request as a document, PodExecOptions and its like. Then go(q, options), or q has been failed. */
-void admission_connect(struct api_req *q, struct val *options, void (*go)(struct api_req *q, struct val *options));
+/* connect.c. Of what connects (exec, attach, port-forward, proxy) webhooks are asked, no other plugin has an opinion;
+ * they see PodExecOptions and its like. Then go(q), or q has been failed. */
+void admission_connect(struct api_req *q, void (*go)(struct api_req *q));
 
 /* --- webhooks.c, webhooks_config.c --- */
 

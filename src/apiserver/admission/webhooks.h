@@ -52,6 +52,7 @@ struct hook_set {
 
 /* The webhooks of now: a reference; NULL: there are none. */
 struct hook_set *hook_set_get(struct apiserver *s, bool mutating);
+bool hook_set_any(struct apiserver *s); /* of either kind */
 struct hook_set *hook_set_unref(struct hook_set *h);
 
 /* What they are asked about: of an admission, with what the subresource is of. */

@@ -179,3 +179,16 @@ struct hook_set *hook_set_get(struct apiserver *s, bool mutating)
 	pthread_mutex_unlock(&h->lock);
 	return set;
 }
+
+bool hook_set_any(struct apiserver *s)
+{
+	bool any = false;
+
+	for (int mutating = 0; mutating < 2; mutating++) {
+		struct hook_set *set = hook_set_get(s, mutating);
+
+		any |= set != NULL;
+		hook_set_unref(set);
+	}
+	return any;
+}

@@ -184,7 +184,7 @@ void delete_start(struct write_op *op, const struct delete_options *o);
 /* delete_unread.c: removes an object that is set aside, without looking at it. Answers q. */
 void delete_unread(struct api_req *q, const struct delete_options *o);
 
-/* scale.c: the object o of r as a Scale. */
+/* scale_view.c: the object o of r as a Scale. */
 struct val *registry_scale_of(struct arena *a, const struct resource *r, const struct val *o);
 
 /* update.c, patch.c: also of the scale subresource */

@@ -6,7 +6,6 @@
  * The loop's thread holds a reference on each call until done() has run; the caller holds another, so that it may
  * cancel at any time. */
 #include "apiserver/dial_address.h"
-#include "apiserver/kubelet_client.h"
 #include "apiserver/webhook/webhook-internal.h"
 #include "base/timefmt.h"
 #include "net/http_keep.h"
