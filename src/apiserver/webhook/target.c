@@ -35,7 +35,7 @@ static int target_url(struct webhook_target *t, struct sv url, struct err *err)
 		if (close < 0)
 			return err_set(err, ERR_BAD_REQUEST, "the URL \"%.*s\" has no valid host", SV_ARG(url));
 		port = sv_sub(host, (size_t)close + 1, host.n);
-		host = sv_sub(host, 1, (size_t)close);
+		host = sv_sub(host, 1, (size_t)close - 1);
 	} else {
 		ssize_t colon = sv_find(host, ':');
 
