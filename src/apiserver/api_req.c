@@ -4,6 +4,9 @@
 
 #include <stdarg.h>
 
+#define ANNOTATIONS_MAX 64
+#define ANNOTATION_BYTES_MAX ((size_t)4096)
+
 static void kinds_drop(void *set)
 {
 	api_set_unref(set);
@@ -82,6 +85,21 @@ void api_req_warn(struct api_req *q, const char *fmt, ...)
 		memcpy(more, q->warnings, q->n_warnings * sizeof(*more));
 	more[q->n_warnings++] = text;
 	q->warnings = more;
+}
+
+void api_req_annotate(struct api_req *q, struct sv key, struct sv value)
+{
+	struct api_notes *more;
+	size_t n = q->notes ? q->notes->n : 0;
+
+	if (n >= ANNOTATIONS_MAX || key.n + value.n > ANNOTATION_BYTES_MAX)
+		return;
+	more = arena_alloc(q->arena, sizeof(*more) + (n + 1) * sizeof(more->at[0]));
+	if (n)
+		memcpy(more->at, q->notes->at, n * sizeof(more->at[0]));
+	more->at[n] = (struct api_param){ .name = key, .value = value };
+	more->n = n + 1;
+	q->notes = more;
 }
 
 void api_req_fail(struct api_req *q, struct err *err)

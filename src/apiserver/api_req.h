@@ -91,6 +91,12 @@ struct api_param {
 	struct sv name, value;
 };
 
+/* What is noted of a request beside its answer, by key. */
+struct api_notes {
+	size_t n;
+	struct api_param at[];
+};
+
 struct api_req {
 	struct apiserver *server;
 	struct arena *arena;
@@ -140,6 +146,8 @@ struct api_req {
 	struct sv *warnings;
 	size_t n_warnings;
 
+	struct api_notes *notes; /* for the audit (arena), or NULL */
+
 	struct sv why; /* with which words it failed, where that is the server's doing: 500 and above (arena) */
 
 	/* More headers of the answer (arena); the transport may ignore them. */
@@ -169,6 +177,7 @@ struct api_req {
 	unsigned asked;		    /* of several that one step asks, how many have answered; 0 between steps */
 	bool has_result;
 	bool parts;			/* req_has_parts() */
+	struct hook_turn *hooks;	/* admission/webhooks.c: how far it has asked webhooks; NULL between steps */
 	struct authz_verdict *verdicts; /* that this step was told before it waited (authz.h) */
 	void *result;
 	struct run_item run;
@@ -194,6 +203,8 @@ static inline void req_passed(struct api_req *q, enum req_step step)
 }
 
 void api_req_warn(struct api_req *q, const char *fmt, ...) _printf_(2, 3);
+/* For the audit of q; views in the arena. What is beyond a bound is left out. */
+void api_req_annotate(struct api_req *q, struct sv key, struct sv value);
 void api_req_header(struct api_req *q, struct sv name, struct sv value); /* views in the arena or constant */
 /* A query parameter, decoded; false when absent. Works in-process too (options set there). */
 bool api_req_param(const struct api_req *q, const char *name, struct sv *ret);

@@ -1,12 +1,14 @@
 /* The server's life: parts made and started in order, a minute's tick, and the end in reverse. */
 #include "apiserver/node_tunnel.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/admission/admission.h"
 #include "apiserver/crd/crd.h"
 #include "apiserver/held.h"
 #include "apiserver/inflight.h"
 #include "apiserver/registry/commit.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/storekey.h"
+#include "apiserver/webhook/webhook.h"
 #include "store/layout.h"
 #include "apiserver/registry/kinds/kinds.h"
 
@@ -92,6 +94,8 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->slow = slow_log_new();
 	s->held = held_new();
 	s->tunnels = node_tunnels_new(s);
+	s->webhooks = webhooks_new(s);
+	s->hook_sets = hook_sets_new();
 	s->api = api_current_new();
 	s->built_in = api_set_built_in();
 	s->docs = documents_new();
@@ -144,6 +148,7 @@ void apiserver_shutdown(struct apiserver *s)
 void apiserver_rest(struct apiserver *s)
 {
 	run_queue_stop(s->runs);
+	webhooks_stop(s->webhooks); /* nobody waits for one any more */
 	pthread_mutex_lock(&s->lock);
 	while (s->commits.n)
 		pthread_cond_wait(&s->cond, &s->lock);
@@ -171,6 +176,9 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->slow = slow_log_free(s->slow);
 	s->held = held_free(s->held);
 	s->tunnels = node_tunnels_free(s->tunnels);
+	s->webhooks = webhooks_free(s->webhooks);
+	s->hook_sets = hook_sets_free(s->hook_sets);
+	hook_counts_free(atomic_load(&s->hook_counts));
 	s->inflight = inflight_free(s->inflight);
 	s->api = api_current_free(s->api);
 	s->metrics = metrics_free(s->metrics);

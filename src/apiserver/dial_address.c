@@ -64,7 +64,10 @@ int dial_allowed(enum dial_what what, struct sv address, int port, const struct 
 		return err_set(err, ERR_BAD_REQUEST, "invalid port %d", port);
 	if (!dial_address_parse(address, a) || is_special(a))
 		return err_set(err, ERR_BAD_REQUEST, "address not allowed");
-	if (is_loopback(a) && (what != DIAL_NODE || port == own->port || !dial_address_same(a, own->loopback_node)))
+	if (is_loopback(a) && what != DIAL_GIVEN &&
+	    (what != DIAL_NODE || port == own->port || !dial_address_same(a, own->loopback_node)))
+		return err_set(err, ERR_BAD_REQUEST, "address not allowed");
+	if (is_loopback(a) && port == own->port)
 		return err_set(err, ERR_BAD_REQUEST, "address not allowed");
 	for (const char *const *o = own->addresses; o && *o && port == own->port; o++)
 		if (dial_address_same(a, *o))

@@ -18,7 +18,15 @@ struct dial_own {
 	const char *loopback_node;
 };
 
-enum dial_what { DIAL_NODE, DIAL_POD };
+struct apiserver;
+/* What of this machine proxies and webhooks must not lead to (dial_own.c). */
+const struct dial_own *dial_own(struct apiserver *s, struct dial_own *ret);
+
+enum dial_what {
+	DIAL_NODE,
+	DIAL_POD,
+	DIAL_GIVEN, /* an address that an administrator wrote down as one: loopback, too, but for our own port */
+};
 
 /* 0, or -1 with ERR_BAD_REQUEST in upstream's words. */
 int dial_allowed(enum dial_what what, struct sv address, int port, const struct dial_own *own, struct err *err);

@@ -16,16 +16,6 @@
 #define ERROR_BODY_MAX ((size_t)64 * 1024)
 #define HIGH_WATER ((size_t)256 * 1024) /* bytes queued towards a slow client before we stop reading */
 
-const struct dial_own *dial_own(struct apiserver *s, struct dial_own *ret)
-{
-	*ret = (struct dial_own){
-		.addresses = s->o.own_addresses,
-		.port = s->o.advertise_port,
-		.loopback_node = s->o.loopback_node_ip,
-	};
-	return ret;
-}
-
 int kubelet_endpoint(struct apiserver *s, struct arena *a, struct sv node, struct http_endpoint *ret, struct err *err)
 {
 	_cleanup_obj_ struct obj *o = wc_get(s->wc, RES(core_nodes), SV(""), node);

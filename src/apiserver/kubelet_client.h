@@ -10,10 +10,6 @@
 #include "apiserver/api_req.h"
 #include "net/http_client.h"
 
-struct dial_own;
-/* What of this machine proxies must not lead to. */
-const struct dial_own *dial_own(struct apiserver *s, struct dial_own *ret);
-
 /* Endpoint of a node's kubelet; strings in the arena, tls lives with the server. */
 int kubelet_endpoint(struct apiserver *s, struct arena *a, struct sv node, struct http_endpoint *ret, struct err *err);
 

@@ -3,6 +3,7 @@
  * Counters of requests are an array by resource and verb whose cells appear on first use, so that
  * counting is a handful of relaxed additions and an idle server holds none. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/admission/admission.h"
 #include "apiserver/held.h"
 #include "apiserver/late_kind.h"
 #include "apiserver/set_aside.h"
@@ -279,6 +280,7 @@ void metrics_serve(struct api_req *q)
 		   "# TYPE caravel_answers_held_bytes gauge\ncaravel_answers_held_bytes %zu\n",
 		   held_bytes(s));
 	flow_metrics(s, &b);
+	hook_metrics(s, &b);
 	wc_metrics(s->wc, &b);
 	wc_slow_metrics(s->wc, &b);
 	set_aside_metrics(s, &b);

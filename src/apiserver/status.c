@@ -28,7 +28,7 @@ struct val *status_failure(struct arena *a, const struct err *err)
 	struct val *st = status_new(a, "Failure"), *details = val_new_map(a);
 
 	val_set_cstr(a, st, F_message, err_msg(err));
-	set_if(a, st, F_reason, err_reason_name(err->reason));
+	set_if(a, st, F_reason, err->reason_text ? err->reason_text : err_reason_name(err->reason));
 	set_if(a, details, F_name, err->name);
 	set_if(a, details, F_group, err->group);
 	set_if(a, details, F_kind, err->kind);

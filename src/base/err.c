@@ -187,6 +187,7 @@ int err_copy(struct err *to, const struct err *from)
 	err_set(to, from->reason, "%s", err_msg(from));
 	to->errnum = from->errnum;
 	to->code = from->code;
+	to->reason_text = from->reason_text ? xstrdup(from->reason_text) : NULL;
 	to->retry_after_s = from->retry_after_s;
 	for (size_t i = 0; i < from->n_causes; i++)
 		err_add_cause(to, from->causes[i].reason,
@@ -232,6 +233,7 @@ void err_release(struct err *err)
 		free(err->causes[i].field);
 	}
 	free(err->causes);
+	free(err->reason_text);
 	free(err->msg);
 	free(err->group);
 	free(err->kind);

@@ -51,6 +51,7 @@ struct err {
 	enum err_reason reason;
 	int errnum;		  /* errno of the syscall behind it, or 0 */
 	int code;		  /* HTTP status where it is not the reason's own, or 0 */
+	char *reason_text;	  /* owned: Status.reason where that is none of ours, or NULL */
 	char *msg;		  /* owned; outermost context first */
 	struct err_cause *causes; /* owned */
 	size_t n_causes;

@@ -25,6 +25,10 @@ struct http_via {
 	} when;
 };
 
+/* Whether a connection to this address may be made: asked about each that a name leads to, right before. -1: no, err
+ * says why. On the loop that dials. */
+typedef int http_may_dial_fn(const char *address, int port, void *ctx, struct err *err);
+
 struct http_endpoint {
 	const char *host; /* name or address; "unix:/path" */
 	int port;
@@ -34,6 +38,8 @@ struct http_endpoint {
 	 * one of ours. NULL: any. */
 	const char *peer_name;
 	const struct http_via *via; /* NULL: none. For http_dial() only; must outlive the dialog */
+	http_may_dial_fn *may_dial; /* NULL: any. Not asked by blocking calls; what may_ctx is must outlive the loop */
+	void *may_ctx;
 };
 
 struct http_response {

@@ -128,7 +128,9 @@ struct http_dialog *http_dial(struct ev_loop *l, const struct http_endpoint *ep,
 					 .tls = ep->tls,
 					 .server_name = ep->server_name,
 					 .peer_name = ep->peer_name,
-					 .via = ep->via };
+					 .via = ep->via,
+					 .may_dial = ep->may_dial,
+					 .may_ctx = ep->may_ctx };
 	struct http_dialog *d = xcalloc(1, sizeof(*d));
 
 	d->loop = l;

@@ -59,6 +59,9 @@ struct stream_target {
 	struct sv alpn;		 /* wire format; "": none */
 	/* Another way than by host and port (http_client.h); it and what it needs must outlive the stream. */
 	const struct http_via *via;
+	/* As in struct http_endpoint. NULL: any address. */
+	int (*may_dial)(const char *address, int port, void *ctx, struct err *err);
+	void *may_ctx;
 };
 /* Resolves, connects, handshakes; failing within timeout_ns means closed() with
  * ERR_UNAVAILABLE or ERR_TIMEOUT. Never fails right away. */

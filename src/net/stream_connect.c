@@ -25,6 +25,9 @@ struct stream_dial {
 	socklen_t single_n;
 	bool single_used;
 	struct sv where; /* for messages; owned */
+	int (*may_dial)(const char *address, int port, void *ctx, struct err *err);
+	void *may_ctx;
+	struct err refused; /* what it said of an address */
 
 	const struct http_via *via; /* NULL: none */
 	char *via_name;
@@ -49,6 +52,7 @@ void stream_dial_free(struct stream *s)
 	s->dial = NULL;
 	ev_timer_stop(d->again);
 	err_release(&d->via_err);
+	err_release(&d->refused);
 	free(d->via_name);
 	uv_freeaddrinfo(d->list);
 	free((char *)(uintptr_t)d->where.p);
@@ -71,6 +75,11 @@ static void dial_fail(struct stream *s, int errnum)
 
 	if (s->dial->via && !s->dial->by_via) {
 		dial_by_via(s);
+		return;
+	}
+	if (s->dial->refused.reason) {
+		err_move(&e, &s->dial->refused);
+		stream_fail(s, &e);
 		return;
 	}
 	(void)err_set_errno(&e, errnum, "connecting to %.*s", SV_ARG(s->dial->where));
@@ -165,6 +174,28 @@ void stream_dial_event(struct stream *s)
 	s->fd = -1;
 }
 
+static bool dial_may(struct stream_dial *d, const struct sockaddr *sa)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+	int port = 0;
+
+	if (!d->may_dial)
+		return true;
+	if (sa->sa_family == AF_INET) {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)sa;
+
+		(void)inet_ntop(AF_INET, &in->sin_addr, text, sizeof(text));
+		port = ntohs(in->sin_port);
+	} else if (sa->sa_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)sa;
+
+		(void)inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text));
+		port = ntohs(in6->sin6_port);
+	}
+	err_release(&d->refused);
+	return d->may_dial(text, port, d->may_ctx, &d->refused) == 0;
+}
+
 static void dial_next(struct stream *s)
 {
 	struct stream_dial *d = s->dial;
@@ -186,6 +217,8 @@ static void dial_next(struct stream *s)
 			dial_fail(s, e);
 			return;
 		}
+		if (!dial_may(d, sa))
+			continue;
 		fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 		if (fd < 0) {
 			e = errno;
@@ -266,6 +299,8 @@ struct stream *stream_connect(struct ev_loop *l, const struct stream_target *t, 
 	s->dial = d;
 	d->s = s;
 	d->req.data = d;
+	d->may_dial = t->may_dial;
+	d->may_ctx = t->may_ctx;
 	if (strncmp(t->host, "unix:", 5) == 0)
 		d->where.p = xstrdup(t->host);
 	else

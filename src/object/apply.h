@@ -57,6 +57,9 @@ struct val *managed_update(struct arena *a, const struct schema *s, const struct
 struct val *managed_apply(struct arena *a, const struct schema *s, const struct val *live, const struct val *config,
 			  const struct apply_opts *o, struct err *err);
 
+/* Whether a list of managedFields can be read; one that cannot counts as none. */
+bool managed_valid(struct arena *a, const struct val *managed_fields);
+
 /* managed_apply()'s own, for what is applied in another way: fails with 500 and upstream's words where config has
  * what its type does not declare or values of another form, at any depth. */
 int apply_check(struct arena *a, const struct schema *s, const struct val *config, struct err *err);

@@ -221,3 +221,10 @@ void managers_cap(struct arena *a, struct managers *ms)
 		bucket->into->set = fset_union_all(a, bucket->sets, bucket->n);
 	}
 }
+
+bool managed_valid(struct arena *a, const struct val *managed_fields)
+{
+	struct managers ms;
+
+	return managers_read(a, managed_fields, &ms);
+}

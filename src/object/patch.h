@@ -17,6 +17,10 @@
 #define PATCH_DEPTH_MAX 1000	 /* the patches walk recursively */
 
 struct val *patch_json(struct arena *a, const struct val *doc, const struct val *patch, struct err *err); /* RFC 6902 */
+/* The same for who tells what upstream's library says of an operation that does not apply: *ret_why, when it is that.
+ */
+struct val *patch_json_why(struct arena *a, const struct val *doc, const struct val *patch, struct sv *ret_why,
+			   struct err *err);
 struct val *patch_merge(struct arena *a, const struct val *doc, const struct val *patch,
 			struct err *err); /* RFC 7386 */
 /* Strategic merge patch with $patch, $retainKeys, $setElementOrder, $deleteFromPrimitiveList. */

@@ -26,6 +26,7 @@ struct jp {
 	 * locate(). No map: there is none. */
 	struct val_index open;
 	const struct val *last; /* the large map that was looked into last; not to be followed */
+	bool no_place;		/* the last operation's pointer led nowhere */
 };
 
 /* Upstream answers 422 with this generic text whatever went wrong in applying. */
@@ -47,6 +48,12 @@ static const struct budget_limit pass_limit = {
 static int patch_json_refuse(struct jp *j)
 {
 	return err_set(j->err, ERR_INVALID, REFUSED);
+}
+
+static int patch_json_lost(struct jp *j)
+{
+	j->no_place = true;
+	return patch_json_refuse(j);
 }
 
 /* One reference token: ~1 is '/', ~0 is '~', any other '~' itself. */
@@ -147,7 +154,7 @@ static int locate(struct jp *j, struct sv pointer, struct place *ret)
 	int moved;
 
 	if (first < 0)
-		return patch_json_refuse(j);
+		return patch_json_lost(j);
 again:
 	*ret = (struct place){ 0 };
 	at = j->root;
@@ -161,7 +168,7 @@ again:
 			below |= ret->parent == j->open.map;
 		}
 		if (val_type(at) != VAL_MAP && val_type(at) != VAL_LIST)
-			return patch_json_refuse(j);
+			return patch_json_lost(j);
 		moved = look_into(j, at);
 		if (moved < 0)
 			return -1;
@@ -361,7 +368,42 @@ static const char *json_type(const struct val *v)
 	}
 }
 
+/* What upstream's library says of an operation that does not apply. */
+static struct sv patch_json_words(struct jp *j, const struct val *op)
+{
+	struct sv path = val_str(val_member_sv(op, SV("path"))), kind = val_str(val_member_sv(op, SV("op"))),
+		  key = path;
+	bool removes = sv_is(kind, "remove");
+	ssize_t slash;
+
+	while ((slash = sv_find(key, '/')) >= 0)
+		key = sv_sub(key, (size_t)slash + 1, key.n);
+	if (!removes && !sv_is(kind, "add") && !sv_is(kind, "replace") && !sv_is(kind, "test") &&
+	    !sv_is(kind, "move") && !sv_is(kind, "copy"))
+		return arena_svf(j->a, "Unexpected kind: %.*s", SV_ARG(kind));
+	if (j->no_place)
+		return arena_svf(j->a, "%.*s operation does not apply: doc is missing path: \"%.*s\": missing value",
+				 SV_ARG(kind), SV_ARG(path));
+	if (sv_is(kind, "test"))
+		return arena_svf(j->a, "testing value %.*s failed: test failed", SV_ARG(path));
+	if (sv_is(kind, "replace"))
+		return arena_svf(j->a, "replace operation does not apply: doc is missing key: %.*s: missing value",
+				 SV_ARG(path));
+	return arena_svf(j->a,
+			 removes
+			     ? "error in %.*s for path: '%.*s': Unable to remove nonexistent key: %.*s: missing value"
+			     : "error in %.*s for path: '%.*s': Unable to access invalid index: %.*s: invalid index "
+			       "referenced",
+			 SV_ARG(kind), SV_ARG(path), SV_ARG(key));
+}
+
 struct val *patch_json(struct arena *a, const struct val *doc, const struct val *patch, struct err *err)
+{
+	return patch_json_why(a, doc, patch, NULL, err);
+}
+
+struct val *patch_json_why(struct arena *a, const struct val *doc, const struct val *patch, struct sv *ret_why,
+			   struct err *err)
 {
 	struct budget values = BUDGET(doc_values_limit);
 	struct jp j = { .a = a,
@@ -400,6 +442,8 @@ struct val *patch_json(struct arena *a, const struct val *doc, const struct val 
 	j.root = val_clone_nodes(a, doc);
 	VAL_EACH(patch, op) {
 		if (apply_op(&j, op) < 0) {
+			if (ret_why)
+				*ret_why = patch_json_words(&j, op);
 			j.root = NULL;
 			break;
 		}

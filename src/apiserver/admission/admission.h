@@ -6,27 +6,33 @@
  *
  * chain.c has the order, README.md what each does. There is no ResourceQuota, no PodSecurity and no
  * OwnerReferencesPermissionEnforcement among them. Of what connects (exec, attach, port-forward, proxy) none of
- * upstream's plugins that are on by default says anything, so it is not asked about.
+ * upstream's plugins that are on by default says anything, so only webhooks are asked about it.
  *
  * Threads: the request's, on which nothing may block: who has to wait says REQ_LATER.
  */
 #pragma once
 
 #include "apiserver/api_req.h"
+#include "base/buf.h"
 
-enum admission_op { ADMIT_CREATE, ADMIT_UPDATE, ADMIT_DELETE };
+struct delete_options;
+
+enum admission_op { ADMIT_CREATE, ADMIT_UPDATE, ADMIT_DELETE, ADMIT_CONNECT };
 
 struct admission {
 	struct api_req *q;
 	enum admission_op op;
 	const struct resource *res;
-	struct sv subresource, ns, name; /* name "" where mutate() is asked before one was generated */
-	struct val *doc;		 /* new object; NULL on delete; mutable in mutate() only */
-	const struct val *old;		 /* NULL on create */
+	struct sv subresource, ns, name;  /* name "" where mutate() is asked before one was generated */
+	struct val *doc;		  /* new object; NULL on delete; mutable in mutate() only */
+	const struct val *old;		  /* NULL on create */
+	const struct delete_options *del; /* of a deletion */
 };
 
 #define ON_CREATE (1u << ADMIT_CREATE)
 #define ON_UPDATE (1u << ADMIT_UPDATE)
+#define ON_DELETE (1u << ADMIT_DELETE)
+#define ON_CONNECT (1u << ADMIT_CONNECT)
 #define ON_SUBRESOURCES (1u << 8) /* of these operations, too */
 
 /* Both say 0, -1 with err, or REQ_LATER after req_suspend() (steps.h): then that one is asked again, with another
@@ -44,3 +50,19 @@ int admission_validate(const struct admission *a, struct err *err);
 /* Both, for what is created through a subresource whose handler stores nothing itself (a token, an eviction, a
  * binding): doc is its body, the rest is q's. Then go(q, doc), or q has been failed. */
 void admission_create_sub(struct api_req *q, struct val *doc, void (*go)(struct api_req *q, struct val *doc));
+/* connect.c. Of what connects (exec, attach, port-forward, proxy) webhooks are asked, no other plugin has an opinion;
+ * they see PodExecOptions and its like. Then go(q), or q has been failed. */
+void admission_connect(struct api_req *q, void (*go)(struct api_req *q));
+
+/* --- webhooks.c, webhooks_config.c --- */
+
+int admission_webhooks_mutate(const struct admission *a, struct err *err);
+int admission_webhooks_validate(const struct admission *a, struct err *err);
+/* One of them has changed the object in its first round: there is to be a second, which this begins. */
+bool admission_webhooks_again(const struct admission *a);
+/* The configurations of the mutating or of the validating ones are others now. Any thread. */
+void admission_webhooks_changed(struct apiserver *s, bool mutating);
+struct hook_sets *hook_sets_new(void);
+struct hook_sets *hook_sets_free(struct hook_sets *h);
+void hook_metrics(struct apiserver *s, struct buf *b);
+struct hook_counts *hook_counts_free(struct hook_counts *c);

@@ -18,6 +18,8 @@ const struct admission_plugin *const admission_chain[] = {
 	&admission_node_key,
 	&admission_request_quota,
 	&admission_default_ingress_class,
+	&admission_mutating_webhooks,
+	&admission_validating_webhooks,
 	NULL,
 };
 
@@ -35,20 +37,29 @@ static int answered(struct api_req *q, unsigned i, int rc)
 	return rc;
 }
 
+/* After a webhook has changed the object all are asked once more, for what they fill in may depend on it. */
 int admission_mutate(const struct admission *a, struct err *err)
 {
 	unsigned asked = 1u << a->op | (a->subresource.n ? ON_SUBRESOURCES : 0), i = 0;
+	const unsigned n = ARRAY_LEN(admission_chain) - 1;
 	const struct req_plugins *out = a->q->server->plugins;
-	int rc;
+	int rc = 0;
 
-	for (const struct admission_plugin *p; (p = admission_chain[i]); i++) {
-		if (asked_before(a->q, i) || !p->mutate || (p->mutates & asked) != asked)
+	for (; rc == 0 && i < 2 * n; i++) {
+		const struct admission_plugin *p = admission_chain[i % n];
+
+		if (asked_before(a->q, i))
+			continue;
+		if (i == n && !admission_webhooks_again(a))
+			break;
+		if (!p->mutate || (p->mutates & asked) != asked)
 			continue;
 		rc = p->mutate(a, err);
 		if (rc)
 			return answered(a->q, i, rc);
 	}
-	return answered(a->q, i, out && out->mutate && a->op != ADMIT_DELETE ? out->mutate(a, err, out->ctx) : 0);
+	a->q->hooks = NULL;
+	return answered(a->q, 2 * n, out && out->mutate && a->op != ADMIT_DELETE ? out->mutate(a, err, out->ctx) : 0);
 }
 
 int admission_validate(const struct admission *a, struct err *err)

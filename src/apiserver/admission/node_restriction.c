@@ -116,6 +116,7 @@ static int restrict_pod_itself(const struct admission *a, struct sv node, struct
 						SV_ARG(node));
 		return 0;
 	case ADMIT_UPDATE:
+	case ADMIT_CONNECT:
 		break;
 	}
 	return admission_forbid(a, err,

@@ -82,6 +82,10 @@ static void serve_subresource(struct api_req *q)
 		not_allowed(q);
 		return;
 	}
+	if (own && own->connects) {
+		admission_connect(q, own->serve);
+		return;
+	}
 	if (own) {
 		own->serve(q);
 		return;

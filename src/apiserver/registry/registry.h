@@ -191,6 +191,21 @@ void delete_start(struct write_op *op, const struct delete_options *o);
 /* delete_unread.c: removes an object that is set aside, without looking at it. Answers q. */
 void delete_unread(struct api_req *q, const struct delete_options *o);
 
+/* scale_view.c: what a Scale shows of an object. -1: something else is where a custom kind has it. */
+struct scale_shown {
+	int64_t replicas, status_replicas;
+	struct sv selector;
+	bool has_replicas;
+};
+int registry_scale_shown(struct arena *a, const struct resource *r, const struct val *o, struct scale_shown *ret,
+			 struct err *err);
+struct val *registry_scale_view(struct arena *a, const struct val *o, const struct scale_shown *shown);
+const char *registry_scale_path(const struct resource *r); /* where replicas are, ".spec.replicas" */
+/* Puts them there; NULL: something stands in the way. */
+struct val *registry_scale_set(struct arena *a, const struct resource *r, struct val *doc, int64_t replicas);
+/* The object o of r as a Scale, as far as it can be seen as one. */
+struct val *registry_scale_of(struct arena *a, const struct resource *r, const struct val *o);
+
 /* update.c, patch.c: also of the scale subresource */
 int update_check_name(struct api_req *q, const struct val *doc, struct err *err); /* against the URL's */
 int patch_media(struct api_req *q, enum patch_type *ret, bool *ret_yaml, struct err *err);

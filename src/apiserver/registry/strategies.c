@@ -9,6 +9,8 @@ static const struct {
 	uint16_t id;
 	const struct strategy *strategy;
 } own[] = {
+	{ R_admissionregistration_mutatingwebhookconfigurations, &mutatingwebhookconfiguration_strategy },
+	{ R_admissionregistration_validatingwebhookconfigurations, &validatingwebhookconfiguration_strategy },
 	{ R_core_pods, &pod_strategy },
 	{ R_core_services, &service_strategy },
 	{ R_core_endpoints, &endpoints_strategy },

@@ -87,6 +87,7 @@ struct strategy {
 		const char *name;
 		void (*serve)(struct api_req *q);
 		bool streams;	 /* to its client or through it, which only its connection's loop does */
+		bool connects;	 /* to a program: webhooks are asked about it first */
 		bool any_method; /* HEAD and OPTIONS as well: whoever is behind it answers them */
 	} * subs;
 

@@ -114,6 +114,7 @@ int write_admit(struct write_op *op, bool mutate, enum admission_op kind, struct
 		.name = op->name,
 		.doc = kind == ADMIT_DELETE ? NULL : op->doc,
 		.old = op->old ? obj_root(op->old) : NULL,
+		.del = op->del,
 	};
 
 	return mutate ? admission_mutate(&ad, err) : admission_validate(&ad, err);
@@ -162,8 +163,8 @@ void write_complete(struct write_op *op)
 {
 	_cleanup_(err_release) struct err too_large = ERR_INIT;
 
-	/* Defaults of what was taken away meanwhile (the status of a new object): reading what is stored gives them. What
-	 * grows too large by them is refused by its size. */
+	/* Defaults of what was taken away meanwhile (the status of a new object): reading what is stored gives them.
+	 * What grows too large by them is refused by its size. */
 	if (op->res->schema->custom)
 		(void)structural_default(op->res->schema->custom, op->a, op->doc, &too_large);
 	if (zero_typed(op->a, op->res->schema, op->doc) || !op->ordered)

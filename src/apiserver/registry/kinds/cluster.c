@@ -115,8 +115,9 @@ static void node_defaults(struct api_req *q, struct val *doc)
 	one_pod_cidr(q->arena, val_get_mut(doc, F_spec));
 }
 
-static const struct sub_handler node_subs[] = { { "proxy", node_proxy, .streams = true, .any_method = true },
-						{ NULL, NULL, .streams = false } };
+static const struct sub_handler node_subs[] = {
+	{ "proxy", node_proxy, .streams = true, .connects = true, .any_method = true }, { NULL, NULL, .streams = false }
+};
 
 static bool node_field(const struct val *node, struct sv label, struct sv *ret)
 {

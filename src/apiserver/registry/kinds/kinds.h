@@ -24,7 +24,7 @@ extern const struct strategy role_strategy, clusterrole_strategy, rolebinding_st
 extern const struct strategy lease_strategy, endpointslice_strategy, pdb_strategy, priorityclass_strategy,
     ingress_strategy, ingressclass_strategy, networkpolicy_strategy, servicecidr_strategy, ipaddress_strategy,
     storageclass_strategy, volumeattachment_strategy, csidriver_strategy, csinode_strategy, csistoragecapacity_strategy,
-    crd_strategy, csr_strategy;
+    crd_strategy, csr_strategy, mutatingwebhookconfiguration_strategy, validatingwebhookconfiguration_strategy;
 
 /* Warnings about a pod, or about the template in a workload (pod_warnings.c); a strategy's warn(). */
 void warn_of_pod(struct api_req *q, const struct val *doc, const struct val *old);

@@ -354,13 +354,13 @@ const struct strategy binding_strategy = {
 };
 
 static const struct sub_handler pod_subs[] = {
-	{ "attach", pod_attach, .streams = true },
+	{ "attach", pod_attach, .streams = true, .connects = true },
 	{ "binding", pod_binding, .streams = false },
 	{ "eviction", pod_eviction, .streams = false },
-	{ "exec", pod_exec, .streams = true },
+	{ "exec", pod_exec, .streams = true, .connects = true },
 	{ "log", pod_log, .streams = true },
-	{ "portforward", pod_portforward, .streams = true },
-	{ "proxy", pod_proxy, .streams = true, .any_method = true },
+	{ "portforward", pod_portforward, .streams = true, .connects = true },
+	{ "proxy", pod_proxy, .streams = true, .connects = true, .any_method = true },
 	{ NULL, NULL, .streams = false },
 };
 

@@ -340,7 +340,8 @@ static bool service_field(const struct val *svc, struct sv label, struct sv *ret
 	return true;
 }
 
-static const struct sub_handler service_subs[] = { { "proxy", service_proxy, .streams = true, .any_method = true },
+static const struct sub_handler service_subs[] = { { "proxy", service_proxy, .streams = true, .connects = true,
+						     .any_method = true },
 						   { NULL, NULL, .streams = false } };
 
 const struct strategy service_strategy = {

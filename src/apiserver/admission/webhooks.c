@@ -1,0 +1,549 @@
+/* Asking admission webhooks, as two plugins of the chain.
+ *
+ *	mutating	next that matches ─▶ call ─▶ later ─▶ judge, patch ─┐
+ *			    ▲───────────────────────────────────────────────┘
+ *	validating	all that match ─▶ calls ─▶ later ─▶ judge each, in order
+ *
+ * When a webhook has changed the object, all plugins are asked once more (chain.c), and of the webhooks those that want
+ * it: a webhook with reinvocationPolicy IfNeeded that was asked before a change of somebody else's.
+ *
+ * The calls of a step are a batch. It is the request's, and of each call under way; the last that ends resumes the
+ * request. A request that is not waited for any more cancels what is under way. */
+#include "apiserver/admission/webhooks.h"
+#include "apiserver/registry/registry.h"
+#include "apiserver/versions.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+
+struct hook_slot {
+	struct hook_batch *batch;
+	struct webhook_call *call;
+	struct webhook_answer *answer;
+	char uid[37];
+	int64_t began_ns, took_ns;
+};
+
+struct hook_batch {
+	atomic_int refs;
+	atomic_size_t left; /* calls that have not ended, and the one who makes them */
+	struct env *env;
+	struct req_ticket *ticket;
+	size_t n;
+	struct hook_slot slots[];
+};
+
+/* One webhook that is to be asked. */
+struct hook_ask {
+	struct hook_match m;
+	size_t index;		     /* in the set */
+	const struct val *doc, *old; /* in the version that it wants */
+	struct conversion there, back;
+	const struct val *in[2];
+	struct val *out[2];
+	struct val *patched; /* in that version, on its way back */
+	bool converted, judged;
+};
+
+/* Where a request is in it; in its arena. */
+struct hook_turn {
+	struct hook_set *set;
+	struct hook_event e;
+	bool mutating, second, changed;
+	size_t next;		/* of the set: those before it are done */
+	bool *invoked, *wanted; /* by index: IfNeeded and asked since the last change; to be asked again */
+	struct val *last;	/* the object as webhooks left it */
+	struct hook_ask *asks;
+	size_t n_asks, converting;
+	struct hook_batch *batch;
+};
+
+/* --- calls --- */
+
+static void batch_unref(void *p)
+{
+	struct hook_batch *b = p;
+
+	if (atomic_fetch_sub(&b->refs, 1) != 1)
+		return;
+	for (size_t i = 0; i < b->n; i++) {
+		webhook_answer_free(b->slots[i].answer);
+		webhook_call_unref(b->slots[i].call);
+	}
+	free(b);
+}
+
+static void batch_ended(struct hook_batch *b)
+{
+	if (atomic_fetch_sub(&b->left, 1) == 1)
+		(void)req_resume(b->ticket, b, NULL);
+}
+
+static void slot_done(struct webhook_answer *answer_take, void *ctx)
+{
+	struct hook_slot *s = ctx;
+	struct hook_batch *b = s->batch;
+
+	s->answer = answer_take;
+	s->took_ns = env_mono_ns(b->env) - s->began_ns;
+	batch_ended(b);
+	batch_unref(b);
+}
+
+static void batch_cancel(void *ctx)
+{
+	struct hook_batch *b = ctx;
+
+	for (size_t i = 0; i < b->n; i++)
+		if (b->slots[i].call)
+			webhook_call_cancel(b->slots[i].call);
+}
+
+static int64_t hook_time(struct api_req *q, const struct hook *h)
+{
+	int64_t until = req_deadline_ns(q), ns = h->timeout_s * NS_PER_SEC;
+
+	if (until != INT64_MAX)
+		ns = MIN(ns, MAX(until - env_mono_ns(q->server->env), NS_PER_MS));
+	return ns;
+}
+
+static int hook_call_all(struct hook_turn *t)
+{
+	struct api_req *q = t->e.q;
+	struct env *env = q->server->env;
+	struct hook_batch *b = xcalloc(1, sizeof(*b) + t->n_asks * sizeof(b->slots[0]));
+	_cleanup_(buf_release) struct buf text = BUF_INIT;
+
+	atomic_init(&b->refs, 2); /* the request's, and ours */
+	atomic_init(&b->left, t->n_asks + 1);
+	b->env = env;
+	b->n = t->n_asks;
+	t->batch = b;
+	arena_defer(q->arena, batch_unref, b);
+	b->ticket = req_suspend(q, "an admission webhook", batch_cancel, b);
+	for (size_t i = 0; i < t->n_asks; i++) {
+		const struct hook_ask *ask = &t->asks[i];
+		struct hook_slot *s = &b->slots[i];
+
+		s->batch = b;
+		s->began_ns = env_mono_ns(env);
+		env_uuid(env, s->uid);
+		buf_clear(&text);
+		hook_review_write(&text, &ask->m, &t->e, ask->doc, ask->old, s->uid);
+		atomic_fetch_add(&b->refs, 1);
+		s->call = webhook_call(q->server, &(struct webhook_call_opts){
+						      .target = ask->m.hook->target,
+						      .body = buf_sv(&text),
+						      .timeout_ns = hook_time(q, ask->m.hook),
+						      .answer_max = HOOK_ANSWER_MAX,
+						      .done = slot_done,
+						      .ctx = s,
+						  });
+	}
+	batch_ended(b);
+	batch_unref(b);
+	return REQ_LATER;
+}
+
+/* --- judging --- */
+
+static void hook_tell(struct api_req *q, const struct hook *h, const struct hook_verdict *v)
+{
+	VAL_EACH(v->warnings, w)
+		if (val_str(w).n)
+			api_req_warn(q, "%.*s", SV_ARG(val_str(w)));
+	VAL_EACH_MEMBER(v->annotations, m)
+		api_req_annotate(q, arena_svf(q->arena, "%.*s/%.*s", SV_ARG(h->name), SV_ARG(m.key)), val_str(m.value));
+}
+
+/* 1: it failed, and that does not matter. */
+static int hook_failed(struct hook_turn *t, const struct hook *h, struct err *why, struct err *err)
+{
+	err_wrap(why, "failed calling webhook \"%.*s\"", SV_ARG(h->name));
+	if (!h->ignore) {
+		hook_count_refused(t->e.q->server, h, t->mutating, t->e.operation, "calling_webhook_error", 0);
+		return hook_internal(why, err);
+	}
+	log_f(LVL_WARN, "admission", "a webhook failed, and its failure policy lets the request pass", "why", "%s",
+	      err_msg(why));
+	hook_count_open(t->e.q->server, h, t->mutating);
+	err_release(why);
+	return 1;
+}
+
+/* 0: v; 1: nothing was said that counts; -1: the request is refused. */
+static int hook_judge(struct hook_turn *t, struct hook_ask *ask, struct hook_slot *s, struct hook_verdict *v,
+		      struct err *err)
+{
+	const struct hook *h = ask->m.hook;
+	struct api_req *q = t->e.q;
+	struct err why = ERR_INIT;
+	int rc;
+
+	*v = (struct hook_verdict){ 0 };
+	if (s->answer->err.reason) {
+		err_copy(&why, &s->answer->err);
+		err_wrap(&why, "failed to call webhook");
+		rc = hook_failed(t, h, &why, err);
+	} else if (hook_review_read(q->arena, buf_sv(&s->answer->body), h->review, s->uid, t->mutating, v, &why) < 0) {
+		rc = v->broken ? err_move(err, &why) : hook_failed(t, h, &why, err);
+	} else {
+		hook_tell(q, h, v);
+		rc = v->allowed ? 0 : hook_refusal(h, v->status, err);
+		if (rc < 0)
+			hook_count_refused(q->server, h, t->mutating, t->e.operation, "no_error",
+					   err ? err_code(err) : 400);
+	}
+	hook_count(q->server, h, t->mutating, t->e.operation, s->answer->status, rc < 0, s->took_ns);
+	return rc;
+}
+
+/* --- matching --- */
+
+static void hook_turn_refresh(struct hook_turn *t, const struct admission *a)
+{
+	bool scale = sv_is(t->e.sub, "scale") && !a->subresource.n;
+
+	t->e.a = a;
+	if (!scale) {
+		t->e.doc = a->doc;
+		t->e.old = a->old;
+	}
+}
+
+/* Adds the webhook at `index` to those to be asked, when it is one. */
+static int hook_consider(struct hook_turn *t, size_t index, struct err *err)
+{
+	const struct hook *h = &t->set->hooks[index];
+	struct hook_ask *ask = &t->asks[t->n_asks];
+	struct hook_match m;
+	struct err why = ERR_INIT;
+	int rc;
+
+	if (t->second && !t->wanted[index])
+		return 0;
+	rc = hook_matches(h, &t->e, &m, err);
+	if (rc <= 0)
+		return rc;
+	if (t->e.q->dry_run && !h->dry)
+		return err_set(err, ERR_BAD_REQUEST, "admission webhook \"%.*s\" does not support dry run",
+			       SV_ARG(h->name));
+	if (!h->review) {
+		err_set(&why, ERR_UNAVAILABLE,
+			"could not create admission objects: webhook does not accept known AdmissionReview versions "
+			"(v1, v1beta1)");
+		return hook_failed(t, h, &why, err) < 0 ? -1 : 0;
+	}
+	*ask = (struct hook_ask){ .m = m, .index = index, .doc = t->e.doc, .old = t->e.old };
+	t->n_asks++;
+	return 0;
+}
+
+/* --- other versions --- */
+
+static int hook_convert(struct hook_turn *t, struct hook_ask *ask, struct err *err)
+{
+	struct conversion *c = &ask->there;
+	int rc;
+
+	/* A subresource with a kind of its own has no versions of its object's. */
+	if (ask->converted || !ask->m.as || !sv_is(t->e.kind[2], t->e.a->res->kind)) {
+		ask->converted = true;
+		return 0;
+	}
+	if (!c->of) {
+		*c = (struct conversion){ .q = t->e.q,
+					  .a = t->e.q->arena,
+					  .of = versions_of(t->e.a->res),
+					  .from = t->e.a->res,
+					  .to = ask->m.as,
+					  .docs = ask->in,
+					  .out = ask->out };
+		if (ask->doc)
+			ask->in[c->n++] = ask->doc;
+		if (ask->old)
+			ask->in[c->n++] = ask->old;
+	}
+	rc = conversion_run(c, err);
+	if (rc)
+		return rc;
+	if (ask->old)
+		ask->old = ask->out[c->n - 1];
+	if (ask->doc)
+		ask->doc = ask->out[0];
+	ask->converted = true;
+	return 0;
+}
+
+/* --- what mutating ones change --- */
+
+static void hook_note_change(struct hook_turn *t)
+{
+	t->changed = true;
+	for (size_t i = 0; i < t->set->n; i++) {
+		t->wanted[i] |= t->invoked[i];
+		t->invoked[i] = false;
+	}
+}
+
+/* The object becomes `out`, of the request's version. */
+static void hook_put(struct hook_turn *t, struct val *out)
+{
+	const struct admission *a = t->e.a;
+	struct api_req *q = t->e.q;
+
+	if (sv_is(t->e.sub, "scale") && !a->subresource.n) {
+		val_set_int(q->arena, val_ensure_map(q->arena, a->doc, F_spec), F_replicas,
+			    val_get_int(out, 0, F_spec, F_replicas));
+		t->e.doc = registry_scale_of(q->arena, a->res, a->doc);
+		return;
+	}
+	out->sym = a->doc->sym;
+	*a->doc = *out;
+}
+
+static int hook_patch_back(struct hook_turn *t, struct hook_ask *ask, struct err *err)
+{
+	struct conversion *c = &ask->back;
+	int rc = 0;
+
+	if (ask->there.of) {
+		if (!c->of) {
+			*c = ask->there;
+			c->from = ask->m.as;
+			c->to = t->e.a->res;
+			c->half = NULL;
+			ask->in[0] = ask->patched;
+			c->n = 1;
+		}
+		rc = conversion_run(c, err);
+		if (rc)
+			return rc;
+		ask->patched = ask->out[0];
+	}
+	hook_put(t, ask->patched);
+	ask->patched = NULL;
+	return 0;
+}
+
+static const struct schema *hook_schema(const struct hook_turn *t, const struct hook_ask *ask)
+{
+	const struct api_req *q = t->e.q;
+
+	if (ask->there.of)
+		return ask->m.as->schema;
+	if (t->e.sub.n && q->sub && q->sub->schema)
+		return q->sub->schema;
+	return t->e.a->res->schema;
+}
+
+static int hook_apply(struct hook_turn *t, struct hook_ask *ask, const struct hook_verdict *v, struct err *err)
+{
+	const struct hook *h = ask->m.hook;
+	struct err why = ERR_INIT;
+	struct val *out;
+
+	if (!val_len(v->patch))
+		return 0;
+	if (!t->e.doc || t->e.a->op == ADMIT_CONNECT || t->e.a->op == ADMIT_DELETE) {
+		err_set(&why, ERR_INTERNAL,
+			"admission webhook \"%.*s\" attempted to modify the object, which is not supported for this "
+			"operation",
+			SV_ARG(h->name));
+		return hook_internal(&why, err);
+	}
+	out = hook_patch(t->e.q, ask->there.of ? ask->m.as : t->e.a->res, hook_schema(t, ask), ask->doc, v->patch, err);
+	if (!out)
+		return -1;
+	if (!val_same(ask->doc, out))
+		hook_note_change(t);
+	ask->patched = out;
+	return 0;
+}
+
+/* --- the two plugins --- */
+
+static void drop_set(void *p)
+{
+	hook_set_unref(p);
+}
+
+static struct hook_turn *hook_turn_new(const struct admission *a, bool mutating)
+{
+	struct hook_set *set = hook_set_get(a->q->server, mutating);
+	struct hook_event e;
+	struct hook_turn *t;
+
+	if (!set)
+		return NULL;
+	if (!hook_event_init(&e, a)) {
+		hook_set_unref(set);
+		return NULL;
+	}
+	t = ARENA_NEW(a->q->arena, struct hook_turn);
+	t->set = set;
+	arena_defer(a->q->arena, drop_set, set);
+	t->e = e;
+	t->mutating = mutating;
+	t->asks = ARENA_ARRAY(a->q->arena, struct hook_ask, mutating ? 1 : set->n);
+	if (mutating) {
+		t->invoked = ARENA_ARRAY(a->q->arena, bool, set->n);
+		t->wanted = ARENA_ARRAY(a->q->arena, bool, set->n);
+	}
+	return t;
+}
+
+/* The answer of the one that was asked: 0: the next; else as a step's. */
+static int hook_mutated(struct hook_turn *t, struct err *err)
+{
+	struct hook_ask *ask = &t->asks[0];
+	struct hook_verdict v;
+	int rc;
+
+	if (!ask->judged) {
+		ask->judged = true;
+		rc = hook_judge(t, ask, &t->batch->slots[0], &v, err);
+		t->batch = NULL;
+		if (rc == 0)
+			rc = hook_apply(t, ask, &v, err);
+		if (rc < 0)
+			return rc;
+		t->e.q->has_result = false;
+		if (ask->m.hook->again)
+			t->invoked[ask->index] = true;
+	}
+	rc = ask->patched ? hook_patch_back(t, ask, err) : 0;
+	if (rc == 0)
+		t->n_asks = 0;
+	return rc;
+}
+
+int admission_webhooks_mutate(const struct admission *a, struct err *err)
+{
+	struct api_req *q = a->q;
+	struct hook_turn *t = q->hooks;
+	int rc;
+
+	if (!t)
+		t = hook_turn_new(a, true);
+	if (!t)
+		return 0;
+	q->hooks = t;
+	hook_turn_refresh(t, a);
+	for (;;) {
+		struct hook_ask *ask = &t->asks[0];
+
+		if (t->n_asks && (ask->judged || t->batch)) {
+			rc = hook_mutated(t, err);
+		} else if (t->n_asks) {
+			rc = hook_convert(t, ask, err);
+			if (rc == 0)
+				return hook_call_all(t);
+		} else if (t->next < t->set->n) {
+			rc = hook_consider(t, t->next++, err);
+		} else {
+			break;
+		}
+		if (rc)
+			return rc;
+	}
+	if (t->changed && !t->second && a->doc)
+		t->last = val_clone_nodes(q->arena, a->doc);
+	return 0;
+}
+
+bool admission_webhooks_again(const struct admission *a)
+{
+	struct hook_turn *t = a->q->hooks;
+
+	if (!t || !t->changed || t->second)
+		return false;
+	t->second = true;
+	return true;
+}
+
+/* Of the second round: have the plugins in between changed it? Then all are wanted that may be asked again. */
+static void hook_second(struct hook_turn *t, const struct admission *a)
+{
+	if (!t->last)
+		return;
+	if (!val_same(t->last, a->doc))
+		hook_note_change(t);
+	t->last = NULL;
+	t->next = 0;
+}
+
+static int hooks_mutate(const struct admission *a, struct err *err)
+{
+	if (a->q->hooks && a->q->hooks->second)
+		hook_second(a->q->hooks, a);
+	return admission_webhooks_mutate(a, err);
+}
+
+/* Of a deletion mutating ones are asked, too, as upstream does; there is nothing that they could change. */
+static int hooks_mutate_deletion(const struct admission *a, struct err *err)
+{
+	int rc;
+
+	if (a->op != ADMIT_DELETE)
+		return 0;
+	rc = admission_webhooks_mutate(a, err);
+	if (rc != REQ_LATER)
+		a->q->hooks = NULL;
+	return rc;
+}
+
+static int hooks_validated(struct hook_turn *t, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < t->n_asks; i++) {
+		struct hook_verdict v;
+
+		/* What the others said is told and counted all the same. */
+		if (hook_judge(t, &t->asks[i], &t->batch->slots[i], &v, rc < 0 ? NULL : err) < 0)
+			rc = -1;
+	}
+	return rc;
+}
+
+int admission_webhooks_validate(const struct admission *a, struct err *err)
+{
+	struct api_req *q = a->q;
+	struct hook_turn *t = q->hooks;
+	int rc = 0;
+
+	if (!t)
+		t = hook_turn_new(a, false);
+	if (!t)
+		return 0;
+	q->hooks = t;
+	hook_turn_refresh(t, a);
+	if (t->batch) {
+		rc = hooks_validated(t, err);
+		q->hooks = NULL;
+		return rc;
+	}
+	for (; rc == 0 && t->next < t->set->n; t->next++)
+		rc = hook_consider(t, t->next, err);
+	for (; rc == 0 && t->converting < t->n_asks; t->converting += rc == 0)
+		rc = hook_convert(t, &t->asks[t->converting], err);
+	if (rc == 0 && t->n_asks)
+		return hook_call_all(t);
+	if (rc != REQ_LATER)
+		q->hooks = NULL;
+	return rc;
+}
+
+const struct admission_plugin admission_mutating_webhooks = {
+	.name = "MutatingAdmissionWebhook",
+	.mutates = ON_CREATE | ON_UPDATE | ON_SUBRESOURCES,
+	.mutate = hooks_mutate,
+	.validate = hooks_mutate_deletion,
+};
+
+const struct admission_plugin admission_validating_webhooks = {
+	.name = "ValidatingAdmissionWebhook",
+	.validate = admission_webhooks_validate,
+};

@@ -1,0 +1,112 @@
+/* webhooks.h - admission webhooks: which are there, which are asked, what is said and heard. For webhooks*.c only.
+ *
+ *	configurations ─▶ struct hook_set ─▶ matches? ─▶ AdmissionReview ─▶ webhook.h ─▶ verdict ─▶ patch, warnings,
+ *refusal
+ *
+ * A hook_set is all webhooks of one kind, compiled, in the order in which they are asked: configurations by name, of
+ * one as they stand. It is made anew by the first request behind a change, and is immutable. A request keeps the one
+ * that it began with.
+ *
+ * Mutating ones are asked one after the other, each about what the others made of the object; validating ones all at
+ * once, and of several refusals the first in order counts. Neither is asked about the configurations of admission
+ * itself, so that a broken one can always be removed.
+ */
+#pragma once
+
+#include "apiserver/admission/plugins.h"
+#include "apiserver/webhook/webhook.h"
+#include "object/selector.h"
+
+#define HOOK_TIMEOUT_S 10
+#define HOOK_ANSWER_MAX                                                                               \
+	((size_t)8 * 1024 * 1024) /* of an AdmissionReview: a patch may bring a whole object, escaped \
+				   */
+
+struct hook_rule {
+	unsigned operations; /* bits 1 << enum admission_op */
+	const struct val *groups, *versions, *resources;
+	enum { HOOK_ANY_SCOPE, HOOK_NAMESPACED, HOOK_CLUSTER } scope;
+};
+
+/* A webhook. Strings and documents are the set's. */
+struct hook {
+	struct sv name, config;
+	struct webhook_target *target;
+	struct hook_rule *rules;
+	size_t n_rules;
+	const struct selector *of_namespace, *of_object; /* NULL: all */
+	struct err wrong;				 /* a selector that cannot be read */
+	const struct val *conditions;			 /* matchConditions, or NULL */
+	bool ignore, equivalent, again, dry; /* failurePolicy, matchPolicy, reinvocationPolicy; takes dry runs */
+	int timeout_s;
+	const char *review; /* "admission.k8s.io/v1"; NULL: it takes no version that is known here */
+};
+
+struct hook_set {
+	atomic_int refs;
+	unsigned made_of; /* the change behind which it was made */
+	struct arena arena;
+	struct hook *hooks;
+	size_t n;
+};
+
+/* The webhooks of now: a reference; NULL: there are none. */
+struct hook_set *hook_set_get(struct apiserver *s, bool mutating);
+bool hook_set_any(struct apiserver *s); /* of either kind */
+struct hook_set *hook_set_unref(struct hook_set *h);
+
+/* What they are asked about: of an admission, with what the subresource is of. */
+struct hook_event {
+	const struct admission *a;
+	struct api_req *q;
+	struct sv sub, ns, name;
+	const struct val *doc, *old;	/* or NULL */
+	struct sv kind[3], resource[3]; /* group, version, kind or plural: as it is asked */
+	struct sv operation;
+};
+/* False: not for webhooks (of the server's own, or about admission itself). */
+bool hook_event_init(struct hook_event *e, const struct admission *a);
+
+/* How one is asked: its rule may speak of another version. */
+struct hook_match {
+	const struct hook *hook;
+	const struct resource *as; /* NULL: as it was requested */
+};
+/* 1: it is to be asked, as *ret says; 0: not; -1: that cannot be told, which refuses the request. */
+int hook_matches(const struct hook *h, const struct hook_event *e, struct hook_match *ret, struct err *err);
+
+/* The AdmissionReview; doc and old in the version of m. */
+void hook_review_write(struct buf *b, const struct hook_match *m, const struct hook_event *e, const struct val *doc,
+		       const struct val *old, const char *uid);
+
+/* What a webhook said. Documents are in the arena. */
+struct hook_verdict {
+	bool allowed;
+	bool broken;		       /* with -1: its patch cannot be read, which no failure policy lets pass */
+	const struct val *status;      /* of a refusal, or NULL */
+	const struct val *patch;       /* a list of operations, or NULL */
+	const struct val *warnings;    /* or NULL */
+	const struct val *annotations; /* for the audit, or NULL */
+};
+/* -1: it is no answer, err says in upstream's words why. Safe for any bytes. */
+int hook_review_read(struct arena *a, struct sv body, const char *review, const char *uid, bool mutating,
+		     struct hook_verdict *ret, struct err *err);
+/* The refusal as it is answered. Returns -1. */
+int hook_refusal(const struct hook *h, const struct val *status, struct err *err);
+/* `Internal error occurred: ...`. Takes why. Returns -1. */
+int hook_internal(struct err *why, struct err *err);
+
+/* Applies the patch to the document of resource r (or of the subresource): a new one, typed and defaulted; NULL with
+ * err. */
+struct val *hook_patch(struct api_req *q, const struct resource *r, const struct schema *s, const struct val *doc,
+		       const struct val *patch, struct err *err);
+
+/* --- webhooks_metrics.c --- */
+
+/* A call of it has ended with that status (0: none). */
+void hook_count(struct apiserver *s, const struct hook *h, bool mutating, struct sv operation, int status, bool refused,
+		int64_t took_ns);
+/* The request was refused for it: why is upstream's error_type, code that of its refusal, 0 of a failure. */
+void hook_count_refused(struct apiserver *s, const struct hook *h, bool mutating, struct sv operation, const char *why,
+			int code);
+void hook_count_open(struct apiserver *s, const struct hook *h, bool mutating); /* its failure was passed over */

@@ -1,0 +1,30 @@
+/* webhook-internal.h - what the files of src/apiserver/webhook share. */
+#pragma once
+
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/webhook/webhook.h"
+#include "net/http_client.h"
+
+struct webhook_target {
+	atomic_int refs;
+	char *url;  /* owned, as shown */
+	char *path; /* owned, "/..." */
+	/* A URL's, or a Service's. */
+	char *host, *ns, *name; /* owned; ns and name NULL: a URL */
+	int port;
+	bool given;	  /* the host is an address, or localhost */
+	struct sv ca_pem; /* owned */
+	struct err wrong; /* what it is no target for */
+	pthread_mutex_t lock;
+	struct tls_ctx *tls; /* under lock: made for the first call */
+};
+
+/* The TLS context of its calls: a view as long as t. NULL with err. */
+struct tls_ctx *webhook_target_tls(struct webhook_target *t, struct err *err);
+
+/* Where a call goes now: *ret_host is owned by the caller. avoid: an address that did not answer, or NULL. */
+int webhook_resolve(struct apiserver *s, const struct webhook_target *t, const char *avoid, char **ret_host,
+		    int *ret_port, struct err *err);
+
+/* What an answer of that status means, in the words of upstream's clients. */
+int webhook_status_err(int status, struct sv body, struct err *err);
