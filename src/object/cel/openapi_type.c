@@ -114,8 +114,6 @@ static const struct cel_type *oas_list(struct arena *a, const struct val *s, con
 	t->owner = owner;
 	t->name = name;
 	t->params[0] = items ? oas_type(a, items, oas_embedded(items), t, SV("@idx"), depth) : NULL;
-	t->owner = NULL;
-	t->name = SV("list");
 	if (!t->params[0])
 		return NULL;
 	t->max_size =
@@ -131,10 +129,10 @@ static const struct cel_type *oas_map(struct arena *a, const struct val *s, cons
 	struct cel_type *t = oas_new(a, &cel_t_map_dyn, 0);
 	uint64_t max;
 
-	(void)owner;
-	(void)name;
+	t->owner = owner;
+	t->name = name;
 	t->params[0] = &cel_t_string;
-	t->params[1] = oas_type(a, props, oas_embedded(props), owner, name, depth);
+	t->params[1] = oas_type(a, props, oas_embedded(props), t, SV("@elem"), depth);
 	if (!t->params[1])
 		return NULL;
 	t->max_size =

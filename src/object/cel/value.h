@@ -61,7 +61,7 @@ struct cel_type {
 	const struct cel_field *fields;	  /* sorted by name */
 	const struct sv *list_keys;	  /* as the document spells them */
 	const struct cel_opaque *opaque;
-	const struct cel_type *owner; /* of objects: what they are in; the full name is the owner's, a dot, name */
+	const struct cel_type *owner; /* of a schema: what it is in; the full name is the owner's, a dot, name */
 };
 
 struct cel_field {
