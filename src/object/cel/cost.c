@@ -279,7 +279,8 @@ static struct cel_est cost_est(const struct ast *e, const struct cel_cost_info *
 	struct cel_est est = { .type = info->path ? info->path : e->type,
 			       .size = cost_size(info),
 			       .from_schema = info->path != NULL,
-			       .elem = cel_range_unknown };
+			       .elem = cel_range_unknown,
+			       .literal = e->kind == AST_CONST ? &e->value : NULL };
 	const struct cel_type *elem = info->path && info->path->kind == CEL_LIST ? info->path->params[0] : NULL;
 
 	if (info->has_entry)
