@@ -1,4 +1,4 @@
-/* netip.h - addresses and prefixes as Go's net/netip reads and writes them, with its words.
+/* netip.h - addresses and prefixes as Go's package netip reads and writes them, with its words.
  *
  * Unlike base/ip.h this tells apart what was written as IPv4 and as IPv6, and explains what is wrong. Zones are
  * read, and not kept.

@@ -1,4 +1,4 @@
-/* The order of checks is net/url's, as the first that fails gives the words. */
+/* The order of checks is that of Go's package, as the first that fails gives the words. */
 #include "object/url.h"
 
 #include "base/go_quote.h"

@@ -3,25 +3,19 @@
  *	authorizer.group('apps').resource('deployments').namespace('x').check('create').allowed()
  *
  * Expressions build a question; check() hands it to whoever runs them. He may have to ask somebody else (a webhook),
- *and evaluation holds no thread meanwhile: he answers CEL_LATER, the run ends with CEL_WAITS, and is begun anew when
- *the answer is there. So he remembers answers by their question for as long as the request lives, and the same run asks
- * the same questions in the same order:
+ * and evaluation holds no thread meanwhile: he answers CEL_LATER, the run ends with CEL_WAITS, and is begun anew when
+ * the answer is there. So he remembers answers by their question for as long as the request lives, and the same run
+ * asks the same questions in the same order:
  *
- *	static int may(struct cel_authz *z, struct arena *a, const struct cel_authz_ask *ask, struct cel_authz_answer
- **ret)
- *	{
- *		const struct cel_authz_answer *known = cel_authz_known(&q->memo, ask);
- *
- *		if (known) {
- *			*ret = *known;
- *			return 0;
- *		}
- *		... start, and cel_authz_remember() when it is there ...
- *		return CEL_LATER;
+ *	known = cel_authz_known(&q->memo, ask);
+ *	if (known) {
+ *		*ret = *known;
+ *		return 0;
  *	}
+ *	... start, with cel_authz_remember() when it is there ...
+ *	return CEL_LATER;
  *
- * Cost allows two checks an expression; a memo holds as many as CEL_AUTHZ_MEMO_MAX, and then answers are asked for
- *again.
+ * Cost allows two checks an expression; a memo holds as many as CEL_AUTHZ_MEMO_MAX. What is beyond is asked for again.
  */
 #pragma once
 
@@ -33,7 +27,7 @@ struct cel_authz_ask {
 	struct sv path, verb;
 	struct sv group, resource, subresource, ns, name; /* for any version */
 	struct sv field_selector,
-	    label_selector; /* as written; what cannot be parsed restricts nothing. Not set: p NULL */
+	    label_selector; /* as written, p NULL: none; one that cannot be read restricts nothing */
 };
 
 struct cel_authz_answer {

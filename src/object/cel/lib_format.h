@@ -1,4 +1,5 @@
-/* lib_format.h - "%s is %d".format([...]): cel-go's string.format in its first version, with the locale en_US. */
+/* lib_format.h - "%s is %d".format([...]): cel-go's string.format in its first version, as for
+ * readers of American English. */
 #pragma once
 
 #include "object/cel/func.h"

@@ -1,3 +1,4 @@
+/* What several libraries need: paying for memory, positions in text, values as text. */
 #include "object/cel/lib-internal.h"
 
 #include "base/timefmt.h"

@@ -1,3 +1,4 @@
+/* A name as a part of a JSON pointer. */
 #include "object/cel/lib-internal.h"
 
 static int jsonpatch_escape(struct cel_call *c, const struct cel_value *args, size_t n, struct cel_value *ret)

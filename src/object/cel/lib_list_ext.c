@@ -148,7 +148,7 @@ static bool list_ext_comparable(const struct cel_value *v)
 	}
 }
 
-/* sort(), and what the macro sortBy() calls with the keys. */
+/* sort(), and with keys what the macro of sortBy makes. */
 static int list_ext_sort(struct cel_call *c, const struct cel_value *args, size_t n, struct cel_value *ret)
 {
 	const struct cel_value *by = &args[n > 1];

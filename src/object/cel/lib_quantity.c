@@ -60,7 +60,7 @@ static int quantity_get_sign(struct cel_call *c, const struct cel_value *args, s
 	return 0;
 }
 
-/* As upstream's AsInt64(): only what has no fraction in its power of ten. */
+/* Only what has no fraction in its power of ten. */
 static bool quantity_integer(const struct lib_quantity *q, int64_t *ret)
 {
 	*ret = q->value;

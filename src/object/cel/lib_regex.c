@@ -1,3 +1,4 @@
+/* Finding by regular expressions, which come from the cache of re/re.h. */
 #include "object/cel/lib-internal.h"
 #include "re/re.h"
 

@@ -1,3 +1,4 @@
+/* URLs, and what one is made of. */
 #include "object/cel/lib-internal.h"
 #include "object/url.h"
 
