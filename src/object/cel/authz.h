@@ -27,7 +27,7 @@ struct cel_authz_ask {
 	struct sv path, verb;
 	struct sv group, resource, subresource, ns, name; /* for any version */
 	struct sv field_selector,
-	    label_selector; /* as written; what cannot be parsed restricts nothing. Not set: p NULL */
+	    label_selector; /* as written, p NULL: none; one that cannot be read restricts nothing */
 };
 
 struct cel_authz_answer {

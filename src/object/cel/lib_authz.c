@@ -167,12 +167,12 @@ static int lib_authz_resource(struct cel_call *c, const struct cel_value *args, 
 	return 0;
 }
 
-#define AUTHZ_FIELD(fn, field)                                                                                   \
-	static int authz_##fn(struct cel_call *c, const struct cel_value *args, size_t n, struct cel_value *ret) \
-	{                                                                                                        \
-		(void)n;                                                                                         \
-		lib_authz_more(c, args, &lib_authz_resource_check, ret)->ask.field = cel_text(&args[1]);         \
-		return 0;                                                                                        \
+#define AUTHZ_FIELD(fn, field)                                                                                       \
+	static int lib_authz_##fn(struct cel_call *c, const struct cel_value *args, size_t n, struct cel_value *ret) \
+	{                                                                                                            \
+		(void)n;                                                                                             \
+		lib_authz_more(c, args, &lib_authz_resource_check, ret)->ask.field = cel_text(&args[1]);             \
+		return 0;                                                                                            \
 	}
 AUTHZ_FIELD(subresource, subresource)
 AUTHZ_FIELD(namespace, ns)
