@@ -77,6 +77,7 @@ struct cel_est {
 	struct cel_range size; /* of strings, bytes, lists, maps; {1, 1} for scalars */
 	bool from_schema;      /* reached by a path: its type's bounds hold for it and its elements */
 	struct cel_range elem; /* size of a list's elements, where from_schema or a literal tells; else unknown */
+	const struct cel_value *literal; /* what it is, when it is a literal of the expression; else NULL */
 };
 
 struct cel_estimate {

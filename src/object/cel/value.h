@@ -52,6 +52,7 @@ struct cel_type {
 	bool preserve;	     /* a document of which the schema says nothing: read by what it is */
 	bool bytes_base64;   /* document strings of format byte */
 	uint8_t n_list_keys; /* of CEL_LIST_MAP */
+	uint16_t weight;     /* types it is made of; what expressions make and is heavier than 1,000 becomes dyn */
 	uint32_t n_fields;
 	uint64_t max_size;		  /* most elements, code points, bytes; CEL_SIZE_UNKNOWN */
 	uint64_t min_serialized;	  /* fewest bytes of such a value in a request; estimates divide by it */
@@ -60,6 +61,7 @@ struct cel_type {
 	const struct cel_field *fields;	  /* sorted by name */
 	const struct sv *list_keys;	  /* as the document spells them */
 	const struct cel_opaque *opaque;
+	const struct cel_type *owner; /* of a schema: what it is in; the full name is the owner's, a dot, name */
 };
 
 struct cel_field {
@@ -78,8 +80,9 @@ struct cel_opaque {
 };
 
 enum {
-	CEL_V_DOC = 1,	/* list, map, object: doc below */
-	CEL_V_LAZY = 2, /* object: fields come from a function */
+	CEL_V_DOC = 1,	  /* list, map, object: doc below */
+	CEL_V_LAZY = 2,	  /* object: fields come from a function */
+	CEL_V_JOINED = 4, /* list: of two lists, so that + costs nothing; read it by cel_at() alone */
 };
 
 struct cel_call;
@@ -103,7 +106,7 @@ struct cel_value {
 		double d;
 		const char *s; /* not NUL-terminated */
 		const struct val *doc;
-		const struct cel_value *items; /* list; optional: the value or NULL for none */
+		const struct cel_value *items; /* list (see flags); optional: the value or NULL for none */
 		const struct cel_map *map;     /* map, and object of a literal */
 		struct cel_lazy *lazy;
 		const void *p;		      /* opaque */

@@ -1,6 +1,8 @@
 /* Looking into a compiled schema. */
 #include "object/structural/node.h"
 
+const struct fpath snode_nowhere = { .key = { "<nil>", 5 }, .index = -1, .plain = true };
+
 ssize_t snode_find(const struct snode *n, struct sv name)
 {
 	size_t from = 0, to = n->n_props;

@@ -119,3 +119,10 @@ static inline bool sprop_set_has(const struct sprop_set *s, size_t i)
 {
 	return s->bits[i / 64] >> i % 64 & 1;
 }
+
+/* The path of errors about the whole object, as upstream prints it. */
+extern const struct fpath snode_nowhere;
+static inline const struct fpath *snode_path(const struct fpath *at)
+{
+	return at ? at : &snode_nowhere;
+}

@@ -17,15 +17,13 @@ static bool lists_were_wrong(const struct snode *n, struct arena *a, const struc
 /* Rules count on what the schema promises of values. */
 static bool rules_may_run(struct field_errs *fe)
 {
-	static const struct fpath nowhere = { .key = { "<nil>", 5 }, .index = -1, .plain = true };
-
 	for (size_t i = 0; i < fe->list.n; i++) {
 		switch (fe->list.p[i].type) {
 		case FE_REQUIRED:
 		case FE_TOO_LONG:
 		case FE_TOO_MANY:
 		case FE_TYPE_INVALID:
-			fe_invalid(fe, &nowhere, &fe_null,
+			fe_invalid(fe, &snode_nowhere, &fe_null,
 				   "some validation rules were not checked because the object was invalid; correct the "
 				   "existing errors to complete validation");
 			return false;

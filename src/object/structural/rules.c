@@ -48,18 +48,18 @@ static bool rule_broken(struct rule_walk *w, const struct rule *r, const struct 
 	const struct val *type = rule_type_word(w, here);
 
 	if (got == CEL_TOO_COSTLY) {
-		fe_add(w->fe, FE_INVALID, at, type,
+		fe_add(w->fe, FE_INVALID, snode_path(at), type,
 		       "'%.*s': no further validation rules will be run due to call cost exceeds limit for rule: %.*s",
 		       SV_ARG(run->error), SV_ARG(name));
 		return false;
 	}
 	if (got == CEL_FAILED && sv_starts(run->error, SV("no such overload")))
-		fe_add(w->fe, FE_INVALID, at, type,
+		fe_add(w->fe, FE_INVALID, snode_path(at), type,
 		       "'%.*s': call arguments did not match a supported operator, function or macro signature for "
 		       "rule: %.*s",
 		       SV_ARG(run->error), SV_ARG(name));
 	else
-		fe_add(w->fe, FE_INVALID, at, type, "%.*s evaluating rule: %.*s",
+		fe_add(w->fe, FE_INVALID, snode_path(at), type, "%.*s evaluating rule: %.*s",
 		       SV_ARG(got == CEL_INTERRUPTED ? SV("operation interrupted") : run->error), SV_ARG(name));
 	return got == CEL_FAILED;
 }
@@ -78,7 +78,7 @@ static bool rule_message(struct rule_walk *w, const struct rule *r, const struct
 
 	got = cel_eval(r->message, &run, &out);
 	if (run.cost > w->budget || got == CEL_TOO_COSTLY) {
-		fe_add(w->fe, FE_INVALID, at, type,
+		fe_add(w->fe, FE_INVALID, snode_path(at), type,
 		       run.cost > w->budget
 			   ? "messageExpression evaluation failed due to running out of cost budget, no "
 			     "further validation rules will be run"
@@ -102,13 +102,13 @@ static void rule_refuse(struct rule_walk *w, const struct rule *r, const struct 
 	const struct val *reason = val_member(r->src, F_reason), *type = rule_type_word(w, here);
 
 	if (val_is(reason, "FieldValueForbidden"))
-		fe_add(w->fe, FE_FORBIDDEN, at, NULL, "%.*s", SV_ARG(detail));
+		fe_add(w->fe, FE_FORBIDDEN, snode_path(at), NULL, "%.*s", SV_ARG(detail));
 	else if (val_is(reason, "FieldValueRequired"))
-		fe_add(w->fe, FE_REQUIRED, at, NULL, "%.*s", SV_ARG(detail));
+		fe_add(w->fe, FE_REQUIRED, snode_path(at), NULL, "%.*s", SV_ARG(detail));
 	else if (val_is(reason, "FieldValueDuplicate"))
-		fe_duplicate(w->fe, at, type);
+		fe_duplicate(w->fe, snode_path(at), type);
 	else
-		fe_add(w->fe, FE_INVALID, at, type, "%.*s", SV_ARG(detail));
+		fe_add(w->fe, FE_INVALID, snode_path(at), type, "%.*s", SV_ARG(detail));
 }
 
 /* It evaluated to false. What did not change is not held against it, unless the rule is about the change. */
@@ -144,7 +144,8 @@ static bool rule_run(struct rule_walk *w, const struct rule *r, const struct rul
 	enum cel_outcome got;
 
 	if (r->error.p) {
-		fe_add(w->fe, FE_INVALID, at, rule_type_word(w, here), "rule compile error: %.*s", SV_ARG(r->error));
+		fe_add(w->fe, FE_INVALID, snode_path(at), rule_type_word(w, here), "rule compile error: %.*s",
+		       SV_ARG(r->error));
 		return true;
 	}
 	if (!r->program || (r->uses_old && !has_old && !r->optional_old))
@@ -153,7 +154,7 @@ static bool rule_run(struct rule_walk *w, const struct rule *r, const struct rul
 		vars[1] = has_old ? cel_some(&w->scratch, old) : cel_none();
 	got = cel_eval(r->program, &run, &out);
 	if (run.cost > w->budget) {
-		fe_add(w->fe, FE_INVALID, at, rule_type_word(w, here),
+		fe_add(w->fe, FE_INVALID, snode_path(at), rule_type_word(w, here),
 		       "validation failed due to running out of cost budget, no further validation rules will be run");
 		return false;
 	}
@@ -176,7 +177,7 @@ static void node_rules(struct rule_walk *w, const struct snode *by, const struct
 	if (!set->type || !set->n)
 		return;
 	if (!w->budget) {
-		fe_add(w->fe, FE_INVALID, at, rule_type_word(w, here),
+		fe_add(w->fe, FE_INVALID, snode_path(at), rule_type_word(w, here),
 		       "validation failed due to running out of cost budget, no further validation rules will be run");
 		w->ended = true;
 		return;
