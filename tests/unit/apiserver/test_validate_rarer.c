@@ -152,58 +152,6 @@ static void test_networking(void **state)
 	assert_non_null(check_ip_name(SV("10.0.0.01")));
 }
 
-#define VERSION(more) \
-	"{'name':'v1','served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object'}}" more "}"
-#define CRD(name, spec, versions)                                                                  \
-	"{'metadata':{'name':'" name                                                               \
-	"'},'spec':{'group':'e.x','scope':'Cluster','names':{'plural':'ws','singular':'w','kind':" \
-	"'W','listKind':'WL'},'versions':[" versions "]" spec "}}"
-
-static void test_definitions(void **state)
-{
-	const struct resource *r = RES(apiextensions_customresourcedefinitions);
-	const struct kind_case cases[] = {
-		{ r, CRD("ws.e.x", "", VERSION("")), NULL, NULL, NULL },
-		{ r, CRD("w.e.x", "", VERSION("")), NULL, NULL,
-		  "metadata.name: Invalid value: 'w.e.x': must be spec.names.plural+'.'+spec.group" },
-		{ r, CRD("ws.e.x", "", "{'name':'v1','served':true,'storage':true}"), NULL, NULL,
-		  "spec.versions[0].schema.openAPIV3Schema: Required value: schemas are required" },
-		{ r,
-		  CRD("ws.e.x", "",
-		      "{'name':'v1','served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object','"
-		      "properties':{'spec':{},"
-		      "'l':{'type':'array','items':{}}}}}}"),
-		  NULL, NULL,
-		  "[spec.versions[0].schema.openAPIV3Schema.properties[spec].type: Required value: must not be empty "
-		  "for specified "
-		  "object fields, spec.versions[0].schema.openAPIV3Schema.properties[l].items.type: Required value: "
-		  "must not be empty "
-		  "for specified array items]" },
-		{ r,
-		  CRD("ws.e.x", "",
-		      VERSION(",'additionalPrinterColumns':[{'name':'a','type':'text','jsonPath':'x'}],'subresources':{"
-			      "'scale':{"
-			      "'specReplicasPath':'.status.n','statusReplicasPath':'.status.n'}}")),
-		  NULL, NULL,
-		  "[spec.versions[0].additionalPrinterColumns[0].type: Invalid value: 'text': must be one of "
-		  "boolean,date,integer,number,string, spec.versions[0].additionalPrinterColumns[0].jsonPath: Invalid "
-		  "value: 'x': must "
-		  "be a simple json path starting with ., spec.versions[0].subresources.scale.specReplicasPath: "
-		  "Invalid value: "
-		  "'.status.n': should be a json path under .spec]" },
-		{ r, CRD("ws.e.x", ",'conversion':{'strategy':'Webhook'},'preserveUnknownFields':true", VERSION("")),
-		  NULL, NULL,
-		  "[spec.conversion.webhook.clientConfig: Required value: required when strategy is set to Webhook, "
-		  "spec.conversion.webhook.conversionReviewVersions: Required value, "
-		  "spec.preserveUnknownFields: Invalid value: true: cannot set to true, set "
-		  "x-kubernetes-preserve-unknown-fields to "
-		  "true in spec.versions[*].schema instead]" },
-	};
-
-	(void)state;
-	run(cases, ARRAY_LEN(cases));
-}
-
 #define JOB(spec)                                                                                                    \
 	"{'metadata':{'name':'j'},'spec':{'manualSelector':true,'selector':{},'template':{'spec':{'restartPolicy':'" \
 	"Never','containers':[{'"                                                                                    \
@@ -941,7 +889,6 @@ int main(void)
 		cmocka_unit_test(test_autoscalers),
 		cmocka_unit_test(test_storage),
 		cmocka_unit_test(test_networking),
-		cmocka_unit_test(test_definitions),
 		cmocka_unit_test(test_job_policies),
 		cmocka_unit_test(test_pod_parts),
 		cmocka_unit_test(test_amounts),
