@@ -47,10 +47,6 @@ struct decode_report {
 struct val *decode_typed(struct arena *a, const struct schema *s, const struct val *raw, struct decode_report *report,
 			 struct err *err);
 
-/* The same of a type that is no custom kind's: for who decodes parts of those. */
-struct val *decode_plain(struct arena *a, const struct schema *s, const struct val *raw, struct decode_report *report,
-			 struct err *err);
-
 /* decode_typed()'s own: fills report->strict. */
 void strict_report(struct arena *a, const struct schema *s, const struct val *raw, struct decode_report *report);
 
