@@ -18,7 +18,6 @@
 #include "codec/doc_items.h"
 #include "codec/json.h"
 #include "object/quantity.h"
-#include "object/structural.h"
 
 #define DEPTH_MAX 500  /* nesting of types that a document may have; JSONSchemaProps is the deepest in use */
 #define ROOM_SPARE 4   /* members of a struct that always are written, and defaults to come */
@@ -495,23 +494,7 @@ static struct val *decode_struct(struct decoder *d, const struct schema *s, cons
 	return map;
 }
 
-/* Of a custom kind: any members of any type, less what its schema does not have. */
-static struct val *decode_custom(struct arena *a, const struct schema *s, const struct val *raw,
-				 struct decode_report *report, struct err *err)
-{
-	struct val *doc = val_type(raw) == VAL_NULL ? val_new_map(a) : val_clone_nodes(a, raw);
-
-	if (val_type(doc) != VAL_MAP) {
-		err_set(err, ERR_BAD_REQUEST, "json: cannot unmarshal %s into Go value of type map[string]interface {}",
-			val_type_name(val_type(doc)));
-		return NULL;
-	}
-	if (report)
-		report->has_empty = false;
-	return structural_decode(s->custom, a, doc, report, err) < 0 ? NULL : doc;
-}
-
-struct val *decode_typed(struct arena *a, const struct schema *s, const struct val *raw, struct decode_report *report,
+struct val *decode_plain(struct arena *a, const struct schema *s, const struct val *raw, struct decode_report *report,
 			 struct err *err)
 {
 	_cleanup_(err_release) struct err inner = ERR_INIT;
@@ -521,8 +504,6 @@ struct val *decode_typed(struct arena *a, const struct schema *s, const struct v
 	struct sv name = type_name(s), version = type_package(s);
 	struct val *v = NULL;
 
-	if (s->custom)
-		return decode_custom(a, s, raw, report, err);
 	if (val_type(raw) == VAL_MAP || val_type(raw) == VAL_NULL) {
 		v = decode_struct(&d, s, raw, NULL);
 	} else {
