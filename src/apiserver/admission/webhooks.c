@@ -192,8 +192,7 @@ static int hook_judge(struct hook_turn *t, struct hook_ask *ask, struct hook_slo
 		hook_tell(q, h, v);
 		rc = v->allowed ? 0 : hook_refusal(h, v->status, err);
 		if (rc < 0)
-			hook_count_refused(q->server, h, t->mutating, t->e.operation, "no_error",
-					   err ? err_code(err) : 400);
+			hook_count_refused(q->server, h, t->mutating, t->e.operation, "no_error", err_code(err));
 	}
 	hook_count(q->server, h, t->mutating, t->e.operation, s->answer->status, rc < 0, s->took_ns);
 	return rc;
@@ -499,10 +498,11 @@ static int hooks_validated(struct hook_turn *t, struct err *err)
 	int rc = 0;
 
 	for (size_t i = 0; i < t->n_asks; i++) {
+		_cleanup_(err_release) struct err other = ERR_INIT;
 		struct hook_verdict v;
 
 		/* What the others said is told and counted all the same. */
-		if (hook_judge(t, &t->asks[i], &t->batch->slots[i], &v, rc < 0 ? NULL : err) < 0)
+		if (hook_judge(t, &t->asks[i], &t->batch->slots[i], &v, rc < 0 ? &other : err) < 0)
 			rc = -1;
 	}
 	return rc;
