@@ -13,7 +13,7 @@ struct server_opts {
 	int port, node_mask_v4, node_mask_v6;
 	bool ipv6_masq, disable_agent, disable_scheduler, disable_controllers, no_supervise, anonymous_auth, profiling,
 	    debug, accept_database;
-	struct string_list tls_sans;
+	struct string_list tls_sans, runtime_config;
 };
 
 /* Refuses what cannot work, by the name of the flag, before anything is touched. */
