@@ -2,9 +2,9 @@
 # Installs the Debian packages a step needs, if they are missing: deps.sh build|run|guestbook|test|bench
 set -euo pipefail
 
-build="gcc meson ninja-build pkg-config python3 libuv1-dev libnghttp2-dev libssl-dev libyaml-dev
+build="gcc g++ meson ninja-build pkg-config python3 libuv1-dev libnghttp2-dev libssl-dev libyaml-dev
   zlib1g-dev libnftables-dev libmnl-dev
-  libarchive-dev libhttp-parser-dev libldns-dev libcmocka-dev"
+  libarchive-dev libhttp-parser-dev libldns-dev libre2-dev libcmocka-dev"
 run="curl containerd runc containernetworking-plugins nftables iproute2 procps busybox-static haproxy"
 guestbook="redis-server busybox-static python3"
 test="$build $run $guestbook clang libclang-rt-14-dev clang-format clang-tidy nghttp2-client curl unzip nodejs npm

@@ -9,7 +9,7 @@ seconds=${1:-30}
 [ $# -gt 0 ] && shift
 build=build-fuzz bad=0
 if [ ! -f $build/build.ninja ]; then
-	CC=clang meson setup --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false \
+	CC=clang CXX=clang++ meson setup --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false \
 		-Dc_args=-fsanitize=fuzzer-no-link $build > /dev/null || exit 2
 fi
 targets=("$@")

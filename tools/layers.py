@@ -16,7 +16,7 @@ import re
 import sys
 
 BASE = {"base"}
-OBJECT = {"base", "codec", "object"}
+OBJECT = {"base", "codec", "re", "object"}
 CLIENT = OBJECT | {"ev", "net", "client"}
 POD = {"pod"}
 ALLOWED = {
@@ -25,7 +25,8 @@ ALLOWED = {
     "net": BASE | {"ev"},
     "nft": BASE,
     "codec": BASE,
-    "object": BASE | {"codec"},
+    "re": BASE,
+    "object": BASE | {"codec", "re"},
     "pod": OBJECT,
     "print": OBJECT,
     "store": BASE | {"ev"},

@@ -27,7 +27,7 @@ fi
 
 if [ $what != format ]; then
 	if [ ! -f $build/build.ninja ]; then
-		CC=clang meson setup --buildtype=debug $build > /dev/null || exit 2
+		CC=clang CXX=clang++ meson setup --buildtype=debug $build > /dev/null || exit 2
 	fi
 	# generated headers first: the analyser needs every include
 	ninja -C $build > /dev/null || { echo "lint: the tree does not build with clang"; exit 1; }

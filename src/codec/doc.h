@@ -199,6 +199,8 @@ struct val *val_ensure_list(struct arena *a, struct val *map, enum sym key);
 
 bool val_del(struct val *map, enum sym key); /* true when it was there; order kept */
 bool val_del_sv(struct val *map, struct sv key);
+/* Removes the members for which drop() says so, all in one pass; it may change what a member holds. */
+void val_del_if(struct val *map, bool (*drop)(const struct val_iter *m, void *ctx), void *ctx);
 void val_list_remove(struct val *list, size_t i);
 void val_list_insert(struct arena *a, struct val *list, size_t i, const struct val *v);
 

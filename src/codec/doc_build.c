@@ -344,6 +344,27 @@ bool val_del_sv(struct val *map, struct sv key)
 	return member_drop(map, val_member_sv(map, key));
 }
 
+void val_del_if(struct val *map, bool (*drop)(const struct val_iter *m, void *ctx), void *ctx)
+{
+	struct val *v = map->items;
+	uint32_t kept = 0, all = val_type(map) == VAL_MAP ? map->n : 0;
+
+	BUG_ON(all && val_frozen(map));
+	for (uint32_t i = 0, n; i < all; i += n) {
+		struct val_iter m = { .value = &v[i + (v[i].type == VAL_KEY)] };
+
+		n = (uint32_t)(m.value - &v[i]) + 1;
+		m.sym = (enum sym)(n == 1 ? v[i].sym : SYM_NONE);
+		m.key = n == 1 ? sym_name(m.sym) : sv_make(v[i].s, v[i].n);
+		if (drop(&m, ctx))
+			continue;
+		memmove(&v[kept], &v[i], n * sizeof(*v));
+		kept += n;
+	}
+	if (all)
+		map->n = kept & VAL_N_MAX;
+}
+
 void val_list_remove(struct val *list, size_t i)
 {
 	BUG_ON(val_type(list) != VAL_LIST || i >= list->n);

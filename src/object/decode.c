@@ -265,9 +265,7 @@ static struct val *decode_quantity(struct decoder *d, const struct field *f, con
 		canonical =
 		    f->card == CARD_MAP ? quantity_canonical(d->a, sv_trim(text)) : quantity_text(d->a, sv_trim(text));
 	if (!canonical.p) {
-		err_set(d->err, ERR_BAD_REQUEST,
-			"quantities must match the regular expression "
-			"'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+		err_set(d->err, ERR_BAD_REQUEST, "%s", quantity_why(sv_trim(text)));
 		return NULL;
 	}
 	return val_new_str(d->a, canonical);

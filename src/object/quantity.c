@@ -9,6 +9,7 @@
 #include "object/quantity.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define TEXT_MAX 256 /* bytes of a quantity; longer text is malformed */
 #define EXP_MAX 4096 /* largest decimal exponent either way, as above */
@@ -539,4 +540,70 @@ struct sv quantity_from_milli(struct arena *a, int64_t milli)
 struct sv quantity_from_bytes(struct arena *a, int64_t bytes)
 {
 	return from_i64(a, bytes, 0, BINARY_SI);
+}
+
+struct sv quantity_sub(struct arena *a, struct sv x, struct sv y)
+{
+	bool signed_ = y.n && (y.p[0] == '-' || y.p[0] == '+');
+	struct sv number = signed_ ? sv_sub(y, 1, y.n) : y;
+
+	/* A malformed one stays it: it counts as none. */
+	return quantity_add(a, x, arena_svf(a, "%s%.*s", y.n && y.p[0] == '-' ? "+" : "-", SV_ARG(number)));
+}
+
+int quantity_sign(struct sv s)
+{
+	struct quantity q;
+
+	return !quantity_parse(s, &q) || q.v.n == 0 ? 0 : q.v.neg ? -1 : 1;
+}
+
+bool quantity_amount(struct sv s, int64_t *ret_value, int *ret_exp)
+{
+	struct parts p;
+	int64_t value = 0;
+	int n_num, exp, room;
+
+	if (!quantity_split(s, &p))
+		return false;
+	n_num = p.num.n ? (int)p.num.n : 1;
+	exp = p.format == BINARY_SI ? 0 : p.exp - (int)p.frac.n;
+	room = p.format == BINARY_SI ? 14 - n_num - p.exp * 3 / 10 : 18 - n_num - (int)p.frac.n;
+	if (room < 0 || exp < NANO || (p.format == BINARY_SI && p.frac.n))
+		return false;
+	for (size_t i = 0; i < p.num.n; i++)
+		value = value * 10 + (p.num.p[i] - '0');
+	for (size_t i = 0; i < p.frac.n; i++)
+		value = value * 10 + (p.frac.p[i] - '0');
+	if (p.format == BINARY_SI && __builtin_mul_overflow(value, INT64_C(1) << p.exp, &value))
+		return false;
+	*ret_value = p.neg ? -value : value;
+	*ret_exp = exp;
+	return true;
+}
+
+double quantity_float(struct sv s)
+{
+	char text[DIGITS_MAX + 24];
+	struct quantity q;
+	size_t at = 0;
+
+	if (!quantity_parse(s, &q) || q.v.n == 0)
+		return 0;
+	if (q.v.neg)
+		text[at++] = '-';
+	for (int i = 0; i < q.v.n; i++)
+		text[at++] = (char)('0' + q.v.d[i]);
+	(void)snprintf(text + at, sizeof(text) - at, "e%d", q.v.exp);
+	return strtod(text, NULL);
+}
+
+const char *quantity_why(struct sv s)
+{
+	struct parts p = { .suffix = SV_NULL };
+
+	if (s.n == 0 || s.n > TEXT_MAX || quantity_split(s, &p) || p.suffix.p + p.suffix.n != s.p + s.n)
+		return "quantities must match the regular expression "
+		       "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+	return "unable to parse quantity's suffix";
 }

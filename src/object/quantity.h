@@ -26,6 +26,14 @@ struct sv quantity_add(struct arena *a, struct sv x, struct sv y);
 struct sv quantity_from_milli(struct arena *a, int64_t milli); /* decimal SI */
 struct sv quantity_from_bytes(struct arena *a, int64_t bytes); /* binary SI */
 
+struct sv quantity_sub(struct arena *a, struct sv x, struct sv y);
+int quantity_sign(struct sv s); /* -1, 0, 1 */
+/* How upstream holds it: an integer times a power of ten, unless it is too large or too fine for that. What is written
+ * "1.0" is 10 tenths there, and no integer. */
+bool quantity_amount(struct sv s, int64_t *ret_value, int *ret_exp);
+double quantity_float(struct sv s);    /* near to it; infinite when it is too large */
+const char *quantity_why(struct sv s); /* of malformed text: upstream's words */
+
 static inline int64_t quantity_milli_or(const struct val *v, int64_t or_else)
 {
 	int64_t m;

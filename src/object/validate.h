@@ -116,6 +116,8 @@ void validate_typed(struct field_errs *fe, const struct schema *s, const struct 
  * labels, annotations (256 KiB in all), ownerReferences, finalizers; on update what may change. */
 void validate_object_meta(struct field_errs *fe, const struct resource *r, const struct val *meta,
 			  const struct val *old_meta, const char *(*name_check)(struct sv));
+/* Of an object inside another one: it may have a namespace, and need not have a name. */
+void validate_embedded_meta(struct field_errs *fe, const struct val *meta, const struct fpath *at);
 void validate_labels(struct field_errs *fe, const struct val *labels, const struct fpath *at);
 void validate_annotations(struct field_errs *fe, const struct val *annotations, const struct fpath *at);
 void validate_label_selector(struct field_errs *fe, const struct val *sel, const struct fpath *at);

@@ -239,28 +239,25 @@ static void meta_update(struct field_errs *fe, const struct val *meta, const str
 	}
 }
 
-void validate_object_meta(struct field_errs *fe, const struct resource *r, const struct val *meta,
-			  const struct val *old_meta, const char *(*name_check)(struct sv))
+/* name: what it is called; may be another than meta says. */
+static void meta_rules(struct field_errs *fe, bool namespaced, const struct val *meta, struct sv name,
+		       const char *(*name_check)(struct sv), const struct fpath *at)
 {
-	struct fpath at = FPATH_ROOT(F_metadata);
-	struct fpath gname_at = FPATH(&at, F_generateName), name_at = FPATH(&at, F_name);
-	struct fpath ns_at = FPATH(&at, F_namespace), gen_at = FPATH(&at, F_generation);
-	struct fpath labels_at = FPATH(&at, F_labels), ann_at = FPATH(&at, F_annotations);
-	struct fpath refs_at = FPATH(&at, F_ownerReferences), fin_at = FPATH(&at, F_finalizers);
-	struct fpath managed_at = FPATH(&at, F_managedFields);
-	struct sv gname = val_get_str(meta, F_generateName), name = val_get_str(meta, F_name);
-	struct sv ns = val_get_str(meta, F_namespace);
+	struct fpath gname_at = FPATH(at, F_generateName), name_at = FPATH(at, F_name);
+	struct fpath ns_at = FPATH(at, F_namespace), gen_at = FPATH(at, F_generation);
+	struct fpath labels_at = FPATH(at, F_labels), ann_at = FPATH(at, F_annotations);
+	struct fpath refs_at = FPATH(at, F_ownerReferences), fin_at = FPATH(at, F_finalizers);
+	struct fpath managed_at = FPATH(at, F_managedFields);
+	struct sv gname = val_get_str(meta, F_generateName), ns = val_get_str(meta, F_namespace);
 	int64_t generation = val_get_int(meta, 0, F_generation);
 
-	if (old_meta)
-		meta_update(fe, meta, old_meta, &at);
 	if (gname.n && name_check)
 		fe_check_as(fe, &gname_at, gname, as_prefix(fe->a, gname), name_check);
 	if (name.n == 0)
 		fe_required_why(fe, &name_at, "name or generateName is required");
 	else if (name_check)
 		fe_check(fe, &name_at, name, name_check);
-	if (r->namespaced) {
+	if (namespaced) {
 		if (ns.n == 0)
 			fe_required(fe, &ns_at);
 		else
@@ -275,4 +272,21 @@ void validate_object_meta(struct field_errs *fe, const struct resource *r, const
 	owner_references(fe, val_member(meta, F_ownerReferences), &refs_at);
 	validate_finalizers(fe, val_member(meta, F_finalizers), &fin_at);
 	managed_fields(fe, val_member(meta, F_managedFields), &managed_at);
+}
+
+void validate_object_meta(struct field_errs *fe, const struct resource *r, const struct val *meta,
+			  const struct val *old_meta, const char *(*name_check)(struct sv))
+{
+	struct fpath at = FPATH_ROOT(F_metadata);
+
+	if (old_meta)
+		meta_update(fe, meta, old_meta, &at);
+	meta_rules(fe, r->namespaced, meta, val_get_str(meta, F_name), name_check, &at);
+}
+
+void validate_embedded_meta(struct field_errs *fe, const struct val *meta, const struct fpath *at)
+{
+	struct sv name = val_get_str(meta, F_name);
+
+	meta_rules(fe, val_get_str(meta, F_namespace).n > 0, meta, name.n ? name : SV("unnamed"), fmt_path_segment, at);
 }

@@ -357,12 +357,58 @@ static void test_extremes(void **state)
 	vec_release(&all);
 }
 
+/* What expressions ask: how upstream holds it, its sign, a difference, what is wrong with it. */
+static void test_held(void **state)
+{
+	static const struct {
+		const char *text;
+		bool held;
+		int64_t value;
+		int exp;
+		double number;
+	} all[] = {
+		{ "1", true, 1, 0, 1 },
+		{ "1.0", true, 10, -1, 1 },
+		{ "500m", true, 500, -3, 0.5 },
+		{ "1k", true, 1, 3, 1000 },
+		{ "-2E", true, -2, 18, -2e18 },
+		{ "1Ki", true, 1024, 0, 1024 },
+		{ "1.5Ki", false, 0, 0, 1536 },
+		{ "1n", true, 1, -9, 1e-9 },
+		{ "0.1n", false, 0, 0, 1e-9 },
+		{ "1e100", true, 1, 100, 1e100 },
+		{ "1234567890123456789", false, 0, 0, 1234567890123456789.0 },
+		{ "0", true, 0, 0, 0 },
+	};
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	int64_t value;
+	int exp;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		bool held = quantity_amount(sv_from(all[i].text), &value, &exp);
+
+		if (held != all[i].held || (held && (value != all[i].value || exp != all[i].exp)))
+			fail_msg("%s: %d, %lld e%d", all[i].text, held, (long long)value, exp);
+		assert_true(quantity_float(sv_from(all[i].text)) == all[i].number);
+		assert_int_equal(quantity_sign(sv_from(all[i].text)), (all[i].number > 0) - (all[i].number < 0));
+	}
+	assert_true(sv_is(quantity_sub(&a, SV("1Gi"), SV("512Mi")), "512Mi"));
+	assert_true(sv_is(quantity_sub(&a, SV("1"), SV("-500m")), "1500m"));
+	assert_true(sv_is(quantity_sub(&a, SV("1"), SV("+2")), "-1"));
+	assert_non_null(strstr(quantity_why(SV("")), "must match the regular expression"));
+	assert_non_null(strstr(quantity_why(SV("1x")), "must match the regular expression"));
+	assert_non_null(strstr(quantity_why(SV("1.2.3")), "must match the regular expression"));
+	assert_string_equal(quantity_why(SV("1ki")), "unable to parse quantity's suffix");
+	assert_string_equal(quantity_why(SV("1e")), "unable to parse quantity's suffix");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_canonical),   cmocka_unit_test(test_values), cmocka_unit_test(test_cmp),
 		cmocka_unit_test(test_add),	    cmocka_unit_test(test_from),   cmocka_unit_test(test_extremes),
-		cmocka_unit_test(test_paths_agree),
+		cmocka_unit_test(test_paths_agree), cmocka_unit_test(test_held),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,159 @@
+/* Sizes, and what the language itself asks of strings. */
+#include "object/cel/eval.h"
+#include "object/cel/std.h"
+
+#include "re/re.h"
+
+static int text_size(struct cel_call *c, const struct cel_value *args, size_t n, struct cel_value *ret)
+{
+	(void)c, (void)n;
+	*ret = cel_int((int64_t)cel_size(&args[0]));
+	return 0;
+}
+
+static int text_contains(struct cel_call *c, const struct cel_value *args, size_t n, struct cel_value *ret)
+{
+	struct sv s = cel_text(&args[0]), what = cel_text(&args[1]);
+
+	(void)c, (void)n;
+	*ret = cel_bool(what.n == 0 || (s.n >= what.n && memmem(s.p, s.n, what.p, what.n)));
+	return 0;
+}
+
+static int text_starts(struct cel_call *c, const struct cel_value *args, size_t n, struct cel_value *ret)
+{
+	(void)c, (void)n;
+	*ret = cel_bool(sv_starts(cel_text(&args[0]), cel_text(&args[1])));
+	return 0;
+}
+
+static int text_ends(struct cel_call *c, const struct cel_value *args, size_t n, struct cel_value *ret)
+{
+	(void)c, (void)n;
+	*ret = cel_bool(sv_ends(cel_text(&args[0]), cel_text(&args[1])));
+	return 0;
+}
+
+static int text_matches(struct cel_call *c, const struct cel_value *args, size_t n, struct cel_value *ret)
+{
+	_cleanup_(re_unrefp) struct re *re = NULL;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	(void)n;
+	if (re_cached(cel_text(&args[1]), &re, &err) < 0)
+		return cel_fail(c, "%s", err_msg(&err));
+	*ret = cel_bool(re_match(re, cel_text(&args[0])));
+	return 0;
+}
+
+/* --- costs, also those that libraries share --- */
+
+uint64_t cel_cost_str0(struct cel_call *c, const struct cel_value *args, size_t n, const struct cel_value *ret)
+{
+	(void)c, (void)n, (void)ret;
+	return cel_factor(cel_size(&args[0]), 0.1);
+}
+
+uint64_t cel_regex_cost(uint64_t runes, uint64_t pattern)
+{
+	return cel_mul_sat(cel_factor(cel_add_sat(runes, 1), 0.1), cel_factor(pattern, 0.25));
+}
+
+uint64_t cel_cost_re(struct cel_call *c, const struct cel_value *args, size_t n, const struct cel_value *ret)
+{
+	(void)c, (void)n, (void)ret;
+	return cel_regex_cost(cel_size(&args[0]), cel_size(&args[1]));
+}
+
+static uint64_t text_traverse_doc(const struct val *v)
+{
+	uint64_t sum = 0;
+
+	switch (val_type(v)) {
+	case VAL_STR:
+		return v->n / 10;
+	case VAL_LIST:
+		VAL_EACH(v, e)
+			sum = cel_add_sat(sum, text_traverse_doc(e));
+		return sum;
+	case VAL_MAP:
+		VAL_EACH_MEMBER(v, m)
+			sum = cel_add_sat(sum, cel_add_sat(m.key.n / 10, text_traverse_doc(m.value)));
+		return sum;
+	default:
+		return 1;
+	}
+}
+
+uint64_t cel_traverse(struct cel_call *c, const struct cel_value *v)
+{
+	uint64_t sum = 0;
+
+	switch (v->kind) {
+	case CEL_STRING:
+	case CEL_BYTES:
+		return v->n / 10;
+	case CEL_LIST:
+		for (size_t i = 0; i < v->n; i++) {
+			struct cel_value e = cel_at(c->arena, v, i);
+
+			sum = cel_add_sat(sum, cel_traverse(c, &e));
+		}
+		return sum;
+	case CEL_MAP:
+	case CEL_OBJECT:
+		if (v->flags & CEL_V_DOC)
+			return text_traverse_doc(v->doc);
+		for (uint32_t i = 0; !(v->flags & CEL_V_LAZY) && i < v->map->n; i++)
+			sum = cel_add_sat(sum, cel_add_sat(cel_traverse(c, &v->map->entries[i].key),
+							   cel_traverse(c, &v->map->entries[i].value)));
+		return sum;
+	default:
+		return 1;
+	}
+}
+
+uint64_t cel_cost_trav0(struct cel_call *c, const struct cel_value *args, size_t n, const struct cel_value *ret)
+{
+	(void)n, (void)ret;
+	return cel_traverse(c, &args[0]);
+}
+
+static uint64_t text_cost_contains(struct cel_call *c, const struct cel_value *args, size_t n,
+				   const struct cel_value *ret)
+{
+	(void)c, (void)n, (void)ret;
+	return cel_mul_sat(cel_factor(cel_size(&args[0]), 0.1), cel_factor(cel_size(&args[1]), 0.1));
+}
+
+static void text_est_contains(const struct cel_est *args, size_t n, struct cel_estimate *ret)
+{
+	(void)n;
+	ret->cost = cel_range_mul(cel_range_factor(args[0].size, 0.1), cel_range_factor(args[1].size, 0.1));
+}
+
+/* What it looks for is what bounds it, says upstream's estimate; its tracker counts the text. */
+static void text_est_affix(const struct cel_est *args, size_t n, struct cel_estimate *ret)
+{
+	(void)n;
+	ret->cost = cel_range_factor(args[1].size, 0.1);
+}
+
+#define V CEL_V(1, 0)
+static const struct cel_func text_funcs[] = {
+	{ "size", "(string) int", V, text_size, NULL, NULL },
+	{ "size", "(bytes) int", V, text_size, NULL, NULL },
+	{ "size", "(list<A>) int", V, text_size, NULL, NULL },
+	{ "size", "(map<A, B>) int", V, text_size, NULL, NULL },
+	{ "size", "string.() int", V, text_size, NULL, NULL },
+	{ "size", "bytes.() int", V, text_size, NULL, NULL },
+	{ "size", "list<A>.() int", V, text_size, NULL, NULL },
+	{ "size", "map<A, B>.() int", V, text_size, NULL, NULL },
+	{ "contains", "string.(string) bool", V, text_contains, text_cost_contains, text_est_contains },
+	{ "startsWith", "string.(string) bool", V, text_starts, cel_cost_str0, text_est_affix },
+	{ "endsWith", "string.(string) bool", V, text_ends, cel_cost_str0, text_est_affix },
+	{ "matches", "string.(string) bool", V, text_matches, cel_cost_re, cel_est_re },
+	{ "matches", "(string, string) bool", V, text_matches, cel_cost_re, cel_est_re },
+};
+
+const struct cel_lib cel_lib_text = { "text", text_funcs, ARRAY_LEN(text_funcs), { NULL } };
