@@ -54,7 +54,7 @@ struct hook_turn {
 	bool *invoked, *wanted; /* by index: IfNeeded and asked since the last change; to be asked again */
 	struct val *last;	/* the object as webhooks left it */
 	struct hook_ask *asks;
-	size_t n_asks, converting;
+	size_t n_asks, ready, kept; /* of them the first `ready` have been looked at, and `kept` are asked */
 	struct hook_batch *batch;
 };
 
@@ -214,26 +214,15 @@ static void hook_turn_refresh(struct hook_turn *t, const struct admission *a)
 /* Adds the webhook at `index` to those to be asked, when it is one. */
 static int hook_consider(struct hook_turn *t, size_t index, struct err *err)
 {
-	const struct hook *h = &t->set->hooks[index];
 	struct hook_ask *ask = &t->asks[t->n_asks];
 	struct hook_match m;
-	struct err why = ERR_INIT;
 	int rc;
 
 	if (t->second && !t->wanted[index])
 		return 0;
-	rc = hook_matches(h, &t->e, &m, err);
+	rc = hook_matches(&t->set->hooks[index], &t->e, &m, err);
 	if (rc <= 0)
 		return rc;
-	if (t->e.q->dry_run && !h->dry)
-		return err_set(err, ERR_BAD_REQUEST, "admission webhook \"%.*s\" does not support dry run",
-			       SV_ARG(h->name));
-	if (!h->review) {
-		err_set(&why, ERR_UNAVAILABLE,
-			"could not create admission objects: webhook does not accept known AdmissionReview versions "
-			"(v1, v1beta1)");
-		return hook_failed(t, h, &why, err) < 0 ? -1 : 0;
-	}
 	*ask = (struct hook_ask){ .m = m, .index = index, .doc = t->e.doc, .old = t->e.old };
 	t->n_asks++;
 	return 0;
@@ -273,6 +262,31 @@ static int hook_convert(struct hook_turn *t, struct hook_ask *ask, struct err *e
 		ask->doc = ask->out[0];
 	ask->converted = true;
 	return 0;
+}
+
+/* The last questions before it is asked, which want the object as it will see it. HOOK_DROP: it is not asked. */
+#define HOOK_DROP 100
+
+static int hook_ready(struct hook_turn *t, struct hook_ask *ask, struct err *err)
+{
+	const struct hook *h = ask->m.hook;
+	struct err why = ERR_INIT;
+	int rc = hook_convert(t, ask, err);
+
+	if (rc)
+		return rc;
+	rc = h->n_conditions ? hook_conditions_hold(&ask->m, &t->e, ask->doc, ask->old, err) : 1;
+	if (rc != 1)
+		return rc ? rc : HOOK_DROP;
+	if (t->e.q->dry_run && !h->dry)
+		return err_set(err, ERR_BAD_REQUEST, "admission webhook \"%.*s\" does not support dry run",
+			       SV_ARG(h->name));
+	if (h->review)
+		return 0;
+	err_set(&why, ERR_UNAVAILABLE,
+		"could not create admission objects: webhook does not accept known AdmissionReview versions (v1, "
+		"v1beta1)");
+	return hook_failed(t, h, &why, err) < 0 ? -1 : HOOK_DROP;
 }
 
 /* --- what mutating ones change --- */
@@ -436,9 +450,12 @@ int admission_webhooks_mutate(const struct admission *a, struct err *err)
 		if (t->n_asks && (ask->judged || t->batch)) {
 			rc = hook_mutated(t, err);
 		} else if (t->n_asks) {
-			rc = hook_convert(t, ask, err);
+			rc = hook_ready(t, ask, err);
 			if (rc == 0)
 				return hook_call_all(t);
+			if (rc == HOOK_DROP)
+				t->n_asks = 0;
+			rc = rc == HOOK_DROP ? 0 : rc;
 		} else if (t->next < t->set->n) {
 			rc = hook_consider(t, t->next++, err);
 		} else {
@@ -525,10 +542,19 @@ int admission_webhooks_validate(const struct admission *a, struct err *err)
 		q->hooks = NULL;
 		return rc;
 	}
-	for (; rc == 0 && t->next < t->set->n; t->next++)
-		rc = hook_consider(t, t->next, err);
-	for (; rc == 0 && t->converting < t->n_asks; t->converting += rc == 0)
-		rc = hook_convert(t, &t->asks[t->converting], err);
+	while (rc == 0 && t->next < t->set->n)
+		rc = hook_consider(t, t->next++, err);
+	while (rc == 0 && t->ready < t->n_asks) {
+		rc = hook_ready(t, &t->asks[t->ready], err);
+		if (rc == 0)
+			t->asks[t->kept++] = t->asks[t->ready]; /* its conversion is done: it may move */
+		if (rc == 0 || rc == HOOK_DROP) {
+			t->ready++;
+			rc = 0;
+		}
+	}
+	if (rc == 0)
+		t->n_asks = t->kept;
 	if (rc == 0 && t->n_asks)
 		return hook_call_all(t);
 	if (rc != REQ_LATER)

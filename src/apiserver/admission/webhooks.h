@@ -36,7 +36,8 @@ struct hook {
 	size_t n_rules;
 	const struct selector *of_namespace, *of_object; /* NULL: all */
 	struct err wrong;				 /* a selector that cannot be read */
-	const struct val *conditions;			 /* matchConditions, or NULL */
+	struct hook_condition *conditions;		 /* webhooks_conditions.c */
+	size_t n_conditions;
 	bool ignore, equivalent, again, dry; /* failurePolicy, matchPolicy, reinvocationPolicy; takes dry runs */
 	int timeout_s;
 	const char *review; /* "admission.k8s.io/v1"; NULL: it takes no version that is known here */
@@ -74,6 +75,13 @@ struct hook_match {
 };
 /* 1: it is to be asked, as *ret says; 0: not; -1: that cannot be told, which refuses the request. */
 int hook_matches(const struct hook *h, const struct hook_event *e, struct hook_match *ret, struct err *err);
+
+/* webhooks_conditions.c. Of documents in the version of m: 1: all conditions hold; 0; -1; or REQ_LATER, as an
+ * expression may ask who may do what. */
+int hook_conditions_hold(const struct hook_match *m, const struct hook_event *e, const struct val *doc,
+			 const struct val *old, struct err *err);
+void hook_conditions_compile(struct arena *a, const struct val *list, struct hook_condition **ret, size_t *ret_n);
+void hook_conditions_release(struct hook_condition *c, size_t n);
 
 /* The AdmissionReview; doc and old in the version of m. */
 void hook_review_write(struct buf *b, const struct hook_match *m, const struct hook_event *e, const struct val *doc,

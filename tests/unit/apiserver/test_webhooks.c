@@ -345,8 +345,8 @@ static void failures(void **state)
 		const char *raw, *fails, *words;
 		int status;
 	} rows[] = {
-		{ "", NULL, "response was absent", 200 },
-		{ "{", NULL, "json parse error: unexpected EOF", 200 },
+		{ "", NULL, "json parse error: unexpected end of JSON input", 200 },
+		{ "{", NULL, "json parse error: unexpected end of JSON input", 200 },
 		{ "[]", NULL, "cannot unmarshal array into Go value", 200 },
 		{ "{\"kind\":\"Pod\",\"apiVersion\":\"v1\"}", NULL, "no kind \"Pod\" is registered for version \"v1\"",
 		  200 },
@@ -429,6 +429,58 @@ static void selectors(void **state)
 	expect_status(
 	    r, 404, "NotFound", "namespaces \"none\" not found",
 	    &(struct ask){ .method = "POST", .path = "/api/v1/namespaces/none/configmaps", .body = MAP("x") });
+}
+
+#define CONDITIONS(list) ",\"matchConditions\":[" list "]"
+#define CONDITION(name, text) "{\"name\":\"" name "\",\"expression\":\"" text "\"}"
+
+static void conditions(void **state)
+{
+	struct rig *r = *state;
+
+	config(r, false, "a",
+	       HOOK("a.io", MAPS_RULE,
+		    CONDITIONS(CONDITION("named", "object.metadata.name.startsWith('a')") "," CONDITION(
+			"who", "request.operation == 'CREATE' && "
+			       "request.userInfo.username == "
+			       "'admin'"))) "," HOOK("may.io", MAPS_RULE,
+						     CONDITIONS(CONDITION("may", "authorizer."
+										 "group('')."
+										 "resource('"
+										 "secrets')."
+										 "namespace('"
+										 "x').check('"
+										 "get')."
+										 "allowed() "
+										 "&& "
+										 "authorizer."
+										 "requestReso"
+										 "urce.check("
+										 "'create')."
+										 "allowed("
+										 ")"))) "," HOOK("not.io", MAPS_RULE,
+												 CONDITIONS(CONDITION(
+												     "no", "false"))));
+	expect(r, 201, "POST", MAPS, MAP("b"));
+	assert_int_equal(far.n, 1); /* may.io */
+	expect(r, 201, "POST", MAPS, MAP("a"));
+	assert_int_equal(far.n, 3);
+	assert_string_equal(far.calls[1].url, "https://a.io/h?timeout=10s");
+	/* What fails refuses, unless another condition says no, or failures may pass. */
+	config(r, false, "b",
+	       HOOK("b.io", MAPS_RULE,
+		    CONDITIONS(CONDITION("fails", "object.data.none == 'x'") "," CONDITION(
+			"no", "object.metadata.name != 'c'"))));
+	expect_status(
+	    r, 403, "Forbidden",
+	    "configmaps \"d\" is forbidden: expression 'object.data.none == 'x'' resulted in error: no such key",
+	    &(struct ask){ .method = "POST", .path = MAPS, .body = MAP("d") });
+	expect(r, 201, "POST", MAPS, MAP("c"));
+	expect(r, 200, "DELETE", CONFIGS "validatingwebhookconfigurations/b", NULL);
+	config(r, false, "b",
+	       HOOK("b.io", MAPS_RULE,
+		    ",\"failurePolicy\":\"Ignore\"" CONDITIONS(CONDITION("fails", "object.data.none == 'x'"))));
+	expect(r, 201, "POST", MAPS, MAP("d"));
 }
 
 /* --- conversions --- */
@@ -566,6 +618,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(managed_fields_are_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(dry_runs, setup, teardown),
 		cmocka_unit_test_setup_teardown(selectors, setup, teardown),
+		cmocka_unit_test_setup_teardown(conditions, setup, teardown),
 		cmocka_unit_test_setup_teardown(conversions, setup, teardown),
 	};
 

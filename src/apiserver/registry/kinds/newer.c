@@ -110,8 +110,6 @@ const struct strategy newer_strategies[] = {
 	  .name_check = fmt_path_segment,
 	  .no_generation = true,
 	  .kept = status_alone },
-	{ .res = RES(admissionregistration_mutatingwebhookconfigurations) },
-	{ .res = RES(admissionregistration_validatingwebhookconfigurations) },
 	{ .res = RES(admissionregistration_validatingadmissionpolicies), .kept = status_alone },
 	{ .res = RES(admissionregistration_validatingadmissionpolicybindings) },
 	MUTATING(),
