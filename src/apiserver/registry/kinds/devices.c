@@ -39,7 +39,7 @@ static void claim_defaults(struct api_req *q, struct val *doc)
 	devices_requests(q, val_member_mut(doc, F_spec));
 }
 
-static void template_defaults(struct api_req *q, struct val *doc)
+static void claim_template_defaults(struct api_req *q, struct val *doc)
 {
 	devices_requests(q, val_get_mut(doc, F_spec, F_spec));
 }
@@ -244,7 +244,7 @@ static const struct kept_on status_alone[] = {
 #define TEMPLATE(id)                                                                                                  \
 	{                                                                                                             \
 		.res = RES(resource_resourceclaimtemplates##id), .unconditional_update = true, .no_generation = true, \
-		.set_defaults = template_defaults, .versions = &template_form.pub                                     \
+		.set_defaults = claim_template_defaults, .versions = &template_form.pub                               \
 	}
 #define SLICE(id)                                                                                                      \
 	{                                                                                                              \

@@ -38,6 +38,13 @@ void claim_warn(struct api_req *q, const struct val *doc, const struct val *old)
 void volume_warn(struct api_req *q, const struct val *doc, const struct val *old);
 void secret_warn(struct api_req *q, const struct val *doc, const struct val *old);
 void service_warn(struct api_req *q, const struct val *doc, const struct val *old);
+/* address_warnings.c */
+void warn_of_ip(struct api_req *q, const struct fpath *at, struct sv ip);
+void warn_of_cidr(struct api_req *q, const struct fpath *at, struct sv cidr);
+void warn_of_service_addresses(struct api_req *q, const struct val *spec);
+void warn_of_pod_addresses(struct api_req *q, const struct val *spec, const struct fpath *at);
+void networkpolicy_warn(struct api_req *q, const struct val *doc, const struct val *old);
+void endpointslice_warn(struct api_req *q, const struct val *doc, const struct val *old);
 
 /* Defaults of a pod spec that depend on other fields (pods.c), for templates as well. */
 void default_pod_template(struct arena *a, struct val *workload_spec);

@@ -66,6 +66,7 @@ const struct strategy endpointslice_strategy = {
 	.prepare_create = endpointslice_create,
 	.prepare_update = endpointslice_update,
 	.unconditional_update = true,
+	.warn = endpointslice_warn,
 };
 
 const struct strategy pdb_strategy = {
@@ -136,6 +137,7 @@ const struct strategy networkpolicy_strategy = {
 	.res = RES(networking_networkpolicies),
 	.unconditional_update = true,
 	.set_defaults = networkpolicy_defaults,
+	.warn = networkpolicy_warn,
 };
 
 const struct strategy servicecidr_strategy = {
