@@ -810,7 +810,7 @@ def emit_tables(m):
                 c_str(s.name), c_str(s.kind), c_str(s.group.name), c_str(s.group.version),
                 '&types[%d]' % s.type.index if s.type else 'NULL', verb_bits(s.verbs)))
         for c in r.columns:
-            columns.append('\t{ %s, %s, %s, %s, %s, %d },\n' % (
+            columns.append('\t{ %s, %s, %s, %s, %s, %d, NULL },\n' % (
                 c_str(c.name), c_str(c.type), c_str(c.format), c_str(c.doc), c_str(c.path), c.priority))
         rows.append('\t[%s] = { %s },\n' % (ident, ', '.join([
             c_str(r.group.name), c_str(r.group.version), c_str(r.plural), c_str(r.singular), c_str(r.kind),

@@ -48,6 +48,7 @@ struct apiserver {
 	struct slow_log *slow;			   /* slow.c */
 	struct held_set *held;			   /* held.c */
 	struct node_tunnels *tunnels;		   /* node_tunnel.c */
+	struct crds *crds;			   /* crd/: CustomResourceDefinitions that are served */
 	struct webhooks *webhooks;		   /* webhook/ */
 	struct hook_sets *hook_sets;		   /* admission/webhooks_config.c */
 	_Atomic(struct hook_counts *) hook_counts; /* admission/webhooks_metrics.c */

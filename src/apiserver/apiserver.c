@@ -2,6 +2,7 @@
 #include "apiserver/node_tunnel.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/admission/admission.h"
+#include "apiserver/crd/crd.h"
 #include "apiserver/held.h"
 #include "apiserver/inflight.h"
 #include "apiserver/registry/commit.h"
@@ -102,6 +103,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->runs = run_queue_new(s->env);
 	s->flow = flow_new(s);
 	s->aside = set_aside_new();
+	s->crds = crds_new(s);
 	s->wc = watchcache_new(s);
 	standing_start(s);
 	if (!o->insecure_in_memory)
@@ -110,6 +112,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	    store_layout_bring(s->store, STOREKEY_LAYOUT, NULL, 0, err) < 0 || watchcache_start(s->wc, err) < 0 ||
 	    service_claims_repair(s, true, err) < 0 || bootstrap_run(s, err) < 0)
 		return apiserver_free(s);
+	crds_start(s);
 	pthread_mutex_lock(&s->lock);
 	apiserver_arm(s);
 	pthread_mutex_unlock(&s->lock);
@@ -136,6 +139,7 @@ void apiserver_shutdown(struct apiserver *s)
 	while (s->tick_armed || s->commits.n)
 		pthread_cond_wait(&s->cond, &s->lock);
 	pthread_mutex_unlock(&s->lock);
+	crds_stop(s);
 	service_repair_stop(s);
 	standing_stop(s);
 	watchcache_stop(s->wc);
@@ -159,6 +163,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	apiserver_shutdown(s);
 	apiserver_rest(s); /* a run that ended in there may have begun a write */
 	s->runs = run_queue_free(s->runs);
+	crds_free(s);
 	authz_free(s);
 	pki_free(s);
 	s->wc = watchcache_free(s->wc);

@@ -116,6 +116,19 @@ int apiserver_add_kinds(struct apiserver *s, struct api_kind *const *kinds, size
 /* The same of one whose versions are converted (versions.h). */
 struct kind_conversion;
 int apiserver_add_versions(struct apiserver *s, struct api_kind *k, const struct kind_conversion *how, struct err *err);
+/* Several things at once, seen by everybody as one: kinds that go and kinds that come, each with how its versions are
+ * converted (NULL: they differ in their names). One that has the group and plural of one that goes takes its place: its
+ * objects are there all the time. All or none. */
+struct kind_change {
+	struct api_kind *const *gone;
+	size_t n_gone;
+	const struct kind_come {
+		struct api_kind *kind;
+		const struct kind_conversion *how;
+	} * come;
+	size_t n_come;
+};
+int apiserver_change_kinds(struct apiserver *s, const struct kind_change *c, struct err *err);
 /* Serves them no more: their watches end, requests under way that know them still find no objects. What is
  * stored stays. Those that are not served are passed over. */
 void apiserver_remove_kinds(struct apiserver *s, struct api_kind *const *kinds, size_t n);

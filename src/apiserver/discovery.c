@@ -60,15 +60,18 @@ static void make_legacy(struct apiserver *s, const struct api_set *api, const ch
 		   s->o.advertise_address ? s->o.advertise_address : "127.0.0.1", s->o.advertise_port);
 }
 
-/* Verbs in alphabetical order, as upstream lists them. */
-static void add_verbs(struct buf *b, unsigned bits)
+/* Verbs in alphabetical order, as upstream lists them; of custom kinds (late) in the one it has for those. */
+static void add_verbs(struct buf *b, unsigned bits, bool late)
 {
-	static const enum verb order[] = { VERB_CREATE, VERB_DELETE, VERB_DELETECOLLECTION, VERB_GET,
-					   VERB_LIST,	VERB_PATCH,  VERB_UPDATE,	    VERB_WATCH };
+	static const enum verb by_name[] = { VERB_CREATE, VERB_DELETE, VERB_DELETECOLLECTION, VERB_GET,
+					     VERB_LIST,	  VERB_PATCH,  VERB_UPDATE,	      VERB_WATCH };
+	static const enum verb customs[] = { VERB_DELETE, VERB_DELETECOLLECTION, VERB_GET,    VERB_LIST,
+					     VERB_PATCH,  VERB_CREATE,		 VERB_UPDATE, VERB_WATCH };
+	const enum verb *order = late ? customs : by_name;
 	bool first = true;
 
 	buf_addc(b, '[');
-	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(by_name); i++) {
 		if (!(bits & (1u << order[i])))
 			continue;
 		buf_printf(b, "%s\"%s\"", first ? "" : ",", verb_name(order[i]));
@@ -92,7 +95,7 @@ static void list_resource(struct buf *b, const struct resource *r)
 	buf_printf(b,
 		   "{\"name\":\"%s\",\"singularName\":\"%s\",\"namespaced\":%s,\"kind\":\"%s\",\"verbs\":", r->plural,
 		   r->singular ? r->singular : "", r->namespaced ? "true" : "false", r->kind);
-	add_verbs(b, r->verbs);
+	add_verbs(b, r->verbs, resource_late(r));
 	add_strings(b, "shortNames", r->short_names);
 	add_strings(b, "categories", r->categories);
 	if (r->storage_version_hash && *r->storage_version_hash)
@@ -106,7 +109,7 @@ static void list_resource(struct buf *b, const struct resource *r)
 		if (strcmp(sub->group, r->group) != 0 || strcmp(sub->version, r->version) != 0)
 			buf_printf(b, ",\"group\":\"%s\",\"version\":\"%s\"", sub->group, sub->version);
 		buf_printf(b, ",\"kind\":\"%s\",\"verbs\":", sub->kind);
-		add_verbs(b, sub->verbs);
+		add_verbs(b, sub->verbs, resource_late(r));
 		buf_addc(b, '}');
 	}
 }
@@ -155,7 +158,7 @@ static void aggregated_resource(struct buf *b, const struct resource *r)
 	buf_printf(b,
 		   ",\"scope\":\"%s\",\"singularResource\":\"%s\",\"verbs\":", r->namespaced ? "Namespaced" : "Cluster",
 		   r->singular ? r->singular : "");
-	add_verbs(b, r->verbs);
+	add_verbs(b, r->verbs, resource_late(r));
 	add_strings(b, "shortNames", r->short_names);
 	add_strings(b, "categories", r->categories);
 	for (size_t k = 0; k < r->n_subresources; k++) {
@@ -164,7 +167,7 @@ static void aggregated_resource(struct buf *b, const struct resource *r)
 		buf_printf(b, "%s{\"subresource\":\"%s\"", k ? "," : ",\"subresources\":[", sub->name);
 		response_kind(b, sub->group, sub->version, sub->kind);
 		buf_adds(b, ",\"verbs\":");
-		add_verbs(b, sub->verbs);
+		add_verbs(b, sub->verbs, resource_late(r));
 		buf_addc(b, '}');
 	}
 	buf_adds(b, r->n_subresources ? "]}" : "}");

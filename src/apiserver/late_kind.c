@@ -6,6 +6,8 @@
 #include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
 
+#include "base/strmap.h"
+
 #include <stdlib.h>
 
 static void late_kind_free(void *p)
@@ -17,6 +19,8 @@ static void late_kind_free(void *p)
 	for (size_t i = 0; i < ARRAY_LEN(l->cells); i++)
 		free(atomic_load(&l->cells[i]));
 	set_aside_release(&l->aside);
+	if (l->versions_unref)
+		l->versions_unref(l->versions.ctx);
 	arena_release(&l->arena);
 	free(l);
 }
@@ -35,12 +39,36 @@ static const struct kept_on *late_kept(struct arena *a, const struct schema *s)
 	return on;
 }
 
+/* What a field selector of a custom kind sees: texts, whole numbers and booleans at any path, as text. */
+static bool custom_field_label(const struct val *obj, struct sv label, struct sv *ret)
+{
+	static _Thread_local char number[24];
+	const struct val *v = obj;
+	struct sv rest = label, part;
+
+	while (v && sv_split(&rest, '.', &part))
+		v = val_member_sv(v, part);
+	*ret = val_str(v);
+	if (val_type(v) == VAL_INT) {
+		struct buf b = { .p = number, .cap = sizeof(number), .limit = sizeof(number) - 1 };
+
+		buf_addi64(&b, v->i);
+		*ret = buf_sv(&b);
+	} else if (val_type(v) == VAL_BOOL) {
+		*ret = v->b ? SV("true") : SV("false");
+	}
+	return true;
+}
+
 static struct late_kind *late_kind_attach(struct api_kind *k)
 {
 	struct late_kind *l = xcalloc(1, sizeof(*l));
 
 	l->strategy.res = api_kind_resource(k);
-	if (l->strategy.res->has_status)
+	l->strategy.deprecated = api_kind_deprecated(k);
+	if (l->strategy.res->schema->custom)
+		l->strategy.field_label = custom_field_label;
+	else if (l->strategy.res->has_status)
 		l->strategy.kept = late_kept(&l->arena, l->strategy.res->schema);
 	api_kind_attach(k, l, late_kind_free);
 	return l;
@@ -64,6 +92,10 @@ static int late_versions(struct api_kind *k, const struct kind_conversion *how, 
 					 .convert = how->convert,
 					 .ctx = how->ctx,
 					 .waits = how->waits };
+	if (how->ref) {
+		how->ref(how->ctx);
+		l->versions_unref = how->unref;
+	}
 	for (const struct api_kind *v = k; v; v = api_kind_next(v)) {
 		const struct resource *r = api_kind_resource(v);
 
@@ -79,8 +111,11 @@ static int late_versions(struct api_kind *k, const struct kind_conversion *how, 
 	return 0;
 }
 
-static int late_kind_start(struct apiserver *s, struct api_kind *k, const struct kind_conversion *how, struct err *err)
+/* replaces: a kind that goes in the same change and has the same keys in the store, or NULL. */
+static int late_kind_start(struct apiserver *s, const struct kind_come *come, const struct resource *replaces,
+			   struct err *err)
 {
+	struct api_kind *k = come->kind;
 	bool served = false;
 
 	if (api_kind_state(k))
@@ -92,9 +127,9 @@ static int late_kind_start(struct apiserver *s, struct api_kind *k, const struct
 	}
 	if (!served)
 		return err_set(err, ERR_BAD_REQUEST, "no version of %s is served", api_kind_resource(k)->plural);
-	if (api_kind_next(k) && late_versions(k, how, err) < 0)
+	if (api_kind_next(k) && late_versions(k, come->how, err) < 0)
 		return -1;
-	if (wc_late_add(s->wc, api_kind_resource(k), err) < 0)
+	if (wc_late_add(s->wc, api_kind_resource(k), replaces, err) < 0)
 		return -1;
 	for (struct api_kind *v = api_kind_next(k); v; v = api_kind_next(v))
 		((struct late_kind *)api_kind_state(v))->wc = ((struct late_kind *)api_kind_state(k))->wc;
@@ -122,25 +157,66 @@ static void late_swap(struct apiserver *s, const struct api_set *now_take)
 	atomic_store(&s->late, now_take->n_custom > 0);
 }
 
-static int late_add(struct apiserver *s, struct api_kind *const *kinds, size_t n, const struct kind_conversion *how,
-		    struct err *err)
+static bool late_served(const struct api_set *api, const struct api_kind *k)
 {
+	while (!api_kind_served(k))
+		k = api_kind_next(k);
+	return api_has(api, api_kind_resource(k));
+}
+
+/* store path -> the kind of c->gone that is served under it. */
+static void late_replaced(struct strmap *by_path, const struct api_set *was, const struct kind_change *c)
+{
+	for (size_t i = 0; i < c->n_gone; i++)
+		if (late_served(was, c->gone[i]))
+			strmap_set(by_path, sv_from(api_kind_resource(c->gone[i])->store_path), c->gone[i]);
+}
+
+static const struct api_set *late_next_set(const struct api_set *was, const struct kind_change *c, struct err *err)
+{
+	const struct api_set *rest = c->n_gone ? api_set_without(was, c->gone, c->n_gone) : api_set_ref(was), *now;
+	struct api_kind **kinds;
+
+	if (!c->n_come)
+		return rest;
+	kinds = xcalloc(c->n_come, sizeof(*kinds));
+	for (size_t i = 0; i < c->n_come; i++)
+		kinds[i] = c->come[i].kind;
+	now = api_set_with(rest, kinds, c->n_come, err);
+	free(kinds);
+	api_set_unref(rest);
+	return now;
+}
+
+int apiserver_change_kinds(struct apiserver *s, const struct kind_change *c, struct err *err)
+{
+	_cleanup_(strmap_release) struct strmap replaced = STRMAP_INIT;
 	const struct api_set *was, *now;
 	size_t started = 0;
 	int rc = 0;
 
+	if (!c->n_gone && !c->n_come)
+		return 0;
 	api_current_change(s->api);
 	was = api_current_get(s->api);
-	now = api_set_with(was, kinds, n, err);
+	now = late_next_set(was, c, err);
 	rc = now ? 0 : -1;
-	for (; rc == 0 && started < n; started++)
-		rc = late_kind_start(s, kinds[started], how, err);
+	late_replaced(&replaced, was, c);
+	for (; rc == 0 && started < c->n_come; started++) {
+		const struct resource *r = api_kind_resource(c->come[started].kind);
+		const struct api_kind *old = strmap_get(&replaced, sv_from(r->store_path));
+
+		rc = late_kind_start(s, &c->come[started], old ? api_kind_resource(old) : NULL, err);
+	}
 	if (rc == 0) {
 		late_swap(s, now);
+		for (size_t i = 0; i < c->n_gone; i++)
+			if (late_served(was, c->gone[i]))
+				late_kind_stop(s, c->gone[i]);
 	} else {
 		/* The one that failed is as it was. */
 		for (size_t i = 0; i + 1 < started; i++)
-			late_kind_stop(s, kinds[i]);
+			late_kind_stop(s, c->come[i].kind);
 		api_set_unref(now);
 	}
 	api_current_done(s->api);
@@ -150,33 +226,26 @@ static int late_add(struct apiserver *s, struct api_kind *const *kinds, size_t n
 
 int apiserver_add_kinds(struct apiserver *s, struct api_kind *const *kinds, size_t n, struct err *err)
 {
-	return n ? late_add(s, kinds, n, NULL, err) : 0;
+	struct kind_come *come = xcalloc(n + 1, sizeof(*come));
+	int rc;
+
+	for (size_t i = 0; i < n; i++)
+		come[i].kind = kinds[i];
+	rc = apiserver_change_kinds(s, &(struct kind_change){ .come = come, .n_come = n }, err);
+	free(come);
+	return rc;
 }
 
 int apiserver_add_versions(struct apiserver *s, struct api_kind *k, const struct kind_conversion *how, struct err *err)
 {
-	return late_add(s, &k, 1, how, err);
-}
+	struct kind_come come = { k, how };
 
-static bool late_served(const struct api_set *api, const struct api_kind *k)
-{
-	while (!api_kind_served(k))
-		k = api_kind_next(k);
-	return api_has(api, api_kind_resource(k));
+	return apiserver_change_kinds(s, &(struct kind_change){ .come = &come, .n_come = 1 }, err);
 }
 
 void apiserver_remove_kinds(struct apiserver *s, struct api_kind *const *kinds, size_t n)
 {
-	const struct api_set *was;
-
-	api_current_change(s->api);
-	was = api_current_get(s->api);
-	late_swap(s, api_set_without(was, kinds, n));
-	for (size_t i = 0; i < n; i++)
-		if (late_served(was, kinds[i]))
-			late_kind_stop(s, kinds[i]);
-	api_current_done(s->api);
-	api_set_unref(was);
+	(void)apiserver_change_kinds(s, &(struct kind_change){ .gone = kinds, .n_gone = n }, NULL);
 }
 
 struct api_current *apiserver_kinds(struct apiserver *s)

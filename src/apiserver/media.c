@@ -159,7 +159,7 @@ struct media_list *media_list_new(struct api_req *q, const struct resource *r, s
 	*l = (struct media_list){
 		.res = r, .head = arena_sv(q->arena, buf_sv(&head)), .items = f->items, .n = n, .bytes = -1
 	};
-	if (n && !f->item)
+	if (n && !f->item && !(r->schema && r->schema->custom)) /* upstream's generic lists repeat it */
 		l->prefix = type_prefix(q->arena, r, obj_json(objs[0]));
 	if (media_of(q)->lists_docs) {
 		buf_adds(&head, "[]}");

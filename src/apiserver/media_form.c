@@ -33,11 +33,13 @@ static void form_more(struct buf *b, struct sv cont, int64_t remaining)
 /* --- objects --- */
 
 static void form_list(struct buf *b, const char *kind, const char *version, int64_t rev, struct sv cont,
-		      int64_t remaining)
+		      int64_t remaining, bool custom)
 {
 	form_head(b, kind, version);
 	form_revision(b, rev);
 	form_more(b, cont, remaining);
+	if (custom && !cont.n)
+		buf_adds(b, ",\"continue\":\"\""); /* upstream's generic lists have it always */
 	buf_adds(b, "},\"items\":");
 }
 
@@ -47,7 +49,8 @@ static void native_list(struct api_req *q, struct buf *b, const struct resource 
 	char av[160];
 
 	(void)q;
-	form_list(b, r->list_kind, resource_api_version(r, av, sizeof(av)), rev, cont, remaining);
+	form_list(b, r->list_kind, resource_api_version(r, av, sizeof(av)), rev, cont, remaining,
+		  r->schema && r->schema->custom);
 }
 
 static void form_bookmark(struct buf *b, const char *kind, const char *version, int64_t rev, bool initial_end)
@@ -74,7 +77,7 @@ static void partial_list(struct api_req *q, struct buf *b, const struct resource
 			 int64_t remaining)
 {
 	(void)r;
-	form_list(b, "PartialObjectMetadataList", q->form->version, rev, cont, remaining);
+	form_list(b, "PartialObjectMetadataList", q->form->version, rev, cont, remaining, false);
 }
 
 static void partial_item(struct api_req *q, struct buf *b, const struct resource *r, struct obj *o)

@@ -53,7 +53,7 @@ static void no_such_path(struct api_req *q)
 	} else if (!sv_starts(rest, SV("/api/"))) {
 		group = SV("none");
 	}
-	if (!api_group_of(q->api, group)) {
+	if (!api_group_of(api_set_built_in(), group)) {
 		answer_page_not_found(q);
 		return;
 	}

@@ -4,6 +4,7 @@
 #include "codec/json.h"
 #include "object/api_kind.h"
 #include "object/served.h"
+#include "object/structural.h"
 
 bool resource_stored(const struct resource *r)
 {
@@ -63,6 +64,8 @@ struct obj *stored_parse(const struct resource *r, struct sv value, int64_t rev)
 
 	if (!root || !form || !val_get_str(root, F_metadata, F_name).n)
 		return NULL;
+	if (form->schema->custom)
+		structural_from_store(form->schema->custom, &a, root);
 	if (!v || v->waits || form == v->storage)
 		return obj_new(root, rev);
 	return stored_converted(&a, v, form, root, rev);

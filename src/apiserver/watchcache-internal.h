@@ -101,6 +101,7 @@ struct wc_late {
 	bool filling, gone;
 	int64_t filled_rev; /* changes up to it are in the tree since the fill */
 	VEC(struct wc_early) early;
+	struct wc_resource *twin; /* takes its place soon, and has the same path; guarded by watchcache.late_lock */
 };
 
 struct wc_resource {
@@ -164,6 +165,9 @@ bool wc_late_keeps(struct wc_resource *r, struct sv ns, struct sv name, struct o
 bool wc_late_gone(const struct wc_resource *r); /* r's lock is held; false for built-in ones */
 /* The one whose objects have keys of that path; a reference to its kind is the caller's (resource_unref()). */
 struct wc_resource *wc_late_at(struct watchcache *c, struct sv path);
+/* Who else has the path of r, a late kind's: what it replaces or is replaced by. So many, with references. */
+#define WC_TWINS_MAX 2
+size_t wc_late_twins(struct watchcache *c, const struct wc_resource *r, struct wc_resource *ret[WC_TWINS_MAX]);
 /* One change into the tree and to the watchers; r's lock is held for writing. o_take NULL: deleted. */
 void wc_publish(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o_take, int64_t rev,
 		struct wc_change **ret);

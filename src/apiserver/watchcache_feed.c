@@ -142,34 +142,48 @@ static void wake_all(struct watchcache *c)
 	}
 }
 
+/* One change for one resource. pw: the write that made it, if it was one through r. */
+static void feed_one(struct watchcache *c, struct wc_resource *r, const struct store_change *ch,
+		     struct pending_write *pw)
+{
+	_cleanup_obj_ struct obj *o = NULL;
+	struct sv ns, name;
+
+	split_key(r, ch->kv.key, &ns, &name);
+	if (!ch->kv.deleted) {
+		work_key(ch->kv.key);
+		o = pw ? feed_written(pw, ch->kv.mod_rev) : parse_of(r, &ch->kv);
+		if (pw && o)
+			pw->result = obj_ref(o);
+	}
+	if (o || ch->kv.deleted)
+		forget_aside(r, &ch->kv);
+	else
+		note_aside(r, &ch->kv, ASIDE_UNREADABLE);
+	/* What can be read no more is as good as deleted: lists go on without it, and watches say so. */
+	publish(r, ns, name, o ? obj_ref(o) : NULL, ch->kv.mod_rev);
+	if (strategy_for(r->res)->unread && (o || ch->kv.deleted))
+		strategy_for(r->res)->unread(c->s, ch->kv.key, SV_NULL, NULL);
+	note_changed(r);
+	standing_observe(c->s, r->res, name, o);
+}
+
 static void on_change(const struct store_change *ch, void *ctx)
 {
 	struct watchcache *c = ctx;
 	struct pending_write *written = ch->cookie, *pw = written && written->of == c ? written : NULL;
 	struct wc_resource *r = pw ? wc_resource_find(c, pw->res) : resource_of_key(c, ch->kv.key);
+	struct wc_resource *twins[WC_TWINS_MAX];
 	_cleanup_(work_leave) _unused_ int mark = work_enter("publish", SV(""), SV(""), SV(""));
-	struct sv ns, name;
 
 	if (r) {
-		_cleanup_obj_ struct obj *o = NULL;
+		size_t n = r->late ? wc_late_twins(c, r, twins) : 0;
 
-		split_key(r, ch->kv.key, &ns, &name);
-		if (!ch->kv.deleted) {
-			work_key(ch->kv.key);
-			o = pw ? feed_written(pw, ch->kv.mod_rev) : parse_of(r, &ch->kv);
-			if (pw && o)
-				pw->result = obj_ref(o);
+		feed_one(c, r, ch, pw);
+		for (size_t i = 0; i < n; i++) {
+			feed_one(c, twins[i], ch, NULL);
+			resource_unref(twins[i]->res);
 		}
-		if (o || ch->kv.deleted)
-			forget_aside(r, &ch->kv);
-		else
-			note_aside(r, &ch->kv, ASIDE_UNREADABLE);
-		/* What can be read no more is as good as deleted: lists go on without it, and watches say so. */
-		publish(r, ns, name, o ? obj_ref(o) : NULL, ch->kv.mod_rev);
-		if (strategy_for(r->res)->unread && (o || ch->kv.deleted))
-			strategy_for(r->res)->unread(c->s, ch->kv.key, SV_NULL, NULL);
-		note_changed(r);
-		standing_observe(c->s, r->res, name, o);
 		if (!pw)
 			resource_unref(r->res); /* resource_of_key() */
 	}

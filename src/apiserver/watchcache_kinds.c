@@ -63,3 +63,19 @@ struct wc_resource *wc_late_at(struct watchcache *c, struct sv path)
 	pthread_mutex_unlock(&c->late_lock);
 	return r;
 }
+
+size_t wc_late_twins(struct watchcache *c, const struct wc_resource *r, struct wc_resource *ret[WC_TWINS_MAX])
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&c->late_lock);
+	for (struct wc_resource *at = strmap_get(&c->late_by_path, sv_from(r->res->store_path)); at && n < WC_TWINS_MAX;
+	     at = at->late->twin) {
+		if (at == r)
+			continue;
+		(void)resource_ref(at->res);
+		ret[n++] = at;
+	}
+	pthread_mutex_unlock(&c->late_lock);
+	return n;
+}

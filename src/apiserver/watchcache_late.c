@@ -26,7 +26,8 @@ static void early_publish(struct wc_resource *r)
 	vec_release(&r->late->early);
 }
 
-static int late_enter(struct watchcache *c, struct wc_resource *r, struct err *err)
+/* replaces: what has the path now and is to go; both follow the store until then. */
+static int late_enter(struct watchcache *c, struct wc_resource *r, struct wc_resource *replaces, struct err *err)
 {
 	struct sv path = sv_from(r->res->store_path);
 	void **slot;
@@ -34,7 +35,9 @@ static int late_enter(struct watchcache *c, struct wc_resource *r, struct err *e
 
 	pthread_mutex_lock(&c->late_lock);
 	slot = strmap_slot(&c->late_by_path, path);
-	if (*slot || strmap_has(&c->by_path, path))
+	if (*slot && *slot == replaces && !replaces->late->twin)
+		replaces->late->twin = r;
+	else if (*slot || strmap_has(&c->by_path, path))
 		rc =
 		    err_set(err, ERR_ALREADY_EXISTS, "objects of another kind have the keys of %s", r->res->store_path);
 	else
@@ -46,14 +49,20 @@ static int late_enter(struct watchcache *c, struct wc_resource *r, struct err *e
 static void late_leave(struct watchcache *c, struct wc_resource *r)
 {
 	struct sv path = sv_from(r->res->store_path);
+	struct wc_resource *at;
 
 	pthread_mutex_lock(&c->late_lock);
-	if (strmap_get(&c->late_by_path, path) == r)
+	at = strmap_get(&c->late_by_path, path);
+	if (at == r && r->late->twin)
+		strmap_set(&c->late_by_path, path, TAKE(r->late->twin));
+	else if (at == r)
 		(void)strmap_del(&c->late_by_path, path);
+	else if (at && at->late->twin == r)
+		at->late->twin = NULL;
 	pthread_mutex_unlock(&c->late_lock);
 }
 
-int wc_late_add(struct watchcache *c, const struct resource *res, struct err *err)
+int wc_late_add(struct watchcache *c, const struct resource *res, const struct resource *replaces, struct err *err)
 {
 	struct wc_resource *r = wc_resource_new(c, res);
 	int64_t at = 0;
@@ -61,7 +70,7 @@ int wc_late_add(struct watchcache *c, const struct resource *res, struct err *er
 	r->late = xcalloc(1, sizeof(*r->late));
 	r->late->filling = true;
 	late_kind_of(res)->wc = r;
-	if (late_enter(c, r, err) < 0)
+	if (late_enter(c, r, replaces ? late_kind_of(replaces)->wc : NULL, err) < 0)
 		return -1;
 	if (wc_fill(r, 0, &at, err) < 0) {
 		wc_late_drop(c, res);

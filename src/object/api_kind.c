@@ -4,7 +4,9 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "codec/json.h"
+#include "object/jsonpath.h"
 #include "object/schema_build.h"
+#include "object/structural.h"
 
 #include <ctype.h>
 #include <stdatomic.h>
@@ -18,6 +20,10 @@ struct api_kind {
 	struct arena arena;
 	struct sym_names *names;
 	const struct val *openapi;
+	struct obj *holder; /* openapi is part of it, or NULL */
+	struct structural *custom;
+	const struct api_scale *scale;
+	const char *deprecated;
 	uint64_t hash;
 	void *state;
 	void (*state_free)(void *state);
@@ -56,7 +62,7 @@ static const char *kind_string(struct arena *a, const char *s)
 	return s ? arena_strdup(a, s) : NULL;
 }
 
-static void kind_columns(struct api_kind *k, const struct api_kind_def *d)
+static int kind_columns(struct api_kind *k, const struct api_kind_def *d, struct err *err)
 {
 	static const struct column name = {
 		.name = "Name", .type = "string", .format = "name", .doc = "", .path = ".metadata.name"
@@ -69,30 +75,57 @@ static void kind_columns(struct api_kind *k, const struct api_kind_def *d)
 	struct column *to = ARENA_ARRAY(&k->arena, struct column, n + 1);
 
 	to[0] = name;
-	for (size_t i = 0; i < n; i++)
+	if (n >= UINT16_MAX)
+		return err_set(err, ERR_BAD_REQUEST, "%s has too many columns", d->kind);
+	for (size_t i = 0; i < n; i++) {
 		to[i + 1] = (struct column){ .name = kind_string(&k->arena, from[i].name),
 					     .type = kind_string(&k->arena, from[i].type),
 					     .format = kind_string(&k->arena, from[i].format),
 					     .doc = kind_string(&k->arena, from[i].doc),
 					     .path = kind_string(&k->arena, from[i].path),
 					     .priority = from[i].priority };
+		if (d->custom && d->columns) {
+			to[i + 1].json = jsonpath_parse(&k->arena, sv_from(from[i].path), err);
+			if (!to[i + 1].json)
+				return -1;
+		}
+	}
 	k->res.columns = to;
 	k->res.n_columns = (uint16_t)(n + 1);
+	return 0;
 }
 
-static void kind_status(struct api_kind *k)
+static void kind_subresources(struct api_kind *k, const struct api_kind_def *d)
 {
-	struct subresource *sub = ARENA_NEW(&k->arena, struct subresource);
+	struct arena *a = &k->arena;
+	struct subresource *sub = ARENA_ARRAY(a, struct subresource, 2);
+	struct api_scale *scale;
 
-	*sub = (struct subresource){ .name = "status",
-				     .kind = k->res.kind,
-				     .group = k->res.group,
-				     .version = k->res.version,
-				     .schema = k->res.schema,
-				     .verbs = 1 << VERB_GET | 1 << VERB_PATCH | 1 << VERB_UPDATE };
 	k->res.subresources = sub;
-	k->res.n_subresources = 1;
-	k->res.has_status = true;
+	if (d->status) {
+		sub[k->res.n_subresources++] =
+		    (struct subresource){ .name = "status",
+					  .kind = k->res.kind,
+					  .group = k->res.group,
+					  .version = k->res.version,
+					  .schema = k->res.schema,
+					  .verbs = 1 << VERB_GET | 1 << VERB_PATCH | 1 << VERB_UPDATE };
+		k->res.has_status = true;
+	}
+	if (!d->scale)
+		return;
+	sub[k->res.n_subresources++] =
+	    (struct subresource){ .name = "scale",
+				  .kind = "Scale",
+				  .group = "autoscaling",
+				  .version = "v1",
+				  .schema = schema_find(SV("autoscaling/v1.Scale")),
+				  .verbs = 1 << VERB_GET | 1 << VERB_PATCH | 1 << VERB_UPDATE };
+	scale = ARENA_NEW(a, struct api_scale);
+	scale->replicas = arena_strdup(a, d->scale->replicas);
+	scale->status_replicas = arena_strdup(a, d->scale->status_replicas);
+	scale->selector = kind_string(a, d->scale->selector);
+	k->scale = scale;
 }
 
 static uint64_t kind_mix(uint64_t h, struct sv s)
@@ -108,8 +141,10 @@ static uint64_t kind_hash(const struct api_kind *k)
 
 	if (k->openapi)
 		json_encode(&b, k->openapi);
-	buf_printf(&b, "%s/%s/%s/%s/%d/%d", r->plural, r->singular, r->kind, r->list_kind, r->namespaced,
-		   r->has_status);
+	buf_printf(&b, "%s/%s/%s/%s/%d/%d/%d", r->plural, r->singular, r->kind, r->list_kind, r->namespaced,
+		   r->has_status, r->n_subresources);
+	for (const char *const *f = r->selectable_fields; *f; f++)
+		buf_printf(&b, "/%s", *f);
 	h = kind_mix(h, sv_from(r->group));
 	h = kind_mix(h, sv_from(r->version));
 	return kind_mix(h, buf_sv(&b));
@@ -142,9 +177,9 @@ static int kind_build(struct api_kind *k, const struct api_kind_def *d, struct e
 				    d->list_kind ? arena_strdup(a, d->list_kind) : arena_printf(a, "%sList", d->kind),
 				.short_names = kind_strings(a, d->short_names),
 				.categories = kind_strings(a, d->categories),
-				.selectable_fields = kind_strings(a, NULL),
+				.selectable_fields = kind_strings(a, d->selectable),
 				.store_path = arena_printf(a, "%s/%s", d->group, d->plural),
-				.storage_version_hash = "",
+				.storage_version_hash = d->storage_hash ? arena_strdup(a, d->storage_hash) : "",
 				.verbs = (1 << _VERB_MAX) - 1,
 				.id = R_COUNT,
 				.namespaced = d->namespaced };
@@ -153,13 +188,19 @@ static int kind_build(struct api_kind *k, const struct api_kind_def *d, struct e
 	m.group = r->group;
 	m.version = r->version;
 	m.kind = r->kind;
-	k->openapi = val_clone(a, d->schema);
+	k->holder = d->holder ? obj_ref(d->holder) : NULL;
+	k->openapi = d->holder ? d->schema : val_clone(a, d->schema);
+	if (d->custom) {
+		k->custom = structural_new(a, k->openapi, err);
+		if (!k->custom)
+			return -1;
+		m.custom = k->custom;
+	}
 	r->schema = schema_build(&m, k->openapi);
-	if (!r->schema)
+	if (!r->schema || kind_columns(k, d, err) < 0)
 		return -1;
-	kind_columns(k, d);
-	if (d->status)
-		kind_status(k);
+	kind_subresources(k, d);
+	k->deprecated = kind_string(a, d->deprecated);
 	k->hash = kind_hash(k);
 	return 0;
 }
@@ -168,8 +209,10 @@ static void kind_free(struct api_kind *k)
 {
 	if (k->state_free)
 		k->state_free(k->state);
+	structural_release(k->custom);
 	sym_names_free(k->names);
 	arena_release(&k->arena);
+	obj_unref(k->holder);
 	free(k);
 }
 
@@ -249,6 +292,16 @@ void api_kind_unref(struct api_kind *k)
 const struct resource *api_kind_resource(const struct api_kind *k)
 {
 	return &k->res;
+}
+
+const struct api_scale *api_kind_scale(const struct api_kind *k)
+{
+	return k->scale;
+}
+
+const char *api_kind_deprecated(const struct api_kind *k)
+{
+	return k->deprecated;
 }
 
 const struct val *api_kind_openapi(const struct api_kind *k)

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "codec/doc.h"
+#include "object/obj.h"
 #include "object/schema.h"
 
 struct api_kind; /* opaque */
@@ -25,9 +26,24 @@ struct api_kind_def {
 	bool namespaced, status;					    /* status: with that subresource */
 	bool unserved;		  /* known of what is stored, asked for by nobody */
 	const struct val *schema; /* openAPIV3Schema; NULL: an object of any members */
-	/* Columns of its Table beside the name; NULL: its age. */
+	/* Columns of its Table beside the name; NULL: its age. Of a custom kind a path is a JSONPath. */
 	const struct column *columns;
 	size_t n_columns;
+	/* Its objects are not typed: they are what the schema, compiled (structural.h), says. */
+	bool custom;
+	const struct api_scale *scale; /* with that subresource; NULL: without */
+	const char *storage_hash;      /* resource.storage_version_hash; NULL: "" */
+	const char *deprecated;	       /* told whoever asks for it in this version; NULL: nothing */
+	/* Labels of field selectors beside name and namespace, "spec.colour"; NULL-terminated, or NULL. */
+	const char *const *selectable;
+	/* The object that schema is part of, and lives in: the kind keeps it, and copies nothing of it. NULL: copied.
+	 */
+	struct obj *holder;
+};
+
+/* Where the objects of a custom kind have what a Scale shows: ".spec.replicas". selector NULL: nowhere. */
+struct api_scale {
+	const char *replicas, *status_replicas, *selector;
 };
 
 #define API_KIND_FIELDS_MAX 65535 /* of one type */
@@ -47,8 +63,10 @@ struct api_kind *api_kind_ref(struct api_kind *k); /* NULL is fine for both */
 void api_kind_unref(struct api_kind *k);
 
 const struct resource *api_kind_resource(const struct api_kind *k);
-const struct val *api_kind_openapi(const struct api_kind *k); /* the schema as given, or NULL */
-uint64_t api_kind_hash(const struct api_kind *k);	      /* of all that its OpenAPI document says */
+const struct api_scale *api_kind_scale(const struct api_kind *k); /* NULL: it has none */
+const char *api_kind_deprecated(const struct api_kind *k);	  /* NULL: it is not */
+const struct val *api_kind_openapi(const struct api_kind *k);	  /* the schema as given, or NULL */
+uint64_t api_kind_hash(const struct api_kind *k);		  /* of all that its OpenAPI document says */
 
 /* Made at run time? Their ids are all R_COUNT: tables by id have no row for them. */
 static inline bool resource_late(const struct resource *r)

@@ -65,7 +65,7 @@ static bool version_rank(const char *v, long ret[3])
 	return *end == '\0';
 }
 
-static int version_cmp(const char *x, const char *y)
+int api_version_order(const char *x, const char *y)
 {
 	long a[3], b[3];
 	bool is_a = version_rank(x, a), is_b = version_rank(y, b);
@@ -91,7 +91,7 @@ static int gv_cmp(const void *x, const void *y)
 	if (a->version_priority != b->version_priority)
 		return a->version_priority > b->version_priority ? -1 : 1;
 	if (a->order >= group_version_count && b->order >= group_version_count)
-		return version_cmp(a->version, b->version);
+		return api_version_order(a->version, b->version);
 	return a->order < b->order ? -1 : a->order > b->order;
 }
 

@@ -70,6 +70,8 @@ static inline const struct resource *api_find(const struct api_set *s, struct sv
 	return r || !s || !s->n_custom ? r : api_find_late(s, group, version, plural);
 }
 const struct resource *api_find_kind(const struct api_set *s, struct sv group, struct sv version, struct sv kind);
+/* Of two versions by their names, as discovery orders them: v2 before v1 before v1beta2; negative: x comes first. */
+int api_version_order(const char *x, const char *y);
 bool api_has(const struct api_set *s, const struct resource *r);
 const struct api_group *api_group_of(const struct api_set *s, struct sv group); /* NULL: nobody serves it */
 const struct api_version *api_served(const struct api_set *s, struct sv group, struct sv version);

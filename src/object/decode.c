@@ -19,6 +19,7 @@
 #include "codec/doc_items.h"
 #include "codec/json.h"
 #include "object/quantity.h"
+#include "object/structural.h"
 
 #define DEPTH_MAX 500  /* nesting of types that a document may have; JSONSchemaProps is the deepest in use */
 #define ROOM_SPARE 4   /* members of a struct that always are written, and defaults to come */
@@ -495,6 +496,22 @@ static struct val *decode_struct(struct decoder *d, const struct schema *s, cons
 	return map;
 }
 
+/* Of a custom kind: any members of any type, less what its schema does not have. */
+static struct val *decode_custom(struct arena *a, const struct schema *s, const struct val *raw,
+				 struct decode_report *report, struct err *err)
+{
+	struct val *doc = val_type(raw) == VAL_NULL ? val_new_map(a) : val_clone_nodes(a, raw);
+
+	if (val_type(doc) != VAL_MAP) {
+		err_set(err, ERR_BAD_REQUEST, "json: cannot unmarshal %s into Go value of type map[string]interface {}",
+			val_type_name(val_type(doc)));
+		return NULL;
+	}
+	if (report)
+		report->has_empty = false;
+	return structural_decode(s->custom, a, doc, report, err) < 0 ? NULL : doc;
+}
+
 struct val *decode_typed(struct arena *a, const struct schema *s, const struct val *raw, struct decode_report *report,
 			 struct err *err)
 {
@@ -505,6 +522,8 @@ struct val *decode_typed(struct arena *a, const struct schema *s, const struct v
 	struct sv name = type_name(s), version = type_package(s);
 	struct val *v = NULL;
 
+	if (s->custom)
+		return decode_custom(a, s, raw, report, err);
 	if (val_type(raw) == VAL_MAP || val_type(raw) == VAL_NULL) {
 		v = decode_struct(&d, s, raw, NULL);
 	} else {
@@ -573,12 +592,40 @@ static void reorder(struct arena *a, const struct schema *s, struct val *doc)
 	*doc = *map;
 }
 
+/* What every object has comes first, as upstream's encoder has it; the rest stays as its writer ordered it. */
+static void order_custom(struct arena *a, const struct schema *s, struct val *doc)
+{
+	static const enum sym first[] = { F_apiVersion, F_kind, F_metadata };
+	struct val *map = val_new_map(a), *meta = val_member_mut(doc, F_metadata);
+	bool ordered = true;
+
+	if (val_type(meta) == VAL_MAP)
+		order_typed(a, schema_field(s, F_metadata)->type, meta);
+	for (size_t i = 0; i < ARRAY_LEN(first); i++)
+		ordered = ordered && i < doc->n && doc->items[i].sym == (uint32_t)first[i];
+	if (ordered)
+		return;
+	map->items = val_items_new(a, doc->n);
+	for (size_t i = 0; i < ARRAY_LEN(first); i++)
+		if (val_member(doc, first[i]))
+			val_append(a, map, first[i], val_member(doc, first[i]));
+	VAL_EACH_MEMBER(doc, m)
+		if (m.sym != F_apiVersion && m.sym != F_kind && m.sym != F_metadata)
+			reorder_rest(a, map, m);
+	map->sym = doc->sym;
+	*doc = *map;
+}
+
 void order_typed(struct arena *a, const struct schema *s, struct val *doc)
 {
 	uint32_t at = 0;
 
 	if (val_type(doc) != VAL_MAP)
 		return;
+	if (s->custom) {
+		order_custom(a, s, doc);
+		return;
+	}
 	/* Nearly always in order: fields and members side by side, nothing is searched for. */
 	for (size_t i = 0; at < doc->n && i < s->n_fields; i++)
 		if (doc->items[at].sym == (uint32_t)s->fields[i].sym)

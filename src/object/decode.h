@@ -37,7 +37,10 @@ struct decode_report {
 	bool has_empty;
 };
 
-/* NULL on a type error: ERR_BAD_REQUEST with upstream's text ("json: cannot unmarshal string
+/* Of custom kinds (schema.custom) members keep their order and may be of any type: see structural.h, which all
+ * functions here leave such documents to.
+ *
+ * NULL on a type error: ERR_BAD_REQUEST with upstream's text ("json: cannot unmarshal string
  * into Go struct field PodSpec.spec.containers of type []v1.Container", wrapped as
  * "Pod in version \"v1\" cannot be handled as a Pod: ..."). report may be NULL. The result
  * shares strings with raw. */

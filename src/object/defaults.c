@@ -46,7 +46,7 @@ void default_members(struct arena *a, const struct schema *s, struct val *doc)
 {
 	struct in_order it;
 
-	if (!s->defaults || val_type(doc) != VAL_MAP)
+	if (s->custom || !s->defaults || val_type(doc) != VAL_MAP)
 		return;
 	it = in_order(a, s, doc);
 	for (size_t i = 0; i < s->n_fields; i++) {

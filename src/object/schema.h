@@ -69,6 +69,7 @@ enum field_format {
 };
 
 struct schema;
+struct structural;
 
 struct field {
 	enum sym sym;		   /* JSON name: of any sort that codec/symbol.h knows */
@@ -102,6 +103,9 @@ struct schema {
 	bool atomic;   /* structType=atomic on the type */
 	bool defaults; /* a field of it, at any depth, has a json_default */
 	bool late;     /* made at run time (schema_build.h): documents may have its members as text */
+	/* Of the root type of a custom kind: what its objects look like is said by this (structural.h), and fields are
+	 * there for who owns what, for selection and OpenAPI alone. NULL: a typed kind, as most. */
+	const struct structural *custom;
 	uint16_t n_by_text;
 	const uint16_t *by_sym;	 /* indices into fields, sorted by symbol, for binary search; NULL: search in order */
 	const uint16_t *by_text; /* those whose symbol is owned (codec/symbol.h), sorted by name */
@@ -203,6 +207,8 @@ enum verb {
 };
 const char *verb_name(enum verb v); /* "deletecollection" */
 
+struct jsonpath;
+
 /* A printer column of Table output. The cell comes from `path` when set: .a.b[0].c, alone or in age(), len(), or(),
  * names(), images(), labels() or selector() (api/README.md); else from the kind's own C printer. */
 struct column {
@@ -210,8 +216,9 @@ struct column {
 	const char *type;   /* "string", "integer", "number", "boolean", "date" */
 	const char *format; /* "name" or "" */
 	const char *doc;
-	const char *path; /* NULL: src/print/ computes it */
-	int priority;	  /* > 0: only with -o wide */
+	const char *path;	     /* NULL: src/print/ computes it */
+	int priority;		     /* > 0: only with -o wide */
+	const struct jsonpath *json; /* instead of path: of a kind made at run time (object/jsonpath.h) */
 };
 
 struct subresource {

@@ -212,7 +212,8 @@ static struct schema *build_type(struct schema_maker *m, const struct val *o, st
 			      .n_fields = (uint16_t)n,
 			      .root = first > 0,
 			      .atomic = val_is(val_member(o, F_x_kubernetes_map_type), "atomic"),
-			      .late = true };
+			      .late = true,
+			      .custom = first ? m->custom : NULL };
 	for (size_t i = 0; i < n; i++)
 		s->defaults |= fields[i].json_default || (fields[i].type && fields[i].type->defaults);
 	build_indexes(m, s);

@@ -13,6 +13,7 @@ struct schema_maker {
 	struct arena *a;
 	struct sym_names *names;
 	const char *group, *version, *kind; /* of the root type; in a */
+	const struct structural *custom;    /* what its objects look like, or NULL */
 	struct err *err;
 };
 

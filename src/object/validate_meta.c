@@ -1,4 +1,5 @@
 /* validate_meta.c - metadata, labels and label selectors: the same rules for every kind. */
+#include "object/api_kind.h"
 #include "object/validate.h"
 
 #include "base/buf.h"
@@ -129,8 +130,9 @@ const char *fmt_finalizer(struct sv s)
 	return fmt_qualified_name(s) ? fmt_qualified_name(s) : standard_finalizer(s);
 }
 
-/* Two rules upstream, at two places: how names look, and which of the short ones there are. */
-static void validate_finalizers(struct field_errs *fe, const struct val *list, const struct fpath *at)
+/* Two rules upstream, at two places: how names look, and, of kinds that are not of apiextensions, which of
+ * the short ones there are. */
+static void validate_finalizers(struct field_errs *fe, const struct val *list, const struct fpath *at, bool any_short)
 {
 	bool orphan = false, foreground = false;
 	size_t i = 0;
@@ -139,7 +141,8 @@ static void validate_finalizers(struct field_errs *fe, const struct val *list, c
 		struct fpath item = FPATH_AT(at, i++);
 
 		fe_check(fe, at, val_str(f), fmt_qualified_name);
-		fe_check(fe, &item, val_str(f), standard_finalizer);
+		if (!any_short)
+			fe_check(fe, &item, val_str(f), standard_finalizer);
 		orphan |= val_is(f, "orphan");
 		foreground |= val_is(f, "foregroundDeletion");
 	}
@@ -240,7 +243,7 @@ static void meta_update(struct field_errs *fe, const struct val *meta, const str
 }
 
 /* name: what it is called; may be another than meta says. */
-static void meta_rules(struct field_errs *fe, bool namespaced, const struct val *meta, struct sv name,
+static void meta_rules(struct field_errs *fe, bool namespaced, bool any_short, const struct val *meta, struct sv name,
 		       const char *(*name_check)(struct sv), const struct fpath *at)
 {
 	struct fpath gname_at = FPATH(at, F_generateName), name_at = FPATH(at, F_name);
@@ -270,7 +273,7 @@ static void meta_rules(struct field_errs *fe, bool namespaced, const struct val 
 	validate_labels(fe, val_member(meta, F_labels), &labels_at);
 	validate_annotations(fe, val_member(meta, F_annotations), &ann_at);
 	owner_references(fe, val_member(meta, F_ownerReferences), &refs_at);
-	validate_finalizers(fe, val_member(meta, F_finalizers), &fin_at);
+	validate_finalizers(fe, val_member(meta, F_finalizers), &fin_at, any_short);
 	managed_fields(fe, val_member(meta, F_managedFields), &managed_at);
 }
 
@@ -281,12 +284,14 @@ void validate_object_meta(struct field_errs *fe, const struct resource *r, const
 
 	if (old_meta)
 		meta_update(fe, meta, old_meta, &at);
-	meta_rules(fe, r->namespaced, meta, val_get_str(meta, F_name), name_check, &at);
+	meta_rules(fe, r->namespaced, resource_late(r) || r == RES(apiextensions_customresourcedefinitions), meta,
+		   val_get_str(meta, F_name), name_check, &at);
 }
 
 void validate_embedded_meta(struct field_errs *fe, const struct val *meta, const struct fpath *at)
 {
 	struct sv name = val_get_str(meta, F_name);
 
-	meta_rules(fe, val_get_str(meta, F_namespace).n > 0, meta, name.n ? name : SV("unnamed"), fmt_path_segment, at);
+	meta_rules(fe, val_get_str(meta, F_namespace).n > 0, true, meta, name.n ? name : SV("unnamed"),
+		   fmt_path_segment, at);
 }

@@ -51,7 +51,7 @@ bool zero_typed(struct arena *a, const struct schema *s, struct val *doc)
 	struct in_order it;
 	bool added = false;
 
-	if (val_type(doc) != VAL_MAP)
+	if (s->custom || val_type(doc) != VAL_MAP)
 		return false;
 	it = in_order(a, s, doc);
 	for (size_t i = 0; i < s->n_fields; i++) {
@@ -81,7 +81,7 @@ static bool empties_gone(struct arena *a, const struct schema *s, struct val *do
 	struct in_order it;
 	bool any = false;
 
-	if (val_type(doc) != VAL_MAP)
+	if (s->custom || val_type(doc) != VAL_MAP)
 		return false;
 	it = in_order(a, s, doc);
 	for (size_t i = 0; i < s->n_fields; i++) {

@@ -1,8 +1,11 @@
 /* The columns of a resource: what their paths lead to in an object, and their definitions. */
 #include "print/print.h"
 
+#include <math.h>
+
 #include "base/timefmt.h"
 #include "codec/json.h"
+#include "object/jsonpath.h"
 #include "object/selector.h"
 
 /* Follows ".a.b[0].c"; NULL when it leads nowhere. */
@@ -159,6 +162,41 @@ static void add_cell(struct buf *b, const struct column *c, const struct val *o,
 		add_selector(b, v);
 }
 
+/* A cell of a custom kind: what the first value of its path says in the column's type, null where it cannot. */
+static void add_custom(struct buf *b, const struct column *c, const struct val *o, int64_t now_ns)
+{
+	const struct val *v = jsonpath_first(c->json, o);
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf text = BUF_INIT;
+	enum val_type t = val_type(v);
+	int64_t at;
+
+	if (v && strcmp(c->type, "string") == 0) {
+		if (t == VAL_NULL)
+			buf_adds(&text, "<no value>");
+		else if (t == VAL_MAP || t == VAL_LIST)
+			json_encode(&text, val_sorted(&a, v));
+		else
+			buf_addsv(&text, val_go_text(&a, v));
+		json_encode_str(b, buf_sv(&text));
+	} else if (strcmp(c->type, "integer") == 0 && (t == VAL_INT || (t == VAL_FLOAT && fabs(v->d) < 9e18))) {
+		buf_addi64(b, t == VAL_INT ? v->i : (int64_t)v->d);
+	} else if ((strcmp(c->type, "number") == 0 && (t == VAL_INT || t == VAL_FLOAT)) ||
+		   (strcmp(c->type, "boolean") == 0 && t == VAL_BOOL)) {
+		json_encode(b, v);
+	} else if (strcmp(c->type, "date") == 0 && t == VAL_STR) {
+		if (!val_str(v).n)
+			buf_adds(&text, "<unknown>");
+		else if (!time_parse(val_str(v), &at))
+			buf_adds(&text, "<invalid>");
+		else
+			duration_human(&text, now_ns - at);
+		json_encode_str(b, buf_sv(&text));
+	} else {
+		buf_adds(b, "null");
+	}
+}
+
 void print_cells(struct buf *b, const struct resource *r, const struct val *obj, int64_t now_ns)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -176,7 +214,9 @@ void print_cells(struct buf *b, const struct resource *r, const struct val *obj,
 
 		if (i)
 			buf_addc(b, ',');
-		if (c->path) {
+		if (c->json) {
+			add_custom(b, c, obj, now_ns);
+		} else if (c->path) {
 			add_cell(b, c, obj, now_ns);
 		} else {
 			const struct val *cell = val_at(printed, k++);

@@ -221,9 +221,22 @@ static bool older_version(struct sv av, struct sv kind, struct sv api_version)
 	return sv_is(kind, "Eviction") && sv_is(av, "policy/v1beta1") && sv_is(api_version, "policy/v1");
 }
 
+/* Of a custom kind any kind can be read; it is not valid then. */
+static int wrong_custom_kind(struct api_req *q, const struct val *raw, struct sv k, struct sv kind, struct err *err)
+{
+	struct resource said = *q->res;
+	struct field_errs fe;
+	struct fpath at = FPATH_ROOT(F_kind);
+
+	said.kind = arena_cstr(q->arena, k);
+	field_errs_init(&fe, q->arena);
+	fe_add(&fe, FE_INVALID, &at, val_member(raw, F_kind), "must be %.*s", SV_ARG(kind));
+	return field_errs_to_err(&fe, &said, val_get_str(raw, F_metadata, F_name), err);
+}
+
 /* apiVersion and kind: must be the endpoint's own, or absent. Returns raw with both set. */
 static const struct val *with_type(struct api_req *q, const struct val *raw, struct sv api_version, struct sv kind,
-				   struct err *err)
+				   bool custom, struct err *err)
 {
 	static const enum sym both[] = { F_apiVersion, F_kind };
 	struct sv av = val_get_str(raw, F_apiVersion), k = val_get_str(raw, F_kind), g, v;
@@ -257,6 +270,16 @@ static const struct val *with_type(struct api_req *q, const struct val *raw, str
 	}
 	if (older_version(av, kind, api_version))
 		av = SV("");
+	if (custom && k.n && !sv_eq(k, kind) && (!av.n || sv_eq(av, api_version))) {
+		(void)wrong_custom_kind(q, raw, k, kind, err);
+		return NULL;
+	}
+	if (custom && av.n && !sv_eq(av, api_version)) {
+		err_set(err, ERR_BAD_REQUEST,
+			"the API version in the data (%.*s) does not match the expected API version (%.*s)", SV_ARG(av),
+			SV_ARG(api_version));
+		return NULL;
+	}
 	if ((k.n && !sv_eq(k, kind)) || (av.n && !sv_eq(av, api_version))) {
 		wrong_kind(q, k.n ? k : kind, av.n ? av : api_version, kind, api_version, err);
 		return NULL;
@@ -288,7 +311,7 @@ static struct val *to_typed(struct api_req *q, const struct schema *s, const str
 		report.repeated = st->yaml ? NULL : st->list.p;
 		report.n_repeated = st->yaml ? 0 : st->list.n;
 	}
-	raw = with_type(q, raw, api_version, kind, err);
+	raw = with_type(q, raw, api_version, kind, s->custom != NULL, err);
 	if (raw)
 		doc = decode_typed(q->arena, s, raw, st ? &report : NULL, err);
 	if (raw && !doc && plain_patch(q) && !q->trusted) {

@@ -1,5 +1,6 @@
 /* POST, and objects that are made inside other requests. */
 #include "apiserver/registry/registry.h"
+#include "apiserver/late_kind.h"
 #include "object/decode.h"
 
 /* Each attempt starts from the body as it was: hooks have changed the last one. */
@@ -17,13 +18,16 @@ static void run_create(struct api_req *q, const struct resource *r, struct sv ns
 		       void (*done)(struct write_op *op, struct obj *o, struct err *err), void *ctx, bool defaults)
 {
 	struct write_op *op = write_op_new(q, r, ns, SV_NULL);
+	struct err err = ERR_INIT;
 
 	op->doc = doc;
 	op->code = 201;
 	op->done = done;
 	op->ctx = ctx;
-	if (defaults)
-		write_defaults(op);
+	if (defaults && write_defaults(op, &err) < 0) {
+		write_fail(op, &err);
+		return;
+	}
 	op->ctx2 = op->doc;
 	op->produce = produce_body;
 	write_run(op);
@@ -45,6 +49,11 @@ void registry_create(struct api_req *q)
 		goto failed;
 	if (q->res->namespaced && !q->ns.n) {
 		err_set(&err, ERR_BAD_REQUEST, "an empty namespace may not be set during creation");
+		goto failed;
+	}
+	if (late_kind_of(q->res) && atomic_load(&late_kind_of(q->res)->terminating)) {
+		err_set(&err, ERR_METHOD_NOT_ALLOWED,
+			"create not allowed while custom resource definition is terminating");
 		goto failed;
 	}
 	doc = body_typed(q, q->res->schema, resource_gv(q->arena, q->res), sv_from(q->res->kind), &err);

@@ -20,8 +20,13 @@ static void unknown(struct api_req *q)
 	struct err err = ERR_INIT;
 
 	/* Nobody there who could word a Status. */
-	if (!q->trusted && !api_group_of(q->api, q->group)) {
+	if (!q->trusted && !api_group_of(api_set_built_in(), q->group) && (!q->res || !q->subresource.n)) {
 		answer_page_not_found(q);
+		return;
+	}
+	if (q->res && q->res->schema && q->res->schema->custom) {
+		err_not_found(&err, q->res, q->name);
+		api_req_fail(q, &err);
 		return;
 	}
 	err_set(&err, ERR_NOT_FOUND, "the server could not find the requested resource");
@@ -151,6 +156,12 @@ void registry_serve(struct api_req *q)
 {
 	if (!q->res) {
 		unknown(q);
+		return;
+	}
+	/* In no namespace, or in one, where it cannot be: nobody knows such a path of a custom kind. */
+	if (q->res->schema && q->res->schema->custom && !q->trusted &&
+	    (q->res->namespaced ? !q->ns.n && q->verb != VERB_LIST && q->verb != VERB_WATCH : q->ns.n > 0)) {
+		answer_page_not_found(q);
 		return;
 	}
 	warn_deprecated(q);

@@ -32,9 +32,28 @@ void keep_member(struct arena *a, struct val *to, const struct val *from, enum s
 /* The same of a late kind's fields, whose names need not be such that a dotted path could say them. */
 static void keep_late(struct arena *a, const struct schema *s, const struct val *old, struct val *doc)
 {
-	for (size_t i = 0; i < s->n_fields; i++)
+	for (size_t i = 0; !s->custom && i < s->n_fields; i++)
 		if (schema_own_field(&s->fields[i]))
 			keep_member(a, doc, old, s->fields[i].sym);
+	if (!s->custom)
+		return;
+	/* What an object of a custom kind may have its type need not say: all of it, but for these, is the old one's.
+	 */
+	struct val *kept = val_new_map(a);
+
+	VAL_EACH_MEMBER(doc, m)
+		if (m.sym == F_apiVersion || m.sym == F_kind || m.sym == F_metadata || m.sym == F_status)
+			val_set(a, kept, m.sym, m.value);
+	VAL_EACH_MEMBER(old, m) {
+		if (m.sym == F_apiVersion || m.sym == F_kind || m.sym == F_metadata || m.sym == F_status)
+			continue;
+		if (m.sym)
+			val_set(a, kept, m.sym, val_clone_nodes(a, m.value));
+		else
+			val_set_sv(a, kept, m.key, val_clone_nodes(a, m.value));
+	}
+	kept->sym = doc->sym;
+	*doc = *kept;
 }
 
 void kept_restore(struct arena *a, const struct resource *r, struct sv sub, const struct val *old, struct val *doc)

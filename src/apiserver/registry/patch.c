@@ -74,8 +74,7 @@ static int produce_patch(struct write_op *op, struct err *err)
 	    typed_from_raw(q, op->res->schema, raw, resource_gv(op->a, op->res), sv_from(op->res->kind), true, err);
 	if (!op->doc || update_check_name(q, op->doc, err) < 0)
 		return -1;
-	write_defaults(op);
-	return 0;
+	return write_defaults(op, err);
 }
 
 static int produce_apply(struct write_op *op, struct err *err)
@@ -116,8 +115,7 @@ static int produce_apply(struct write_op *op, struct err *err)
 		val_set_str(op->a, val_ensure_map(op->a, op->doc, F_metadata), F_uid, uid);
 	if (rv.n && op->old)
 		val_set_str(op->a, val_ensure_map(op->a, op->doc, F_metadata), F_resourceVersion, rv);
-	write_defaults(op);
-	return 0;
+	return write_defaults(op, err);
 }
 
 /* The configuration as it was written: fields that decoding would fill in are not the client's to own. Whether it is

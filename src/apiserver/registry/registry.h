@@ -118,7 +118,7 @@ int body_judge_applied(struct api_req *q, struct err *err);
 struct write_op *write_op_new(struct api_req *q, const struct resource *r, struct sv ns, struct sv name);
 /* Ends the op with its failure; err is released. */
 void write_fail(struct write_op *op, struct err *err);
-void write_defaults(struct write_op *op); /* the schema's and the kind's */
+int write_defaults(struct write_op *op, struct err *err); /* the schema's and the kind's */
 /* Makes doc what decoding makes of a text, after hooks took members away and put others in. */
 void write_complete(struct write_op *op);
 int write_managed(struct write_op *op, const struct val *old, struct err *err);
@@ -153,6 +153,13 @@ void registry_serve(struct api_req *q); /* generic.c: by verb and subresource */
 /* A read from memory that takes no time, or what must stay on its loop as it streams: all else is for the pool. */
 bool registry_is_small(struct api_req *q);
 
+/* scale_custom.c: what an object of a custom kind has at a path of its scale subresource; NULL: nothing. -1: something
+ * of another type, in upstream's words. */
+int custom_scale_value(const struct val *o, const char *path, enum val_type want, const struct val **ret,
+		       struct err *err);
+/* The rules of scale for such an object; sub as of a strategy's validate(). */
+void custom_scale_validate(struct field_errs *fe, const struct resource *r, const struct val *doc, const char *sub);
+
 /* list_body.c: answers with a list in the form the client asked for. Takes the references. */
 void list_answer(struct api_req *q, const struct resource *r, struct obj **objs, size_t n, int64_t rev, struct sv cont,
 		 int64_t remaining);
@@ -184,7 +191,19 @@ void delete_start(struct write_op *op, const struct delete_options *o);
 /* delete_unread.c: removes an object that is set aside, without looking at it. Answers q. */
 void delete_unread(struct api_req *q, const struct delete_options *o);
 
-/* scale_view.c: the object o of r as a Scale. */
+/* scale_view.c: what a Scale shows of an object. -1: something else is where a custom kind has it. */
+struct scale_shown {
+	int64_t replicas, status_replicas;
+	struct sv selector;
+	bool has_replicas;
+};
+int registry_scale_shown(struct arena *a, const struct resource *r, const struct val *o, struct scale_shown *ret,
+			 struct err *err);
+struct val *registry_scale_view(struct arena *a, const struct val *o, const struct scale_shown *shown);
+const char *registry_scale_path(const struct resource *r); /* where replicas are, ".spec.replicas" */
+/* Puts them there; NULL: something stands in the way. */
+struct val *registry_scale_set(struct arena *a, const struct resource *r, struct val *doc, int64_t replicas);
+/* The object o of r as a Scale, as far as it can be seen as one. */
 struct val *registry_scale_of(struct arena *a, const struct resource *r, const struct val *o);
 
 /* update.c, patch.c: also of the scale subresource */

@@ -3,6 +3,7 @@
  * A change to the view becomes a change to the object's replicas, with the object's own
  * validation, ownership and concurrency. */
 #include "apiserver/registry/registry.h"
+#include "object/api_kind.h"
 #include "object/decode.h"
 
 struct scale_ctx {
@@ -21,7 +22,7 @@ static int own_replicas(struct write_op *op, int64_t replicas, struct err *err)
 	val_set_str(op->a, config, F_apiVersion, resource_gv(op->a, op->res));
 	val_set_cstr(op->a, config, F_kind, op->res->kind);
 	val_set_str(op->a, val_set_map(op->a, config, F_metadata), F_name, op->name);
-	val_set_int(op->a, val_set_map(op->a, config, F_spec), F_replicas, replicas);
+	(void)registry_scale_set(op->a, op->res, config, replicas);
 	apply_opts_of(op, &o);
 	config = managed_apply(op->a, op->res->schema, obj_root(op->old), config, &o, err);
 	if (!config)
@@ -38,9 +39,12 @@ static int produce_scale(struct write_op *op, struct err *err)
 	struct api_req *q = op->q;
 	struct val *scale = c->desired, *meta;
 	int64_t replicas;
+	struct scale_shown shown;
 	struct sv rv, uid;
 	int rc;
 
+	if (registry_scale_shown(op->a, op->res, obj_root(op->old), &shown, err) < 0)
+		return -1;
 	if (!c->put) {
 		bool apply = c->type == PATCH_APPLY;
 		struct val *raw;
@@ -48,7 +52,7 @@ static int produce_scale(struct write_op *op, struct err *err)
 		if (apply && apply_check(op->a, q->sub->schema, c->patch, err) < 0)
 			return -1;
 		raw = patch_document(q, q->sub->schema, apply ? PATCH_MERGE : c->type,
-				     registry_scale_of(op->a, op->res, obj_root(op->old)), c->patch, err);
+				     registry_scale_view(op->a, obj_root(op->old), &shown), c->patch, err);
 
 		if (!raw)
 			return -1;
@@ -76,11 +80,27 @@ static int produce_scale(struct write_op *op, struct err *err)
 		val_set_str(op->a, meta, F_resourceVersion, rv);
 	if (uid.n)
 		val_set_str(op->a, meta, F_uid, uid);
-	val_set_int(op->a, val_ensure_map(op->a, op->doc, F_spec), F_replicas, replicas);
+	if (!registry_scale_set(op->a, op->res, op->doc, replicas))
+		return err_set(err, ERR_INTERNAL, "value cannot be set because %s is not a map[string]interface{}",
+			       registry_scale_path(op->res));
 	if (!c->put && c->type == PATCH_APPLY && (rc = own_replicas(op, replicas, err)) != 0)
 		return rc;
 	op->retry = !c->put || !rv.n;
 	return 0;
+}
+
+static void scale_show(struct api_req *q, const struct resource *r, struct obj *o)
+{
+	struct err err = ERR_INIT;
+	struct scale_shown shown;
+
+	if (registry_scale_shown(q->arena, r, obj_root(o), &shown, &err) == 0 && !shown.has_replicas)
+		err_set(&err, ERR_INTERNAL, "Internal error occurred: the spec replicas field \"%s\" does not exist",
+			registry_scale_path(r));
+	if (err.reason != ERR_NONE)
+		api_req_fail(q, &err);
+	else
+		answer_doc(q, 200, registry_scale_view(q->arena, obj_root(o), &shown));
 }
 
 static void scale_done(struct write_op *op, struct obj *o, struct err *err)
@@ -88,12 +108,12 @@ static void scale_done(struct write_op *op, struct obj *o, struct err *err)
 	if (err)
 		api_req_fail(op->q, err);
 	else
-		answer_doc(op->q, 200, registry_scale_of(op->a, op->res, obj_root(o)));
+		scale_show(op->q, op->res, o);
 }
 
 static void scale_answer(struct api_req *q, struct obj *o)
 {
-	answer_doc(q, 200, registry_scale_of(q->arena, q->res, obj_root(o)));
+	scale_show(q, q->res, o);
 }
 
 void registry_scale(struct api_req *q)

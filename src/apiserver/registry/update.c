@@ -3,13 +3,16 @@
 
 static int must_be_specified(struct write_op *op, struct err *err)
 {
+	/* Of a custom kind upstream names the resource there. */
+	const char *what = op->res->schema->custom ? op->res->plural : op->res->kind;
+
 	err_set(err, ERR_INVALID,
 		"%s%s%s \"%.*s\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified for "
 		"an update",
-		op->res->kind, *op->res->group ? "." : "", op->res->group, SV_ARG(op->name));
+		what, *op->res->group ? "." : "", op->res->group, SV_ARG(op->name));
 	err_add_cause(err, "FieldValueInvalid", SV("metadata.resourceVersion"),
 		      "Invalid value: 0x0: must be specified for an update");
-	return err_set_object(err, sv_from(op->res->group), sv_from(op->res->kind), op->name);
+	return err_set_object(err, sv_from(op->res->group), sv_from(what), op->name);
 }
 
 static int produce_put(struct write_op *op, struct err *err)
@@ -69,7 +72,8 @@ void registry_update(struct api_req *q)
 	/* "0" is any version, as none is. */
 	if (val_is(val_get(op->doc, F_metadata, F_resourceVersion), "0"))
 		val_del(val_get_mut(op->doc, F_metadata), F_resourceVersion);
-	write_defaults(op);
+	if (write_defaults(op, &err) < 0)
+		goto failed;
 	op->ctx2 = op->doc;
 	op->must_exist = q->subresource.n != 0;
 	op->produce = produce_put;

@@ -34,11 +34,26 @@ static const struct val *at_path(const struct val *v, struct sv path)
 	return v;
 }
 
+/* The members of a custom object that are its writer's: all but metadata, and the status where that has a door of its
+ * own. */
+static bool custom_changed(const struct resource *r, const struct val *x, const struct val *y)
+{
+	VAL_EACH_MEMBER(x, m) {
+		if (m.sym == F_metadata || (r->has_status && m.sym == F_status))
+			continue;
+		if (!val_equal(m.value, val_member_sv(y, m.key)))
+			return true;
+	}
+	return false;
+}
+
 /* What metadata.generation counts. */
 static bool desired_changed(const struct write_op *op, const struct val *old)
 {
 	const struct schema *s = op->res->schema;
 
+	if (s->custom)
+		return custom_changed(op->res, old, op->doc) || custom_changed(op->res, op->doc, old);
 	for (const char *const *f = op->strat->counted; f && *f; f++)
 		if (!val_same(at_path(old, sv_from(*f)), at_path(op->doc, sv_from(*f))))
 			return true;

@@ -165,6 +165,13 @@ static int unchanged(struct write_op *op, struct err *err)
 	op->ordered = false; /* an update has its resourceVersion at the end */
 	if (op->doc)
 		write_complete(op);
+	/* What would be stored, as it would be read. */
+	if (op->doc && op->versions && op->res->schema->custom) {
+		int rc = write_versions_stored(op, err);
+
+		if (rc)
+			return rc;
+	}
 	op->answer = obj_link(op->a, obj_new(op->doc ? op->doc : old, 0));
 	return WRITE_ANSWER;
 }

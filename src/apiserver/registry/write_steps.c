@@ -2,6 +2,7 @@
 #include "apiserver/registry/registry.h"
 #include "apiserver/registry/validate/validate_kinds.h"
 #include "object/decode.h"
+#include "object/structural.h"
 
 struct sv resource_gv(struct arena *a, const struct resource *r)
 {
@@ -58,12 +59,17 @@ void write_fail(struct write_op *op, struct err *err)
 	write_finish(op, NULL, err);
 }
 
-void write_defaults(struct write_op *op)
+int write_defaults(struct write_op *op, struct err *err)
 {
+	const struct structural *custom = op->res->schema->custom;
+
+	if (custom)
+		return structural_default(custom, op->a, op->doc, err);
 	/* Put in order once all that add something have done so: write_validate(). */
 	default_members(op->a, op->res->schema, op->doc);
 	if (op->strat->set_defaults)
 		op->strat->set_defaults(op->q, op->doc);
+	return 0;
 }
 
 void apply_opts_of(struct write_op *op, struct apply_opts *ret)
@@ -129,12 +135,19 @@ int write_validate(struct write_op *op, const struct val *old, struct err *err)
 	field_errs_init(&rules, op->a);
 	validate_object_meta(&fe, op->res, val_member(op->doc, F_metadata), old ? val_member(old, F_metadata) : NULL,
 			     op->strat->name_check ? op->strat->name_check : fmt_dns_subdomain);
-	validate_typed(&fe, op->res->schema, op->doc, old, NULL);
+	if (op->res->schema->custom)
+		structural_validate(op->res->schema->custom, &fe, op->doc, old);
+	else
+		validate_typed(&fe, op->res->schema, op->doc, old, NULL);
 	if (kind_rules)
 		kind_rules(&rules, op->doc, old, sub);
+	if (op->res->schema->custom)
+		custom_scale_validate(&rules, op->res, op->doc, sub);
 	if (op->strat->validate)
 		op->strat->validate(&rules, op->doc, old, sub);
 	field_errs_merge(&fe, &rules);
+	if (op->res->schema->custom)
+		structural_validate_rest(op->res->schema->custom, &fe, op->doc, old, NULL);
 	if (old && !sub && fe.list.n)
 		causes_repeat(&fe, op->res);
 	/* An Event is core's, whatever group it comes by. */
@@ -148,6 +161,12 @@ int write_validate(struct write_op *op, const struct val *old, struct err *err)
 /* What is added here is nobody's: ownership is recorded before. */
 void write_complete(struct write_op *op)
 {
+	_cleanup_(err_release) struct err too_large = ERR_INIT;
+
+	/* Defaults of what was taken away meanwhile (the status of a new object): reading what is stored gives them.
+	 * What grows too large by them is refused by its size. */
+	if (op->res->schema->custom)
+		(void)structural_default(op->res->schema->custom, op->a, op->doc, &too_large);
 	if (zero_typed(op->a, op->res->schema, op->doc) || !op->ordered)
 		order_typed(op->a, op->res->schema, op->doc);
 	op->ordered = op->completed = true;

@@ -9,6 +9,7 @@
  * can be, and the answer is what is stored, not what was sent. */
 #include "apiserver/registry/registry.h"
 #include "apiserver/versions.h"
+#include "object/structural.h"
 
 struct write_versions {
 	struct write_op *op;
@@ -97,6 +98,9 @@ int write_versions_stored(struct write_op *op, struct err *err)
 		rc = conversion_run(&w->to, err);
 		if (rc)
 			return rc;
+		/* What comes out of the store has the defaults of its version; they are part of the answer. */
+		if (storage->schema->custom && structural_default(storage->schema->custom, op->a, w->stored, err) < 0)
+			return -1;
 		w->kept = w->stored;
 		conversion_of(&w->back, op, storage, op->res, &w->kept, &w->shown);
 	}

@@ -438,29 +438,17 @@ static void conditions(void **state)
 {
 	struct rig *r = *state;
 
-	config(r, false, "a",
-	       HOOK("a.io", MAPS_RULE,
-		    CONDITIONS(CONDITION("named", "object.metadata.name.startsWith('a')") "," CONDITION(
-			"who", "request.operation == 'CREATE' && "
-			       "request.userInfo.username == "
-			       "'admin'"))) "," HOOK("may.io", MAPS_RULE,
-						     CONDITIONS(CONDITION("may", "authorizer."
-										 "group('')."
-										 "resource('"
-										 "secrets')."
-										 "namespace('"
-										 "x').check('"
-										 "get')."
-										 "allowed() "
-										 "&& "
-										 "authorizer."
-										 "requestReso"
-										 "urce.check("
-										 "'create')."
-										 "allowed("
-										 ")"))) "," HOOK("not.io", MAPS_RULE,
-												 CONDITIONS(CONDITION(
-												     "no", "false"))));
+	static const char named[] = CONDITIONS(CONDITION("named", "object.metadata.name.startsWith('a')") "," CONDITION(
+	    "who", "request.operation == 'CREATE' && request.userInfo.username == 'admin'"));
+	static const char may[] = CONDITIONS(
+	    CONDITION("may", "authorizer.group('').resource('secrets').check('get').allowed()") "," CONDITION(
+		"may also", "authorizer.requestResource.check('create').allowed()"));
+	_cleanup_free_ char *hooks =
+	    xasprintf(HOOK("a.io", MAPS_RULE, "%s") "," HOOK("may.io", MAPS_RULE, "%s") "," HOOK(
+			  "not.io", MAPS_RULE, CONDITIONS(CONDITION("no", "false"))),
+		      named, may);
+
+	config(r, false, "a", hooks);
 	expect(r, 201, "POST", MAPS, MAP("b"));
 	assert_int_equal(far.n, 1); /* may.io */
 	expect(r, 201, "POST", MAPS, MAP("a"));

@@ -1,12 +1,14 @@
-/* crd.c - CustomResourceDefinition: names, versions, and the first rules of a structural schema. */
-#include "apiserver/registry/validate/kinds-internal.h"
+/* crd.c - CustomResourceDefinition: its names, its versions, and how it may change. Schemas, columns and conversion are
+ * judged beside it.
+ *
+ * Paths are those of upstream's internal type: what all versions have the same (always, when there is one) is said
+ * once, at spec.validation, spec.subresources, spec.additionalPrinterColumns and spec.selectableFields. */
+#include "apiserver/registry/validate/crd-internal.h"
 
-#include "base/buf.h"
-#include "base/strmap.h"
+#include "object/condition.h"
+#include "object/structural.h"
 
-#define SELECTABLE_MAX 8
 #define WARNING_MAX 256
-#define SCHEMA_DEPTH_MAX 100
 
 static const struct val *text(struct field_errs *fe, struct sv s)
 {
@@ -30,237 +32,343 @@ static void mixed_case(struct field_errs *fe, const struct val *names, const str
 static void names(struct field_errs *fe, const struct val *list, const struct fpath *at)
 {
 	static const enum sym plain[] = { F_plural, F_singular };
-	struct fpath list_at = FPATH(at, F_listKind);
+	struct fpath list_at = FPATH(at, F_listKind), short_at = FPATH(at, F_shortNames),
+		     cat_at = FPATH(at, F_categories);
 
 	for (size_t i = 0; i < ARRAY_LEN(plain); i++)
 		check_required_text(fe, list, at, plain[i], fmt_dns1035_label);
 	mixed_case(fe, list, at, F_kind);
 	mixed_case(fe, list, at, F_listKind);
+	check_texts(fe, val_member(list, F_shortNames), &short_at, fmt_dns1035_label);
 	if (val_get_str(list, F_kind).n && sv_eq(val_get_str(list, F_kind), val_get_str(list, F_listKind)))
 		fe_invalid(fe, &list_at, val_member(list, F_listKind), "kind and listKind may not be the same");
+	check_texts(fe, val_member(list, F_categories), &cat_at, fmt_dns1035_label);
 }
 
-/* Groups of the project itself need somebody's approval. */
-static void approval(struct field_errs *fe, const struct val *doc)
+#define WHERE "protected groups must have approval annotation \"api-approved.kubernetes.io\""
+#define PULL "see https://github.com/kubernetes/enhancements/pull/1111"
+
+enum approval { APPROVAL_MISSING, APPROVAL_INVALID, APPROVAL_GIVEN, APPROVAL_BYPASSED };
+
+static enum approval approval_of(const struct val *doc)
 {
-	static const char key[] = "api-approved.kubernetes.io";
+	struct sv said =
+	    val_str(val_member_sv(val_get(doc, F_metadata, F_annotations), SV("api-approved.kubernetes.io")));
+
+	if (!said.n)
+		return APPROVAL_MISSING;
+	if (sv_starts(said, SV("unapproved")))
+		return APPROVAL_BYPASSED;
+	return sv_find_sv(said, SV("://")) > 0 ? APPROVAL_GIVEN : APPROVAL_INVALID;
+}
+
+/* Groups of the project itself need somebody's approval; what is there without may stay so. */
+static void approval(struct field_errs *fe, const struct val *doc, const struct val *old)
+{
 	struct fpath meta_at = FPATH_ROOT(F_metadata), ann_at = FPATH(&meta_at, F_annotations),
-		     at = FPATH_KEY(&ann_at, sv_from(key));
+		     at = FPATH_KEY(&ann_at, SV("api-approved.kubernetes.io"));
 	struct sv group = val_get_str(doc, F_spec, F_group);
-	const struct val *v = val_member_sv(val_get(doc, F_metadata, F_annotations), sv_from(key));
+	enum approval is = approval_of(doc);
 
 	if (!sv_ends(group, SV(".k8s.io")) && !sv_ends(group, SV(".kubernetes.io")) && !sv_is(group, "k8s.io") &&
 	    !sv_is(group, "kubernetes.io"))
 		return;
-	if (!val_str(v).n)
-		fe_required_why(fe, &at,
-				"protected groups must have approval annotation \"api-approved.kubernetes.io\", see "
-				"https://github.com/kubernetes/enhancements/pull/1111");
-	else if (!sv_starts(val_str(v), SV("unapproved")) && sv_find_sv(val_str(v), SV("://")) <= 0)
-		fe_invalid(fe, &at, v,
-			   "protected groups must have approval annotation \"api-approved.kubernetes.io\" with "
-			   "either a URL or a reason starting with \"unapproved\", see "
-			   "https://github.com/kubernetes/enhancements/pull/1111");
-}
-
-/* --- schemas --- */
-
-static bool flag(const struct val *s, const char *name)
-{
-	return val_bool(val_member_sv(s, sv_from(name)));
-}
-
-/* Structural: every described value says its type, unless it may be several. */
-static void structural(struct field_errs *fe, const struct val *s, const struct fpath *at, const char *what, int depth)
-{
-	struct fpath type_at = FPATH(at, F_type), props_at = FPATH(at, F_properties), items_at = FPATH(at, F_items),
-		     more_at = FPATH(at, F_additionalProperties);
-	const struct val *items = val_member(s, F_items), *more = val_member(s, F_additionalProperties);
-
-	if (val_type(s) != VAL_MAP || depth > SCHEMA_DEPTH_MAX)
+	if (old && approval_of(old) == is)
 		return;
-	if (!val_get_str(s, F_type).n && !flag(s, "x-kubernetes-int-or-string") &&
-	    !flag(s, "x-kubernetes-preserve-unknown-fields"))
-		fe_add(fe, FE_REQUIRED, &type_at, NULL, "must not be empty for %s", what);
-	VAL_EACH_MEMBER(val_member(s, F_properties), m) {
-		struct fpath here = FPATH_KEY(&props_at, m.key);
-
-		structural(fe, m.value, &here, "specified object fields", depth + 1);
-	}
-	if (val_type(items) == VAL_MAP)
-		structural(fe, items, &items_at, "specified array items", depth + 1);
-	if (val_type(more) == VAL_MAP)
-		structural(fe, more, &more_at, "specified object fields", depth + 1);
-}
-
-static void schema(struct field_errs *fe, const struct val *version, const struct fpath *up)
-{
-	const struct val *s = val_get(version, F_schema, F_openAPIV3Schema);
-	struct fpath schema_at = FPATH(up, F_schema), at = FPATH(&schema_at, F_openAPIV3Schema),
-		     type_at = FPATH(&at, F_type), null_at = FPATH(&at, F_nullable);
-
-	if (!s) {
-		fe_required_why(fe, &at, "schemas are required");
-		return;
-	}
-	if (val_bool(val_member(s, F_nullable)))
-		fe_forbidden(fe, &null_at, "nullable cannot be true at the root");
-	if (val_get_str(s, F_type).n && !val_is(val_member(s, F_type), "object"))
-		fe_invalid(fe, &type_at, val_member(s, F_type), "must be object at the root");
-	structural(fe, s, &at, "at the root", 0);
+	if (is == APPROVAL_MISSING)
+		fe_required_why(fe, &at, WHERE ", " PULL);
+	else if (is == APPROVAL_INVALID)
+		fe_invalid(fe, &at,
+			   val_member_sv(val_get(doc, F_metadata, F_annotations), SV("api-approved.kubernetes.io")),
+			   WHERE " with either a URL or a reason starting with \"unapproved\", " PULL);
 }
 
 /* --- versions --- */
 
-static void columns(struct field_errs *fe, const struct val *list, const struct fpath *at)
+/* All versions have the same there. */
+static bool same_in_all(const struct val *list, enum sym name)
 {
-	static const char *const types[] = { "boolean", "date", "integer", "number", "string", NULL };
-	static const char *const formats[] = { "byte",	"date",	 "date-time", "double", "float",
-					       "int32", "int64", "password",  NULL };
-	size_t i = 0;
+	const struct val *first = val_member(val_at(list, 0), name);
 
-	VAL_EACH(list, c) {
-		struct fpath item = FPATH_AT(at, i++), type_at = FPATH(&item, F_type),
-			     format_at = FPATH(&item, F_format), path_at = FPATH(&item, F_jsonPath);
-		struct sv type = val_get_str(c, F_type), format = val_get_str(c, F_format),
-			  path = val_get_str(c, F_jsonPath);
-		size_t k;
-
-		for (k = 0; types[k] && !sv_is(type, types[k]); k++)
-			;
-		if (type.n && !types[k])
-			fe_invalid(fe, &type_at, val_member(c, F_type),
-				   "must be one of boolean,date,integer,number,string");
-		for (k = 0; formats[k] && !sv_is(format, formats[k]); k++)
-			;
-		if (format.n && !formats[k])
-			fe_invalid(fe, &format_at, val_member(c, F_format),
-				   "must be one of byte,date,date-time,double,float,int32,int64,password");
-		if (path.n && path.p[0] != '.')
-			fe_invalid(fe, &path_at, val_member(c, F_jsonPath),
-				   "must be a simple json path starting with .");
-	}
+	VAL_EACH(list, v)
+		if (v != val_at(list, 0) && !val_same(first, val_member(v, name)))
+			return false;
+	return val_len(list) > 0;
 }
 
-static void scale_path(struct field_errs *fe, const struct val *scale, const struct fpath *up, enum sym name,
-		       const char *const *under)
+/* Only what can be told of an object without its status may stand at the root of its schema. */
+static void status_root(struct field_errs *fe, const struct val *schema, const struct fpath *at)
 {
-	struct fpath at = FPATH(up, name);
-	const struct val *v = val_member(scale, name);
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	static const enum sym never[] = { F_default,
+					  F_enum,
+					  F_allOf,
+					  F_oneOf,
+					  F_anyOf,
+					  F_not,
+					  F_additionalProperties,
+					  F_nullable,
+					  F_minProperties,
+					  F_maxProperties,
+					  F_x_kubernetes_embedded_resource,
+					  F_x_kubernetes_int_or_string,
+					  F_x_kubernetes_list_map_keys,
+					  F_x_kubernetes_list_type,
+					  F_x_kubernetes_map_type };
+	struct fpath type_at = FPATH(at, F_type);
 
-	if (!val_str(v).n)
+	if (val_get_str(schema, F_type).n && !val_is(val_member(schema, F_type), "object"))
+		fe_invalid(fe, &type_at, val_member(schema, F_type),
+			   "only \"object\" is allowed as the type at the root of the schema if the status subresource "
+			   "is enabled");
+	for (size_t i = 0; i < ARRAY_LEN(never); i++) {
+		const struct val *v = val_member(schema, never[i]);
+
+		if (val_type(v) == VAL_NULL || (v->type == VAL_BOOL && !v->b) ||
+		    ((v->type == VAL_LIST || v->type == VAL_MAP) && !v->n))
+			continue;
+		fe_invalid(
+		    fe, at, schema,
+		    "only [Description Type Format Title Maximum ExclusiveMaximum Minimum ExclusiveMinimum MaxLength "
+		    "MinLength Pattern MaxItems MinItems UniqueItems MultipleOf Required Items Properties ExternalDocs "
+		    "Example XPreserveUnknownFields XValidations] fields are allowed at the root of the schema if the "
+		    "status subresource is enabled");
 		return;
-	for (size_t i = 0; under[i]; i++) {
-		if (sv_starts(val_str(v), sv_from(under[i])))
-			return;
-		buf_printf(&b, "%s%.*s", i ? " or " : "", (int)strlen(under[i]) - 1, under[i]);
 	}
-	fe_add(fe, FE_INVALID, &at, v, "should be a json path under %s", buf_cstr(&b));
 }
 
-static void version(struct field_errs *fe, const struct val *v, const struct fpath *at)
+/* old: the schema before an update, or NULL. What did not change is not judged again. */
+static void schema(struct crd_check *c, const struct val *s, const struct val *old, bool status, const struct fpath *at)
 {
-	const struct val *warning = val_member(v, F_deprecationWarning), *scale = val_get(v, F_subresources, F_scale);
-	struct fpath name_at = FPATH(at, F_name), warn_at = FPATH(at, F_deprecationWarning),
-		     sub_at = FPATH(at, F_subresources), scale_at = FPATH(&sub_at, F_scale),
+	struct fpath null_at = FPATH(at, F_nullable);
+	size_t before = c->fe->list.n;
+	int found;
+
+	if (!s || (old && val_equal(s, old)))
+		return;
+	if (status)
+		status_root(c->fe, s, at);
+	if (val_get_bool(s, F_nullable))
+		fe_forbidden(c->fe, &null_at, "nullable cannot be true at the root");
+	found = crd_structural(c, s, at);
+	if (found == 0)
+		structural_check_defaults(c->fe, s, at);
+	crd_openapi(c, s, at);
+	if (found == 0 && c->fe->list.n == before)
+		structural_check_rules(c->fe, s, old, at);
+}
+
+static void deprecation(struct field_errs *fe, const struct val *v, const struct fpath *at)
+{
+	const struct val *warning = val_member(v, F_deprecationWarning);
+	struct fpath here = FPATH(at, F_deprecationWarning);
+
+	if (!warning)
+		return;
+	if (!val_get_bool(v, F_deprecated))
+		fe_invalid(fe, &here, warning, "can only be set for deprecated versions");
+	if (!val_str(warning).n)
+		fe_invalid(fe, &here, warning, "must not be an empty string");
+	if (val_str(warning).n > WARNING_MAX)
+		fe_invalid(fe, &here, warning, "must be <= 256 characters long");
+	for (size_t i = 0; i < val_str(warning).n; i++) {
+		unsigned char ch = (unsigned char)val_str(warning).p[i];
+
+		if (ch >= ' ' && ch != 0x7f)
+			continue;
+		fe_add(fe, FE_INVALID, &here, warning,
+		       "must only contain printable UTF-8 characters; non-printable character found at index %zu", i);
+		break;
+	}
+}
+
+static const struct val *version_named(const struct val *list, struct sv name)
+{
+	VAL_EACH(list, v)
+		if (sv_eq(val_get_str(v, F_name), name))
+			return v;
+	return NULL;
+}
+
+/* What each version has of its own, or all have the same. */
+struct shared {
+	bool schema, subresources, columns, selectable;
+};
+
+static bool has_status(const struct val *version)
+{
+	return val_get(version, F_subresources, F_status) != NULL;
+}
+
+static void version(struct crd_check *c, const struct val *v, const struct val *was, const struct shared *all,
+		    const struct fpath *at)
+{
+	struct fpath name_at = FPATH(at, F_name), up_at = FPATH(at, F_schema),
+		     schema_at = FPATH(&up_at, F_openAPIV3Schema), sub_at = FPATH(at, F_subresources),
 		     cols_at = FPATH(at, F_additionalPrinterColumns), sel_at = FPATH(at, F_selectableFields);
-	struct sv name = val_get_str(v, F_name);
+	const struct val *s = val_get(v, F_schema, F_openAPIV3Schema);
 
-	fe_check(fe, &name_at, name, fmt_dns1035_label);
-	if (warning && !val_bool(val_member(v, F_deprecated)))
-		fe_invalid(fe, &warn_at, warning, "can only be set for deprecated versions");
-	else if (warning && !val_str(warning).n)
-		fe_invalid(fe, &warn_at, warning, "must not be an empty string");
-	else if (val_str(warning).n > WARNING_MAX)
-		fe_too_long(fe, &warn_at, WARNING_MAX);
-	schema(fe, v, at);
-	columns(fe, val_member(v, F_additionalPrinterColumns), &cols_at);
-	if (val_len(val_member(v, F_selectableFields)) > SELECTABLE_MAX)
-		fe_too_many(fe, &sel_at, val_len(val_member(v, F_selectableFields)), SELECTABLE_MAX);
-	scale_path(fe, scale, &scale_at, F_specReplicasPath, (const char *const[]){ ".spec.", NULL });
-	scale_path(fe, scale, &scale_at, F_statusReplicasPath, (const char *const[]){ ".status.", NULL });
-	scale_path(fe, scale, &scale_at, F_labelSelectorPath, (const char *const[]){ ".spec.", ".status.", NULL });
+	fe_check(c->fe, &name_at, val_get_str(v, F_name), fmt_dns1035_label);
+	deprecation(c->fe, v, at);
+	if (!all->schema)
+		schema(c, s, val_get(was, F_schema, F_openAPIV3Schema), has_status(v), &schema_at);
+	if (!all->subresources)
+		crd_subresources(c->fe, val_member(v, F_subresources), &sub_at);
+	if (!all->columns)
+		crd_columns(c->fe, val_member(v, F_additionalPrinterColumns), &cols_at);
+	if (!all->selectable)
+		crd_selectable(c, val_member(v, F_selectableFields), s, &sel_at);
 }
 
-static void versions(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+static void shared(struct crd_check *c, const struct val *list, const struct val *was, const struct shared *all,
+		   const struct fpath *up)
 {
-	const struct val *list = val_member(spec, F_versions);
+	struct fpath valid_at = FPATH_WORD(up, "validation"), schema_at = FPATH(&valid_at, F_openAPIV3Schema),
+		     sub_at = FPATH(up, F_subresources), cols_at = FPATH(up, F_additionalPrinterColumns),
+		     sel_at = FPATH(up, F_selectableFields);
+	const struct val *first = val_at(list, 0), *s = val_get(first, F_schema, F_openAPIV3Schema), *old = NULL;
+	bool status = false, kept = was != NULL;
+
+	VAL_EACH(list, v) {
+		const struct val *before =
+		    val_get(version_named(was, val_get_str(v, F_name)), F_schema, F_openAPIV3Schema);
+
+		status = status || has_status(v);
+		kept = kept && before && val_equal(before, s);
+		old = before ? before : old;
+	}
+	if (all->schema && !kept)
+		schema(c, s, old && !val_equal(old, s) ? old : NULL, status, &schema_at);
+	if (all->subresources)
+		crd_subresources(c->fe, val_member(first, F_subresources), &sub_at);
+	if (all->columns)
+		crd_columns(c->fe, val_member(first, F_additionalPrinterColumns), &cols_at);
+	if (all->selectable)
+		crd_selectable(c, val_member(first, F_selectableFields), s, &sel_at);
+}
+
+static void versions(struct crd_check *c, const struct val *spec, const struct val *old_spec, const struct fpath *up)
+{
+	const struct val *list = val_member(spec, F_versions), *was = val_member(old_spec, F_versions);
+	struct shared all = { same_in_all(list, F_schema), same_in_all(list, F_subresources),
+			      same_in_all(list, F_additionalPrinterColumns), same_in_all(list, F_selectableFields) };
 	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
-	struct fpath at = FPATH(up, F_versions);
+	struct fpath at = FPATH(up, F_versions), version_at = FPATH_WORD(up, "version");
 	size_t i = 0, stored = 0;
 	bool unique = true;
 
 	VAL_EACH(list, v) {
-		struct fpath item = FPATH_AT(&at, i++);
+		struct fpath item = FPATH_AT(&at, i), up_at = FPATH(&item, F_schema),
+			     schema_at = FPATH(&up_at, F_openAPIV3Schema);
 
-		version(fe, v, &item);
+		i++;
+		if (!val_get(v, F_schema, F_openAPIV3Schema))
+			fe_required_why(c->fe, &schema_at, "schemas are required");
+		if (!crd_spend(c, val_len(was) + 1, &item))
+			return;
+		version(c, v, version_named(was, val_get_str(v, F_name)), &all, &item);
 		stored += val_bool(val_member(v, F_storage));
-		unique &= !strmap_set(&seen, val_get_str(v, F_name), fe);
+		unique &= !strmap_set(&seen, val_get_str(v, F_name), c);
 	}
 	if (!unique)
-		fe_invalid(fe, &at, list, "must contain unique version names");
+		fe_invalid(c->fe, &at, list, "must contain unique version names");
 	if (stored != 1)
-		fe_invalid(fe, &at, list ? list : val_new_list(fe->a),
+		fe_invalid(c->fe, &at, list ? list : val_new_list(c->fe->a),
 			   "must have exactly one version marked as storage version");
+	if (val_len(list)) {
+		if (val_get_str(val_at(list, 0), F_name).n)
+			fe_check(c->fe, &version_at, val_get_str(val_at(list, 0), F_name), fmt_dns1035_label);
+		shared(c, list, was, &all, up);
+	}
 }
 
-static void conversion(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+/* The versions that objects are, or may be, stored in. */
+static void stored_versions(struct field_errs *fe, const struct val *doc)
 {
-	const struct val *c = val_member(spec, F_conversion), *hook = val_member(c, F_webhook);
-	struct fpath at = FPATH(up, F_conversion), strategy_at = FPATH(&at, F_strategy),
-		     hook_at = FPATH(&at, F_webhook), config_at = FPATH(&hook_at, F_clientConfig),
-		     versions_at = FPATH(&hook_at, F_conversionReviewVersions);
-	const struct val *config = val_member(hook, F_clientConfig);
+	struct fpath status_at = FPATH_ROOT(F_status), at = FPATH(&status_at, F_storedVersions);
+	const struct val *list = val_get(doc, F_status, F_storedVersions), *versions = val_get(doc, F_spec, F_versions);
+	_cleanup_(strmap_release) struct strmap known = STRMAP_INIT, stored = STRMAP_INIT;
+	size_t i = 0;
 
-	if (!c)
-		return;
-	CHECK_ONE_OF(fe, val_member(c, F_strategy), &strategy_at, "None", "Webhook");
-	if (!val_is(val_member(c, F_strategy), "Webhook")) {
-		if (config)
-			fe_forbidden(fe, &config_at, "should not be set when strategy is not set to Webhook");
+	if (!val_len(list)) {
+		fe_invalid(fe, &at, val_new_list(fe->a), "must have at least one stored version");
 		return;
 	}
-	if (!config)
-		fe_required_why(fe, &config_at, "required when strategy is set to Webhook");
-	else if (!val_member(config, F_url) == !val_member(config, F_service))
-		fe_required_why(fe, &config_at, "exactly one of url or service is required");
-	if (!val_len(val_member(hook, F_conversionReviewVersions)))
-		fe_required(fe, &versions_at);
+	VAL_EACH(list, v)
+		strmap_set(&stored, val_str(v), fe);
+	VAL_EACH(versions, v) {
+		struct sv name = val_get_str(v, F_name);
+
+		strmap_set(&known, name, fe);
+		if (val_get_bool(v, F_storage) && !strmap_has(&stored, name))
+			fe_add(fe, FE_INVALID, &at, list, "must have the storage version %.*s", SV_ARG(name));
+	}
+	VAL_EACH(list, v) {
+		struct fpath here = FPATH_AT(&at, i++);
+
+		if (!strmap_has(&known, val_str(v)))
+			fe_invalid(fe, &here, v, "must appear in spec.versions");
+	}
+}
+
+static void group_rules(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+{
+	struct fpath at = FPATH(up, F_group);
+	struct sv group = val_get_str(spec, F_group);
+	const char *msg = group.n ? fmt_dns_subdomain(group) : NULL;
+
+	if (!group.n)
+		fe_required(fe, &at);
+	else if (msg)
+		fe_invalid(fe, &at, val_member(spec, F_group), msg);
+	else if (sv_find(group, '.') < 0)
+		fe_invalid(fe, &at, val_member(spec, F_group), "should be a domain with at least one dot");
+}
+
+/* What may never change, and what may not once objects are stored. */
+static void kept(struct field_errs *fe, const struct val *doc, const struct val *old, const struct fpath *at)
+{
+	const struct val *spec = val_member(doc, F_spec), *was = val_member(old, F_spec);
+	struct fpath names_at = FPATH(at, F_names);
+
+	if (condition_is(val_get(old, F_status, F_conditions), "Established", "True")) {
+		check_immutable(fe, spec, was, at, F_scope);
+		check_immutable(fe, val_member(spec, F_names), val_member(was, F_names), &names_at, F_kind);
+	}
+	check_immutable(fe, spec, was, at, F_group);
+	check_immutable(fe, val_member(spec, F_names), val_member(was, F_names), &names_at, F_plural);
 }
 
 void validate_crd(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
 	const struct val *spec = val_member(doc, F_spec), *was = val_member(old, F_spec);
 	struct fpath at = FPATH_ROOT(F_spec), meta_at = FPATH_ROOT(F_metadata), name_at = FPATH(&meta_at, F_name),
-		     group_at = FPATH(&at, F_group), scope_at = FPATH(&at, F_scope), names_at = FPATH(&at, F_names),
+		     scope_at = FPATH(&at, F_scope), names_at = FPATH(&at, F_names),
 		     keep_at = FPATH(&at, F_preserveUnknownFields);
-	struct sv group = val_get_str(spec, F_group),
-		  want = arena_svf(fe->a, "%.*s.%.*s", SV_ARG(val_get_str(spec, F_names, F_plural)), SV_ARG(group));
-	bool established = false;
+	struct crd_check c = { .fe = fe };
+	struct sv want = arena_svf(fe->a, "%.*s.%.*s", SV_ARG(val_get_str(spec, F_names, F_plural)),
+				   SV_ARG(val_get_str(spec, F_group)));
 
-	if (is_sub(sub, "status"))
+	/* What goes is not held up by what its status says of versions. */
+	if (is_sub(sub, "status") || (old && val_get(old, F_metadata, F_deletionTimestamp) && val_equal(spec, was)))
 		return;
-	if (!sv_eq(val_get_str(doc, F_metadata, F_name), want))
+	if (!old && !sv_eq(val_get_str(doc, F_metadata, F_name), want))
 		fe_invalid(fe, &name_at, text(fe, val_get_str(doc, F_metadata, F_name)),
 			   "must be spec.names.plural+\".\"+spec.group");
-	if (group.n && sv_find(group, '.') < 0)
-		fe_invalid(fe, &group_at, val_member(spec, F_group), "should be a domain with at least one dot");
+	group_rules(fe, spec, &at);
 	if (val_get_str(spec, F_scope).n)
 		CHECK_ONE_OF(fe, val_member(spec, F_scope), &scope_at, "Cluster", "Namespaced");
-	approval(fe, doc);
-	versions(fe, spec, &at);
+	else
+		fe_required(fe, &scope_at);
+	versions(&c, spec, was, &at);
 	names(fe, val_member(spec, F_names), &names_at);
-	conversion(fe, spec, &at);
+	crd_conversion_rules(fe, spec, &at);
+	if (old)
+		kept(fe, doc, old, &at);
+	stored_versions(fe, doc);
+	approval(fe, doc, old);
 	if (val_bool(val_member(spec, F_preserveUnknownFields)) && !val_bool(val_member(was, F_preserveUnknownFields)))
 		fe_invalid(
 		    fe, &keep_at, val_member(spec, F_preserveUnknownFields),
 		    "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema "
 		    "instead");
-	VAL_EACH(val_get(old, F_status, F_conditions), c)
-		established |= val_is(val_member(c, F_type), "Established") && val_is(val_member(c, F_status), "True");
-	if (!established)
-		return;
-	check_immutable(fe, spec, was, &at, F_scope);
-	check_immutable(fe, val_member(spec, F_names), val_member(was, F_names), &names_at, F_kind);
 }

@@ -1,0 +1,118 @@
+/* A definition that was deleted: first its instances go, by deletions like anybody's so that admission and finalizers
+ * have their say, then the finalizer that kept it. */
+#include "apiserver/crd/crd.h"
+
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/watchcache.h"
+#include "base/vec.h"
+
+#include <stdlib.h>
+
+#define DRAIN_STEP 500 /* instances in one step: other definitions have their turn */
+
+struct draining {
+	VEC(struct obj *) batch;
+	size_t left; /* those that were deleted and are there yet */
+};
+
+static int drain_collect(struct obj *o, void *ctx)
+{
+	struct draining *d = ctx;
+
+	if (obj_deleting(o))
+		d->left++;
+	else
+		vec_push(&d->batch, obj_ref(o));
+	return d->batch.n >= DRAIN_STEP;
+}
+
+static bool drain_delete(struct client *c, const struct resource *r, struct draining *d, struct err *err)
+{
+	bool ok = true;
+
+	for (size_t i = 0; i < d->batch.n; i++) {
+		struct obj *o = d->batch.p[i];
+		struct client_delete_opts opts = CLIENT_DELETE_OPTS;
+		_cleanup_(err_release) struct err why = ERR_INIT;
+
+		opts.precondition_uid = obj_uid(o);
+		if (ok && client_delete(c, r, obj_ns(o), obj_name(o), &opts, &why) < 0 && why.reason != ERR_NOT_FOUND &&
+		    why.reason != ERR_CONFLICT) {
+			(void)err_move(err, &why);
+			ok = false;
+		}
+	}
+	return ok;
+}
+
+static void drain_release(struct draining *d)
+{
+	for (size_t i = 0; i < d->batch.n; i++)
+		obj_unref(d->batch.p[i]);
+	vec_release(&d->batch);
+}
+
+static int drain_status(struct client *c, struct arena *a, const struct obj *crd, const char *status,
+			const char *reason, const char *message, int64_t now_ns, struct obj **ret, struct err *err)
+{
+	struct val *doc = crd_edit(a, obj_root(crd));
+
+	crd_condition(a, doc, "Terminating", status, reason, message, now_ns);
+	if (val_same(val_member(doc, F_status), val_member(obj_root(crd), F_status)))
+		return 0;
+	return client_update_status(c, RES(apiextensions_customresourcedefinitions), doc, ret, err);
+}
+
+/* All that it keeps is gone: it may go. */
+static int drain_finish(struct client *c, struct arena *a, const struct obj *crd, struct err *err)
+{
+	struct val *doc = crd_edit(a, obj_root(crd)), *list = val_get_mut(doc, F_metadata, F_finalizers);
+
+	for (size_t i = 0; i < val_len(list); i++)
+		if (val_is(val_at(list, i), CRD_FINALIZER))
+			val_list_remove(list, i--);
+	return client_update(c, RES(apiextensions_customresourcedefinitions), doc, NULL, NULL, err);
+}
+
+int crd_drain(struct apiserver *s, struct client *c, const struct obj *crd, const struct api_kind *k, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct draining d = { .batch = VEC_INIT };
+	_cleanup_obj_ struct obj *said = NULL;
+	int64_t now_ns = env_now_ns(s->env);
+	bool ok, full;
+
+	if (drain_status(c, &a, crd, "True", "InstanceDeletionInProgress", "CustomResource deletion is in progress",
+			 now_ns, &said, err) < 0)
+		return -1;
+	if (!k) {
+		if (drain_status(c, &a, said ? said : crd, "False", "NeverEstablished",
+				 "resource was never established", now_ns, &said, err) < 0)
+			return -1;
+		return drain_finish(c, &a, said ? said : crd, err);
+	}
+	wc_each(s->wc, api_kind_resource(k), SV(""), drain_collect, &d);
+	full = d.batch.n >= DRAIN_STEP;
+	ok = drain_delete(c, api_kind_resource(k), &d, err);
+	if (ok && (full || d.batch.n || d.left)) {
+		drain_release(&d);
+		return 1;
+	}
+	drain_release(&d);
+	if (!ok) {
+		_cleanup_(err_release) struct err other = ERR_INIT;
+
+		(void)drain_status(c, &a, said ? said : crd, "True", "InstanceDeletionFailed",
+				   arena_printf(&a, "could not issue all deletes: %s", err_msg(err)), now_ns, NULL,
+				   &other);
+		return -1;
+	}
+	{
+		_cleanup_obj_ struct obj *done = NULL;
+
+		if (drain_status(c, &a, said ? said : crd, "False", "InstanceDeletionCompleted",
+				 "removed all instances", now_ns, &done, err) < 0)
+			return -1;
+		return drain_finish(c, &a, done ? done : said ? said : crd, err);
+	}
+}
