@@ -14,7 +14,7 @@ class Hooks:
     """Behaviours: functions of this class's handler by name; `calls` are the reviews that came, by path."""
 
     def __init__(self, folder, names=("localhost", "hook.default.svc"), address="127.0.0.1"):
-        self.calls, self.connections, self.answers = collections.defaultdict(list), 0, {}
+        self.calls, self.connections, self.answers, self.headers = collections.defaultdict(list), 0, {}, {}
         self.go = threading.Event()  # what /slow waits for
         self.lock = threading.Lock()
         cnf, self.pem = os.path.join(folder, "hook.cnf"), os.path.join(folder, "hook.pem")
@@ -44,6 +44,7 @@ class Hooks:
                 path = self.path.split("?")[0]
                 with hooks.lock:
                     hooks.calls[path].append(review.get("request"))
+                    hooks.headers[path] = self.headers
                 try:
                     getattr(self, "be_" + path.split("/")[1])(review)
                 except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
@@ -123,7 +124,7 @@ class Hooks:
 
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(self.pem, self.pem + ".key")
-        self.server = Server((address if address != "127.0.0.1" else "127.0.0.1", 0), Handler)
+        self.server = Server((address, 0), Handler)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 

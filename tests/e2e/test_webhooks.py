@@ -238,8 +238,24 @@ TESTS = [never_the_api_server_itself, never_the_link, a_service_never_leads_to_l
          slow_ones_hold_up_nobody_else, connections_are_kept, what_it_makes_is_defaulted_and_warned_of, a_service_by_its_endpoints,
          what_connects, whatever_it_counts, the_end_waits_for_none]
 
+def as_whom(c, hooks):
+    with Place(c, hooks, "/allow/whom") as p:
+        equal(p.create()[0], 201)
+    equal(hooks.headers["/allow/whom"]["Authorization"], "Bearer for-loopback")
+
+
+TESTS.insert(11, as_whom)
+
 if __name__ == "__main__":
-    with Cluster(args=["--disable-scheduler", "--disable-controller-manager"]) as cluster:
+    cluster = Cluster(args=["--disable-scheduler", "--disable-controller-manager"])
+    with open(cluster.dir + "/admission.yaml", "w", encoding="utf-8") as out:
+        out.write("apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n- name: ValidatingAdmissionWebhook\n"
+                  "  configuration: {apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, kubeConfigFile: hooks.yaml}\n")
+    with open(cluster.dir + "/hooks.yaml", "w", encoding="utf-8") as out:
+        out.write("apiVersion: v1\nkind: Config\nusers:\n- name: '*'\n"
+                  "  user: {token: for-loopback}\n")
+    cluster.args += ["--admission-control-config-file", cluster.dir + "/admission.yaml"]
+    with cluster:
         server = Hooks(cluster.dir)
         status = main(TESTS, cluster, server)
         server.close()

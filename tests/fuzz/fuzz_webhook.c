@@ -1,8 +1,10 @@
 /* What webhooks answer: any bytes are read as an AdmissionReview or a ConversionReview, or refused with a reason; what
- * is believed of them is what was asked for. */
+ * is believed of them is what was asked for. And the users of a kubeconfig: no header gets a line break from them. */
 #include "apiserver/admission/webhooks.h"
 #include "apiserver/webhook/conversion.h"
+#include "apiserver/webhook/credentials.h"
 #include "codec/json.h"
+#include "codec/yaml.h"
 #include "object/patch.h"
 
 #define UID "9a3a8b1e-0000-4000-8000-000000000001"
@@ -53,6 +55,22 @@ static void webhook_conversions(struct sv text)
 		BUG_ON(!val_is(val_get(out[i], F_metadata, F_name), "x") || !val_is(val_get(out[i], F_kind), "Pod"));
 }
 
+static void webhook_users(struct sv text)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct webhook_credentials *c = webhook_credentials_new();
+	const struct val *doc = yaml_decode(&a, text, NULL);
+	const struct webhook_credential *w;
+
+	if (webhook_credentials_add(c, doc, NULL, &err) < 0)
+		BUG_ON(!*err_msg(&err));
+	w = webhook_credentials_for(c, SV("a.b.svc"), 443);
+	for (size_t i = 0; w && i < w->authorization.n; i++)
+		BUG_ON((unsigned char)w->authorization.p[i] < ' ');
+	webhook_credentials_free(c);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct sv text = sv_make((const char *)data, n);
@@ -62,5 +80,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	webhook_admission(text, "admission.k8s.io/v1", false);
 	webhook_admission(text, "admission.k8s.io/v1beta1", true);
 	webhook_conversions(text);
+	webhook_users(text);
 	return 0;
 }

@@ -5,146 +5,13 @@
  *	validating	all that match ─▶ calls ─▶ later ─▶ judge each, in order
  *
  * When a webhook has changed the object, all plugins are asked once more (chain.c), and of the webhooks those that want
- * it: a webhook with reinvocationPolicy IfNeeded that was asked before a change of somebody else's.
- *
- * The calls of a step are a batch. It is the request's, and of each call under way; the last that ends resumes the
- * request. A request that is not waited for any more cancels what is under way. */
+ * it: a webhook with reinvocationPolicy IfNeeded that was asked before a change of somebody else's. */
 #include "apiserver/admission/webhooks.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/versions.h"
 #include "base/log.h"
 
 #include <stdlib.h>
-
-struct hook_slot {
-	struct hook_batch *batch;
-	struct webhook_call *call;
-	struct webhook_answer *answer;
-	char uid[37];
-	int64_t began_ns, took_ns;
-};
-
-struct hook_batch {
-	atomic_int refs;
-	atomic_size_t left; /* calls that have not ended, and the one who makes them */
-	struct env *env;
-	struct req_ticket *ticket;
-	size_t n;
-	struct hook_slot slots[];
-};
-
-/* One webhook that is to be asked. */
-struct hook_ask {
-	struct hook_match m;
-	size_t index;		     /* in the set */
-	const struct val *doc, *old; /* in the version that it wants */
-	struct conversion there, back;
-	const struct val *in[2];
-	struct val *out[2];
-	struct val *patched; /* in that version, on its way back */
-	bool converted, judged;
-};
-
-/* Where a request is in it; in its arena. */
-struct hook_turn {
-	struct hook_set *set;
-	struct hook_event e;
-	bool mutating, second, changed;
-	size_t next;		/* of the set: those before it are done */
-	bool *invoked, *wanted; /* by index: IfNeeded and asked since the last change; to be asked again */
-	struct val *last;	/* the object as webhooks left it */
-	struct hook_ask *asks;
-	size_t n_asks, ready, kept; /* of them the first `ready` have been looked at, and `kept` are asked */
-	struct hook_batch *batch;
-};
-
-/* --- calls --- */
-
-static void batch_unref(void *p)
-{
-	struct hook_batch *b = p;
-
-	if (atomic_fetch_sub(&b->refs, 1) != 1)
-		return;
-	for (size_t i = 0; i < b->n; i++) {
-		webhook_answer_free(b->slots[i].answer);
-		webhook_call_unref(b->slots[i].call);
-	}
-	free(b);
-}
-
-static void batch_ended(struct hook_batch *b)
-{
-	if (atomic_fetch_sub(&b->left, 1) == 1)
-		(void)req_resume(b->ticket, b, NULL);
-}
-
-static void slot_done(struct webhook_answer *answer_take, void *ctx)
-{
-	struct hook_slot *s = ctx;
-	struct hook_batch *b = s->batch;
-
-	s->answer = answer_take;
-	s->took_ns = env_mono_ns(b->env) - s->began_ns;
-	batch_ended(b);
-	batch_unref(b);
-}
-
-static void batch_cancel(void *ctx)
-{
-	struct hook_batch *b = ctx;
-
-	for (size_t i = 0; i < b->n; i++)
-		if (b->slots[i].call)
-			webhook_call_cancel(b->slots[i].call);
-}
-
-static int64_t hook_time(struct api_req *q, const struct hook *h)
-{
-	int64_t until = req_deadline_ns(q), ns = h->timeout_s * NS_PER_SEC;
-
-	if (until != INT64_MAX)
-		ns = MIN(ns, MAX(until - env_mono_ns(q->server->env), NS_PER_MS));
-	return ns;
-}
-
-static int hook_call_all(struct hook_turn *t)
-{
-	struct api_req *q = t->e.q;
-	struct env *env = q->server->env;
-	struct hook_batch *b = xcalloc(1, sizeof(*b) + t->n_asks * sizeof(b->slots[0]));
-	_cleanup_(buf_release) struct buf text = BUF_INIT;
-
-	atomic_init(&b->refs, 2); /* the request's, and ours */
-	atomic_init(&b->left, t->n_asks + 1);
-	b->env = env;
-	b->n = t->n_asks;
-	t->batch = b;
-	arena_defer(q->arena, batch_unref, b);
-	b->ticket = req_suspend(q, "an admission webhook", batch_cancel, b);
-	for (size_t i = 0; i < t->n_asks; i++) {
-		const struct hook_ask *ask = &t->asks[i];
-		struct hook_slot *s = &b->slots[i];
-
-		s->batch = b;
-		s->began_ns = env_mono_ns(env);
-		env_uuid(env, s->uid);
-		buf_clear(&text);
-		hook_review_write(&text, &ask->m, &t->e, ask->doc, ask->old, s->uid);
-		atomic_fetch_add(&b->refs, 1);
-		s->call = webhook_call(q->server, &(struct webhook_call_opts){
-						      .target = ask->m.hook->target,
-						      .body = buf_sv(&text),
-						      .timeout_ns = hook_time(q, ask->m.hook),
-						      .answer_max = HOOK_ANSWER_MAX,
-						      .done = slot_done,
-						      .ctx = s,
-						  });
-	}
-	batch_ended(b);
-	batch_unref(b);
-	return REQ_LATER;
-}
 
 /* --- judging --- */
 
@@ -214,7 +81,6 @@ static void hook_turn_refresh(struct hook_turn *t, const struct admission *a)
 /* Adds the webhook at `index` to those to be asked, when it is one. */
 static int hook_consider(struct hook_turn *t, size_t index, struct err *err)
 {
-	struct hook_ask *ask = &t->asks[t->n_asks];
 	struct hook_match m;
 	int rc;
 
@@ -223,8 +89,17 @@ static int hook_consider(struct hook_turn *t, size_t index, struct err *err)
 	rc = hook_matches(&t->set->hooks[index], &t->e, &m, err);
 	if (rc <= 0)
 		return rc;
-	*ask = (struct hook_ask){ .m = m, .index = index, .doc = t->e.doc, .old = t->e.old };
-	t->n_asks++;
+	/* Most requests have none. None is being converted yet: they may move. */
+	if (t->n_asks == t->room) {
+		struct hook_ask *more;
+
+		t->room = t->mutating ? 1 : MAX(2 * t->room, (size_t)2);
+		more = ARENA_ARRAY(t->e.q->arena, struct hook_ask, t->room);
+		if (t->n_asks)
+			memcpy(more, t->asks, t->n_asks * sizeof(*more));
+		t->asks = more;
+	}
+	t->asks[t->n_asks++] = (struct hook_ask){ .m = m, .index = index, .doc = t->e.doc, .old = t->e.old };
 	return 0;
 }
 
@@ -399,7 +274,6 @@ static struct hook_turn *hook_turn_new(const struct admission *a, bool mutating)
 	arena_defer(a->q->arena, drop_set, set);
 	t->e = e;
 	t->mutating = mutating;
-	t->asks = ARENA_ARRAY(a->q->arena, struct hook_ask, mutating ? 1 : set->n);
 	if (mutating) {
 		t->invoked = ARENA_ARRAY(a->q->arena, bool, set->n);
 		t->wanted = ARENA_ARRAY(a->q->arena, bool, set->n);
@@ -445,7 +319,7 @@ int admission_webhooks_mutate(const struct admission *a, struct err *err)
 	q->hooks = t;
 	hook_turn_refresh(t, a);
 	for (;;) {
-		struct hook_ask *ask = &t->asks[0];
+		struct hook_ask *ask = t->asks;
 
 		if (t->n_asks && (ask->judged || t->batch)) {
 			rc = hook_mutated(t, err);

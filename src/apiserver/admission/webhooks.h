@@ -14,6 +14,7 @@
 #pragma once
 
 #include "apiserver/admission/plugins.h"
+#include "apiserver/versions.h"
 #include "apiserver/webhook/webhook.h"
 #include "object/selector.h"
 
@@ -64,6 +65,7 @@ struct hook_event {
 	const struct val *doc, *old;	/* or NULL */
 	struct sv kind[3], resource[3]; /* group, version, kind or plural: as it is asked */
 	struct sv operation;
+	struct obj *ns_obj; /* its namespace, once somebody looked */
 };
 /* False: not for webhooks (of the server's own, or about admission itself). */
 bool hook_event_init(struct hook_event *e, const struct admission *a);
@@ -74,7 +76,7 @@ struct hook_match {
 	const struct resource *as; /* NULL: as it was requested */
 };
 /* 1: it is to be asked, as *ret says; 0: not; -1: that cannot be told, which refuses the request. */
-int hook_matches(const struct hook *h, const struct hook_event *e, struct hook_match *ret, struct err *err);
+int hook_matches(const struct hook *h, struct hook_event *e, struct hook_match *ret, struct err *err);
 
 /* webhooks_conditions.c. Of documents in the version of m: 1: all conditions hold; 0; -1; or REQ_LATER, as an
  * expression may ask who may do what. */
@@ -108,6 +110,54 @@ int hook_internal(struct err *why, struct err *err);
  * err. */
 struct val *hook_patch(struct api_req *q, const struct resource *r, const struct schema *s, const struct val *doc,
 		       const struct val *patch, struct err *err);
+
+/* --- webhooks.c, webhooks_calls.c --- */
+
+struct hook_slot {
+	struct hook_batch *batch;
+	struct webhook_call *call;
+	struct webhook_answer *answer;
+	char uid[37];
+	int64_t began_ns, took_ns;
+};
+
+struct hook_batch {
+	atomic_int refs;
+	atomic_size_t left; /* calls that have not ended, and the one who makes them */
+	struct env *env;
+	struct req_ticket *ticket;
+	size_t n;
+	struct hook_slot slots[];
+};
+
+/* One webhook that is to be asked. */
+struct hook_ask {
+	struct hook_match m;
+	size_t index;		     /* in the set */
+	const struct val *doc, *old; /* in the version that it wants */
+	struct conversion there, back;
+	const struct val *in[2];
+	struct val *out[2];
+	struct val *patched; /* in that version, on its way back */
+	bool converted, judged;
+};
+
+/* Where a request is in it; in its arena. */
+struct hook_turn {
+	struct hook_set *set;
+	struct hook_event e;
+	bool mutating, second, changed;
+	size_t next;		/* of the set: those before it are done */
+	bool *invoked, *wanted; /* by index: IfNeeded and asked since the last change; to be asked again */
+	struct val *last;	/* the object as webhooks left it */
+	struct hook_ask *asks;
+	size_t room;
+	size_t n_asks, ready, kept; /* of them the first `ready` have been looked at, and `kept` are asked */
+	struct hook_batch *batch;
+};
+
+/* Asks all of t->asks. Returns REQ_LATER; when the step is asked again, t->batch has the answers. */
+int hook_call_all(struct hook_turn *t);
 
 /* --- webhooks_metrics.c --- */
 

@@ -5,7 +5,9 @@
 #include "apiserver/admission/webhooks.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/webhook/conversion.h"
+#include "apiserver/webhook/credentials.h"
 #include "base/b64.h"
+#include "codec/yaml.h"
 #include "toy_versions.h"
 
 #define CONFIGS "/apis/admissionregistration.k8s.io/v1/"
@@ -156,14 +158,14 @@ static void what_is_said(void **state)
 	struct answer *a;
 	struct val *request;
 
-	config(r, true, "c", HOOK("a.io", MAPS_RULE, ""));
+	config(r, true, "c", HOOK("a.hook.io", MAPS_RULE, ""));
 	a = api(r, "POST", MAPS "?dryRun=All&fieldManager=me&fieldValidation=Strict",
 		.body = "{\"metadata\":{\"name\":\"m\"},\"data\":{\"a\":\"1\"}}", .user = "jo", .groups = groups,
 		.n_groups = 1);
 	assert_int_equal(a->code, 201);
 	answer_free(a);
 	assert_int_equal(far.n, 1);
-	assert_string_equal(far.calls[0].url, "https://a.io/h?timeout=10s");
+	assert_string_equal(far.calls[0].url, "https://a.hook.io/h?timeout=10s");
 	request = val_member_mut(far.calls[0].review, F_request);
 	assert_int_equal(val_get_str(request, F_uid).n, 36);
 	val_del(request, F_uid);
@@ -178,11 +180,11 @@ static void whom(void **state)
 	struct rig *r = *state;
 
 	config(r, false, "c",
-	       HOOK("create.io", RULE("\"CREATE\"", "", "*", "\"configmaps\""), "") "," HOOK(
-		   "delete.io", RULE("\"DELETE\"", "*", "*", "\"*\""),
-		   "") "," HOOK("apps.io", RULE("\"*\"", "apps", "v1", "\"*/*\""),
-				"") "," HOOK("subs.io", RULE("\"*\"", "", "v1", "\"*/status\""),
-					     "") "," HOOK("cluster.io",
+	       HOOK("create.hook.io", RULE("\"CREATE\"", "", "*", "\"configmaps\""), "") "," HOOK(
+		   "delete.hook.io", RULE("\"DELETE\"", "*", "*", "\"*\""),
+		   "") "," HOOK("apps.hook.io", RULE("\"*\"", "apps", "v1", "\"*/*\""),
+				"") "," HOOK("subs.hook.io", RULE("\"*\"", "", "v1", "\"*/status\""),
+					     "") "," HOOK("cluster.hook.io",
 							  "{\"operations\":[\"*\"],\"apiGroups\":[\"*\"],"
 							  "\"apiVersions\":[\"*\"],\"resources\":[\"*\"],\"scope\":"
 							  "\"Cluster\"}",
@@ -190,12 +192,12 @@ static void whom(void **state)
 	assert_int_equal(far.n, 0); /* not about configurations */
 	expect(r, 201, "POST", MAPS, MAP("a"));
 	assert_int_equal(far.n, 1);
-	assert_string_equal(far.calls[0].url, "https://create.io/h?timeout=10s");
+	assert_string_equal(far.calls[0].url, "https://create.hook.io/h?timeout=10s");
 	expect_type(r, 200, "PATCH", MAPS "/a", "application/merge-patch+json", "{\"data\":{\"a\":\"b\"}}");
 	assert_int_equal(far.n, 1);
 	expect(r, 200, "DELETE", MAPS "/a", "{\"gracePeriodSeconds\":5,\"propagationPolicy\":\"Background\"}");
 	assert_int_equal(far.n, 2);
-	assert_string_equal(far.calls[1].url, "https://delete.io/h?timeout=10s");
+	assert_string_equal(far.calls[1].url, "https://delete.hook.io/h?timeout=10s");
 	assert_int_equal(val_get_int(asked(1), 0, F_options, F_gracePeriodSeconds), 5);
 	assert_val(val_get(asked(1), F_options, F_propagationPolicy), "Background");
 	assert_val(val_member_sv(val_get(val_member_sv(asked(1), SV("oldObject")), F_data), SV("a")), "b");
@@ -203,12 +205,12 @@ static void whom(void **state)
 	/* A Namespace is of the cluster, and in itself. */
 	expect(r, 201, "POST", "/api/v1/namespaces", MAP("n"));
 	assert_int_equal(far.n, 3);
-	assert_string_equal(far.calls[2].url, "https://cluster.io/h?timeout=10s");
+	assert_string_equal(far.calls[2].url, "https://cluster.hook.io/h?timeout=10s");
 	assert_val(val_get(asked(2), F_namespace), "n");
 	expect_type(r, 200, "PATCH", "/api/v1/namespaces/n/status", "application/merge-patch+json",
 		    "{\"metadata\":{\"labels\":{\"a\":\"b\"}}}");
 	assert_int_equal(far.n, 4);
-	assert_string_equal(far.calls[3].url, "https://subs.io/h?timeout=10s");
+	assert_string_equal(far.calls[3].url, "https://subs.hook.io/h?timeout=10s");
 }
 
 static void collections_and_nothing_of_the_servers_own(void **state)
@@ -220,12 +222,12 @@ static void collections_and_nothing_of_the_servers_own(void **state)
 
 		expect(r, 201, "POST", MAPS, body);
 	}
-	config(r, false, "c", HOOK("a.io", RULE("\"*\"", "*", "*", "\"*/*\""), ""));
+	config(r, false, "c", HOOK("a.hook.io", RULE("\"*\"", "*", "*", "\"*/*\""), ""));
 	far.response = "\"allowed\":false";
 	/* The server makes up for what goes missing, whatever webhooks say. */
 	rig_run(r, 120 * NS_PER_SEC);
 	assert_int_equal(far.n, 0);
-	expect_status(r, 400, "", "admission webhook \"a.io\" denied the request without explanation",
+	expect_status(r, 400, "", "admission webhook \"a.hook.io\" denied the request without explanation",
 		      &(struct ask){ .method = "DELETE", .path = MAPS });
 	assert_int_equal(far.n, 3);
 	assert_null(val_get(asked(0), F_name));
@@ -248,9 +250,9 @@ static void another_version_of_the_same(void **state)
 	const struct val *o;
 
 	config(r, true, "c",
-	       HOOK("v2.io", RULE("\"CREATE\"", "autoscaling", "v2", "\"horizontalpodautoscalers\""),
-		    "") "," HOOK("exact.io", RULE("\"CREATE\"", "autoscaling", "v2", "\"horizontalpodautoscalers\""),
-				 ",\"matchPolicy\":\"Exact\""));
+	       HOOK("v2.hook.io", RULE("\"CREATE\"", "autoscaling", "v2", "\"horizontalpodautoscalers\""), "") "," HOOK(
+		   "exact.hook.io", RULE("\"CREATE\"", "autoscaling", "v2", "\"horizontalpodautoscalers\""),
+		   ",\"matchPolicy\":\"Exact\""));
 	far.response = patch;
 	o = expect(r, 201, "POST", SCALERS, body);
 	assert_int_equal(far.n, 1);
@@ -275,7 +277,7 @@ static void a_scale_is_one(void **state)
 	    "{\"metadata\":{\"name\":\"d\"},\"spec\":{\"replicas\":1,\"selector\":{\"matchLabels\":{\"a\":\"b\"}},"
 	    "\"template\":{\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":"
 	    "\"i\"}]}}}}");
-	config(r, true, "c", HOOK("a.io", RULE("\"UPDATE\"", "apps", "v1", "\"deployments/scale\""), ""));
+	config(r, true, "c", HOOK("a.hook.io", RULE("\"UPDATE\"", "apps", "v1", "\"deployments/scale\""), ""));
 	far.response = patch;
 	o = expect_type(r, 200, "PATCH", "/apis/apps/v1/namespaces/default/deployments/d/scale",
 			"application/merge-patch+json", "{\"spec\":{\"replicas\":2}}");
@@ -293,11 +295,11 @@ static void time_of_a_call(void **state)
 	struct rig *r = *state;
 	struct answer *a;
 
-	config(r, false, "c", HOOK("a.io", MAPS_RULE, ",\"timeoutSeconds\":30"));
+	config(r, false, "c", HOOK("a.hook.io", MAPS_RULE, ",\"timeoutSeconds\":30"));
 	expect(r, 201, "POST", MAPS "?timeout=4s", MAP("a"));
-	assert_string_equal(far.calls[0].url, "https://a.io/h?timeout=4s");
+	assert_string_equal(far.calls[0].url, "https://a.hook.io/h?timeout=4s");
 	expect(r, 201, "POST", MAPS, MAP("b"));
-	assert_string_equal(far.calls[1].url, "https://a.io/h?timeout=30s");
+	assert_string_equal(far.calls[1].url, "https://a.hook.io/h?timeout=30s");
 	/* One that never answers: the request ends with its own time, and the call is given up. */
 	far.hold = true;
 	a = api_start(r, &(struct ask){ .method = "POST", .path = MAPS "?timeout=3s", .body = MAP("c"), .loop = true });
@@ -318,13 +320,13 @@ static void all_at_once(void **state)
 	struct rig *r = *state;
 	struct answer *a;
 
-	config(r, false, "b", HOOK("b1.io", MAPS_RULE, "") "," HOOK("b2.io", MAPS_RULE, ""));
-	config(r, false, "a", HOOK("a1.io", MAPS_RULE, ""));
+	config(r, false, "b", HOOK("b1.hook.io", MAPS_RULE, "") "," HOOK("b2.hook.io", MAPS_RULE, ""));
+	config(r, false, "a", HOOK("a1.hook.io", MAPS_RULE, ""));
 	far.hold = true;
 	a = api_start(r, &(struct ask){ .method = "POST", .path = MAPS, .body = MAP("x"), .loop = true });
 	rig_run(r, NS_PER_MS);
 	assert_int_equal(far.n, 3);
-	assert_string_equal(far.calls[0].url, "https://a1.io/h?timeout=10s");
+	assert_string_equal(far.calls[0].url, "https://a1.hook.io/h?timeout=10s");
 	far.response = "\"allowed\":false,\"status\":{\"message\":\"b2\"}";
 	far_answer(&far.calls[2]);
 	far.response = NULL;
@@ -335,7 +337,7 @@ static void all_at_once(void **state)
 	far_answer(&far.calls[1]);
 	rig_run(r, NS_PER_MS);
 	assert_int_equal(a->code, 400);
-	assert_val(val_get(api_json(a), F_message), "admission webhook \"b1.io\" denied the request: b1");
+	assert_val(val_get(api_json(a), F_message), "admission webhook \"b1.hook.io\" denied the request: b1");
 	answer_free(a);
 }
 
@@ -355,12 +357,12 @@ static void failures(void **state)
 		{ "oops", NULL, "an error on the server (\"oops\") has prevented the request from succeeding", 500 },
 		{ "", NULL, "the server responded with the status code 302 but did not return", 302 },
 		{ "", NULL, "the server is currently unable to handle the request", 503 },
-		{ NULL, "dial tcp: no", "failed to call webhook: Post \"https://a.io/h?timeout=10s\": dial tcp: no",
-		  0 },
+		{ NULL, "dial tcp: no",
+		  "failed to call webhook: Post \"https://a.hook.io/h?timeout=10s\": dial tcp: no", 0 },
 	};
 	struct rig *r = *state;
 
-	config(r, false, "c", HOOK("a.io", MAPS_RULE, ""));
+	config(r, false, "c", HOOK("a.hook.io", MAPS_RULE, ""));
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		far.raw = rows[i].raw;
 		far.fails = rows[i].fails;
@@ -369,7 +371,7 @@ static void failures(void **state)
 			      &(struct ask){ .method = "POST", .path = MAPS, .body = MAP("a") });
 	}
 	expect(r, 200, "DELETE", CONFIGS "validatingwebhookconfigurations/c", NULL);
-	config(r, false, "c", HOOK("a.io", MAPS_RULE, ",\"failurePolicy\":\"Ignore\""));
+	config(r, false, "c", HOOK("a.hook.io", MAPS_RULE, ",\"failurePolicy\":\"Ignore\""));
 	expect(r, 201, "POST", MAPS, MAP("a"));
 	/* A refusal is no failure. */
 	far.raw = far.fails = NULL;
@@ -387,7 +389,7 @@ static void managed_fields_are_kept(void **state)
 	struct rig *r = *state;
 	const struct val *o;
 
-	config(r, true, "c", HOOK("a.io", MAPS_RULE, ""));
+	config(r, true, "c", HOOK("a.hook.io", MAPS_RULE, ""));
 	far.response = patch;
 	o = expect(r, 201, "POST", MAPS, "{\"metadata\":{\"name\":\"m\"},\"data\":{\"a\":\"1\"}}");
 	assert_int_equal(val_len(val_get(o, F_metadata, F_managedFields)), 1);
@@ -400,7 +402,8 @@ static void dry_runs(void **state)
 
 	/* As one that was stored before that was refused. */
 	config(r, false, "c",
-	       "{\"name\":\"a.io\",\"clientConfig\":{\"url\":\"https://a.io/h\"},\"sideEffects\":\"NoneOnDryRun\","
+	       "{\"name\":\"a.hook.io\",\"clientConfig\":{\"url\":\"https://a.hook.io/"
+	       "h\"},\"sideEffects\":\"NoneOnDryRun\","
 	       "\"admissionReviewVersions\":[\"v3\",\"v1beta1\"],\"rules\":[" MAPS_RULE "]}");
 	expect(r, 201, "POST", MAPS "?dryRun=All", MAP("a"));
 	assert_int_equal(far.n, 1);
@@ -413,8 +416,8 @@ static void selectors(void **state)
 	struct rig *r = *state;
 
 	config(r, false, "c",
-	       HOOK("a.io", MAPS_RULE, ",\"namespaceSelector\":{\"matchLabels\":{\"team\":\"x\"}}") "," HOOK(
-		   "b.io", RULE("\"*\"", "", "v1", "\"namespaces\",\"configmaps\""),
+	       HOOK("a.hook.io", MAPS_RULE, ",\"namespaceSelector\":{\"matchLabels\":{\"team\":\"x\"}}") "," HOOK(
+		   "b.hook.io", RULE("\"*\"", "", "v1", "\"namespaces\",\"configmaps\""),
 		   ",\"objectSelector\":{\"matchExpressions\":[{\"key\":\"on\",\"operator\":\"Exists\"}]}"));
 	expect(r, 201, "POST", MAPS, MAP("a"));
 	assert_int_equal(far.n, 0);
@@ -442,21 +445,21 @@ static void conditions(void **state)
 	    "who", "request.operation == 'CREATE' && request.userInfo.username == 'admin'"));
 	static const char may[] = CONDITIONS(
 	    CONDITION("may", "authorizer.group('').resource('secrets').check('get').allowed()") "," CONDITION(
-		"may also", "authorizer.requestResource.check('create').allowed()"));
+		"may-also", "authorizer.requestResource.check('create').allowed()"));
 	_cleanup_free_ char *hooks =
-	    xasprintf(HOOK("a.io", MAPS_RULE, "%s") "," HOOK("may.io", MAPS_RULE, "%s") "," HOOK(
-			  "not.io", MAPS_RULE, CONDITIONS(CONDITION("no", "false"))),
+	    xasprintf(HOOK("a.hook.io", MAPS_RULE, "%s") "," HOOK("may.hook.io", MAPS_RULE, "%s") "," HOOK(
+			  "not.hook.io", MAPS_RULE, CONDITIONS(CONDITION("no", "false"))),
 		      named, may);
 
 	config(r, false, "a", hooks);
 	expect(r, 201, "POST", MAPS, MAP("b"));
-	assert_int_equal(far.n, 1); /* may.io */
+	assert_int_equal(far.n, 1); /* may.hook.io */
 	expect(r, 201, "POST", MAPS, MAP("a"));
 	assert_int_equal(far.n, 3);
-	assert_string_equal(far.calls[1].url, "https://a.io/h?timeout=10s");
+	assert_string_equal(far.calls[1].url, "https://a.hook.io/h?timeout=10s");
 	/* What fails refuses, unless another condition says no, or failures may pass. */
 	config(r, false, "b",
-	       HOOK("b.io", MAPS_RULE,
+	       HOOK("b.hook.io", MAPS_RULE,
 		    CONDITIONS(CONDITION("fails", "object.data.none == 'x'") "," CONDITION(
 			"no", "object.metadata.name != 'c'"))));
 	expect_status(
@@ -466,7 +469,7 @@ static void conditions(void **state)
 	expect(r, 201, "POST", MAPS, MAP("c"));
 	expect(r, 200, "DELETE", CONFIGS "validatingwebhookconfigurations/b", NULL);
 	config(r, false, "b",
-	       HOOK("b.io", MAPS_RULE,
+	       HOOK("b.hook.io", MAPS_RULE,
 		    ",\"failurePolicy\":\"Ignore\"" CONDITIONS(CONDITION("fails", "object.data.none == 'x'"))));
 	expect(r, 201, "POST", MAPS, MAP("d"));
 }
@@ -482,7 +485,7 @@ static struct webhook_conversion *toy_hook(void)
 
 	return webhook_conversion_new(
 	    json_decode(&a,
-			SV("{\"webhook\":{\"clientConfig\":{\"url\":\"https://c.io/convert\"},"
+			SV("{\"webhook\":{\"clientConfig\":{\"url\":\"https://c.hook.io/convert\"},"
 			   "\"conversionReviewVersions\":[\"v2\",\"v1\"]}}"),
 			NULL, NULL));
 }
@@ -504,11 +507,11 @@ static void toy_answer(struct call *k, void (*change)(struct arena *a, struct va
 	}
 	if (change)
 		change(a, list);
-	buf_printf(
-	    &b,
-	    "{\"apiVersion\":\"apiextensions.k8s.io/v1\",\"kind\":\"ConversionReview\",\"response\":{\"uid\":\"%.*s\","
-	    "\"result\":{\"status\":\"Success\"},\"convertedObjects\":",
-	    SV_ARG(val_get_str(request, F_uid)));
+	buf_printf(&b,
+		   "{\"apiVersion\":\"apiextensions.k8s.io/"
+		   "v1\",\"kind\":\"ConversionReview\",\"response\":{\"uid\":\"%.*s\","
+		   "\"result\":{\"status\":\"Success\"},\"convertedObjects\":",
+		   SV_ARG(val_get_str(request, F_uid)));
 	json_encode(&b, list);
 	buf_adds(&b, "}}");
 	k->open = false;
@@ -578,7 +581,7 @@ static void conversions(void **state)
 	assert_false(val_is(val_get(api_json(a), F_metadata, F_resourceVersion), "1"));
 	answer_free(a);
 	assert_int_equal(far.n, 1);
-	assert_string_equal(far.calls[0].url, "https://c.io/convert?timeout=30s");
+	assert_string_equal(far.calls[0].url, "https://c.hook.io/convert?timeout=30s");
 	assert_val(val_get(far.calls[0].review, F_apiVersion), "apiextensions.k8s.io/v1");
 	for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
 		expect_type(r, 200, "PATCH", TOYS_V1 "/s", "application/merge-patch+json",
@@ -590,6 +593,49 @@ static void conversions(void **state)
 	}
 	rig_restart(r); /* what has the kind goes before what it converts with */
 	webhook_conversion_unref(c);
+}
+
+/* --- as whom --- */
+
+static void credentials(void **state)
+{
+	static const char users[] = "users:\n"
+				    "- {name: a.ns.svc, user: {token: exact}}\n"
+				    "- {name: 'a.ns.svc:8443', user: {token: port}}\n"
+				    "- {name: '*.ns.svc', user: {username: jo, password: secret}}\n"
+				    "- {name: 'hook.example.com:443', user: {token: url}}\n"
+				    "- {name: '*', user: {token: all}}\n";
+	static const struct {
+		const char *host;
+		int port;
+		const char *wanted;
+	} rows[] = {
+		{ "a.ns.svc", 443, "Bearer exact" },	   { "a.ns.svc", 8443, "Bearer port" },
+		{ "b.ns.svc", 443, "Basic am86c2VjcmV0" }, { "b.other.svc", 443, "Bearer all" },
+		{ "hook.example.com", 443, "Bearer url" }, { "ns.svc", 443, "Bearer all" },
+	};
+	static const char *const bad[] = { "users: [{user: {}}]",
+					   "users: [{name: a, user: {token: \"x\\ny\"}}]",
+					   "users: [{name: a, user: {exec: {command: sh}}}]",
+					   "users: [{name: a, user: {client-certificate-data: YQ==}}]",
+					   "users: [{name: a, user: {client-key: /etc/shadow}}]",
+					   "users: [{name: a, user: {tokenFile: /etc/shadow}}]" };
+	struct rig *r = *state;
+	struct webhook_credentials *c = webhook_credentials_new();
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		_cleanup_(err_release) struct err err = ERR_INIT;
+
+		assert_int_equal(webhook_credentials_add(c, yaml_decode(&r->arena, sv_from(bad[i]), NULL), NULL, &err),
+				 -1);
+	}
+	assert_null(webhook_credentials_for(c, SV("a.ns.svc"), 443));
+	assert_int_equal(webhook_credentials_add(c, yaml_decode(&r->arena, sv_from(users), NULL), NULL, NULL), 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_sv(webhook_credentials_for(c, sv_from(rows[i].host), rows[i].port)->authorization,
+			  rows[i].wanted);
+	assert_null(webhook_credentials_for(NULL, SV("a.ns.svc"), 443));
+	webhook_credentials_free(c);
 }
 
 int main(void)
@@ -607,6 +653,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(dry_runs, setup, teardown),
 		cmocka_unit_test_setup_teardown(selectors, setup, teardown),
 		cmocka_unit_test_setup_teardown(conditions, setup, teardown),
+		cmocka_unit_test_setup_teardown(credentials, setup, teardown),
 		cmocka_unit_test_setup_teardown(conversions, setup, teardown),
 	};
 
