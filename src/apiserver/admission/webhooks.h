@@ -1,7 +1,6 @@
 /* webhooks.h - admission webhooks: which are there, which are asked, what is said and heard. For webhooks*.c only.
  *
- *	configurations ─▶ struct hook_set ─▶ matches? ─▶ AdmissionReview ─▶ webhook.h ─▶ verdict ─▶ patch, warnings,
- *refusal
+ *	configurations ─▶ struct hook_set ─▶ matches? ─▶ AdmissionReview ─▶ webhook.h ─▶ verdict ─▶ patch, refusal
  *
  * A hook_set is all webhooks of one kind, compiled, in the order in which they are asked: configurations by name, of
  * one as they stand. It is made anew by the first request behind a change, and is immutable. A request keeps the one
