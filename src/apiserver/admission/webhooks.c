@@ -24,12 +24,12 @@ static void hook_tell(struct api_req *q, const struct hook *h, const struct hook
 		api_req_annotate(q, arena_svf(q->arena, "%.*s/%.*s", SV_ARG(h->name), SV_ARG(m.key)), val_str(m.value));
 }
 
-/* 1: it failed, and that does not matter. */
-static int hook_failed(struct hook_turn *t, const struct hook *h, struct err *why, struct err *err)
+/* 1: it failed, and that does not matter. code: its answer's, or 503 for none and for a bad one. */
+static int hook_failed(struct hook_turn *t, const struct hook *h, int code, struct err *why, struct err *err)
 {
 	err_wrap(why, "failed calling webhook \"%.*s\"", SV_ARG(h->name));
 	if (!h->ignore) {
-		hook_count_refused(t->e.q->server, h, t->mutating, t->e.operation, "calling_webhook_error", 0);
+		hook_count_refused(t->e.q->server, h, t->mutating, t->e.operation, "calling_webhook_error", code);
 		return hook_internal(why, err);
 	}
 	log_f(LVL_WARN, "admission", "a webhook failed, and its failure policy lets the request pass", "why", "%s",
@@ -45,23 +45,26 @@ static int hook_judge(struct hook_turn *t, struct hook_ask *ask, struct hook_slo
 {
 	const struct hook *h = ask->m.hook;
 	struct api_req *q = t->e.q;
+	int code = s->answer->status >= 400 ? s->answer->status : err_reason_code(ERR_UNAVAILABLE), rc;
 	struct err why = ERR_INIT;
-	int rc;
 
 	*v = (struct hook_verdict){ 0 };
 	if (s->answer->err.reason) {
 		err_copy(&why, &s->answer->err);
 		err_wrap(&why, "failed to call webhook");
-		rc = hook_failed(t, h, &why, err);
+		rc = hook_failed(t, h, code, &why, err);
 	} else if (hook_review_read(q->arena, buf_sv(&s->answer->body), h->review, s->uid, t->mutating, v, &why) < 0) {
-		rc = v->broken ? err_move(err, &why) : hook_failed(t, h, &why, err);
+		rc = v->broken ? err_move(err, &why) : hook_failed(t, h, code, &why, err);
+		if (v->broken)
+			hook_count_refused(q->server, h, t->mutating, t->e.operation, "apiserver_internal_error", 0);
 	} else {
 		hook_tell(q, h, v);
 		rc = v->allowed ? 0 : hook_refusal(h, v->status, err);
+		code = rc < 0 ? err_code(err) : 200;
 		if (rc < 0)
-			hook_count_refused(q->server, h, t->mutating, t->e.operation, "no_error", err_code(err));
+			hook_count_refused(q->server, h, t->mutating, t->e.operation, "no_error", code);
 	}
-	hook_count(q->server, h, t->mutating, t->e.operation, s->answer->status, rc < 0, s->took_ns);
+	hook_count(q->server, h, t->mutating, t->e.operation, code, rc < 0, s->took_ns);
 	return rc;
 }
 
@@ -161,7 +164,7 @@ static int hook_ready(struct hook_turn *t, struct hook_ask *ask, struct err *err
 	err_set(&why, ERR_UNAVAILABLE,
 		"could not create admission objects: webhook does not accept known AdmissionReview versions (v1, "
 		"v1beta1)");
-	return hook_failed(t, h, &why, err) < 0 ? -1 : HOOK_DROP;
+	return hook_failed(t, h, err_reason_code(ERR_UNAVAILABLE), &why, err) < 0 ? -1 : HOOK_DROP;
 }
 
 /* --- what mutating ones change --- */
@@ -242,8 +245,10 @@ static int hook_apply(struct hook_turn *t, struct hook_ask *ask, const struct ho
 		return hook_internal(&why, err);
 	}
 	out = hook_patch(t->e.q, ask->there.of ? ask->m.as : t->e.a->res, hook_schema(t, ask), ask->doc, v->patch, err);
-	if (!out)
+	if (!out) {
+		hook_count_refused(t->e.q->server, h, true, t->e.operation, "apiserver_internal_error", 0);
 		return -1;
+	}
 	if (!val_same(ask->doc, out))
 		hook_note_change(t);
 	ask->patched = out;
