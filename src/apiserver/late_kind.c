@@ -19,6 +19,8 @@ static void late_kind_free(void *p)
 	for (size_t i = 0; i < ARRAY_LEN(l->cells); i++)
 		free(atomic_load(&l->cells[i]));
 	set_aside_release(&l->aside);
+	if (l->versions_unref)
+		l->versions_unref(l->versions.ctx);
 	arena_release(&l->arena);
 	free(l);
 }
@@ -90,6 +92,10 @@ static int late_versions(struct api_kind *k, const struct kind_conversion *how, 
 					 .convert = how->convert,
 					 .ctx = how->ctx,
 					 .waits = how->waits };
+	if (how->ref) {
+		how->ref(how->ctx);
+		l->versions_unref = how->unref;
+	}
 	for (const struct api_kind *v = k; v; v = api_kind_next(v)) {
 		const struct resource *r = api_kind_resource(v);
 

@@ -20,6 +20,7 @@ struct late_kind {
 	struct arena arena;
 	struct strategy strategy;		 /* a plain one; what its status endpoint keeps is in the arena */
 	struct versions versions;		 /* of the storage version, when there are several; all have it */
+	void (*versions_unref)(void *ctx);	 /* of versions.ctx, which this keeps; or NULL */
 	struct wc_resource *wc;			 /* watchcache_late.c; the storage version's */
 	_Atomic(struct cell *) cells[_VERB_MAX]; /* metrics.c */
 	struct aside_kind aside;		 /* set_aside.c; guarded by its lock */

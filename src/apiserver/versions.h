@@ -62,7 +62,9 @@ struct versions {
 struct kind_conversion {
 	const char *hub; /* its version; NULL: the storage version */
 	version_fn *convert;
-	void *ctx; /* outlives the kind */
+	void *ctx; /* outlives the kind; or, with these, is kept by it as long as somebody may ask it */
+	void (*ref)(void *ctx);
+	void (*unref)(void *ctx);
 	bool waits;
 };
 

@@ -264,6 +264,8 @@ static void check_struct(struct check *c, const struct schema *s, const struct v
 
 		if (check_full(c))
 			return;
+		if (!f && s->open)
+			continue;
 		if (!f || f->flags & FF_HIDDEN) {
 			check_fault(c, &step, "field not declared in schema");
 			return;

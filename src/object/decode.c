@@ -496,23 +496,7 @@ static struct val *decode_struct(struct decoder *d, const struct schema *s, cons
 	return map;
 }
 
-/* Of a custom kind: any members of any type, less what its schema does not have. */
-static struct val *decode_custom(struct arena *a, const struct schema *s, const struct val *raw,
-				 struct decode_report *report, struct err *err)
-{
-	struct val *doc = val_type(raw) == VAL_NULL ? val_new_map(a) : val_clone_nodes(a, raw);
-
-	if (val_type(doc) != VAL_MAP) {
-		err_set(err, ERR_BAD_REQUEST, "json: cannot unmarshal %s into Go value of type map[string]interface {}",
-			val_type_name(val_type(doc)));
-		return NULL;
-	}
-	if (report)
-		report->has_empty = false;
-	return structural_decode(s->custom, a, doc, report, err) < 0 ? NULL : doc;
-}
-
-struct val *decode_typed(struct arena *a, const struct schema *s, const struct val *raw, struct decode_report *report,
+struct val *decode_plain(struct arena *a, const struct schema *s, const struct val *raw, struct decode_report *report,
 			 struct err *err)
 {
 	_cleanup_(err_release) struct err inner = ERR_INIT;

@@ -47,7 +47,11 @@ struct decode_report {
 struct val *decode_typed(struct arena *a, const struct schema *s, const struct val *raw, struct decode_report *report,
 			 struct err *err);
 
-/* decode_typed()'s own: fills report->strict. */
+/* The same of a type that is no custom kind's. */
+struct val *decode_plain(struct arena *a, const struct schema *s, const struct val *raw, struct decode_report *report,
+			 struct err *err);
+
+/* decode_plain()'s own: fills report->strict. */
 void strict_report(struct arena *a, const struct schema *s, const struct val *raw, struct decode_report *report);
 
 /* Puts the members of doc and of everything below it into the schema's order, in place; members

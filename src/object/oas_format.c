@@ -12,12 +12,12 @@ struct oas_format {
 	bool (*valid)(struct sv text);
 };
 
-static bool is_digit(char c)
+static bool oas_is_digit(char c)
 {
 	return c >= '0' && c <= '9';
 }
 
-static bool is_hex(char c)
+static bool oas_is_hex(char c)
 {
 	return hex_value(c) >= 0;
 }
@@ -40,7 +40,7 @@ static bool all_are(struct sv s, bool (*is)(char))
 
 static bool oas_bsonobjectid(struct sv s)
 {
-	return s.n == 24 && all_are(s, is_hex);
+	return s.n == 24 && all_are(s, oas_is_hex);
 }
 
 /* Groups of 8-4-4-4-12 with or without dashes; version: the first digit of the third group, strict: what the fourth may
@@ -53,7 +53,7 @@ static bool uuid_of(struct sv s, char version, bool strict)
 	for (size_t g = 0; g < ARRAY_LEN(groups); g++) {
 		if (g && at < s.n && s.p[at] == '-')
 			at++;
-		if (s.n < at + groups[g] || !all_are(sv_sub(s, at, groups[g]), is_hex))
+		if (s.n < at + groups[g] || !all_are(sv_sub(s, at, groups[g]), oas_is_hex))
 			return false;
 		if (g == 2 && version && s.p[at] != version)
 			return false;
@@ -90,7 +90,7 @@ static size_t strip_to(struct sv s, bool digits, char *out, size_t max)
 	size_t n = 0;
 
 	for (size_t i = 0; i < s.n; i++) {
-		if (digits ? !is_digit(s.p[i]) : s.p[i] == '-' || strchr(" \t\n\f\r", s.p[i]) != NULL)
+		if (digits ? !oas_is_digit(s.p[i]) : s.p[i] == '-' || strchr(" \t\n\f\r", s.p[i]) != NULL)
 			continue;
 		if (n == max)
 			return SIZE_MAX;
@@ -107,7 +107,7 @@ static bool oas_isbn10(struct sv s)
 	if (strip_to(s, false, d, sizeof(d)) != sizeof(d))
 		return false;
 	for (unsigned i = 0; i < 10; i++) {
-		if (!is_digit(d[i]) && !(i == 9 && d[i] == 'X'))
+		if (!oas_is_digit(d[i]) && !(i == 9 && d[i] == 'X'))
 			return false;
 		sum += (i + 1) * (d[i] == 'X' ? 10 : (unsigned)(d[i] - '0'));
 	}
@@ -122,7 +122,7 @@ static bool oas_isbn13(struct sv s)
 	if (strip_to(s, false, d, sizeof(d)) != sizeof(d))
 		return false;
 	for (unsigned i = 0; i < 13; i++) {
-		if (!is_digit(d[i]))
+		if (!oas_is_digit(d[i]))
 			return false;
 		sum += (i % 2 ? 3 : 1) * (unsigned)(d[i] - '0');
 	}
@@ -172,8 +172,8 @@ static bool oas_creditcard(struct sv s)
 
 static bool oas_ssn(struct sv s)
 {
-	return s.n == 11 && all_are(sv_sub(s, 0, 3), is_digit) && strchr("- ", s.p[3]) &&
-	       all_are(sv_sub(s, 4, 2), is_digit) && strchr("- ", s.p[6]) && all_are(sv_sub(s, 7, 4), is_digit);
+	return s.n == 11 && all_are(sv_sub(s, 0, 3), oas_is_digit) && strchr("- ", s.p[3]) &&
+	       all_are(sv_sub(s, 4, 2), oas_is_digit) && strchr("- ", s.p[6]) && all_are(sv_sub(s, 7, 4), oas_is_digit);
 }
 
 /* --- colours --- */
@@ -182,7 +182,7 @@ static bool oas_hexcolor(struct sv s)
 {
 	if (s.n && s.p[0] == '#')
 		s = sv_sub(s, 1, s.n);
-	return (s.n == 3 || s.n == 6) && all_are(s, is_hex);
+	return (s.n == 3 || s.n == 6) && all_are(s, oas_is_hex);
 }
 
 static bool oas_rgbcolor(struct sv s)
@@ -196,8 +196,8 @@ static bool oas_rgbcolor(struct sv s)
 		int64_t value;
 
 		one = sv_trim(one);
-		if (!one.n || (one.p[0] == '0' && one.n > 1) || !all_are(one, is_digit) || !sv_to_i64(one, &value) ||
-		    value > 255)
+		if (!one.n || (one.p[0] == '0' && one.n > 1) || !all_are(one, oas_is_digit) ||
+		    !sv_to_i64(one, &value) || value > 255)
 			return false;
 	}
 	return n == 3;
@@ -239,7 +239,7 @@ static bool oas_date(struct sv s)
 
 static bool two_digits(struct sv s, size_t at, unsigned max)
 {
-	return at + 2 <= s.n && is_digit(s.p[at]) && is_digit(s.p[at + 1]) &&
+	return at + 2 <= s.n && oas_is_digit(s.p[at]) && oas_is_digit(s.p[at + 1]) &&
 	       (unsigned)(s.p[at] - '0') * 10 + (unsigned)(s.p[at + 1] - '0') <= max;
 }
 
@@ -266,7 +266,7 @@ static bool oas_datetime(struct sv s)
 		return false;
 	/* any character may stand before a fraction */
 	if (at < time.n && !is_zone(sv_sub(time, at, time.n)))
-		at += 1 + count_from(time, at + 1, is_digit);
+		at += 1 + count_from(time, at + 1, oas_is_digit);
 	return is_zone(sv_sub(time, at, time.n));
 }
 
@@ -298,7 +298,7 @@ static bool oas_duration(struct sv s)
 	if (duration_parse(s, &ns))
 		return true;
 	for (size_t i = 0; i < s.n;) {
-		size_t digits = count_from(s, i, is_digit), at = i + digits, letters;
+		size_t digits = count_from(s, i, oas_is_digit), at = i + digits, letters;
 
 		while (digits && at < s.n && strchr(" \t\n\f\r", s.p[at]))
 			at++;
@@ -339,7 +339,7 @@ static bool oas_mac(struct sv s)
 	if (between != ':' && between != '-' && between != '.')
 		return false;
 	for (size_t at = 0;; at += group + 1) {
-		if (at + group > s.n || !all_are(sv_sub(s, at, group), is_hex))
+		if (at + group > s.n || !all_are(sv_sub(s, at, group), oas_is_hex))
 			return false;
 		bytes += group / 2;
 		if (at + group == s.n)
@@ -470,14 +470,14 @@ static bool oas_email(struct sv s)
 static bool escapes_whole(struct sv s)
 {
 	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] == '%' && (i + 2 >= s.n || !is_hex(s.p[i + 1]) || !is_hex(s.p[i + 2])))
+		if (s.p[i] == '%' && (i + 2 >= s.n || !oas_is_hex(s.p[i + 1]) || !oas_is_hex(s.p[i + 2])))
 			return false;
 	return true;
 }
 
 static bool uri_port(struct sv s)
 {
-	return !s.n || (s.p[0] == ':' && count_from(s, 1, is_digit) == s.n - 1);
+	return !s.n || (s.p[0] == ':' && count_from(s, 1, oas_is_digit) == s.n - 1);
 }
 
 static bool uri_host(struct sv s)
@@ -520,7 +520,7 @@ static size_t uri_scheme(struct sv s)
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
 
-		if (isalpha((unsigned char)c) || (i && (is_digit(c) || strchr("+-.", c))))
+		if (isalpha((unsigned char)c) || (i && (oas_is_digit(c) || strchr("+-.", c))))
 			continue;
 		return c == ':' ? i : 0;
 	}

@@ -103,6 +103,7 @@ struct schema {
 	bool root;     /* has apiVersion and kind */
 	bool atomic;   /* structType=atomic on the type */
 	bool defaults; /* a field of it, at any depth, has a json_default */
+	bool open;     /* objects may have members that it does not know, of any form */
 	bool late;     /* made at run time (schema_build.h): documents may have its members as text */
 	/* Of the root type of a custom kind: what its objects look like is said by this (structural.h), and fields are
 	 * there for who owns what, for selection and OpenAPI alone. NULL: a typed kind, as most. */

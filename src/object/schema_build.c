@@ -9,10 +9,12 @@
 
 static const struct schema *build_struct(struct schema_maker *m, const struct val *o, const char *name);
 
-static bool build_any_form(const struct val *o)
+/* A typed kind reads what has unknown members as a value of any form. A custom kind reads by another schema
+ * (structural.h): fields are there to tell whose they are, known ones beside unknown ones. */
+static bool build_any_form(const struct schema_maker *m, const struct val *o)
 {
-	return val_get_bool(o, F_x_kubernetes_preserve_unknown_fields) ||
-	       val_get_bool(o, F_x_kubernetes_embedded_resource) || val_type(o) != VAL_MAP;
+	return val_type(o) != VAL_MAP || (!m->custom && (val_get_bool(o, F_x_kubernetes_preserve_unknown_fields) ||
+							 val_get_bool(o, F_x_kubernetes_embedded_resource)));
 }
 
 static enum field_kind build_scalar(const struct val *o)
@@ -30,9 +32,11 @@ static enum field_kind build_scalar(const struct val *o)
 	return sv_is(type, "string") ? FIELD_STRING : FIELD_RAW;
 }
 
-static bool build_has_fields(const struct val *o)
+static bool build_has_fields(const struct schema_maker *m, const struct val *o)
 {
-	return val_is(val_member(o, F_type), "object") && val_len(val_member(o, F_properties)) && !build_any_form(o);
+	if (build_any_form(m, o) || (!m->custom && !val_is(val_member(o, F_type), "object")))
+		return false;
+	return val_len(val_member(o, F_properties)) || val_get_bool(o, F_x_kubernetes_embedded_resource);
 }
 
 static void build_raw(struct field *f)
@@ -47,9 +51,9 @@ static void build_raw(struct field *f)
 /* The kind of one value: of the field itself or of each element. False: it is of any form. */
 static bool build_value(struct schema_maker *m, struct field *f, const struct val *o, const char *name)
 {
-	if (build_any_form(o))
+	if (build_any_form(m, o))
 		return false;
-	if (build_has_fields(o)) {
+	if (build_has_fields(m, o)) {
 		f->kind = FIELD_STRUCT;
 		f->type = build_struct(m, o, name);
 		if (f->type && f->type->atomic)
@@ -136,12 +140,14 @@ static int build_field(struct schema_maker *m, struct field *f, struct sv key, c
 			       key.n ? "too many different names of fields are in use: remove kinds that are not needed"
 				     : "a property of %s has no name",
 			       in);
-	if (val_is(val_member(o, F_type), "array") && !build_any_form(o))
+	if (val_is(val_member(o, F_type), "array") && !build_any_form(m, o))
 		build_list(m, f, o, name);
-	else if (val_type(val_member(o, F_additionalProperties)) == VAL_MAP && !build_any_form(o))
+	else if (val_type(val_member(o, F_additionalProperties)) == VAL_MAP && !build_any_form(m, o))
 		build_map(m, f, o, name);
 	else if (!build_value(m, f, o, name))
 		build_raw(f);
+	if (f->kind == FIELD_RAW && m->custom && val_is(val_member(o, F_x_kubernetes_map_type), "atomic"))
+		f->elem_topology = TOPO_ATOMIC;
 	if (f->kind == FIELD_STRUCT && !f->type)
 		return -1;
 	if (f->kind == FIELD_STRING && f->card == CARD_ONE)
@@ -193,15 +199,17 @@ static void build_required(const struct schema *s, const struct val *o)
 	}
 }
 
-/* fields has room behind the first n for the properties. */
+/* fields has room behind the first n for the properties; those n are what every object has. */
 static struct schema *build_type(struct schema_maker *m, const struct val *o, struct field *fields, size_t n,
-				 const char *name)
+				 const char *name, bool root)
 {
 	struct schema *s = ARENA_NEW(m->a, struct schema);
-	size_t first = n;
+	bool open = m->open, given = n > 0;
 
+	/* Once unknown members are kept, they are in all that is below. */
+	m->open |= m->custom && val_get_bool(o, F_x_kubernetes_preserve_unknown_fields);
 	VAL_EACH_MEMBER(val_member(o, F_properties), p) {
-		if (first && (p.sym == F_kind || p.sym == F_apiVersion || p.sym == F_metadata))
+		if (given && (p.sym == F_kind || p.sym == F_apiVersion || p.sym == F_metadata))
 			continue;
 		if (build_field(m, &fields[n++], p.key, p.value, name) < 0)
 			return NULL;
@@ -210,10 +218,12 @@ static struct schema *build_type(struct schema_maker *m, const struct val *o, st
 			      .openapi = arena_printf(m->a, "%s.%s.%s", m->group, m->version, name),
 			      .fields = fields,
 			      .n_fields = (uint16_t)n,
-			      .root = first > 0,
+			      .root = root,
 			      .atomic = val_is(val_member(o, F_x_kubernetes_map_type), "atomic"),
+			      .open = m->open,
 			      .late = true,
-			      .custom = first ? m->custom : NULL };
+			      .custom = root ? m->custom : NULL };
+	m->open = open;
 	for (size_t i = 0; i < n; i++)
 		s->defaults |= fields[i].json_default || (fields[i].type && fields[i].type->defaults);
 	build_indexes(m, s);
@@ -231,27 +241,39 @@ static struct field *build_room(struct schema_maker *m, const struct val *o, siz
 	return NULL;
 }
 
+/* Kind, apiVersion and metadata, as every object has them. Returns how many. */
+static size_t build_every(struct field *fields)
+{
+	static const enum sym every[] = { F_kind, F_apiVersion, F_metadata };
+	const struct schema *like = RES(core_configmaps)->schema;
+
+	for (size_t i = 0; i < ARRAY_LEN(every); i++)
+		fields[i] = *schema_field(like, every[i]);
+	return ARRAY_LEN(every);
+}
+
+#define EVERY 3
+
 static const struct schema *build_struct(struct schema_maker *m, const struct val *o, const char *name)
 {
-	struct field *fields = build_room(m, o, 0, name);
+	bool embedded = m->custom && val_get_bool(o, F_x_kubernetes_embedded_resource);
+	struct field *fields = build_room(m, o, embedded ? EVERY : 0, name);
 
-	return fields ? build_type(m, o, fields, 0, name) : NULL;
+	return fields ? build_type(m, o, fields, embedded ? build_every(fields) : 0, name, false) : NULL;
 }
 
 const struct schema *schema_build(struct schema_maker *m, const struct val *openapi)
 {
-	static const enum sym every[] = { F_kind, F_apiVersion, F_metadata }, any[] = { F_spec, F_status };
-	const struct schema *like = RES(core_configmaps)->schema;
-	struct field *fields = build_room(m, openapi, ARRAY_LEN(every) + ARRAY_LEN(any), m->kind);
-	size_t n = 0;
+	static const enum sym any[] = { F_spec, F_status };
+	struct field *fields = build_room(m, openapi, EVERY + ARRAY_LEN(any), m->kind);
+	size_t n;
 
 	if (!fields)
 		return NULL;
-	for (; n < ARRAY_LEN(every); n++)
-		fields[n] = *schema_field(like, every[n]);
+	n = build_every(fields);
 	for (size_t i = 0; !openapi && i < ARRAY_LEN(any); i++) {
 		fields[n] = (struct field){ .sym = any[i], .flags = FF_POINTER | FF_OMITEMPTY };
 		build_raw(&fields[n++]);
 	}
-	return build_type(m, openapi, fields, n, m->kind);
+	return build_type(m, openapi, fields, n, m->kind, true);
 }

@@ -15,6 +15,7 @@ struct schema_maker {
 	const char *group, *version, *kind; /* of the root type; in a */
 	const struct structural *custom;    /* what its objects look like, or NULL */
 	struct err *err;
+	bool open; /* schema_build()'s own: it is where unknown members are kept */
 };
 
 /* The root type: kind, apiVersion and metadata as everywhere, then the properties. openapi NULL: spec and status of

@@ -9,12 +9,12 @@
  *
  * Memory. A compiled schema is a tree of small nodes over the document it was made of, which it borrows: names,
  * defaults, enums and rules stay where they are. Both lie in the arena of the kind (api_kind.h) and are immutable.
- * What is compiled of texts (patterns, rules) comes when it is first needed, and is held until structural_release().
+ * Rules are compiled when the first object is validated, and are held until structural_release().
  *
  * Threads. All functions but structural_release() may be called by any thread at any time.
  *
- * Costs. Everything is linear in the object, but for the junctors (allOf, anyOf, oneOf, not), which look at a value
- *once for each of their schemas: those are paid for (STRUCTURAL_STEPS_MAX), and rules by upstream's budget.
+ * Costs. Everything is linear in the object, but for the junctors (allOf, anyOf, oneOf, not): they look at a value
+ * once for each of their schemas, which is paid for (STRUCTURAL_STEPS_MAX). Rules are paid for by upstream's budget.
  *
  * Behaviour and words are apiextensions-apiserver's (pkg/apiserver/schema, pkg/apiserver/validation) and those of its
  * validator, kube-openapi (pkg/validation/validate).

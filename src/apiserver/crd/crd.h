@@ -48,9 +48,6 @@ bool crd_condition_is(const struct val *crd, const char *type, const char *statu
 /* Of a definition that is kept by the kind, under these names (an acceptedNames). All versions, the storage version
  * first. NULL with err: it cannot be served. */
 struct api_kind *crd_kind_new(struct obj *crd, const struct val *names, struct err *err);
-/* How its versions are converted; NULL: they differ in their names. Lives as long as s does. */
-const struct kind_conversion *crd_conversion(struct apiserver *s, const struct val *crd);
-
 /* --- crd_drain.c --- */
 
 /* A step of removing a definition that is on its way out and has the finalizer: with k (NULL: it was never served) its

@@ -45,11 +45,20 @@ static bool drain_delete(struct client *c, const struct resource *r, struct drai
 	return ok;
 }
 
-static void drain_release(struct draining *d)
+/* *ret_left: there were some. */
+static bool drain_round(struct apiserver *s, struct client *c, const struct resource *r, bool *ret_left,
+			struct err *err)
 {
-	for (size_t i = 0; i < d->batch.n; i++)
-		obj_unref(d->batch.p[i]);
-	vec_release(&d->batch);
+	struct draining d = { .batch = VEC_INIT };
+	bool ok;
+
+	wc_each(s->wc, r, SV(""), drain_collect, &d);
+	*ret_left = d.batch.n || d.left;
+	ok = drain_delete(c, r, &d, err);
+	for (size_t i = 0; i < d.batch.n; i++)
+		obj_unref(d.batch.p[i]);
+	vec_release(&d.batch);
+	return ok;
 }
 
 static int drain_status(struct client *c, struct arena *a, const struct obj *crd, const char *status,
@@ -77,10 +86,9 @@ static int drain_finish(struct client *c, struct arena *a, const struct obj *crd
 int crd_drain(struct apiserver *s, struct client *c, const struct obj *crd, const struct api_kind *k, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct draining d = { .batch = VEC_INIT };
 	_cleanup_obj_ struct obj *said = NULL;
 	int64_t now_ns = env_now_ns(s->env);
-	bool ok, full;
+	bool ok, left;
 
 	if (drain_status(c, &a, crd, "True", "InstanceDeletionInProgress", "CustomResource deletion is in progress",
 			 now_ns, &said, err) < 0)
@@ -91,14 +99,12 @@ int crd_drain(struct apiserver *s, struct client *c, const struct obj *crd, cons
 			return -1;
 		return drain_finish(c, &a, said ? said : crd, err);
 	}
-	wc_each(s->wc, api_kind_resource(k), SV(""), drain_collect, &d);
-	full = d.batch.n >= DRAIN_STEP;
-	ok = drain_delete(c, api_kind_resource(k), &d, err);
-	if (ok && (full || d.batch.n || d.left)) {
-		drain_release(&d);
+	ok = drain_round(s, c, api_kind_resource(k), &left, err);
+	/* Mostly that was all: then there is no moment at which the kind is served and its objects are gone. */
+	if (ok && left)
+		ok = drain_round(s, c, api_kind_resource(k), &left, err);
+	if (ok && left)
 		return 1;
-	}
-	drain_release(&d);
 	if (!ok) {
 		_cleanup_(err_release) struct err other = ERR_INIT;
 

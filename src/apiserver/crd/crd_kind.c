@@ -196,12 +196,3 @@ struct api_kind *crd_kind_new(struct obj *crd, const struct val *names, struct e
 	}
 	return k;
 }
-
-/* --- conversion --- */
-
-const struct kind_conversion *crd_conversion(struct apiserver *s, const struct val *crd)
-{
-	(void)s;
-	(void)crd;
-	return NULL;
-}

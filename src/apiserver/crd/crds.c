@@ -8,6 +8,7 @@
 
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/late_kind.h"
+#include "apiserver/webhook/conversion.h"
 #include "apiserver/watchcache.h"
 #include "base/log.h"
 #include "base/strmap.h"
@@ -21,8 +22,10 @@
 /* One that is served. */
 struct served {
 	struct api_kind *kind;
-	struct obj *crd;   /* it was made of this */
-	struct val *names; /* and has these, in arena */
+	struct obj *crd;		    /* it was made of this */
+	struct val *names;		    /* and has these, in arena */
+	struct webhook_conversion *webhook; /* that converts its versions; NULL: they differ in their names */
+	struct kind_conversion how;
 	struct arena arena;
 };
 
@@ -65,10 +68,21 @@ static struct served *served_free(struct served *e)
 	if (!e)
 		return NULL;
 	api_kind_unref(e->kind);
+	webhook_conversion_unref(e->webhook);
 	obj_unref(e->crd);
 	arena_release(&e->arena);
 	free(e);
 	return NULL;
+}
+
+static void webhook_keep(void *ctx)
+{
+	(void)webhook_conversion_ref(ctx);
+}
+
+static void webhook_let_go(void *ctx)
+{
+	(void)webhook_conversion_unref(ctx);
 }
 
 /* --- what is dirty; the lock is held --- */
@@ -172,6 +186,14 @@ static struct served *pass_serve(struct pass *p, struct obj *crd, const struct v
 	e->crd = obj_ref(crd);
 	e->names = val_clone(&e->arena, names);
 	e->kind = crd_kind_new(crd, e->names, &why);
+	if (val_is(val_get(obj_root(crd), F_spec, F_conversion, F_strategy), "Webhook")) {
+		e->webhook = webhook_conversion_new(val_get(obj_root(crd), F_spec, F_conversion));
+		e->how = (struct kind_conversion){ .convert = webhook_convert,
+						   .ctx = e->webhook,
+						   .ref = webhook_keep,
+						   .unref = webhook_let_go,
+						   .waits = true };
+	}
 	if (e->kind)
 		return e;
 	log_warn("apiserver", "a CustomResourceDefinition cannot be served", "name", "%.*s: %s", SV_ARG(obj_name(crd)),
@@ -226,8 +248,7 @@ static int pass_change(struct pass *p, struct looked *list, size_t n, struct err
 			gone[change.n_gone++] = list[i].was->kind;
 		if (list[i].next)
 			come[change.n_come++] =
-			    (struct kind_come){ list[i].next->kind,
-						crd_conversion(p->c->s, obj_root(list[i].next->crd)) };
+			    (struct kind_come){ list[i].next->kind, list[i].next->webhook ? &list[i].next->how : NULL };
 	}
 	rc = apiserver_change_kinds(p->c->s, &change, err);
 	free(come);

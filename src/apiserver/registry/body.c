@@ -35,11 +35,13 @@ static void note_line(struct sv what, void *ctx)
 	(void)note_duplicate(what, ctx);
 }
 
-int err_body_type(struct err *err)
+/* Custom kinds have no messages of their own. */
+int err_body_type(bool custom, struct err *err)
 {
 	return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
 		       "the body of the request was in an unknown format - accepted media types include: "
-		       "application/json, application/yaml, " PROTOBUF_MEDIA_TYPE "%s",
+		       "application/json, application/yaml%s%s",
+		       custom ? "" : ", " PROTOBUF_MEDIA_TYPE,
 		       feature_on(FG_CBORServingAndStorage) ? ", " CBOR_MEDIA_TYPE : "");
 }
 
@@ -371,7 +373,7 @@ struct val *body_typed(struct api_req *q, const struct schema *s, struct sv api_
 
 	if (q->body_doc)
 		return to_typed(q, s, q->body_doc, api_version, kind, q->trusted ? NULL : &st, err);
-	if (sv_is(type, PROTOBUF_MEDIA_TYPE)) {
+	if (sv_is(type, PROTOBUF_MEDIA_TYPE) && !s->custom) {
 		struct budget values = BUDGET(doc_values_limit);
 		struct err inner = ERR_INIT;
 
@@ -388,7 +390,7 @@ struct val *body_typed(struct api_req *q, const struct schema *s, struct sv api_
 		return raw ? to_typed(q, s, raw, api_version, kind, &st, err) : NULL;
 	}
 	if (type.n && !sv_is(type, "application/json") && !sv_is(type, "application/yaml")) {
-		err_body_type(err);
+		err_body_type(s->custom != NULL, err);
 		return NULL;
 	}
 	st.yaml = sv_is(type, "application/yaml");

@@ -73,7 +73,7 @@ int delete_options_read(struct api_req *q, struct delete_options *o, struct err 
 		struct val *raw;
 
 		if (type.n && !protobuf && !yaml && !cbor && !sv_is(type, "application/json") && !sv_is(type, "*/*"))
-			return err_body_type(err);
+			return err_body_type(false, err);
 		raw = protobuf ? protobuf_decode(q->arena, q->body, SV("v1"), SV("DeleteOptions"), &values, err)
 		      : cbor   ? cbor_decode(q->arena, q->body, &values, err)
 		      : yaml   ? yaml_decode_opts(q->arena, q->body, &(struct yaml_opts){ .values = &values }, err)

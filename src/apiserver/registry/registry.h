@@ -112,7 +112,7 @@ struct val *typed_from_raw(struct api_req *q, const struct schema *s, const stru
 /* Any JSON value. What is there twice, or is no member of an operation, is noted in q and judged with what the patch
  * makes (typed_from_raw()); of an apply configuration by body_judge_applied(), once it could be applied. */
 bool body_is_cbor(struct sv type);  /* while its feature is on */
-int err_body_type(struct err *err); /* 415. Returns -1 */
+int err_body_type(bool custom, struct err *err); /* 415. Returns -1 */
 struct val *body_patch(struct api_req *q, bool yaml, struct err *err);
 int body_judge_applied(struct api_req *q, struct err *err);
 
@@ -193,16 +193,19 @@ void delete_start(struct write_op *op, const struct delete_options *o);
 /* delete_unread.c: removes an object that is set aside, without looking at it. Answers q. */
 void delete_unread(struct api_req *q, const struct delete_options *o);
 
-/* scale_view.c: what a Scale shows of an object. -1: where a custom kind says there is something else. */
+/* scale_view.c: what a Scale shows of an object. -1: something else is where a custom kind has it. */
 struct scale_shown {
 	int64_t replicas, status_replicas;
 	struct sv selector;
 	bool has_replicas;
 };
-int scale_shown(struct arena *a, const struct resource *r, const struct val *o, struct scale_shown *ret,
-		struct err *err);
-struct val *scale_of(struct arena *a, const struct val *o, const struct scale_shown *shown);
-/* The object o of r as a Scale; what cannot be read is not shown. */
+int registry_scale_shown(struct arena *a, const struct resource *r, const struct val *o, struct scale_shown *ret,
+			 struct err *err);
+struct val *registry_scale_view(struct arena *a, const struct val *o, const struct scale_shown *shown);
+const char *registry_scale_path(const struct resource *r); /* where replicas are, ".spec.replicas" */
+/* Puts them there; NULL: something stands in the way. */
+struct val *registry_scale_set(struct arena *a, const struct resource *r, struct val *doc, int64_t replicas);
+/* The object o of r as a Scale, as far as it can be seen as one. */
 struct val *registry_scale_of(struct arena *a, const struct resource *r, const struct val *o);
 
 /* update.c, patch.c: also of the scale subresource */

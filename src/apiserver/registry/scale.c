@@ -13,35 +13,6 @@ struct scale_ctx {
 	struct val *desired; /* PUT: a typed Scale */
 };
 
-/* Where replicas are put. */
-static const char *replicas_path(const struct resource *r)
-{
-	const struct api_scale *at = resource_late(r) ? api_kind_scale(api_kind_of(r)) : NULL;
-
-	return at ? at->replicas : ".spec.replicas";
-}
-
-/* NULL: something stands in the way. */
-static struct val *replicas_set(struct arena *a, const struct resource *r, struct val *doc, int64_t replicas)
-{
-	struct sv rest = sv_from(replicas_path(r)), part;
-	struct val *at = doc;
-
-	rest = sv_sub(rest, 1, rest.n);
-	while (sv_split(&rest, '.', &part)) {
-		struct val *next = val_member_sv_mut(at, part);
-
-		if (!rest.n) {
-			val_set_sv(a, at, part, val_new_int(a, replicas));
-			return doc;
-		}
-		if (next && val_type(next) != VAL_MAP)
-			return NULL;
-		at = next ? next : val_set_sv(a, at, part, val_new_map(a));
-	}
-	return NULL;
-}
-
 /* Applying a Scale is applying the one field of the object that it shows. */
 static int own_replicas(struct write_op *op, int64_t replicas, struct err *err)
 {
@@ -51,7 +22,7 @@ static int own_replicas(struct write_op *op, int64_t replicas, struct err *err)
 	val_set_str(op->a, config, F_apiVersion, resource_gv(op->a, op->res));
 	val_set_cstr(op->a, config, F_kind, op->res->kind);
 	val_set_str(op->a, val_set_map(op->a, config, F_metadata), F_name, op->name);
-	(void)replicas_set(op->a, op->res, config, replicas);
+	(void)registry_scale_set(op->a, op->res, config, replicas);
 	apply_opts_of(op, &o);
 	config = managed_apply(op->a, op->res->schema, obj_root(op->old), config, &o, err);
 	if (!config)
@@ -72,7 +43,7 @@ static int produce_scale(struct write_op *op, struct err *err)
 	struct sv rv, uid;
 	int rc;
 
-	if (scale_shown(op->a, op->res, obj_root(op->old), &shown, err) < 0)
+	if (registry_scale_shown(op->a, op->res, obj_root(op->old), &shown, err) < 0)
 		return -1;
 	if (!c->put) {
 		bool apply = c->type == PATCH_APPLY;
@@ -81,7 +52,7 @@ static int produce_scale(struct write_op *op, struct err *err)
 		if (apply && apply_check(op->a, q->sub->schema, c->patch, err) < 0)
 			return -1;
 		raw = patch_document(q, q->sub->schema, apply ? PATCH_MERGE : c->type,
-				     scale_of(op->a, obj_root(op->old), &shown), c->patch, err);
+				     registry_scale_view(op->a, obj_root(op->old), &shown), c->patch, err);
 
 		if (!raw)
 			return -1;
@@ -109,9 +80,9 @@ static int produce_scale(struct write_op *op, struct err *err)
 		val_set_str(op->a, meta, F_resourceVersion, rv);
 	if (uid.n)
 		val_set_str(op->a, meta, F_uid, uid);
-	if (!replicas_set(op->a, op->res, op->doc, replicas))
+	if (!registry_scale_set(op->a, op->res, op->doc, replicas))
 		return err_set(err, ERR_INTERNAL, "value cannot be set because %s is not a map[string]interface{}",
-			       replicas_path(op->res));
+			       registry_scale_path(op->res));
 	if (!c->put && c->type == PATCH_APPLY && (rc = own_replicas(op, replicas, err)) != 0)
 		return rc;
 	op->retry = !c->put || !rv.n;
@@ -123,13 +94,13 @@ static void scale_show(struct api_req *q, const struct resource *r, struct obj *
 	struct err err = ERR_INIT;
 	struct scale_shown shown;
 
-	if (scale_shown(q->arena, r, obj_root(o), &shown, &err) == 0 && !shown.has_replicas)
+	if (registry_scale_shown(q->arena, r, obj_root(o), &shown, &err) == 0 && !shown.has_replicas)
 		err_set(&err, ERR_INTERNAL, "Internal error occurred: the spec replicas field \"%s\" does not exist",
-			replicas_path(r));
+			registry_scale_path(r));
 	if (err.reason != ERR_NONE)
 		api_req_fail(q, &err);
 	else
-		answer_doc(q, 200, scale_of(q->arena, obj_root(o), &shown));
+		answer_doc(q, 200, registry_scale_view(q->arena, obj_root(o), &shown));
 }
 
 static void scale_done(struct write_op *op, struct obj *o, struct err *err)

@@ -1,4 +1,5 @@
-/* An object that has replicas, seen as a Scale. */
+/* An object that has replicas, seen as a Scale: where they are is the same for all built-in kinds, and what their
+ * definition says of custom ones (scale_custom.c). */
 #include "apiserver/registry/registry.h"
 #include "object/api_kind.h"
 
@@ -35,8 +36,8 @@ static int scale_shown_custom(const struct api_scale *at, const struct val *o, s
 	return 0;
 }
 
-int scale_shown(struct arena *a, const struct resource *r, const struct val *o, struct scale_shown *ret,
-		struct err *err)
+int registry_scale_shown(struct arena *a, const struct resource *r, const struct val *o, struct scale_shown *ret,
+			 struct err *err)
 {
 	const struct api_scale *at = resource_late(r) ? api_kind_scale(api_kind_of(r)) : NULL;
 
@@ -50,7 +51,7 @@ int scale_shown(struct arena *a, const struct resource *r, const struct val *o, 
 	return 0;
 }
 
-struct val *scale_of(struct arena *a, const struct val *o, const struct scale_shown *shown)
+struct val *registry_scale_view(struct arena *a, const struct val *o, const struct scale_shown *shown)
 {
 	static const enum sym from_meta[] = { F_name, F_namespace, F_uid, F_resourceVersion, F_creationTimestamp };
 	struct val *scale = val_new_map(a), *m;
@@ -77,11 +78,38 @@ struct val *scale_of(struct arena *a, const struct val *o, const struct scale_sh
 	return scale;
 }
 
+const char *registry_scale_path(const struct resource *r)
+{
+	const struct api_scale *at = resource_late(r) ? api_kind_scale(api_kind_of(r)) : NULL;
+
+	return at ? at->replicas : ".spec.replicas";
+}
+
+struct val *registry_scale_set(struct arena *a, const struct resource *r, struct val *doc, int64_t replicas)
+{
+	struct sv rest = sv_from(registry_scale_path(r)), part;
+	struct val *at = doc;
+
+	rest = sv_sub(rest, 1, rest.n);
+	while (sv_split(&rest, '.', &part)) {
+		struct val *next = val_member_sv_mut(at, part);
+
+		if (!rest.n) {
+			val_set_sv(a, at, part, val_new_int(a, replicas));
+			return doc;
+		}
+		if (next && val_type(next) != VAL_MAP)
+			return NULL;
+		at = next ? next : val_set_sv(a, at, part, val_new_map(a));
+	}
+	return NULL;
+}
+
 struct val *registry_scale_of(struct arena *a, const struct resource *r, const struct val *o)
 {
-	_cleanup_(err_release) struct err err = ERR_INIT;
+	_cleanup_(err_release) struct err none = ERR_INIT;
 	struct scale_shown shown;
 
-	(void)scale_shown(a, r, o, &shown, &err); /* what cannot be read is not shown */
-	return scale_of(a, o, &shown);
+	(void)registry_scale_shown(a, r, o, &shown, &none);
+	return registry_scale_view(a, o, &shown);
 }

@@ -163,8 +163,8 @@ void write_complete(struct write_op *op)
 {
 	_cleanup_(err_release) struct err too_large = ERR_INIT;
 
-	/* Defaults of what was taken away meanwhile (the status of a new object): reading what is stored gives them. What
-	 * grows too large by them is refused by its size. */
+	/* Defaults of what was taken away meanwhile (the status of a new object): reading what is stored gives them.
+	 * What grows too large by them is refused by its size. */
 	if (op->res->schema->custom)
 		(void)structural_default(op->res->schema->custom, op->a, op->doc, &too_large);
 	if (zero_typed(op->a, op->res->schema, op->doc) || !op->ordered)

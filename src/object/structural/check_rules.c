@@ -82,7 +82,7 @@ static void form_of_rule(struct checker *c, const struct snode *n, const struct 
 
 /* --- costs --- */
 
-static uint64_t times(uint64_t cost, uint64_t count)
+static uint64_t rule_times(uint64_t cost, uint64_t count)
 {
 	uint64_t product;
 
@@ -124,7 +124,7 @@ static void cost_observe(struct checker *c, const struct fpath *at, uint64_t cos
 	c->n_most = MIN(c->n_most + 1, (size_t)MOST_EXPENSIVE);
 }
 
-static void cost_of(struct checker *c, const struct fpath *at, const char *what, uint64_t cost)
+static void rule_cost_of(struct checker *c, const struct fpath *at, const char *what, uint64_t cost)
 {
 	if (!c->same && cost > CEL_ESTIMATE_RULE)
 		cost_refuse(c, at, what, cost, CEL_ESTIMATE_RULE);
@@ -140,9 +140,9 @@ static void check_message(struct checker *c, const struct spot *s, const struct 
 	if (r->message_error.p)
 		fe_add(c->fe, FE_INVALID, &here, r->src, "%.*s", SV_ARG(r->message_error));
 	else if (r->message)
-		cost_of(c, &here, "estimated messageExpression cost",
-			times(cel_program_cost(r->message).max,
-			      s->count == CARDINALITY_UNKNOWN ? most_of(s->type) : s->count));
+		rule_cost_of(c, &here, "estimated messageExpression cost",
+			     rule_times(cel_program_cost(r->message).max,
+					s->count == CARDINALITY_UNKNOWN ? most_of(s->type) : s->count));
 }
 
 static void check_rule(struct checker *c, const struct spot *s, const struct rule *r, const struct fpath *at)
@@ -150,7 +150,8 @@ static void check_rule(struct checker *c, const struct spot *s, const struct rul
 	struct fpath here = FPATH(at, F_rule), optional_at = FPATH(at, F_optionalOldSelf);
 	uint64_t count = s->count == CARDINALITY_UNKNOWN ? most_of(s->type) : s->count;
 
-	cost_of(c, &here, "estimated rule cost", r->program ? times(cel_program_cost(r->program).max, count) : 0);
+	rule_cost_of(c, &here, "estimated rule cost",
+		     r->program ? rule_times(cel_program_cost(r->program).max, count) : 0);
 	if (r->error.p)
 		fe_add(c->fe, FE_INVALID, &here, r->src, "%.*s", SV_ARG(r->error));
 	check_message(c, s, r, at);
@@ -190,7 +191,7 @@ static void check_programs(struct checker *c, const struct spot *s, const struct
 /* --- the walk --- */
 
 /* How many children of a value there may be for each one of it. */
-static uint64_t count_below(const struct spot *s)
+static uint64_t spot_count_below(const struct spot *s)
 {
 	const struct sbounds *b = s->n->bounds;
 	unsigned bound = s->n->type == ST_ARRAY					  ? SB_MAX_ITEMS
@@ -203,7 +204,7 @@ static uint64_t count_below(const struct spot *s)
 	if (!b || !(b->flags & bound))
 		return CARDINALITY_UNKNOWN;
 	most = bound == SB_MAX_ITEMS ? b->max_items : b->max_properties;
-	return MIN(times(s->count, (uint64_t)MAX(most, 0)), CARDINALITY_UNKNOWN - 1);
+	return MIN(rule_times(s->count, (uint64_t)MAX(most, 0)), CARDINALITY_UNKNOWN - 1);
 }
 
 static void check_spot(struct checker *c, const struct spot *s, bool root);
@@ -219,7 +220,7 @@ static void check_properties(struct checker *c, const struct spot *s)
 				      .type = rules_property_type(c->a, s->type, p.key, of),
 				      .at = &at,
 				      .unrelated = s->unrelated,
-				      .count = count_below(s) };
+				      .count = spot_count_below(s) };
 
 		check_spot(c, &below, false);
 	}
@@ -239,7 +240,7 @@ static void check_spot(struct checker *c, const struct spot *s, bool root)
 	if (!own.type && val_len(rules))
 		own.type = cel_type_openapi(c->a, s->n->src, root || s->n->flags & SN_EMBEDDED ? CEL_OAS_ROOT : 0);
 	below = own;
-	below.count = count_below(&own);
+	below.count = spot_count_below(&own);
 	below.n = own.n->additional;
 	below.at = &more_at;
 	below.type = rules_value_type(own.type);

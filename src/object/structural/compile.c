@@ -32,7 +32,7 @@ static enum snode_type make_type(const struct val *src)
 	return ST_ANY;
 }
 
-static enum snode_list make_list(const struct val *src)
+static enum snode_list make_list_type(const struct val *src)
 {
 	const struct val *how = val_member(src, F_x_kubernetes_list_type);
 
@@ -296,7 +296,7 @@ static struct snode *make_node(struct maker *m, const struct val *src)
 	}
 	n->src = src;
 	n->type = (uint8_t)make_type(src);
-	n->list = (uint8_t)make_list(src);
+	n->list = (uint8_t)make_list_type(src);
 	n->map_key = val_member(src, F_x_kubernetes_list_map_keys);
 	if (n->list == SL_MAP && !val_len(n->map_key))
 		n->list = SL_NONE;

@@ -59,7 +59,7 @@ const struct val *old_element(const struct old_children *c, const struct val *el
 	return strmap_get(&c->by_key, buf_sv(&key));
 }
 
-static bool members_equal(const struct old_children *c, const struct val *now, size_t *steps)
+static bool old_members_equal(const struct old_children *c, const struct val *now, size_t *steps)
 {
 	if (val_len(now) != val_len(c->old))
 		return false;
@@ -73,7 +73,7 @@ static bool members_equal(const struct old_children *c, const struct val *now, s
 	return true;
 }
 
-static bool elements_equal(const struct old_children *c, const struct val *now, size_t *steps)
+static bool old_elements_equal(const struct old_children *c, const struct val *now, size_t *steps)
 {
 	if (val_len(now) != val_len(c->old))
 		return false;
@@ -110,7 +110,7 @@ bool correlated_equal(const struct snode *n, const struct val *now, const struct
 		return val_equal(now, old);
 	}
 	c = old_children_of(n, old);
-	equal = c.maps ? members_equal(&c, now, steps) : elements_equal(&c, now, steps);
+	equal = c.maps ? old_members_equal(&c, now, steps) : old_elements_equal(&c, now, steps);
 	old_children_release(&c);
 	return equal;
 }

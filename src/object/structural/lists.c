@@ -18,7 +18,7 @@ static int by_hash(const void *x, const void *y)
 	return a->i < b->i ? -1 : a->i > b->i;
 }
 
-static int by_place(const void *x, const void *y)
+static int lists_by_place(const void *x, const void *y)
 {
 	size_t a = *(const size_t *)x, b = *(const size_t *)y;
 
@@ -26,7 +26,7 @@ static int by_place(const void *x, const void *y)
 }
 
 /* Absent keys equal each other and nothing else. */
-static bool elements_equal(const struct val *a, const struct val *b)
+static bool lists_equal(const struct val *a, const struct val *b)
 {
 	return a && b ? val_equal(a, b) : a == b;
 }
@@ -39,7 +39,7 @@ static size_t repeated_in(struct hashed *run, size_t n, size_t *ret)
 	for (size_t i = 0; i < n; i++) {
 		size_t k = 0;
 
-		while (k < kinds && !elements_equal(run[k].v, run[i].v))
+		while (k < kinds && !lists_equal(run[k].v, run[i].v))
 			k++;
 		if (k == kinds)
 			run[kinds++] = run[i];
@@ -62,7 +62,7 @@ size_t lists_repeated(struct arena *a, const struct val *const *elements, size_t
 			end++;
 		found += repeated_in(&all[i], end - i, &ret[found]);
 	}
-	qsort(ret, found, sizeof(*ret), by_place);
+	qsort(ret, found, sizeof(*ret), lists_by_place);
 	return found;
 }
 

@@ -34,7 +34,7 @@ static struct val *meta_typed(struct arena *a, const struct val *raw, const stru
 
 	if (val_type(raw) == VAL_NULL)
 		return val_new_map(a);
-	typed = decode_typed(a, meta_schema(), raw, &report, err);
+	typed = decode_plain(a, meta_schema(), raw, &report, err);
 	if (typed && u)
 		meta_unknown(u, at, &report);
 	else

@@ -67,8 +67,8 @@ static bool rule_broken(struct rule_walk *w, const struct rule *r, const struct 
 #define RULE_MESSAGE_MAX 5120
 
 /* What messageExpression says, or nothing that can be used. False: it was too costly, which is said. */
-static bool rule_message(struct rule_walk *w, const struct rule *r, const struct rule_at *here,
-			 const struct cel_value *vars, const struct fpath *at, struct sv *ret)
+static bool rule_says(struct rule_walk *w, const struct rule *r, const struct rule_at *here,
+		      const struct cel_value *vars, const struct fpath *at, struct sv *ret)
 {
 	struct cel_run run = { .arena = &w->scratch, .vars = vars, .limit = CEL_LIMIT_CALL };
 	const struct val *type = rule_type_word(w, here);
@@ -122,7 +122,7 @@ static bool rule_fails(struct rule_walk *w, const struct rule *r, const struct r
 	if (ratchets && !r->uses_old)
 		return true;
 	if (r->message && (has_old || r->optional_old || !r->message_uses_old) &&
-	    !rule_message(w, r, here, vars, where, &detail))
+	    !rule_says(w, r, here, vars, where, &detail))
 		return false;
 	if (!detail.p)
 		detail =

@@ -2,8 +2,6 @@
  * and the rarer parts of pods. */
 #include "validate_table.h"
 
-#include "object/feature.h"
-
 static void test_storage(void **state)
 {
 	const struct resource *sc = RES(storage_storageclasses), *va = RES(storage_volumeattachments),
@@ -883,43 +881,6 @@ static void test_autoscalers(void **state)
 	run(cases, ARRAY_LEN(cases));
 }
 
-/* What is there only when a gate is set, and then judged. */
-static void test_gated_fields(void **state)
-{
-	static const char doc[] =
-	    "{'metadata':{'name':'p'},'spec':{'containers':[{'name':'c','image':'i','lifecycle':{'stopSignal':'SIGTERM'"
-	    "},"
-	    "'livenessProbe':{'httpGet':{'port':80,'protocol':'HTTP3'}},'volumeMounts':[{'name':'v','mountPath':'/v',"
-	    "'bindMountOptions':['suid','nodev','nodev']}]}],'volumes':[{'name':'v','emptyDir':{'mode':1024}},{'name':'"
-	    "s',"
-	    "'secret':{'secretName':'s','defaultUser':-1}}],'evictionResponders':[{'name':'a'}],'schedulingGroup':{}}}";
-	const struct kind_case off = { RES(core_pods), doc, NULL, NULL, NULL }, on = {
-		RES(core_pods), doc, NULL, NULL,
-		"[spec.volumes[0].emptyDir.mode: Invalid value: 1024: must be a number between 0 and 01777 (octal), "
-		"both "
-		"inclusive, spec.volumes[1].secret.defaultUser: Invalid value: -1: must be between 0 and 2147483647, "
-		"inclusive, spec.containers[0].volumeMounts[0].bindMountOptions[0]: Unsupported value: 'suid': "
-		"supported "
-		"values: 'nodev', 'noexec', 'nosuid', spec.containers[0].volumeMounts[0].bindMountOptions[2]: "
-		"Duplicate "
-		"value: 'nodev', spec.containers[0].livenessProbe.httpGet.protocol: Unsupported value: 'HTTP3': "
-		"supported "
-		"values: 'HTTP1', 'HTTP2', spec.containers[0].lifecycle.stopSignal: Forbidden: may not be set for "
-		"containers with empty `spec.os.name`, spec.schedulingGroup.podGroupName: Required value, "
-		"spec.evictionResponders: Forbidden: may not be specified when `schedulingGroup` is specified, "
-		"spec.evictionResponders[0].name: Invalid value: 'a': a valid label key with a prefix is required "
-		"(e.g. "
-		"'example.com/MyName'), spec.evictionResponders[0].priority: Required value]"
-	};
-	_cleanup_(err_release) struct err err = ERR_INIT;
-
-	(void)state;
-	run(&off, 1);
-	assert_int_equal(features_set(SV("AllAlpha=true,GenericWorkload=true"), &err), 0);
-	run(&on, 1);
-	features_reset();
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -928,8 +889,6 @@ int main(void)
 		cmocka_unit_test(test_autoscalers),
 		cmocka_unit_test(test_storage),
 		cmocka_unit_test(test_networking),
-		cmocka_unit_test(test_gated_fields),
-		cmocka_unit_test(test_definitions),
 		cmocka_unit_test(test_job_policies),
 		cmocka_unit_test(test_pod_parts),
 		cmocka_unit_test(test_amounts),

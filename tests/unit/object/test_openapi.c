@@ -195,8 +195,109 @@ static void test_custom(void **state)
 	openapi_v2(&b, &custom, 1);
 	doc = parse(&a, &b);
 	check_refs(doc, at(doc, "definitions"), "#/definitions/");
-	assert_true(
-	    val_bool(at(doc, "definitions|com.example.stable.v1.CronTab|x-kubernetes-preserve-unknown-fields")));
+	kind = at(doc, "definitions|com.example.stable.v1.CronTab");
+	assert_int_equal(val_len(at(kind, "properties")), 4);
+	assert_non_null(at(kind, "properties|metadata|$ref"));
+}
+
+/* What a value looks like in the definitions of the two versions. ' stands for ". */
+static const struct {
+	const char *written, *v2, *v3; /* v3 NULL: as written */
+} custom_values[] = {
+	{ "{'type':'string','maxLength':5,'default':'x'}", "{'type':'string','maxLength':5,'default':'x'}", NULL },
+	{ "{'type':'object','properties':{'b':{'type':'integer','nullable':true},'c':{}},'required':['b','c']}",
+	  "{'type':'object','required':['c'],'properties':{'b':{},'c':{}}}", NULL },
+	{ "{'type':'integer','anyOf':[{'minimum':1}],'allOf':[{}],'oneOf':[{}],'not':{'enum':[5]}}",
+	  "{'type':'integer'}", NULL },
+	{ "{'type':'object','nullable':true,'properties':{'b':{'type':'string'}}}", "{}", NULL },
+	{ "{'type':'object','x-kubernetes-preserve-unknown-fields':true,'properties':{'b':{'type':'string'}}}",
+	  "{'type':'object','x-kubernetes-preserve-unknown-fields':true}", NULL },
+	{ "{'type':'array','x-kubernetes-preserve-unknown-fields':true,'items':{'type':'string'}}",
+	  "{'x-kubernetes-preserve-unknown-fields':true}", NULL },
+	{ "{'type':'array','items':{'type':'string','nullable':true}}", "{'type':'array','items':{}}", NULL },
+	{ "{'type':'object','additionalProperties':{'type':'string','oneOf':[{}]}}",
+	  "{'type':'object','additionalProperties':{'type':'string'}}", NULL },
+};
+
+static const struct val *quoted(struct arena *a, const char *text)
+{
+	char *copy = arena_strdup(a, text);
+
+	for (char *c = copy; *c; c++)
+		*c = *c == '\'' ? '"' : *c;
+	return json_decode(a, sv_from(copy), NULL, NULL);
+}
+
+static void test_custom_values(void **state)
+{
+	static const char *const none[] = { NULL };
+	struct resource r = { .group = "g.example.com",
+			      .version = "v1",
+			      .plural = "ts",
+			      .singular = "t",
+			      .kind = "T",
+			      .list_kind = "TList",
+			      .short_names = none,
+			      .categories = none,
+			      .selectable_fields = none,
+			      .verbs = 0xff };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(custom_values); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+		const char *v3 = custom_values[i].v3 ? custom_values[i].v3 : custom_values[i].written;
+		struct openapi_custom custom = { .resource = &r, .hash = i };
+
+		custom.schema =
+		    quoted(&a, arena_printf(&a, "{'type':'object','properties':{'a':%s}}", custom_values[i].written));
+		openapi_v2(&b, &custom, 1);
+		if (!val_equal(at(parse(&a, &b), "definitions|com.example.g.v1.T|properties|a"),
+			       quoted(&a, custom_values[i].v2)))
+			fail_msg("v2 of %s", custom_values[i].written);
+		buf_clear(&b);
+		assert_true(openapi_v3(&b, SV("g.example.com"), SV("v1"), &custom, 1));
+		if (!val_equal(at(parse(&a, &b), "components|schemas|com.example.g.v1.T|properties|a"), quoted(&a, v3)))
+			fail_msg("v3 of %s", custom_values[i].written);
+	}
+}
+
+/* An embedded resource has what every object has. */
+static void test_custom_embedded(void **state)
+{
+	static const char *const none[] = { NULL };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct resource r = { .group = "g.example.com",
+			      .version = "v1",
+			      .plural = "ts",
+			      .singular = "t",
+			      .kind = "T",
+			      .list_kind = "TList",
+			      .short_names = none,
+			      .categories = none,
+			      .selectable_fields = none,
+			      .verbs = 0xff };
+	struct openapi_custom custom = { .resource = &r };
+	const struct val *doc, *e;
+
+	(void)state;
+	custom.schema =
+	    quoted(&a, "{'type':'object','properties':{'e':{'type':'object','x-kubernetes-embedded-resource':true,"
+		       "'properties':{'spec':{'type':'object'},'kind':{'enum':['K']}}}}}");
+	for (int v3 = 0; v3 < 2; v3++) {
+		buf_clear(&b);
+		if (v3)
+			openapi_v3(&b, SV("g.example.com"), SV("v1"), &custom, 1);
+		else
+			openapi_v2(&b, &custom, 1);
+		doc = parse(&a, &b);
+		check_refs(doc, at(doc, v3 ? "components|schemas" : "definitions"),
+			   v3 ? "#/components/schemas/" : "#/definitions/");
+		e = at(doc, v3 ? "components|schemas|com.example.g.v1.T|properties|e"
+			       : "definitions|com.example.g.v1.T|properties|e");
+		assert_int_equal(val_len(at(e, "properties")), 4);
+	}
 }
 
 int main(void)
@@ -206,6 +307,8 @@ int main(void)
 		cmocka_unit_test(test_v3_details),
 		cmocka_unit_test(test_v2),
 		cmocka_unit_test(test_custom),
+		cmocka_unit_test(test_custom_values),
+		cmocka_unit_test(test_custom_embedded),
 	};
 
 	everything_on();
