@@ -213,6 +213,21 @@ static void whom(void **state)
 	assert_string_equal(far.calls[3].url, "https://subs.hook.io/h?timeout=10s");
 }
 
+/* A name that the server makes is none of the request's, and part of the object once it is there. */
+static void names_that_are_generated(void **state)
+{
+	struct rig *r = *state;
+
+	config(r, true, "c", HOOK("a.hook.io", MAPS_RULE, ""));
+	config(r, false, "c", HOOK("b.hook.io", MAPS_RULE, ""));
+	expect(r, 201, "POST", MAPS, "{\"metadata\":{\"generateName\":\"gen-\"}}");
+	assert_int_equal(far.n, 2);
+	for (size_t i = 0; i < far.n; i++)
+		assert_null(val_get(asked(i), F_name));
+	assert_null(val_get(asked(0), F_object, F_metadata, F_name));
+	assert_int_equal(val_get_str(asked(1), F_object, F_metadata, F_name).n, strlen("gen-") + 5);
+}
+
 static void collections_and_nothing_of_the_servers_own(void **state)
 {
 	struct rig *r = *state;
@@ -645,6 +660,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_is_said, setup, teardown),
 		cmocka_unit_test_setup_teardown(whom, setup, teardown),
+		cmocka_unit_test_setup_teardown(names_that_are_generated, setup, teardown),
 		cmocka_unit_test_setup_teardown(collections_and_nothing_of_the_servers_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(another_version_of_the_same, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_scale_is_one, setup, teardown),
