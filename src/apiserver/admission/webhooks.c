@@ -24,9 +24,31 @@ static void hook_tell(struct api_req *q, const struct hook *h, const struct hook
 		api_req_annotate(q, arena_svf(q->arena, "%.*s/%.*s", SV_ARG(h->name), SV_ARG(m.key)), val_str(m.value));
 }
 
-/* 1: it failed, and that does not matter. code: its answer's, or 503 for none and for a bad one. */
-static int hook_failed(struct hook_turn *t, const struct hook *h, int code, struct err *why, struct err *err)
+/* For the audit, under the keys that upstream has: which round, and which webhook of it. */
+static void hook_note(struct hook_turn *t, const char *what, size_t index, struct sv value)
 {
+	struct api_req *q = t->e.q;
+
+	api_req_annotate(q,
+			 arena_svf(q->arena, "%s%s.webhook.admission.k8s.io/round_%d_index_%zu", what,
+				   t->mutating ? "mutation" : "validating", t->second, index),
+			 value);
+}
+
+static void hook_note_asked(struct hook_turn *t, const struct hook_ask *ask, bool changed)
+{
+	struct arena *a = t->e.q->arena;
+
+	hook_note(t, "", ask->index,
+		  arena_svf(a, "{\"configuration\":\"%.*s\",\"webhook\":\"%.*s\",\"mutated\":%s}",
+			    SV_ARG(ask->m.hook->config), SV_ARG(ask->m.hook->name), changed ? "true" : "false"));
+}
+
+/* 1: it failed, and that does not matter. code: its answer's, or 503 for none and for a bad one. */
+static int hook_failed(struct hook_turn *t, const struct hook_ask *ask, int code, struct err *why, struct err *err)
+{
+	const struct hook *h = ask->m.hook;
+
 	err_wrap(why, "failed calling webhook \"%.*s\"", SV_ARG(h->name));
 	if (!h->ignore) {
 		hook_count_refused(t->e.q->server, h, t->mutating, t->e.operation, "calling_webhook_error", code);
@@ -34,6 +56,7 @@ static int hook_failed(struct hook_turn *t, const struct hook *h, int code, stru
 	}
 	log_f(LVL_WARN, "admission", "a webhook failed, and its failure policy lets the request pass", "why", "%s",
 	      err_msg(why));
+	hook_note(t, "failed-open.", ask->index, h->name);
 	hook_count_open(t->e.q->server, h, t->mutating);
 	err_release(why);
 	return 1;
@@ -52,9 +75,9 @@ static int hook_judge(struct hook_turn *t, struct hook_ask *ask, struct hook_slo
 	if (s->answer->err.reason) {
 		err_copy(&why, &s->answer->err);
 		err_wrap(&why, "failed to call webhook");
-		rc = hook_failed(t, h, code, &why, err);
+		rc = hook_failed(t, ask, code, &why, err);
 	} else if (hook_review_read(q->arena, buf_sv(&s->answer->body), h->review, s->uid, t->mutating, v, &why) < 0) {
-		rc = v->broken ? err_move(err, &why) : hook_failed(t, h, code, &why, err);
+		rc = v->broken ? err_move(err, &why) : hook_failed(t, ask, code, &why, err);
 		if (v->broken)
 			hook_count_refused(q->server, h, t->mutating, t->e.operation, "apiserver_internal_error", 0);
 	} else {
@@ -164,7 +187,7 @@ static int hook_ready(struct hook_turn *t, struct hook_ask *ask, struct err *err
 	err_set(&why, ERR_UNAVAILABLE,
 		"could not create admission objects: webhook does not accept known AdmissionReview versions (v1, "
 		"v1beta1)");
-	return hook_failed(t, h, err_reason_code(ERR_UNAVAILABLE), &why, err) < 0 ? -1 : HOOK_DROP;
+	return hook_failed(t, ask, err_reason_code(ERR_UNAVAILABLE), &why, err) < 0 ? -1 : HOOK_DROP;
 }
 
 /* --- what mutating ones change --- */
@@ -229,7 +252,8 @@ static const struct schema *hook_schema(const struct hook_turn *t, const struct 
 	return t->e.a->res->schema;
 }
 
-static int hook_apply(struct hook_turn *t, struct hook_ask *ask, const struct hook_verdict *v, struct err *err)
+static int hook_apply(struct hook_turn *t, struct hook_ask *ask, const struct hook_verdict *v, bool *ret_changed,
+		      struct err *err)
 {
 	const struct hook *h = ask->m.hook;
 	struct err why = ERR_INIT;
@@ -249,7 +273,8 @@ static int hook_apply(struct hook_turn *t, struct hook_ask *ask, const struct ho
 		hook_count_refused(t->e.q->server, h, true, t->e.operation, "apiserver_internal_error", 0);
 		return -1;
 	}
-	if (!val_same(ask->doc, out))
+	*ret_changed = !val_same(ask->doc, out);
+	if (*ret_changed)
 		hook_note_change(t);
 	ask->patched = out;
 	return 0;
@@ -291,6 +316,7 @@ static int hook_mutated(struct hook_turn *t, struct err *err)
 {
 	struct hook_ask *ask = &t->asks[0];
 	struct hook_verdict v;
+	bool changed = false;
 	int rc;
 
 	if (!ask->judged) {
@@ -298,7 +324,8 @@ static int hook_mutated(struct hook_turn *t, struct err *err)
 		rc = hook_judge(t, ask, &t->batch->slots[0], &v, err);
 		t->batch = NULL;
 		if (rc == 0)
-			rc = hook_apply(t, ask, &v, err);
+			rc = hook_apply(t, ask, &v, &changed, err);
+		hook_note_asked(t, ask, changed);
 		if (rc < 0)
 			return rc;
 		t->e.q->has_result = false;

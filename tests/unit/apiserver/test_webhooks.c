@@ -489,6 +489,32 @@ static void conditions(void **state)
 	expect(r, 201, "POST", MAPS, MAP("d"));
 }
 
+/* What the audit is told. */
+static void noted(void **state)
+{
+	static const char *const wanted[][2] = {
+		{ "a.hook.io/why", "because" },
+		{ "mutation.webhook.admission.k8s.io/round_0_index_0",
+		  "{\"configuration\":\"c\",\"webhook\":\"a.hook.io\",\"mutated\":false}" },
+		{ "a.hook.io/why", "because" },
+	};
+	struct rig *r = *state;
+	struct answer *a;
+
+	config(r, true, "c", HOOK("a.hook.io", MAPS_RULE, ""));
+	config(r, false, "c", HOOK("a.hook.io", MAPS_RULE, ""));
+	far.response = "\"allowed\":true,\"auditAnnotations\":{\"why\":\"because\"}";
+	a = api(r, "POST", MAPS, .body = MAP("a"));
+	assert_int_equal(a->code, 201);
+	assert_non_null(a->q.notes);
+	assert_int_equal(a->q.notes->n, ARRAY_LEN(wanted));
+	for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+		assert_sv(a->q.notes->at[i].name, wanted[i][0]);
+		assert_sv(a->q.notes->at[i].value, wanted[i][1]);
+	}
+	answer_free(a);
+}
+
 /* --- conversions --- */
 
 #define TOYS_V1 "/apis/example.com/v1/namespaces/default/scalers"
@@ -671,6 +697,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(dry_runs, setup, teardown),
 		cmocka_unit_test_setup_teardown(selectors, setup, teardown),
 		cmocka_unit_test_setup_teardown(conditions, setup, teardown),
+		cmocka_unit_test_setup_teardown(noted, setup, teardown),
 		cmocka_unit_test_setup_teardown(credentials, setup, teardown),
 		cmocka_unit_test_setup_teardown(conversions, setup, teardown),
 	};
