@@ -208,8 +208,7 @@ static void hook_put(struct hook_turn *t, struct val *out)
 	struct api_req *q = t->e.q;
 
 	if (sv_is(t->e.sub, "scale") && !a->subresource.n) {
-		val_set_int(q->arena, val_ensure_map(q->arena, a->doc, F_spec), F_replicas,
-			    val_get_int(out, 0, F_spec, F_replicas));
+		(void)registry_scale_set(q->arena, a->res, a->doc, val_get_int(out, 0, F_spec, F_replicas));
 		t->e.doc = registry_scale_of(q->arena, a->res, a->doc);
 		return;
 	}
