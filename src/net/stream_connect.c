@@ -182,15 +182,17 @@ static bool dial_may(struct stream_dial *d, const struct sockaddr *sa)
 	if (!d->may_dial)
 		return true;
 	if (sa->sa_family == AF_INET) {
-		const struct sockaddr_in *in = (const struct sockaddr_in *)sa;
+		struct sockaddr_in in;
 
-		(void)inet_ntop(AF_INET, &in->sin_addr, text, sizeof(text));
-		port = ntohs(in->sin_port);
+		memcpy(&in, sa, sizeof(in));
+		(void)inet_ntop(AF_INET, &in.sin_addr, text, sizeof(text));
+		port = ntohs(in.sin_port);
 	} else if (sa->sa_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)sa;
+		struct sockaddr_in6 in6;
 
-		(void)inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text));
-		port = ntohs(in6->sin6_port);
+		memcpy(&in6, sa, sizeof(in6));
+		(void)inet_ntop(AF_INET6, &in6.sin6_addr, text, sizeof(text));
+		port = ntohs(in6.sin6_port);
 	}
 	err_release(&d->refused);
 	return d->may_dial(text, port, d->may_ctx, &d->refused) == 0;

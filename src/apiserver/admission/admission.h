@@ -27,6 +27,7 @@ struct admission {
 	struct val *doc;		  /* new object; NULL on delete; mutable in mutate() only */
 	const struct val *old;		  /* NULL on create */
 	const struct delete_options *del; /* of a deletion */
+	bool generated;			  /* the name is the server's: the request gave none */
 };
 
 #define ON_CREATE (1u << ADMIT_CREATE)

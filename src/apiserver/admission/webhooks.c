@@ -24,16 +24,39 @@ static void hook_tell(struct api_req *q, const struct hook *h, const struct hook
 		api_req_annotate(q, arena_svf(q->arena, "%.*s/%.*s", SV_ARG(h->name), SV_ARG(m.key)), val_str(m.value));
 }
 
-/* 1: it failed, and that does not matter. */
-static int hook_failed(struct hook_turn *t, const struct hook *h, struct err *why, struct err *err)
+/* For the audit, under the keys that upstream has: which round, and which webhook of it. */
+static void hook_note(struct hook_turn *t, const char *what, size_t index, struct sv value)
 {
+	struct api_req *q = t->e.q;
+
+	api_req_annotate(q,
+			 arena_svf(q->arena, "%s%s.webhook.admission.k8s.io/round_%d_index_%zu", what,
+				   t->mutating ? "mutation" : "validating", t->second, index),
+			 value);
+}
+
+static void hook_note_asked(struct hook_turn *t, const struct hook_ask *ask, bool changed)
+{
+	struct arena *a = t->e.q->arena;
+
+	hook_note(t, "", ask->index,
+		  arena_svf(a, "{\"configuration\":\"%.*s\",\"webhook\":\"%.*s\",\"mutated\":%s}",
+			    SV_ARG(ask->m.hook->config), SV_ARG(ask->m.hook->name), changed ? "true" : "false"));
+}
+
+/* 1: it failed, and that does not matter. code: its answer's, or 503 for none and for a bad one. */
+static int hook_failed(struct hook_turn *t, const struct hook_ask *ask, int code, struct err *why, struct err *err)
+{
+	const struct hook *h = ask->m.hook;
+
 	err_wrap(why, "failed calling webhook \"%.*s\"", SV_ARG(h->name));
 	if (!h->ignore) {
-		hook_count_refused(t->e.q->server, h, t->mutating, t->e.operation, "calling_webhook_error", 0);
+		hook_count_refused(t->e.q->server, h, t->mutating, t->e.operation, "calling_webhook_error", code);
 		return hook_internal(why, err);
 	}
 	log_f(LVL_WARN, "admission", "a webhook failed, and its failure policy lets the request pass", "why", "%s",
 	      err_msg(why));
+	hook_note(t, "failed-open.", ask->index, h->name);
 	hook_count_open(t->e.q->server, h, t->mutating);
 	err_release(why);
 	return 1;
@@ -45,23 +68,26 @@ static int hook_judge(struct hook_turn *t, struct hook_ask *ask, struct hook_slo
 {
 	const struct hook *h = ask->m.hook;
 	struct api_req *q = t->e.q;
+	int code = s->answer->status >= 400 ? s->answer->status : err_reason_code(ERR_UNAVAILABLE), rc;
 	struct err why = ERR_INIT;
-	int rc;
 
 	*v = (struct hook_verdict){ 0 };
 	if (s->answer->err.reason) {
 		err_copy(&why, &s->answer->err);
 		err_wrap(&why, "failed to call webhook");
-		rc = hook_failed(t, h, &why, err);
+		rc = hook_failed(t, ask, code, &why, err);
 	} else if (hook_review_read(q->arena, buf_sv(&s->answer->body), h->review, s->uid, t->mutating, v, &why) < 0) {
-		rc = v->broken ? err_move(err, &why) : hook_failed(t, h, &why, err);
+		rc = v->broken ? err_move(err, &why) : hook_failed(t, ask, code, &why, err);
+		if (v->broken)
+			hook_count_refused(q->server, h, t->mutating, t->e.operation, "apiserver_internal_error", 0);
 	} else {
 		hook_tell(q, h, v);
 		rc = v->allowed ? 0 : hook_refusal(h, v->status, err);
+		code = rc < 0 ? err_code(err) : 200;
 		if (rc < 0)
-			hook_count_refused(q->server, h, t->mutating, t->e.operation, "no_error", err_code(err));
+			hook_count_refused(q->server, h, t->mutating, t->e.operation, "no_error", code);
 	}
-	hook_count(q->server, h, t->mutating, t->e.operation, s->answer->status, rc < 0, s->took_ns);
+	hook_count(q->server, h, t->mutating, t->e.operation, code, rc < 0, s->took_ns);
 	return rc;
 }
 
@@ -161,7 +187,7 @@ static int hook_ready(struct hook_turn *t, struct hook_ask *ask, struct err *err
 	err_set(&why, ERR_UNAVAILABLE,
 		"could not create admission objects: webhook does not accept known AdmissionReview versions (v1, "
 		"v1beta1)");
-	return hook_failed(t, h, &why, err) < 0 ? -1 : HOOK_DROP;
+	return hook_failed(t, ask, err_reason_code(ERR_UNAVAILABLE), &why, err) < 0 ? -1 : HOOK_DROP;
 }
 
 /* --- what mutating ones change --- */
@@ -182,8 +208,7 @@ static void hook_put(struct hook_turn *t, struct val *out)
 	struct api_req *q = t->e.q;
 
 	if (sv_is(t->e.sub, "scale") && !a->subresource.n) {
-		val_set_int(q->arena, val_ensure_map(q->arena, a->doc, F_spec), F_replicas,
-			    val_get_int(out, 0, F_spec, F_replicas));
+		(void)registry_scale_set(q->arena, a->res, a->doc, val_get_int(out, 0, F_spec, F_replicas));
 		t->e.doc = registry_scale_of(q->arena, a->res, a->doc);
 		return;
 	}
@@ -226,7 +251,8 @@ static const struct schema *hook_schema(const struct hook_turn *t, const struct 
 	return t->e.a->res->schema;
 }
 
-static int hook_apply(struct hook_turn *t, struct hook_ask *ask, const struct hook_verdict *v, struct err *err)
+static int hook_apply(struct hook_turn *t, struct hook_ask *ask, const struct hook_verdict *v, bool *ret_changed,
+		      struct err *err)
 {
 	const struct hook *h = ask->m.hook;
 	struct err why = ERR_INIT;
@@ -242,9 +268,12 @@ static int hook_apply(struct hook_turn *t, struct hook_ask *ask, const struct ho
 		return hook_internal(&why, err);
 	}
 	out = hook_patch(t->e.q, ask->there.of ? ask->m.as : t->e.a->res, hook_schema(t, ask), ask->doc, v->patch, err);
-	if (!out)
+	if (!out) {
+		hook_count_refused(t->e.q->server, h, true, t->e.operation, "apiserver_internal_error", 0);
 		return -1;
-	if (!val_same(ask->doc, out))
+	}
+	*ret_changed = !val_same(ask->doc, out);
+	if (*ret_changed)
 		hook_note_change(t);
 	ask->patched = out;
 	return 0;
@@ -286,6 +315,7 @@ static int hook_mutated(struct hook_turn *t, struct err *err)
 {
 	struct hook_ask *ask = &t->asks[0];
 	struct hook_verdict v;
+	bool changed = false;
 	int rc;
 
 	if (!ask->judged) {
@@ -293,7 +323,8 @@ static int hook_mutated(struct hook_turn *t, struct err *err)
 		rc = hook_judge(t, ask, &t->batch->slots[0], &v, err);
 		t->batch = NULL;
 		if (rc == 0)
-			rc = hook_apply(t, ask, &v, err);
+			rc = hook_apply(t, ask, &v, &changed, err);
+		hook_note_asked(t, ask, changed);
 		if (rc < 0)
 			return rc;
 		t->e.q->has_result = false;

@@ -69,7 +69,7 @@ bool hook_event_init(struct hook_event *e, const struct admission *a)
 		.q = q,
 		.sub = a->subresource,
 		.ns = a->ns,
-		.name = q->verb == VERB_DELETECOLLECTION ? SV("") : a->name,
+		.name = q->verb == VERB_DELETECOLLECTION || a->generated ? SV("") : a->name,
 		.doc = a->doc,
 		.old = a->old,
 		.operation = names[a->op],

@@ -115,6 +115,7 @@ int write_admit(struct write_op *op, bool mutate, enum admission_op kind, struct
 		.doc = kind == ADMIT_DELETE ? NULL : op->doc,
 		.old = op->old ? obj_root(op->old) : NULL,
 		.del = op->del,
+		.generated = op->generated_name,
 	};
 
 	return mutate ? admission_mutate(&ad, err) : admission_validate(&ad, err);

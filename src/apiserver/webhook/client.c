@@ -107,6 +107,9 @@ void webhook_call_answer(struct webhook_call *c, int status, struct sv type, str
 		(void)webhook_status_err(status, body, &a->err);
 	else if (!type_is_json(type))
 		err_set(&a->err, ERR_UNAVAILABLE, "serializer for %.*s doesn't exist", SV_ARG(sv_sub(type, 0, 200)));
+	else if (body.n == 0)
+		err_set(&a->err, ERR_UNAVAILABLE, "0-length response with status code: %d and content type: %.*s",
+			status, SV_ARG(type));
 	else
 		buf_addsv(&a->body, body);
 	c->done(a, c->ctx);

@@ -213,6 +213,21 @@ static void whom(void **state)
 	assert_string_equal(far.calls[3].url, "https://subs.hook.io/h?timeout=10s");
 }
 
+/* A name that the server makes is none of the request's, and part of the object once it is there. */
+static void names_that_are_generated(void **state)
+{
+	struct rig *r = *state;
+
+	config(r, true, "c", HOOK("a.hook.io", MAPS_RULE, ""));
+	config(r, false, "c", HOOK("b.hook.io", MAPS_RULE, ""));
+	expect(r, 201, "POST", MAPS, "{\"metadata\":{\"generateName\":\"gen-\"}}");
+	assert_int_equal(far.n, 2);
+	for (size_t i = 0; i < far.n; i++)
+		assert_null(val_get(asked(i), F_name));
+	assert_null(val_get(asked(0), F_object, F_metadata, F_name));
+	assert_int_equal(val_get_str(asked(1), F_object, F_metadata, F_name).n, strlen("gen-") + 5);
+}
+
 static void collections_and_nothing_of_the_servers_own(void **state)
 {
 	struct rig *r = *state;
@@ -347,7 +362,7 @@ static void failures(void **state)
 		const char *raw, *fails, *words;
 		int status;
 	} rows[] = {
-		{ "", NULL, "json parse error: unexpected end of JSON input", 200 },
+		{ "", NULL, "0-length response with status code: 200 and content type: application/json", 200 },
 		{ "{", NULL, "json parse error: unexpected end of JSON input", 200 },
 		{ "[]", NULL, "cannot unmarshal array into Go value", 200 },
 		{ "{\"kind\":\"Pod\",\"apiVersion\":\"v1\"}", NULL, "no kind \"Pod\" is registered for version \"v1\"",
@@ -474,6 +489,32 @@ static void conditions(void **state)
 	expect(r, 201, "POST", MAPS, MAP("d"));
 }
 
+/* What the audit is told. */
+static void noted(void **state)
+{
+	static const char *const wanted[][2] = {
+		{ "a.hook.io/why", "because" },
+		{ "mutation.webhook.admission.k8s.io/round_0_index_0",
+		  "{\"configuration\":\"c\",\"webhook\":\"a.hook.io\",\"mutated\":false}" },
+		{ "a.hook.io/why", "because" },
+	};
+	struct rig *r = *state;
+	struct answer *a;
+
+	config(r, true, "c", HOOK("a.hook.io", MAPS_RULE, ""));
+	config(r, false, "c", HOOK("a.hook.io", MAPS_RULE, ""));
+	far.response = "\"allowed\":true,\"auditAnnotations\":{\"why\":\"because\"}";
+	a = api(r, "POST", MAPS, .body = MAP("a"));
+	assert_int_equal(a->code, 201);
+	assert_non_null(a->q.notes);
+	assert_int_equal(a->q.notes->n, ARRAY_LEN(wanted));
+	for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+		assert_sv(a->q.notes->at[i].name, wanted[i][0]);
+		assert_sv(a->q.notes->at[i].value, wanted[i][1]);
+	}
+	answer_free(a);
+}
+
 /* --- conversions --- */
 
 #define TOYS_V1 "/apis/example.com/v1/namespaces/default/scalers"
@@ -567,9 +608,10 @@ static void conversions(void **state)
 	struct rig *r = *state;
 	struct webhook_conversion *c = toy_hook();
 	struct kind_conversion how = { .convert = webhook_convert, .ctx = c, .waits = true };
+	struct api_kind *k = toy_kind();
 	struct answer *a;
 
-	assert_int_equal(apiserver_add_versions(r->server, toy_kind(), &how, NULL), 0);
+	assert_int_equal(apiserver_add_versions(r->server, k, &how, NULL), 0);
 	expect(r, 201, "POST", TOYS_V1, "{\"metadata\":{\"name\":\"s\"},\"spec\":{\"minSize\":1}}");
 	assert_int_equal(far.n, 0);
 	far.hold = true;
@@ -591,7 +633,8 @@ static void conversions(void **state)
 		assert_val(val_get(api_json(a), F_message), lies[i].words);
 		answer_free(a);
 	}
-	rig_restart(r); /* what has the kind goes before what it converts with */
+	apiserver_remove_kinds(r->server, &k, 1);
+	api_kind_unref(k);
 	webhook_conversion_unref(c);
 }
 
@@ -643,6 +686,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_is_said, setup, teardown),
 		cmocka_unit_test_setup_teardown(whom, setup, teardown),
+		cmocka_unit_test_setup_teardown(names_that_are_generated, setup, teardown),
 		cmocka_unit_test_setup_teardown(collections_and_nothing_of_the_servers_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(another_version_of_the_same, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_scale_is_one, setup, teardown),
@@ -653,6 +697,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(dry_runs, setup, teardown),
 		cmocka_unit_test_setup_teardown(selectors, setup, teardown),
 		cmocka_unit_test_setup_teardown(conditions, setup, teardown),
+		cmocka_unit_test_setup_teardown(noted, setup, teardown),
 		cmocka_unit_test_setup_teardown(credentials, setup, teardown),
 		cmocka_unit_test_setup_teardown(conversions, setup, teardown),
 	};

@@ -38,7 +38,8 @@ static void seen_done(const struct http_response *r, const struct err *err, bool
 	assert_true(r || err);
 	if (r) {
 		s->body_n = r->body.n;
-		memcpy(s->body, r->body.p, MIN(r->body.n, sizeof(s->body)));
+		if (r->body.n)
+			memcpy(s->body, r->body.p, MIN(r->body.n, sizeof(s->body)));
 	}
 	if (s->next) {
 		const char *next = s->next;
