@@ -127,6 +127,8 @@ static const struct cel_type *check_member(struct checker *k, struct ast *e, str
 		f = cel_field_of(t, name);
 		if (f)
 			result = f->type;
+		else if (t->preserve)
+			result = &cel_t_dyn;
 		else
 			cel_issue(k->c, e->pos, "undefined field '%.*s'", SV_ARG(name));
 		break;
@@ -354,6 +356,8 @@ static void check_object(struct checker *k, struct ast *e)
 		if (e->type->kind != CEL_OBJECT)
 			continue;
 		f = cel_field_of(t, ef->name);
+		if (!f && t->preserve)
+			continue;
 		if (!f) {
 			cel_issue(k->c, ef->pos, "undefined field '%.*s'", SV_ARG(ef->name));
 		} else if (!typing_fits(&k->typing, f->type, is)) {

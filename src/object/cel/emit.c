@@ -228,8 +228,14 @@ static uint32_t emit_elements(struct emitter *m, const struct ast *e)
 		const struct cel_field *f;
 
 		if (e->kind == AST_STRUCT && i % 2 == 0) {
-			f = cel_field_of(e->type, e->args[i]->name);
-			kids[i] = emit_const(m, cel_string(f ? f->key : e->args[i]->name));
+			struct sv key = e->args[i]->name;
+
+			f = cel_field_of(e->type, key);
+			if (f)
+				key = f->key;
+			else
+				cel_unescape(m->c->arena, key, &key);
+			kids[i] = emit_const(m, cel_string(key));
 		} else {
 			kids[i] = emit_tree(m, e->args[i], false);
 		}
