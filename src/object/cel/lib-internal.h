@@ -5,8 +5,8 @@
 
 #define LIB_PATTERN_MAX 128 /* the longest expression behind a named format, for estimates */
 
-/* Before made bytes are put into the arena by a call that upstream counts paid units for: what is more than that would
- * cost as text, is paid in addition, so that no expression makes much memory for little. 0 or -1. */
+/* Before made bytes are put into the arena by a call that upstream counts paid units for: what is more than so many
+ * units would make of text, is work that the run has a bound of. 0 or -1. */
 int lib_pay(struct cel_call *c, uint64_t made, uint64_t paid);
 
 /* Byte offset of the code point at index i of s, at most s.n. */

@@ -103,7 +103,7 @@ static const struct {
 	uint64_t cost;		 /* 0: not looked at */
 } rows[] = {
 	/* strings; s has 11 characters in 12 bytes */
-	{ "s.charAt(8)", "\"\xc3\xb6\"", 2 },
+	{ "s.charAt(7)", "\"\xc3\xb6\"", 2 },
 	{ "s.charAt(11)", "\"\"", 2 },
 	{ "s.charAt(12)", "!index out of range: 12", 0 },
 	{ "s.charAt(-1)", "!index out of range: -1", 0 },
@@ -153,13 +153,13 @@ static const struct {
 	{ "[].join(',')", "\"\"", 0 },
 	{ "strings.quote('a\"\\\\\\n\xc3\xb6')", "\"\\\"a\\\\\\\"\\\\\\\\\\\\n\xc3\xb6\\\"\"", 1 },
 	/* format */
-	{ "'%s %d%%'.format(['a', 5])", "\"a 5%\"", 0 },
-	{ "'%s %s %s %s %s'.format([1, 2u, 1.5, true, null])", "\"1 2 1.5 true null\"", 0 },
+	{ "'%s %d%%'.format([dyn('a'), 5])", "\"a 5%\"", 0 },
+	{ "'%s %s %s %s %s'.format([dyn(1), 2u, 1.5, true, null])", "\"1 2 1.5 true null\"", 0 },
 	{ "'%s'.format([1e6])", "\"1e+06\"", 0 },
-	{ "'%s'.format([[1, 'a', 1.5, b'x', [null]]])", "\"[1, \\\"a\\\", 1.500000, b\\\"x\\\", [null]]\"", 0 },
-	{ "'%s'.format([{'b': 1, 'a': {1: true}}])", "\"{\\\"a\\\":{1:true}, \\\"b\\\":1}\"", 0 },
-	{ "'%s %s'.format([timestamp('2026-01-02T03:04:05.5Z'), duration('90s')])", "\"2026-01-02T03:04:05.5Z 90s\"",
-	  0 },
+	{ "'%s'.format([[dyn(1), 'a', 1.5, b'x', [null]]])", "\"[1, \\\"a\\\", 1.500000, b\\\"x\\\", [null]]\"", 0 },
+	{ "'%s'.format([{'b': dyn(1), 'a': {1: true}}])", "\"{\\\"a\\\":{1:true}, \\\"b\\\":1}\"", 0 },
+	{ "'%s %s'.format([dyn(timestamp('2026-01-02T03:04:05.5Z')), duration('90s')])",
+	  "\"2026-01-02T03:04:05.5Z 90s\"", 0 },
 	{ "'%s'.format([[duration('1h1s')]])", "\"[duration(\\\"3601s\\\")]\"", 0 },
 	{ "'%s'.format([type(1)])", "\"int\"", 0 },
 	{ "'%f %.2f %.0f'.format([1234567.891, 0.125, 2.5])", "\"1,234,567.891000 0.12 2\"", 0 },
@@ -168,8 +168,8 @@ static const struct {
 	  "\"1.052033\xe2\x80\xaf\xc3\x97\xe2\x80\xaf"
 	  "10\xe2\x81\xb0\xc2\xb3\"",
 	  0 },
-	{ "'%b %b %b'.format([5, -5, true])", "\"101 -101 1\"", 0 },
-	{ "'%x %X %x %x'.format([255, 255u, 'hi', b'\\xff'])", "\"ff FF 6869 ff\"", 0 },
+	{ "'%b %b %b'.format([dyn(5), -5, true])", "\"101 -101 1\"", 0 },
+	{ "'%x %X %x %x'.format([dyn(255), 255u, 'hi', b'\\xff'])", "\"ff FF 6869 ff\"", 0 },
 	{ "'%o'.format([8])", "\"10\"", 0 },
 	{ "s.format([])", "\"hello w\xc3\xb6rld\"", 0 },
 	{ "dyn('%d').format([d])", "\"1\"", 0 },
@@ -192,7 +192,7 @@ static const struct {
 	{ "ints.isSorted()", "false", 5 },
 	{ "['a', 'b'].isSorted()", "true", 0 },
 	{ "ints.sum()", "9", 5 },
-	{ "[1.5, 2.5].sum()", "4.0", 0 },
+	{ "[1.5, 2.5].sum()", "4", 0 },
 	{ "[duration('1s'), duration('2s')].sum() == duration('3s')", "true", 0 },
 	{ "[9223372036854775807, 1].sum()", "!integer overflow", 0 },
 	{ "ints.min()", "1", 5 },
@@ -208,7 +208,7 @@ static const struct {
 	{ "ints.slice(-1, 1)", "!cannot slice(-1, 1), negative indexes not supported", 0 },
 	{ "ints.slice(0, 9)", "!cannot slice(0, 9), list is length 4", 0 },
 	{ "[[1, 2], [3]].flatten()", "[1,2,3]", 0 },
-	{ "[1, [2, [3, [4]]]].flatten(2)", "[1,2,3,[4]]", 0 },
+	{ "[dyn(1), [dyn(2), [dyn(3), [4]]]].flatten(2)", "[1,2,3,[4]]", 0 },
 	{ "[1].flatten(-1)", "!level must be non-negative", 0 },
 	{ "ints.sort()", "[1,2,3,3]", 44 },
 	{ "strs.sort()", "[\"a\",\"b\",\"c\"]", 30 },
@@ -262,7 +262,7 @@ static const struct {
 	{ "quantity('1').isLessThan(quantity('1001m'))", "true", 0 },
 	{ "isQuantity('10Mi')", "true", 1 },
 	{ "isQuantity('10Mb')", "false", 0 },
-	{ "quantity('Ten')",
+	{ "quantity('1.5x')",
 	  "!quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'", 0 },
 	{ "quantity('10ki')", "!unable to parse quantity's suffix", 0 },
 	/* addresses */
@@ -294,7 +294,7 @@ static const struct {
 	{ "cidr('10.1.2.3/8').prefixLength()", "8", 0 },
 	{ "isCIDR('10.0.0.0/33')", "false", 0 },
 	/* formats */
-	{ "format.dns1123Label().validate('ab').hasValue()", "false", 4 + 5 },
+	{ "format.dns1123Label().validate('ab').hasValue()", "false", 10 },
 	{ "format.dns1123Label().validate('a.b').value()", "[\"must not contain dots\"]", 0 },
 	{ "format.dns1123LabelPrefix().validate('a-').hasValue()", "false", 0 },
 	{ "format.dns1035Label().validate('1a').value().size()", "1", 0 },
@@ -323,6 +323,10 @@ static const struct {
 	{ "optional.none().or(optional.of(2)).value()", "2", 0 },
 	{ "optional.none().orValue(3)", "3", 0 },
 	{ "optional.of(1).orValue(3)", "1", 0 },
+	{ "optional.of(1).orValue(1 / 0)", "1", 0 },
+	{ "optional.of(1).or(optional.of(1 / 0)).value()", "1", 0 },
+	{ "optional.none().orValue(1 / 0)", "!division by zero", 0 },
+	{ "optional.ofNonZeroValue(ints.max() > 2 ? 5 : 0).orValue(1)", "5", 0 },
 	/* may somebody? */
 	{ "authorizer.path('/healthz').check('get').allowed()", "true", 350003 },
 	{ "authorizer.path(' ')", "!path must not be empty", 0 },
@@ -399,7 +403,7 @@ static void test_authorizer(void **state)
 	struct cel_authz_answer yes = { .allowed = true };
 
 	(void)state;
-	assert_int_equal(run_with(&a, expr, CEL_V(1, 38), &asked).outcome, CEL_DONE);
+	assert_true(sv_is(run_with(&a, expr, CEL_V(1, 38), &asked).text, "false"));
 	assert_true(sv_is(asked.last.account, "sa") && sv_is(asked.last.account_namespace, "ns"));
 	assert_true(sv_is(asked.last.group, "apps") && sv_is(asked.last.resource, "deployments"));
 	assert_true(sv_is(asked.last.subresource, "scale") && sv_is(asked.last.ns, "x") && sv_is(asked.last.name, "y"));
