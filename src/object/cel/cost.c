@@ -15,6 +15,7 @@ struct cost_entry {
 
 struct cel_cost_info {
 	const struct cel_type *path; /* the type that the schema has for it; NULL: no path leads here */
+	bool lost;		     /* a path leads here, and the schema has nothing at its end */
 	struct cel_range size;
 	struct cost_entry entry;
 	bool has_size, has_entry;
@@ -205,6 +206,28 @@ static const struct cost_local *cost_local(const struct coster *k, struct sv nam
 	return NULL;
 }
 
+/* The schema that paths of rules begin at. Upstream's estimate takes the first word off every path, whatever it is: a
+ * path that begins in the middle of an expression begins at the schema's root, too. Callers without `self` have no
+ * root. */
+static const struct cel_type *cost_root(const struct coster *k)
+{
+	const struct cel_env *env = k->c->env;
+
+	return env->n_vars && sv_is(env->vars[0].name, "self") ? env->vars[0].type : NULL;
+}
+
+/* One step from `of`, to the type that the schema has there, or NULL. */
+static void cost_step(const struct coster *k, const struct cel_cost_info *of, const struct cel_type *to,
+		      struct cel_cost_info *info)
+{
+	if (of->path || of->lost) {
+		info->path = to;
+		info->lost = !to;
+	} else {
+		info->path = cost_root(k);
+	}
+}
+
 static struct cel_range cost_ident(struct coster *k, struct ast *e, struct cel_cost_info *info)
 {
 	const struct cost_local *l = e->slot == UINT32_MAX ? NULL : cost_local(k, e->name);
@@ -217,8 +240,10 @@ static struct cel_range cost_ident(struct coster *k, struct ast *e, struct cel_c
 			info->size = l->info.size;
 			info->has_size = true;
 		}
-	} else if (e->slot < k->c->env->n_vars) {
-		info->path = k->c->env->vars[e->slot].type;
+	} else {
+		info->path = cost_root(k);
+		if (!info->path && e->slot < k->c->env->n_vars)
+			info->path = k->c->env->vars[e->slot].type;
 	}
 	return FIXED(COST_SELECT);
 }
@@ -238,7 +263,7 @@ static struct cel_range cost_select(struct coster *k, struct ast *e, struct cel_
 
 	if (e->test_only)
 		return sum; /* a test of presence is free */
-	info->path = cost_field_path(of.path, e->name);
+	cost_step(k, &of, cost_field_path(of.path, e->name), info);
 	if (t == CEL_MAP || t == CEL_OBJECT || t == CEL_PARAM)
 		sum = cel_range_add(sum, FIXED(COST_SELECT));
 	return sum;
@@ -321,7 +346,7 @@ static bool cost_op(const struct ast *e, const char *op)
 }
 
 /* Operators whose sides are not simply added. False: it is none of them. */
-static bool cost_special(struct cost_call *call, struct cel_cost_info *info, struct cel_range *ret)
+static bool cost_special(struct coster *k, struct cost_call *call, struct cel_cost_info *info, struct cel_range *ret)
 {
 	const struct ast *e = call->e;
 	const struct cel_range *c = call->costs;
@@ -340,7 +365,9 @@ static bool cost_special(struct cost_call *call, struct cel_cost_info *info, str
 		const struct cel_type *t = a[0].path;
 
 		*ret = cel_range_add(FIXED(1), call->sum);
-		info->path = t && (t->kind == CEL_LIST || t->kind == CEL_MAP) ? t->params[t->kind == CEL_MAP] : NULL;
+		cost_step(k, &a[0],
+			  t && (t->kind == CEL_LIST || t->kind == CEL_MAP) ? t->params[t->kind == CEL_MAP] : NULL,
+			  info);
 		if (a[0].has_entry) {
 			info->size = a[0].entry.value;
 			info->has_size = true;
@@ -377,7 +404,7 @@ static struct cel_range cost_call(struct coster *k, struct ast *e, struct cel_co
 	if (e->member)
 		receiver = cost_of(k, e->target, &call.args[0]);
 	call.n = e->n + (e->member ? 1 : 0);
-	if (cost_special(&call, info, &result))
+	if (cost_special(k, &call, info, &result))
 		return result;
 	for (uint32_t i = 0; i < e->n_overloads; i++) {
 		struct cel_estimate est;
@@ -412,20 +439,20 @@ static struct cel_range cost_bind(struct coster *k, struct ast_fold *f, struct c
 }
 
 /* What an iteration's variable is known to be: key or value of the range. */
-static struct cel_cost_info cost_iter(const struct cel_cost_info *range, const struct ast *e, bool key)
+static struct cel_cost_info cost_iter(const struct coster *k, const struct cel_cost_info *range, bool key)
 {
 	struct cel_cost_info v = { 0 };
-	const struct cel_type *t = range->path;
+	const struct cel_type *t = range->path, *to = NULL;
 
 	if (t && t->kind == CEL_LIST)
-		v.path = key ? NULL : t->params[0];
+		to = key ? NULL : t->params[0];
 	else if (t && t->kind == CEL_MAP)
-		v.path = t->params[key ? 0 : 1];
+		to = t->params[key ? 0 : 1];
+	cost_step(k, range, to, &v);
 	if (range->has_entry) {
 		v.size = key ? range->entry.key : range->entry.value;
 		v.has_size = true;
 	}
-	(void)e;
 	return v;
 }
 
@@ -443,8 +470,8 @@ static struct cel_range cost_fold(struct coster *k, struct ast *e, struct cel_co
 	sum = cost_of(k, f->range, &range);
 	sum = cel_range_add(sum, cost_of(k, f->init, &accu.info));
 	list = (range.path ? range.path->kind : f->range->type->kind) == CEL_LIST;
-	var.info = cost_iter(&range, f->range, f->var2.n || !list);
-	var2.info = cost_iter(&range, f->range, false);
+	var.info = cost_iter(k, &range, f->var2.n || !list);
+	var2.info = cost_iter(k, &range, false);
 	k->locals = f->var2.n ? &var2 : &var;
 	loop = cost_of(k, f->cond, &cond);
 	loop = cel_range_add(loop, cost_of(k, f->step, &step));

@@ -159,3 +159,9 @@ void lib_est_text(const struct cel_est *args, size_t n, struct cel_estimate *ret
 	ret->size = args[0].size;
 	ret->has_size = true;
 }
+
+void lib_est_read(const struct cel_est *args, size_t n, struct cel_estimate *ret)
+{
+	(void)n;
+	ret->cost = cel_range_factor(args[0].size, 0.1);
+}

@@ -123,6 +123,9 @@ static const struct cel_type *oas_list(struct arena *a, const struct val *s, con
 	return t;
 }
 
+/* Keys have no size for upstream's estimate. */
+static const struct cel_type oas_key = { .kind = CEL_STRING, .name = { "string", 6 }, .min_serialized = 2 };
+
 static const struct cel_type *oas_map(struct arena *a, const struct val *s, const struct val *props,
 				      const struct cel_type *owner, struct sv name, int depth)
 {
@@ -131,7 +134,7 @@ static const struct cel_type *oas_map(struct arena *a, const struct val *s, cons
 
 	t->owner = owner;
 	t->name = name;
-	t->params[0] = &cel_t_string;
+	t->params[0] = &oas_key;
 	t->params[1] = oas_type(a, props, oas_embedded(props), t, SV("@elem"), depth);
 	if (!t->params[1])
 		return NULL;

@@ -364,6 +364,72 @@ static void test_rows(void **state)
 	assert_int_equal(bad, 0);
 }
 
+/* What upstream estimates and counts of the same expressions; what is constant is made once, and not counted. */
+static const struct {
+	const char *expr;
+	uint64_t min, max, cost;
+} costs[] = {
+	{ "[1, 2, 3, 4, 5].sum()", 15, 15, 5 },
+	{ "[uint(1), uint(2), uint(3), uint(4), uint(5)].max()", 20, 20, 5 },
+	{ "[1, 2, 3, 4, 5].indexOf(3)", 15, 15, 5 },
+	{ "'01234567890123456789012345678901234567890123456789'.lastIndexOf('123')", 5, 5, 5 },
+	{ "url('https:://kubernetes.io/').getHost()", 4, 4, 4 },
+	{ "ip('192.168.0.1')", 2, 2, 2 },
+	{ "ip('2001:db8:3333:4444:5555:6666:7777:8888').family()", 5, 5, 5 },
+	{ "ip.isCanonical('192.168.0.1')", 3, 3, 3 },
+	{ "ip.isCanonical('2001:db8:3333:4444:5555:6666:7777:8888')", 8, 8, 8 },
+	{ "cidr('192.168.0.0/16').masked()", 3, 3, 3 },
+	{ "cidr('192.168.0.0/16').containsCIDR(cidr('192.0.0.0/30'))", 7, 11, 7 },
+	{ "cidr('192.168.0.0/16').containsCIDR('192.0.0.0/30')", 7, 11, 7 },
+	{ "cidr('192.168.0.0/16').containsIP(ip('192.0.0.1'))", 4, 7, 4 },
+	{ "cidr('192.168.0.0/16').containsIP('192.169.0.1')", 5, 8, 5 },
+	{ "cidr('2001:db8::/32').containsIP(ip('2001:db8:3333:4444:5555:6666:7777:8888'))", 7, 10, 7 },
+	{ "cidr('2001:db8::/32').containsIP('2001:db8::1')", 5, 8, 5 },
+	{ "'ABCDEFGHIJ abcdefghij'.lowerAscii()", 3, 3, 3 },
+	{ "'ABCDEFGHIJ abcdefghij'.lowerAscii() == 'abcdefghij ABCDEFGHIJ'.lowerAscii()", 7, 9, 9 },
+	{ "strings.quote('ABCDEFGHIJ abcdefghij')", 3, 3, 3 },
+	{ "strings.quote('ABCDEFGHIJ abcdefghij') == strings.quote('ABCDEFGHIJ abcdefghij')", 7, 11, 9 },
+	{ "'abc 123 def 123'.replace('123', '456')", 3, 3, 3 },
+	{ "'abc 123 def 123'.replace('', 'x')", 3, 3, 3 },
+	{ "'abc 123 def 123'.split(' ', 1)", 3, 3, 3 },
+	{ "'abc 123 def 123'.substring(5, 8)", 2, 2, 2 },
+	{ "'  abc 123 def 123  '.trim()", 2, 2, 2 },
+	{ "'abc 123 def 123'.findAll('123', 1)", 2, 2, 2 },
+	{ "'%x'.format([b'byte string'])", 11, 11, 1 },
+	{ "authorizer.path('/healthz')", 2, 2, 2 },
+	{ "authorizer.group('apps').resource('deployments').subresource('status').namespace('test').name('backend')", 6,
+	  6, 6 },
+	{ "authorizer.path('/healthz').check('get').allowed()", 350003, 350003, 350003 },
+	{ "quantity('12Mi')", 1, 1, 1 },
+	{ "quantity('200M') == quantity('200M')", 3, 3, 3 },
+	{ "quantity('50k').add(20).sub(quantity('100k')).asInteger() > 0", 6, 6, 6 },
+	{ "sets.contains([], [])", 21, 21, 1 },
+	{ "sets.contains([1, 2, 3, 4], [2, 3])", 29, 29, 9 },
+	{ "sets.equivalent([1], [1, 1])", 25, 25, 5 },
+	{ "!sets.intersects([1], [2])", 23, 23, 3 },
+};
+
+static void test_costs(void **state)
+{
+	size_t bad = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(costs); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		struct asked asked = { .z = { asked_check } };
+		struct ran r = run_with(&a, costs[i].expr, CEL_V(1, 38), &asked);
+
+		if (r.outcome != CEL_DONE || r.cost != costs[i].cost || r.estimate.min != costs[i].min ||
+		    r.estimate.max != costs[i].max) {
+			print_error("%s: %.*s, %llu..%llu, %llu\n", costs[i].expr, SV_ARG(r.text),
+				    (unsigned long long)r.estimate.min, (unsigned long long)r.estimate.max,
+				    (unsigned long long)r.cost);
+			bad++;
+		}
+	}
+	assert_int_equal(bad, 0);
+}
+
 /* A function that a release has is there for new expressions from the next one on. */
 static void test_since(void **state)
 {
@@ -450,10 +516,8 @@ static void test_bounds(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),
-		cmocka_unit_test(test_since),
-		cmocka_unit_test(test_authorizer),
-		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_rows),	   cmocka_unit_test(test_costs),  cmocka_unit_test(test_since),
+		cmocka_unit_test(test_authorizer), cmocka_unit_test(test_bounds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
