@@ -48,6 +48,11 @@ struct ran {
 	struct cel_range estimate;
 };
 
+static void drop_program(void *p)
+{
+	cel_program_unref(p);
+}
+
 static struct ran run_with(struct arena *a, const char *text, uint16_t release, struct asked *asked)
 {
 	const struct cel_type *ints = cel_type_list(a, &cel_t_int);
@@ -74,7 +79,7 @@ static struct ran run_with(struct arena *a, const char *text, uint16_t release, 
 	};
 	struct cel_issues issues = CEL_ISSUES(a);
 	struct cel_run run = { .arena = a, .vars = in, .limit = CEL_LIMIT_CALL };
-	_cleanup_(cel_program_unrefp) struct cel_program *p = cel_compile(&env, sv_from(text), &issues);
+	struct cel_program *p = cel_compile(&env, sv_from(text), &issues);
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct cel_value out;
 	struct ran r = { .outcome = CEL_FAILED };
@@ -84,6 +89,7 @@ static struct ran run_with(struct arena *a, const char *text, uint16_t release, 
 		r.text = issues.n ? issues.p[0].message : SV("?");
 		return r;
 	}
+	arena_defer(a, drop_program, p); /* what it asked for are its own texts */
 	r.outcome = cel_eval(p, &run, &out);
 	r.cost = run.cost;
 	r.estimate = cel_program_cost(p);
