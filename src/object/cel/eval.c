@@ -29,7 +29,7 @@ void eval_pay(struct cel_eval *e, uint64_t cost)
 
 void eval_work(struct cel_eval *e, size_t steps)
 {
-	e->work += MIN(steps, (size_t)EVAL_WORK_MAX);
+	e->work += MIN(steps, (size_t)EVAL_WORK_MAX + 1);
 	if (e->work > EVAL_WORK_MAX)
 		eval_stop(e, CEL_TOO_COSTLY, SV("operation cancelled: actual cost limit exceeded"));
 }
@@ -74,6 +74,16 @@ int cel_charge(struct cel_call *c, uint64_t units)
 		return 0;
 	eval_work(c->eval, units > EVAL_WORK_MAX ? EVAL_WORK_MAX + 1 : (size_t)units);
 	return c->eval->stop ? cel_fail(c, "operation cancelled: actual cost limit exceeded") : 0;
+}
+
+int cel_afford(struct cel_call *c, uint64_t cost)
+{
+	struct cel_eval *e = c->eval;
+
+	if (!e || cost <= e->limit - MIN(e->cost, e->limit))
+		return 0;
+	eval_pay(e, cost);
+	return cel_fail(c, "%.*s", SV_ARG(e->why));
 }
 
 /* --- logic --- */
@@ -207,6 +217,18 @@ static const struct cel_overload *eval_overload(struct cel_eval *e, const struct
 	return NULL;
 }
 
+/* x.or(y) and x.orValue(y) do not ask for y when x has a value. */
+static bool eval_settled(struct cel_eval *e, const struct cel_node *n, const struct cel_value *x, struct cel_value *ret)
+{
+	const char *name = e->p->overloads[n->b]->f->name;
+
+	if (x->kind != CEL_OPTIONAL || !x->items || (strcmp(name, "or") != 0 && strcmp(name, "orValue") != 0))
+		return false;
+	*ret = name[2] ? *x->items : *x;
+	eval_pay(e, 1);
+	return true;
+}
+
 static void eval_call(struct cel_eval *e, const struct cel_node *n, struct cel_value *ret)
 {
 	struct cel_value args[CEL_ARGS_MAX];
@@ -216,6 +238,8 @@ static void eval_call(struct cel_eval *e, const struct cel_node *n, struct cel_v
 
 	for (uint32_t i = 0; i < n->n; i++) {
 		eval_part(e, n, i, &args[i]);
+		if (i == 0 && n->n == 2 && eval_settled(e, n, &args[0], ret))
+			return;
 		if (eval_bad(&args[i]) && !bad) {
 			bad = &args[i];
 			if (n->n > 2)

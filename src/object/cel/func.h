@@ -47,6 +47,8 @@ int cel_no_overload(struct cel_call *c, const char *name, const struct cel_value
 /* Before work or memory that grows faster than the cost that is counted for it: pays units of cost; -1 when it is not
  * to be had, and the run ends. */
 int cel_charge(struct cel_call *c, uint64_t units);
+/* Before a call whose cost will be that much is made at all: -1 when the run does not have it, and it ends. */
+int cel_afford(struct cel_call *c, uint64_t cost);
 
 /* --- cost at run time: of a call that was made --- */
 

@@ -335,10 +335,8 @@ static struct ast *parse_select(struct parser *p, struct ast *e)
 		return ast_call(p->c, pos, "_?._", 2, args);
 	}
 	if (p->lex.tok != TOK_QUOTED_IDENT) {
-		enum tok was = p->lex.tok;
-
-		lex_next(&p->lex);
-		if (p->lex.tok == TOK_LPAREN && was == TOK_IDENT)
+		lex_next(&p->lex); /* a reserved word is a name here: x.namespace('y') */
+		if (p->lex.tok == TOK_LPAREN)
 			return parse_call(p, e, name);
 	} else {
 		lex_next(&p->lex);
