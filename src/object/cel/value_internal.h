@@ -21,7 +21,9 @@ bool cel_reserved(struct sv name); /* a word that is no identifier */
 const struct cel_field *cel_field_of(const struct cel_type *t, struct sv name);
 
 struct sv cel_duration_text(struct arena *a, int64_t ns); /* "1.5s" */
-struct sv cel_double_text(struct arena *a, double d);	  /* as Go's %g: the shortest */
+/* RFC 3339 with as many digits behind the point as there are. */
+struct sv cel_timestamp_text(struct arena *a, const struct cel_value *v);
+struct sv cel_double_text(struct arena *a, double d); /* as Go's %g: the shortest */
 
 /* A map or object that is asked many times. To be released. */
 struct cel_index {

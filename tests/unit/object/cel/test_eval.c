@@ -134,7 +134,7 @@ static const struct {
 	{ "string(self.raw)", "\"hi\"", -1 },
 	{ "type(self.ios) == string && self.ios.endsWith('%')", "true", -1 },
 	{ "type(self.ios) == int ? self.ios < 5 : self.ios == '50%'", "true", -1 },
-	{ "self.when - self.took", "\"2026-02-03T02:35:06Z\"", -1 },
+	{ "self.when - self.took", "\"2026-02-03T02:35:06.789Z\"", -1 },
 	{ "self.set + ['z', 'x']", "[\"x\",\"y\",\"z\"]", -1 },
 	{ "self.list + ['z', 'a']", "[\"a\",\"bc\",\"\xc3\xa9\",\"z\",\"a\"]", -1 },
 	{ "(self.list + ['z'])[3]", "\"z\"", -1 },
