@@ -116,7 +116,7 @@ static bool parse_exprs(struct parser *p, struct parse_list *l, enum tok close, 
 
 /* --- primaries --- */
 
-static struct ast *parse_number(struct parser *p, bool negative)
+static struct ast *parse_numeral(struct parser *p, bool negative)
 {
 	_cleanup_(arena_release) struct arena tmp = ARENA_INIT;
 	struct sv t = p->lex.text;
@@ -149,7 +149,7 @@ static struct ast *parse_number(struct parser *p, bool negative)
 	return ast_const(p->c, pos, cel_int(negative ? (int64_t)(0 - u) : (int64_t)u));
 }
 
-static struct ast *parse_text(struct parser *p)
+static struct ast *parse_quoted(struct parser *p)
 {
 	struct cel_value v;
 	const char *why;
@@ -221,7 +221,7 @@ static struct ast *parse_entries(struct parser *p, struct ast *e)
 	return ast_done(p->c, e);
 }
 
-/* "a.b.c" of selections of names; SV_NULL when it is anything else. */
+/* Selections of names as one name with dots; SV_NULL when it is anything else. */
 static struct sv parse_qualified(struct parser *p, const struct ast *e)
 {
 	if (e->kind == AST_IDENT)
@@ -296,10 +296,10 @@ static struct ast *parse_primary(struct parser *p)
 	case TOK_INT:
 	case TOK_UINT:
 	case TOK_FLOAT:
-		return parse_number(p, false);
+		return parse_numeral(p, false);
 	case TOK_STRING:
 	case TOK_BYTES:
-		return parse_text(p);
+		return parse_quoted(p);
 	case TOK_TRUE:
 	case TOK_FALSE:
 		e = ast_const(p->c, p->lex.pos, cel_bool(p->lex.tok == TOK_TRUE));
@@ -402,7 +402,7 @@ static struct ast *parse_unary(struct parser *p)
 	while (parse_take(p, op))
 		n++;
 	if (op == TOK_MINUS && n == 1 && (p->lex.tok == TOK_INT || p->lex.tok == TOK_FLOAT)) {
-		e = parse_number(p, true);
+		e = parse_numeral(p, true);
 		if (e)
 			e->pos = pos;
 		/* -1.foo() is the literal's */

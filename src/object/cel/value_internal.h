@@ -4,6 +4,12 @@
 #include "object/cel/value.h"
 #include "codec/val_index.h"
 
+/* Of the elements of a list or the values of a map; NULL: not known. */
+static inline const struct cel_type *cel_elem_type(const struct cel_value *v)
+{
+	return v->type ? v->type->params[v->kind == CEL_MAP ? 1 : 0] : NULL;
+}
+
 /* Entry of a map by key: looks through small ones. */
 bool cel_map_find(struct arena *a, const struct cel_value *map, const struct cel_value *key, struct cel_value *ret);
 

@@ -1,8 +1,5 @@
-#include "cel_test.h"
-
-#include "base/vec.h"
-
 /* What is too large, too deep or takes too long ends with words, and soon. */
+#include "cel_test.h"
 
 static struct sv repeat(struct arena *a, const char *before, const char *part, size_t n, const char *after)
 {
