@@ -231,6 +231,7 @@ static void test_cache(void **state)
 	re_cache_clear();
 	first = compiled("kept");
 	again = compiled("kept");
+	assert_true(re_size(first) > 4 && re_steps(first, 1000) == 1000 * (uint64_t)re_size(first));
 	assert_ptr_equal(first, again);
 	assert_int_equal(re_cache_count(), 1);
 	for (int i = 0; i < 1000; i++) {

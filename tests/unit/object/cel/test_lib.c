@@ -505,6 +505,9 @@ static void test_bounds(void **state)
 		"'0123456789').join()).size()",
 		"lists.range(3000).distinct().size()",
 		"sets.contains(lists.range(2000), lists.range(2000))",
+		"lists.range(20000).map(i, 'axxxxxxxxx').join().matches('a.{900}b')",
+		"lists.range(8000).exists(i, 'a'.matches('[ab]{' + string(i % 900 + 100) + '}' + string(i)))",
+		"lists.range(2000).exists(i, 'a'.matches('(' + string(i)))",
 	};
 
 	(void)state;
