@@ -198,8 +198,8 @@ static bool oas_rgbcolor(struct sv s)
 		int64_t value;
 
 		one = sv_trim(one);
-		if (!one.n || (one.p[0] == '0' && one.n > 1) || !all_are(one, oas_is_digit) || !sv_to_i64(one, &value) ||
-		    value > 255)
+		if (!one.n || (one.p[0] == '0' && one.n > 1) || !all_are(one, oas_is_digit) ||
+		    !sv_to_i64(one, &value) || value > 255)
 			return false;
 	}
 	return n == 3;
