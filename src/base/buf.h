@@ -27,10 +27,11 @@ char *buf_extend_slow(struct buf *b, size_t n);
  * them; NULL when the limit forbids it. A view until the next write. */
 static inline char *buf_extend(struct buf *b, size_t n)
 {
-	char *p = b->p + b->n;
+	char *p;
 
 	if (n >= b->cap - b->n || b->limit)
 		return buf_extend_slow(b, n);
+	p = b->p + b->n;
 	b->n += n;
 	p[n] = '\0';
 	return p;

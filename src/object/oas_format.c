@@ -1,8 +1,10 @@
 /* Formats of text, one function each. Ones that are numbers in disguise (isbn, creditcard) check their sums. */
 #include "object/oas_format.h"
 
+#include "base/arena.h"
 #include "base/timefmt.h"
 #include "object/quantity.h"
+#include "object/url.h"
 #include "object/validate.h"
 
 #include <ctype.h>
@@ -465,91 +467,13 @@ static bool oas_email(struct sv s)
 	return dot_atom(domain);
 }
 
-/* --- URIs: what Go takes for the target of a request --- */
-
-static bool escapes_whole(struct sv s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] == '%' && (i + 2 >= s.n || !oas_is_hex(s.p[i + 1]) || !oas_is_hex(s.p[i + 2])))
-			return false;
-	return true;
-}
-
-static bool uri_port(struct sv s)
-{
-	return !s.n || (s.p[0] == ':' && count_from(s, 1, oas_is_digit) == s.n - 1);
-}
-
-static bool uri_host(struct sv s)
-{
-	ssize_t colon = -1, closed = sv_find(s, ']');
-
-	if (s.n && s.p[0] == '[')
-		return closed > 0 && uri_port(sv_sub(s, (size_t)closed + 1, s.n)) && escapes_whole(s);
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-
-		if (c == ':' && colon < 0)
-			colon = (ssize_t)i;
-		if ((unsigned char)c < 0x80 && !isalnum((unsigned char)c) && !strchr("-_.~!$&'()*+,;=:[]<>\"%", c))
-			return false;
-	}
-	return escapes_whole(s) && (colon < 0 || uri_port(sv_sub(s, (size_t)colon, s.n)));
-}
-
-static bool is_user(char c)
-{
-	return isalnum((unsigned char)c) || (c && strchr("-._:~!$&'()*+,;=%@", c));
-}
-
-static bool uri_authority(struct sv s)
-{
-	ssize_t at = -1;
-
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] == '@')
-			at = (ssize_t)i;
-	if (at >= 0 && (!all_are(sv_sub(s, 0, (size_t)at), is_user) || !escapes_whole(sv_sub(s, 0, (size_t)at))))
-		return false;
-	return uri_host(sv_sub(s, (size_t)(at + 1), s.n));
-}
-
-/* What is before the colon of a scheme; 0: none. */
-static size_t uri_scheme(struct sv s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-
-		if (isalpha((unsigned char)c) || (i && (oas_is_digit(c) || strchr("+-.", c))))
-			continue;
-		return c == ':' ? i : 0;
-	}
-	return 0;
-}
-
+/* What Go takes for the target of a request. */
 static bool oas_uri(struct sv s)
 {
-	size_t scheme = uri_scheme(s);
-	struct sv rest = scheme ? sv_sub(s, scheme + 1, s.n) : s, authority;
-	ssize_t query, slash;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct url u;
 
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
-			return false;
-	if (sv_is(s, "*"))
-		return true;
-	query = sv_find(rest, '?');
-	if (query >= 0)
-		rest = sv_sub(rest, 0, (size_t)query);
-	if (!rest.n || rest.p[0] != '/')
-		return scheme > 0 && s.n > scheme;
-	/* Without a scheme two slashes are part of the path, as in the target of a request. */
-	if (!scheme || !sv_starts(rest, SV("//")) || sv_starts(rest, SV("///")))
-		return escapes_whole(rest);
-	authority = sv_sub(rest, 2, rest.n);
-	slash = sv_find(authority, '/');
-	rest = slash < 0 ? SV("") : sv_sub(authority, (size_t)slash, authority.n);
-	return uri_authority(slash < 0 ? authority : sv_sub(authority, 0, (size_t)slash)) && escapes_whole(rest);
+	return url_parse_request(&a, s, &u, NULL);
 }
 
 static bool oas_short_name(struct sv s)

@@ -10,7 +10,7 @@ extern "C" {
 #endif
 
 /* What re2.cc calls of RE2, bound by re.c when it is first needed. */
-extern void *re2_sym_new, *re2_sym_drop, *re2_sym_match;
+extern void *re2_sym_new, *re2_sym_drop, *re2_sym_match, *re2_sym_size;
 
 /* Why RE2 did not take a pattern, in its order. */
 enum re2_why {
@@ -45,6 +45,7 @@ void re2_drop(void *re);
 enum re2_why re2_why(const void *re);
 const char *re2_why_arg(const void *re, size_t *ret_n); /* the piece of the pattern that is wrong */
 unsigned re2_groups(const void *re);
+unsigned re2_size(const void *re); /* instructions of its program */
 bool re2_match(const void *re, const char *text, size_t n, size_t from, bool whole, struct re2_found *ret,
 	       unsigned n_ret);
 

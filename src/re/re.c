@@ -16,6 +16,7 @@ static const struct lazylib_sym re_syms[] = {
 	{ "_ZN3re23RE2C1ERKNS_11StringPieceERKNS0_7OptionsE", &re2_sym_new },
 	{ "_ZN3re23RE2D1Ev", &re2_sym_drop },
 	{ "_ZNK3re23RE25MatchERKNS_11StringPieceEmmNS0_6AnchorEPS1_i", &re2_sym_match },
+	{ "_ZNK3re23RE211ProgramSizeEv", &re2_sym_size },
 };
 static struct lazylib re_lib = LAZYLIB(RE2_SO, re_syms);
 
@@ -111,6 +112,18 @@ void re_unref(struct re *re)
 	re2_drop(re->re2);
 	free(re->re2);
 	free(re);
+}
+
+unsigned re_size(const struct re *re)
+{
+	return re2_size(re->re2);
+}
+
+uint64_t re_steps(const struct re *re, size_t text_n)
+{
+	uint64_t steps;
+
+	return __builtin_mul_overflow((uint64_t)re_size(re), (uint64_t)text_n, &steps) ? UINT64_MAX : steps;
 }
 
 struct sv re_pattern(const struct re *re)

@@ -31,15 +31,21 @@ struct re;
 
 /* ERR_INVALID with Go's words when the pattern is refused; ERR_UNAVAILABLE when RE2 is not there. */
 int re_compile(struct sv pattern, struct re **ret, struct err *err);
-/* The same from a cache for the whole process, of bounded memory, of those that were used last. A refusal is not kept:
- * it is found again at the cost of parsing. */
+/* The same from a cache for the whole process, of bounded memory, of those that were used last: 0; 1 when it had to be
+ * made. A refusal is not kept: it is found again at the cost of parsing. */
 int re_cached(struct sv pattern, struct re **ret, struct err *err);
+unsigned re_size(const struct re *re); /* instructions of its program: what making it took, and what it searches with */
 struct re *re_ref(struct re *re);
 void re_unref(struct re *re);
 DEFINE_CLEANUP(struct re *, re_unrefp, re_unref)
 
 struct sv re_pattern(const struct re *re); /* as it was given */
 unsigned re_groups(const struct re *re);   /* capturing ones, without the whole match */
+
+/* The most a search of so long a text can take: instructions times bytes, some nanoseconds each. Mostly it takes a
+ * nanosecond a byte; but there are patterns (a.{900}b) and texts where it takes all of it, so that whoever has a budget
+ * asks before he searches something large. */
+uint64_t re_steps(const struct re *re, size_t text_n);
 
 /* Is there a match anywhere in the text? */
 bool re_match(const struct re *re, struct sv text);

@@ -5,7 +5,7 @@
 
 #include <re2/re2.h>
 
-void *re2_sym_new, *re2_sym_drop, *re2_sym_match;
+void *re2_sym_new, *re2_sym_drop, *re2_sym_match, *re2_sym_size;
 const size_t re2_bytes = sizeof(re2::RE2);
 
 static_assert(alignof(re2::RE2) <= 8, "made in memory of malloc()");
@@ -50,6 +50,13 @@ const char *re2_why_arg(const void *re, size_t *ret_n)
 unsigned re2_groups(const void *re)
 {
 	return static_cast<unsigned>(of(re)->NumberOfCapturingGroups());
+}
+
+unsigned re2_size(const void *re)
+{
+	using size = int (*)(const void *);
+
+	return static_cast<unsigned>(reinterpret_cast<size>(re2_sym_size)(re));
 }
 
 bool re2_match(const void *re, const char *text, size_t n, size_t from, bool whole, struct re2_found *ret,

@@ -57,6 +57,7 @@ static void re_cache_add(struct re *re)
 int re_cached(struct sv pattern, struct re **ret, struct err *err)
 {
 	struct re *there, *re = NULL;
+	bool made = false;
 
 	lock_mutex(&re_cache.lock, &re_cache_lock);
 	there = re_cache_find(pattern);
@@ -70,12 +71,13 @@ int re_cached(struct sv pattern, struct re **ret, struct err *err)
 		if (!there) {
 			re_cache_add(re);
 			there = TAKE(re);
+			made = true;
 		}
 		pthread_mutex_unlock(&re_cache.lock);
 		re_unref(re);
 	}
 	*ret = there;
-	return 0;
+	return made;
 }
 
 size_t re_cache_count(void)

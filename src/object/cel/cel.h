@@ -68,6 +68,9 @@ enum {
 /* Of an OpenAPI v3 schema document (structural: a CustomResourceDefinition's). NULL: values of it cannot be used in
  * rules (the property that has it does not exist for them). Keys and texts are borrowed from the schema. */
 const struct cel_type *cel_type_openapi(struct arena *a, const struct val *schema, unsigned flags);
+struct schema;
+/* Of a kind with tables (object/schema.h), whose names and texts must outlive the type. */
+const struct cel_type *cel_type_schema(struct arena *a, const struct schema *schema);
 /* A property's name as expressions write it, in the arena; SV_NULL when it cannot be written. */
 struct sv cel_escape(struct arena *a, struct sv property);
 bool cel_unescape(struct arena *a, struct sv name, struct sv *ret);

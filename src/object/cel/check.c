@@ -8,8 +8,6 @@
 #include "object/cel/registry.h"
 #include "object/cel/value_internal.h"
 
-#include <stdio.h>
-
 struct scope {
 	struct sv name;
 	const struct cel_type *type;
@@ -23,9 +21,9 @@ struct checker {
 	struct scope *scope;
 };
 
-static void check(struct checker *k, struct ast *e);
+static void check_node(struct checker *k, struct ast *e);
 
-static struct sv check_text(struct checker *k, const struct cel_type *t)
+static struct sv check_type_text(struct checker *k, const struct cel_type *t)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
@@ -41,8 +39,8 @@ static const struct cel_type *check_now(struct checker *k, const struct cel_type
 static void check_mismatch(struct checker *k, const struct ast *at, const struct cel_type *want,
 			   const struct cel_type *is)
 {
-	struct sv w = check_text(k, typing_subst(&k->typing, want, false)),
-		  i = check_text(k, typing_subst(&k->typing, is, false));
+	struct sv w = check_type_text(k, typing_subst(&k->typing, want, false)),
+		  i = check_type_text(k, typing_subst(&k->typing, is, false));
 
 	cel_issue(k->c, at->pos, "expected type '%.*s' but found '%.*s'", SV_ARG(w), SV_ARG(i));
 }
@@ -93,7 +91,7 @@ found:
 	return true;
 }
 
-/* "a.b.c" of selections of names; SV_NULL when it is anything else. */
+/* Selections of names as one name with dots; SV_NULL when it is anything else. */
 static struct sv check_qualified(struct checker *k, const struct ast *e)
 {
 	if (e->kind == AST_IDENT)
@@ -109,27 +107,14 @@ static struct sv check_qualified(struct checker *k, const struct ast *e)
 
 /* --- fields --- */
 
-/* Reserved words are fields in both spellings: as they are, and escaped. */
-const struct cel_field *cel_field_of(const struct cel_type *t, struct sv name)
-{
-	const struct cel_field *f = cel_type_field(t, name);
-	char escaped[32];
-	int n;
-
-	if (f || !cel_reserved(name))
-		return f;
-	n = snprintf(escaped, sizeof(escaped), "__%.*s__", SV_ARG(name));
-	return cel_type_field(t, sv_make(escaped, (size_t)n));
-}
-
-static const struct cel_type *check_field(struct checker *k, struct ast *e, struct ast *operand, struct sv name,
-					  bool optional)
+static const struct cel_type *check_member(struct checker *k, struct ast *e, struct ast *operand, struct sv name,
+					   bool optional)
 {
 	const struct cel_type *t, *result = &cel_t_error;
 	const struct cel_field *f;
 	bool is_opt;
 
-	check(k, operand);
+	check_node(k, operand);
 	t = check_now(k, operand->type);
 	is_opt = t->kind == CEL_OPTIONAL;
 	if (is_opt)
@@ -142,6 +127,8 @@ static const struct cel_type *check_field(struct checker *k, struct ast *e, stru
 		f = cel_field_of(t, name);
 		if (f)
 			result = f->type;
+		else if (t->preserve)
+			result = &cel_t_dyn;
 		else
 			cel_issue(k->c, e->pos, "undefined field '%.*s'", SV_ARG(name));
 		break;
@@ -154,7 +141,7 @@ static const struct cel_type *check_field(struct checker *k, struct ast *e, stru
 		result = &cel_t_dyn;
 		break;
 	default: {
-		struct sv text = check_text(k, t);
+		struct sv text = check_type_text(k, t);
 
 		cel_issue(k->c, e->pos, "type '%.*s' does not support field selection", SV_ARG(text));
 		result = &cel_t_dyn;
@@ -170,7 +157,7 @@ static void check_select(struct checker *k, struct ast *e)
 
 	if (name.p && check_name(k, e, name))
 		return;
-	t = check_field(k, e, e->target, e->name, false);
+	t = check_member(k, e, e->target, e->name, false);
 	e->type = e->test_only ? &cel_t_bool : check_now(k, t);
 }
 
@@ -262,12 +249,12 @@ static void check_call(struct checker *k, struct ast *e)
 	size_t n;
 
 	if (sv_is(e->name, "_?._")) {
-		e->type = check_now(k, check_field(k, e, e->args[0], cel_text(&e->args[1]->value), true));
+		e->type = check_now(k, check_member(k, e, e->args[0], cel_text(&e->args[1]->value), true));
 		e->args[1]->type = &cel_t_string;
 		return;
 	}
 	for (uint32_t i = 0; i < e->n; i++)
-		check(k, e->args[i]);
+		check_node(k, e->args[i]);
 	if (e->member) {
 		struct sv prefix = check_qualified(k, e->target);
 		struct sv full =
@@ -281,7 +268,7 @@ static void check_call(struct checker *k, struct ast *e)
 			check_resolve(k, e, o, n, NULL);
 			return;
 		}
-		check(k, e->target);
+		check_node(k, e->target);
 	}
 	n = check_functions(k, e->name, &o);
 	if (n) {
@@ -323,7 +310,7 @@ static void check_list(struct checker *k, struct ast *e)
 	const struct cel_type *t = NULL;
 
 	for (uint32_t i = 0; i < e->n; i++) {
-		check(k, e->args[i]);
+		check_node(k, e->args[i]);
 		t = check_join(k, e->args[i], t, check_unwrap(k, e->args[i], e->optional && e->optional[i]));
 	}
 	e->type = cel_type_list(k->c->arena, t ? t : typing_var(&k->typing));
@@ -336,9 +323,9 @@ static void check_map(struct checker *k, struct ast *e)
 	for (uint32_t i = 0; i < e->n; i++) {
 		struct ast *ek = e->args[2 * i], *ev = e->args[2 * i + 1];
 
-		check(k, ek);
+		check_node(k, ek);
 		key = check_join(k, ek, key, ek->type);
-		check(k, ev);
+		check_node(k, ev);
 		value = check_join(k, ev, value, check_unwrap(k, ev, e->optional && e->optional[i]));
 	}
 	if (!key) {
@@ -348,7 +335,7 @@ static void check_map(struct checker *k, struct ast *e)
 	e->type = cel_type_map(k->c->arena, key, value);
 }
 
-static void check_struct(struct checker *k, struct ast *e)
+static void check_object(struct checker *k, struct ast *e)
 {
 	const struct cel_type *t = check_type_name(k, e->name);
 
@@ -364,15 +351,17 @@ static void check_struct(struct checker *k, struct ast *e)
 		const struct cel_field *f;
 		const struct cel_type *is;
 
-		check(k, ev);
+		check_node(k, ev);
 		is = check_unwrap(k, ev, e->optional && e->optional[i]);
 		if (e->type->kind != CEL_OBJECT)
 			continue;
 		f = cel_field_of(t, ef->name);
+		if (!f && t->preserve)
+			continue;
 		if (!f) {
 			cel_issue(k->c, ef->pos, "undefined field '%.*s'", SV_ARG(ef->name));
 		} else if (!typing_fits(&k->typing, f->type, is)) {
-			struct sv want = check_text(k, f->type), got = check_text(k, check_now(k, is));
+			struct sv want = check_type_text(k, f->type), got = check_type_text(k, check_now(k, is));
 
 			cel_issue(k->c, ef->pos, "expected type of field '%.*s' is '%.*s' but provided type is '%.*s'",
 				  SV_ARG(ef->name), SV_ARG(want), SV_ARG(got));
@@ -395,8 +384,8 @@ static void check_fold(struct checker *k, struct ast *e)
 	struct scope accu = { f->accu, NULL, 0, outer }, var = { .name = f->var }, var2 = { .name = f->var2 };
 	const struct cel_type *range;
 
-	check(k, f->range);
-	check(k, f->init);
+	check_node(k, f->range);
+	check_node(k, f->init);
 	range = check_now(k, f->range->type);
 	accu.type = f->init->type;
 	accu.slot = f->accu_slot = k->c->n_slots++;
@@ -419,7 +408,7 @@ static void check_fold(struct checker *k, struct ast *e)
 		var.type = var2.type = &cel_t_dyn;
 		break;
 	default: {
-		struct sv text = check_text(k, range);
+		struct sv text = check_type_text(k, range);
 
 		cel_issue(
 		    k->c, f->range->pos,
@@ -431,17 +420,17 @@ static void check_fold(struct checker *k, struct ast *e)
 	var.outer = &accu;
 	var2.outer = &var;
 	k->scope = f->var2.n ? &var2 : &var;
-	check(k, f->cond);
+	check_node(k, f->cond);
 	check_assert(k, f->cond, &cel_t_bool);
-	check(k, f->step);
+	check_node(k, f->step);
 	check_assert(k, f->step, accu.type);
 	k->scope = &accu;
-	check(k, f->result);
+	check_node(k, f->result);
 	k->scope = outer;
 	e->type = check_now(k, f->result->type);
 }
 
-static void check(struct checker *k, struct ast *e)
+static void check_node(struct checker *k, struct ast *e)
 {
 	static const struct cel_type *const consts[] = {
 		[CEL_NULL] = &cel_t_null,  [CEL_BOOL] = &cel_t_bool,	 [CEL_INT] = &cel_t_int,
@@ -472,7 +461,7 @@ static void check(struct checker *k, struct ast *e)
 		check_map(k, e);
 		break;
 	case AST_STRUCT:
-		check_struct(k, e);
+		check_object(k, e);
 		break;
 	case AST_FOLD:
 		check_fold(k, e);
@@ -503,7 +492,7 @@ void cel_check(struct cel_compile *c, struct ast *e)
 	struct checker k = { .c = c, .typing = { .arena = c->arena } };
 
 	c->n_slots = (uint32_t)c->env->n_vars;
-	check(&k, e);
+	check_node(&k, e);
 	check_finish(&k, e);
 	typing_release(&k.typing);
 }

@@ -38,96 +38,7 @@ struct coster {
 #define COST_MAP 30
 #define COST_STRUCT 40
 
-static struct cel_range cost_of(struct coster *k, struct ast *e, struct cel_cost_info *info);
-
-/* --- arithmetic that stays at the top --- */
-
-uint64_t cel_add_sat(uint64_t a, uint64_t b)
-{
-	uint64_t r;
-
-	return __builtin_add_overflow(a, b, &r) ? UINT64_MAX : r;
-}
-
-uint64_t cel_mul_sat(uint64_t a, uint64_t b)
-{
-	uint64_t r;
-
-	return __builtin_mul_overflow(a, b, &r) ? UINT64_MAX : r;
-}
-
-uint64_t cel_factor(uint64_t n, double factor)
-{
-	double x = (double)n * factor;
-	uint64_t r;
-
-	if (x >= 18446744073709551615.0)
-		return UINT64_MAX;
-	r = (uint64_t)x;
-	return (double)r < x ? r + 1 : r;
-}
-
-struct cel_range cel_range_add(struct cel_range a, struct cel_range b)
-{
-	return CEL_RANGE(cel_add_sat(a.min, b.min), cel_add_sat(a.max, b.max));
-}
-
-struct cel_range cel_range_mul(struct cel_range a, struct cel_range b)
-{
-	return CEL_RANGE(cel_mul_sat(a.min, b.min), cel_mul_sat(a.max, b.max));
-}
-
-struct cel_range cel_range_union(struct cel_range a, struct cel_range b)
-{
-	return CEL_RANGE(MIN(a.min, b.min), MAX(a.max, b.max));
-}
-
-struct cel_range cel_range_factor(struct cel_range a, double factor)
-{
-	return CEL_RANGE(cel_factor(a.min, factor), cel_factor(a.max, factor));
-}
-
-/* --- what functions of libraries say of themselves --- */
-
-bool cel_est_elem(const struct cel_est *list, struct cel_est *ret)
-{
-	const struct cel_type *t = list->type && list->type->kind == CEL_LIST ? list->type->params[0] : NULL;
-
-	if (!t)
-		return false;
-	*ret = (struct cel_est){
-		.type = t, .size = list->elem, .from_schema = list->from_schema, .elem = cel_range_unknown
-	};
-	return true;
-}
-
-void cel_est_str0(const struct cel_est *args, size_t n, struct cel_estimate *ret)
-{
-	ret->cost = n ? cel_range_factor(args[0].size, 0.1) : FIXED(1);
-}
-
-void cel_est_trav0(const struct cel_est *args, size_t n, struct cel_estimate *ret)
-{
-	struct cel_est elem;
-	struct cel_range each = FIXED(1);
-
-	if (n == 0)
-		return;
-	if (!cel_est_elem(&args[0], &elem)) {
-		ret->cost = cel_range_factor(args[0].size, 0.1);
-		return;
-	}
-	if (elem.type->kind == CEL_STRING || elem.type->kind == CEL_BYTES)
-		each = cel_range_add(each, cel_range_factor(elem.size, 0.1));
-	ret->cost = cel_range_mul(args[0].size, each);
-}
-
-void cel_est_re(const struct cel_est *args, size_t n, struct cel_estimate *ret)
-{
-	if (n >= 2)
-		ret->cost = cel_range_mul(cel_range_factor(cel_range_add(args[0].size, FIXED(1)), 0.1),
-					  cel_range_factor(args[1].size, 0.25));
-}
+static struct cel_range cost_node(struct coster *k, struct ast *e, struct cel_cost_info *info);
 
 /* --- sizes --- */
 
@@ -258,7 +169,7 @@ static const struct cel_type *cost_field_path(const struct cel_type *path, struc
 static struct cel_range cost_select(struct coster *k, struct ast *e, struct cel_cost_info *info)
 {
 	struct cel_cost_info of = { 0 };
-	struct cel_range sum = cost_of(k, e->target, &of);
+	struct cel_range sum = cost_node(k, e->target, &of);
 	enum cel_kind t = (enum cel_kind)e->target->type->kind;
 
 	if (e->test_only)
@@ -282,7 +193,7 @@ static struct cel_range cost_elements(struct coster *k, struct ast *e, struct ce
 
 		if (e->kind == AST_STRUCT && i % 2 == 0)
 			continue;
-		sum = cel_range_add(sum, cost_of(k, e->args[i], &part));
+		sum = cel_range_add(sum, cost_node(k, e->args[i], &part));
 		*into = cel_range_union(*into, cost_size(&part));
 	}
 	info->has_entry = e->kind != AST_STRUCT;
@@ -393,16 +304,16 @@ static struct cel_range cost_call(struct coster *k, struct ast *e, struct cel_co
 	if (cost_op(e, "_?._")) {
 		struct cel_cost_info of = { 0 };
 
-		return cel_range_add(FIXED(1), cost_of(k, e->args[0], &of));
+		return cel_range_add(FIXED(1), cost_node(k, e->args[0], &of));
 	}
 	for (uint32_t i = 0; i < e->n; i++) {
 		uint32_t at = i + (e->member ? 1 : 0);
 
-		call.costs[at] = cost_of(k, e->args[i], &call.args[at]);
+		call.costs[at] = cost_node(k, e->args[i], &call.args[at]);
 		call.sum = cel_range_add(call.sum, call.costs[at]);
 	}
 	if (e->member)
-		receiver = cost_of(k, e->target, &call.args[0]);
+		receiver = cost_node(k, e->target, &call.args[0]);
 	call.n = e->n + (e->member ? 1 : 0);
 	if (cost_special(k, &call, info, &result))
 		return result;
@@ -429,11 +340,11 @@ static struct cel_range cost_bind(struct coster *k, struct ast_fold *f, struct c
 {
 	struct cost_local accu = { .name = f->accu, .outer = k->locals };
 	struct cel_cost_info range = { 0 };
-	struct cel_range sum = cost_of(k, f->range, &range);
+	struct cel_range sum = cost_node(k, f->range, &range);
 
-	sum = cel_range_add(sum, cost_of(k, f->init, &accu.info));
+	sum = cel_range_add(sum, cost_node(k, f->init, &accu.info));
 	k->locals = &accu;
-	sum = cel_range_add(sum, cost_of(k, f->result, info));
+	sum = cel_range_add(sum, cost_node(k, f->result, info));
 	k->locals = accu.outer;
 	return sum;
 }
@@ -467,16 +378,16 @@ static struct cel_range cost_fold(struct coster *k, struct ast *e, struct cel_co
 
 	if (f->bind)
 		return cost_bind(k, f, info);
-	sum = cost_of(k, f->range, &range);
-	sum = cel_range_add(sum, cost_of(k, f->init, &accu.info));
+	sum = cost_node(k, f->range, &range);
+	sum = cel_range_add(sum, cost_node(k, f->init, &accu.info));
 	list = (range.path ? range.path->kind : f->range->type->kind) == CEL_LIST;
 	var.info = cost_iter(k, &range, f->var2.n || !list);
 	var2.info = cost_iter(k, &range, false);
 	k->locals = f->var2.n ? &var2 : &var;
-	loop = cost_of(k, f->cond, &cond);
-	loop = cel_range_add(loop, cost_of(k, f->step, &step));
+	loop = cost_node(k, f->cond, &cond);
+	loop = cel_range_add(loop, cost_node(k, f->step, &step));
 	k->locals = &accu;
-	sum = cel_range_add(sum, cost_of(k, f->result, &result));
+	sum = cel_range_add(sum, cost_node(k, f->result, &result));
 	k->locals = accu.outer;
 	count = cost_size(&range);
 	sum = cel_range_add(sum, cel_range_mul(count, loop));
@@ -492,7 +403,7 @@ static struct cel_range cost_fold(struct coster *k, struct ast *e, struct cel_co
 	return sum;
 }
 
-static struct cel_range cost_of(struct coster *k, struct ast *e, struct cel_cost_info *info)
+static struct cel_range cost_node(struct coster *k, struct ast *e, struct cel_cost_info *info)
 {
 	struct cel_range cost = FIXED(0);
 
@@ -526,5 +437,5 @@ struct cel_range cel_cost(struct cel_compile *c, struct ast *e)
 	struct coster k = { .c = c };
 	struct cel_cost_info info = { 0 };
 
-	return cost_of(&k, e, &info);
+	return cost_node(&k, e, &info);
 }

@@ -18,7 +18,7 @@ struct emitter {
 	uint64_t uses;
 };
 
-static uint32_t emit(struct emitter *m, const struct ast *e, bool bare);
+static uint32_t emit_tree(struct emitter *m, const struct ast *e, bool bare);
 
 static uint32_t emit_node(struct emitter *m, struct cel_node n)
 {
@@ -70,7 +70,7 @@ static bool emit_is_path(const struct emitter *m, uint32_t node)
 
 static uint32_t emit_field(struct emitter *m, const struct ast *operand, struct sv name, enum cel_op op, bool bare)
 {
-	uint32_t kid = emit(m, operand, bare || op == OP_HAS);
+	uint32_t kid = emit_tree(m, operand, bare || op == OP_HAS);
 	struct cel_node n = { .op = (uint8_t)op, .n = 1 };
 
 	if (!emit_is_path(m, kid) && !bare && op != OP_HAS)
@@ -85,8 +85,8 @@ static uint32_t emit_index(struct emitter *m, const struct ast *e, enum cel_op o
 	uint32_t kids[2];
 	struct cel_node n = { .op = (uint8_t)op, .n = 2 };
 
-	kids[0] = emit(m, e->args[0], bare);
-	kids[1] = emit(m, e->args[1], false);
+	kids[0] = emit_tree(m, e->args[0], bare);
+	kids[1] = emit_tree(m, e->args[1], false);
 	if (!emit_is_path(m, kids[0]) && !bare)
 		n.flags |= NODE_BASE;
 	if (emit_is_path(m, kids[1]))
@@ -152,15 +152,15 @@ static uint32_t emit_call(struct emitter *m, const struct ast *e, bool bare)
 	if (sv_is(e->name, "_[?_]"))
 		return emit_index(m, e, OP_OPT_INDEX, bare);
 	if (sv_is(e->name, "_?_:_")) {
-		kids[0] = emit(m, e->args[0], false);
-		kids[1] = emit(m, e->args[1], true);
-		kids[2] = emit(m, e->args[2], true);
+		kids[0] = emit_tree(m, e->args[0], false);
+		kids[1] = emit_tree(m, e->args[1], true);
+		kids[2] = emit_tree(m, e->args[2], true);
 		return emit_node(m, (struct cel_node){ .op = OP_COND, .n = 3, .a = emit_kids(m, kids, 3) });
 	}
 	if (e->member)
-		kids[n++] = emit(m, e->target, false);
+		kids[n++] = emit_tree(m, e->target, false);
 	for (uint32_t i = 0; i < e->n; i++)
-		kids[n++] = emit(m, e->args[i], false);
+		kids[n++] = emit_tree(m, e->args[i], false);
 	for (size_t i = 0; i < ARRAY_LEN(emit_ops); i++)
 		if (sv_is(e->name, emit_ops[i].name))
 			node.op = emit_ops[i].op;
@@ -228,10 +228,16 @@ static uint32_t emit_elements(struct emitter *m, const struct ast *e)
 		const struct cel_field *f;
 
 		if (e->kind == AST_STRUCT && i % 2 == 0) {
-			f = cel_field_of(e->type, e->args[i]->name);
-			kids[i] = emit_const(m, cel_string(f ? f->key : e->args[i]->name));
+			struct sv key = e->args[i]->name;
+
+			f = cel_field_of(e->type, key);
+			if (f)
+				key = f->key;
+			else
+				cel_unescape(m->c->arena, key, &key);
+			kids[i] = emit_const(m, cel_string(key));
 		} else {
-			kids[i] = emit(m, e->args[i], false);
+			kids[i] = emit_tree(m, e->args[i], false);
 		}
 	}
 	if (e->kind != AST_STRUCT && emit_literal(m, e, kids, &ret))
@@ -263,16 +269,16 @@ static uint32_t emit_step(struct emitter *m, const struct ast *e, const struct a
 	uint32_t kids[3];
 
 	if (e->kind != AST_CALL || e->member)
-		return emit(m, e, bare);
+		return emit_tree(m, e, bare);
 	if (sv_is(e->name, "_?_:_") && emit_is_accu(e->args[2], f)) {
-		kids[0] = emit(m, e->args[0], false);
+		kids[0] = emit_tree(m, e->args[0], false);
 		kids[1] = emit_step(m, e->args[1], f, true);
-		kids[2] = emit(m, e->args[2], true);
+		kids[2] = emit_tree(m, e->args[2], true);
 		return emit_node(m, (struct cel_node){ .op = OP_COND, .n = 3, .a = emit_kids(m, kids, 3) });
 	}
 	if (sv_is(e->name, "_+_") && emit_is_accu(e->args[0], f) && e->args[1]->kind == AST_LIST &&
 	    e->args[1]->n == 1 && !e->args[1]->optional && f->init->kind == AST_LIST && f->init->n == 0) {
-		kids[0] = emit(m, e->args[1]->args[0], false);
+		kids[0] = emit_tree(m, e->args[1]->args[0], false);
 		return emit_node(m, (struct cel_node){ .op = OP_APPEND,
 						       .flags = emit_is_const(m, kids[0]) ? NODE_FREE : 0,
 						       .n = 1,
@@ -281,12 +287,12 @@ static uint32_t emit_step(struct emitter *m, const struct ast *e, const struct a
 	}
 	if (sv_is(e->name, "cel.@mapInsert") && f->init->kind == AST_MAP && f->init->n == 0) {
 		for (uint32_t i = 1; i < e->n; i++)
-			kids[i - 1] = emit(m, e->args[i], false);
+			kids[i - 1] = emit_tree(m, e->args[i], false);
 		return emit_node(
 		    m, (struct cel_node){
 			   .op = OP_INSERT, .n = e->n - 1, .a = emit_kids(m, kids, e->n - 1), .b = f->accu_slot });
 	}
-	return emit(m, e, bare);
+	return emit_tree(m, e, bare);
 }
 
 static uint32_t emit_fold(struct emitter *m, const struct ast *e)
@@ -295,16 +301,16 @@ static uint32_t emit_fold(struct emitter *m, const struct ast *e)
 	uint32_t kids[5];
 
 	if (f->bind) {
-		kids[0] = emit(m, f->init, false);
-		kids[1] = emit(m, f->result, false);
+		kids[0] = emit_tree(m, f->init, false);
+		kids[1] = emit_tree(m, f->result, false);
 		return emit_node(
 		    m, (struct cel_node){ .op = OP_BIND, .n = 2, .a = emit_kids(m, kids, 2), .b = f->accu_slot });
 	}
-	kids[0] = emit(m, f->range, false);
-	kids[1] = emit(m, f->init, false);
-	kids[2] = emit(m, f->cond, false);
+	kids[0] = emit_tree(m, f->range, false);
+	kids[1] = emit_tree(m, f->init, false);
+	kids[2] = emit_tree(m, f->cond, false);
 	kids[3] = emit_step(m, f->step, f, false);
-	kids[4] = emit(m, f->result, false);
+	kids[4] = emit_tree(m, f->result, false);
 	return emit_node(m, (struct cel_node){ .op = OP_FOLD,
 					       .flags = f->var2.n ? NODE_TWO : 0,
 					       .n = 5,
@@ -312,7 +318,7 @@ static uint32_t emit_fold(struct emitter *m, const struct ast *e)
 					       .b = f->accu_slot });
 }
 
-static uint32_t emit(struct emitter *m, const struct ast *e, bool bare)
+static uint32_t emit_tree(struct emitter *m, const struct ast *e, bool bare)
 {
 	switch ((enum ast_kind)e->kind) {
 	case AST_CONST:
@@ -466,7 +472,7 @@ struct cel_program *cel_emit(struct cel_compile *c, struct ast *e, struct cel_ra
 				 .n_vars = (uint32_t)c->env->n_vars,
 				 .n_slots = c->n_slots };
 
-	p.root = emit(&m, e, false);
+	p.root = emit_tree(&m, e, false);
 	p.uses = m.uses;
 	if (c->issues->n)
 		return NULL;

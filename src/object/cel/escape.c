@@ -2,6 +2,8 @@
 #include "object/cel/cel.h"
 #include "object/cel/value_internal.h"
 
+#include <stdio.h>
+
 static const char *const escape_words[] = { "true",	"false",   "null",	"in",	    "as",  "break",  "const",
 					    "continue", "else",	   "for",	"function", "if",  "import", "let",
 					    "loop",	"package", "namespace", "return",   "var", "void",   "while" };
@@ -90,4 +92,17 @@ bool cel_unescape(struct arena *a, struct sv name, struct sv *ret)
 	}
 	*ret = arena_sv(a, buf_sv(&b));
 	return true;
+}
+
+/* Reserved words are fields in both spellings: as they are, and escaped. */
+const struct cel_field *cel_field_of(const struct cel_type *t, struct sv name)
+{
+	const struct cel_field *f = cel_type_field(t, name);
+	char escaped[32];
+	int n;
+
+	if (f || !cel_reserved(name))
+		return f;
+	n = snprintf(escaped, sizeof(escaped), "__%.*s__", SV_ARG(name));
+	return cel_type_field(t, sv_make(escaped, (size_t)n));
 }

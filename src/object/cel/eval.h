@@ -40,6 +40,9 @@ struct cel_eval {
 };
 
 void eval_node(struct cel_eval *e, uint32_t node, struct cel_value *ret);
+void eval_field(struct cel_eval *e, const struct cel_node *n, struct cel_value *ret);
+void eval_index(struct cel_eval *e, const struct cel_node *n, struct cel_value *ret);
+void eval_has(struct cel_eval *e, const struct cel_node *n, struct cel_value *ret);
 void eval_fold(struct cel_eval *e, const struct cel_node *n, struct cel_value *ret);
 void eval_append(struct cel_eval *e, const struct cel_node *n, struct cel_value *ret);
 void eval_insert(struct cel_eval *e, const struct cel_node *n, struct cel_value *ret);

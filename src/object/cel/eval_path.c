@@ -80,9 +80,11 @@ bool eval_member(struct cel_eval *e, const struct cel_value *m, const struct cel
 	if (m->kind == CEL_OBJECT) {
 		f = cel_field_of(m->type, cel_text(key));
 		v = f ? eval_doc_member(e, m->doc, f->key) : NULL;
-		if (v)
-			*ret = cel_from_doc(e->arena, v, f->type);
-		return v;
+		/* Of objects with properties a null is an absent member, as upstream has it; of maps it is null. */
+		if (val_type(v) == VAL_NULL)
+			return false;
+		*ret = cel_from_doc(e->arena, v, f->type);
+		return true;
 	}
 	v = eval_doc_member(e, m->doc, cel_text(key));
 	if (v)

@@ -3,18 +3,16 @@
  * A library is a constant table. Nothing of it is looked at before the first expression is compiled; then registry.c
  * reads all signatures once and sorts them by name.
  *
- *	static int quantity_sign(struct cel_call *c, const struct cel_value *args, size_t n, struct cel_value *ret);
+ *	static int sets_contains(struct cel_call *c, const struct cel_value *args, size_t n, struct cel_value *ret);
  *
- *	static const struct cel_func quantity_funcs[] = {
- *		{ "quantity", "(string) kubernetes.Quantity", CEL_V(1, 28), quantity_parse, .cost = cel_cost_str0,
- *.estimate = cel_est_str0 }, { "sign", "kubernetes.Quantity.() int", CEL_V(1, 28), quantity_sign },
+ *	static const struct cel_func sets_funcs[] = {
+ *		{ "sets.contains", "(list<T>, list<T>) bool", CEL_V(1, 29), sets_contains, NULL, sets_est },
  *	};
- *	const struct cel_lib cel_lib_quantity = { "kubernetes.quantity", quantity_funcs, ARRAY_LEN(quantity_funcs),
- *						  { &quantity_type } };
+ *	const struct cel_lib cel_lib_sets = { "ext.sets", sets_funcs, ARRAY_LEN(sets_funcs), { NULL } };
  *
  * Signatures. "RECEIVER.(ARGUMENTS) RESULT" for what is called as a member, "(ARGUMENTS) RESULT" for what is called by
  * its name; names may have dots ("sets.contains"). Types: bool int uint double string bytes timestamp duration dyn
- *null, list<T> map<K,V> optional<T> type<T>, a single capital letter for "any type, the same everywhere", and names of
+ * null, list<T> map<K,V> optional<T> type<T>, a single capital letter for "any type, the same everywhere", names of
  * opaque types. Overloads are rows with the same name; their implementations may be one function, which looks at kinds.
  *
  * At run time arguments have the kinds that the signature says (of dyn and letters: any), a receiver is args[0].
@@ -49,6 +47,8 @@ int cel_no_overload(struct cel_call *c, const char *name, const struct cel_value
 /* Before work or memory that grows faster than the cost that is counted for it: pays units of cost; -1 when it is not
  * to be had, and the run ends. */
 int cel_charge(struct cel_call *c, uint64_t units);
+/* Before a call whose cost will be that much is made at all: -1 when the run does not have it, and it ends. */
+int cel_afford(struct cel_call *c, uint64_t cost);
 
 /* --- cost at run time: of a call that was made --- */
 

@@ -5,8 +5,8 @@
 
 #define LIB_PATTERN_MAX 128 /* the longest expression behind a named format, for estimates */
 
-/* Before made bytes are put into the arena by a call that upstream counts paid units for: what is more than that would
- * cost as text, is paid in addition, so that no expression makes much memory for little. 0 or -1. */
+/* Before made bytes are put into the arena by a call that upstream counts paid units for: what is more than so many
+ * units would make of text, is work that the run has a bound of. 0 or -1. */
 int lib_pay(struct cel_call *c, uint64_t made, uint64_t paid);
 
 /* Byte offset of the code point at index i of s, at most s.n. */
@@ -20,8 +20,8 @@ bool lib_text(struct arena *a, const struct cel_value *v, struct buf *b);
 /* A list of n strings. */
 struct cel_value lib_strings(struct arena *a, const struct sv *s, size_t n);
 
-/* Estimates: 1 for each 10 of args[0]; the result has its size. */
-cel_estimate_fn lib_est_text;
+/* Estimates: 1 for each 10 of args[0]; the result has its size, or nothing is known of it. */
+cel_estimate_fn lib_est_text, lib_est_read;
 
 extern const struct cel_lib cel_lib_strings, cel_lib_lists, cel_lib_list_ext, cel_lib_sets, cel_lib_regex, cel_lib_urls,
     cel_lib_quantity, cel_lib_ip, cel_lib_cidr, cel_lib_format, cel_lib_semver, cel_lib_authz, cel_lib_jsonpatch,

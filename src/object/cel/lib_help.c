@@ -18,7 +18,7 @@ int lib_pay(struct cel_call *c, uint64_t made, uint64_t paid)
 	/* Documents are smaller, and lengths are kept in 32 bits. */
 	if (made > UINT32_MAX / 4)
 		return cel_charge(c, UINT64_MAX) < 0 ? -1 : cel_fail(c, "result is too large");
-	return made > covered ? cel_charge(c, (made - covered) / LIB_BYTES_A_UNIT) : 0;
+	return made > covered ? cel_charge(c, made - covered) : 0;
 }
 
 size_t lib_rune_offset(struct sv s, size_t i)
@@ -158,4 +158,10 @@ void lib_est_text(const struct cel_est *args, size_t n, struct cel_estimate *ret
 	ret->cost = cel_range_factor(args[0].size, 0.1);
 	ret->size = args[0].size;
 	ret->has_size = true;
+}
+
+void lib_est_read(const struct cel_est *args, size_t n, struct cel_estimate *ret)
+{
+	(void)n;
+	ret->cost = cel_range_factor(args[0].size, 0.1);
 }

@@ -1,5 +1,5 @@
-/* The extension of lists (cel-go's ext.Lists, version 3). What is made is paid for before it is made, so that a list of
- * ten million elements is refused and not counted; the sum is upstream's. */
+/* The extension of lists (cel-go's ext.Lists, version 3). What a call will cost is asked for before, so that a
+ * list of ten million elements is refused and not made. */
 #include "object/cel/lib-internal.h"
 
 #include <stdlib.h>
@@ -30,7 +30,7 @@ static int list_ext_slice(struct cel_call *c, const struct cel_value *args, size
 		    from, to);
 	if (count < to)
 		return cel_fail(c, "cannot slice(%" PRId64 ", %" PRId64 "), list is length %" PRId64, from, to, count);
-	if (cel_charge(c, (uint64_t)(to - from)) < 0)
+	if (cel_afford(c, (uint64_t)(to - from)) < 0)
 		return -1;
 	items = ARENA_ARRAY(c->arena, struct cel_value, (size_t)(to - from));
 	for (int64_t i = from; i < to; i++)
@@ -107,15 +107,20 @@ static uint64_t list_ext_square(struct cel_call *c, const struct cel_value *list
 			       first.kind == CEL_STRING || first.kind == CEL_BYTES ? 2.1 : 2);
 }
 
-/* What was paid before it was made is not paid again. */
-static uint64_t list_ext_cost_call(struct cel_call *c, const struct cel_value *args, size_t n,
+static uint64_t list_ext_cost_made(struct cel_call *c, const struct cel_value *args, size_t n,
 				   const struct cel_value *ret)
 {
 	(void)c;
 	(void)args;
 	(void)n;
+	return cel_add_sat(cel_count(ret), LIST_EXT_CALL);
+}
+
+static uint64_t list_ext_cost_square(struct cel_call *c, const struct cel_value *args, size_t n,
+				     const struct cel_value *ret)
+{
 	(void)ret;
-	return LIST_EXT_CALL;
+	return cel_add_sat(list_ext_square(c, &args[n > 1]), LIST_EXT_CALL);
 }
 
 struct list_ext_key {
@@ -164,7 +169,7 @@ static int list_ext_sort(struct cel_call *c, const struct cel_value *args, size_
 	*ret = args[0];
 	if (count == 0)
 		return 0;
-	if (cel_charge(c, list_ext_square(c, by)) < 0)
+	if (cel_afford(c, list_ext_square(c, by)) < 0)
 		return -1;
 	order = ARENA_ARRAY(c->arena, struct list_ext_key, count);
 	for (size_t i = 0; i < count; i++) {
@@ -193,7 +198,7 @@ static int list_ext_distinct(struct cel_call *c, const struct cel_value *args, s
 	*ret = args[0];
 	if (count == 0)
 		return 0;
-	if (cel_charge(c, list_ext_square(c, &args[0])) < 0)
+	if (cel_afford(c, list_ext_square(c, &args[0])) < 0)
 		return -1;
 	items = ARENA_ARRAY(c->arena, struct cel_value, count);
 	hashes = ARENA_ARRAY(c->arena, uint64_t, count);
@@ -219,7 +224,7 @@ static int list_ext_reverse(struct cel_call *c, const struct cel_value *args, si
 	struct cel_value *items;
 
 	(void)n;
-	if (cel_charge(c, count) < 0)
+	if (cel_afford(c, count) < 0)
 		return -1;
 	items = ARENA_ARRAY(c->arena, struct cel_value, count);
 	for (size_t i = 0; i < count; i++)
@@ -239,7 +244,7 @@ static int list_ext_range(struct cel_call *c, const struct cel_value *args, size
 	if (count > LIST_EXT_RANGE_MAX)
 		return cel_fail(c, "lists.range: size %" PRId64 " exceeds maximum allowed (%d)", count,
 				LIST_EXT_RANGE_MAX);
-	if (cel_charge(c, (uint64_t)count) < 0)
+	if (cel_afford(c, (uint64_t)count) < 0)
 		return -1;
 	items = ARENA_ARRAY(c->arena, struct cel_value, (size_t)count);
 	for (int64_t i = 0; i < count; i++)
@@ -304,16 +309,16 @@ static void list_ext_est_range(const struct cel_est *args, size_t n, struct cel_
 	list_ext_estimate(ret, 1, CEL_RANGE(count, count));
 }
 
-#define LIST_EXT_SORT(type)                                                                                        \
-	{ "sort",	    "list<" #type ">.() list<" #type ">", CEL_V(1, 34), list_ext_sort, list_ext_cost_call, \
-	  list_ext_est_sort },                                                                                     \
-	{                                                                                                          \
-		"@sortByAssociatedKeys", "list<T>.(list<" #type ">) list<T>", CEL_V(1, 34), list_ext_sort,         \
-		    list_ext_cost_call, list_ext_est_sort                                                          \
+#define LIST_EXT_SORT(type)                                                                                          \
+	{ "sort",	    "list<" #type ">.() list<" #type ">", CEL_V(1, 34), list_ext_sort, list_ext_cost_square, \
+	  list_ext_est_sort },                                                                                       \
+	{                                                                                                            \
+		"@sortByAssociatedKeys", "list<T>.(list<" #type ">) list<T>", CEL_V(1, 34), list_ext_sort,           \
+		    list_ext_cost_square, list_ext_est_sort                                                          \
 	}
 
 static const struct cel_func list_ext_funcs[] = {
-	{ "slice", "list<T>.(int, int) list<T>", CEL_V(1, 34), list_ext_slice, list_ext_cost_call, list_ext_est_slice },
+	{ "slice", "list<T>.(int, int) list<T>", CEL_V(1, 34), list_ext_slice, list_ext_cost_made, list_ext_est_slice },
 	{ "flatten", "list<list<T>>.() list<T>", CEL_V(1, 34), list_ext_flatten, list_ext_cost_flatten,
 	  list_ext_est_flatten },
 	{ "flatten", "list<dyn>.(int) list<dyn>", CEL_V(1, 34), list_ext_flatten, list_ext_cost_flatten,
@@ -326,9 +331,9 @@ static const struct cel_func list_ext_funcs[] = {
 	LIST_EXT_SORT(timestamp),
 	LIST_EXT_SORT(string),
 	LIST_EXT_SORT(bytes),
-	{ "distinct", "list<T>.() list<T>", CEL_V(1, 34), list_ext_distinct, list_ext_cost_call,
+	{ "distinct", "list<T>.() list<T>", CEL_V(1, 34), list_ext_distinct, list_ext_cost_square,
 	  list_ext_est_distinct },
-	{ "reverse", "list<T>.() list<T>", CEL_V(1, 34), list_ext_reverse, list_ext_cost_call, list_ext_est_reverse },
-	{ "lists.range", "(int) list<int>", CEL_V(1, 34), list_ext_range, list_ext_cost_call, list_ext_est_range },
+	{ "reverse", "list<T>.() list<T>", CEL_V(1, 34), list_ext_reverse, list_ext_cost_made, list_ext_est_reverse },
+	{ "lists.range", "(int) list<int>", CEL_V(1, 34), list_ext_range, list_ext_cost_made, list_ext_est_range },
 };
 const struct cel_lib cel_lib_list_ext = { "ext.lists", list_ext_funcs, ARRAY_LEN(list_ext_funcs), { NULL } };

@@ -244,6 +244,12 @@ static uint64_t net_cost_twice(struct cel_call *c, const struct cel_value *args,
 	return cel_factor(cel_size(&args[0]), 0.2);
 }
 
+static void net_est_twice(const struct cel_est *args, size_t n, struct cel_estimate *ret)
+{
+	(void)n;
+	ret->cost = cel_range_factor(args[0].size, 0.2);
+}
+
 static uint64_t net_cost_text(const struct cel_value *v)
 {
 	return v->kind == CEL_STRING ? cel_factor(cel_size(v), 0.1) : 0;
@@ -292,9 +298,9 @@ static void net_est_contains_cidr(const struct cel_est *args, size_t n, struct c
 }
 
 static const struct cel_func net_ip_funcs[] = {
-	{ "ip", "(string) net.IP", CEL_V(1, 30), net_ip, cel_cost_str0, NULL },
-	{ "isIP", "(string) bool", CEL_V(1, 30), net_is_ip, cel_cost_str0, NULL },
-	{ "ip.isCanonical", "(string) bool", CEL_V(1, 30), net_is_canonical, net_cost_twice, NULL },
+	{ "ip", "(string) net.IP", CEL_V(1, 30), net_ip, cel_cost_str0, lib_est_read },
+	{ "isIP", "(string) bool", CEL_V(1, 30), net_is_ip, cel_cost_str0, lib_est_read },
+	{ "ip.isCanonical", "(string) bool", CEL_V(1, 30), net_is_canonical, net_cost_twice, net_est_twice },
 	{ "string", "(net.IP) string", CEL_V(1, 30), net_ip_string, NULL, NULL },
 	{ "family", "net.IP.() int", CEL_V(1, 30), net_family, NULL, NULL },
 	{ "isUnspecified", "net.IP.() bool", CEL_V(1, 30), net_is_unspecified, NULL, NULL },
@@ -306,8 +312,8 @@ static const struct cel_func net_ip_funcs[] = {
 const struct cel_lib cel_lib_ip = { "kubernetes.net.ip", net_ip_funcs, ARRAY_LEN(net_ip_funcs), { &net_ip_type } };
 
 static const struct cel_func net_cidr_funcs[] = {
-	{ "cidr", "(string) net.CIDR", CEL_V(1, 30), net_cidr, cel_cost_str0, NULL },
-	{ "isCIDR", "(string) bool", CEL_V(1, 30), net_is_cidr, cel_cost_str0, NULL },
+	{ "cidr", "(string) net.CIDR", CEL_V(1, 30), net_cidr, cel_cost_str0, lib_est_read },
+	{ "isCIDR", "(string) bool", CEL_V(1, 30), net_is_cidr, cel_cost_str0, lib_est_read },
 	{ "containsIP", "net.CIDR.(string) bool", CEL_V(1, 30), net_contains_ip, net_cost_contains_ip,
 	  net_est_contains_ip },
 	{ "containsIP", "net.CIDR.(net.IP) bool", CEL_V(1, 30), net_contains_ip, net_cost_contains_ip,

@@ -186,8 +186,8 @@ static int quantity_minus(struct cel_call *c, const struct cel_value *args, size
 #define QUANTITY "kubernetes.Quantity"
 
 static const struct cel_func quantity_funcs[] = {
-	{ "quantity", "(string) " QUANTITY, CEL_V(1, 28), lib_quantity_parse, cel_cost_str0, NULL },
-	{ "isQuantity", "(string) bool", CEL_V(1, 28), lib_quantity_is, cel_cost_str0, NULL },
+	{ "quantity", "(string) " QUANTITY, CEL_V(1, 28), lib_quantity_parse, cel_cost_str0, lib_est_read },
+	{ "isQuantity", "(string) bool", CEL_V(1, 28), lib_quantity_is, cel_cost_str0, lib_est_read },
 	{ "sign", QUANTITY ".() int", CEL_V(1, 28), quantity_get_sign, NULL, NULL },
 	{ "isGreaterThan", QUANTITY ".(" QUANTITY ") bool", CEL_V(1, 28), quantity_greater, NULL, NULL },
 	{ "isLessThan", QUANTITY ".(" QUANTITY ") bool", CEL_V(1, 28), quantity_less, NULL, NULL },

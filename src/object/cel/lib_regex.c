@@ -1,20 +1,11 @@
 /* Finding by regular expressions, which come from the cache of re/re.h. */
 #include "object/cel/lib-internal.h"
+#include "object/cel/std.h"
 #include "re/re.h"
-
-static struct re *regex_of(struct cel_call *c, const struct cel_value *pattern)
-{
-	_cleanup_(err_release) struct err err = ERR_INIT;
-	struct re *re = NULL;
-
-	if (re_cached(cel_text(pattern), &re, &err) < 0)
-		cel_fail(c, "Illegal regex: %s", err_msg(&err));
-	return re;
-}
 
 static int regex_find(struct cel_call *c, const struct cel_value *args, size_t n, struct cel_value *ret)
 {
-	_cleanup_(re_unrefp) struct re *re = regex_of(c, &args[1]);
+	_cleanup_(re_unrefp) struct re *re = cel_regex(c, cel_text(&args[1]), args[0].n, "Illegal regex: ");
 	struct sv found;
 
 	(void)n;
@@ -26,7 +17,7 @@ static int regex_find(struct cel_call *c, const struct cel_value *args, size_t n
 
 static int regex_find_all(struct cel_call *c, const struct cel_value *args, size_t n, struct cel_value *ret)
 {
-	_cleanup_(re_unrefp) struct re *re = regex_of(c, &args[1]);
+	_cleanup_(re_unrefp) struct re *re = cel_regex(c, cel_text(&args[1]), args[0].n, "Illegal regex: ");
 	uint64_t most = n > 2 && args[2].i >= 0 ? (uint64_t)args[2].i : UINT64_MAX;
 	struct cel_value *items = NULL;
 	size_t found = 0, room = 0;

@@ -98,10 +98,10 @@ static int lib_semver_patch(struct cel_call *c, const struct cel_value *args, si
 #define SEMVER "kubernetes.Semver"
 
 static const struct cel_func semver_funcs[] = {
-	{ "semver", "(string) " SEMVER, CEL_V(1, 33), lib_semver_parse, cel_cost_str0, NULL },
-	{ "semver", "(string, bool) " SEMVER, CEL_V(1, 33), lib_semver_parse, cel_cost_str0, NULL },
-	{ "isSemver", "(string) bool", CEL_V(1, 33), lib_semver_is, cel_cost_str0, NULL },
-	{ "isSemver", "(string, bool) bool", CEL_V(1, 33), lib_semver_is, cel_cost_str0, NULL },
+	{ "semver", "(string) " SEMVER, CEL_V(1, 33), lib_semver_parse, cel_cost_str0, lib_est_read },
+	{ "semver", "(string, bool) " SEMVER, CEL_V(1, 33), lib_semver_parse, cel_cost_str0, lib_est_read },
+	{ "isSemver", "(string) bool", CEL_V(1, 33), lib_semver_is, cel_cost_str0, lib_est_read },
+	{ "isSemver", "(string, bool) bool", CEL_V(1, 33), lib_semver_is, cel_cost_str0, lib_est_read },
 	{ "isGreaterThan", SEMVER ".(" SEMVER ") bool", CEL_V(1, 33), lib_semver_greater, NULL, NULL },
 	{ "isLessThan", SEMVER ".(" SEMVER ") bool", CEL_V(1, 33), lib_semver_less, NULL, NULL },
 	{ "compareTo", SEMVER ".(" SEMVER ") int", CEL_V(1, 33), lib_semver_compare, NULL, NULL },

@@ -47,13 +47,19 @@ static bool sets_meet(struct arena *a, const struct sets_list *x, const struct s
 
 enum sets_what { SETS_CONTAINS, SETS_EQUIVALENT, SETS_INTERSECTS };
 
+static uint64_t sets_price(const struct cel_value *args, enum sets_what what)
+{
+	uint64_t each = cel_mul_sat(cel_count(&args[0]), cel_count(&args[1]));
+
+	return cel_add_sat(cel_mul_sat(each, what == SETS_EQUIVALENT ? 2 : 1), 1);
+}
+
 static int sets_compare(struct cel_call *c, const struct cel_value *args, enum sets_what what, struct cel_value *ret)
 {
 	struct arena *a = c->arena;
 	struct sets_list x, y;
 
-	if (cel_charge(c, cel_mul_sat(cel_mul_sat(cel_count(&args[0]), cel_count(&args[1])),
-				      what == SETS_EQUIVALENT ? 2 : 1)) < 0)
+	if (cel_afford(c, sets_price(args, what)) < 0)
 		return -1;
 	x = sets_read(a, &args[0]);
 	y = sets_read(a, &args[1]);
@@ -81,6 +87,22 @@ static int sets_intersects(struct cel_call *c, const struct cel_value *args, siz
 	return sets_compare(c, args, SETS_INTERSECTS, ret);
 }
 
+static uint64_t sets_cost(struct cel_call *c, const struct cel_value *args, size_t n, const struct cel_value *ret)
+{
+	(void)c;
+	(void)n;
+	(void)ret;
+	return sets_price(args, SETS_CONTAINS);
+}
+
+static uint64_t sets_cost_twice(struct cel_call *c, const struct cel_value *args, size_t n, const struct cel_value *ret)
+{
+	(void)c;
+	(void)n;
+	(void)ret;
+	return sets_price(args, SETS_EQUIVALENT);
+}
+
 static void sets_estimate(const struct cel_est *args, double factor, struct cel_estimate *ret)
 {
 	ret->cost = cel_range_add(cel_range_factor(cel_range_mul(args[0].size, args[1].size), factor), CEL_RANGE(1, 1));
@@ -99,8 +121,9 @@ static void sets_est_twice(const struct cel_est *args, size_t n, struct cel_esti
 }
 
 static const struct cel_func sets_funcs[] = {
-	{ "sets.contains", "(list<T>, list<T>) bool", CEL_V(1, 29), sets_contains, NULL, sets_est },
-	{ "sets.equivalent", "(list<T>, list<T>) bool", CEL_V(1, 29), sets_equivalent, NULL, sets_est_twice },
-	{ "sets.intersects", "(list<T>, list<T>) bool", CEL_V(1, 29), sets_intersects, NULL, sets_est },
+	{ "sets.contains", "(list<T>, list<T>) bool", CEL_V(1, 29), sets_contains, sets_cost, sets_est },
+	{ "sets.equivalent", "(list<T>, list<T>) bool", CEL_V(1, 29), sets_equivalent, sets_cost_twice,
+	  sets_est_twice },
+	{ "sets.intersects", "(list<T>, list<T>) bool", CEL_V(1, 29), sets_intersects, sets_cost, sets_est },
 };
 const struct cel_lib cel_lib_sets = { "ext.sets", sets_funcs, ARRAY_LEN(sets_funcs), { NULL } };

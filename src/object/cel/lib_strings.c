@@ -382,6 +382,13 @@ static void strings_est_join(const struct cel_est *args, size_t n, struct cel_es
 	ret->has_size = true;
 }
 
+/* At worst every character is escaped. */
+static void strings_est_quote(const struct cel_est *args, size_t n, struct cel_estimate *ret)
+{
+	lib_est_text(args, n, ret);
+	ret->size.max = cel_mul_sat(ret->size.max, 2);
+}
+
 static const struct cel_func strings_funcs[] = {
 	{ "charAt", "string.(int) string", CEL_V(1, 0), strings_char_at, NULL, NULL },
 	{ "indexOf", "string.(string) int", CEL_V(1, 0), strings_index_of, cel_cost_trav0, cel_est_trav0 },
@@ -403,7 +410,7 @@ static const struct cel_func strings_funcs[] = {
 	  strings_est_split },
 	{ "join", "list<string>.() string", CEL_V(1, 0), strings_join, strings_cost_join, strings_est_join },
 	{ "join", "list<string>.(string) string", CEL_V(1, 0), strings_join, strings_cost_join, strings_est_join },
-	{ "format", "string.(list<dyn>) string", CEL_V(1, 29), strings_format, NULL, NULL },
-	{ "strings.quote", "(string) string", CEL_V(1, 29), strings_quote, NULL, NULL },
+	{ "format", "string.(list<dyn>) string", CEL_V(1, 29), strings_format, cel_cost_str0, lib_est_read },
+	{ "strings.quote", "(string) string", CEL_V(1, 29), strings_quote, cel_cost_str0, strings_est_quote },
 };
 const struct cel_lib cel_lib_strings = { "ext.strings", strings_funcs, ARRAY_LEN(strings_funcs), { NULL } };

@@ -59,28 +59,42 @@ static uint64_t oas_enum_max(const struct val *s)
 	return max;
 }
 
+/* Without a bound of its own a scalar's type is everybody's. */
+static const struct cel_type oas_any_text = {
+	.kind = CEL_STRING, .name = { "string", 6 }, .max_size = OAS_REQUEST_BYTES - 2, .min_serialized = 2
+};
+static const struct cel_type oas_any_bytes = {
+	.kind = CEL_BYTES, .name = { "bytes", 5 }, .max_size = OAS_REQUEST_BYTES - 2, .min_serialized = 2
+};
+static const struct cel_type oas_duration = { .kind = CEL_DURATION,
+					      .name = { "google.protobuf.Duration", 24 },
+					      .max_size = OAS_DURATION_MAX,
+					      .min_serialized = OAS_DURATION_MIN };
+static const struct cel_type oas_date = { .kind = CEL_TIMESTAMP,
+					  .name = { "google.protobuf.Timestamp", 25 },
+					  .max_size = OAS_DATE,
+					  .min_serialized = OAS_DATE };
+static const struct cel_type oas_time = { .kind = CEL_TIMESTAMP,
+					  .name = { "google.protobuf.Timestamp", 25 },
+					  .max_size = OAS_TIME_MAX,
+					  .min_serialized = OAS_TIME_MIN };
+
 static const struct cel_type *oas_string(struct arena *a, const struct val *s)
 {
 	struct sv format = val_str(oas_get(s, "format"));
-	struct cel_type *t;
 	uint64_t n;
 
 	if (sv_is(format, "byte"))
-		return oas_new(a, &cel_t_bytes, oas_bound(s, "maxLength", &n) ? n : OAS_REQUEST_BYTES - 2);
-	if (sv_is(format, "duration")) {
-		t = oas_new(a, &cel_t_duration, OAS_DURATION_MAX);
-		t->min_serialized = OAS_DURATION_MIN;
-		return t;
-	}
-	if (sv_is(format, "date") || sv_is(format, "date-time")) {
-		bool date = sv_is(format, "date");
-
-		t = oas_new(a, &cel_t_timestamp, date ? OAS_DATE : OAS_TIME_MAX);
-		t->min_serialized = date ? OAS_DATE : OAS_TIME_MIN;
-		return t;
-	}
-	n = val_len(oas_get(s, "enum")) ? oas_enum_max(s) : OAS_REQUEST_BYTES - 2;
-	return oas_new(a, &cel_t_string, oas_text_max(s, n));
+		return oas_bound(s, "maxLength", &n) ? oas_new(a, &cel_t_bytes, n) : &oas_any_bytes;
+	if (sv_is(format, "duration"))
+		return &oas_duration;
+	if (sv_is(format, "date"))
+		return &oas_date;
+	if (sv_is(format, "date-time"))
+		return &oas_time;
+	if (oas_bound(s, "maxLength", &n))
+		return oas_new(a, &cel_t_string, oas_text_max(s, n));
+	return val_len(oas_get(s, "enum")) ? oas_new(a, &cel_t_string, oas_enum_max(s)) : &oas_any_text;
 }
 
 static void oas_list_type(struct arena *a, struct cel_type *t, const struct val *s)
@@ -163,15 +177,12 @@ static bool oas_has_meta(const struct val *props)
 
 static const struct cel_type *oas_meta(struct arena *a, const struct cel_type *owner)
 {
-	static const struct cel_type text = {
-		.kind = CEL_STRING, .name = { "string", 6 }, .max_size = OAS_REQUEST_BYTES - 2, .min_serialized = 2
-	};
-	struct cel_field f[] = { { .name = SV("generateName"), .key = SV("generateName"), .type = &text },
-				 { .name = SV("name"), .key = SV("name"), .type = &text } };
+	struct cel_field f[] = { { .name = SV("generateName"), .key = SV("generateName"), .type = &oas_any_text },
+				 { .name = SV("name"), .key = SV("name"), .type = &oas_any_text } };
 	struct cel_type *t;
 
 	if (!owner)
-		return &text;
+		return &oas_any_text;
 	t = oas_new(a, cel_type_object(a, SV("metadata"), f, ARRAY_LEN(f)), 0);
 	t->owner = owner;
 	return t;

@@ -116,7 +116,7 @@ static bool parse_exprs(struct parser *p, struct parse_list *l, enum tok close, 
 
 /* --- primaries --- */
 
-static struct ast *parse_number(struct parser *p, bool negative)
+static struct ast *parse_numeral(struct parser *p, bool negative)
 {
 	_cleanup_(arena_release) struct arena tmp = ARENA_INIT;
 	struct sv t = p->lex.text;
@@ -149,7 +149,7 @@ static struct ast *parse_number(struct parser *p, bool negative)
 	return ast_const(p->c, pos, cel_int(negative ? (int64_t)(0 - u) : (int64_t)u));
 }
 
-static struct ast *parse_text(struct parser *p)
+static struct ast *parse_quoted(struct parser *p)
 {
 	struct cel_value v;
 	const char *why;
@@ -221,7 +221,7 @@ static struct ast *parse_entries(struct parser *p, struct ast *e)
 	return ast_done(p->c, e);
 }
 
-/* "a.b.c" of selections of names; SV_NULL when it is anything else. */
+/* Selections of names as one name with dots; SV_NULL when it is anything else. */
 static struct sv parse_qualified(struct parser *p, const struct ast *e)
 {
 	if (e->kind == AST_IDENT)
@@ -296,10 +296,10 @@ static struct ast *parse_primary(struct parser *p)
 	case TOK_INT:
 	case TOK_UINT:
 	case TOK_FLOAT:
-		return parse_number(p, false);
+		return parse_numeral(p, false);
 	case TOK_STRING:
 	case TOK_BYTES:
-		return parse_text(p);
+		return parse_quoted(p);
 	case TOK_TRUE:
 	case TOK_FALSE:
 		e = ast_const(p->c, p->lex.pos, cel_bool(p->lex.tok == TOK_TRUE));
@@ -335,10 +335,8 @@ static struct ast *parse_select(struct parser *p, struct ast *e)
 		return ast_call(p->c, pos, "_?._", 2, args);
 	}
 	if (p->lex.tok != TOK_QUOTED_IDENT) {
-		enum tok was = p->lex.tok;
-
-		lex_next(&p->lex);
-		if (p->lex.tok == TOK_LPAREN && was == TOK_IDENT)
+		lex_next(&p->lex); /* a reserved word is a name here: x.namespace('y') */
+		if (p->lex.tok == TOK_LPAREN)
 			return parse_call(p, e, name);
 	} else {
 		lex_next(&p->lex);
@@ -404,7 +402,7 @@ static struct ast *parse_unary(struct parser *p)
 	while (parse_take(p, op))
 		n++;
 	if (op == TOK_MINUS && n == 1 && (p->lex.tok == TOK_INT || p->lex.tok == TOK_FLOAT)) {
-		e = parse_number(p, true);
+		e = parse_numeral(p, true);
 		if (e)
 			e->pos = pos;
 		/* -1.foo() is the literal's */
@@ -418,67 +416,47 @@ static struct ast *parse_unary(struct parser *p)
 
 /* --- operators with two sides --- */
 
-static const char *parse_factor_op(enum tok t)
+static const struct {
+	uint8_t tok, level;
+	const char *name;
+} parse_ops[] = {
+	{ TOK_EQ, 1, "_==_" },	 { TOK_NE, 1, "_!=_" },	 { TOK_LT, 1, "_<_" },	  { TOK_LE, 1, "_<=_" },
+	{ TOK_GT, 1, "_>_" },	 { TOK_GE, 1, "_>=_" },	 { TOK_IN, 1, "@in" },	  { TOK_PLUS, 2, "_+_" },
+	{ TOK_MINUS, 2, "_-_" }, { TOK_STAR, 3, "_*_" }, { TOK_SLASH, 3, "_/_" }, { TOK_PERCENT, 3, "_%_" },
+};
+
+/* The operator that is next, when it binds at least as tightly as level; else NULL. */
+static const char *parse_op(const struct parser *p, unsigned level, unsigned *is)
 {
-	return t == TOK_STAR ? "_*_" : t == TOK_SLASH ? "_/_" : t == TOK_PERCENT ? "_%_" : NULL;
+	for (size_t i = 0; i < ARRAY_LEN(parse_ops); i++)
+		if (parse_ops[i].tok == p->lex.tok && parse_ops[i].level >= level) {
+			*is = parse_ops[i].level;
+			return parse_ops[i].name;
+		}
+	return NULL;
 }
 
-static const char *parse_term_op(enum tok t)
-{
-	return t == TOK_PLUS ? "_+_" : t == TOK_MINUS ? "_-_" : NULL;
-}
-
-static const char *parse_relation_op(enum tok t)
-{
-	switch (t) {
-	case TOK_EQ:
-		return "_==_";
-	case TOK_NE:
-		return "_!=_";
-	case TOK_LT:
-		return "_<_";
-	case TOK_LE:
-		return "_<=_";
-	case TOK_GT:
-		return "_>_";
-	case TOK_GE:
-		return "_>=_";
-	case TOK_IN:
-		return "@in";
-	default:
-		return NULL;
-	}
-}
-
-static struct ast *parse_left(struct parser *p, const char *(*op)(enum tok), struct ast *(*side)(struct parser *))
+/* One function for all levels: nested expressions go through it each time. */
+static struct ast *parse_binary(struct parser *p, unsigned level)
 {
 	struct ast *args[2];
+	const char *name;
+	unsigned is;
 
-	args[0] = side(p);
-	while (args[0] && !p->c->too_large && op(p->lex.tok)) {
-		const char *name = op(p->lex.tok);
+	args[0] = parse_unary(p);
+	while (args[0] && !p->c->too_large && (name = parse_op(p, level, &is))) {
 		uint32_t pos = p->lex.pos;
 
 		lex_next(&p->lex);
-		args[1] = side(p);
+		args[1] = parse_binary(p, is + 1);
 		args[0] = args[1] ? ast_call(p->c, pos, name, 2, args) : NULL;
 	}
 	return p->c->too_large ? NULL : args[0];
 }
 
-static struct ast *parse_factor(struct parser *p)
-{
-	return parse_left(p, parse_factor_op, parse_unary);
-}
-
-static struct ast *parse_term(struct parser *p)
-{
-	return parse_left(p, parse_term_op, parse_factor);
-}
-
 static struct ast *parse_relation(struct parser *p)
 {
-	return parse_left(p, parse_relation_op, parse_term);
+	return parse_binary(p, 1);
 }
 
 /* Operands lo..hi+1 with the operators lo..hi between them, as a tree of little depth. */

@@ -39,12 +39,11 @@ enum cel_op {
 };
 
 enum {
-	NODE_BARE = 1,	/* OP_VAR: within a path that is not counted by itself */
-	NODE_BASE = 2,	/* a path that begins at something computed: one more */
-	NODE_TWO = 4,	/* OP_FOLD: two variables */
-	NODE_KEY = 8,	/* OP_INDEX: the index is a variable or path, which counts for itself */
-	NODE_FREE = 16, /* OP_APPEND: a list of a constant, which costs nothing to make */
-	NODE_MAP_INIT = 32
+	NODE_BARE = 1, /* OP_VAR: within a path that is not counted by itself */
+	NODE_BASE = 2, /* a path that begins at something computed: one more */
+	NODE_TWO = 4,  /* OP_FOLD: two variables */
+	NODE_KEY = 8,  /* OP_INDEX: the index is a variable or path, which counts for itself */
+	NODE_FREE = 16 /* OP_APPEND: a list of a constant, which costs nothing to make */
 };
 
 #define NODE_NONE UINT32_MAX

@@ -98,7 +98,7 @@ static const struct cel_type *registry_read_type(struct sv *s)
 	return t;
 }
 
-static void registry_read(struct cel_overload *o)
+static void registry_read_row(struct cel_overload *o)
 {
 	struct sv s = sv_from(o->f->sig);
 
@@ -149,7 +149,7 @@ static void registry_make(void)
 
 			o->f = &cel_libs[i]->funcs[j];
 			o->lib = cel_libs[i];
-			registry_read(o);
+			registry_read_row(o);
 		}
 	qsort(registry.rows, registry.n, sizeof(*registry.rows), registry_order);
 }

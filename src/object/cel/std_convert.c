@@ -162,21 +162,6 @@ static int convert_to_bytes(struct cel_call *c, const struct cel_value *args, si
 	return 0;
 }
 
-static struct sv convert_time_text(struct cel_call *c, const struct cel_value *v)
-{
-	char tmp[TIME_TEXT_MAX];
-	struct sv s = time_format_sec(v->i, 0, false, tmp);
-	char *frac;
-	size_t len;
-
-	if (v->n == 0)
-		return arena_sv(c->arena, s);
-	frac = arena_printf(c->arena, "%09" PRIu32, v->n);
-	for (len = 9; frac[len - 1] == '0';)
-		len--;
-	return arena_svf(c->arena, "%.*s.%.*sZ", (int)s.n - 1, s.p, (int)len, frac);
-}
-
 static int convert_to_string(struct cel_call *c, const struct cel_value *args, size_t n, struct cel_value *ret)
 {
 	const struct cel_value *v = &args[0];
@@ -202,7 +187,7 @@ static int convert_to_string(struct cel_call *c, const struct cel_value *args, s
 			return cel_fail(c, "invalid UTF-8 in bytes, cannot convert to string");
 		break;
 	case CEL_TIMESTAMP:
-		s = convert_time_text(c, v);
+		s = cel_timestamp_text(c->arena, v);
 		break;
 	default:
 		s = cel_duration_text(c->arena, v->i);

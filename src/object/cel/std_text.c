@@ -34,14 +34,37 @@ static int text_ends(struct cel_call *c, const struct cel_value *args, size_t n,
 	return 0;
 }
 
+#define TEXT_MAKE_WORK 8	       /* for each instruction of a program that has to be made */
+#define TEXT_REFUSE_WORK 20000	       /* for a pattern that is none, or too large */
+#define TEXT_FREE_STEPS 50000000       /* of one search: a tenth of a second */
+#define TEXT_STEPS_A_UNIT UINT64_C(64) /* of those beyond */
+
+struct re *cel_regex(struct cel_call *c, struct sv pattern, size_t text_n, const char *before)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct re *re = NULL;
+	int made = re_cached(pattern, &re, &err);
+	uint64_t steps = made < 0 ? 0 : re_steps(re, text_n);
+	uint64_t work = made < 0 ? TEXT_REFUSE_WORK : made ? (uint64_t)TEXT_MAKE_WORK * re_size(re) : 0;
+
+	if (steps > TEXT_FREE_STEPS)
+		work = cel_add_sat(work, steps / TEXT_STEPS_A_UNIT);
+	if (cel_charge(c, work) == 0) {
+		if (made >= 0)
+			return re;
+		cel_fail(c, "%s%s", before, err_msg(&err));
+	}
+	re_unref(re);
+	return NULL;
+}
+
 static int text_matches(struct cel_call *c, const struct cel_value *args, size_t n, struct cel_value *ret)
 {
-	_cleanup_(re_unrefp) struct re *re = NULL;
-	_cleanup_(err_release) struct err err = ERR_INIT;
+	_cleanup_(re_unrefp) struct re *re = cel_regex(c, cel_text(&args[1]), args[0].n, "");
 
 	(void)n;
-	if (re_cached(cel_text(&args[1]), &re, &err) < 0)
-		return cel_fail(c, "%s", err_msg(&err));
+	if (!re)
+		return -1;
 	*ret = cel_bool(re_match(re, cel_text(&args[0])));
 	return 0;
 }

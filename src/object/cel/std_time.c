@@ -63,8 +63,8 @@ static int time_zone(struct cel_call *c, struct sv zone, int64_t utc, int64_t *o
 	return 0;
 }
 
-static int time_get(struct cel_call *c, const struct cel_value *args, size_t n, enum time_part part,
-		    struct cel_value *ret)
+static int time_part_of(struct cel_call *c, const struct cel_value *args, size_t n, enum time_part part,
+			struct cel_value *ret)
 {
 	int64_t offset = 0, sec, days, rest, year, out = 0;
 	unsigned month, day;
@@ -127,7 +127,7 @@ static int time_of_duration(const struct cel_value *d, enum time_part part, stru
 	{                                                                                                  \
 		if (args[0].kind == CEL_DURATION)                                                          \
 			return time_of_duration(&args[0], part, ret);                                      \
-		return time_get(c, args, n, part, ret);                                                    \
+		return time_part_of(c, args, n, part, ret);                                                \
 	}
 GETTER(time_year, T_YEAR)
 GETTER(time_month, T_MONTH)

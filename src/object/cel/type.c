@@ -211,7 +211,10 @@ void cel_type_write(struct buf *b, const struct cel_type *t)
 	case CEL_MAP:
 	case CEL_OPTIONAL:
 	case CEL_TYPE: /* a schema's lists and maps have the names of their places */
-		buf_adds(b, t->kind == CEL_LIST ? "list" : t->kind == CEL_MAP ? "map" : t->kind == CEL_TYPE ? "type" : "optional_type");
+		buf_adds(b, t->kind == CEL_LIST	  ? "list"
+			    : t->kind == CEL_MAP  ? "map"
+			    : t->kind == CEL_TYPE ? "type"
+						  : "optional_type");
 		if (!t->params[0])
 			return;
 		buf_addc(b, '(');

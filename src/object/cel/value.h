@@ -49,8 +49,7 @@ struct cel_type {
 	uint8_t kind;	   /* enum cel_kind */
 	uint8_t list_type; /* enum cel_list_type */
 	bool int_or_string;
-	bool preserve;	     /* a document of which the schema says nothing: read by what it is */
-	bool bytes_base64;   /* document strings of format byte */
+	bool preserve;	     /* of objects: any field is there, of type dyn (mutating policies' Object) */
 	uint8_t n_list_keys; /* of CEL_LIST_MAP */
 	uint16_t weight;     /* types it is made of; what expressions make and is heavier than 1,000 becomes dyn */
 	uint32_t n_fields;

@@ -6,6 +6,7 @@
 #include "codec/json.h"
 
 #include <math.h>
+#include <stdio.h>
 
 static struct val *doc_of(struct arena *a, const struct cel_value *v, int depth);
 
@@ -21,6 +22,21 @@ struct sv cel_duration_text(struct arena *a, int64_t ns)
 	if (text[n - 1] == '.')
 		n--;
 	return arena_svf(a, "%.*ss", (int)n, text);
+}
+
+struct sv cel_timestamp_text(struct arena *a, const struct cel_value *v)
+{
+	char tmp[TIME_TEXT_MAX];
+	struct sv s = time_format_sec(v->i, 0, false, tmp);
+	char *frac;
+	size_t len;
+
+	if (v->n == 0)
+		return arena_sv(a, s);
+	frac = arena_printf(a, "%09" PRIu32, v->n);
+	for (len = 9; frac[len - 1] == '0';)
+		len--;
+	return arena_svf(a, "%.*s.%.*sZ", (int)s.n - 1, s.p, (int)len, frac);
 }
 
 static bool doc_key(struct arena *a, const struct cel_value *key, struct sv *ret)
@@ -80,8 +96,6 @@ static struct val *doc_map(struct arena *a, const struct cel_value *v, int depth
 
 static struct val *doc_of(struct arena *a, const struct cel_value *v, int depth)
 {
-	char text[TIME_TEXT_MAX];
-
 	if (depth == 0)
 		return NULL;
 	switch (v->kind) {
@@ -100,7 +114,7 @@ static struct val *doc_of(struct arena *a, const struct cel_value *v, int depth)
 	case CEL_BYTES:
 		return val_new_str_ref(a, b64_encode(a, cel_text(v)));
 	case CEL_TIMESTAMP:
-		return val_new_str(a, time_format_sec(v->i, v->n, false, text));
+		return val_new_str_ref(a, cel_timestamp_text(a, v));
 	case CEL_DURATION:
 		return val_new_str_ref(a, cel_duration_text(a, v->i));
 	case CEL_OPTIONAL:

@@ -4,6 +4,12 @@
 #include "object/cel/value.h"
 #include "codec/val_index.h"
 
+/* Of the elements of a list or the values of a map; NULL: not known. */
+static inline const struct cel_type *cel_elem_type(const struct cel_value *v)
+{
+	return v->type ? v->type->params[v->kind == CEL_MAP ? 1 : 0] : NULL;
+}
+
 /* Entry of a map by key: looks through small ones. */
 bool cel_map_find(struct arena *a, const struct cel_value *map, const struct cel_value *key, struct cel_value *ret);
 
@@ -15,7 +21,9 @@ bool cel_reserved(struct sv name); /* a word that is no identifier */
 const struct cel_field *cel_field_of(const struct cel_type *t, struct sv name);
 
 struct sv cel_duration_text(struct arena *a, int64_t ns); /* "1.5s" */
-struct sv cel_double_text(struct arena *a, double d);	  /* as Go's %g: the shortest */
+/* RFC 3339 with as many digits behind the point as there are. */
+struct sv cel_timestamp_text(struct arena *a, const struct cel_value *v);
+struct sv cel_double_text(struct arena *a, double d); /* as Go's %g: the shortest */
 
 /* A map or object that is asked many times. To be released. */
 struct cel_index {

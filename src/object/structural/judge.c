@@ -164,13 +164,30 @@ size_t judge_type(struct judge *j, const struct snode *n, const struct val *v, c
 
 /* --- text --- */
 
+/* A search mostly takes a nanosecond a byte. What may take very many is paid for before. */
+#define PATTERN_FREE_STEPS (UINT64_C(50) * 1000 * 1000)
+#define PATTERN_STEPS_A_STEP 16
+
+static void text_pay(struct judge *j, const struct re *re, size_t n)
+{
+	uint64_t steps = re_steps(re, n);
+
+	j->steps += n / 8;
+	if (steps > PATTERN_FREE_STEPS)
+		j->steps += (size_t)MIN(steps / PATTERN_STEPS_A_STEP, STRUCTURAL_STEPS_MAX);
+}
+
 static bool text_pattern(struct judge *j, const struct sbounds *b, const struct val *v, const struct fpath *at)
 {
 	_cleanup_(re_unrefp) struct re *re = NULL;
 	_cleanup_(err_release) struct err err = ERR_INIT;
 
-	j->steps += 1 + (v->n + b->pattern.n) / 8;
-	if (re_cached(b->pattern, &re, &err) < 0)
+	j->steps += 1 + b->pattern.n / 8;
+	if (re_cached(b->pattern, &re, &err) >= 0)
+		text_pay(j, re, v->n);
+	if (judge_over(j))
+		return false;
+	if (!re)
 		judge_say(j, FE_INVALID, at, v, "should match '%.*s, but pattern is invalid: %s'", SV_ARG(b->pattern),
 			  err_msg(&err));
 	else if (!re_match(re, val_str(v)))

@@ -544,6 +544,25 @@ static void test_work_is_bounded(void **state)
 	unmade(&m);
 }
 
+/* A pattern that goes over a long text as often as it is long. */
+static void test_patterns_are_paid(void **state)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct made m = made_of("{'type':'object','properties':{'a':{'type':'string','pattern':'a.{900}b$'}}}");
+	struct field_errs fe;
+
+	(void)state;
+	buf_adds(&b, "{'a':'");
+	for (size_t i = 0; i < 1000000; i++)
+		buf_addc(&b, 'a');
+	buf_adds(&b, "'}");
+	field_errs_init(&fe, &m.a);
+	structural_validate(m.s, &fe, doc(&m.a, buf_cstr(&b)), NULL);
+	assert_int_equal(fe.list.n, 1);
+	assert_true(sv_starts(fe.list.p[0].detail, SV("too much work")));
+	unmade(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -551,7 +570,7 @@ int main(void)
 		cmocka_unit_test(test_defaults),	cmocka_unit_test(test_defaults_are_bounded),
 		cmocka_unit_test(test_values),		cmocka_unit_test(test_ratchets),
 		cmocka_unit_test(test_rests),		cmocka_unit_test(test_own_defaults),
-		cmocka_unit_test(test_work_is_bounded),
+		cmocka_unit_test(test_work_is_bounded), cmocka_unit_test(test_patterns_are_paid),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,6 +87,8 @@ static const struct {
 	  "{'spec':{'a':3}}", "{'spec':{'a':3,'b':1}}", "" },
 	{ SPEC(AB, "{'rule':'self.a != oldSelf.a','message':'must change'}"), "{'spec':{'a':3}}", "{'spec':{'a':3}}",
 	  "spec: Invalid value: 'object': must change" },
+	{ SPEC("'n':{'type':'string','nullable':true}", "{'rule':'!has(self.n) || size(self.n) > 1'}"), NULL,
+	  "{'spec':{'n':null}}", "" },
 	/* maps, nulls, alternatives that all must hold */
 	{ "{'type':'object','properties':{'m':{'type':'object','additionalProperties':{'type':'string','x-kubernetes-"
 	  "validations'"

@@ -1,5 +1,7 @@
 #include "cel_test.h"
 
+#include "object/schema.h"
+
 /* What is wrong with an expression, as it is printed. */
 static const struct {
 	const char *expr, *text;
@@ -161,6 +163,12 @@ static const struct cel_type *find_object(void *ctx, struct sv name)
 	struct cel_field top[] = { { .name = SV("spec"), .key = SV("spec"), .type = s },
 				   { .name = SV("a__dash__b"), .key = SV("a-b"), .type = &cel_t_string } };
 
+	if (sv_starts(name, SV("Open"))) {
+		struct cel_type *open = (struct cel_type *)cel_type_object(a, name, NULL, 0);
+
+		open->preserve = true;
+		return open;
+	}
 	return sv_is(name, "Object.spec") ? s : sv_is(name, "Object") ? cel_type_object(a, SV("Object"), top, 2) : NULL;
 }
 
@@ -175,6 +183,8 @@ static void test_objects(void **state)
 	assert_sv(test_run(&t, "Object{spec: Object.spec{replicas: n}, a__dash__b: 'x'}", NULL),
 		  "{\"spec\":{\"replicas\":5},\"a-b\":\"x\"}");
 	assert_sv(test_run(&t, "Object{spec: Object.spec{?replicas: self.?port}}.spec.replicas", NULL), "8080");
+	assert_sv(test_run(&t, "Open{a__dash__b: Open.x{y: [n]}}", NULL), "{\"a-b\":{\"y\":[5]}}");
+	assert_sv(test_run(&t, "Open{a: 1}.b == 2", NULL), "error: no such key: b");
 	assert_sv(test_run(&t, "Object{nope: 1}", NULL), "refused: undefined field 'nope'");
 	assert_sv(test_run(&t, "Object{spec: 1}", NULL),
 		  "refused: expected type of field 'spec' is 'Object.spec' but provided type is 'int'");
@@ -182,13 +192,49 @@ static void test_objects(void **state)
 	arena_release(&t.a);
 }
 
+/* Kinds that have tables, among them one whose type contains itself. */
+static void test_kinds(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct schema *pod = schema_find(SV("core/v1.Pod")),
+			    *crd = schema_find(SV("apiextensions/v1.JSONSchemaProps"));
+	struct cel_var var = { SV("object"), cel_type_schema(&a, pod) };
+	struct cel_env env = { .release = CEL_V(1, 37), .vars = &var, .n_vars = 1 };
+	static const struct {
+		const char *expr, *first;
+	} exprs[] = {
+		{ "object.spec.containers.all(c, c.name != '' && c.image.startsWith('x'))", NULL },
+		{ "object.metadata.labels['a'] == 'b' && object.metadata.creationTimestamp < "
+		  "timestamp('2026-01-01T00:00:00Z')",
+		  NULL },
+		{ "object.spec.containers[0].resources.requests['cpu'] == '1'", NULL },
+		{ "object.spec.containrs.size() > 0", "undefined field 'containrs'" },
+		{ "object.spec.replicas > 1", "undefined field 'replicas'" },
+		{ "object.spec.hostNetwork == 'yes'",
+		  "found no matching overload for '_==_' applied to '(bool, string)'" },
+	};
+
+	(void)state;
+	assert_non_null(pod);
+	for (size_t i = 0; i < ARRAY_LEN(exprs); i++) {
+		struct cel_issues issues = CEL_ISSUES(&a);
+		_cleanup_(cel_program_unrefp) struct cel_program *p =
+		    cel_compile(&env, sv_from(exprs[i].expr), &issues);
+
+		if (exprs[i].first)
+			assert_sv(issues.n ? issues.p[0].message : SV("fine"), exprs[i].first);
+		else if (!p)
+			fail_msg("%.*s", SV_ARG(issues.p[0].message));
+	}
+	if (crd)
+		assert_non_null(cel_type_schema(&a, crd));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),
-		cmocka_unit_test(test_versions),
-		cmocka_unit_test(test_escaping),
-		cmocka_unit_test(test_objects),
+		cmocka_unit_test(test_rows),	cmocka_unit_test(test_versions), cmocka_unit_test(test_escaping),
+		cmocka_unit_test(test_objects), cmocka_unit_test(test_kinds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,7 @@
+/* What is too large, too deep or takes too long ends with words, and soon. */
 #include "cel_test.h"
 
-#include "base/vec.h"
-
-/* What is too large, too deep or takes too long ends with words, and soon. */
+#include <pthread.h>
 
 static struct sv repeat(struct arena *a, const char *before, const char *part, size_t n, const char *after)
 {
@@ -44,6 +43,46 @@ static void test_too_deep(void **state)
 	refused(&t, repeat(&t.a, "", " ", CEL_TEXT_MAX, "1"),
 		"expression code point size exceeds limit: size: 102401, limit 102400");
 	refused(&t, SV("'\xff'"), "expression is not valid UTF-8");
+	arena_release(&t.a);
+}
+
+/* The stack of a worker thread; instrumented code takes several times as much. */
+#ifdef __SANITIZE_ADDRESS__
+#define STACK_BYTES ((size_t)4096 * 1024)
+#else
+#define STACK_BYTES ((size_t)512 * 1024)
+#endif
+
+static void *run_deep(void *ctx)
+{
+	static const char *const nest[][3] = { { "(", "1", ")" },	    { "!(", "true", ")" },
+					       { "[", "n", "]" },	    { "{1: ", "n", "}" },
+					       { "dyn(", "n", ")" },	    { "(n > 1 ? ", "n", " : n)" },
+					       { "[n].map(x, ", "x", ")" }, { "[1][", "0", "] - 1" } };
+	struct test_env *t = ctx;
+
+	for (size_t i = 0; i < ARRAY_LEN(nest); i++)
+		for (size_t n = 10; n <= 250; n += 10) {
+			struct sv open = repeat(&t->a, "", nest[i][0], n, nest[i][1]);
+
+			test_run(t, repeat(&t->a, open.p, nest[i][2], n, "").p, NULL);
+		}
+	return NULL;
+}
+
+static void test_stack(void **state)
+{
+	struct test_env t;
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	(void)state;
+	test_env_init(&t);
+	assert_int_equal(pthread_attr_init(&attr), 0);
+	assert_int_equal(pthread_attr_setstacksize(&attr, STACK_BYTES), 0);
+	assert_int_equal(pthread_create(&thread, &attr, run_deep, &t), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	pthread_attr_destroy(&attr);
 	arena_release(&t.a);
 }
 
@@ -212,11 +251,11 @@ static void test_program_alone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_too_deep),      cmocka_unit_test(test_doubling),
-		cmocka_unit_test(test_long_logic),    cmocka_unit_test(test_cost_limit),
-		cmocka_unit_test(test_interrupted),   cmocka_unit_test(test_hidden_work),
-		cmocka_unit_test(test_large_map),     cmocka_unit_test(test_strings_grow),
-		cmocka_unit_test(test_program_alone),
+		cmocka_unit_test(test_too_deep),     cmocka_unit_test(test_stack),
+		cmocka_unit_test(test_doubling),     cmocka_unit_test(test_long_logic),
+		cmocka_unit_test(test_cost_limit),   cmocka_unit_test(test_interrupted),
+		cmocka_unit_test(test_hidden_work),  cmocka_unit_test(test_large_map),
+		cmocka_unit_test(test_strings_grow), cmocka_unit_test(test_program_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
