@@ -53,6 +53,10 @@ static const struct {
 	{ "[1, 'a']", "ERROR: <input>:1:5: expected type 'int' but found 'string'\n | [1, 'a']\n | ....^" },
 	{ "{'a': 1, 'b': 2u}",
 	  "ERROR: <input>:1:15: expected type 'int' but found 'uint'\n | {'a': 1, 'b': 2u}\n | ..............^" },
+	{ "[1, dyn(2)]", "ERROR: <input>:1:8: expected type 'int' but found 'dyn'\n | [1, dyn(2)]\n | .......^" },
+	{ "'%s'.format([1, 'a']) + [2, [3]].size() + 'x'", "ERROR: <input>:1:23: found no matching overload for '_+_' "
+							   "applied to '(string, int)'\n | '%s'.format([1, 'a']) + [2, "
+							   "[3]].size() + 'x'\n | ......................^" },
 	{ "self.nums == ['a']",
 	  "ERROR: <input>:1:11: found no matching overload for '_==_' applied to '(list(int), list(string))'\n | "
 	  "self.nums == ['a']\n | ..........^" },
