@@ -1,5 +1,5 @@
-/* cel_bench - the rules of CustomResourceDefinitions: which compile, what they weigh, and how fast they are made and
- * run.
+/* cel_bench - the rules of CustomResourceDefinitions and admission policies: which compile, what they weigh, and how
+ * fast they are made and run.
  *
  * usage: cel_bench FILE...
  *
@@ -88,6 +88,45 @@ static void walk(struct arena *a, const struct val *s, const char *where, unsign
 		walk(a, member(s, "additionalProperties"), arena_printf(a, "%s{}", where), 0);
 }
 
+/* Any Object of mutating policies, and their patches. */
+static const struct cel_type *find_any(void *ctx, struct sv name)
+{
+	struct cel_type *t;
+
+	if (!sv_starts(name, SV("Object")) && !sv_is(name, "JSONPatch"))
+		return NULL;
+	t = ARENA_NEW((struct arena *)ctx, struct cel_type);
+	*t = (struct cel_type){ .kind = CEL_OBJECT, .name = name, .preserve = true, .weight = 1 };
+	return t;
+}
+
+/* Every expression of an admission policy, over variables of any type. */
+static void policy(struct arena *a, const struct val *v, const char *where)
+{
+	const struct cel_var vars[] = {
+		{ SV("object"), &cel_t_dyn },	       { SV("oldObject"), &cel_t_dyn },
+		{ SV("request"), &cel_t_dyn },	       { SV("params"), &cel_t_dyn },
+		{ SV("namespaceObject"), &cel_t_dyn }, { SV("variables"), &cel_t_dyn },
+		{ SV("authorizer"), &cel_t_dyn },      { SV("authorizer.requestResource"), &cel_t_dyn },
+	};
+	struct cel_env env = { .release = CEL_V(1, 37),
+			       .vars = vars,
+			       .n_vars = ARRAY_LEN(vars),
+			       .find_type = find_any,
+			       .find_ctx = a,
+			       .extra_lib = "!kubernetes.jsonpatch" };
+
+	VAL_EACH(v, e)
+		policy(a, e, where);
+	VAL_EACH_MEMBER(v, m) {
+		if (val_type(m.value) == VAL_STR && (sv_is(m.key, "expression") || sv_is(m.key, "messageExpression") ||
+						     sv_is(m.key, "valueExpression")))
+			compile(&env, val_str(m.value), where);
+		else
+			policy(a, m.value, where);
+	}
+}
+
 static void read_one(const char *path)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -104,6 +143,8 @@ static void read_one(const char *path)
 
 		if (!v)
 			continue;
+		if (sv_ends(val_str(member(v, "kind")), SV("AdmissionPolicy")))
+			policy(&a, member(v, "spec"), path);
 		VAL_EACH(member(member(v, "spec"), "versions"), version)
 			walk(&a, member(member(version, "schema"), "openAPIV3Schema"), path, CEL_OAS_ROOT);
 	}

@@ -294,15 +294,12 @@ static const struct cel_type *check_unwrap(struct checker *k, const struct ast *
 	return t;
 }
 
-static const struct cel_type *check_join(struct checker *k, const struct ast *at, const struct cel_type *so_far,
-					 const struct cel_type *t)
+/* Parts of unlike types make a literal of anything; whether it may be one is asked later (program.c). */
+static const struct cel_type *check_join(struct checker *k, const struct cel_type *so_far, const struct cel_type *t)
 {
 	if (!so_far)
 		return t;
-	if (typing_fits(&k->typing, so_far, t))
-		return typing_general(so_far, t);
-	check_mismatch(k, at, so_far, t);
-	return &cel_t_error;
+	return typing_fits(&k->typing, so_far, t) ? typing_general(so_far, t) : &cel_t_dyn;
 }
 
 static void check_list(struct checker *k, struct ast *e)
@@ -311,7 +308,7 @@ static void check_list(struct checker *k, struct ast *e)
 
 	for (uint32_t i = 0; i < e->n; i++) {
 		check_node(k, e->args[i]);
-		t = check_join(k, e->args[i], t, check_unwrap(k, e->args[i], e->optional && e->optional[i]));
+		t = check_join(k, t, check_unwrap(k, e->args[i], e->optional && e->optional[i]));
 	}
 	e->type = cel_type_list(k->c->arena, t ? t : typing_var(&k->typing));
 }
@@ -324,9 +321,9 @@ static void check_map(struct checker *k, struct ast *e)
 		struct ast *ek = e->args[2 * i], *ev = e->args[2 * i + 1];
 
 		check_node(k, ek);
-		key = check_join(k, ek, key, ek->type);
+		key = check_join(k, key, ek->type);
 		check_node(k, ev);
-		value = check_join(k, ev, value, check_unwrap(k, ev, e->optional && e->optional[i]));
+		value = check_join(k, value, check_unwrap(k, ev, e->optional && e->optional[i]));
 	}
 	if (!key) {
 		key = typing_var(&k->typing);

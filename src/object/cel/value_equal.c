@@ -3,6 +3,7 @@
  * Equality must not cost the square of what a client sends: maps are asked by hash, lists that are sets or maps are
  * compared through a table of hashes, documents' maps through an index.
  */
+#include "object/cel/cel.h"
 #include "object/cel/value_internal.h"
 
 #include <math.h>
@@ -165,14 +166,14 @@ static struct value_iter value_iter_of(const struct cel_value *v)
 	return (struct value_iter){ .of = v, .doc = v->flags & CEL_V_DOC ? val_iter(v->doc) : (struct val_iter){ 0 } };
 }
 
-static const struct cel_type *value_member_type(const struct cel_value *v, struct sv key)
+static const struct cel_type *value_member_type(struct arena *a, const struct cel_value *v, struct sv key)
 {
+	const struct cel_field *f;
+
 	if (v->kind != CEL_OBJECT)
 		return cel_elem_type(v);
-	for (uint32_t i = 0; v->type && i < v->type->n_fields; i++)
-		if (sv_eq(v->type->fields[i].key, key))
-			return v->type->fields[i].type;
-	return NULL;
+	f = v->type ? cel_type_field(v->type, cel_escape(a, key)) : NULL;
+	return f ? f->type : NULL;
 }
 
 static bool value_iter_next(struct arena *a, struct value_iter *it)
@@ -183,7 +184,7 @@ static bool value_iter_next(struct arena *a, struct value_iter *it)
 		if (!val_iter_next(&it->doc))
 			return false;
 		it->key = cel_string(it->doc.key);
-		it->value = cel_from_doc(a, it->doc.value, value_member_type(v, it->doc.key));
+		it->value = cel_from_doc(a, it->doc.value, value_member_type(a, v, it->doc.key));
 		return true;
 	}
 	if ((v->flags & CEL_V_LAZY) || it->i >= v->map->n)
@@ -202,7 +203,7 @@ bool cel_index_find(struct arena *a, const struct cel_index *x, const struct cel
 	m = key->kind == CEL_STRING ? val_index_get(&x->doc, cel_text(key)) : NULL;
 	if (!m)
 		return false;
-	*ret = cel_from_doc(a, m, value_member_type(x->of, cel_text(key)));
+	*ret = cel_from_doc(a, m, value_member_type(a, x->of, cel_text(key)));
 	return true;
 }
 

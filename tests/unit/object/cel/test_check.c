@@ -53,6 +53,10 @@ static const struct {
 	{ "[1, 'a']", "ERROR: <input>:1:5: expected type 'int' but found 'string'\n | [1, 'a']\n | ....^" },
 	{ "{'a': 1, 'b': 2u}",
 	  "ERROR: <input>:1:15: expected type 'int' but found 'uint'\n | {'a': 1, 'b': 2u}\n | ..............^" },
+	{ "[1, dyn(2)]", "ERROR: <input>:1:8: expected type 'int' but found 'dyn'\n | [1, dyn(2)]\n | .......^" },
+	{ "'%s'.format([1, 'a']) + [2, [3]].size() + 'x'", "ERROR: <input>:1:23: found no matching overload for '_+_' "
+							   "applied to '(string, int)'\n | '%s'.format([1, 'a']) + [2, "
+							   "[3]].size() + 'x'\n | ......................^" },
 	{ "self.nums == ['a']",
 	  "ERROR: <input>:1:11: found no matching overload for '_==_' applied to '(list(int), list(string))'\n | "
 	  "self.nums == ['a']\n | ..........^" },
@@ -192,6 +196,45 @@ static void test_objects(void **state)
 	arena_release(&t.a);
 }
 
+/* Of a whole resource, and of one within: kind, apiVersion and the names of metadata are there, whatever is declared.
+ */
+static void test_roots(void **state)
+{
+	static const struct {
+		const char *expr, *first;
+	} exprs[] = {
+		{ "self.kind + self.apiVersion + self.metadata.name + self.metadata.generateName == ''", NULL },
+		{ "self.tmpl.metadata.name == self.tmpl.kind", NULL },
+		{ "self.metadata.labels.size() > 0", "undefined field 'labels'" },
+		{ "self.plain.kind == ''", "undefined field 'kind'" },
+		{ "self.bare.kind == '' && self.list.all(x, x.metadata.name != '')", NULL },
+	};
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct val *schema = test_doc(
+	    &a,
+	    "{type: object, properties: {metadata: {type: object}, plain: {type: object},"
+	    " tmpl: {type: object, x-kubernetes-embedded-resource: true, properties: {metadata: {type: object, "
+	    "properties:"
+	    "  {name: {type: string}, generateName: {type: string}, x: {type: string}}}, kind: {type: string}, "
+	    "apiVersion: {type: string}}},"
+	    " bare: {type: object, x-kubernetes-embedded-resource: true, x-kubernetes-preserve-unknown-fields: true},"
+	    " list: {type: array, items: {type: object, x-kubernetes-embedded-resource: true}}}}");
+	struct cel_var var = { SV("self"), cel_type_openapi(&a, schema, CEL_OAS_ROOT) };
+	struct cel_env env = { .release = CEL_V(1, 37), .vars = &var, .n_vars = 1 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(exprs); i++) {
+		struct cel_issues issues = CEL_ISSUES(&a);
+		_cleanup_(cel_program_unrefp) struct cel_program *p =
+		    cel_compile(&env, sv_from(exprs[i].expr), &issues);
+
+		if (exprs[i].first)
+			assert_sv(issues.n ? issues.p[0].message : SV("fine"), exprs[i].first);
+		else if (!p)
+			fail_msg("%.*s", SV_ARG(issues.p[0].message));
+	}
+}
+
 /* Kinds that have tables, among them one whose type contains itself. */
 static void test_kinds(void **state)
 {
@@ -234,7 +277,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),	cmocka_unit_test(test_versions), cmocka_unit_test(test_escaping),
-		cmocka_unit_test(test_objects), cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_objects), cmocka_unit_test(test_kinds),	 cmocka_unit_test(test_roots),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

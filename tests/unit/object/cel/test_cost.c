@@ -121,7 +121,7 @@ static void test_runs_within(void **state)
 		"self.?nested.optMap(v, v.deep.x).orValue(0)",
 		"self.nums.sortBy(x, -x)",
 		"self.labels.transformMap(k, v, v + '!')",
-		"'%s-%d'.format([self.name, dyn(self.port)])",
+		"'%s-%d'.format([self.name, self.port])",
 		"ip('1.2.3.4').family() == 4 && cidr('10.0.0.0/8').containsIP('10.1.1.1')",
 		"!format.dns1123Label().validate(self.name).hasValue()",
 		"sets.contains(self.list, ['a'])",

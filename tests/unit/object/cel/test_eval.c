@@ -151,6 +151,9 @@ static const struct {
 	{ "[?self.?opt, ?self.?name]", "[\"web\"]", -1 },
 	{ "{?'a': self.?opt, ?'b': self.?name}", "{\"b\":\"web\"}", -1 },
 	{ "[?n]", "refused: expected type 'optional_type(int)' but found 'int'", -1 },
+	{ "'%s %d'.format(['a', 1])", "\"a 1\"", -1 },
+	{ "'%s'.format([[1, 'a'].size() == 2])", "\"true\"", -1 },
+	{ "[[], ['a']].size()", "2", -1 },
 	/* macros */
 	{ "[1, 2, 3].all(x, x > 0)", "true", 16 },
 	{ "[1, 2, 3].all(x, x < 2)", "false", -1 },

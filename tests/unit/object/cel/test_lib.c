@@ -214,7 +214,7 @@ static const struct {
 	{ "ints.slice(-1, 1)", "!cannot slice(-1, 1), negative indexes not supported", 0 },
 	{ "ints.slice(0, 9)", "!cannot slice(0, 9), list is length 4", 0 },
 	{ "[[1, 2], [3]].flatten()", "[1,2,3]", 0 },
-	{ "[dyn(1), [dyn(2), [dyn(3), [4]]]].flatten(2)", "[1,2,3,[4]]", 0 },
+	{ "[dyn(1), dyn([dyn(2), dyn([dyn(3), dyn([4])])])].flatten(2)", "[1,2,3,[4]]", 0 },
 	{ "[1].flatten(-1)", "!level must be non-negative", 0 },
 	{ "ints.sort()", "[1,2,3,3]", 44 },
 	{ "strs.sort()", "[\"a\",\"b\",\"c\"]", 30 },
