@@ -506,8 +506,6 @@ struct val *decode_plain(struct arena *a, const struct schema *s, const struct v
 	struct sv name = type_name(s), version = type_package(s);
 	struct val *v = NULL;
 
-	if (s->custom)
-		return decode_custom(a, s, raw, report, err);
 	if (val_type(raw) == VAL_MAP || val_type(raw) == VAL_NULL) {
 		v = decode_struct(&d, s, raw, NULL);
 	} else {

@@ -104,6 +104,17 @@ class Hooks:
                 self.wfile.write(b"{")
                 self.close_connection = True
 
+            def be_convert(self, review):
+                """spec.old of v1 is spec.fresh of v2."""
+                objects = review["request"]["objects"]
+                for o in objects:
+                    o["apiVersion"] = review["request"]["desiredAPIVersion"]
+                    was, now = ("old", "fresh") if o["apiVersion"].endswith("/v2") else ("fresh", "old")
+                    if was in o.get("spec", {}):
+                        o["spec"][now] = o["spec"].pop(was)
+                self.send(200, json.dumps({"apiVersion": review["apiVersion"], "kind": review["kind"], "response": {
+                    "uid": review["request"]["uid"], "result": {"status": "Success"}, "convertedObjects": objects}}))
+
             def be_garbage(self, _):
                 self.send(200, os.urandom(5000))
 

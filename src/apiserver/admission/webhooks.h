@@ -1,7 +1,6 @@
 /* webhooks.h - admission webhooks: which are there, which are asked, what is said and heard. For webhooks*.c only.
  *
- *	configurations ─▶ struct hook_set ─▶ matches? ─▶ AdmissionReview ─▶ webhook.h ─▶ verdict ─▶ patch, warnings,
- *refusal
+ *	configurations ─▶ struct hook_set ─▶ matches? ─▶ AdmissionReview ─▶ webhook.h ─▶ verdict ─▶ patch, refusal
  *
  * A hook_set is all webhooks of one kind, compiled, in the order in which they are asked: configurations by name, of
  * one as they stand. It is made anew by the first request behind a change, and is immutable. A request keeps the one
@@ -161,10 +160,10 @@ int hook_call_all(struct hook_turn *t);
 
 /* --- webhooks_metrics.c --- */
 
-/* A call of it has ended with that status (0: none). */
-void hook_count(struct apiserver *s, const struct hook *h, bool mutating, struct sv operation, int status, bool refused,
+/* A call of it has ended: 200, or the code of the refusal or failure, as upstream counts them. */
+void hook_count(struct apiserver *s, const struct hook *h, bool mutating, struct sv operation, int code, bool refused,
 		int64_t took_ns);
-/* The request was refused for it: why is upstream's error_type, code that of its refusal, 0 of a failure. */
+/* The request was refused for it: why is upstream's error_type, code that of its refusal or failure. */
 void hook_count_refused(struct apiserver *s, const struct hook *h, bool mutating, struct sv operation, const char *why,
 			int code);
 void hook_count_open(struct apiserver *s, const struct hook *h, bool mutating); /* its failure was passed over */

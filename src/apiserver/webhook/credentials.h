@@ -1,10 +1,10 @@
 /* credentials.h - as whom webhooks are called: the kubeconfigs that an AdmissionConfiguration names.
  *
- *	--admission-control-config-file ─▶ plugins[Validating-, MutatingAdmissionWebhook] ─▶ kubeConfigFile ─▶ users
+ *	--admission-control-config-file ─▶ plugins[...AdmissionWebhook] ─▶ kubeConfigFile ─▶ users
  *
  * A user's name is whom it is for, as upstream has it: a Service's NAME.NAMESPACE.svc (with :PORT where that is not
- *443), the host (and port) of a URL, either with leading labels replaced by a star ("*.example.com"), or "*" for all.
- *The most exact one counts. A user has a client certificate with its key, a token, or a name and password.
+ * 443), the host (and port) of a URL, either with leading labels replaced by a star ("*.example.com"), or "*" for all.
+ * The most exact one counts. A user has a client certificate with its key, a token, or a name and password.
  *
  * Read once, at the start; what is wrong with a file keeps the server from starting. Relative paths start at the folder
  * of the file they stand in. The files may be hostile: they are bounded, and what they say is checked.
