@@ -72,7 +72,7 @@ static int merge_labels(const struct admission *a, struct val *spec, const struc
 }
 
 /* The pod's class, or NULL: it names none. -1: there is none of that name. */
-static int class_of(const struct admission *a, struct obj **ret, struct err *err)
+static int runtime_class_of(const struct admission *a, struct obj **ret, struct err *err)
 {
 	struct sv name = val_get_str(a->doc, F_spec, F_runtimeClassName);
 
@@ -99,7 +99,7 @@ static int runtime_class_mutate(const struct admission *a, struct err *err)
 
 	if (!admits_pod(a))
 		return 0;
-	if (class_of(a, &class, err) < 0)
+	if (runtime_class_of(a, &class, err) < 0)
 		return -1;
 	if (!class)
 		return 0;
@@ -124,7 +124,7 @@ static int runtime_class_validate(const struct admission *a, struct err *err)
 
 	if (!admits_pod(a) || a->op != ADMIT_CREATE)
 		return 0;
-	if (class_of(a, &class, err) < 0)
+	if (runtime_class_of(a, &class, err) < 0)
 		return -1;
 	own = val_get(a->doc, F_spec, F_overhead);
 	fixed = class ? obj_get(class, F_overhead, F_podFixed) : NULL;

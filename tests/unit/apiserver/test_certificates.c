@@ -322,6 +322,47 @@ static void test_a_node_asks_for_itself(void **state)
 	}
 }
 
+/* Even one that RBAC lets do everything. */
+static void test_a_node_tells_its_own_devices(void **state)
+{
+	static const struct sv all[] = { { "system:nodes", 12 }, { "system:masters", 14 } };
+	struct rig *r = *state;
+	struct ask ask = { .method = "POST",
+			   .path = "/apis/resource.k8s.io/v1/resourceslices",
+			   .user = "system:node:a",
+			   .groups = all,
+			   .n_groups = 2 };
+	struct answer *a;
+
+	ask.body = "{\"metadata\":{\"name\":\"s\"},\"spec\":{\"driver\":\"d\",\"nodeName\":\"b\",\"pool\":{\"name\":"
+		   "\"p\",\"resourceSliceCount\":1}}}";
+	expect_status(r, 403, "Forbidden",
+		      "can only create ResourceSlice with the same NodeName as the requesting node", &ask);
+	ask.path = "/apis/resource.k8s.io/v1beta1/resourceslices";
+	expect_status(r, 404, "NotFound", "the server could not find the requested resource", &ask);
+	ask.path = "/apis/resource.k8s.io/v1/resourceslices";
+	ask.body = "{\"metadata\":{\"name\":\"s\"},\"spec\":{\"driver\":\"d\",\"nodeName\":\"a\",\"pool\":{\"name\":"
+		   "\"p\",\"resourceSliceCount\":1}}}";
+	a = api_ask(r, &ask);
+	assert_int_equal(a->code, 201);
+	answer_free(a);
+	ask.user = "system:node:b";
+	ask.method = "DELETE";
+	ask.path = "/apis/resource.k8s.io/v1/resourceslices/s";
+	ask.body = NULL;
+	expect_status(r, 403, "Forbidden",
+		      "can only delete ResourceSlice with the same NodeName as the requesting node", &ask);
+	ask.method = "POST";
+	ask.path = "/apis/certificates.k8s.io/v1/namespaces/default/podcertificaterequests";
+	ask.body =
+	    "{\"metadata\":{\"name\":\"r\"},\"spec\":{\"signerName\":\"a.b/c\",\"podName\":\"p\",\"podUID\":\"u\","
+	    "\"serviceAccountName\":\"s\",\"serviceAccountUID\":\"u\",\"nodeName\":\"a\",\"nodeUID\":\"u\","
+	    "\"stubPKCS10Request\":\"eA==\"}}";
+	expect_status(r, 403, "Forbidden", "which is not the requesting node", &ask);
+	ask.user = "system:node:a";
+	expect_status(r, 403, "Forbidden", "pod \"p\" not found", &ask);
+}
+
 static void row(struct rig *r, const char *name, const char *duration, const char *condition)
 {
 	struct answer *a = api(r, "GET", arena_printf(&r->arena, LIST "/%s", name),
@@ -380,6 +421,7 @@ int main(void)
 		RIG_TEST(test_rights_to_signers),
 		RIG_TEST(test_no_masters),
 		RIG_TEST(test_a_node_asks_for_itself),
+		RIG_TEST(test_a_node_tells_its_own_devices),
 		RIG_TEST(test_rows),
 		cmocka_unit_test(test_usages_of_schema_and_signer),
 	};
