@@ -504,31 +504,52 @@ const struct schema *protobuf_type(struct sv api_version, struct sv kind)
 	return protobuf_has(s) ? s : NULL;
 }
 
+/* What an envelope says, over what is given: its type, if there is one. */
+static const struct schema *envelope_type(struct sv unknown, struct sv *api_version, struct sv *kind)
+{
+	struct sv type = pb_get_sv(unknown, 1);
+
+	if (pb_get_sv(type, 1).n)
+		*api_version = pb_get_sv(type, 1);
+	if (pb_get_sv(type, 2).n)
+		*kind = pb_get_sv(type, 2);
+	if (kind->n >= 256 || api_version->n >= 256 || !utf8_valid(*kind) || !utf8_valid(*api_version))
+		return NULL;
+	return protobuf_type(*api_version, *kind);
+}
+
+#define MAGIC ((size_t)4) /* "k8s\0" */
+
+static bool is_enveloped(struct sv body)
+{
+	return body.n >= MAGIC && memcmp(body.p, "k8s\0", MAGIC) == 0;
+}
+
+bool protobuf_names(struct sv body, struct sv *api_version, struct sv *kind)
+{
+	struct sv unknown = sv_sub(body, MAGIC, body.n);
+
+	return is_enveloped(body) && pb_valid(unknown) && envelope_type(unknown, api_version, kind);
+}
+
 struct val *protobuf_decode(struct arena *a, struct sv body, struct sv api_version, struct sv kind,
 			    struct budget *values, struct err *err)
 {
-	struct sv unknown, type;
+	struct sv unknown;
 	const struct schema *s;
 	struct val *doc, *full;
 
-	if (body.n < 4 || memcmp(body.p, "k8s\0", 4) != 0) {
+	if (!is_enveloped(body)) {
 		err_set(err, ERR_BAD_REQUEST,
 			"provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
 		return NULL;
 	}
-	unknown = sv_sub(body, 4, body.n);
+	unknown = sv_sub(body, MAGIC, body.n);
 	if (!pb_valid(unknown)) {
 		err_set(err, ERR_BAD_REQUEST, "the protobuf envelope is cut off or malformed");
 		return NULL;
 	}
-	type = pb_get_sv(unknown, 1);
-	if (pb_get_sv(type, 1).n)
-		api_version = pb_get_sv(type, 1);
-	if (pb_get_sv(type, 2).n)
-		kind = pb_get_sv(type, 2);
-	s = kind.n < 256 && api_version.n < 256 && utf8_valid(kind) && utf8_valid(api_version)
-		? protobuf_type(api_version, kind)
-		: NULL;
+	s = envelope_type(unknown, &api_version, &kind);
 	if (!s) {
 		if (!utf8_valid(kind) || !utf8_valid(api_version))
 			kind = api_version = SV("");

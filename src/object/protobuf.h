@@ -30,6 +30,10 @@
 struct val *protobuf_decode(struct arena *a, struct sv body, struct sv api_version, struct sv kind,
 			    struct budget *values, struct err *err);
 
+/* What a body that protobuf_decode() refused says it is; false: its envelope cannot be read, or there is no such type.
+ * The arguments are what it does not say, as there. */
+bool protobuf_names(struct sv body, struct sv *api_version, struct sv *kind);
+
 /* The type of objects that call themselves so; NULL: there is none with a message. Options, Status and the like are
  * meta/v1's, whichever group names them. */
 const struct schema *protobuf_type(struct sv api_version, struct sv kind);

@@ -103,6 +103,17 @@ static struct val *parse(struct api_req *q, bool yaml, struct sv kind, struct st
 	return NULL;
 }
 
+/* A body in protobuf that says what it is, and is not. */
+static int bad_message(struct api_req *q, struct sv api_version, struct sv kind, struct err *err, const char *why)
+{
+	struct sv said = kind, group, version;
+
+	if (!protobuf_names(q->body, &api_version, &said) || !api_version_split(api_version, &group, &version))
+		return unrecognized(q, kind, err, why);
+	return err_set(err, ERR_BAD_REQUEST, "%.*s in version \"%.*s\" cannot be handled as a %.*s: %s", SV_ARG(said),
+		       SV_ARG(version), SV_ARG(kind), why);
+}
+
 /* A member that is there twice is an error of its own here, whatever fieldValidation says. */
 static struct val *parse_cbor(struct api_req *q, struct sv kind, struct err *err)
 {
@@ -381,7 +392,7 @@ struct val *body_typed(struct api_req *q, const struct schema *s, struct sv api_
 		if (budget_over(&values))
 			(void)err_move(err, &inner);
 		else if (!raw)
-			(void)unrecognized(q, kind, err, arena_strdup(q->arena, err_msg(&inner)));
+			(void)bad_message(q, api_version, kind, err, arena_strdup(q->arena, err_msg(&inner)));
 		err_release(&inner);
 		return raw ? to_typed(q, s, raw, api_version, kind, NULL, err) : NULL;
 	}

@@ -307,6 +307,34 @@ static void test_writes(void **state)
 	assert_val(val_member_sv(val_get(v, F_metadata, F_labels), SV("x")), "y");
 }
 
+/* Refused as what they say they are, and nothing is left behind. */
+static void test_bad_bodies(void **state)
+{
+	static const struct {
+		struct sv raw;
+		const char *version, *kind, *words;
+	} cases[] = {
+		{ SV("\x0a\x7f"), "v1", "ConfigMap",
+		  "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: the protobuf body cannot be read" },
+		{ SV("\x08\x01"), "", "", "ConfigMap in version \"v1\" cannot be handled as a ConfigMap" },
+		{ SV("\x0a\x7f"), "v1", "Pod", "Pod in version \"v1\" cannot be handled as a ConfigMap" },
+		{ SV(""), "v1", "Nothing", "no kind \"Nothing\" is registered" },
+		{ SV(""), "v1", "Pod", "unknown conversion" },
+	};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+		protobuf_envelope(&b, sv_from(cases[i].version), sv_from(cases[i].kind), cases[i].raw.n);
+		buf_addsv(&b, cases[i].raw);
+		buf_addsv(&b, PROTOBUF_ENVELOPE_END);
+		expect_status(r, 400, "BadRequest", cases[i].words,
+			      &(struct ask){ .method = "POST", .path = CM, .type = PROTO, .body = b.p, .body_n = b.n });
+	}
+	assert_int_equal(val_len(val_get(expect(r, 200, "GET", CM, NULL), F_items)), 0);
+}
+
 /* --- who asks for what --- */
 
 static void test_accept(void **state)
@@ -404,8 +432,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_every_kind), T(test_lists),  T(test_metadata_alone), T(test_watch),     T(test_watch_errors),
-		T(test_status),	    T(test_writes), T(test_accept),	    T(test_late_kind),
+		T(test_every_kind), T(test_lists),  T(test_metadata_alone), T(test_watch),	T(test_watch_errors),
+		T(test_status),	    T(test_writes), T(test_accept),	    T(test_bad_bodies), T(test_late_kind),
 	};
 
 	return cmocka_run_group_tests_name("apiserver/protobuf", tests, NULL, NULL);
