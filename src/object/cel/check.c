@@ -399,7 +399,8 @@ static void check_fold(struct checker *k, struct ast *e)
 		break;
 	case CEL_PARAM:
 		typing_fits(&k->typing, &cel_t_dyn, range);
-		/* fallthrough */
+		var.type = var2.type = &cel_t_dyn;
+		break;
 	case CEL_DYN:
 	case CEL_ERRTYPE:
 		var.type = var2.type = &cel_t_dyn;
