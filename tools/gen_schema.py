@@ -1,4 +1,4 @@
-"""Compiles api/*.api into symbols.h, symbols.c, resources.h and schema_tables.c.
+"""Compiles api/*.api into symbols.h, symbols.c, resources.h, gates.h and schema_tables.c.
 
 The language is described in api/README.md; the structs filled here in src/object/schema.h.
 The output depends on nothing but the input files' text, in any order of the arguments.
@@ -27,9 +27,10 @@ COLUMN_TYPES = {'string', 'integer', 'number', 'boolean', 'date'}
 TOPOLOGIES = {'atomic': 'ATOMIC', 'set': 'SET', 'granular': 'GRANULAR'}
 FLAG_MARKS = {
     'immutable': 'IMMUTABLE', 'deprecated': 'DEPRECATED', 'retainKeys': 'PATCH_RETAIN_KEYS',
-    'replace': 'PATCH_REPLACE', 'nonempty': 'NONEMPTY', 'unasked': 'UNASKED', 'off': 'OFF',
+    'replace': 'PATCH_REPLACE', 'nonempty': 'NONEMPTY', 'unasked': 'UNASKED',
 }
 TOKEN = re.compile(r'(?:"(?:[^"\\]|\\.)*"|\((?:[^()"]|"(?:[^"\\]|\\.)*"|\([^()]*\))*\)|[^\s"()])+')
+STAGES = ['alpha', 'beta', 'ga', 'deprecated']
 NAME = re.compile(r'[A-Za-z$_][A-Za-z0-9$_.\-/]*\Z')
 
 
@@ -50,10 +51,17 @@ class Group:
         self.name, self.version, self.at = name, version, at
         self.priority = self.version_priority = None
         self.package = None
+        self.optin = False
+        self.like = None
 
     @property
     def ref(self):
         return (self.name or 'core') + ('/' + self.version if self.version else '')
+
+
+class Gate:
+    def __init__(self, at, name, stage, on, locked):
+        self.at, self.name, self.stage, self.on, self.locked = at, name, stage, on, locked
 
 
 class Type:
@@ -85,7 +93,7 @@ class Field:
         self.pointer = self.inline = False
         self.card = self.inner_card = 'ONE'
         self.required = self.always = self.omitempty = self.omitzero = False
-        self.default = self.merge_key = self.format = None
+        self.default = self.merge_key = self.format = self.gate = None
         self.topology = None
         self.keys = []
         self.enum = []
@@ -102,6 +110,7 @@ class Resource:
         self.short, self.categories, self.verbs, self.selects = [], [], [], []
         self.hash = ''
         self.stored = ''
+        self.gate = None
         self.subs, self.columns = [], []
         self.type = None
 
@@ -140,6 +149,7 @@ class Parser:
         self.p = problems
         self.groups, self.types, self.resources = [], [], []
         self.extra = []
+        self.gates = []
 
     def parse_file(self, path):
         group = cur = None
@@ -168,7 +178,9 @@ class Parser:
                         self.p.add(at, 'an indented line belongs to a type or resource')
                     continue
                 word, cur = toks[0], None
-                if word == 'group':
+                if word == 'gate':
+                    self.parse_gate(toks, at)
+                elif word == 'group':
                     group = self.parse_group(toks, at)
                 elif group is None:
                     self.p.add(at, 'expected a group line first')
@@ -177,7 +189,7 @@ class Parser:
                 elif word == 'resource':
                     cur = self.parse_resource(group, toks, at)
                 else:
-                    self.p.add(at, 'unknown word "%s": expected group, type, opaque or resource' % word)
+                    self.p.add(at, 'unknown word "%s": expected group, type, opaque, resource or gate' % word)
 
     def parse_extra(self, path):
         base = os.path.basename(path)
@@ -185,6 +197,15 @@ class Parser:
             for n, line in enumerate(f, 1):
                 for name in line.partition('#')[0].split():
                     self.extra.append((name, (base, n)))
+
+    def parse_gate(self, toks, at):
+        ok = len(toks) in (4, 5) and NAME.match(toks[1]) and toks[2] in STAGES and toks[3] in ('on', 'off')
+        if not ok or toks[4:] not in ([], ['locked']):
+            self.p.add(at, 'expected gate NAME STAGE on|off [locked]')
+            return
+        if any(g.name == toks[1] for g in self.gates):
+            self.p.add(at, 'gate %s is declared twice' % toks[1])
+        self.gates.append(Gate(at, toks[1], toks[2], toks[3] == 'on', len(toks) == 5))
 
     def parse_group(self, toks, at):
         if len(toks) < 2:
@@ -200,8 +221,15 @@ class Parser:
             elif toks[i] == 'package' and i + 1 < len(toks):
                 g.package = toks[i + 1]
                 i += 2
+            elif toks[i] == 'like' and i + 1 < len(toks):
+                g.like = toks[i + 1]
+                i += 2
+            elif toks[i] == 'optin':
+                g.optin = True
+                i += 1
             else:
-                self.p.add(at, 'group: expected "priority GROUP VERSION" or "package NAME", not "%s"' % toks[i])
+                self.p.add(at, 'group: expected "priority GROUP VERSION", "package NAME", "like GROUP/VERSION" or '
+                           '"optin", not "%s"' % toks[i])
                 break
         if g.package is None:
             g.package = 'io.k8s.api.%s.%s' % (name.split('.')[0], version)
@@ -310,6 +338,8 @@ class Parser:
                 f.flags.add('ENUM')
             if f.type != 'string':
                 self.p.add(at, '%s(...) is for strings' % word)
+        elif word == 'gate' and args and len(args) == 1:
+            f.gate = args[0]
         elif word == 'is' and args and len(args) == 1:
             if args[0] not in FORMATS:
                 self.p.add(at, 'unknown format "%s"' % args[0])
@@ -346,6 +376,8 @@ class Parser:
                 r.hash = args[0]
             elif word == 'singular' and args:
                 r.singular = args[0]
+            elif word == 'gate' and args and len(args) == 1:
+                r.gate = args[0]
             elif word == 'stored' and args and NAME.match(args[0]):
                 r.stored = args[0]
             else:
@@ -397,7 +429,18 @@ class Model:
     def __init__(self, parser):
         self.p = parser.p
         self.groups = sorted(parser.groups, key=lambda g: (-(g.priority or 0), g.name, -(g.version_priority or 0)))
-        self.types = sorted(parser.types, key=lambda t: t.ref.encode())
+        self.parsed = parser.resources
+        self.gates = sorted(parser.gates, key=lambda g: g.name.encode())
+        self.gate_ids = {g.name: i for i, g in enumerate(self.gates, 1)}
+        if len(self.gates) > 254:
+            self.p.add(self.gates[254].at, 'there are more gates than a byte can number')
+        types = list(parser.types)
+        for g in self.groups:
+            if g.like and g.like not in [x.ref for x in self.groups]:
+                self.p.add(g.at, 'unknown group "%s"' % g.like)
+            elif g.like:
+                self.copy_alike(g, types)
+        self.types = sorted(types, key=lambda t: t.ref.encode())
         self.by_ref = {}
         for t in self.types:
             if t.ref in self.by_ref:
@@ -452,9 +495,9 @@ class Model:
                 copy.at = f.at
                 if '.' not in copy.type and copy.type not in SCALARS:
                     copy.type = inner.group.ref + '.' + copy.type
-                if f.number and copy.via:
-                    self.p.add(f.at, 'inlined messages do not nest on the wire')
-                copy.via = f.number or copy.via
+                if f.number > 255 or (f.number and copy.via > 255):
+                    self.p.add(f.at, 'inlined messages nest twice on the wire, with numbers up to 255')
+                copy.via = f.number | copy.via << 8 if f.number else copy.via
                 flat.append(copy)
         t.flat = flat
         return flat
@@ -479,8 +522,10 @@ class Model:
                 self.p.add(f.at, 'keys need a list of a struct type')
             if f.topology == 'SET' and f.card != 'LIST':
                 self.p.add(f.at, 'set is for lists')
-            if 'OFF' in f.flags and 'OMITEMPTY' not in field_flags(f):
-                self.p.add(f.at, 'what is off must be one that can be left out')
+            if f.gate:
+                self.check_gate(f.gate, f.at)
+                if 'OMITEMPTY' not in field_flags(f):
+                    self.p.add(f.at, 'what has a gate must be one that can be left out')
             if f.card == 'ONE' and f.topology in ('ATOMIC', 'GRANULAR') and not f.target:
                 self.p.add(f.at, 'a scalar has no topology')
         optional = {f.name for f in t.flat if f.pointer}
@@ -489,6 +534,30 @@ class Model:
             if name not in optional or name in seen:
                 self.p.add(at, 'union: "%s" is no pointer of %s, or stands there twice' % (name, t.ref))
             seen.add(name)
+
+    def check_gate(self, name, at):
+        if name not in self.gate_ids:
+            self.p.add(at, 'unknown gate "%s"' % name)
+
+    def copy_alike(self, group, types):
+        """Types that `group` uses and leaves to the one it is like: the same, within this group."""
+        known = {t.name for t in types if t.group is group}
+        todo = [r.kind + x for r in self.parsed if r.group is group for x in ('', 'List')]
+        todo += [n for t in types if t.group is group for n in [f.type for f in t.fields] + [t.list_of or '']]
+        theirs = {t.name: t for t in types if t.group.ref == group.like}
+        while todo:
+            name = todo.pop()
+            if name in known or name not in theirs:
+                continue
+            t, copy = theirs[name], Type(group, name, theirs[name].at, theirs[name].doc)
+            copy.__dict__.update({k: v for k, v in t.__dict__.items() if k not in ('group', 'fields', 'flat')})
+            for f in t.fields:
+                g = Field(f.at)
+                g.__dict__.update(f.__dict__)
+                copy.fields.append(g)
+            known.add(name)
+            types.append(copy)
+            todo += [f.type for f in t.fields] + [t.list_of or '']
 
     def mark_defaults(self):
         """Which types have a default in them at any depth: the others need no walk."""
@@ -527,6 +596,8 @@ class Model:
                 preferred.setdefault(g.name, g.version)
         ids = []
         for r in self.resources:
+            if r.gate:
+                self.check_gate(r.gate, r.at)
             if r.group.priority is None:
                 self.p.add(r.at, 'group %s has resources but no priority' % r.group.ref)
             r.type = self.find(r.kind, r.group, r.at)
@@ -640,6 +711,20 @@ def emit_resources_h(m):
     return ''.join(out)
 
 
+def emit_gates_h(m):
+    out = [HEAD, '#pragma once\n\nenum feature {\n\tFG_NONE = 0,\n']
+    out += ['\tFG_%s = %d,\n' % (n, i) for n, i in m.gate_ids.items()]
+    out.append('\tFG_COUNT = %d\n};\n' % (len(m.gate_ids) + 1))
+    return ''.join(out)
+
+
+def emit_gates(m):
+    return ('const struct feature_gate feature_all[FG_COUNT] = {\n\t[FG_NONE] = { "", FEATURE_GA, true, true },\n' +
+            ''.join('\t[FG_%s] = { "%s", FEATURE_%s, %s, %s },\n' % (
+                g.name, g.name, g.stage.upper(), 'true' if g.on else 'false', 'true' if g.locked else 'false')
+                for g in m.gates) + '};\n')
+
+
 def union_ident(t):
     return 'U_%s_%s' % (mangle((t.group.name or 'core').split('.')[0]), t.name)
 
@@ -663,7 +748,7 @@ class Pool:
 
 
 def field_doc(f):
-    return ' '.join(filter(None, [f.doc, 'Its feature is off: what is given is dropped.' if 'OFF' in f.flags else '']))
+    return ' '.join(filter(None, [f.doc, 'Dropped unless the feature %s is on.' % f.gate if f.gate else '']))
 
 
 def field_flags(f):
@@ -683,8 +768,9 @@ def emit_tables(m):
     strings = Pool('strs', 'const char *const', 'NULL')
     syms = Pool('keys', 'const enum sym', 'SYM_NONE')
     fields, by_sym, types = [], [], []
+    firsts = {}
     for t in m.types:
-        first = len(fields)
+        own = []
         for f in t.flat:
             topo, elem = f.topology or 'DEFAULT', 'DEFAULT'
             if f.card == 'ONE':
@@ -692,14 +778,19 @@ def emit_tables(m):
             if f.target and f.target.atomic and elem == 'DEFAULT':
                 elem = 'ATOMIC'
             kind = SCALARS.get(f.type) or ('RAW' if f.target.opaque else 'STRUCT')
-            fields.append('\tF(%s, %s, %s, %s, %s, %s, %s, %d, %d, %s, %s, %s, %s, %s, %s, %s),\n' % (
+            own.append('\tF(%s, %s, %s, %s, %s, %s, %s, %d, %d, %s, %s, %s, %s, %s, %s, %s, %s),\n' % (
                 'F_' + mangle(f.name), '&types[%d]' % f.target.index if f.target else 'NULL',
                 c_str(field_doc(f)) if field_doc(f) else 'NULL', c_str(f.default),
                 syms.ref(['F_' + mangle(k) for k in f.keys]), strings.ref([c_str(e) for e in f.enum]),
                 'F_' + mangle(f.merge_key) if f.merge_key else 'SYM_NONE', f.number, f.via, field_flags(f),
-                kind, f.card, topo, elem, FORMATS.get(f.format, 'NONE'), f.inner_card))
-        sym_at = len(by_sym)
-        by_sym += sorted(range(len(t.flat)), key=lambda i: m.symbols[t.flat[i].name])
+                kind, f.card, topo, elem, FORMATS.get(f.format, 'NONE'), f.inner_card,
+                'FG_' + f.gate if f.gate else 'FG_NONE'))
+        key = ''.join(own)
+        if key not in firsts: # versions of a type that are alike share their fields
+            firsts[key] = (len(fields), len(by_sym))
+            fields += own
+            by_sym += sorted(range(len(t.flat)), key=lambda i: m.symbols[t.flat[i].name])
+        first, sym_at = firsts[key]
         n = len(t.flat)
         types.append('\t{ %s, %s, %s, %s, %d, %s, %s, %s, .by_sym = %s },\n' % (
             c_str(t.ref), c_str(t.openapi), c_str(t.doc) if t.doc else 'NULL',
@@ -730,16 +821,17 @@ def emit_tables(m):
             strings.ref([c_str(s) for s in r.selects]) if r.selects else 'no_strs', c_str(r.hash),
             c_str(r.stored or r.plural), str(len(r.subs)), str(len(r.columns)), verb_bits(r.verbs), ident,
             'true' if r.namespaced else 'false',
-            'true' if any(s.name == 'status' for s in r.subs) else 'false'])))
+            'true' if any(s.name == 'status' for s in r.subs) else 'false', 'true' if r.group.optin else 'false',
+            'FG_' + r.gate if r.gate else 'FG_NONE'])))
 
     served = [g for g in m.groups if g.priority is not None]
-    out = [HEAD, '#include "object/schema.h"\n\n']
+    out = [HEAD, '#include "object/feature.h"\n#include "object/schema.h"\n\n', emit_gates(m)]
     out.append('#define F(sym_, type_, doc_, default_, keys_, enum_, merge_, number_, via_, flags_, kind_, card_, topo_, '
-               'elem_, format_, inner_) \\\n'
+               'elem_, format_, inner_, gate_) \\\n'
                '\t{ .sym = sym_, .type = type_, .doc = doc_, .json_default = default_, .list_keys = keys_, \\\n'
                '\t  .enum_values = enum_, .merge_key = merge_, .number = number_, .via = via_, \\\n'
                '\t  .flags = flags_, .kind = FIELD_##kind_, .card = CARD_##card_, .topology = TOPO_##topo_, \\\n'
-               '\t  .elem_topology = TOPO_##elem_, .format = FMT_##format_, .inner_card = CARD_##inner_ }\n\n')
+               '\t  .elem_topology = TOPO_##elem_, .format = FMT_##format_, .inner_card = CARD_##inner_, .gate = gate_ }\n\n')
     out.append('static const struct schema types[%d];\n' % len(types))
     out.append('static const char *const no_strs[] = { NULL };\n')
     out += strings.text
@@ -784,7 +876,8 @@ def main():
     model = Model(parser)
     problems.stop_if_any()
     for name, emit in (('symbols.h', emit_symbols_h), ('symbols.c', emit_symbols_c),
-                       ('resources.h', emit_resources_h), ('schema_tables.c', emit_tables)):
+                       ('resources.h', emit_resources_h),
+                       ('gates.h', emit_gates_h), ('schema_tables.c', emit_tables)):
         with open(os.path.join(args.out, name), 'w', encoding='utf-8') as f:
             f.write(emit(model))
 

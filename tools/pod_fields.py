@@ -10,7 +10,7 @@ The table says of every field of a Pod's spec and of the workloads' specs what b
 what      where                           meaning
 honoured  src/FILE                        that file reads the field and acts on it
 refused   src/FILE: WORDS                 with these words of that file, so never silently
-dropped   api/FILE                        not stored: its feature is off at its stage, that file marks it so
+dropped   api/FILE                        not stored: its gate, named in that file, is off unless it is set
 stored    a reason                        kept and shown; nothing could follow from it here
 
 test is FILE:FUNCTION below tests/; what is stored may have -. A field of the schema without a row fails, a row without a
@@ -31,13 +31,14 @@ KINDS = {"honoured", "refused", "dropped", "stored"}
 
 
 def schema(root):
-    """The fields of every type that the roots lead to, as Type.field in the order they are met, with their flags."""
+    """The fields of every type that the roots lead to, as Type.field in the order they are met, and whether it is dropped."""
     parser = Parser(Problems())
     folder = os.path.join(root, "api")
     for name in sorted(os.listdir(folder)):
         if name.endswith(".api"):
             parser.parse_file(os.path.join(folder, name))
     types = {(f"{t.group.name or 'core'}/{t.group.version}", t.name): t for t in parser.types}
+    off = {g.name for g in parser.gates if not g.on}
     names, seen = {}, set()
 
     def walk(key):
@@ -46,8 +47,8 @@ def schema(root):
         seen.add(key)
         for f in types[key].fields:
             if not f.inline:
-                names.setdefault(f"{key[1]}.{f.name}", f.flags)
-            if "OFF" in f.flags:  # dropped with all it holds
+                names.setdefault(f"{key[1]}.{f.name}", f.gate in off)
+            if f.gate in off:  # dropped with all it holds
                 continue
             group, _, name = f.type.rpartition(".")
             walk((group or key[0], name))
@@ -74,9 +75,9 @@ class Tree:
         return self.texts[name]
 
 
-def where_problem(tree, field, what, where, flags):
-    if what == "dropped" or "OFF" in flags:
-        return None if what == "dropped" and "OFF" in flags else "the mark 'off' and the word 'dropped' go together"
+def where_problem(tree, field, what, where, dropped):
+    if what == "dropped" or dropped:
+        return None if what == "dropped" and dropped else "a gate that is off and the word 'dropped' go together"
     if what == "stored":
         return None if len(where) > 10 else "a reason is missing"
     path, _, words = where.partition(": ")
@@ -121,7 +122,7 @@ def main(root):
         rows[name] = what
         if test == "-" and what != "stored":
             bad.append(f"{TABLE}:{number}: {name} has no test")
-        for problem in (where_problem(tree, field, what, where, fields.get(name, ())), test_problem(tree, field, what, test)):
+        for problem in (where_problem(tree, field, what, where, fields.get(name, False)), test_problem(tree, field, what, test)):
             if problem:
                 bad.append(f"{TABLE}:{number}: {name}: {problem}")
     bad += [f"{TABLE}: {n} has no row: say where it is honoured, or refuse it" for n in fields if n not in rows]

@@ -108,7 +108,8 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	standing_start(s);
 	if (!o->insecure_in_memory)
 		pki_begin(s);
-	if (authz_start(s, err) < 0 || allocators_start(s, err) < 0 ||
+	if ((o->admission_config && webhooks_configure(s->webhooks, o->admission_config, err) < 0) ||
+	    authz_start(s, err) < 0 || allocators_start(s, err) < 0 ||
 	    store_layout_bring(s->store, STOREKEY_LAYOUT, NULL, 0, err) < 0 || watchcache_start(s->wc, err) < 0 ||
 	    service_claims_repair(s, true, err) < 0 || bootstrap_run(s, err) < 0)
 		return apiserver_free(s);

@@ -3,6 +3,7 @@
 #include "apiserver/watchcache.h"
 #include "codec/json.h"
 #include "object/api_kind.h"
+#include "object/served.h"
 #include "object/structural.h"
 
 bool resource_stored(const struct resource *r)
@@ -17,9 +18,25 @@ const struct resource *resource_storage(const struct resource *r)
 	return v ? v->storage : r;
 }
 
+/* The storage version where that is served, else the first that is; NULL: none. */
+static const struct resource *stored_first(const struct resource *storage)
+{
+	if (resource_served(storage))
+		return storage;
+	for (size_t i = 0; i < resource_count; i++)
+		if (resource_served(&resource_all[i]) && resource_storage(&resource_all[i]) == storage)
+			return &resource_all[i];
+	return NULL;
+}
+
 bool resource_first(const struct resource *r)
 {
-	return resource_late(r) ? api_kind_first(r) : resource_storage(r) == r;
+	return resource_late(r) ? api_kind_first(r) : stored_first(resource_storage(r)) == r;
+}
+
+bool resource_kept(const struct resource *r)
+{
+	return resource_stored(r) && resource_storage(r) == r && stored_first(r);
 }
 
 /* An object of another version than the storage version; NULL when it cannot be made one of that. */

@@ -49,7 +49,7 @@ struct watchcache *watchcache_new(struct apiserver *s)
 	for (size_t i = 0; i < resource_count; i++) {
 		const struct resource *res = &resource_all[i];
 
-		if (!resource_stored(res) || resource_storage(res) != res)
+		if (!resource_kept(res))
 			continue;
 		c->by_id[i] = wc_resource_new(c, res);
 		*strmap_slot(&c->by_path, sv_from(res->store_path)) = c->by_id[i];

@@ -71,6 +71,8 @@ struct watchcache *watchcache_free(struct watchcache *c);
 bool resource_stored(const struct resource *r);
 /* The version that the store keeps of r: itself, but where it has several. */
 const struct resource *resource_storage(const struct resource *r);
+/* Is r what is stored of a built-in resource that is served in some version? */
+bool resource_kept(const struct resource *r);
 /* Of the served versions of a resource the one that stands for it where each is looked at once. */
 bool resource_first(const struct resource *r);
 /* A stored value as an object of r, in the storage version; NULL when it cannot be read: it is no JSON, has no name, is

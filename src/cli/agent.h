@@ -32,7 +32,7 @@ struct node_opts {
 	const char *flannel_iface; /* over which nodes reach each other's pods; NULL: that of node_ip */
 	const char *pod_addresses; /* its addresses, where they are not node_ip's: "v4,v6" or NULL */
 	bool node_ip_found;	   /* no flag says it: it may change while we run */
-	struct string_list node_labels, node_taints, kube_proxy_args;
+	struct string_list node_labels, node_taints, kube_proxy_args, feature_gates;
 };
 
 /* As whom a part speaks. In a server each is the user that upstream's component is; in an agent all are the node. */
@@ -79,6 +79,8 @@ struct agent *agent_stop(struct agent *a);
 size_t node_option_table(struct node_opts *o, struct option *t);
 /* Refuses what cannot work, by the name of the flag, before anything is touched. */
 int node_opts_check(const struct node_opts *o, struct err *err);
+/* The process's feature gates, as --feature-gates has them (object/feature.h). Before any thread. */
+int node_opts_gates(const struct node_opts *o, struct err *err);
 /* Fills in what no flag says; data_dir is there and absolute. node: whether there is to be one at all. */
 int node_opts_complete(struct node_opts *o, struct arena *a, bool node, struct err *err);
 /* The service proxy's configuration, as --kube-proxy-arg has it; the host's conntrack is left as it is unless asked. c

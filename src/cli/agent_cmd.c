@@ -71,7 +71,8 @@ static int agent_complete(struct joined *j, struct err *err)
 		j->join.token = arena_cstr(&j->arena, sv_trim(text));
 	}
 	j->join.ca_hashes = j->ca_hashes.list.p;
-	if (node_opts_check(&j->node, err) < 0 || data_dir_make(&j->arena, &j->node.data_dir, err) < 0 ||
+	if (node_opts_check(&j->node, err) < 0 || node_opts_gates(&j->node, err) < 0 ||
+	    data_dir_make(&j->arena, &j->node.data_dir, err) < 0 ||
 	    node_opts_complete(&j->node, &j->arena, true, err) < 0)
 		return -1;
 	j->crash_dir = arena_printf(&j->arena, "%s/crash", j->node.data_dir);

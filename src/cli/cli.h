@@ -85,3 +85,5 @@ const char *k3s_flag_instead(struct sv name);
 /* Is -h or --help among the words? */
 bool cli_asks_for_help(int argc, char **argv);
 void string_list_release(struct string_list *l);
+struct buf;
+void string_list_join(struct buf *b, const struct string_list *l); /* with commas */

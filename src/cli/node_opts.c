@@ -1,10 +1,12 @@
 /* What a machine is asked to do as a node: the flags that `caravel server` and `caravel agent` share. */
+#include "base/buf.h"
 #include "base/file.h"
 #include "base/ip.h"
 #include "base/log.h"
 #include "cli/agent.h"
 #include "kubelet/kubelet.h"
 #include "kubelet/machine.h"
+#include "object/feature.h"
 #include "object/node_labels.h"
 #include "object/validate.h"
 #include "proxy/proxy_config.h"
@@ -50,6 +52,8 @@ size_t node_option_table(struct node_opts *o, struct option *t)
 		ROW("registry-config-dir", 0, OPT_STRING, registry_config_dir, "DIR",
 		    "containerd's REGISTRY/hosts.toml files, of mirrors and private registries "
 		    "(/etc/containerd/certs.d)"),
+		ROW("feature-gates", 0, OPT_LIST, feature_gates, "NAME=BOOL",
+		    "features of v1.37 to switch on or off; AllAlpha, AllBeta: those of a stage"),
 	};
 
 	_Static_assert(ARRAY_LEN(rows) <= NODE_OPTIONS_MAX, "more than callers have room for");
@@ -64,9 +68,18 @@ void node_opts_release(struct node_opts *o)
 	string_list_release(&o->node_labels);
 	string_list_release(&o->node_taints);
 	string_list_release(&o->kube_proxy_args);
+	string_list_release(&o->feature_gates);
 }
 
 /* --- what is refused --- */
+
+int node_opts_gates(const struct node_opts *o, struct err *err)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	string_list_join(&b, &o->feature_gates);
+	return features_set(buf_sv(&b), err) < 0 ? err_wrap(err, "--feature-gates") : 0;
+}
 
 static int node_opts_labels(const struct string_list *l, struct err *err)
 {

@@ -1,5 +1,6 @@
 /* Flags from a table: what the command line says, else the environment, else the configuration file, else the default.
  */
+#include "base/buf.h"
 #include "base/file.h"
 #include "cli/cli.h"
 #include "codec/doc.h"
@@ -14,6 +15,15 @@
 void string_list_release(struct string_list *l)
 {
 	vec_release(&l->list);
+}
+
+void string_list_join(struct buf *b, const struct string_list *l)
+{
+	for (const char *const *s = l->list.p; s && *s; s++) {
+		if (b->n)
+			buf_addc(b, ',');
+		buf_adds(b, *s);
+	}
 }
 
 static const struct option *options_find(const struct option *table, size_t n, struct sv name)

@@ -1,5 +1,6 @@
 /* `caravel server`: every component in one process, wired together and taken apart in order. */
 #include "cli/server.h"
+#include "base/buf.h"
 #include "base/crash.h"
 #include "base/file.h"
 #include "base/ip.h"
@@ -13,6 +14,7 @@
 #include "controllers/controllers.h"
 #include "kubelet/machine.h"
 #include "net/tls.h"
+#include "object/served.h"
 #include "scheduler/scheduler.h"
 
 #include <errno.h>
@@ -76,6 +78,8 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		    "what machines join with, <id>.<secret> (made; in DIR/server/node-token)"),
 		ROW("token-auth-file", 0, OPT_STRING, token_auth_file, "FILE",
 		    "static tokens: lines of TOKEN,USER,UID,\"GROUPS\""),
+		ROW("admission-control-config-file", 0, OPT_STRING, admission_config, "FILE",
+		    "an AdmissionConfiguration: as whom webhooks are called"),
 		ROW("anonymous-auth", 0, OPT_BOOL, anonymous_auth, NULL,
 		    "who shows no credential is system:anonymous (true; false: is refused)"),
 		ROW("cluster-cidr", 0, OPT_STRING, facts.cluster_cidr, "CIDR",
@@ -119,6 +123,8 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		    "one process, which is not started again when it dies: for debuggers"),
 		ROW("profiling", 0, OPT_BOOL, profiling, NULL,
 		    "/debug shows who may see it what the server does (true; false: nobody)"),
+		ROW("runtime-config", 0, OPT_LIST, runtime_config, "KEY=BOOL",
+		    "versions of the API to serve or not: api/all, api/beta, api/alpha, GROUP/VERSION"),
 		ROW("debug", 0, OPT_BOOL, debug, NULL, "log more"),
 	};
 
@@ -148,12 +154,23 @@ static void defaults(struct server *s)
 	};
 }
 
+/* What is switched on and what is served: before anything asks. */
+static int choose_api(const struct server_opts *o, struct err *err)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	if (node_opts_gates(&o->node, err) < 0)
+		return -1;
+	string_list_join(&b, &o->runtime_config);
+	return served_set(buf_sv(&b), err) < 0 ? err_wrap(err, "--runtime-config") : 0;
+}
+
 static int complete(struct server *s, struct err *err)
 {
 	struct server_opts *o = &s->o;
 	struct ip_addr ip;
 
-	if (server_check(o, err) < 0)
+	if (server_check(o, err) < 0 || choose_api(o, err) < 0)
 		return -1;
 	if (o->port == 0)
 		o->port = host_free_port(o->bind_address);
@@ -380,6 +397,7 @@ static int start_api(struct server *s, struct err *err)
 		.tls_sans = o->tls_sans.list.p,
 		.join_token = o->token,
 		.token_auth_file = o->token_auth_file,
+		.admission_config = o->admission_config,
 		.anonymous_auth = o->anonymous_auth,
 		.profiling = o->profiling,
 		.no_ingress = facts_no_ingress(&o->facts),
@@ -553,6 +571,7 @@ int cmd_server(int argc, char **argv)
 		status = daemon_run(s.crash_dir, s.o.no_supervise, run, &s);
 	}
 	string_list_release(&s.o.tls_sans);
+	string_list_release(&s.o.runtime_config);
 	node_opts_release(&s.o.node);
 	string_list_release(&s.o.facts.disable);
 	arena_release(&s.arena);

@@ -9,11 +9,11 @@ struct server_opts {
 	struct node_opts node;
 	struct cluster_facts facts;
 	const char *bind_address, *kubeconfig, *kubeconfig_mode, *advertise_address, *node_port_range;
-	const char *token, *token_auth_file;
+	const char *token, *token_auth_file, *admission_config;
 	int port, node_mask_v4, node_mask_v6;
 	bool ipv6_masq, disable_agent, disable_scheduler, disable_controllers, no_supervise, anonymous_auth, profiling,
 	    debug, accept_database;
-	struct string_list tls_sans;
+	struct string_list tls_sans, runtime_config;
 };
 
 /* Refuses what cannot work, by the name of the flag, before anything is touched. */

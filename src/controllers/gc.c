@@ -15,6 +15,7 @@
 #include "client/workq.h"
 #include "controllers/controllers-internal.h"
 #include "controllers/gc_graph.h"
+#include "object/served.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -382,10 +383,7 @@ static bool watched(const struct resource *r)
 
 	if ((r->verbs & need) != need || strcmp(r->plural, "events") == 0)
 		return false;
-	for (const struct resource *o = resource_all; !resource_late(r) && o < r; o++)
-		if (strcmp(o->plural, r->plural) == 0 && strcmp(o->group, r->group) == 0)
-			return false;
-	return true;
+	return resource_late(r) || resource_served_first(r);
 }
 
 static void gc_monitor(struct gc *c, const struct resource *r)

@@ -10,6 +10,7 @@
 #include "client/workq.h"
 #include "controllers/controllers-internal.h"
 #include "controllers/status.h"
+#include "object/served.h"
 
 #include <stdlib.h>
 
@@ -47,10 +48,7 @@ static bool seen_before(const struct resource *r)
 		return r != RES(core_events);
 	if (resource_late(r))
 		return !api_kind_first(r);
-	for (const struct resource *o = resource_all; o < r; o++)
-		if (strcmp(o->plural, r->plural) == 0 && strcmp(o->group, r->group) == 0)
-			return true;
-	return false;
+	return !resource_served_first(r);
 }
 
 static void note_failure(struct content *k, const struct err *err)

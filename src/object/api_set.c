@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/strmap.h"
+#include "object/served.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -222,7 +223,8 @@ static void set_fill(struct set *s)
 	if (s->n_kinds)
 		qsort(s->kinds, s->n_kinds, sizeof(struct api_kind *), kind_cmp);
 	for (size_t i = 0; i < resource_count; i++)
-		all[s->pub.n_resources++] = &resource_all[i];
+		if (resource_served(&resource_all[i]))
+			all[s->pub.n_resources++] = &resource_all[i];
 	for (size_t i = 0; i < s->n_kinds; i++)
 		for (const struct api_kind *k = s->kinds[i]; k; k = api_kind_next(k))
 			if (api_kind_served(k))

@@ -9,6 +9,7 @@
  * errors name the innermost Go struct and the field names from the root, without indices.
  * Unknown fields are only noticed here; strict.c says which. */
 #include "object/decode.h"
+#include "object/feature.h"
 
 #include <stdio.h>
 
@@ -488,7 +489,7 @@ static struct val *decode_struct(struct decoder *d, const struct schema *s, cons
 		v = decode_field(d, f, slots[i], &step, &ok);
 		if (!ok)
 			return NULL;
-		if (v && !(f->flags & FF_OFF))
+		if (v && field_on(f))
 			val_append(d->a, map, f->sym, v);
 	}
 	return map;

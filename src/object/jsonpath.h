@@ -5,8 +5,7 @@
  *	.a  ['a']  ['a','b']		members; a backslash takes the dot behind it for part of the name
  *	[2]  [-1]  [0,2]  [1:3]  [::2]	elements
  *	.*  [*]  ..a			all of them, and what is below at any depth
- *	[?(@.type=="Ready")]		elements for which it holds: == != < <= > >=, or a path alone: it leads
- *somewhere
+ *	[?(@.type=="Ready")]		elements for which it holds: == != < <= > >=; a path alone: leads somewhere
  *
  * Only the first value that a path leads to is ever asked for: that is all a cell shows.
  *

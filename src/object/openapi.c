@@ -1,12 +1,19 @@
 /* The OpenAPI documents as wholes: which types and paths go into which. */
 #include "object/openapi_write.h"
 #include "base/version.h"
+#include "object/served.h"
 
 #include <stdlib.h>
 
 static bool is_of(const struct resource *r, struct sv group, struct sv version)
 {
 	return sv_is(group, r->group) && sv_is(version, r->version);
+}
+
+/* Of the built-in ones. */
+static bool openapi_serves(const struct resource *r, struct sv group, struct sv version)
+{
+	return is_of(r, group, version) && resource_served(r);
 }
 
 static void writer_init(struct openapi_writer *o, struct buf *b, bool v3)
@@ -54,7 +61,7 @@ bool openapi_v3(struct buf *b, struct sv group, struct sv version, const struct 
 	writer_init(&o, b, true);
 	use_common(&o);
 	for (size_t i = 0; i < resource_count; i++) {
-		if (is_of(&resource_all[i], group, version)) {
+		if (openapi_serves(&resource_all[i], group, version)) {
 			use_resource(&o, &resource_all[i]);
 			any = true;
 		}
@@ -75,7 +82,7 @@ bool openapi_v3(struct buf *b, struct sv group, struct sv version, const struct 
 	jw_key(&o.w, "paths");
 	jw_open(&o.w, '{');
 	for (size_t i = 0; i < resource_count; i++)
-		if (is_of(&resource_all[i], group, version))
+		if (openapi_serves(&resource_all[i], group, version))
 			openapi_paths(&o, &resource_all[i]);
 	for (size_t i = 0; i < n; i++)
 		if (is_of(custom[i].resource, group, version))
@@ -104,7 +111,8 @@ void openapi_v2(struct buf *b, const struct openapi_custom *custom, size_t n)
 	writer_init(&o, b, false);
 	use_common(&o);
 	for (size_t i = 0; i < resource_count; i++)
-		use_resource(&o, &resource_all[i]);
+		if (resource_served(&resource_all[i]))
+			use_resource(&o, &resource_all[i]);
 
 	jw_open(&o.w, '{');
 	jw_raw(&o.w, "\"swagger\":\"2.0\"");
@@ -112,7 +120,8 @@ void openapi_v2(struct buf *b, const struct openapi_custom *custom, size_t n)
 	jw_key(&o.w, "paths");
 	jw_open(&o.w, '{');
 	for (size_t i = 0; i < resource_count; i++)
-		openapi_paths(&o, &resource_all[i]);
+		if (resource_served(&resource_all[i]))
+			openapi_paths(&o, &resource_all[i]);
 	for (size_t i = 0; i < n; i++)
 		openapi_paths(&o, custom[i].resource);
 	jw_close(&o.w, '}');
@@ -142,7 +151,7 @@ uint64_t openapi_v3_hash(struct sv group, struct sv version, const struct openap
 	bool any = false;
 
 	for (size_t i = 0; i < resource_count && !any; i++)
-		any = is_of(&resource_all[i], group, version);
+		any = openapi_serves(&resource_all[i], group, version);
 	for (size_t i = 0; i < n; i++) {
 		if (is_of(custom[i].resource, group, version)) {
 			h = openapi_mix(h, custom[i].hash);
@@ -174,14 +183,16 @@ void openapi_v3_index(struct buf *b, const struct openapi_custom *custom, size_t
 	jw_open(&w, '{');
 	jw_key(&w, "paths");
 	jw_open(&w, '{');
-	for (size_t i = 0; i < group_version_count; i++)
-		add_index_entry(&w, group_version_all[i].group, group_version_all[i].version, custom, n);
+	for (size_t i = 0; i < group_version_count; i++) {
+		const struct group_version *g = &group_version_all[i];
+
+		if (group_version_served(sv_from(g->group), sv_from(g->version)))
+			add_index_entry(&w, g->group, g->version, custom, n);
+	}
 	for (size_t i = 0; i < n; i++) {
 		const struct resource *r = custom[i].resource;
-		bool seen = false;
+		bool seen = group_version_served(sv_from(r->group), sv_from(r->version));
 
-		for (size_t k = 0; k < group_version_count; k++)
-			seen |= is_of(r, sv_from(group_version_all[k].group), sv_from(group_version_all[k].version));
 		for (size_t k = 0; k < i; k++)
 			seen |= is_of(custom[k].resource, sv_from(r->group), sv_from(r->version));
 		if (!seen)

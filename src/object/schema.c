@@ -3,6 +3,7 @@
 #include "object/schema.h"
 
 #include "codec/symbol.h"
+#include "object/served.h"
 
 #include <stdio.h>
 
@@ -160,7 +161,8 @@ const struct resource *resource_find(struct sv group, struct sv version, struct 
 	for (size_t i = 0; i < resource_count; i++) {
 		const struct resource *r = &resource_all[i];
 
-		if (sv_is(plural, r->plural) && sv_is(group, r->group) && sv_is(version, r->version))
+		if (sv_is(plural, r->plural) && sv_is(group, r->group) && sv_is(version, r->version) &&
+		    resource_served(r))
 			return r;
 	}
 	return NULL;
@@ -171,7 +173,7 @@ const struct resource *resource_find_kind(struct sv group, struct sv version, st
 	for (size_t i = 0; i < resource_count; i++) {
 		const struct resource *r = &resource_all[i];
 
-		if (sv_is(kind, r->kind) && sv_is(group, r->group) && sv_is(version, r->version))
+		if (sv_is(kind, r->kind) && sv_is(group, r->group) && sv_is(version, r->version) && resource_served(r))
 			return r;
 	}
 	return NULL;

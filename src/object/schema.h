@@ -48,7 +48,6 @@ enum field_flag {
 	FF_HIDDEN = 1 << 9,	/* not in JSON */
 	FF_NONEMPTY = 1 << 10,	/* validation: absent or empty is "Required value" */
 	FF_UNASKED = 1 << 11,	/* FF_REQUIRED and FF_POINTER, and still nothing asks for it when it is absent */
-	FF_OFF = 1 << 12,	/* of a feature that is off: decode_typed() reads it and leaves it out (FF_OMITEMPTY) */
 };
 
 /* Formats that the declarative validator knows (see validate.h); FMT_NONE checks nothing. */
@@ -74,6 +73,7 @@ struct structural;
 
 struct field {
 	enum sym sym;		   /* JSON name: of any sort that codec/symbol.h knows */
+	uint8_t gate;		   /* enum feature: while it is off decode_typed() leaves it out (field_on()) */
 	const struct schema *type; /* FIELD_STRUCT; FIELD_RAW: the opaque type, without fields */
 	const char *doc;	   /* one line, ours */
 	const char
@@ -82,7 +82,8 @@ struct field {
 	const char *const *enum_values; /* NULL-terminated, or NULL */
 	enum sym merge_key;		/* strategic merge, or SYM_NONE */
 	uint16_t number;		/* protobuf field number; 0: not on the wire */
-	uint16_t via;	       /* protobuf: number of the message it is nested in (a Go inlined struct); 0: none */
+	uint16_t via; /* protobuf: number of the message it is nested in (a Go inlined struct); 0: none. The high byte:
+			 of one inside that, in which it is */
 	uint16_t flags;	       /* enum field_flag */
 	uint8_t kind;	       /* enum field_kind */
 	uint8_t card;	       /* enum field_card */
@@ -248,6 +249,8 @@ struct resource {
 	uint16_t id;	/* its index in resource_all; R_COUNT: made at run time (api_kind.h) */
 	bool namespaced;
 	bool has_status;
+	bool optin;   /* its version is served only where --runtime-config says so (served.h) */
+	uint8_t gate; /* enum feature: without it it is not served; FG_NONE: no condition */
 };
 
 struct group_version {
@@ -265,7 +268,7 @@ extern const size_t group_version_count;
 #include "resources.h" /* generated: enum resource_id, RES(id) needs resource_all */
 #define RES(id) (&resource_all[R_##id])
 
-/* Among the built-in ones; see api_set.h for all. */
+/* Among the built-in ones that are served (served.h); see api_set.h for all. */
 const struct resource *resource_find(struct sv group, struct sv version, struct sv plural);
 const struct resource *resource_find_kind(struct sv group, struct sv version, struct sv kind);
 const struct subresource *resource_subresource(const struct resource *r, struct sv name);

@@ -14,7 +14,7 @@ class Hooks:
     """Behaviours: functions of this class's handler by name; `calls` are the reviews that came, by path."""
 
     def __init__(self, folder, names=("localhost", "hook.default.svc"), address="127.0.0.1"):
-        self.calls, self.connections, self.answers = collections.defaultdict(list), 0, {}
+        self.calls, self.connections, self.answers, self.headers = collections.defaultdict(list), 0, {}, {}
         self.go = threading.Event()  # what /slow waits for
         self.lock = threading.Lock()
         cnf, self.pem = os.path.join(folder, "hook.cnf"), os.path.join(folder, "hook.pem")
@@ -44,6 +44,7 @@ class Hooks:
                 path = self.path.split("?")[0]
                 with hooks.lock:
                     hooks.calls[path].append(review.get("request"))
+                    hooks.headers[path] = self.headers
                 try:
                     getattr(self, "be_" + path.split("/")[1])(review)
                 except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
@@ -103,6 +104,17 @@ class Hooks:
                 self.wfile.write(b"{")
                 self.close_connection = True
 
+            def be_convert(self, review):
+                """spec.old of v1 is spec.fresh of v2."""
+                objects = review["request"]["objects"]
+                for o in objects:
+                    o["apiVersion"] = review["request"]["desiredAPIVersion"]
+                    was, now = ("old", "fresh") if o["apiVersion"].endswith("/v2") else ("fresh", "old")
+                    if was in o.get("spec", {}):
+                        o["spec"][now] = o["spec"].pop(was)
+                self.send(200, json.dumps({"apiVersion": review["apiVersion"], "kind": review["kind"], "response": {
+                    "uid": review["request"]["uid"], "result": {"status": "Success"}, "convertedObjects": objects}}))
+
             def be_garbage(self, _):
                 self.send(200, os.urandom(5000))
 
@@ -123,7 +135,7 @@ class Hooks:
 
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(self.pem, self.pem + ".key")
-        self.server = Server((address if address != "127.0.0.1" else "127.0.0.1", 0), Handler)
+        self.server = Server((address, 0), Handler)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 

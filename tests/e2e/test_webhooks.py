@@ -238,8 +238,59 @@ TESTS = [never_the_api_server_itself, never_the_link, a_service_never_leads_to_l
          slow_ones_hold_up_nobody_else, connections_are_kept, what_it_makes_is_defaulted_and_warned_of, a_service_by_its_endpoints,
          what_connects, whatever_it_counts, the_end_waits_for_none]
 
+def custom(version, **properties):
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": properties}}}
+    return {"name": version, "served": True, "storage": version == "v1", "schema": {"openAPIV3Schema": schema}}
+
+
+def custom_objects_in_two_versions(c, hooks):
+    client = {"url": hooks.url("/convert/x"), "caBundle": hooks.ca}
+    crd = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "turns.e2e.example.com"},
+           "spec": {"group": "e2e.example.com", "scope": "Namespaced", "names": {"plural": "turns", "kind": "Turn"},
+                    "versions": [custom("v1", old={"type": "string"}), custom("v2", fresh={"type": "string"})],
+                    "conversion": {"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": client}}}}
+    code, answer, _ = c.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
+    equal(code, 201, str(answer))
+    path = "/apis/e2e.example.com/{}/namespaces/default/turns"
+    wait_for("the kind", lambda: c.request("GET", path.format("v2"))[0] == 200)
+    for i in range(3):
+        code, answer, _ = c.request("POST", path.format("v1"), {"apiVersion": "e2e.example.com/v1", "kind": "Turn",
+                                                                "metadata": {"name": f"t{i}"}, "spec": {"old": str(i)}})
+        equal(code, 201, str(answer))
+    code, answer, _ = c.request("GET", path.format("v2"))
+    equal((code, [o["spec"] for o in answer.get("items", [])]), (200, [{"fresh": "0"}, {"fresh": "1"}, {"fresh": "2"}]), str(answer))
+    code, answer, _ = c.request("PATCH", path.format("v2") + "/t1", {"spec": {"fresh": "x"}}, {"Content-Type": "application/merge-patch+json"})
+    equal((code, answer.get("spec")), (200, {"fresh": "x"}), str(answer))
+    equal(c.request("GET", path.format("v1") + "/t1")[1]["spec"], {"old": "x"})
+    client["url"] = hooks.url("/garbage/x")
+    code, answer, _ = c.request("PATCH", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/turns.e2e.example.com",
+                                {"spec": {"conversion": {"webhook": {"clientConfig": client}}}}, {"Content-Type": "application/merge-patch+json"})
+    equal(code, 200, str(answer))
+
+    def refused():
+        code, answer, _ = c.request("GET", path.format("v2") + "/t2")
+        return code == 500 and "conversion webhook for e2e.example.com/v1, Kind=Turn failed: " in answer["message"]
+    wait_for("another webhook", refused)
+
+
+def as_whom(c, hooks):
+    with Place(c, hooks, "/allow/whom") as p:
+        equal(p.create()[0], 201)
+    equal(hooks.headers["/allow/whom"]["Authorization"], "Bearer for-loopback")
+
+
+TESTS[11:11] = [as_whom, custom_objects_in_two_versions]
+
 if __name__ == "__main__":
-    with Cluster(args=["--disable-scheduler", "--disable-controller-manager"]) as cluster:
+    cluster = Cluster(args=["--disable-scheduler", "--disable-controller-manager"])
+    with open(cluster.dir + "/admission.yaml", "w", encoding="utf-8") as out:
+        out.write("apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n- name: ValidatingAdmissionWebhook\n"
+                  "  configuration: {apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, kubeConfigFile: hooks.yaml}\n")
+    with open(cluster.dir + "/hooks.yaml", "w", encoding="utf-8") as out:
+        out.write("apiVersion: v1\nkind: Config\nusers:\n- name: '*'\n"
+                  "  user: {token: for-loopback}\n")
+    cluster.args += ["--admission-control-config-file", cluster.dir + "/admission.yaml"]
+    with cluster:
         server = Hooks(cluster.dir)
         status = main(TESTS, cluster, server)
         server.close()

@@ -5,146 +5,13 @@
  *	validating	all that match ─▶ calls ─▶ later ─▶ judge each, in order
  *
  * When a webhook has changed the object, all plugins are asked once more (chain.c), and of the webhooks those that want
- * it: a webhook with reinvocationPolicy IfNeeded that was asked before a change of somebody else's.
- *
- * The calls of a step are a batch. It is the request's, and of each call under way; the last that ends resumes the
- * request. A request that is not waited for any more cancels what is under way. */
+ * it: a webhook with reinvocationPolicy IfNeeded that was asked before a change of somebody else's. */
 #include "apiserver/admission/webhooks.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/versions.h"
 #include "base/log.h"
 
 #include <stdlib.h>
-
-struct hook_slot {
-	struct hook_batch *batch;
-	struct webhook_call *call;
-	struct webhook_answer *answer;
-	char uid[37];
-	int64_t began_ns, took_ns;
-};
-
-struct hook_batch {
-	atomic_int refs;
-	atomic_size_t left; /* calls that have not ended, and the one who makes them */
-	struct env *env;
-	struct req_ticket *ticket;
-	size_t n;
-	struct hook_slot slots[];
-};
-
-/* One webhook that is to be asked. */
-struct hook_ask {
-	struct hook_match m;
-	size_t index;		     /* in the set */
-	const struct val *doc, *old; /* in the version that it wants */
-	struct conversion there, back;
-	const struct val *in[2];
-	struct val *out[2];
-	struct val *patched; /* in that version, on its way back */
-	bool converted, judged;
-};
-
-/* Where a request is in it; in its arena. */
-struct hook_turn {
-	struct hook_set *set;
-	struct hook_event e;
-	bool mutating, second, changed;
-	size_t next;		/* of the set: those before it are done */
-	bool *invoked, *wanted; /* by index: IfNeeded and asked since the last change; to be asked again */
-	struct val *last;	/* the object as webhooks left it */
-	struct hook_ask *asks;
-	size_t n_asks, converting;
-	struct hook_batch *batch;
-};
-
-/* --- calls --- */
-
-static void batch_unref(void *p)
-{
-	struct hook_batch *b = p;
-
-	if (atomic_fetch_sub(&b->refs, 1) != 1)
-		return;
-	for (size_t i = 0; i < b->n; i++) {
-		webhook_answer_free(b->slots[i].answer);
-		webhook_call_unref(b->slots[i].call);
-	}
-	free(b);
-}
-
-static void batch_ended(struct hook_batch *b)
-{
-	if (atomic_fetch_sub(&b->left, 1) == 1)
-		(void)req_resume(b->ticket, b, NULL);
-}
-
-static void slot_done(struct webhook_answer *answer_take, void *ctx)
-{
-	struct hook_slot *s = ctx;
-	struct hook_batch *b = s->batch;
-
-	s->answer = answer_take;
-	s->took_ns = env_mono_ns(b->env) - s->began_ns;
-	batch_ended(b);
-	batch_unref(b);
-}
-
-static void batch_cancel(void *ctx)
-{
-	struct hook_batch *b = ctx;
-
-	for (size_t i = 0; i < b->n; i++)
-		if (b->slots[i].call)
-			webhook_call_cancel(b->slots[i].call);
-}
-
-static int64_t hook_time(struct api_req *q, const struct hook *h)
-{
-	int64_t until = req_deadline_ns(q), ns = h->timeout_s * NS_PER_SEC;
-
-	if (until != INT64_MAX)
-		ns = MIN(ns, MAX(until - env_mono_ns(q->server->env), NS_PER_MS));
-	return ns;
-}
-
-static int hook_call_all(struct hook_turn *t)
-{
-	struct api_req *q = t->e.q;
-	struct env *env = q->server->env;
-	struct hook_batch *b = xcalloc(1, sizeof(*b) + t->n_asks * sizeof(b->slots[0]));
-	_cleanup_(buf_release) struct buf text = BUF_INIT;
-
-	atomic_init(&b->refs, 2); /* the request's, and ours */
-	atomic_init(&b->left, t->n_asks + 1);
-	b->env = env;
-	b->n = t->n_asks;
-	t->batch = b;
-	arena_defer(q->arena, batch_unref, b);
-	b->ticket = req_suspend(q, "an admission webhook", batch_cancel, b);
-	for (size_t i = 0; i < t->n_asks; i++) {
-		const struct hook_ask *ask = &t->asks[i];
-		struct hook_slot *s = &b->slots[i];
-
-		s->batch = b;
-		s->began_ns = env_mono_ns(env);
-		env_uuid(env, s->uid);
-		buf_clear(&text);
-		hook_review_write(&text, &ask->m, &t->e, ask->doc, ask->old, s->uid);
-		atomic_fetch_add(&b->refs, 1);
-		s->call = webhook_call(q->server, &(struct webhook_call_opts){
-						      .target = ask->m.hook->target,
-						      .body = buf_sv(&text),
-						      .timeout_ns = hook_time(q, ask->m.hook),
-						      .answer_max = HOOK_ANSWER_MAX,
-						      .done = slot_done,
-						      .ctx = s,
-						  });
-	}
-	batch_ended(b);
-	batch_unref(b);
-	return REQ_LATER;
-}
 
 /* --- judging --- */
 
@@ -157,12 +24,12 @@ static void hook_tell(struct api_req *q, const struct hook *h, const struct hook
 		api_req_annotate(q, arena_svf(q->arena, "%.*s/%.*s", SV_ARG(h->name), SV_ARG(m.key)), val_str(m.value));
 }
 
-/* 1: it failed, and that does not matter. */
-static int hook_failed(struct hook_turn *t, const struct hook *h, struct err *why, struct err *err)
+/* 1: it failed, and that does not matter. code: its answer's, or 503 for none and for a bad one. */
+static int hook_failed(struct hook_turn *t, const struct hook *h, int code, struct err *why, struct err *err)
 {
 	err_wrap(why, "failed calling webhook \"%.*s\"", SV_ARG(h->name));
 	if (!h->ignore) {
-		hook_count_refused(t->e.q->server, h, t->mutating, t->e.operation, "calling_webhook_error", 0);
+		hook_count_refused(t->e.q->server, h, t->mutating, t->e.operation, "calling_webhook_error", code);
 		return hook_internal(why, err);
 	}
 	log_f(LVL_WARN, "admission", "a webhook failed, and its failure policy lets the request pass", "why", "%s",
@@ -178,24 +45,26 @@ static int hook_judge(struct hook_turn *t, struct hook_ask *ask, struct hook_slo
 {
 	const struct hook *h = ask->m.hook;
 	struct api_req *q = t->e.q;
+	int code = s->answer->status >= 400 ? s->answer->status : err_reason_code(ERR_UNAVAILABLE), rc;
 	struct err why = ERR_INIT;
-	int rc;
 
 	*v = (struct hook_verdict){ 0 };
 	if (s->answer->err.reason) {
 		err_copy(&why, &s->answer->err);
 		err_wrap(&why, "failed to call webhook");
-		rc = hook_failed(t, h, &why, err);
+		rc = hook_failed(t, h, code, &why, err);
 	} else if (hook_review_read(q->arena, buf_sv(&s->answer->body), h->review, s->uid, t->mutating, v, &why) < 0) {
-		rc = v->broken ? err_move(err, &why) : hook_failed(t, h, &why, err);
+		rc = v->broken ? err_move(err, &why) : hook_failed(t, h, code, &why, err);
+		if (v->broken)
+			hook_count_refused(q->server, h, t->mutating, t->e.operation, "apiserver_internal_error", 0);
 	} else {
 		hook_tell(q, h, v);
 		rc = v->allowed ? 0 : hook_refusal(h, v->status, err);
+		code = rc < 0 ? err_code(err) : 200;
 		if (rc < 0)
-			hook_count_refused(q->server, h, t->mutating, t->e.operation, "no_error",
-					   err ? err_code(err) : 400);
+			hook_count_refused(q->server, h, t->mutating, t->e.operation, "no_error", code);
 	}
-	hook_count(q->server, h, t->mutating, t->e.operation, s->answer->status, rc < 0, s->took_ns);
+	hook_count(q->server, h, t->mutating, t->e.operation, code, rc < 0, s->took_ns);
 	return rc;
 }
 
@@ -215,28 +84,25 @@ static void hook_turn_refresh(struct hook_turn *t, const struct admission *a)
 /* Adds the webhook at `index` to those to be asked, when it is one. */
 static int hook_consider(struct hook_turn *t, size_t index, struct err *err)
 {
-	const struct hook *h = &t->set->hooks[index];
-	struct hook_ask *ask = &t->asks[t->n_asks];
 	struct hook_match m;
-	struct err why = ERR_INIT;
 	int rc;
 
 	if (t->second && !t->wanted[index])
 		return 0;
-	rc = hook_matches(h, &t->e, &m, err);
+	rc = hook_matches(&t->set->hooks[index], &t->e, &m, err);
 	if (rc <= 0)
 		return rc;
-	if (t->e.q->dry_run && !h->dry)
-		return err_set(err, ERR_BAD_REQUEST, "admission webhook \"%.*s\" does not support dry run",
-			       SV_ARG(h->name));
-	if (!h->review) {
-		err_set(&why, ERR_UNAVAILABLE,
-			"could not create admission objects: webhook does not accept known AdmissionReview versions "
-			"(v1, v1beta1)");
-		return hook_failed(t, h, &why, err) < 0 ? -1 : 0;
+	/* Most requests have none. None is being converted yet: they may move. */
+	if (t->n_asks == t->room) {
+		struct hook_ask *more;
+
+		t->room = t->mutating ? 1 : MAX(2 * t->room, (size_t)2);
+		more = ARENA_ARRAY(t->e.q->arena, struct hook_ask, t->room);
+		if (t->n_asks)
+			memcpy(more, t->asks, t->n_asks * sizeof(*more));
+		t->asks = more;
 	}
-	*ask = (struct hook_ask){ .m = m, .index = index, .doc = t->e.doc, .old = t->e.old };
-	t->n_asks++;
+	t->asks[t->n_asks++] = (struct hook_ask){ .m = m, .index = index, .doc = t->e.doc, .old = t->e.old };
 	return 0;
 }
 
@@ -274,6 +140,31 @@ static int hook_convert(struct hook_turn *t, struct hook_ask *ask, struct err *e
 		ask->doc = ask->out[0];
 	ask->converted = true;
 	return 0;
+}
+
+/* The last questions before it is asked, which want the object as it will see it. HOOK_DROP: it is not asked. */
+#define HOOK_DROP 100
+
+static int hook_ready(struct hook_turn *t, struct hook_ask *ask, struct err *err)
+{
+	const struct hook *h = ask->m.hook;
+	struct err why = ERR_INIT;
+	int rc = hook_convert(t, ask, err);
+
+	if (rc)
+		return rc;
+	rc = h->n_conditions ? hook_conditions_hold(&ask->m, &t->e, ask->doc, ask->old, err) : 1;
+	if (rc != 1)
+		return rc ? rc : HOOK_DROP;
+	if (t->e.q->dry_run && !h->dry)
+		return err_set(err, ERR_BAD_REQUEST, "admission webhook \"%.*s\" does not support dry run",
+			       SV_ARG(h->name));
+	if (h->review)
+		return 0;
+	err_set(&why, ERR_UNAVAILABLE,
+		"could not create admission objects: webhook does not accept known AdmissionReview versions (v1, "
+		"v1beta1)");
+	return hook_failed(t, h, err_reason_code(ERR_UNAVAILABLE), &why, err) < 0 ? -1 : HOOK_DROP;
 }
 
 /* --- what mutating ones change --- */
@@ -354,8 +245,10 @@ static int hook_apply(struct hook_turn *t, struct hook_ask *ask, const struct ho
 		return hook_internal(&why, err);
 	}
 	out = hook_patch(t->e.q, ask->there.of ? ask->m.as : t->e.a->res, hook_schema(t, ask), ask->doc, v->patch, err);
-	if (!out)
+	if (!out) {
+		hook_count_refused(t->e.q->server, h, true, t->e.operation, "apiserver_internal_error", 0);
 		return -1;
+	}
 	if (!val_same(ask->doc, out))
 		hook_note_change(t);
 	ask->patched = out;
@@ -386,7 +279,6 @@ static struct hook_turn *hook_turn_new(const struct admission *a, bool mutating)
 	arena_defer(a->q->arena, drop_set, set);
 	t->e = e;
 	t->mutating = mutating;
-	t->asks = ARENA_ARRAY(a->q->arena, struct hook_ask, mutating ? 1 : set->n);
 	if (mutating) {
 		t->invoked = ARENA_ARRAY(a->q->arena, bool, set->n);
 		t->wanted = ARENA_ARRAY(a->q->arena, bool, set->n);
@@ -432,14 +324,17 @@ int admission_webhooks_mutate(const struct admission *a, struct err *err)
 	q->hooks = t;
 	hook_turn_refresh(t, a);
 	for (;;) {
-		struct hook_ask *ask = &t->asks[0];
+		struct hook_ask *ask = t->asks;
 
 		if (t->n_asks && (ask->judged || t->batch)) {
 			rc = hook_mutated(t, err);
 		} else if (t->n_asks) {
-			rc = hook_convert(t, ask, err);
+			rc = hook_ready(t, ask, err);
 			if (rc == 0)
 				return hook_call_all(t);
+			if (rc == HOOK_DROP)
+				t->n_asks = 0;
+			rc = rc == HOOK_DROP ? 0 : rc;
 		} else if (t->next < t->set->n) {
 			rc = hook_consider(t, t->next++, err);
 		} else {
@@ -499,10 +394,11 @@ static int hooks_validated(struct hook_turn *t, struct err *err)
 	int rc = 0;
 
 	for (size_t i = 0; i < t->n_asks; i++) {
+		_cleanup_(err_release) struct err other = ERR_INIT;
 		struct hook_verdict v;
 
 		/* What the others said is told and counted all the same. */
-		if (hook_judge(t, &t->asks[i], &t->batch->slots[i], &v, rc < 0 ? NULL : err) < 0)
+		if (hook_judge(t, &t->asks[i], &t->batch->slots[i], &v, rc < 0 ? &other : err) < 0)
 			rc = -1;
 	}
 	return rc;
@@ -525,10 +421,19 @@ int admission_webhooks_validate(const struct admission *a, struct err *err)
 		q->hooks = NULL;
 		return rc;
 	}
-	for (; rc == 0 && t->next < t->set->n; t->next++)
-		rc = hook_consider(t, t->next, err);
-	for (; rc == 0 && t->converting < t->n_asks; t->converting += rc == 0)
-		rc = hook_convert(t, &t->asks[t->converting], err);
+	while (rc == 0 && t->next < t->set->n)
+		rc = hook_consider(t, t->next++, err);
+	while (rc == 0 && t->ready < t->n_asks) {
+		rc = hook_ready(t, &t->asks[t->ready], err);
+		if (rc == 0)
+			t->asks[t->kept++] = t->asks[t->ready]; /* its conversion is done: it may move */
+		if (rc == 0 || rc == HOOK_DROP) {
+			t->ready++;
+			rc = 0;
+		}
+	}
+	if (rc == 0)
+		t->n_asks = t->kept;
 	if (rc == 0 && t->n_asks)
 		return hook_call_all(t);
 	if (rc != REQ_LATER)

@@ -1,7 +1,6 @@
 /* webhooks.h - admission webhooks: which are there, which are asked, what is said and heard. For webhooks*.c only.
  *
- *	configurations ─▶ struct hook_set ─▶ matches? ─▶ AdmissionReview ─▶ webhook.h ─▶ verdict ─▶ patch, warnings,
- *refusal
+ *	configurations ─▶ struct hook_set ─▶ matches? ─▶ AdmissionReview ─▶ webhook.h ─▶ verdict ─▶ patch, refusal
  *
  * A hook_set is all webhooks of one kind, compiled, in the order in which they are asked: configurations by name, of
  * one as they stand. It is made anew by the first request behind a change, and is immutable. A request keeps the one
@@ -14,6 +13,7 @@
 #pragma once
 
 #include "apiserver/admission/plugins.h"
+#include "apiserver/versions.h"
 #include "apiserver/webhook/webhook.h"
 #include "object/selector.h"
 
@@ -36,7 +36,8 @@ struct hook {
 	size_t n_rules;
 	const struct selector *of_namespace, *of_object; /* NULL: all */
 	struct err wrong;				 /* a selector that cannot be read */
-	const struct val *conditions;			 /* matchConditions, or NULL */
+	struct hook_condition *conditions;		 /* webhooks_conditions.c */
+	size_t n_conditions;
 	bool ignore, equivalent, again, dry; /* failurePolicy, matchPolicy, reinvocationPolicy; takes dry runs */
 	int timeout_s;
 	const char *review; /* "admission.k8s.io/v1"; NULL: it takes no version that is known here */
@@ -63,6 +64,7 @@ struct hook_event {
 	const struct val *doc, *old;	/* or NULL */
 	struct sv kind[3], resource[3]; /* group, version, kind or plural: as it is asked */
 	struct sv operation;
+	struct obj *ns_obj; /* its namespace, once somebody looked */
 };
 /* False: not for webhooks (of the server's own, or about admission itself). */
 bool hook_event_init(struct hook_event *e, const struct admission *a);
@@ -73,7 +75,14 @@ struct hook_match {
 	const struct resource *as; /* NULL: as it was requested */
 };
 /* 1: it is to be asked, as *ret says; 0: not; -1: that cannot be told, which refuses the request. */
-int hook_matches(const struct hook *h, const struct hook_event *e, struct hook_match *ret, struct err *err);
+int hook_matches(const struct hook *h, struct hook_event *e, struct hook_match *ret, struct err *err);
+
+/* webhooks_conditions.c. Of documents in the version of m: 1: all conditions hold; 0; -1; or REQ_LATER, as an
+ * expression may ask who may do what. */
+int hook_conditions_hold(const struct hook_match *m, const struct hook_event *e, const struct val *doc,
+			 const struct val *old, struct err *err);
+void hook_conditions_compile(struct arena *a, const struct val *list, struct hook_condition **ret, size_t *ret_n);
+void hook_conditions_release(struct hook_condition *c, size_t n);
 
 /* The AdmissionReview; doc and old in the version of m. */
 void hook_review_write(struct buf *b, const struct hook_match *m, const struct hook_event *e, const struct val *doc,
@@ -101,12 +110,60 @@ int hook_internal(struct err *why, struct err *err);
 struct val *hook_patch(struct api_req *q, const struct resource *r, const struct schema *s, const struct val *doc,
 		       const struct val *patch, struct err *err);
 
+/* --- webhooks.c, webhooks_calls.c --- */
+
+struct hook_slot {
+	struct hook_batch *batch;
+	struct webhook_call *call;
+	struct webhook_answer *answer;
+	char uid[37];
+	int64_t began_ns, took_ns;
+};
+
+struct hook_batch {
+	atomic_int refs;
+	atomic_size_t left; /* calls that have not ended, and the one who makes them */
+	struct env *env;
+	struct req_ticket *ticket;
+	size_t n;
+	struct hook_slot slots[];
+};
+
+/* One webhook that is to be asked. */
+struct hook_ask {
+	struct hook_match m;
+	size_t index;		     /* in the set */
+	const struct val *doc, *old; /* in the version that it wants */
+	struct conversion there, back;
+	const struct val *in[2];
+	struct val *out[2];
+	struct val *patched; /* in that version, on its way back */
+	bool converted, judged;
+};
+
+/* Where a request is in it; in its arena. */
+struct hook_turn {
+	struct hook_set *set;
+	struct hook_event e;
+	bool mutating, second, changed;
+	size_t next;		/* of the set: those before it are done */
+	bool *invoked, *wanted; /* by index: IfNeeded and asked since the last change; to be asked again */
+	struct val *last;	/* the object as webhooks left it */
+	struct hook_ask *asks;
+	size_t room;
+	size_t n_asks, ready, kept; /* of them the first `ready` have been looked at, and `kept` are asked */
+	struct hook_batch *batch;
+};
+
+/* Asks all of t->asks. Returns REQ_LATER; when the step is asked again, t->batch has the answers. */
+int hook_call_all(struct hook_turn *t);
+
 /* --- webhooks_metrics.c --- */
 
-/* A call of it has ended with that status (0: none). */
-void hook_count(struct apiserver *s, const struct hook *h, bool mutating, struct sv operation, int status, bool refused,
+/* A call of it has ended: 200, or the code of the refusal or failure, as upstream counts them. */
+void hook_count(struct apiserver *s, const struct hook *h, bool mutating, struct sv operation, int code, bool refused,
 		int64_t took_ns);
-/* The request was refused for it: why is upstream's error_type, code that of its refusal, 0 of a failure. */
+/* The request was refused for it: why is upstream's error_type, code that of its refusal or failure. */
 void hook_count_refused(struct apiserver *s, const struct hook *h, bool mutating, struct sv operation, const char *why,
 			int code);
 void hook_count_open(struct apiserver *s, const struct hook *h, bool mutating); /* its failure was passed over */

@@ -44,6 +44,7 @@ struct hook_set *hook_set_unref(struct hook_set *h)
 		return NULL;
 	for (size_t i = 0; i < h->n; i++) {
 		webhook_target_unref(h->hooks[i].target);
+		hook_conditions_release(h->hooks[i].conditions, h->hooks[i].n_conditions);
 		err_release(&h->hooks[i].wrong);
 	}
 	arena_release(&h->arena);
@@ -121,7 +122,8 @@ static void hook_compile(struct hook_set *set, struct hook *h, const struct obj 
 	}
 	h->of_namespace = hook_selector(set, h, val_get(w, F_namespaceSelector));
 	h->of_object = hook_selector(set, h, val_get(w, F_objectSelector));
-	h->conditions = val_len(val_get(w, F_matchConditions)) ? val_get(w, F_matchConditions) : NULL;
+	if (val_len(val_get(w, F_matchConditions)))
+		hook_conditions_compile(&set->arena, val_get(w, F_matchConditions), &h->conditions, &h->n_conditions);
 	h->ignore = val_is(val_get(w, F_failurePolicy), "Ignore");
 	h->equivalent = !val_is(val_get(w, F_matchPolicy), "Exact");
 	h->again = val_is(val_get(w, F_reinvocationPolicy), "IfNeeded");

@@ -2,6 +2,7 @@
 #include "apiserver/admission/webhooks.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/versions.h"
+#include "object/served.h"
 
 /* Of the group of admission's own configurations none: who breaks one must be able to mend it. */
 static bool hook_exempt(const struct resource *r)
@@ -139,7 +140,8 @@ static const struct resource *hook_equivalent(const struct hook *h, const struct
 	const struct versions *v = versions_of(e->a->res);
 
 	for (size_t i = 0; v && i < v->n; i++)
-		if (v->all[i].res != e->a->res && hook_rules_take(h, e, v->all[i].res))
+		if (v->all[i].res != e->a->res && resource_served(v->all[i].res) &&
+		    hook_rules_take(h, e, v->all[i].res))
 			return v->all[i].res;
 	return NULL;
 }
@@ -153,23 +155,23 @@ static bool hook_object_fits(const struct selector *sel, const struct val *doc)
 	return val_type(meta) == VAL_MAP && selector_matches(sel, val_member(meta, F_labels));
 }
 
-static int hook_namespace_fits(const struct hook *h, const struct hook_event *e, struct err *err)
+static int hook_namespace_fits(const struct hook *h, struct hook_event *e, struct err *err)
 {
 	const struct resource *namespaces = RES(core_namespaces);
-	struct obj *ns;
 
 	if (!e->ns.n && e->a->res != namespaces)
 		return 1;
 	/* One that is being made is not there yet, and one that changes is as it will be. */
 	if (e->a->res == namespaces && !e->sub.n && e->doc)
 		return selector_matches(h->of_namespace, val_get(e->doc, F_metadata, F_labels));
-	ns = registry_peek(e->q, namespaces, SV(""), e->ns);
-	if (!ns)
+	if (!e->ns_obj)
+		e->ns_obj = registry_peek(e->q, namespaces, SV(""), e->ns);
+	if (!e->ns_obj)
 		return err_not_found(err, namespaces, e->ns);
-	return selector_matches(h->of_namespace, obj_labels(ns));
+	return selector_matches(h->of_namespace, obj_labels(e->ns_obj));
 }
 
-int hook_matches(const struct hook *h, const struct hook_event *e, struct hook_match *ret, struct err *err)
+int hook_matches(const struct hook *h, struct hook_event *e, struct hook_match *ret, struct err *err)
 {
 	*ret = (struct hook_match){ .hook = h };
 	if (!hook_rules_take(h, e, e->a->res)) {

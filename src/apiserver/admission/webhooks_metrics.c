@@ -75,7 +75,7 @@ static const char *hook_type(bool mutating)
 	return mutating ? "admit" : "validating";
 }
 
-void hook_count(struct apiserver *s, const struct hook *h, bool mutating, struct sv operation, int status, bool refused,
+void hook_count(struct apiserver *s, const struct hook *h, bool mutating, struct sv operation, int code, bool refused,
 		int64_t took_ns)
 {
 	struct hook_counts *c = counts_of(s);
@@ -83,7 +83,7 @@ void hook_count(struct apiserver *s, const struct hook *h, bool mutating, struct
 	    xasprintf("name=\"%.*s\",operation=\"%.*s\",rejected=\"%s\",type=\"%s\"", SV_ARG(h->name),
 		      SV_ARG(operation), refused ? "true" : "false", hook_type(mutating));
 	_cleanup_free_ char *coded =
-	    xasprintf("code=\"%d\",name=\"%.*s\",operation=\"%.*s\",rejected=\"%s\",type=\"%s\"", status ? status : 0,
+	    xasprintf("code=\"%d\",name=\"%.*s\",operation=\"%.*s\",rejected=\"%s\",type=\"%s\"", MIN(code, 600),
 		      SV_ARG(h->name), SV_ARG(operation), refused ? "true" : "false", hook_type(mutating));
 	struct hook_row *r;
 	size_t k = 0;
@@ -107,7 +107,7 @@ void hook_count_refused(struct apiserver *s, const struct hook *h, bool mutating
 	struct hook_counts *c = counts_of(s);
 	_cleanup_free_ char *labels =
 	    xasprintf("error_type=\"%s\",name=\"%.*s\",operation=\"%.*s\",rejection_code=\"%d\",type=\"%s\"", why,
-		      SV_ARG(h->name), SV_ARG(operation), code, hook_type(mutating));
+		      SV_ARG(h->name), SV_ARG(operation), MIN(code, 600), hook_type(mutating));
 
 	pthread_mutex_lock(&c->lock);
 	hook_row_add(&c->rejections, labels);

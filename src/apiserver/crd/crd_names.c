@@ -132,7 +132,7 @@ static void take_name(struct settling *t, enum sym key, char set, const char *re
 	t->message = arena_svf(t->a, "\"%.*s\" is already in use", SV_ARG(want));
 }
 
-static bool list_has(const struct val *list, struct sv s)
+static bool names_have(const struct val *list, struct sv s)
 {
 	VAL_EACH(list, e)
 		if (sv_eq(val_str(e), s))
@@ -148,7 +148,7 @@ static void take_short_names(struct settling *t)
 	size_t n = 0;
 
 	VAL_EACH(want, s) {
-		if (list_has(had, val_str(s)) || is_free(t, 'r', val_str(s)))
+		if (names_have(had, val_str(s)) || is_free(t, 'r', val_str(s)))
 			continue;
 		buf_printf(&b, "%s\"%.*s\" is already in use", n++ ? ", " : "", SV_ARG(val_str(s)));
 	}

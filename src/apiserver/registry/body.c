@@ -33,12 +33,12 @@ static void note_line(struct sv what, void *ctx)
 	(void)note_duplicate(what, ctx);
 }
 
-static int unsupported(struct api_req *q, struct err *err)
+static int unsupported(bool custom, struct err *err)
 {
-	(void)q;
 	return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
 		       "the body of the request was in an unknown format - accepted media types include: "
-		       "application/json, application/yaml, " PROTOBUF_MEDIA_TYPE);
+		       "application/json, application/yaml%s",
+		       custom ? "" : ", " PROTOBUF_MEDIA_TYPE);
 }
 
 /* Upstream's words for a body of which not even the kind can be told: with its beginning, as text when it
@@ -345,7 +345,7 @@ struct val *body_typed(struct api_req *q, const struct schema *s, struct sv api_
 
 	if (q->body_doc)
 		return to_typed(q, s, q->body_doc, api_version, kind, q->trusted ? NULL : &st, err);
-	if (sv_is(type, PROTOBUF_MEDIA_TYPE)) {
+	if (sv_is(type, PROTOBUF_MEDIA_TYPE) && !s->custom) {
 		struct budget values = BUDGET(doc_values_limit);
 		struct err inner = ERR_INIT;
 
@@ -358,7 +358,7 @@ struct val *body_typed(struct api_req *q, const struct schema *s, struct sv api_
 		return raw ? to_typed(q, s, raw, api_version, kind, NULL, err) : NULL;
 	}
 	if (type.n && !sv_is(type, "application/json") && !sv_is(type, "application/yaml")) {
-		unsupported(q, err);
+		unsupported(s->custom != NULL, err);
 		return NULL;
 	}
 	st.yaml = sv_is(type, "application/yaml");

@@ -1,4 +1,5 @@
 /* GET of one object: the shortest way through the server. */
+#include "apiserver/late_kind.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/versions.h"
 
@@ -67,6 +68,10 @@ void registry_get(struct api_req *q)
 		}
 	}
 	o = wc_get(q->server->wc, q->res, q->ns, q->name);
+	if (!o && !q->trusted && late_kind_of(q->res) && atomic_load(&late_kind_of(q->res)->terminating)) {
+		answer_page_not_found(q); /* as in a moment, when the kind has gone, too */
+		return;
+	}
 	if (!o) {
 		set_aside_error(q->server, q->res, q->ns, q->name, &err);
 		api_req_fail(q, &err);

@@ -23,8 +23,12 @@ struct patch_ctx {
 int patch_media(struct api_req *q, enum patch_type *ret, bool *ret_yaml, struct err *err)
 {
 	struct sv params, type = media_type(q->content_type, &params);
+	bool custom = q->res->schema && q->res->schema->custom;
 
 	for (size_t i = 0; i < ARRAY_LEN(media_types); i++) {
+		/* Where lists merge by what Go's structs say, custom kinds have none. */
+		if (custom && media_types[i].type == PATCH_STRATEGIC)
+			continue;
 		if (sv_is(type, media_types[i].media)) {
 			*ret = media_types[i].type;
 			*ret_yaml = media_types[i].yaml;
@@ -33,8 +37,8 @@ int patch_media(struct api_req *q, enum patch_type *ret, bool *ret_yaml, struct 
 	}
 	return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
 		       "the body of the request was in an unknown format - accepted media types include: "
-		       "application/json-patch+json, application/merge-patch+json, "
-		       "application/strategic-merge-patch+json, application/apply-patch+yaml");
+		       "application/json-patch+json, application/merge-patch+json, %sapplication/apply-patch+yaml",
+		       custom ? "" : "application/strategic-merge-patch+json, ");
 }
 
 struct val *patch_document(struct api_req *q, const struct schema *s, enum patch_type type, const struct val *live,

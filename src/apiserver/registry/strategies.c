@@ -68,12 +68,20 @@ static const struct {
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+static void strategies_take(struct strategy *table, const struct strategy *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		table[s[i].res->id] = s[i];
+}
+
 static void strategies_fill(void)
 {
 	struct strategy *table = xcalloc(resource_count, sizeof(*table));
 
 	for (size_t i = 0; i < ARRAY_LEN(own); i++)
 		table[own[i].id] = *own[i].strategy;
+	strategies_take(table, newer_strategies, newer_strategies_count);
+	strategies_take(table, device_strategies, device_strategies_count);
 	for (size_t i = 0; i < resource_count; i++) {
 		if (table[i].res)
 			continue;

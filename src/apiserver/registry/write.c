@@ -377,6 +377,7 @@ static void write_op_walk(struct write_op *op, int rc, struct err *err)
 	if (rc == WRITE_GIVEN)
 		return;
 	op->q->asked = 0;
+	op->q->hooks = NULL; /* of a wait that ended otherwise */
 	reserved_end(op->q->server, &op->reserved, false);
 	if (rc == WRITE_ANSWER)
 		write_finish(op, op->answer ? op->answer : op->old, NULL);

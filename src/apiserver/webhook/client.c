@@ -15,7 +15,8 @@
 
 struct webhooks {
 	struct apiserver *s;
-	const struct webhook_network *network; /* instead of sockets; NULL: sockets */
+	struct webhook_credentials *credentials; /* or NULL */
+	const struct webhook_network *network;	 /* instead of sockets; NULL: sockets */
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	bool started, stopping, ended; /* the loop's thread */
@@ -208,10 +209,12 @@ static void call_on_wire_done(const struct http_response *r, const struct err *e
 
 static void call_send(struct webhook_call *c)
 {
+	const struct webhook_credential *as =
+	    webhook_credentials_for(c->w->credentials, sv_from(c->target->host), c->target->port);
 	const struct http_header headers[] = {
-		{ SV("content-type"), SV("application/json") },
-		{ SV("accept"), SV("application/json") },
-		{ SV("user-agent"), SV("kube-apiserver-admission") },
+		{ SV("content-type"), SV("application/json") },		  { SV("accept"), SV("application/json") },
+		{ SV("user-agent"), SV("kube-apiserver-admission") },	  { SV("host"), sv_from(c->target->authority) },
+		{ SV("authorization"), as ? as->authorization : SV("") }, /* last: left out when there is none */
 	};
 	struct webhooks *w = c->w;
 	_cleanup_free_ char *avoid = c->host;
@@ -225,7 +228,7 @@ static void call_send(struct webhook_call *c)
 		call_fail(c, ERR_TIMEOUT, "context deadline exceeded");
 		return;
 	}
-	tls = webhook_target_tls(c->target, &err);
+	tls = webhook_target_tls(c->target, as, &err);
 	if (!tls || webhook_resolve(w->s, c->target, avoid, &c->host, &c->port, &err) < 0) {
 		webhook_call_answer(c, 0, SV(""), SV(""), &err);
 		return;
@@ -243,7 +246,7 @@ static void call_send(struct webhook_call *c)
 						 .method = "POST",
 						 .target = c->path,
 						 .headers = headers,
-						 .n_headers = ARRAY_LEN(headers),
+						 .n_headers = ARRAY_LEN(headers) - !(as && as->authorization.n),
 						 .body = buf_sv(&c->body),
 						 .timeout_ns = left,
 						 .max_body = c->sent.answer_max,
@@ -361,6 +364,12 @@ struct webhooks *webhooks_new(struct apiserver *s)
 	return w;
 }
 
+int webhooks_configure(struct webhooks *w, const char *path, struct err *err)
+{
+	w->credentials = webhook_credentials_new();
+	return webhook_credentials_read(w->credentials, path, err);
+}
+
 void webhooks_stop(struct webhooks *w)
 {
 	pthread_mutex_lock(&w->lock);
@@ -381,6 +390,7 @@ struct webhooks *webhooks_free(struct webhooks *w)
 	if (!w)
 		return NULL;
 	webhooks_stop(w);
+	webhook_credentials_free(w->credentials);
 	pthread_mutex_destroy(&w->lock);
 	pthread_cond_destroy(&w->cond);
 	free(w);

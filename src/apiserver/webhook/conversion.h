@@ -3,12 +3,12 @@
  * For kinds whose CustomResourceDefinition says `conversion.strategy: Webhook`:
  *
  *	struct webhook_conversion *c = webhook_conversion_new(val_get(crd, F_spec, F_conversion));
- *	apiserver_add_versions(s, kind, &(struct kind_conversion){ .convert = webhook_convert, .ctx = c, .waits = true
- *})
+ *	struct kind_conversion how = { .convert = webhook_convert, .ctx = c, .waits = true };
+ *	apiserver_add_versions(s, kind, &how, err);
  *
  * All objects of a leg are one ConversionReview (v1, or v1beta1 where the webhook takes only that). What comes back
- *must be as many, in the same order, of the version that was asked for, and of the same kind, name, namespace and uid;
- *of their metadata versions.h believes labels and annotations alone. Failures are upstream's:
+ * must be as many, in the same order, of the version that was asked for, and of the same kind, name, namespace and
+ * uid; of their metadata versions.h believes labels and annotations alone. Failures are upstream's:
  *
  *	conversion webhook for example.com/v1, Kind=Foo failed: Post "https://a.b.svc:443/convert?timeout=30s": ...
  *

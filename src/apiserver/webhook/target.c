@@ -28,6 +28,7 @@ static int target_url(struct webhook_target *t, struct sv url, struct err *err)
 	while (end < rest.n && rest.p[end] != '/' && rest.p[end] != '?' && rest.p[end] != '#')
 		end++;
 	host = sv_sub(rest, 0, end);
+	t->authority = xasprintf("%.*s", SV_ARG(host));
 	rest = sv_sub(rest, end, rest.n);
 	if (host.n && host.p[0] == '[') {
 		ssize_t close = sv_find(host, ']');
@@ -68,6 +69,7 @@ static int target_service(struct webhook_target *t, const struct val *svc, struc
 	t->name = xasprintf("%.*s", SV_ARG(name));
 	t->host = xasprintf("%s.%s.svc", t->name, t->ns);
 	t->port = (int)port;
+	t->authority = xasprintf("%s:%d", t->host, t->port);
 	t->path = xasprintf("%s%.*s", path.n && path.p[0] == '/' ? "" : "/", SV_ARG(path));
 	t->url = xasprintf("https://%s:%d%s", t->host, t->port, t->path);
 	return 0;
@@ -118,6 +120,7 @@ struct webhook_target *webhook_target_unref(struct webhook_target *t)
 	free((char *)(uintptr_t)t->ca_pem.p);
 	free(t->url);
 	free(t->path);
+	free(t->authority);
 	free(t->host);
 	free(t->ns);
 	free(t->name);
@@ -130,13 +133,18 @@ const char *webhook_target_url(const struct webhook_target *t)
 	return t->url;
 }
 
-struct tls_ctx *webhook_target_tls(struct webhook_target *t, struct err *err)
+struct tls_ctx *webhook_target_tls(struct webhook_target *t, const struct webhook_credential *w, struct err *err)
 {
+	struct tls_client_opts o = { .ca_pem = t->ca_pem };
 	struct tls_ctx *tls;
 
+	if (w && w->cert_pem.n) {
+		o.cert_pem = w->cert_pem;
+		o.key_pem = w->key_pem;
+	}
 	pthread_mutex_lock(&t->lock);
 	if (!t->tls)
-		t->tls = tls_client_ctx(&(struct tls_client_opts){ .ca_pem = t->ca_pem }, err);
+		t->tls = tls_client_ctx(&o, err);
 	tls = t->tls;
 	pthread_mutex_unlock(&t->lock);
 	return tls;

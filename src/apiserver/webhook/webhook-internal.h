@@ -2,13 +2,15 @@
 #pragma once
 
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/webhook/credentials.h"
 #include "apiserver/webhook/webhook.h"
 #include "net/http_client.h"
 
 struct webhook_target {
 	atomic_int refs;
-	char *url;  /* owned, as shown */
-	char *path; /* owned, "/..." */
+	char *url;	 /* owned, as shown */
+	char *path;	 /* owned, "/..." */
+	char *authority; /* owned: the URL's host and port, as it has them */
 	/* A URL's, or a Service's. */
 	char *host, *ns, *name; /* owned; ns and name NULL: a URL */
 	int port;
@@ -19,8 +21,9 @@ struct webhook_target {
 	struct tls_ctx *tls; /* under lock: made for the first call */
 };
 
-/* The TLS context of its calls: a view as long as t. NULL with err. */
-struct tls_ctx *webhook_target_tls(struct webhook_target *t, struct err *err);
+/* The TLS context of its calls, which are made as w (NULL: nobody; the same each time): a view as long as t. NULL with
+ * err. */
+struct tls_ctx *webhook_target_tls(struct webhook_target *t, const struct webhook_credential *w, struct err *err);
 
 /* Where a call goes now: *ret_host is owned by the caller. avoid: an address that did not answer, or NULL. */
 int webhook_resolve(struct apiserver *s, const struct webhook_target *t, const char *avoid, char **ret_host,

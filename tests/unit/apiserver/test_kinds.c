@@ -74,7 +74,7 @@ static void test_dropped_fields(void **state)
 #define USED "\"defaultUser\":5,\"items\":[{\"key\":\"k\",\"path\":\"p\",\"user\":5}]"
 #define ITEM "\"items\":[{\"path\":\"p\",\"user\":5,\"fieldRef\":{\"fieldPath\":\"metadata.name\"}}]"
 #define OFF_POD                                                                                                      \
-	"\"workloadRef\":{\"name\":\"w\",\"podGroup\":\"g\"},\"schedulingGroup\":{\"podGroupName\":\"g\"},"          \
+	"\"schedulingGroup\":{\"podGroupName\":\"g\"},"                                                              \
 	"\"evictionResponders\":[{\"name\":\"a.b/c\",\"priority\":1}],\"volumes\":["                                 \
 	"{\"name\":\"a\",\"emptyDir\":{\"mode\":511}},{\"name\":\"b\",\"secret\":{\"secretName\":\"s\"," USED "}},"  \
 	"{\"name\":\"d\",\"configMap\":{\"name\":\"s\"," USED                                                        \
@@ -87,9 +87,10 @@ static void test_dropped_fields(void **state)
 	"\"grpc\":{\"port\":1,\"mode\":\"TLS\"}}}]"
 #define OFF_RC \
 	"{\"selector\":{\"a\":\"b\"},\"template\":{\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":{" OFF_POD "}}}"
-	static const char *const words[] = { "workloadRef",   "schedulingGroup", "evictionResponders", "511",	"user",
-					     "defaultUser",   "stopSignal",	 "bindMountOptions",   "HTTP2", "TLS",
-					     "\"scheduling\"" };
+	static const char *const words[] = {
+		"schedulingGroup", "evictionResponders", "511",	  "user", "defaultUser",
+		"stopSignal",	   "bindMountOptions",	 "HTTP2", "TLS",  "\"scheduling\""
+	};
 	static const struct {
 		const char *method, *path, *type, *body;
 		int code;

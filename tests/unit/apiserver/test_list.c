@@ -1,5 +1,6 @@
 /* Lists: selectors, pages, revisions, forms. */
 #include "harness.h"
+#include "everything.h"
 
 #include <stdio.h>
 
@@ -611,5 +612,6 @@ int main(void)
 		T(test_past_breaks),
 	};
 
+	everything_on();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

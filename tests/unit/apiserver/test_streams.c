@@ -1,5 +1,6 @@
 /* Subresources that reach into nodes, as far as they go without one: whom they refuse, and where they do not lead. */
 #include "harness.h"
+#include "everything.h"
 
 #include <stdio.h>
 
@@ -240,5 +241,6 @@ int main(void)
 		T(test_discovery_is_true),
 	};
 
+	everything_on();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,12 +94,12 @@ static void test_pods(void **state)
 		  "spec.initContainers[0].livenessProbe: Forbidden: may not be set for init containers without "
 		  "restartPolicy=Always" },
 		{ r,
-		  POD("'containers':[{'name':'c','image':'i','restartPolicyRules':[{'action':'RestartAllContainers'},"
+		  POD("'containers':[{'name':'c','image':'i','restartPolicyRules':[{'action':'RestartPod'},"
 		      "{'action':'Restart','exitCodes':{'operator':'Is','values':[1]}}]}]"),
 		  NULL, NULL,
 		  "[spec.containers[0].restartPolicy: Required value: must specify restartPolicy when restart rules "
 		  "are used, spec.containers[0].restartPolicyRules[0].action: Unsupported value: "
-		  "'RestartAllContainers': supported values: 'Restart', "
+		  "'RestartPod': supported values: 'Restart', 'RestartAllContainers', "
 		  "spec.containers[0].restartPolicyRules[0].exitCodes: Required value: must be specified, "
 		  "spec.containers[0].restartPolicyRules[1].exitCodes.operator: Unsupported value: 'Is': supported "
 		  "values: 'In', 'NotIn']" },

@@ -132,7 +132,7 @@ static void test_networking(void **state)
 		{ sc, "{'spec':{'cidrs':['10.0.0.0/16','fd00::/112']}}", "{'spec':{'cidrs':['10.0.0.0/16']}}", NULL,
 		  NULL },
 		{ sc, "{'spec':{'cidrs':['10.0.0.1/16']}}", NULL, NULL,
-		  "spec.cidrs[0]: Invalid value: '10.0.0.1/16': must be in canonical form ('10.0.0.0/16')" },
+		  "spec.cidrs[0]: Invalid value: '10.0.0.1/16': must not have bits set beyond the prefix length" },
 		{ sc, "{'spec':{'cidrs':['10.0.0.0/16','10.1.0.0/16']}}", NULL, NULL,
 		  "spec.cidrs: Invalid value: ['10.0.0.0/16','10.1.0.0/16']: may specify no more than one IP for each "
 		  "IP family" },

@@ -2,6 +2,7 @@
 
 #include "codec/json.h"
 #include "object/decode.h"
+#include "object/feature.h"
 
 #include <stdlib.h>
 
@@ -225,7 +226,7 @@ static void test_what_is_off(void **state)
 			struct decode_report report = { 0 };
 			struct sv name = sym_name(s->fields[k].sym);
 
-			if (!(s->fields[k].flags & FF_OFF))
+			if (field_on(&s->fields[k]))
 				continue;
 			n++;
 			buf_printf(&with, "{\"%.*s\":%s}", SV_ARG(name), some_value(&s->fields[k]));

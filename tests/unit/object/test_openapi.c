@@ -1,4 +1,5 @@
 #include "unit.h"
+#include "everything.h"
 
 #include "base/strmap.h"
 #include "codec/json.h"
@@ -310,5 +311,6 @@ int main(void)
 		cmocka_unit_test(test_custom_embedded),
 	};
 
+	everything_on();
 	return cmocka_run_group_tests_name("openapi", tests, NULL, NULL);
 }

@@ -25,6 +25,9 @@ extern const struct strategy lease_strategy, endpointslice_strategy, pdb_strateg
     ingress_strategy, ingressclass_strategy, networkpolicy_strategy, servicecidr_strategy, ipaddress_strategy,
     storageclass_strategy, volumeattachment_strategy, csidriver_strategy, csinode_strategy, csistoragecapacity_strategy,
     crd_strategy, csr_strategy, mutatingwebhookconfiguration_strategy, validatingwebhookconfiguration_strategy;
+/* Several families at once: newer.c, devices.c. */
+extern const struct strategy newer_strategies[], device_strategies[];
+extern const size_t newer_strategies_count, device_strategies_count;
 
 /* Warnings about a pod, or about the template in a workload (pod_warnings.c); a strategy's warn(). */
 void warn_of_pod(struct api_req *q, const struct val *doc, const struct val *old);
@@ -35,6 +38,13 @@ void claim_warn(struct api_req *q, const struct val *doc, const struct val *old)
 void volume_warn(struct api_req *q, const struct val *doc, const struct val *old);
 void secret_warn(struct api_req *q, const struct val *doc, const struct val *old);
 void service_warn(struct api_req *q, const struct val *doc, const struct val *old);
+/* address_warnings.c */
+void warn_of_ip(struct api_req *q, const struct fpath *at, struct sv ip);
+void warn_of_cidr(struct api_req *q, const struct fpath *at, struct sv cidr);
+void warn_of_service_addresses(struct api_req *q, const struct val *spec);
+void warn_of_pod_addresses(struct api_req *q, const struct val *spec, const struct fpath *at);
+void networkpolicy_warn(struct api_req *q, const struct val *doc, const struct val *old);
+void endpointslice_warn(struct api_req *q, const struct val *doc, const struct val *old);
 
 /* Defaults of a pod spec that depend on other fields (pods.c), for templates as well. */
 void default_pod_template(struct arena *a, struct val *workload_spec);

@@ -3,6 +3,7 @@
 #include "apiserver/authz.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/registry/validate/validate_kinds.h"
+#include "object/feature.h"
 
 /* A status endpoint that leaves all metadata alone. */
 static const struct kept_on status_alone[] = {
@@ -10,14 +11,14 @@ static const struct kept_on status_alone[] = {
 	{ NULL, NULL },
 };
 
-/* Which of several candidates shall lead is the business of a feature that is off at its stage (beta). What an object
- * has from elsewhere stays. */
+/* Which of several candidates shall lead is the business of a feature. While that is off, what an object has from
+ * elsewhere stays. */
 static void lease_prepare(struct api_req *q, const struct val *old, struct val *doc)
 {
 	static const enum sym coordinated[] = { F_strategy, F_preferredHolder };
 
 	(void)q;
-	for (size_t i = 0; i < ARRAY_LEN(coordinated); i++)
+	for (size_t i = 0; !feature_on(FG_CoordinatedLeaderElection) && i < ARRAY_LEN(coordinated); i++)
 		if (val_get(doc, F_spec) && !val_get(old, F_spec, coordinated[i]))
 			val_del(val_get_mut(doc, F_spec), coordinated[i]);
 }
@@ -65,6 +66,7 @@ const struct strategy endpointslice_strategy = {
 	.prepare_create = endpointslice_create,
 	.prepare_update = endpointslice_update,
 	.unconditional_update = true,
+	.warn = endpointslice_warn,
 };
 
 const struct strategy pdb_strategy = {
@@ -135,6 +137,7 @@ const struct strategy networkpolicy_strategy = {
 	.res = RES(networking_networkpolicies),
 	.unconditional_update = true,
 	.set_defaults = networkpolicy_defaults,
+	.warn = networkpolicy_warn,
 };
 
 const struct strategy servicecidr_strategy = {

@@ -86,6 +86,7 @@ void service_warn(struct api_req *q, const struct val *doc, const struct val *ol
 	if (val_member_sv(val_get(doc, F_metadata, F_annotations), sv_from(hints)))
 		api_req_warn(q, "annotation %s is deprecated, please use service.kubernetes.io/topology-mode instead",
 			     hints);
+	warn_of_service_addresses(q, spec);
 	if (headless && val_get_str(spec, F_loadBalancerIP).n)
 		api_req_warn(q, "spec.loadBalancerIP is ignored when spec.clusterIP is \"None\"");
 	if (headless && val_len(val_get(spec, F_externalIPs)))

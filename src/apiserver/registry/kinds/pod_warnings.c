@@ -283,6 +283,22 @@ static void fractions(struct api_req *q, const struct val *c, const struct fpath
 	}
 }
 
+/* What no kubelet of ours does yet. */
+static void restart_all(struct api_req *q, const struct val *c, const struct fpath *up)
+{
+	struct fpath at = FPATH(up, F_restartPolicyRules);
+	size_t i = 0;
+
+	VAL_EACH(val_member(c, F_restartPolicyRules), r) {
+		struct fpath item = FPATH_AT(&at, i++), here = FPATH(&item, F_action);
+
+		if (!val_is(val_member(r, F_action), "RestartAllContainers"))
+			continue;
+		warn_at(q, &here, "RestartAllContainers restarts this container alone on nodes of Caravel");
+		return;
+	}
+}
+
 static void containers(struct api_req *q, const struct val *spec, const struct fpath *at)
 {
 	static const enum sym lists[] = { F_initContainers, F_containers };
@@ -298,6 +314,7 @@ static void containers(struct api_req *q, const struct val *spec, const struct f
 			env(q, c, &item);
 			pod_warnings_ports(q, c, &item, &seen, &names);
 			fractions(q, c, &item);
+			restart_all(q, c, &item);
 		}
 	}
 }
@@ -354,6 +371,7 @@ static void pod_spec(struct api_req *q, const struct val *spec, const struct fpa
 
 	placement(q, spec, at);
 	once(q, val_member(spec, F_hostAliases), &alias_at, F_ip, "ip");
+	warn_of_pod_addresses(q, spec, at);
 	once(q, val_member(spec, F_imagePullSecrets), &pull_at, F_name, "name");
 	volumes(q, spec, at);
 	containers(q, spec, at);

@@ -158,11 +158,11 @@ static void pod_prepare_create(struct api_req *q, struct val *doc)
 
 static void pod_prepare_update(struct api_req *q, const struct val *old, struct val *doc)
 {
-	/* The class never changes; a kubelet that leaves it out means the old one. */
+	/* The class never changes (validation says so); a kubelet that leaves it out means the old one. */
 	const struct val *was = val_get(old, F_status, F_qosClass);
 	struct val *status = val_get_mut(doc, F_status);
 
-	if (was && status)
+	if (was && status && !val_get_str(status, F_qosClass).n)
 		val_set(q->arena, status, F_qosClass, was);
 }
 

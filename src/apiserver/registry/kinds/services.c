@@ -291,7 +291,7 @@ static void service_reserved(struct apiserver *s, void *state)
 static void service_defaults(struct api_req *q, struct val *doc)
 {
 	struct arena *a = q->arena;
-	struct val *spec = val_get_mut(doc, F_spec), *ports;
+	struct val *spec = val_get_mut(doc, F_spec), *ports, *list;
 	bool external_name;
 
 	if (!spec)
@@ -320,8 +320,17 @@ static void service_defaults(struct api_req *q, struct val *doc)
 		val_set_cstr(a, spec, F_externalTrafficPolicy, "Cluster");
 	if (!val_get(spec, F_internalTrafficPolicy) && !external_name)
 		val_set_cstr(a, spec, F_internalTrafficPolicy, "Cluster");
-	if (!val_get(spec, F_allocateLoadBalancerNodePorts) && service_type_is(doc, "LoadBalancer"))
+	if (!service_type_is(doc, "LoadBalancer"))
+		return;
+	if (!val_get(spec, F_allocateLoadBalancerNodePorts))
 		val_set_bool(a, spec, F_allocateLoadBalancerNodePorts, true);
+	list = val_get_mut(doc, F_status, F_loadBalancer, F_ingress);
+	for (size_t i = 0; i < val_len(list); i++) {
+		struct val *one = val_at_mut(list, i);
+
+		if (val_get_str(one, F_ip).n && !val_get(one, F_ipMode))
+			val_set_cstr(a, one, F_ipMode, "VIP");
+	}
 }
 
 static void service_create(struct api_req *q, struct val *doc)

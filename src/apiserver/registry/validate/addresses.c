@@ -19,13 +19,25 @@ static void cidr(struct field_errs *fe, const struct val *v, const struct fpath 
 	uint8_t raw[16];
 	int bits;
 
-	if (!fmt_cidr_parts(val_str(v), raw, ret_v6, &bits)) {
-		fe_invalid(fe, at, v, FMT_CIDR_MSG);
+	if (!check_legacy_cidr(fe, val_str(v), at, NULL, ret_v6) || !fmt_cidr_parts(val_str(v), raw, ret_v6, &bits))
+		return;
+	want = canonical_ip(fe->a, raw, *ret_v6, arena_printf(fe->a, "/%d", bits));
+	if (!val_equal(want, v))
+		fe_add(fe, FE_INVALID, at, v, "must be in canonical form (\"%.*s\")", SV_ARG(val_str(want)));
+}
+
+void check_interface_address(struct field_errs *fe, const struct val *v, const struct fpath *at)
+{
+	const struct val *want;
+	uint8_t raw[16];
+	bool v6;
+	int bits;
+
+	if (!fmt_cidr_parts(val_str(v), raw, &v6, &bits)) {
+		fe_invalid(fe, at, v, "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)");
 		return;
 	}
-	for (int i = bits; i < (*ret_v6 ? 128 : 32); i++)
-		raw[i / 8] &= (uint8_t) ~(0x80 >> (i % 8));
-	want = canonical_ip(fe->a, raw, *ret_v6, arena_printf(fe->a, "/%d", bits));
+	want = canonical_ip(fe->a, raw, v6, arena_printf(fe->a, "/%d", bits));
 	if (!val_equal(want, v))
 		fe_add(fe, FE_INVALID, at, v, "must be in canonical form (\"%.*s\")", SV_ARG(val_str(want)));
 }

@@ -63,25 +63,62 @@ static void set_once(struct field_errs *fe, const struct val *doc, const struct 
 		       SV_ARG(sym_name(name)));
 }
 
+/* As gates are named: letters and digits, maybe in parts. */
+static bool feature_name(struct sv s)
+{
+	bool ok = s.n > 0;
+
+	for (size_t i = 0; ok && i < s.n; i++) {
+		char c = s.p[i], upper = (char)(c & ~0x20);
+
+		ok = (upper >= 'A' && upper <= 'Z') || (i && ((c >= '0' && c <= '9') || c == '/'));
+	}
+	return ok;
+}
+
+/* What a node's kubelet can do: names in order, none twice. */
+static void declared_features(struct field_errs *fe, const struct val *list)
+{
+	struct fpath st_at = FPATH_ROOT(F_status), at = FPATH(&st_at, F_declaredFeatures);
+	struct sv before = SV("");
+	size_t i = 0;
+
+	VAL_EACH(list, v) {
+		struct fpath here = FPATH_AT(&at, i);
+		struct sv s = val_str(v);
+
+		if (!feature_name(s))
+			fe_invalid(fe, &here, v, "must be a valid feature name");
+		else if (i && sv_eq(s, before))
+			fe_duplicate(fe, &here, v);
+		else if (i && sv_cmp(s, before) < 0)
+			fe_invalid(fe, &here, v, "must be sorted");
+		before = s;
+		i++;
+	}
+}
+
+static void node_networks(struct strmap *texts, const struct val *node)
+{
+	old_texts_add(texts, val_get(node, F_spec, F_podCIDRs), SYM_NONE);
+}
+
 void validate_node(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
 	struct fpath spec_at = FPATH_ROOT(F_spec), cidr_at = FPATH(&spec_at, F_podCIDRs);
 	struct fpath st_at = FPATH_ROOT(F_status), addr_at = FPATH(&st_at, F_addresses);
 	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
+	_cleanup_(old_texts_release) struct old_texts before = { .doc = old, .fill = node_networks };
 	bool had[2] = { false, false };
 	size_t i = 0;
 
 	taints(fe, val_get(doc, F_spec, F_taints));
 	VAL_EACH(val_get(doc, F_spec, F_podCIDRs), c) {
 		struct fpath here = FPATH_AT(&cidr_at, i++);
-		uint8_t bytes[16];
 		bool v6;
-		int bits;
 
-		if (!fmt_cidr_parts(val_str(c), bytes, &v6, &bits)) {
-			fe_invalid(fe, &here, c, FMT_CIDR_MSG);
+		if (!check_legacy_cidr(fe, val_str(c), &here, &before, &v6))
 			continue;
-		}
 		if (had[v6])
 			fe_invalid(fe, &cidr_at, val_get(doc, F_spec, F_podCIDRs),
 				   "may specify no more than one CIDR for each IP family");
@@ -98,6 +135,8 @@ void validate_node(struct field_errs *fe, const struct val *doc, const struct va
 		if (strmap_set(&seen, id, fe))
 			fe_duplicate(fe, &here, ad);
 	}
+	if (!val_same(val_get(doc, F_status, F_declaredFeatures), val_get(old, F_status, F_declaredFeatures)))
+		declared_features(fe, val_get(doc, F_status, F_declaredFeatures));
 	if (!is_sub(sub, "status")) {
 		set_once(fe, doc, old, F_podCIDRs);
 		set_once(fe, doc, old, F_providerID);

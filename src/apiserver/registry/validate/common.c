@@ -1,6 +1,8 @@
 /* common.c - checks that many kinds share. */
 #include "apiserver/registry/validate/kinds-internal.h"
 
+#include "object/list_index.h"
+
 void check_nonnegative(struct field_errs *fe, const struct val *v, const struct fpath *at, const enum sym *names)
 {
 	for (; *names; names++) {
@@ -147,6 +149,20 @@ void check_immutable(struct field_errs *fe, const struct val *doc, const struct 
 	fe_immutable(fe, &at, val_member(doc, name), val_member(old, name));
 }
 
+void check_unique(struct field_errs *fe, const struct val *list, const struct fpath *at)
+{
+	struct list_index seen = list_index_of(fe->a, list, SYM_NONE);
+	size_t i = 0;
+
+	VAL_EACH(list, v) {
+		struct fpath here = FPATH_AT(at, i);
+
+		if (list_index_find(&seen, v) != (ssize_t)i)
+			fe_duplicate(fe, &here, v);
+		i++;
+	}
+}
+
 /* Counters of a workload's status: none negative, no part larger than the whole. */
 void check_status_counters(struct field_errs *fe, const struct val *status, const struct fpath *at,
 			   const enum sym *below_replicas)
@@ -155,7 +171,8 @@ void check_status_counters(struct field_errs *fe, const struct val *status, cons
 	const struct val *available = val_member(status, F_availableReplicas), *none = val_new_int(fe->a, 0);
 	struct fpath available_at = FPATH(at, F_availableReplicas);
 
-	CHECK_NONNEGATIVE(fe, status, at, F_replicas, F_observedGeneration, F_collisionCount, F_unavailableReplicas);
+	CHECK_NONNEGATIVE(fe, status, at, F_replicas, F_observedGeneration, F_collisionCount, F_unavailableReplicas,
+			  F_terminatingReplicas);
 	check_nonnegative(fe, status, at, below_replicas);
 	for (; *below_replicas; below_replicas++) {
 		const struct val *v = val_member(status, *below_replicas);

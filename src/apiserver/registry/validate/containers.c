@@ -407,7 +407,7 @@ static void restart_policy(struct field_errs *fe, const struct val *c, const str
 		struct fpath values_at = FPATH(&codes_at, F_values);
 		const struct val *codes = val_member(r, F_exitCodes);
 
-		CHECK_ONE_OF(fe, val_member(r, F_action), &action_at, "Restart");
+		CHECK_ONE_OF(fe, val_member(r, F_action), &action_at, "Restart", "RestartAllContainers");
 		if (!codes) {
 			fe_required_why(fe, &codes_at, "must be specified");
 			continue;

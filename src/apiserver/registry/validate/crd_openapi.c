@@ -9,7 +9,7 @@ struct place {
 
 static void openapi_walk(struct crd_check *c, const struct val *s, const struct place *p, const struct fpath *at);
 
-static void unsupported(struct crd_check *c, const struct val *s, const struct place *p, const struct fpath *at)
+static void keywords(struct crd_check *c, const struct val *s, const struct place *p, const struct fpath *at)
 {
 	static const char *const types[] = { "array", "boolean", "integer", "number", "object", "string", NULL };
 	static const struct {
@@ -242,7 +242,7 @@ static void openapi_walk(struct crd_check *c, const struct val *s, const struct 
 
 	if (val_type(s) != VAL_MAP || !crd_spend(c, 1, at))
 		return;
-	unsupported(c, s, p, at);
+	keywords(c, s, p, at);
 	if (val_get_bool(s, F_uniqueItems))
 		fe_forbidden(c->fe, &unique_at,
 			     "uniqueItems cannot be set to true since the runtime complexity becomes quadratic");

@@ -33,7 +33,7 @@ static bool flag(const struct val *s, enum sym name)
 	return val_bool(val_member(s, name));
 }
 
-static struct sv type_of(const struct val *s)
+static struct sv schema_type(const struct val *s)
 {
 	return val_str(val_member(s, F_type));
 }
@@ -81,7 +81,7 @@ static void values(struct crd_check *c, const struct val *s, bool skip_any_of, b
 	}
 }
 
-static void forbid(struct crd_check *c, const struct val *v, enum sym name, bool is, const char *why,
+static void forbid_when(struct crd_check *c, const struct val *v, enum sym name, bool is, const char *why,
 		   const struct fpath *up)
 {
 	struct fpath at = FPATH(up, name);
@@ -100,14 +100,14 @@ static void forbid_generics(struct crd_check *c, const struct val *v, const stru
 	const struct val *more = val_member(v, F_additionalProperties);
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-		forbid(c, v, texts[i], val_str(val_member(v, texts[i])).n > 0, EMPTY, at);
-	forbid(c, v, F_additionalProperties, val_type(more) != VAL_NULL, UNDEFINED, at);
+		forbid_when(c, v, texts[i], val_str(val_member(v, texts[i])).n > 0, EMPTY, at);
+	forbid_when(c, v, F_additionalProperties, val_type(more) != VAL_NULL, UNDEFINED, at);
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
-		forbid(c, v, flags[i], flag(v, flags[i]), NOT_TRUE, at);
+		forbid_when(c, v, flags[i], flag(v, flags[i]), NOT_TRUE, at);
 	for (size_t i = 0; i < ARRAY_LEN(pointers); i++)
-		forbid(c, v, pointers[i], val_type(val_member(v, pointers[i])) != VAL_NULL, UNDEFINED, at);
-	forbid(c, v, F_x_kubernetes_list_map_keys, val_len(val_member(v, F_x_kubernetes_list_map_keys)) > 0, EMPTY, at);
-	forbid(c, v, F_x_kubernetes_validations, val_len(val_member(v, F_x_kubernetes_validations)) > 0, EMPTY, at);
+		forbid_when(c, v, pointers[i], val_type(val_member(v, pointers[i])) != VAL_NULL, UNDEFINED, at);
+	forbid_when(c, v, F_x_kubernetes_list_map_keys, val_len(val_member(v, F_x_kubernetes_list_map_keys)) > 0, EMPTY, at);
+	forbid_when(c, v, F_x_kubernetes_validations, val_len(val_member(v, F_x_kubernetes_validations)) > 0, EMPTY, at);
 }
 
 static void nested(struct crd_check *c, const struct val *v, bool skip_any_of, const struct fpath *at)
@@ -171,8 +171,8 @@ static void own_members(struct crd_check *c, const struct val *props, const stru
 		struct fpath at = FPATH_KEY(up, sym_name(texts[i])), type_at = FPATH(&at, F_type);
 		const struct val *p = val_member(props, texts[i]);
 
-		if (p && !sv_is(type_of(p), "string"))
-			fe_invalid(c->fe, &type_at, val_new_str(c->fe->a, type_of(p)), "must be string");
+		if (p && !sv_is(schema_type(p), "string"))
+			fe_invalid(c->fe, &type_at, val_new_str(c->fe->a, schema_type(p)), "must be string");
 	}
 	if (!meta)
 		return;
@@ -194,9 +194,9 @@ static void embedded(struct crd_check *c, const struct val *s, const struct fpat
 	struct fpath type_at = FPATH(at, F_type), props_at = FPATH(at, F_properties),
 		     more_at = FPATH(at, F_additionalProperties);
 
-	if (!type_of(s).n)
+	if (!schema_type(s).n)
 		fe_required_why(c->fe, &type_at, "must be object if x-kubernetes-embedded-resource is true");
-	else if (!sv_is(type_of(s), "object"))
+	else if (!sv_is(schema_type(s), "object"))
 		fe_invalid(c->fe, &type_at, val_member(s, F_type),
 			   "must be object if x-kubernetes-embedded-resource is true");
 	if (val_type(val_member(s, F_additionalProperties)) != VAL_NULL)
@@ -214,14 +214,14 @@ static void type_rules(struct crd_check *c, const struct val *s, enum level leve
 					    [LEVEL_FIELD] = "must not be empty for specified object fields" };
 	struct fpath type_at = FPATH(at, F_type), items_at = FPATH(at, F_items);
 
-	if (sv_is(type_of(s), "array") && val_type(val_member(s, F_items)) == VAL_NULL)
+	if (sv_is(schema_type(s), "array") && val_type(val_member(s, F_items)) == VAL_NULL)
 		fe_required_why(c->fe, &items_at, "must be specified");
 	if (flag(s, F_x_kubernetes_embedded_resource))
 		embedded(c, s, at);
-	else if (!type_of(s).n && !flag(s, F_x_kubernetes_int_or_string) &&
+	else if (!schema_type(s).n && !flag(s, F_x_kubernetes_int_or_string) &&
 		 !flag(s, F_x_kubernetes_preserve_unknown_fields))
 		fe_required_why(c->fe, &type_at, whys[level]);
-	if (level == LEVEL_ROOT && type_of(s).n && !sv_is(type_of(s), "object"))
+	if (level == LEVEL_ROOT && schema_type(s).n && !sv_is(schema_type(s), "object"))
 		fe_invalid(c->fe, &type_at, val_member(s, F_type), "must be object at the root");
 }
 
@@ -322,7 +322,7 @@ static void complete_nested(struct crd_check *c, const struct pair *p)
 	}
 }
 
-static void complete(struct crd_check *c, const struct val *s, const struct fpath *at)
+static void complete_schema(struct crd_check *c, const struct val *s, const struct fpath *at)
 {
 	struct fpath items_at = FPATH(at, F_items), props_at = FPATH(at, F_properties),
 		     more_at = FPATH(at, F_additionalProperties);
@@ -330,13 +330,13 @@ static void complete(struct crd_check *c, const struct val *s, const struct fpat
 	if (val_type(s) != VAL_MAP || !crd_spend(c, 1, at))
 		return;
 	complete_values(c, &(struct pair){ s, s, at, at });
-	complete(c, val_member(s, F_items), &items_at);
+	complete_schema(c, val_member(s, F_items), &items_at);
 	VAL_EACH_MEMBER(val_member(s, F_properties), m) {
 		struct fpath here = FPATH_KEY(&props_at, m.key);
 
-		complete(c, m.value, &here);
+		complete_schema(c, m.value, &here);
 	}
-	complete(c, val_member(s, F_additionalProperties), &more_at);
+	complete_schema(c, val_member(s, F_additionalProperties), &more_at);
 }
 
 /* --- what no structural schema has --- */
@@ -377,6 +377,6 @@ int crd_structural(struct crd_check *c, const struct val *schema, const struct f
 		return -1;
 	described(c, schema, LEVEL_ROOT, at);
 	if (c->fe->list.n == before)
-		complete(c, schema, at);
+		complete_schema(c, schema, at);
 	return (int)(c->fe->list.n - before);
 }

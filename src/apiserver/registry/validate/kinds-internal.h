@@ -15,6 +15,12 @@ static inline bool is_sub(const char *sub, const char *name)
 	return sub && strcmp(sub, name) == 0;
 }
 
+/* A required pointer that is not there is written out as null. */
+static inline bool is_set(const struct val *v)
+{
+	return v && v->type != VAL_NULL;
+}
+
 /* Integer members that must not be negative; names end with SYM_NONE. */
 void check_nonnegative(struct field_errs *fe, const struct val *v, const struct fpath *at, const enum sym *names);
 #define CHECK_NONNEGATIVE(fe, v, at, ...) \
@@ -48,6 +54,8 @@ bool text_in(struct sv s, const char *const *list, size_t n);
 /* Sets the member, or removes it when v is NULL. */
 void put_member(struct arena *a, struct val *map, enum sym name, const struct val *v);
 struct sv lower_case(struct arena *a, struct sv s); /* of ASCII */
+/* An error for each item that was there before. */
+void check_unique(struct field_errs *fe, const struct val *list, const struct fpath *at);
 /* Equal or "field is immutable". */
 void check_immutable(struct field_errs *fe, const struct val *doc, const struct val *old, const struct fpath *up,
 		     enum sym name);
@@ -70,8 +78,11 @@ struct pod_ctx {
 };
 /* NULL: the spec has no volume of that name. */
 const struct val *pod_volume_named(const struct pod_ctx *pc, struct sv name);
-void validate_pod_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, enum pod_place place);
-void validate_pod_template(struct field_errs *fe, const struct val *tmpl, const struct fpath *at, enum pod_place place);
+/* was: as it is stored, NULL on create. */
+void validate_pod_spec(struct field_errs *fe, const struct val *spec, const struct val *was, const struct fpath *at,
+		       enum pod_place place);
+void validate_pod_template(struct field_errs *fe, const struct val *tmpl, const struct val *was, const struct fpath *at,
+			   enum pod_place place);
 /* Annotations that mean something for pods; at is theirs. */
 void validate_pod_annotations(struct field_errs *fe, const struct val *annotations, const struct val *spec,
 			      const struct fpath *at);
@@ -85,6 +96,21 @@ void validate_containers(struct field_errs *fe, const struct pod_ctx *pc, const 
 void validate_container_env(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c,
 			    const struct fpath *up);
 void validate_volumes(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at);
+/* legacy_ip.c: texts that the stored object has and that stay valid; made by fill() only when one is asked for. */
+struct old_texts {
+	const struct val *doc; /* NULL: there are none */
+	void (*fill)(struct strmap *texts, const struct val *doc);
+	struct strmap texts;
+	bool filled;
+};
+void old_texts_release(struct old_texts *old);
+/* For fill(): the texts of a list, or those of a member of its items. */
+void old_texts_add(struct strmap *texts, const struct val *list, enum sym name);
+/* True: an address (a network) that is plain enough, or an old one. old and ret_v6 may be NULL. */
+bool check_legacy_ip(struct field_errs *fe, struct sv s, const struct fpath *at, struct old_texts *old, bool *ret_v6);
+/* addresses.c: an address with the length of its network, "10.9.8.7/24". */
+void check_interface_address(struct field_errs *fe, const struct val *v, const struct fpath *at);
+bool check_legacy_cidr(struct field_errs *fe, struct sv s, const struct fpath *at, struct old_texts *old, bool *ret_v6);
 /* Of a file in a volume: relative, and not beginning with "..", which the writer uses itself. */
 void check_volume_path(struct field_errs *fe, const struct val *v, const struct fpath *at);
 /* projected_certificates.c; up is the source's place, of a signer's name its parent's: "example.com/name", a domain of
@@ -92,6 +118,7 @@ void check_volume_path(struct field_errs *fe, const struct val *v, const struct 
 void validate_signer_name(struct field_errs *fe, const struct val *parent, const struct fpath *up);
 void validate_trust_bundle(struct field_errs *fe, const struct val *src, const struct fpath *up);
 void validate_pod_certificate(struct field_errs *fe, const struct val *src, const struct fpath *up);
+void validate_tolerations(struct field_errs *fe, const struct val *list, const struct fpath *at);
 /* One term. strict: values are labels' values; preferred terms with others are kept, they just never match. */
 void validate_node_term(struct field_errs *fe, const struct val *term, const struct fpath *at, bool strict);
 void validate_node_selector(struct field_errs *fe, const struct val *sel, const struct fpath *at);
@@ -99,8 +126,17 @@ void validate_pod_security(struct field_errs *fe, const struct val *spec, const 
 void validate_security_profiles(struct field_errs *fe, const struct val *sc, const struct fpath *at);
 void validate_sysctl(struct field_errs *fe, const struct val *spec, const struct val *name, const struct fpath *at);
 void check_driver_name(struct field_errs *fe, const struct val *parent, const struct fpath *up, enum sym name);
+bool is_semver(struct sv s); /* as semver.org has it */
 /* A qualified name, and without a domain one of the names that some place knows. */
 void check_resource_name(struct field_errs *fe, const struct fpath *at, struct sv name);
+/* conditions.c: as meta/v1.Condition, no type twice; at most max of them, 0: any number. */
+void validate_conditions(struct field_errs *fe, const struct val *list, const struct fpath *at, size_t max);
+/* webhooks.c: one way of reaching somebody; what an admission plugin is asked of, with the operations there are; and
+ * expressions that say when (that they can be compiled is not looked at). */
+void validate_webhook_client(struct field_errs *fe, const struct val *config, const struct fpath *at);
+void validate_admission_rule(struct field_errs *fe, const struct val *rule, const struct fpath *at,
+			     const char *const *operations);
+void validate_match_conditions(struct field_errs *fe, const struct val *list, const struct fpath *at);
 /* Of what containers may ask for. */
 void check_container_resource_name(struct field_errs *fe, const struct fpath *at, struct sv name);
 bool quota_resource(struct sv name); /* a standard one of quotas */
@@ -126,4 +162,10 @@ validate_kind_fn validate_pod, validate_pod_template_kind, validate_replication_
     validate_event, validate_endpoint_slice, validate_endpoints, validate_priority_class, validate_resource_quota,
     validate_limit_range, validate_binding, validate_csi_driver, validate_csi_node, validate_csi_storage_capacity,
     validate_volume_attachment, validate_volume_attributes_class, validate_ingress_class, validate_service_cidr,
-    validate_ip_address, validate_crd, validate_csr, validate_autoscaler;
+    validate_ip_address, validate_crd, validate_csr, validate_autoscaler, validate_webhook_configuration,
+    validate_api_service, validate_runtime_class, validate_flow_schema, validate_priority_level,
+    validate_resource_claim, validate_resource_claim_template, validate_device_class, validate_resource_slice,
+    validate_device_taint_rule, validate_resource_pool_request, validate_cluster_trust_bundle,
+    validate_pod_certificate_request, validate_lease_candidate, validate_storage_version,
+    validate_storage_version_migration, validate_workload, validate_pod_group, validate_composite_pod_group,
+    validate_eviction_request, validate_lifecycle_eviction;

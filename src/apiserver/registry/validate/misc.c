@@ -188,14 +188,20 @@ static void hints(struct field_errs *fe, const struct val *e, const struct fpath
 			   "reserved key was used in map");
 }
 
+static void slice_addresses(struct strmap *texts, const struct val *slice)
+{
+	VAL_EACH(val_member(slice, F_endpoints), e)
+		old_texts_add(texts, val_member(e, F_addresses), SYM_NONE);
+}
+
 void validate_endpoint_slice(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
 	const struct val *list = val_member(doc, F_endpoints), *type = val_member(doc, F_addressType);
 	struct fpath at = FPATH_ROOT(F_endpoints), ports_at = FPATH_ROOT(F_ports);
+	_cleanup_(old_texts_release) struct old_texts before = { .doc = old, .fill = slice_addresses };
 	size_t i = 0;
 
-	(void)old; /* addressType is immutable by the schema */
-	(void)sub;
+	(void)sub; /* addressType is immutable by the schema */
 	if (val_len(list) > 1000)
 		fe_too_many(fe, &at, val_len(list), 1000);
 	VAL_EACH(list, e) {
@@ -221,6 +227,8 @@ void validate_endpoint_slice(struct field_errs *fe, const struct val *doc, const
 			if (!fmt_ip_bytes(val_str(ad), bytes, &v6) || v6 != val_is(type, "IPv6"))
 				fe_add(fe, FE_INVALID, &here, ad, "must be a valid %.*s address",
 				       SV_ARG(val_str(type)));
+			else
+				(void)check_legacy_ip(fe, val_str(ad), &here, &before, NULL);
 			check_text(fe, ad, &here, fmt_nonspecial_ip);
 		}
 		check_text(fe, val_member(e, F_nodeName), &node_at, fmt_dns_subdomain);
@@ -232,13 +240,21 @@ void validate_endpoint_slice(struct field_errs *fe, const struct val *doc, const
 	endpoint_ports(fe, val_member(doc, F_ports), &ports_at, false);
 }
 
+static void subset_addresses(struct strmap *texts, const struct val *endpoints)
+{
+	VAL_EACH(val_member(endpoints, F_subsets), s) {
+		old_texts_add(texts, val_member(s, F_addresses), F_ip);
+		old_texts_add(texts, val_member(s, F_notReadyAddresses), F_ip);
+	}
+}
+
 void validate_endpoints(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
 	static const enum sym lists[] = { F_addresses, F_notReadyAddresses };
+	_cleanup_(old_texts_release) struct old_texts before = { .doc = old, .fill = subset_addresses };
 	struct fpath at = FPATH_ROOT(F_subsets);
 	size_t i = 0;
 
-	(void)old;
 	(void)sub;
 	VAL_EACH(val_member(doc, F_subsets), s) {
 		struct fpath item = FPATH_AT(&at, i++), ports_at = FPATH(&item, F_ports);
@@ -252,9 +268,8 @@ void validate_endpoints(struct field_errs *fe, const struct val *doc, const stru
 			VAL_EACH(val_member(s, lists[l]), ad) {
 				struct fpath here = FPATH_AT(&list_at, k++), ip_at = FPATH(&here, F_ip);
 
-				if (!fmt_ip(val_get_str(ad, F_ip)))
-					fe_format(fe, &ip_at, val_get_str(ad, F_ip), FMT_IP_MSG);
-				else
+				if (check_legacy_ip(fe, val_get_str(ad, F_ip), &ip_at, &before, NULL) &&
+				    fmt_ip(val_get_str(ad, F_ip)))
 					fe_check(fe, &ip_at, val_get_str(ad, F_ip), fmt_nonspecial_ip);
 			}
 		}

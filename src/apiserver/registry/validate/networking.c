@@ -20,7 +20,20 @@ static bool strict_subset(struct sv whole, struct sv cidr)
 	return true;
 }
 
-static void peer(struct field_errs *fe, const struct val *p, const struct fpath *at)
+/* Of all rules, whichever it was in. */
+static void policy_networks(struct strmap *texts, const struct val *policy)
+{
+	static const enum sym dirs[] = { F_ingress, F_egress }, peers[] = { F_from, F_to };
+
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
+		VAL_EACH(val_get(policy, F_spec, dirs[i]), r)
+			VAL_EACH(val_member(r, peers[i]), p) {
+				strmap_set(texts, val_get_str(p, F_ipBlock, F_cidr), texts);
+				old_texts_add(texts, val_get(p, F_ipBlock, F_except), SYM_NONE);
+			}
+}
+
+static void peer(struct field_errs *fe, const struct val *p, const struct fpath *at, struct old_texts *before)
 {
 	const struct val *block = val_member(p, F_ipBlock), *pods = val_member(p, F_podSelector);
 	const struct val *ns = val_member(p, F_namespaceSelector);
@@ -41,20 +54,19 @@ static void peer(struct field_errs *fe, const struct val *p, const struct fpath 
 		fe_forbidden(fe, at, "may not specify both ipBlock and another peer");
 	if (val_get_str(block, F_cidr).n == 0)
 		fe_required(fe, &cidr_at);
-	else if (!fmt_cidr(val_get_str(block, F_cidr)))
-		fe_invalid(fe, &cidr_at, val_member(block, F_cidr), FMT_CIDR_MSG);
+	else
+		(void)check_legacy_cidr(fe, val_get_str(block, F_cidr), &cidr_at, before, NULL);
 	VAL_EACH(val_member(block, F_except), e) {
 		struct fpath here = FPATH_AT(&ex_at, i++);
 
-		if (!fmt_cidr(val_str(e)))
-			fe_invalid(fe, &here, e, FMT_CIDR_MSG);
-		else if (!strict_subset(val_get_str(block, F_cidr), val_str(e)))
+		if (check_legacy_cidr(fe, val_str(e), &here, before, NULL) &&
+		    !strict_subset(val_get_str(block, F_cidr), val_str(e)))
 			fe_add(fe, FE_INVALID, &here, e, "must be a strict subset of `cidr`");
 	}
 }
 
 static void policy_rules(struct field_errs *fe, const struct val *spec, const struct fpath *up, enum sym dir,
-			 enum sym peers)
+			 enum sym peers, struct old_texts *before)
 {
 	struct fpath at = FPATH(up, dir);
 	size_t i = 0;
@@ -85,7 +97,7 @@ static void policy_rules(struct field_errs *fe, const struct val *spec, const st
 		VAL_EACH(val_member(r, peers), p) {
 			struct fpath here = FPATH_AT(&peers_at, k++);
 
-			peer(fe, p, &here);
+			peer(fe, p, &here, before);
 		}
 	}
 }
@@ -94,13 +106,13 @@ void validate_network_policy(struct field_errs *fe, const struct val *doc, const
 {
 	const struct val *spec = val_member(doc, F_spec), *types = val_member(spec, F_policyTypes);
 	struct fpath at = FPATH_ROOT(F_spec), sel_at = FPATH(&at, F_podSelector), types_at = FPATH(&at, F_policyTypes);
+	_cleanup_(old_texts_release) struct old_texts before = { .doc = old, .fill = policy_networks };
 	size_t i = 0;
 
-	(void)old;
 	(void)sub;
 	validate_label_selector(fe, val_member(spec, F_podSelector), &sel_at);
-	policy_rules(fe, spec, &at, F_ingress, F_from);
-	policy_rules(fe, spec, &at, F_egress, F_to);
+	policy_rules(fe, spec, &at, F_ingress, F_from, &before);
+	policy_rules(fe, spec, &at, F_egress, F_to, &before);
 	if (val_len(types) > 2)
 		fe_invalid(fe, &types_at, types, "may not specify more than two policyTypes");
 	VAL_EACH(types, t) {
@@ -215,8 +227,14 @@ static void hosts(struct field_errs *fe, const struct val *list, const struct fp
 	}
 }
 
-static void ingress_status(struct field_errs *fe, const struct val *doc)
+static void ingress_addresses(struct strmap *texts, const struct val *ingress)
 {
+	old_texts_add(texts, val_get(ingress, F_status, F_loadBalancer, F_ingress), F_ip);
+}
+
+static void ingress_status(struct field_errs *fe, const struct val *doc, const struct val *old)
+{
+	_cleanup_(old_texts_release) struct old_texts before = { .doc = old, .fill = ingress_addresses };
 	struct fpath st_at = FPATH_ROOT(F_status), lb_at = FPATH(&st_at, F_loadBalancer), at = FPATH(&lb_at, F_ingress);
 	size_t i = 0;
 
@@ -224,8 +242,8 @@ static void ingress_status(struct field_errs *fe, const struct val *doc)
 		struct fpath item = FPATH_AT(&at, i++), ip_at = FPATH(&item, F_ip), host_at = FPATH(&item, F_hostname);
 		struct sv ip = val_get_str(in, F_ip), host = val_get_str(in, F_hostname);
 
-		if (ip.n && !fmt_ip(ip))
-			fe_invalid(fe, &ip_at, val_member(in, F_ip), FMT_IP_MSG);
+		if (ip.n)
+			(void)check_legacy_ip(fe, ip, &ip_at, &before, NULL);
 		if (!host.n)
 			continue;
 		fe_check(fe, &host_at, host, fmt_dns_subdomain);
@@ -247,7 +265,7 @@ void validate_ingress(struct field_errs *fe, const struct val *doc, const struct
 	size_t i = 0;
 
 	if (is_sub(sub, "status")) {
-		ingress_status(fe, doc);
+		ingress_status(fe, doc, old);
 		return;
 	}
 	if (!old && annotation && class && !sv_eq(val_str(annotation), val_str(class)))

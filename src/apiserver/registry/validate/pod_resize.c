@@ -48,7 +48,7 @@ static void check_resources(struct field_errs *fe, const struct val *now, const 
 }
 
 static void check_containers(struct field_errs *fe, const struct val *now, const struct val *was,
-			     const struct fpath *at, bool init, bool *others)
+			     const struct fpath *at, bool *others)
 {
 	for (size_t i = 0; i < val_len(now); i++) {
 		const struct val *c = val_at(now, i), *o = val_at(was, i);
@@ -58,11 +58,6 @@ static void check_containers(struct field_errs *fe, const struct val *now, const
 		if (!sv_eq(val_get_str(c, F_name), val_get_str(o, F_name))) {
 			fe_forbidden(fe, at, "containers may not be renamed or reordered on resize");
 			return;
-		}
-		if (init && !val_is(val_member(c, F_restartPolicy), "Always")) {
-			if (!val_equal(r, before))
-				fe_forbidden(fe, &res_at, "resources for non-sidecar init containers are immutable");
-			continue;
 		}
 		check_resources(fe, r, before, &res_at, others);
 	}
@@ -79,9 +74,8 @@ void validate_pod_resize(struct field_errs *fe, const struct val *doc, const str
 	if (!containers_kept(fe, val_member(now, F_containers), val_member(was, F_containers), &c_at) ||
 	    !containers_kept(fe, val_member(now, F_initContainers), val_member(was, F_initContainers), &i_at))
 		return;
-	check_containers(fe, val_member(now, F_containers), val_member(was, F_containers), &c_at, false, &others);
-	check_containers(fe, val_member(now, F_initContainers), val_member(was, F_initContainers), &i_at, true,
-			 &others);
+	check_containers(fe, val_member(now, F_containers), val_member(was, F_containers), &c_at, &others);
+	check_containers(fe, val_member(now, F_initContainers), val_member(was, F_initContainers), &i_at, &others);
 	check_resources(fe, val_member(now, F_resources), val_member(was, F_resources), &res_at, &others);
 	if (others)
 		fe_forbidden(fe, &at, "only cpu and memory resources are mutable");

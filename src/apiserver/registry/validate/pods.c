@@ -7,6 +7,8 @@
 #include "object/list_index.h"
 #include "object/pod_refs.h"
 
+#define DEVICE_MESSAGE_MAX 1024
+
 /* A shallow copy of map that may be changed. */
 static struct val *copy_map(struct arena *a, const struct val *map)
 {
@@ -242,18 +244,51 @@ static void ephemeral_update(struct field_errs *fe, const struct val *doc, const
 static void pods_conditions(struct field_errs *fe, const struct val *list)
 {
 	struct fpath meta_at = FPATH_ROOT(F_metadata), at = FPATH(&meta_at, F_conditions);
+	struct fpath status_at = FPATH_ROOT(F_status), real_at = FPATH(&status_at, F_conditions);
 	size_t i = 0;
 
 	VAL_EACH(list, c) {
-		struct fpath item = FPATH_AT(&at, i++), type_at = FPATH_NAME(&item, SV("Type"));
+		struct fpath status_item = FPATH_AT(&real_at, i), item = FPATH_AT(&at, i++),
+			     type_at = FPATH_NAME(&item, SV("Type"));
 		const struct val *type = val_member(c, F_type);
 
+		CHECK_NONNEGATIVE(fe, c, &status_item, F_observedGeneration);
 		if (!val_is(type, "PodScheduled") && !val_is(type, "Ready") && !val_is(type, "Initialized"))
 			fe_check(fe, &type_at, val_str(type), fmt_qualified_name);
 	}
 }
 
-static void one_ip_per_family(struct field_errs *fe, const struct val *list, const struct fpath *up, enum sym name)
+/* What a driver says of a device's health. */
+static void device_health(struct field_errs *fe, const struct val *containers, const struct fpath *at)
+{
+	size_t i = 0;
+
+	VAL_EACH(containers, c) {
+		struct fpath item = FPATH_AT(at, i++), list_at = FPATH(&item, F_allocatedResourcesStatus);
+		size_t k = 0;
+
+		VAL_EACH(val_member(c, F_allocatedResourcesStatus), r) {
+			struct fpath res_at = FPATH_AT(&list_at, k++), devices_at = FPATH(&res_at, F_resources);
+			size_t d = 0;
+
+			VAL_EACH(val_member(r, F_resources), h) {
+				struct fpath here = FPATH_AT(&devices_at, d++), msg_at = FPATH(&here, F_message);
+
+				if (val_get_str(h, F_message).n > DEVICE_MESSAGE_MAX)
+					fe_too_long(fe, &msg_at, DEVICE_MESSAGE_MAX);
+			}
+		}
+	}
+}
+
+static void pods_addresses(struct strmap *texts, const struct val *pod)
+{
+	old_texts_add(texts, val_get(pod, F_status, F_podIPs), F_ip);
+	old_texts_add(texts, val_get(pod, F_status, F_hostIPs), F_ip);
+}
+
+static void one_ip_per_family(struct field_errs *fe, const struct val *list, const struct fpath *up, enum sym name,
+			      struct old_texts *before)
 {
 	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
 	struct fpath at = FPATH(up, name);
@@ -263,13 +298,10 @@ static void one_ip_per_family(struct field_errs *fe, const struct val *list, con
 	VAL_EACH(list, e) {
 		struct fpath item = FPATH_AT(&at, i++);
 		struct sv ip = val_get_str(e, F_ip);
-		uint8_t bytes[16];
 		bool v6;
 
-		if (!fmt_ip_bytes(ip, bytes, &v6)) {
-			fe_format(fe, &item, ip, FMT_IP_MSG);
+		if (!check_legacy_ip(fe, ip, &item, before, &v6))
 			continue;
-		}
 		twice |= had[v6];
 		had[v6] = true;
 		if (strmap_set(&seen, ip, fe))
@@ -289,6 +321,7 @@ static void status_update(struct field_errs *fe, const struct val *doc, const st
 	const struct val *policy = val_get(doc, F_spec, F_restartPolicy),
 			 *first = val_at(val_get(doc, F_status, F_hostIPs), 0);
 	_cleanup_(strmap_release) struct strmap ended = STRMAP_INIT;
+	_cleanup_(old_texts_release) struct old_texts before = { .doc = old, .fill = pods_addresses };
 	struct sv nominated = val_get_str(doc, F_status, F_nominatedNodeName);
 	size_t i = 0;
 
@@ -296,9 +329,13 @@ static void status_update(struct field_errs *fe, const struct val *doc, const st
 		fe_forbidden(fe, &node_at, "may not be changed directly");
 	if (nominated.n && !sv_eq(nominated, val_get_str(old, F_status, F_nominatedNodeName)))
 		fe_check(fe, &nom_at, nominated, fmt_dns_subdomain);
+	if (val_get_str(old, F_status, F_qosClass).n)
+		check_immutable(fe, val_member(doc, F_status), val_member(old, F_status), &st_at, F_qosClass);
+	CHECK_NONNEGATIVE(fe, val_member(doc, F_status), &st_at, F_observedGeneration);
 	pods_conditions(fe, val_get(doc, F_status, F_conditions));
-	one_ip_per_family(fe, val_get(doc, F_status, F_podIPs), &st_at, F_podIPs);
-	one_ip_per_family(fe, val_get(doc, F_status, F_hostIPs), &st_at, F_hostIPs);
+	device_health(fe, val_get(doc, F_status, F_containerStatuses), &cs_at);
+	one_ip_per_family(fe, val_get(doc, F_status, F_podIPs), &st_at, F_podIPs, &before);
+	one_ip_per_family(fe, val_get(doc, F_status, F_hostIPs), &st_at, F_hostIPs, &before);
 	if (first && !val_same(val_get(first, F_ip), val_get(doc, F_status, F_hostIP)))
 		fe_invalid(fe, &ip_at, val_get(first, F_ip), "must be equal to `hostIP`");
 	if (!val_is(policy, "Never") && !val_is(policy, "OnFailure"))
@@ -354,7 +391,7 @@ void validate_pod(struct field_errs *fe, const struct val *doc, const struct val
 		status_update(fe, doc, old);
 		return;
 	}
-	validate_pod_spec(fe, spec, &at, POD);
+	validate_pod_spec(fe, spec, val_member(old, F_spec), &at, POD);
 	tokens_have_account(fe, spec, &at);
 	if (!old) {
 		if (val_len(val_member(spec, F_ephemeralContainers)))
@@ -380,7 +417,6 @@ void validate_pod_template_kind(struct field_errs *fe, const struct val *doc, co
 {
 	struct fpath at = FPATH_ROOT(F_template);
 
-	(void)old;
 	(void)sub;
-	validate_pod_template(fe, val_member(doc, F_template), &at, TEMPLATE);
+	validate_pod_template(fe, val_member(doc, F_template), val_member(old, F_template), &at, TEMPLATE);
 }

@@ -6,7 +6,7 @@
 #include "object/quantity.h"
 #include "pod/pod_resources.h"
 
-static void validate_tolerations(struct field_errs *fe, const struct val *list, const struct fpath *at)
+void validate_tolerations(struct field_errs *fe, const struct val *list, const struct fpath *at)
 {
 	size_t i = 0;
 
@@ -220,7 +220,13 @@ static void host_name(struct field_errs *fe, const struct val *spec, const struc
 		fe_forbidden(fe, &at, "may not be specified when setHostnameAsFQDN is true");
 }
 
-static void dns(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+static void podspec_addresses(struct strmap *texts, const struct val *spec)
+{
+	old_texts_add(texts, val_get(spec, F_dnsConfig, F_nameservers), SYM_NONE);
+	old_texts_add(texts, val_member(spec, F_hostAliases), F_ip);
+}
+
+static void dns(struct field_errs *fe, const struct val *spec, const struct fpath *up, struct old_texts *before)
 {
 	const struct val *cfg = val_member(spec, F_dnsConfig);
 	struct fpath at = FPATH(up, F_dnsConfig), ns_at = FPATH(&at, F_nameservers), search_at = FPATH(&at, F_searches);
@@ -239,8 +245,7 @@ static void dns(struct field_errs *fe, const struct val *spec, const struct fpat
 	VAL_EACH(val_member(cfg, F_nameservers), n) {
 		struct fpath here = FPATH_AT(&ns_at, i++);
 
-		if (!fmt_ip(val_str(n)))
-			fe_invalid(fe, &here, n, FMT_IP_MSG);
+		(void)check_legacy_ip(fe, val_str(n), &here, before, NULL);
 	}
 	i = 0;
 	VAL_EACH(val_member(cfg, F_searches), s)
@@ -421,8 +426,10 @@ static void pod_resources(struct field_errs *fe, const struct val *spec, const s
 	pod_covers_containers(fe, spec, &at);
 }
 
-void validate_pod_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, enum pod_place place)
+void validate_pod_spec(struct field_errs *fe, const struct val *spec, const struct val *was, const struct fpath *at,
+		       enum pod_place place)
 {
+	_cleanup_(old_texts_release) struct old_texts before = { .doc = was, .fill = podspec_addresses };
 	struct pod_ctx pc = { .spec = spec, .volumes = val_member(spec, F_volumes), .place = place };
 	struct fpath dl_at = FPATH(at, F_activeDeadlineSeconds), tol_at = FPATH(at, F_tolerations);
 	struct fpath alias_at = FPATH(at, F_hostAliases), over_at = FPATH(at, F_overhead);
@@ -437,7 +444,7 @@ void validate_pod_spec(struct field_errs *fe, const struct val *spec, const stru
 	strmap_release(&pc.volumes_by_name);
 	strmap_release(&pc.claims_by_name);
 	strmap_release(&pc.targets_by_name);
-	dns(fe, spec, at);
+	dns(fe, spec, at, &before);
 	host_name(fe, spec, at);
 	podspec_security(fe, spec, at);
 	podspec_affinity(fe, spec, at);
@@ -448,8 +455,7 @@ void validate_pod_spec(struct field_errs *fe, const struct val *spec, const stru
 			     names_at = FPATH(&item, F_hostnames);
 		size_t k = 0;
 
-		if (!fmt_ip(val_get_str(h, F_ip)))
-			fe_format(fe, &ip_at, val_get_str(h, F_ip), FMT_IP_MSG);
+		(void)check_legacy_ip(fe, val_get_str(h, F_ip), &ip_at, &before, NULL);
 		VAL_EACH(val_member(h, F_hostnames), n) {
 			struct fpath here = FPATH_AT(&names_at, k++);
 
@@ -464,7 +470,8 @@ void validate_pod_spec(struct field_errs *fe, const struct val *spec, const stru
 }
 
 /* Upstream reports a template's labels and annotations without the metadata they stand in. */
-void validate_pod_template(struct field_errs *fe, const struct val *tmpl, const struct fpath *at, enum pod_place place)
+void validate_pod_template(struct field_errs *fe, const struct val *tmpl, const struct val *was, const struct fpath *at,
+			   enum pod_place place)
 {
 	struct fpath labels_at = FPATH(at, F_labels), ann_at = FPATH(at, F_annotations), spec_at = FPATH(at, F_spec);
 	struct fpath eph_at = FPATH(&spec_at, F_ephemeralContainers);
@@ -472,7 +479,7 @@ void validate_pod_template(struct field_errs *fe, const struct val *tmpl, const 
 	validate_labels(fe, val_get(tmpl, F_metadata, F_labels), &labels_at);
 	validate_annotations(fe, val_get(tmpl, F_metadata, F_annotations), &ann_at);
 	validate_pod_annotations(fe, val_get(tmpl, F_metadata, F_annotations), val_member(tmpl, F_spec), &ann_at);
-	validate_pod_spec(fe, val_member(tmpl, F_spec), &spec_at, place);
+	validate_pod_spec(fe, val_member(tmpl, F_spec), val_member(was, F_spec), &spec_at, place);
 	if (val_len(val_get(tmpl, F_spec, F_ephemeralContainers)))
 		fe_forbidden(fe, &eph_at, "ephemeral containers not allowed in pod template");
 }

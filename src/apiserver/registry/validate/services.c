@@ -60,7 +60,17 @@ static void services_ports(struct field_errs *fe, const struct val *spec, const 
 	}
 }
 
-static void addresses(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+static void services_texts(struct strmap *texts, const struct val *service)
+{
+	const struct val *spec = val_member(service, F_spec);
+
+	old_texts_add(texts, val_member(spec, F_clusterIPs), SYM_NONE);
+	old_texts_add(texts, val_member(spec, F_externalIPs), SYM_NONE);
+	old_texts_add(texts, val_member(spec, F_loadBalancerSourceRanges), SYM_NONE);
+	old_texts_add(texts, val_get(service, F_status, F_loadBalancer, F_ingress), F_ip);
+}
+
+static void addresses(struct field_errs *fe, const struct val *spec, const struct fpath *up, struct old_texts *before)
 {
 	const struct val *ips = val_member(spec, F_clusterIPs), *families = val_member(spec, F_ipFamilies);
 	const struct val *first = val_at(ips, 0), *ip = val_member(spec, F_clusterIP);
@@ -79,7 +89,6 @@ static void addresses(struct field_errs *fe, const struct val *spec, const struc
 	VAL_EACH(ips, v) {
 		struct fpath here = FPATH_AT(&at, i++);
 		const struct val *family = val_at(families, i - 1);
-		uint8_t bytes[16];
 		bool v6;
 
 		if (val_is(v, "None")) {
@@ -89,10 +98,8 @@ static void addresses(struct field_errs *fe, const struct val *spec, const struc
 		}
 		if (val_str(v).n == 0)
 			continue; /* to be allocated */
-		if (!fmt_ip_bytes(val_str(v), bytes, &v6)) {
-			fe_invalid(fe, &here, v, FMT_IP_MSG);
+		if (!check_legacy_ip(fe, val_str(v), &here, before, &v6))
 			continue;
-		}
 		if (v6 ? had_v6 : had_v4)
 			fe_invalid(fe, &at, ips, "may specify no more than one IP for each IP family");
 		had_v6 |= v6;
@@ -128,17 +135,42 @@ static void only_for(struct field_errs *fe, const struct val *spec, const struct
 		fe_forbidden(fe, &at, msg);
 }
 
+/* Who may come in, as a list; or, when there is none, as an annotation that is older than the field. */
+static void source_ranges(struct field_errs *fe, const struct val *doc, const struct fpath *up,
+			  struct old_texts *before)
+{
+	const struct val *list = val_get(doc, F_spec, F_loadBalancerSourceRanges);
+	const struct sv key = SV("service.beta.kubernetes.io/load-balancer-source-ranges");
+	const struct val *text = val_member_sv(val_get(doc, F_metadata, F_annotations), key);
+	const struct val *was = val_member_sv(val_get(before->doc, F_metadata, F_annotations), key);
+	bool lb = val_is(val_get(doc, F_spec, F_type), "LoadBalancer");
+	struct fpath at = FPATH_NAME(up, SV("LoadBalancerSourceRanges")), meta_at = FPATH_ROOT(F_metadata),
+		     anns_at = FPATH(&meta_at, F_annotations), ann_at = FPATH_KEY(&anns_at, key);
+	struct sv all = sv_trim(val_str(text)), one;
+	size_t i = 0;
+
+	if (!lb && (val_len(list) || text))
+		fe_forbidden(fe, val_len(list) ? &at : &ann_at, "may only be used when `type` is 'LoadBalancer'");
+	VAL_EACH(list, r) {
+		struct fpath here = FPATH_AT(&at, i++);
+
+		(void)check_legacy_cidr(fe, sv_trim(val_str(r)), &here, before, NULL);
+	}
+	if (val_len(list) || !text || !all.n || (was && val_equal(text, was)))
+		return;
+	while (sv_split(&all, ',', &one))
+		(void)check_legacy_cidr(fe, sv_trim(one), &ann_at, NULL, NULL);
+}
+
 static void by_type(struct field_errs *fe, const struct val *spec, const struct fpath *at)
 {
 	const struct val *type = val_member(spec, F_type), *policy = val_member(spec, F_externalTrafficPolicy);
 	bool lb = val_is(type, "LoadBalancer"), np = val_is(type, "NodePort"), ext = val_is(type, "ExternalName");
 	struct fpath name_at = FPATH(at, F_externalName), ip_at = FPATH(at, F_clusterIPs), ip0_at = FPATH_AT(&ip_at, 0);
 	struct fpath fam_at = FPATH(at, F_ipFamilies), pol_at = FPATH(at, F_ipFamilyPolicy);
-	struct fpath range_at = FPATH_NAME(at, SV("LoadBalancerSourceRanges")),
-		     hc_at = FPATH(at, F_healthCheckNodePort);
+	struct fpath hc_at = FPATH(at, F_healthCheckNodePort);
 	struct fpath alloc_at = FPATH(at, F_allocateLoadBalancerNodePorts), class_at = FPATH(at, F_loadBalancerClass);
 	struct fpath etp_at = FPATH(at, F_externalTrafficPolicy), itp_at = FPATH(at, F_internalTrafficPolicy);
-	size_t i = 0;
 
 	if ((lb || np) && headless(spec))
 		fe_add(fe, FE_INVALID, &ip0_at, val_member(spec, F_clusterIP),
@@ -158,14 +190,6 @@ static void by_type(struct field_errs *fe, const struct val *spec, const struct 
 			fe_check(fe, &name_at, name, fmt_dns_subdomain);
 		else
 			fe_required(fe, &name_at);
-	}
-	if (!lb && val_len(val_member(spec, F_loadBalancerSourceRanges)))
-		fe_forbidden(fe, &range_at, "may only be used when `type` is 'LoadBalancer'");
-	VAL_EACH(val_member(spec, F_loadBalancerSourceRanges), r) {
-		struct fpath here = FPATH_AT(&range_at, i++);
-
-		if (!fmt_cidr(sv_trim(val_str(r))))
-			fe_invalid(fe, &here, r, FMT_CIDR_MSG);
 	}
 	if (lb && !val_member(spec, F_allocateLoadBalancerNodePorts))
 		fe_required(fe, &alloc_at);
@@ -247,7 +271,7 @@ static void services_update(struct field_errs *fe, const struct val *spec, const
 		fe_forbidden(fe, &hc_at, "field is immutable");
 }
 
-static void status(struct field_errs *fe, const struct val *doc)
+static void status(struct field_errs *fe, const struct val *doc, struct old_texts *before)
 {
 	struct fpath st_at = FPATH_ROOT(F_status), lb_at = FPATH(&st_at, F_loadBalancer), at = FPATH(&lb_at, F_ingress);
 	const struct val *list = val_get(doc, F_status, F_loadBalancer, F_ingress);
@@ -257,10 +281,18 @@ static void status(struct field_errs *fe, const struct val *doc)
 		fe_forbidden(fe, &at, "may only be used when `spec.type` is \"LoadBalancer\"");
 	VAL_EACH(list, e) {
 		struct fpath item = FPATH_AT(&at, i++), ip_at = FPATH(&item, F_ip), host_at = FPATH(&item, F_hostname);
+		struct fpath mode_at = FPATH(&item, F_ipMode);
 		const struct val *ip = val_member(e, F_ip), *host = val_member(e, F_hostname);
+		const struct val *mode = val_member(e, F_ipMode);
 
-		if (val_str(ip).n && !fmt_ip(val_str(ip)))
-			fe_invalid(fe, &ip_at, ip, FMT_IP_MSG);
+		if (val_str(ip).n)
+			(void)check_legacy_ip(fe, val_str(ip), &ip_at, before, NULL);
+		if (!val_str(ip).n && mode)
+			fe_forbidden(fe, &mode_at, "may not be specified when `ip` is not set");
+		else if (val_str(ip).n && !mode)
+			fe_required_why(fe, &mode_at, "must be specified when `ip` is set");
+		else
+			CHECK_ONE_OF(fe, mode, &mode_at, "Proxy", "VIP");
 		if (val_str(host).n == 0)
 			continue;
 		check_text(fe, host, &host_at, fmt_dns_subdomain);
@@ -274,33 +306,33 @@ void validate_service(struct field_errs *fe, const struct val *doc, const struct
 	const struct val *spec = val_member(doc, F_spec), *dist = val_member(spec, F_trafficDistribution);
 	struct fpath at = FPATH_ROOT(F_spec), ext_at = FPATH(&at, F_externalIPs),
 		     dist_at = FPATH(&at, F_trafficDistribution);
+	_cleanup_(old_texts_release) struct old_texts before_texts = { .doc = old, .fill = services_texts };
 	size_t i = 0;
 
 	if (is_sub(sub, "status")) {
-		status(fe, doc);
+		status(fe, doc, &before_texts);
 		return;
 	}
 	if (old && !val_is(val_member(spec, F_type), "ExternalName")) {
 		/* Upstream looks at them before anything else, since addresses are given out by them. */
 		size_t before = fe->list.n;
 
-		addresses(fe, spec, &at);
+		addresses(fe, spec, &at, &before_texts);
 		if (fe->list.n > before)
 			return;
 	}
 	if (old)
 		services_update(fe, spec, val_member(old, F_spec), &at);
 	services_ports(fe, spec, &at);
-	addresses(fe, spec, &at);
+	addresses(fe, spec, &at, &before_texts);
 	services_affinity(fe, spec, &at);
 	VAL_EACH(val_member(spec, F_externalIPs), ip) {
 		struct fpath here = FPATH_AT(&ext_at, i++);
 
-		if (!fmt_ip(val_str(ip)))
-			fe_invalid(fe, &here, ip, FMT_IP_MSG);
-		else
+		if (check_legacy_ip(fe, val_str(ip), &here, &before_texts, NULL) && fmt_ip(val_str(ip)))
 			check_text(fe, ip, &here, fmt_nonspecial_ip);
 	}
+	source_ranges(fe, doc, &at, &before_texts);
 	by_type(fe, spec, &at);
 	CHECK_ONE_OF(fe, dist, &dist_at, "PreferClose", "PreferSameNode", "PreferSameZone");
 }

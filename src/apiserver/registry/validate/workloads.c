@@ -51,7 +51,8 @@ static void always_restarts(struct field_errs *fe, const struct val *spec, const
 }
 
 /* Of Deployments and ReplicaSets, whose templates have one rule. */
-static void selector_and_template(struct field_errs *fe, const struct val *spec, const struct fpath *at)
+static void selector_and_template(struct field_errs *fe, const struct val *spec, const struct val *was,
+				  const struct fpath *at)
 {
 	const struct val *sel = read_selector(fe, spec, at, "deployment"); /* upstream's slip: one text for both */
 	struct fpath sel_at = FPATH(at, F_selector), tmpl_at = FPATH(at, F_template);
@@ -62,7 +63,7 @@ static void selector_and_template(struct field_errs *fe, const struct val *spec,
 		fe_invalid(fe, &sel_at, sel, "invalid label selector");
 		return;
 	}
-	validate_pod_template(fe, val_member(spec, F_template), &tmpl_at, TEMPLATE);
+	validate_pod_template(fe, val_member(spec, F_template), val_member(was, F_template), &tmpl_at, TEMPLATE);
 	always_restarts(fe, spec, at, "ReplicaSet");
 }
 
@@ -84,7 +85,7 @@ void validate_deployment(struct field_errs *fe, const struct val *doc, const str
 		return;
 	}
 	CHECK_NONNEGATIVE(fe, spec, &at, F_replicas);
-	selector_and_template(fe, spec, &at);
+	selector_and_template(fe, spec, val_member(old, F_spec), &at);
 	if (val_is(val_member(strategy, F_type), "Recreate")) {
 		if (rolling)
 			fe_forbidden(fe, &roll_at, "may not be specified when strategy `type` is 'Recreate'");
@@ -118,7 +119,7 @@ void validate_replica_set(struct field_errs *fe, const struct val *doc, const st
 		return;
 	}
 	CHECK_NONNEGATIVE(fe, spec, &at, F_replicas, F_minReadySeconds);
-	selector_and_template(fe, spec, &at);
+	selector_and_template(fe, spec, val_member(old, F_spec), &at);
 }
 
 void validate_replication_controller(struct field_errs *fe, const struct val *doc, const struct val *old,
@@ -143,7 +144,8 @@ void validate_replication_controller(struct field_errs *fe, const struct val *do
 		fe_invalid(fe, &labels_at, labels ? labels : val_new_map(fe->a),
 			   "`selector` does not match template `labels`");
 	if (val_member(spec, F_template))
-		validate_pod_template(fe, val_member(spec, F_template), &tmpl_at, TEMPLATE);
+		validate_pod_template(fe, val_member(spec, F_template), val_get(old, F_spec, F_template), &tmpl_at,
+				      TEMPLATE);
 	always_restarts(fe, spec, &at, "ReplicationController");
 }
 
@@ -165,7 +167,7 @@ void validate_daemon_set(struct field_errs *fe, const struct val *doc, const str
 	}
 	/* Nothing demands the selector itself, and one that cannot be read has been said. */
 	(void)selector_finds_template(fe, read_selector(fe, spec, &at, "daemonset"), spec, &at);
-	validate_pod_template(fe, val_member(spec, F_template), &tmpl_at, TEMPLATE);
+	validate_pod_template(fe, val_member(spec, F_template), val_get(old, F_spec, F_template), &tmpl_at, TEMPLATE);
 	always_restarts(fe, spec, &at, "DaemonSet");
 	CHECK_NONNEGATIVE(fe, spec, &at, F_minReadySeconds, F_revisionHistoryLimit);
 	if (val_is(val_member(strategy, F_type), "OnDelete"))
@@ -286,7 +288,8 @@ void validate_stateful_set(struct field_errs *fe, const struct val *doc, const s
 	if (!sel)
 		fe_required(fe, &sel_at);
 	if (selector_finds_template(fe, sel, spec, &at))
-		validate_pod_template(fe, val_member(spec, F_template), &tmpl_at, TEMPLATE_WITH_CLAIMS);
+		validate_pod_template(fe, val_member(spec, F_template), val_get(old, F_spec, F_template), &tmpl_at,
+				      TEMPLATE_WITH_CLAIMS);
 	else
 		fe_add(fe, FE_INVALID, &sel_at, sel, NULL);
 	always_restarts(fe, spec, &at, "StatefulSet");
@@ -381,7 +384,8 @@ static const struct val *with_directives_of(struct arena *a, const struct val *n
 	return out;
 }
 
-static void validate_job_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, bool in_cronjob)
+static void validate_job_spec(struct field_errs *fe, const struct val *spec, const struct val *was,
+			      const struct fpath *at, bool in_cronjob)
 {
 	struct fpath sel_at = FPATH(at, F_selector), tmpl_at = FPATH(at, F_template), pod_at = FPATH(&tmpl_at, F_spec);
 	struct fpath policy_at = FPATH(&pod_at, F_restartPolicy), par_at = FPATH(at, F_parallelism);
@@ -412,7 +416,7 @@ static void validate_job_spec(struct field_errs *fe, const struct val *spec, con
 	}
 	if (!in_cronjob)
 		(void)selector_finds_template(fe, sel, spec, at);
-	validate_pod_template(fe, val_member(spec, F_template), &tmpl_at, TEMPLATE);
+	validate_pod_template(fe, val_member(spec, F_template), val_member(was, F_template), &tmpl_at, TEMPLATE);
 	validate_job_policies(fe, spec, at);
 	if (val_member(spec, F_podFailurePolicy) && !val_is(policy, "Never"))
 		fe_invalid(fe, &policy_at, policy, "only \"Never\" is supported when podFailurePolicy is specified");
@@ -433,7 +437,7 @@ void validate_job(struct field_errs *fe, const struct val *doc, const struct val
 		return;
 	}
 	generated_selector(fe, doc);
-	validate_job_spec(fe, spec, &at, false);
+	validate_job_spec(fe, spec, was, &at, false);
 	if (!old) {
 		validate_indexed_name(fe, doc);
 		return;
@@ -488,5 +492,6 @@ void validate_cron_job(struct field_errs *fe, const struct val *doc, const struc
 		fe_add(fe, FE_INVALID, &zone_at, zone, "%s", err_msg(&no_zone));
 	CHECK_NONNEGATIVE(fe, spec, &at, F_startingDeadlineSeconds, F_successfulJobsHistoryLimit,
 			  F_failedJobsHistoryLimit);
-	validate_job_spec(fe, val_get(spec, F_jobTemplate, F_spec), &job_at, true);
+	validate_job_spec(fe, val_get(spec, F_jobTemplate, F_spec), val_get(old, F_spec, F_jobTemplate, F_spec),
+			  &job_at, true);
 }

@@ -1,0 +1,224 @@
+/* Users of kubeconfigs by whom they are for. */
+#include "apiserver/webhook/credentials.h"
+#include "base/b64.h"
+#include "base/budget.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/strmap.h"
+#include "codec/yaml.h"
+
+#include <stdlib.h>
+
+#define CONFIG_MAX ((size_t)1 << 20)
+#define USERS_MAX 1000
+
+struct webhook_credentials {
+	struct arena arena;
+	struct strmap by_name; /* struct webhook_credential, in the arena */
+};
+
+struct webhook_credentials *webhook_credentials_new(void)
+{
+	return xcalloc(1, sizeof(struct webhook_credentials));
+}
+
+struct webhook_credentials *webhook_credentials_free(struct webhook_credentials *c)
+{
+	if (!c)
+		return NULL;
+	strmap_release(&c->by_name);
+	arena_release(&c->arena);
+	free(c);
+	return NULL;
+}
+
+/* "" stays "", what is relative starts at dir. */
+static const char *credentials_path(struct arena *a, const char *dir, struct sv path)
+{
+	if (path.n && path.p[0] == '/')
+		return arena_cstr(a, path);
+	return arena_printf(a, "%s/%.*s", dir, SV_ARG(path));
+}
+
+static const char *credentials_dir(struct arena *a, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? arena_strndup(a, path, MAX((size_t)(slash - path), (size_t)1)) : ".";
+}
+
+/* user.NAME-data, or the file that user.NAME is. */
+static int credentials_text(struct arena *a, const struct val *user, const char *name, const char *dir, struct sv *ret,
+			    struct err *err)
+{
+	const struct val *data = val_member_sv(user, arena_svf(a, "%s-data", name));
+	const struct val *file = val_member_sv(user, sv_from(name));
+
+	*ret = SV("");
+	if (val_str(data).n)
+		return b64_decode(a, val_str(data), ret) ? 0 : err_set(err, ERR_INVALID, "%s-data is no base64", name);
+	if (!val_str(file).n)
+		return 0;
+	if (!dir)
+		return err_set(err, ERR_INVALID, "%s: no files may be named here", name);
+	return file_read(a, credentials_path(a, dir, val_str(file)), CONFIG_MAX, ret, err);
+}
+
+static bool credentials_clean(struct sv s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < 0x20 || (unsigned char)s.p[i] == 0x7f)
+			return false;
+	return true;
+}
+
+static int credentials_authorization(struct arena *a, const struct val *user, const char *dir, struct sv *ret,
+				     struct err *err)
+{
+	struct sv token = val_str(val_member_sv(user, SV("token")));
+	struct sv file = val_str(val_member_sv(user, SV("tokenFile")));
+	struct sv name = val_str(val_member_sv(user, SV("username")));
+	struct sv password = val_str(val_member_sv(user, SV("password")));
+
+	if (!token.n && file.n) {
+		if (!dir)
+			return err_set(err, ERR_INVALID, "tokenFile: no files may be named here");
+		if (file_read(a, credentials_path(a, dir, file), CONFIG_MAX, &token, err) < 0)
+			return -1;
+		token = sv_trim(token);
+	}
+	if (token.n)
+		*ret = arena_svf(a, "Bearer %.*s", SV_ARG(token));
+	else if (name.n)
+		*ret = arena_svf(a, "Basic %.*s",
+				 SV_ARG(b64_encode(a, arena_svf(a, "%.*s:%.*s", SV_ARG(name), SV_ARG(password)))));
+	return credentials_clean(*ret) ? 0 : err_set(err, ERR_INVALID, "a token has no line breaks");
+}
+
+static int credentials_user(struct webhook_credentials *c, const struct val *entry, const char *dir, struct err *err)
+{
+	struct webhook_credential *w = ARENA_NEW(&c->arena, struct webhook_credential);
+	const struct val *user = val_member_sv(entry, SV("user"));
+
+	w->name = arena_sv(&c->arena, val_get_str(entry, F_name));
+	w->authorization = SV("");
+	if (!w->name.n)
+		return err_set(err, ERR_INVALID, "a user has no name");
+	if (val_member_sv(user, SV("exec")) || val_member_sv(user, SV("auth-provider")))
+		return err_set(err, ERR_INVALID, "users[%.*s]: programs are not run for credentials of webhooks",
+			       SV_ARG(w->name));
+	if (credentials_text(&c->arena, user, "client-certificate", dir, &w->cert_pem, err) < 0 ||
+	    credentials_text(&c->arena, user, "client-key", dir, &w->key_pem, err) < 0 ||
+	    credentials_authorization(&c->arena, user, dir, &w->authorization, err) < 0)
+		return err_wrap(err, "users[%.*s]", SV_ARG(w->name));
+	if (!w->cert_pem.n != !w->key_pem.n)
+		return err_set(err, ERR_INVALID, "users[%.*s]: a client certificate and its key come together",
+			       SV_ARG(w->name));
+	(void)strmap_set(&c->by_name, w->name, w);
+	return 0;
+}
+
+int webhook_credentials_add(struct webhook_credentials *c, const struct val *kubeconfig, const char *dir,
+			    struct err *err)
+{
+	const struct val *users = val_member_sv(kubeconfig, SV("users"));
+
+	if (val_len(users) > USERS_MAX)
+		return err_set(err, ERR_INVALID, "there are more than %d users", USERS_MAX);
+	VAL_EACH(users, u)
+		if (credentials_user(c, u, dir, err) < 0)
+			return -1;
+	return 0;
+}
+
+static struct val *credentials_document(struct webhook_credentials *c, const char *path, const char *kind,
+					struct err *err)
+{
+	struct budget values = BUDGET(doc_values_limit);
+	struct val *doc;
+	struct sv text;
+
+	if (file_read(&c->arena, path, CONFIG_MAX, &text, err) < 0)
+		return NULL;
+	doc = yaml_decode_opts(&c->arena, text, &(struct yaml_opts){ .values = &values, .alone = true }, err);
+	if (doc && !val_is(val_get(doc, F_kind), kind)) {
+		err_set(err, ERR_INVALID, "it is no %s", kind);
+		doc = NULL;
+	}
+	if (!doc)
+		err_wrap(err, "'%s'", path);
+	return doc;
+}
+
+/* One plugin of the AdmissionConfiguration: its configuration stands there, or in a file of its own. */
+static int credentials_plugin(struct webhook_credentials *c, const struct val *plugin, const char *dir, struct err *err)
+{
+	const struct val *config = val_member_sv(plugin, SV("configuration"));
+	struct sv path = val_str(val_member_sv(plugin, SV("path"))), file;
+	const char *kubeconfig;
+	const struct val *doc;
+
+	if (!config && path.n) {
+		const char *at = credentials_path(&c->arena, dir, path);
+
+		config = credentials_document(c, at, "WebhookAdmissionConfiguration", err);
+		if (!config)
+			return -1;
+		dir = credentials_dir(&c->arena, at);
+	}
+	file = val_str(val_member_sv(config, SV("kubeConfigFile")));
+	if (!file.n)
+		return 0;
+	kubeconfig = credentials_path(&c->arena, dir, file);
+	doc = credentials_document(c, kubeconfig, "Config", err);
+	if (!doc)
+		return -1;
+	if (webhook_credentials_add(c, doc, credentials_dir(&c->arena, kubeconfig), err) < 0)
+		return err_wrap(err, "'%s'", kubeconfig);
+	return 0;
+}
+
+int webhook_credentials_read(struct webhook_credentials *c, const char *path, struct err *err)
+{
+	const struct val *doc = credentials_document(c, path, "AdmissionConfiguration", err);
+
+	if (!doc)
+		return err_wrap(err, "--admission-control-config-file");
+	VAL_EACH(val_member_sv(doc, SV("plugins")), p) {
+		struct sv name = val_get_str(p, F_name);
+
+		if (!sv_is(name, "ValidatingAdmissionWebhook") && !sv_is(name, "MutatingAdmissionWebhook"))
+			log_warn("admission",
+				 "this plugin has no configuration here: what the file says of it is passed over",
+				 "plugin", "%.*s", SV_ARG(name));
+		else if (credentials_plugin(c, p, credentials_dir(&c->arena, path), err) < 0)
+			return err_wrap(err, "--admission-control-config-file '%s'", path);
+	}
+	return 0;
+}
+
+static const struct webhook_credential *credentials_named(const struct webhook_credentials *c, struct sv target)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct webhook_credential *w = strmap_get(&c->by_name, target);
+	ssize_t dot;
+
+	while (!w && (dot = sv_find(target, '.')) >= 0) {
+		target = sv_sub(target, (size_t)dot + 1, target.n);
+		w = strmap_get(&c->by_name, arena_svf(&a, "*.%.*s", SV_ARG(target)));
+	}
+	return w;
+}
+
+const struct webhook_credential *webhook_credentials_for(const struct webhook_credentials *c, struct sv host, int port)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct webhook_credential *w;
+
+	if (!c)
+		return NULL;
+	w = credentials_named(c, arena_svf(&a, "%.*s:%d", SV_ARG(host), port));
+	if (!w && port == 443)
+		w = credentials_named(c, host);
+	return w ? w : strmap_get(&c->by_name, SV("*"));
+}
