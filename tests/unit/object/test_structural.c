@@ -2,6 +2,8 @@
  * ". */
 #include "docs.h"
 
+#include "object/api_kind.h"
+#include "object/apply.h"
 #include "object/structural.h"
 
 #include <stdlib.h>
@@ -544,6 +546,71 @@ static void test_work_is_bounded(void **state)
 	unmade(&m);
 }
 
+/* --- who owns what --- */
+
+static const struct {
+	const char *schema, *first, *second, *merged, *refused; /* by two appliers; refused: instead of merged */
+} applies[] = {
+	/* beside unknown members, lists of known keys merge by them */
+	{ S("{'type':'object','x-kubernetes-preserve-unknown-fields':true,'properties':{'l':{'type':'array','x-"
+	    "kubernetes-list-"
+	    "type':'map','x-kubernetes-list-map-keys':['k'],'items':{'type':'object','properties':{'k':{'type':'string'"
+	    "},'v':{"
+	    "'type':'integer'}}}}}}"),
+	  "{'l':[{'k':'x','v':1}],'any':{'p':1}}", "{'l':[{'k':'y','v':2}],'any':{'q':2}}",
+	  "{'l':[{'k':'x','v':1},{'k':'y','v':2}],'any':{'p':1,'q':2}}", NULL },
+	/* of an embedded resource, too, and its metadata is metadata */
+	{ S("{'type':'object','x-kubernetes-embedded-resource':true,'x-kubernetes-preserve-unknown-fields':true}"),
+	  "{'metadata':{'finalizers':['a/a']},'spec':{'p':1}}", "{'metadata':{'finalizers':['b/b']},'spec':{'q':1}}",
+	  "{'metadata':{'finalizers':['a/a','b/b']},'spec':{'p':1,'q':1}}", NULL },
+	{ S("{'type':'object','x-kubernetes-map-type':'atomic','x-kubernetes-preserve-unknown-fields':true}"),
+	  "{'p':1}", "{'q':1}", NULL, "Apply failed with 1 conflict: conflict with \"one\": .a" },
+	{ S("{'type':'object','properties':{'s':{'type':'array','x-kubernetes-list-type':'set','items':{'type':'string'"
+	    "}},'t':{"
+	    "'type':'array','items':{'type':'string'}}}}"),
+	  "{'s':['x']}", "{'s':['y'],'t':['z']}", "{'s':['x','y'],'t':['z']}", NULL },
+	{ S("{'type':'object','properties':{'s':{'type':'string'}}}"), "{'s':'x'}", "{'nope':1}", NULL,
+	  "failed to create typed patch object (/n; g.example.com/v1, Kind=T): .a.nope: field not declared in schema" },
+};
+
+static struct val *applied(struct arena *a, const struct schema *s, const struct val *live, const char *value,
+			   const char *manager, struct err *err)
+{
+	const struct val *config = doc(
+	    a, arena_printf(a, "{'apiVersion':'g.example.com/v1','kind':'T','metadata':{'name':'n'},'a':%s}", value));
+	struct apply_opts o = { .manager = sv_from(manager), .api_version = SV("g.example.com/v1") };
+
+	return managed_apply(a, s, live, config, &o, err);
+}
+
+static void test_applies(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(applies); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(err_release) struct err err = ERR_INIT;
+		struct api_kind_def def = { .group = "g.example.com",
+					    .version = "v1",
+					    .plural = "ts",
+					    .kind = "T",
+					    .custom = true,
+					    .schema = doc(&a, applies[i].schema) };
+		struct api_kind *k = api_kind_new(&def, &err);
+		const struct schema *s = api_kind_resource(k)->schema;
+		struct val *one = applied(&a, s, NULL, applies[i].first, "one", &err), *two;
+
+		assert_non_null(one);
+		two = applied(&a, s, one, applies[i].second, "two", &err);
+		if (applies[i].refused)
+			assert_string_equal(err_msg(&err), applies[i].refused);
+		else if (!two)
+			fail_msg("%s: %s", applies[i].second, err_msg(&err));
+		else
+			assert_doc(&a, val_member_sv(two, SV("a")), applies[i].merged);
+		api_kind_unref(k);
+	}
+}
+
 /* A pattern that goes over a long text as often as it is long. */
 static void test_patterns_are_paid(void **state)
 {
@@ -571,6 +638,7 @@ int main(void)
 		cmocka_unit_test(test_values),		cmocka_unit_test(test_ratchets),
 		cmocka_unit_test(test_rests),		cmocka_unit_test(test_own_defaults),
 		cmocka_unit_test(test_work_is_bounded), cmocka_unit_test(test_patterns_are_paid),
+		cmocka_unit_test(test_applies),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
