@@ -19,7 +19,6 @@
 #include "codec/doc_items.h"
 #include "codec/json.h"
 #include "object/quantity.h"
-#include "object/structural.h"
 
 #define DEPTH_MAX 500  /* nesting of types that a document may have; JSONSchemaProps is the deepest in use */
 #define ROOM_SPARE 4   /* members of a struct that always are written, and defaults to come */
@@ -506,8 +505,6 @@ struct val *decode_plain(struct arena *a, const struct schema *s, const struct v
 	struct sv name = type_name(s), version = type_package(s);
 	struct val *v = NULL;
 
-	if (s->custom)
-		return decode_custom(a, s, raw, report, err);
 	if (val_type(raw) == VAL_MAP || val_type(raw) == VAL_NULL) {
 		v = decode_struct(&d, s, raw, NULL);
 	} else {
