@@ -60,16 +60,36 @@ static bool custom_field_label(const struct val *obj, struct sv label, struct sv
 	return true;
 }
 
+/* Names of finalizers that came with this write and that anybody might choose. */
+static void custom_warn(struct api_req *q, const struct val *doc, const struct val *old)
+{
+	_cleanup_(strmap_release) struct strmap had = STRMAP_INIT;
+
+	VAL_EACH(val_get(old, F_metadata, F_finalizers), f)
+		strmap_set(&had, val_str(f), q);
+	VAL_EACH(val_get(doc, F_metadata, F_finalizers), f) {
+		if (strmap_has(&had, val_str(f)) || fmt_finalizer(val_str(f)) == NULL)
+			continue;
+		api_req_warn(
+		    q,
+		    "metadata.finalizers: \"%.*s\": prefer a domain-qualified finalizer name including a path (/) to "
+		    "avoid accidental conflicts with other finalizer writers",
+		    SV_ARG(val_str(f)));
+	}
+}
+
 static struct late_kind *late_kind_attach(struct api_kind *k)
 {
 	struct late_kind *l = xcalloc(1, sizeof(*l));
 
 	l->strategy.res = api_kind_resource(k);
 	l->strategy.deprecated = api_kind_deprecated(k);
-	if (l->strategy.res->schema->custom)
+	if (l->strategy.res->schema->custom) {
 		l->strategy.field_label = custom_field_label;
-	else if (l->strategy.res->has_status)
+		l->strategy.warn = custom_warn;
+	} else if (l->strategy.res->has_status) {
 		l->strategy.kept = late_kept(&l->arena, l->strategy.res->schema);
+	}
 	api_kind_attach(k, l, late_kind_free);
 	return l;
 }

@@ -19,7 +19,6 @@
 #include "codec/doc_items.h"
 #include "codec/json.h"
 #include "object/quantity.h"
-#include "object/structural.h"
 
 #define DEPTH_MAX 500  /* nesting of types that a document may have; JSONSchemaProps is the deepest in use */
 #define ROOM_SPARE 4   /* members of a struct that always are written, and defaults to come */

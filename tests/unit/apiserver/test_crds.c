@@ -98,6 +98,7 @@ static void test_life(void **state)
 static void test_refused(void **state)
 {
 	struct rig *r = *state;
+	struct answer *a;
 
 	install(r, "foos", "Foo", "", version_1);
 	expect_status(r, 422, "Invalid", "spec.n",
@@ -128,6 +129,14 @@ static void test_refused(void **state)
 	expect(r, 201, "POST", FOOS,
 	       "{\"apiVersion\":\"ex.com/v1\",\"kind\":\"Foo\",\"metadata\":{\"name\":\"f\",\"finalizers\":[\"ex.com/"
 	       "x\"]}}");
+	/* A short name is taken with a word. */
+	a = api(
+	    r, "POST", FOOS "?dryRun=All",
+	    .body =
+		"{\"apiVersion\":\"ex.com/v1\",\"kind\":\"Foo\",\"metadata\":{\"name\":\"g\",\"finalizers\":[\"x\"]}}");
+	assert_int_equal(a->code, 201);
+	assert_int_equal(a->q.n_warnings, 1);
+	answer_free(a);
 	expect(r, 200, "DELETE", CRDS "/foos.ex.com", NULL);
 	rig_run(r, NS_PER_SEC);
 	expect(r, 405, "POST", FOOS, "{\"apiVersion\":\"ex.com/v1\",\"kind\":\"Foo\",\"metadata\":{\"name\":\"g\"}}");
