@@ -11,9 +11,10 @@
  * A form says all in JSON text, in one place for all encodings. An encoding is a row, struct media, which has some of:
  *
  *	kept()		an object has its bytes already, its JSON: who sends refers to them, whoever else reads them
- *	encode()	bytes out of an object, each time, without the way over JSON: kept, they would take memory with
- *			every object for ever. Only events, which many watch at once, are remembered for a moment
- *(recent.h) make()		bytes out of a document; with neither of the others, of all: for people
+ *	encode()	bytes out of an object, each time, without the way over JSON: kept, they would take
+ *			memory with every object for ever. Only events, which many watch at once, are
+ *			remembered for a moment (recent.h)
+ *	make()		bytes out of a document; with neither of the others, of all: for people
  *
  * What goes out is made of parts, a part being one object or document and what stands around it:
  *

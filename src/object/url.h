@@ -1,4 +1,5 @@
-/* url.h - URLs as Go's package url reads and writes them, with its words: formats of schemas and expressions judge by them.
+/* url.h - URLs as Go's package url reads and writes them, with its words: formats of schemas and expressions judge by
+ * them.
  *
  * As of Go 1.26: what stands in brackets is an IPv6 address, and a host without brackets has one colon at most.
  */

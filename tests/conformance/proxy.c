@@ -773,7 +773,8 @@ static void test_settings_outlive_a_crash(_unused_ void **state)
 	proxy = proxy_free(proxy, false);
 	sh("grep -qx 'net/ipv4/ip_forward 0' /run/netns/cv-a/settings");
 
-	sh("mkdir /run/netns/cv-b; for d in a b; do echo pid 1 netns $(stat -L -c %i /proc/self/ns/net) >/run/netns/cv-$d/node; done");
+	sh("mkdir /run/netns/cv-b; for d in a b; do echo pid 1 netns $(stat -L -c %i /proc/self/ns/net) "
+	   ">/run/netns/cv-$d/node; done");
 	assert_int_equal(proxy_cleanup("caravel", settings_file, heirs, &err), 1);
 	assert_int_equal(setting(forward), '1');
 	assert_true(missing(settings_file));

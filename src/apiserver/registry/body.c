@@ -35,7 +35,6 @@ static void note_line(struct sv what, void *ctx)
 	(void)note_duplicate(what, ctx);
 }
 
-/* Custom kinds have no messages of their own. */
 int err_body_type(bool custom, struct err *err)
 {
 	return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,

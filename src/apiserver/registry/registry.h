@@ -109,10 +109,11 @@ struct val *body_typed(struct api_req *q, const struct schema *s, struct sv api_
 		       struct err *err);
 struct val *typed_from_raw(struct api_req *q, const struct schema *s, const struct val *raw, struct sv api_version,
 			   struct sv kind, bool strict, struct err *err);
+bool body_is_cbor(struct sv type); /* while its feature is on */
+/* 415. Returns -1. custom: of a kind that has no messages of protobuf. */
+int err_body_type(bool custom, struct err *err);
 /* Any JSON value. What is there twice, or is no member of an operation, is noted in q and judged with what the patch
  * makes (typed_from_raw()); of an apply configuration by body_judge_applied(), once it could be applied. */
-bool body_is_cbor(struct sv type);  /* while its feature is on */
-int err_body_type(bool custom, struct err *err); /* 415. Returns -1 */
 struct val *body_patch(struct api_req *q, bool yaml, struct err *err);
 int body_judge_applied(struct api_req *q, struct err *err);
 

@@ -82,7 +82,7 @@ static void values(struct crd_check *c, const struct val *s, bool skip_any_of, b
 }
 
 static void forbid_when(struct crd_check *c, const struct val *v, enum sym name, bool is, const char *why,
-		   const struct fpath *up)
+			const struct fpath *up)
 {
 	struct fpath at = FPATH(up, name);
 
@@ -106,8 +106,10 @@ static void forbid_generics(struct crd_check *c, const struct val *v, const stru
 		forbid_when(c, v, flags[i], flag(v, flags[i]), NOT_TRUE, at);
 	for (size_t i = 0; i < ARRAY_LEN(pointers); i++)
 		forbid_when(c, v, pointers[i], val_type(val_member(v, pointers[i])) != VAL_NULL, UNDEFINED, at);
-	forbid_when(c, v, F_x_kubernetes_list_map_keys, val_len(val_member(v, F_x_kubernetes_list_map_keys)) > 0, EMPTY, at);
-	forbid_when(c, v, F_x_kubernetes_validations, val_len(val_member(v, F_x_kubernetes_validations)) > 0, EMPTY, at);
+	forbid_when(c, v, F_x_kubernetes_list_map_keys, val_len(val_member(v, F_x_kubernetes_list_map_keys)) > 0, EMPTY,
+		    at);
+	forbid_when(c, v, F_x_kubernetes_validations, val_len(val_member(v, F_x_kubernetes_validations)) > 0, EMPTY,
+		    at);
 }
 
 static void nested(struct crd_check *c, const struct val *v, bool skip_any_of, const struct fpath *at)
