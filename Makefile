@@ -43,7 +43,7 @@ check:
 # Every recorded answer of an upstream server; see tests/oracle/README.md.
 oracle:
 	@tools/deps.sh test
-	@ORACLE_ALL=1 tests/run e2e oracle
+	@tests/run e2e oracle
 
 # Applications of others, their manifests as they are; see tests/e2e/test_corpus_apps.py.
 apps:

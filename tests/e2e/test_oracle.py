@@ -17,8 +17,6 @@ from lib import ROOT, Cluster, Tap
 
 RECORDS = os.environ.get("ORACLE") or os.path.join(os.path.dirname(ROOT), "shared", "oracle")
 LIST = os.path.join(ROOT, "tests", "oracle", "differences.tsv")
-# Groups that are not served yet, and what takes minutes: by `make oracle` only.
-LATER = ("vap",)
 # Kinds of reasons that are no fault; what is left is judged: at least so many per cent as recorded.
 EXCUSED = ("later", "v1.37", "set-up", "ours")
 FLOOR, FLOORS = 99, {"create": 99}
@@ -109,9 +107,7 @@ def main():
     if not os.path.exists(os.path.join(RECORDS, "replay.py")):
         print("# needs recorded answers of an upstream server, which are not part of this repository")
         return 77
-    everything = os.environ.get("ORACLE_ALL")
     files = sorted(glob.glob(os.path.join(RECORDS, "sequences", "*.jsonl")) + glob.glob(os.path.join(RECORDS, "*.jsonl.gz")))
-    files = [f for f in files if everything or group_of(f) not in LATER]
     tap, listed = Tap(), expected()
     cluster = Cluster(args=["--disable-scheduler", "--disable-controller-manager"])
     tokens = os.path.join(cluster.dir, "tokens.csv")
