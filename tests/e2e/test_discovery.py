@@ -9,7 +9,7 @@ TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name":
 ONCE = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "x"}]}}
 SELECTOR = {"matchLabels": {"a": "b"}}
 CRD = {"group": "x.io", "scope": "Cluster", "names": {"plural": "ws", "kind": "W"}, "versions": [
-    {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}]}
+    {"name": "v1", "served": False, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}]}  # it would be a kind more
 PODS = {"resourceRules": [{"apiGroups": ["x.io"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["xs"]}]}
 CLAIM = {"devices": {"requests": [{"name": "x", "exactly": {"deviceClassName": "x.io"}}]}}
 REQUEST = ("LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlISE1HNENBUUF3RERFS01BZ0dBMVVFQXd3QmVEQlpNQk1HQnlxR1NNNDlBZ0"

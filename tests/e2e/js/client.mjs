@@ -34,7 +34,7 @@ async function fails(promise, code, reason) {
 
 async function versionAndDiscovery() {
   const version = await kc.makeApiClient(k8s.VersionApi).getCode();
-  assert.match(version.gitVersion, /^v1\.35\.0\+caravel-/);
+  assert.match(version.gitVersion, /^v1\.37\.0\+caravel-/);
   const groups = await kc.makeApiClient(k8s.ApisApi).getAPIVersions();
   assert.ok(groups.groups.some((g) => g.name === "apps"));
   const resources = await apps.getAPIResources();
