@@ -41,7 +41,7 @@ static void raise_all(struct quota_list *l, const struct val *amounts)
 }
 
 /* What one container counts with. */
-static void sum_container(const struct pod_sum *s, const struct val *container, bool lasting, struct quota_list *ret)
+static void usage_container(const struct pod_sum *s, const struct val *container, bool lasting, struct quota_list *ret)
 {
 	const struct val *status = lasting ? strmap_get(&s->statuses, val_get_str(container, F_name)) : NULL;
 
@@ -60,7 +60,7 @@ static void sum_init(struct pod_sum *s, const struct val *container)
 	bool sidecar = val_is(val_get(container, F_restartPolicy), "Always");
 	_cleanup_(quota_list_release) struct quota_list own = QUOTA_LIST_INIT;
 
-	sum_container(s, container, sidecar, &own);
+	usage_container(s, container, sidecar, &own);
 	for (size_t i = 0; i < own.n; i++) {
 		struct sv name = own.p[i].name, amount = own.p[i].amount;
 
@@ -82,7 +82,7 @@ static void pod_sum(struct pod_sum *s)
 	VAL_EACH(val_get(spec, F_containers), c) {
 		_cleanup_(quota_list_release) struct quota_list own = QUOTA_LIST_INIT;
 
-		sum_container(s, c, true, &own);
+		usage_container(s, c, true, &own);
 		for (size_t i = 0; i < own.n; i++)
 			quota_list_add(s->a, &s->total, own.p[i].name, own.p[i].amount);
 	}
@@ -108,13 +108,13 @@ static void pod_sum_release(struct pod_sum *s)
 
 /* --- names --- */
 
-static bool measured(struct sv name)
+static bool usage_measured(struct sv name)
 {
 	return sv_is(name, "cpu") || sv_is(name, "memory") || sv_is(name, "ephemeral-storage");
 }
 
 /* Extended resources, those that stand for a device class included. */
-static bool extended(struct sv name)
+static bool usage_extended(struct sv name)
 {
 	return sv_starts(name, SV("deviceclass.resource.kubernetes.io/")) ||
 	       (sv_find(name, '/') >= 0 && !sv_starts(name, SV("requests.")) &&
@@ -124,16 +124,16 @@ static bool extended(struct sv name)
 /* The names under which an amount of a Pod counts. */
 static void usage_named(struct arena *a, bool requests, struct sv name, struct sv amount, struct quota_list *ret)
 {
-	bool plain = measured(name) || sv_starts(name, SV("hugepages-"));
+	bool plain = usage_measured(name) || sv_starts(name, SV("hugepages-"));
 
 	if (!requests) {
-		if (measured(name))
+		if (usage_measured(name))
 			quota_list_add(a, ret, arena_svf(a, "limits.%.*s", SV_ARG(name)), amount);
 		return;
 	}
 	if (plain)
 		quota_list_add(a, ret, name, amount);
-	if (plain || extended(name))
+	if (plain || usage_extended(name))
 		quota_list_add(a, ret, arena_svf(a, "requests.%.*s", SV_ARG(name)), amount);
 }
 

@@ -49,7 +49,7 @@ static bool claim_status_counts(const struct admission *a)
 	       !val_equal(val_get(is, F_modifyVolumeStatus), val_get(was, F_modifyVolumeStatus));
 }
 
-static bool counts(const struct admission *a)
+static bool quota_counted(const struct admission *a)
 {
 	enum quota_kind kind = quota_kind_of(a->res);
 
@@ -84,7 +84,7 @@ bool quota_concerns(const struct admission *a)
 {
 	bool any = false;
 
-	if (counts(a))
+	if (quota_counted(a))
 		wc_each(a->q->server->wc, RES(core_resourcequotas), a->ns, quota_any, &any);
 	return any;
 }
@@ -112,7 +112,7 @@ static void judge_quotas(struct quota_judge *j, struct obj *const *newer, size_t
 	}
 }
 
-static int judge_one(struct quota_judge *j, struct obj *quota, struct err *err)
+static int judge_quota(struct quota_judge *j, struct obj *quota, struct err *err)
 {
 	const struct admission *ad = j->ad;
 	struct pertinent p = { .quota = quota };
@@ -206,12 +206,12 @@ static int judge_fit(struct quota_judge *j, const struct pertinent *p, struct er
 	return admission_forbid(j->ad, err, "%s", buf_cstr(&b));
 }
 
-static int judge(struct quota_judge *j, struct obj *const *newer, size_t n, struct err *err)
+static int quota_judge_all(struct quota_judge *j, struct obj *const *newer, size_t n, struct err *err)
 {
 	j->count = quota_count_name(j->a, j->ad->res);
 	judge_quotas(j, newer, n);
 	for (size_t i = 0; i < j->quotas.n; i++)
-		if (judge_one(j, j->quotas.p[i], err) < 0)
+		if (judge_quota(j, j->quotas.p[i], err) < 0)
 			return -1;
 	if (!j->about.n)
 		return 0;
@@ -259,7 +259,7 @@ int quota_charge(const struct admission *a, struct obj *const *newer, size_t n, 
 
 	*ret = NULL;
 	*ret_n = 0;
-	if (judge(&j, newer, n, err) < 0)
+	if (quota_judge_all(&j, newer, n, err) < 0)
 		return -1;
 	if (!j.about.n)
 		return 0;
@@ -273,7 +273,7 @@ static int resource_quota(const struct admission *a, struct err *err)
 {
 	_cleanup_(judge_release) struct quota_judge j = { .ad = a, .a = a->q->arena };
 
-	return quota_concerns(a) ? judge(&j, NULL, 0, err) : 0;
+	return quota_concerns(a) ? quota_judge_all(&j, NULL, 0, err) : 0;
 }
 
 const struct admission_plugin admission_resource_quota = { .name = "ResourceQuota", .validate = resource_quota };
