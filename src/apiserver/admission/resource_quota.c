@@ -14,6 +14,7 @@ struct pertinent {
 	struct obj *quota;
 	struct quota_list names; /* of its status.hard: those that the object's kind has; amounts: the limits */
 	struct quota_list used;	 /* of these */
+	bool touched;		 /* its controller counts the kind for the first time: what comes must be seen */
 };
 
 struct quota_judge {
@@ -124,7 +125,9 @@ static int judge_quota(struct quota_judge *j, struct obj *quota, struct err *err
 	VAL_EACH_MEMBER(obj_get(quota, F_status, F_hard), m)
 		if (quota_names(ad->res, j->count, m.key))
 			quota_list_set(&p.names, m.key, val_str(m.value));
-	if (!p.names.n)
+	VAL_EACH_MEMBER(obj_get(quota, F_spec, F_hard), m)
+		p.touched |= quota_names(ad->res, j->count, m.key) && !quota_list_get(&p.names, m.key).p;
+	if (!p.names.n && !p.touched)
 		return 0;
 	quota_list_sort(&p.names);
 	vec_push(&j->about, p); /* released with the others from here on */
@@ -242,9 +245,12 @@ static bool charged(struct quota_judge *j, const struct pertinent *p, struct sto
 		}
 		val_set_str_sv(j->a, used, name, quota_sum(j->a, quota_list_get(&p->used, name), more));
 	}
-	if (!doc)
+	if (doc)
+		val_set(j->a, val_ensure_map(j->a, doc, F_status), F_used, used);
+	else if (p->touched && j->delta.n)
+		doc = obj_edit(j->a, p->quota); /* as it is, at a new revision */
+	else
 		return false;
-	val_set(j->a, val_ensure_map(j->a, doc, F_status), F_used, used);
 	built = obj_new(doc, obj_rev(p->quota) + 1);
 	w->key = storekey(j->a, RES(core_resourcequotas), obj_ns(p->quota), obj_name(p->quota));
 	w->value = obj_json_stored(j->a, built);

@@ -10,7 +10,8 @@
  * now. Turns are there so that writes of one server do not refuse each other; a turn lasts from behind all that may
  * wait for others to the store's answer. What goes, the quota controller takes off.
  *
- * A quota is in force from when the controller has filled in its status.hard, as upstream's.
+ * A quota is in force from when the controller has filled in its status.hard, as upstream's. What comes while it counts
+ * for that gives the quota a new revision, so that the controller's count, which may have missed it, is refused.
  */
 #pragma once
 
