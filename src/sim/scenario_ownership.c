@@ -72,7 +72,7 @@ static void ownership_violation(void *ctx, const char *what)
 
 /* --- the ledger --- */
 
-static void entry_free(void *p)
+static void ledger_entry_free(void *p)
 {
 	struct entry *e = p;
 
@@ -161,7 +161,7 @@ static void ledger_object(struct ownership *o, enum counted kind, const struct s
 		strmap_del(&o->uids, sv_from(e->uid));
 		entry_gone(o, e);
 		entry_orphans(o, e);
-		entry_free(e);
+		ledger_entry_free(e);
 		return;
 	}
 	doc = json_decode(&a, ch->kv.value, NULL, NULL);
@@ -226,7 +226,7 @@ static void ownership_on_change(const struct store_change *ch, void *ctx)
 
 /* --- the administrator --- */
 
-static struct entry *pick(struct ownership *o, enum counted kind)
+static struct entry *ledger_pick(struct ownership *o, enum counted kind)
 {
 	VEC(struct entry *) all = VEC_INIT;
 	struct entry *e = NULL;
@@ -260,7 +260,7 @@ static void ownership_make(struct ownership *o, const struct resource *r, int sp
 
 static void make_dependent(struct ownership *o)
 {
-	struct entry *first = pick(o, OWNERS), *second = pick(o, OWNERS);
+	struct entry *first = ledger_pick(o, OWNERS), *second = ledger_pick(o, OWNERS);
 	struct entry *owners[] = { first, second != first && second && second->space == first->space ? second : NULL };
 	struct buf b = BUF_INIT;
 
@@ -283,7 +283,7 @@ static void delete_one(struct ownership *o, enum counted kind)
 	static const char *const policies[] = { "Background", "Foreground", "Orphan" };
 	struct client_delete_opts d = CLIENT_DELETE_OPTS;
 	_cleanup_(err_release) struct err err = ERR_INIT;
-	struct entry *e = pick(o, kind);
+	struct entry *e = ledger_pick(o, kind);
 	_cleanup_free_ char *name = NULL;
 	int space;
 
@@ -461,7 +461,7 @@ static int ownership_run(const struct scenario_opts *opts, struct scenario_resul
 	o.over = true;
 	o.c = cluster_free(o.c);
 	strmap_release(&o.uids);
-	strmap_release_with(&o.entries, entry_free);
+	strmap_release_with(&o.entries, ledger_entry_free);
 	return rc;
 }
 

@@ -143,6 +143,29 @@ static void test_updates(void **state)
 	used(r, "q", "services.nodeports", "1");
 }
 
+/* A controller counts while something comes: what it read is the quota's version no more, before the kind is limited
+ * and after. */
+static void test_counted_meanwhile(void **state)
+{
+	struct rig *r = ((struct pair *)*state)->a;
+	int64_t rev;
+
+	rev = rev_of(expect(r, 201, "POST", NS "/resourcequotas",
+			    words(r, "{'metadata':{'name':'q'},'spec':{'hard':{'count/configmaps':'9'}}}")));
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(make(r, words(r, "c%d", i)), 201);
+		expect_type(r, 409, "PATCH", NS "/resourcequotas/q/status", MERGE,
+			    words(r,
+				  "{'metadata':{'resourceVersion':'%lld'},'status':{'used':{'count/configmaps':'%d'}}}",
+				  (long long)rev, i));
+		rev = rev_of(expect_type(r, 200, "PATCH", NS "/resourcequotas/q/status", MERGE,
+					 words(r,
+					       "{'status':{'hard':{'count/configmaps':'9'},'used':{'count/"
+					       "configmaps':'%d'}}}",
+					       i + 1)));
+	}
+}
+
 /* A hundred at once for three seats. */
 static void test_many_at_once(void **state)
 {
@@ -191,8 +214,8 @@ int main(void)
 {
 #define OF(fn) cmocka_unit_test_setup_teardown(fn, pair_setup, pair_teardown)
 	const struct CMUnitTest tests[] = {
-		OF(test_refusals), OF(test_failures_cost_nothing), OF(test_two_quotas),
-		OF(test_updates),  OF(test_many_at_once),	   OF(test_two_servers),
+		OF(test_refusals),	    OF(test_failures_cost_nothing), OF(test_two_quotas),  OF(test_updates),
+		OF(test_counted_meanwhile), OF(test_many_at_once),	    OF(test_two_servers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
