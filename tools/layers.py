@@ -19,6 +19,7 @@ BASE = {"base"}
 OBJECT = {"base", "codec", "re", "object"}
 CLIENT = OBJECT | {"ev", "net", "client"}
 POD = {"pod"}
+QUOTA = {"quota"}
 ALLOWED = {
     "base": set(),
     "ev": BASE,
@@ -28,11 +29,12 @@ ALLOWED = {
     "re": BASE,
     "object": BASE | {"codec", "re"},
     "pod": OBJECT,
+    "quota": OBJECT | POD,
     "print": OBJECT,
     "store": BASE | {"ev"},
     "client": OBJECT | {"ev", "net"},
-    "apiserver": CLIENT | POD | {"print", "store"},
-    "controllers": CLIENT | POD,
+    "apiserver": CLIENT | POD | QUOTA | {"print", "store"},
+    "controllers": CLIENT | POD | QUOTA,
     "scheduler": CLIENT | POD,
     "kubelet": CLIENT | POD,
     "proxy": CLIENT | {"nft"},

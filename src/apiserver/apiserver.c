@@ -2,6 +2,7 @@
 #include "apiserver/node_tunnel.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/admission/admission.h"
+#include "apiserver/admission/resource_quota.h"
 #include "apiserver/crd/crd.h"
 #include "apiserver/held.h"
 #include "apiserver/recent.h"
@@ -97,6 +98,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->recent = recent_new();
 	s->tunnels = node_tunnels_new(s);
 	s->webhooks = webhooks_new(s);
+	s->quota_turns = quota_turns_new();
 	s->hook_sets = hook_sets_new();
 	s->api = api_current_new();
 	s->built_in = api_set_built_in();
@@ -182,6 +184,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->tunnels = node_tunnels_free(s->tunnels);
 	s->webhooks = webhooks_free(s->webhooks);
 	s->hook_sets = hook_sets_free(s->hook_sets);
+	s->quota_turns = quota_turns_free(s->quota_turns);
 	hook_counts_free(atomic_load(&s->hook_counts));
 	s->inflight = inflight_free(s->inflight);
 	s->api = api_current_free(s->api);

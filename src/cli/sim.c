@@ -21,7 +21,9 @@ int cmd_sim(int argc, char **argv)
 	int seeds = 1;
 	const struct option table[] = {
 		{ "scenario", 0, OPT_STRING, &name, "NAME",
-		  "which story (rollout: a rolling update while nodes fail and messages are late or lost)" },
+		  "which story (rollout: a rolling update while nodes fail and messages are late or lost; ownership: "
+		  "owners, "
+		  "namespaces and quotas meanwhile)" },
 		{ "seed", 0, OPT_STRING, &seed, "N", "the same seed gives the same run (1)" },
 		{ "seeds", 0, OPT_INT, &seeds, "N", "run this many, from that one on (1)" },
 		{ "nodes", 0, OPT_INT, &o.nodes, "N", "up to 10000 (0: the scenario's own)" },

@@ -30,6 +30,7 @@ extern const struct controller_ops pv_protection_controller;
 extern const struct controller_ops pvc_protection_controller;
 extern const struct controller_ops replicaset_controller;
 extern const struct controller_ops replicationcontroller_controller;
+extern const struct controller_ops resourcequota_controller;
 extern const struct controller_ops root_ca_controller;
 extern const struct controller_ops service_cidrs_controller;
 extern const struct controller_ops service_lb_controller;

@@ -35,6 +35,7 @@ const struct controller_ops *const controller_table[] = {
 	&pvc_protection_controller,
 	&replicaset_controller,
 	&replicationcontroller_controller,
+	&resourcequota_controller,
 	&root_ca_controller,
 	&service_cidrs_controller,
 	&service_lb_controller,

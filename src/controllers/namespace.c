@@ -58,6 +58,13 @@ static void note_failure(struct content *k, const struct err *err)
 		k->failure = xstrdup(err_msg(err));
 }
 
+/* A kind that came while the server runs may go meanwhile, with all that was of it. */
+static void note_kind_failure(struct content *k, const struct resource *r, const struct err *err)
+{
+	if (err->reason != ERR_NOT_FOUND || !resource_late(r))
+		note_failure(k, err);
+}
+
 static void note_remaining(struct content *k, const struct resource *r, const struct obj_list *l)
 {
 	k->remaining += l->n;
@@ -97,7 +104,7 @@ static void delete_kind(struct content *k, const struct resource *r)
 	_cleanup_(err_release) struct err err = ERR_INIT;
 
 	if (client_list(client, r, k->ns, NULL, &before, &err) < 0) {
-		note_failure(k, &err);
+		note_kind_failure(k, r, &err);
 		return;
 	}
 	if (before.missing)
@@ -115,7 +122,7 @@ static void delete_kind(struct content *k, const struct resource *r)
 			note_failure(k, &why);
 	}
 	if (client_list(client, r, k->ns, NULL, &after, &err) < 0) {
-		note_failure(k, &err);
+		note_kind_failure(k, r, &err);
 		return;
 	}
 	if (after.n == 0)

@@ -25,7 +25,7 @@ struct scenario {
 	/* -1: it could not be run at all. Violations are in the result. */
 	int (*run)(const struct scenario_opts *o, struct scenario_result *ret, struct err *err);
 };
-extern const struct scenario scenario_rollout;
+extern const struct scenario scenario_rollout, scenario_ownership;
 extern const struct scenario *const scenario_all[]; /* NULL-terminated */
 
 /* Runs the scenario with so many seeds from o.seed on and prints one line a seed: what happened, and a hash over every

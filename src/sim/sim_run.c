@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-const struct scenario *const scenario_all[] = { &scenario_rollout, NULL };
+const struct scenario *const scenario_all[] = { &scenario_rollout, &scenario_ownership, NULL };
 
 static int run_seed(const struct scenario *s, const struct scenario_opts *o, unsigned *violations)
 {

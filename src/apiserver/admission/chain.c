@@ -20,6 +20,7 @@ const struct admission_plugin *const admission_chain[] = {
 	&admission_default_ingress_class,
 	&admission_mutating_webhooks,
 	&admission_validating_webhooks,
+	&admission_resource_quota, /* last: nothing is counted that somebody else refuses */
 	NULL,
 };
 

@@ -1,4 +1,5 @@
 #include "apiserver/registry/commit.h"
+#include "apiserver/admission/resource_quota.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/inflight.h"
 #include "apiserver/registry/strategy.h"
@@ -51,6 +52,7 @@ void reserved_end(struct apiserver *s, struct reserved *r, bool is_committed)
 		fn(s, it.state);
 	if (it.has_outside && s->plugins->reserved)
 		s->plugins->reserved(s, it.state_outside, is_committed, s->plugins->ctx);
+	quota_turn_end(s, it.turn);
 }
 
 /* --- deadlines --- */

@@ -39,6 +39,7 @@ struct store_said {
 struct reserved {
 	const struct strategy *strat;
 	void *state, *state_outside; /* of the strategy's reserve(), of the plug-in's (steps.h) */
+	struct quota_turn *turn;     /* at the quotas of its namespace (admission/resource_quota.h); NULL: none */
 	bool has, has_outside;
 };
 

@@ -13,6 +13,7 @@
 #include "apiserver/registry/strategy.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
+#include "base/vec.h"
 #include "object/apply.h"
 
 #define OBJECT_BYTES_MAX ((size_t)1536 * 1024) /* of its JSON, as etcd's request limit */
@@ -65,7 +66,11 @@ struct write_op {
 	bool ordered, completed;  /* doc is in its type's order; and has what Go writes although it is zero */
 	bool thawed;		  /* and no part of it is another object's: nothing was put in since val_thaw() */
 	const struct delete_options *del;
-	const struct store_write *also; /* what is written with it; arena */
+	const struct store_write *also; /* what is written with it; arena. First the strategy's, then the quotas' */
+	size_t n_also_own;		/* the strategy's */
+	struct store_write *charges;	/* the quotas' */
+	size_t n_charges;
+	VEC(struct obj *) quotas; /* as the store said they are, when it refused one; linked to the arena */
 };
 
 void write_run(struct write_op *op); /* write.c */

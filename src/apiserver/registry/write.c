@@ -3,14 +3,15 @@
  *
  *	find ─ see ─ produce ─ begin ─ own ─ mutate ─ prepare ─ admit ─ settle ─ permit ─┐
  *	  ▲  ┌───────────────────────────────────────────────────────────────────────────┘
- *	  │  └─ reserve ─ unchanged ─ finish ─ convert ─ store ═▶ conclude
- *	  │                                                         │
- *	  └── somebody else was faster, may retry ──────────────────┘
+ *	  │  └─ reserve ─ unchanged ─ finish ─ convert ─ charge ─ store ═▶ conclude
+ *	  │                                                                  │
+ *	  └── somebody else was faster, may retry ───────────────────────────┘
  *
  * One loop walks them. A step that says REQ_LATER is asked again when it was resumed, so none changes anything before
  * the last time that it asks. The double line is the store's (commit.h): its thread sends the write on and does nothing
  * of it. */
 #include "apiserver/registry/registry.h"
+#include "apiserver/admission/resource_quota.h"
 #include "apiserver/inflight.h"
 #include "apiserver/storekey.h"
 #include "object/obj_view.h"
@@ -204,6 +205,51 @@ static int convert(struct write_op *op, struct err *err)
 	return op->versions && !op->tombstone ? write_versions_stored(op, err) : 0;
 }
 
+/* What quotas it uses of, and how much. Behind this nothing waits for anybody but the store. */
+static int charge(struct write_op *op, struct err *err)
+{
+	struct admission ad = {
+		.q = op->q,
+		.op = op->creating ? ADMIT_CREATE : ADMIT_UPDATE,
+		.res = op->res,
+		.subresource = op->sub,
+		.ns = op->ns,
+		.name = op->name,
+		.doc = op->doc,
+		.old = op->creating || !op->old ? NULL : obj_root(op->old),
+	};
+	int rc;
+
+	op->n_charges = 0;
+	if (op->raw || op->tombstone || !quota_concerns(&ad))
+		return 0;
+	rc = quota_turn_take(op->q, op->ns, &op->reserved.turn);
+	if (rc)
+		return rc;
+	return quota_charge(&ad, op->quotas.p, op->quotas.n, &op->charges, &op->n_charges, err);
+}
+
+/* The strategy's writes and the quotas'. */
+static void write_op_also(struct write_op *op, struct store_write *w)
+{
+	struct store_write *all;
+
+	if (op->strat->also)
+		w->also = op->strat->also(op->q, op->old ? obj_root(op->old) : NULL, op->tombstone ? NULL : op->doc,
+					  &w->n_also);
+	op->n_also_own = w->n_also;
+	if (op->n_charges) {
+		all = ARENA_ARRAY(op->a, struct store_write, w->n_also + op->n_charges);
+		for (size_t i = 0; i < w->n_also; i++)
+			all[i] = w->also[i];
+		for (size_t i = 0; i < op->n_charges; i++)
+			all[w->n_also + i] = op->charges[i];
+		w->also = all;
+		w->n_also += op->n_charges;
+	}
+	op->also = w->also;
+}
+
 static void write_op_go_on(struct api_req *q, void *ctx);
 
 static int store(struct write_op *op, struct err *err)
@@ -226,15 +272,12 @@ static int store(struct write_op *op, struct err *err)
 		if (w.value.n > OBJECT_BYTES_MAX)
 			return err_set(err, ERR_TOO_LARGE, "etcdserver: request is too large");
 	}
-	if (op->strat->also)
-		w.also = op->strat->also(op->q, op->old ? obj_root(op->old) : NULL, op->tombstone ? NULL : op->doc,
-					 &w.n_also);
+	write_op_also(op, &w);
 	if (w.n_also > STORE_ALSO_MAX)
 		return err_set(err, ERR_TOO_LARGE,
 			       "this takes %zu numbers at once, at most %zu can be: please take them "
 			       "in several writes",
 			       w.n_also, STORE_ALSO_MAX);
-	op->also = w.also;
 	w.key = storekey(op->a, op->res, op->ns, op->name);
 	w.expect_rev = op->creating ? 0 : obj_rev(op->old);
 	w.tombstone = op->tombstone;
@@ -249,6 +292,13 @@ static int store(struct write_op *op, struct err *err)
 
 /* --- what the store said --- */
 
+static void write_op_quotas_free(void *p)
+{
+	struct write_op *op = p;
+
+	vec_release(&op->quotas);
+}
+
 static bool being_deleted(struct write_op *op)
 {
 	const struct store_said *said = &op->commit->said;
@@ -257,13 +307,28 @@ static bool being_deleted(struct write_op *op)
 	return o && obj_deleting(o);
 }
 
+/* A quota was changed: by its controller, by a user, by another server. */
+static void quota_moved(struct write_op *op)
+{
+	const struct store_said *said = &op->commit->said;
+	struct obj *o = said->there ? stored_parse(RES(core_resourcequotas), said->value, said->rev) : NULL;
+
+	if (!o)
+		return;
+	if (!op->quotas.p)
+		arena_defer(op->a, write_op_quotas_free, op);
+	vec_push(&op->quotas, obj_link(op->a, o));
+}
+
 /* Another server has what was to be written with it, an address perhaps: there are others. */
 static int mismatch_also(struct write_op *op, struct err *err)
 {
 	const struct store_said *said = &op->commit->said;
 	struct sv key = op->also[said->which - 1].key;
 
-	if (op->strat->also_refused)
+	if (said->which > op->n_also_own)
+		quota_moved(op);
+	else if (op->strat->also_refused)
 		op->strat->also_refused(op->q, key, said->there ? said->value : SV_NULL, said->there ? said->rev : 0);
 	if (++op->also_attempt < ALSO_ATTEMPTS)
 		return req_over(op->q, err) < 0 ? -1 : WRITE_AGAIN;
@@ -340,12 +405,12 @@ static const struct {
 	int (*fn)(struct write_op *op, struct err *err);
 	enum req_step behind; /* STEP_RECEIVED: none that has a name for others */
 } steps[] = {
-	{ write_op_find, STEP_RECEIVED },   { see, STEP_RECEIVED },	{ produce, STEP_DECODED },
-	{ write_op_begin, STEP_RECEIVED },  { own, STEP_RECEIVED },	{ write_op_mutate, STEP_MUTATED },
-	{ prepare, STEP_RECEIVED },	    { admit, STEP_VALIDATED },	{ write_op_settle, STEP_RECEIVED },
-	{ permit, STEP_RECEIVED },	    { reserve, STEP_RECEIVED }, { unchanged, STEP_RECEIVED },
-	{ write_op_finish, STEP_RECEIVED }, { convert, STEP_RECEIVED }, { store, STEP_RECEIVED },
-	{ conclude, STEP_RECEIVED },
+	{ write_op_find, STEP_RECEIVED },   { see, STEP_RECEIVED },	 { produce, STEP_DECODED },
+	{ write_op_begin, STEP_RECEIVED },  { own, STEP_RECEIVED },	 { write_op_mutate, STEP_MUTATED },
+	{ prepare, STEP_RECEIVED },	    { admit, STEP_VALIDATED },	 { write_op_settle, STEP_RECEIVED },
+	{ permit, STEP_RECEIVED },	    { reserve, STEP_RECEIVED },	 { unchanged, STEP_RECEIVED },
+	{ write_op_finish, STEP_RECEIVED }, { convert, STEP_RECEIVED },	 { charge, STEP_RECEIVED },
+	{ store, STEP_RECEIVED },	    { conclude, STEP_RECEIVED },
 };
 
 static void write_op_walk(struct write_op *op, int rc, struct err *err);

@@ -273,20 +273,11 @@ const struct strategy limitrange_strategy = {
 	.set_defaults = limitrange_defaults,
 };
 
-/* A quota that is only written down misleads: who trusts in it must hear so. */
-static void resourcequota_warn(struct api_req *q, const struct val *doc, const struct val *old)
-{
-	(void)doc;
-	if (!old)
-		api_req_warn(q, "spec.hard: ResourceQuotas are stored, but not counted or enforced yet");
-}
-
 const struct strategy resourcequota_strategy = {
 	.res = RES(core_resourcequotas),
 	.returns_deleted = true,
 	.unconditional_update = true,
 	.no_generation = true,
-	.warn = resourcequota_warn,
 };
 
 static void pending_volume(struct api_req *q, struct val *doc)

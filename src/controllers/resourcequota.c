@@ -1,0 +1,420 @@
+/* resourcequota: how much of a quota is used, counted anew.
+ *
+ * The API server counts what comes (apiserver/admission/resource_quota.h), together with the object; what goes, and
+ * what was there before the quota, is counted here. The quota is read first, then what there is, and what was found is
+ * written to that very version of the quota: whatever came meanwhile has changed it, and this run begins anew. So a
+ * count that is too low never stands, be it of lists as old as that.
+ *
+ * When: a quota comes or its spec changes, something of its namespace goes or uses less, a kind comes or goes, the
+ * grace of a Pod ends; and every five minutes. Many that go at once are one look.
+ *
+ * Informers only say where to look. Those of built-in kinds are the garbage collector's, a handler is added when the
+ * first quota names the kind. One of a custom kind is ours, of a namespace where a quota names it, and ends with the
+ * last such quota, or with the kind. */
+#include "base/vec.h"
+#include "client/workq.h"
+#include "codec/val_index.h"
+#include "controllers/controllers-internal.h"
+#include "controllers/status.h"
+#include "object/quantity.h"
+#include "object/served.h"
+#include "quota/quota.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#define RESYNC_NS (300 * NS_PER_SEC)
+#define SETTLE_NS (NS_PER_SEC / 10) /* from a deletion to the look: more of them may come */
+
+struct quota_controller;
+
+/* Somebody listens to changes of a kind. */
+struct quota_watch {
+	struct quota_controller *c;
+	const struct resource *res; /* held while it is a late kind's */
+	char *ns;		    /* of a late kind; NULL: all namespaces */
+	struct informer *informer;
+};
+
+struct quota_controller {
+	struct controller_ctx *ctx;
+	struct informer *quotas;
+	struct api_listener listener;
+	pthread_mutex_t lock; /* of what follows */
+	VEC(struct quota_watch *) watches;
+	struct workq *q;
+};
+
+/* --- what there is --- */
+
+struct quota_count {
+	struct quota_controller *c;
+	struct arena *a;
+	const struct obj *quota;
+	struct quota_list used; /* amounts in memory of their own: they change with every object */
+	int64_t next_ns;	/* when a Pod's grace ends, wall clock */
+};
+
+static void quota_count_add(struct quota_count *k, struct arena *a, struct sv name, struct sv amount)
+{
+	struct sv had = quota_list_get(&k->used, name), sum = quota_sum(a, had, amount);
+	char *text;
+
+	if (sv_eq(had, sum))
+		return;
+	text = xstrndup(sum.p, sum.n);
+	free((char *)(uintptr_t)had.p);
+	quota_list_set(&k->used, name, sv_make(text, sum.n));
+}
+
+static void quota_count_release(struct quota_count *k)
+{
+	for (size_t i = 0; i < k->used.n; i++)
+		free((char *)(uintptr_t)k->used.p[i].amount.p);
+	quota_list_release(&k->used);
+}
+
+/* Of one object what names has. */
+static void quota_count_one(struct quota_count *k, const struct resource *r, const struct obj *o,
+			    const struct quota_list *names, bool scoped)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(quota_list_release) struct quota_list uses = QUOTA_LIST_INIT;
+	int64_t now = env_now_ns(k->c->ctx->env), until;
+
+	if (scoped && !quota_scopes_met(obj_root(k->quota), r, obj_root(o)))
+		return;
+	quota_usage(&a, r, obj_root(o), now, &uses);
+	for (size_t i = 0; i < uses.n; i++) {
+		struct sv name = quota_list_get(names, uses.p[i].name);
+
+		if (name.p) /* the name as the quota has it, which outlives this */
+			quota_count_add(k, &a, name, uses.p[i].amount);
+	}
+	until = r == RES(core_pods) ? quota_pod_until(obj_root(o)) : INT64_MAX;
+	if (until > now)
+		k->next_ns = MIN(k->next_ns, until);
+}
+
+static bool quota_countable(const struct resource *r)
+{
+	if (!r->namespaced || !(r->verbs & 1 << VERB_LIST))
+		return false;
+	return resource_late(r) ? api_kind_first(r) : resource_served_first(r);
+}
+
+static int quota_count_kind(struct quota_count *k, const struct resource *r, struct err *err)
+{
+	_cleanup_(obj_list_release) struct obj_list all = { 0 };
+	_cleanup_(quota_list_release) struct quota_list names = QUOTA_LIST_INIT;
+	struct sv count = quota_count_name(k->a, r);
+	bool scoped = quota_has_scopes(obj_root(k->quota));
+
+	VAL_EACH_MEMBER(obj_get(k->quota, F_spec, F_hard), m) {
+		if (!quota_names(r, count, m.key))
+			continue;
+		quota_list_set(&names, m.key, m.key);
+		quota_count_add(k, k->a, m.key, SV("0"));
+	}
+	if (!names.n)
+		return 0;
+	if (client_list(k->c->ctx->client, r, obj_ns(k->quota), NULL, &all, err) < 0)
+		return err_wrap(err, "counting %s", r->plural);
+	for (size_t i = 0; i < all.n; i++)
+		quota_count_one(k, r, all.items[i], &names, scoped);
+	return 0;
+}
+
+/* --- whom to listen to --- */
+
+static void quota_look(struct quota_controller *c, const struct resource *r, struct sv ns)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv count = quota_count_name(&a, r);
+	struct obj **all;
+	size_t n;
+
+	all = informer_list(c->quotas, &a, ns, &n);
+	for (size_t i = 0; i < n; i++) {
+		VAL_EACH_MEMBER(obj_get(all[i], F_spec, F_hard), m) {
+			if (!quota_names(r, count, m.key))
+				continue;
+			workq_add_after(c->q,
+					arena_svf(&a, "%.*s/%.*s", SV_ARG(obj_ns(all[i])), SV_ARG(obj_name(all[i]))),
+					SETTLE_NS);
+			break;
+		}
+	}
+}
+
+static void quota_object_gone(struct obj *o, void *ctx)
+{
+	struct quota_watch *w = ctx;
+
+	quota_look(w->c, w->res, obj_ns(o));
+}
+
+static void quota_uses(struct arena *a, const struct quota_watch *w, const struct obj *o, struct quota_list *ret)
+{
+	quota_usage(a, w->res, obj_root(o), env_now_ns(w->c->ctx->env), ret);
+}
+
+/* Does it use something else than before? */
+static void quota_object_changed(struct obj *old, struct obj *neu, void *ctx)
+{
+	struct quota_watch *w = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(quota_list_release) struct quota_list was = QUOTA_LIST_INIT, is = QUOTA_LIST_INIT;
+	bool same;
+
+	if (!sv_eq(obj_uid(old), obj_uid(neu))) {
+		quota_look(w->c, w->res, obj_ns(neu));
+		return;
+	}
+	if (quota_kind_of(w->res) == QUOTA_OBJECTS)
+		return;
+	quota_uses(&a, w, old, &was);
+	quota_uses(&a, w, neu, &is);
+	same = was.n == is.n && obj_deleting(old) == obj_deleting(neu);
+	for (size_t i = 0; same && i < is.n; i++)
+		same = quantity_cmp(quota_list_get(&was, is.p[i].name), is.p[i].amount) == 0;
+	if (!same)
+		quota_look(w->c, w->res, obj_ns(neu));
+}
+
+static bool quota_watches(struct quota_controller *c, const struct resource *r, struct sv ns)
+{
+	for (size_t i = 0; i < c->watches.n; i++)
+		if (c->watches.p[i]->res == r && (!c->watches.p[i]->ns || sv_is(ns, c->watches.p[i]->ns)))
+			return true;
+	return false;
+}
+
+static void quota_watch_end(struct quota_watch *w)
+{
+	if (w->ns && w->informer)
+		informer_end(w->c->ctx->informers, w->informer);
+	resource_unref(w->res);
+	free(w->ns);
+	free(w);
+}
+
+static void quota_watch_begin(struct quota_controller *c, const struct resource *r, struct sv ns)
+{
+	static const struct informer_handler handler = { .update = quota_object_changed, .del = quota_object_gone };
+	struct quota_watch *w;
+
+	if (!(r->verbs & 1 << VERB_WATCH) || informer_factory_stopped(c->ctx->informers))
+		return;
+	pthread_mutex_lock(&c->lock);
+	if (!quota_watches(c, r, ns)) {
+		w = xcalloc(1, sizeof(*w));
+		w->c = c;
+		w->res = resource_ref(r);
+		w->ns = resource_late(r) ? xstrndup(ns.p, ns.n) : NULL;
+		w->informer = informer_get(c->ctx->informers, r, w->ns, NULL, NULL);
+		informer_add_handler(w->informer, &handler, w);
+		vec_push(&c->watches, w);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* Those for which drop() says so. */
+static void quota_watches_drop(struct quota_controller *c, bool (*drop)(const struct quota_watch *w, const void *ctx),
+			       const void *ctx)
+{
+	VEC(struct quota_watch *) gone = VEC_INIT;
+
+	pthread_mutex_lock(&c->lock);
+	for (size_t i = c->watches.n; i-- > 0;) {
+		if (!drop(c->watches.p[i], ctx))
+			continue;
+		vec_push(&gone, c->watches.p[i]);
+		vec_remove_swap(&c->watches, i);
+	}
+	pthread_mutex_unlock(&c->lock);
+	for (size_t i = 0; i < gone.n; i++)
+		quota_watch_end(gone.p[i]);
+	vec_release(&gone);
+}
+
+static int quota_there(struct obj *o, void *ctx)
+{
+	(void)o;
+	*(bool *)ctx = true;
+	return 1;
+}
+
+static bool quota_ns_without(const struct quota_watch *w, const void *ctx)
+{
+	const struct sv *ns = ctx;
+	bool any = false;
+
+	if (!w->ns || !sv_is(*ns, w->ns))
+		return false;
+	informer_each(w->c->quotas, *ns, quota_there, &any);
+	return !any;
+}
+
+/* --- the run --- */
+
+/* The service account may list quotas, but not get one. */
+static struct obj *quota_read(struct quota_controller *c, struct arena *a, struct sv ns, struct sv name, bool *ret_gone,
+			      struct err *err)
+{
+	const struct client_list_opts o = { .field_selector = arena_printf(a, "metadata.name=%.*s", SV_ARG(name)) };
+	_cleanup_(obj_list_release) struct obj_list l = { 0 };
+
+	*ret_gone = false;
+	if (client_list(c->ctx->client, RES(core_resourcequotas), ns, &o, &l, err) < 0)
+		return NULL;
+	*ret_gone = l.n == 0;
+	return l.n ? obj_link(a, obj_ref(l.items[0])) : NULL;
+}
+
+/* What nothing here counts keeps the amount that somebody wrote. */
+static int quota_write(struct quota_count *k, struct obj *quota, struct err *err)
+{
+	struct val *doc = obj_edit(k->a, quota), *st = val_new_map(k->a), *used = val_set_map(k->a, st, F_used);
+	_cleanup_(val_index_release) struct val_index was = val_index_of(obj_get(quota, F_status, F_used));
+
+	VAL_EACH_MEMBER(obj_get(quota, F_spec, F_hard), m) {
+		struct sv amount = quota_list_get(&k->used, m.key);
+		const struct val *kept = val_index_get(&was, m.key);
+
+		if (amount.p)
+			val_set_str_sv(k->a, used, m.key, quantity_canonical(k->a, amount));
+		else if (kept)
+			val_set_sv(k->a, used, m.key, kept);
+	}
+	if (obj_get(quota, F_spec, F_hard))
+		val_set(k->a, st, F_hard, obj_get(quota, F_spec, F_hard));
+	if (val_equal(val_get(st, F_hard), obj_get(quota, F_status, F_hard)) &&
+	    val_equal(val_get(st, F_used), obj_get(quota, F_status, F_used)))
+		return 0;
+	val_set(k->a, doc, F_status, st);
+	return client_update_status(k->c->ctx->client, RES(core_resourcequotas), doc, NULL, err);
+}
+
+static int quota_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+{
+	struct quota_controller *c = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(quota_count_release) struct quota_count k = { .c = c, .a = &a, .next_ns = INT64_MAX };
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	const struct api_set *api;
+	struct obj *quota;
+	struct sv ns, name;
+	int64_t now;
+	bool gone;
+	int rc = 0;
+
+	workq_key_split(key, &ns, &name);
+	quota = quota_read(c, &a, ns, name, &gone, err);
+	if (gone)
+		quota_watches_drop(c, quota_ns_without, &ns);
+	if (!quota)
+		return gone ? 0 : -1;
+	k.quota = quota;
+	api = api_current_get(c->ctx->opts->kinds);
+	API_EACH(api, r) {
+		size_t named = k.used.n;
+
+		if (rc < 0 || !quota_countable(r))
+			continue;
+		rc = quota_count_kind(&k, r, err);
+		if (k.used.n > named)
+			quota_watch_begin(c, r, ns);
+	}
+	api_set_unref(api);
+	if (rc == 0 && quota_write(&k, quota, &why) < 0)
+		rc = why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
+	now = env_now_ns(c->ctx->env);
+	ret->after_ns = k.next_ns > now ? MIN(RESYNC_NS, k.next_ns - now + 1) : RESYNC_NS;
+	return rc;
+}
+
+/* --- events --- */
+
+static void quota_added(struct obj *o, void *ctx)
+{
+	workq_add_obj(((struct quota_controller *)ctx)->q, obj_ns(o), obj_name(o));
+}
+
+/* What admission and this write to its status is no reason to look. */
+static void quota_changed(struct obj *old, struct obj *neu, void *ctx)
+{
+	if (!val_equal(obj_get(old, F_spec), obj_get(neu, F_spec)) || !sv_eq(obj_uid(old), obj_uid(neu)))
+		quota_added(neu, ctx);
+}
+
+static bool quota_kind_went(const struct quota_watch *w, const void *ctx)
+{
+	return resource_late(w->res) && !api_has(ctx, w->res);
+}
+
+static int quota_by_count(struct obj *o, void *ctx)
+{
+	VAL_EACH_MEMBER(obj_get(o, F_spec, F_hard), m) {
+		if (!sv_starts(m.key, SV("count/")))
+			continue;
+		quota_added(o, ctx);
+		return 0;
+	}
+	return 0;
+}
+
+static void quota_kinds_changed(const struct api_set *was, const struct api_set *now, void *ctx)
+{
+	struct quota_controller *c = ctx;
+
+	(void)was;
+	if (informer_factory_stopped(c->ctx->informers))
+		return;
+	quota_watches_drop(c, quota_kind_went, now);
+	informer_each(c->quotas, SV(""), quota_by_count, c);
+}
+
+static bool quota_ready(void *ctx)
+{
+	return informer_synced(((struct quota_controller *)ctx)->quotas);
+}
+
+static void *quota_start(struct controller_ctx *ctx)
+{
+	struct quota_controller *c = xcalloc(1, sizeof(*c));
+
+	c->ctx = ctx;
+	pthread_mutex_init(&c->lock, NULL);
+	c->quotas = informer_get(ctx->informers, RES(core_resourcequotas), NULL, NULL, NULL);
+	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "resourcequota-controller",
+							 .workers = 5,
+							 .retry_max_ns = 60 * NS_PER_SEC,
+							 .reconcile = quota_reconcile,
+							 .ctx = c,
+							 .ready = quota_ready });
+	informer_add_handler(c->quotas, &(struct informer_handler){ quota_added, quota_changed, quota_added }, c);
+	c->listener = (struct api_listener){ .changed = quota_kinds_changed, .ctx = c };
+	api_current_listen(ctx->opts->kinds, &c->listener);
+	return c;
+}
+
+static void quota_stop(void *controller)
+{
+	struct quota_controller *c = controller;
+
+	api_current_unlisten(c->ctx->opts->kinds, &c->listener);
+	workq_free(c->q);
+	while (c->watches.n) {
+		struct quota_watch *w = vec_pop(&c->watches);
+
+		w->informer = NULL; /* goes with its factory */
+		quota_watch_end(w);
+	}
+	vec_release(&c->watches);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+const struct controller_ops resourcequota_controller = { "resourcequota-controller", "resourcequota-controller",
+							 quota_start, quota_stop };
