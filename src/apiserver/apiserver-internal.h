@@ -49,6 +49,7 @@ struct apiserver {
 	struct held_set *held;			   /* held.c */
 	struct node_tunnels *tunnels;		   /* node_tunnel.c */
 	struct webhooks *webhooks;		   /* webhook/ */
+	struct admission_set *admission;	   /* admission/setup.h: which plugins are on */
 	struct hook_sets *hook_sets;		   /* admission/webhooks_config.c */
 	_Atomic(struct hook_counts *) hook_counts; /* admission/webhooks_metrics.c */
 	const struct req_plugins *plugins;	   /* steps.h; NULL: none */

@@ -1,5 +1,5 @@
 /* The order of upstream's recommended plugins; a plugin is one entry here and one file. */
-#include "apiserver/admission/plugins.h"
+#include "apiserver/admission/setup.h"
 
 const struct admission_plugin *const admission_chain[] = {
 	&admission_namespace_lifecycle,
@@ -7,6 +7,7 @@ const struct admission_plugin *const admission_chain[] = {
 	&admission_service_account,
 	&admission_taint_new_nodes,
 	&admission_node_restriction,
+	&admission_pod_security,
 	&admission_priority,
 	&admission_default_tolerations,
 	&admission_default_storage_class,
@@ -22,6 +23,8 @@ const struct admission_plugin *const admission_chain[] = {
 	&admission_validating_webhooks,
 	NULL,
 };
+
+_Static_assert(ARRAY_LEN(admission_chain) <= 64, "a bit each in admission_set.on");
 
 /* Those that have answered are not asked again: how many is q->asked, while one of them waits. */
 static bool asked_before(struct api_req *q, unsigned i)
@@ -52,7 +55,7 @@ int admission_mutate(const struct admission *a, struct err *err)
 			continue;
 		if (i == n && !admission_webhooks_again(a))
 			break;
-		if (!p->mutate || (p->mutates & asked) != asked)
+		if (!admission_is_on(a->q->server->admission, i % n) || !p->mutate || (p->mutates & asked) != asked)
 			continue;
 		rc = p->mutate(a, err);
 		if (rc)
@@ -69,7 +72,7 @@ int admission_validate(const struct admission *a, struct err *err)
 	int rc;
 
 	for (const struct admission_plugin *p; (p = admission_chain[i]); i++) {
-		if (asked_before(a->q, i) || !p->validate)
+		if (asked_before(a->q, i) || !admission_is_on(a->q->server->admission, i) || !p->validate)
 			continue;
 		rc = p->validate(a, err);
 		if (rc)

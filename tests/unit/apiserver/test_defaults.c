@@ -197,12 +197,6 @@ static void test_warnings(void **state)
 	post(r, 201, NS "/serviceaccounts", "{'metadata':{'name':'default'}}");
 	warns(r, NS "/resourcequotas", "{'metadata':{'name':'q'},'spec':{'hard':{'pods':'1'}}}",
 	      (const char *const[]){ "spec.hard: ResourceQuotas are stored, but not counted or enforced yet", NULL });
-	warns(r, "/api/v1/namespaces",
-	      "{'metadata':{'name':'n','labels':{'pod-security.kubernetes.io/enforce':'restricted',"
-	      "'pod-security.kubernetes.io/warn':'privileged'}}}",
-	      (const char *const[]){
-		  "metadata.labels[pod-security.kubernetes.io/enforce]: Pod Security levels are not enforced yet",
-		  NULL });
 	warns(r, NS "/persistentvolumeclaims",
 	      "{'metadata':{'name':'v','annotations':{'volume.beta.kubernetes.io/"
 	      "storage-class':'x'}},'spec':{'accessModes':"
