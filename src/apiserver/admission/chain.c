@@ -1,28 +1,40 @@
 /* The order of upstream's recommended plugins; a plugin is one entry here and one file. */
 #include "apiserver/admission/setup.h"
 
+// clang-format off: one a line
 const struct admission_plugin *const admission_chain[] = {
 	&admission_namespace_lifecycle,
+	&admission_namespace_exists,
+	&admission_anti_affinity,
 	&admission_limit_ranger,
 	&admission_service_account,
 	&admission_taint_new_nodes,
 	&admission_node_restriction,
+	&admission_pull_images,
 	&admission_pod_security,
 	&admission_priority,
 	&admission_default_tolerations,
+	&admission_extended_tolerations,
 	&admission_default_storage_class,
 	&admission_storage_protection,
+	&admission_owner_references,
+	&admission_claim_resize,
 	&admission_runtime_class,
 	&admission_certificate_approval,
 	&admission_certificate_signing,
+	&admission_bundle_attest,
 	&admission_certificate_subject,
 	&admission_node_key,
 	&admission_request_quota,
 	&admission_default_ingress_class,
+	&admission_external_ips,
+	&admission_topology_labels,
 	&admission_mutating_webhooks,
 	&admission_validating_webhooks,
+	&admission_always_deny,
 	NULL,
 };
+// clang-format on
 
 _Static_assert(ARRAY_LEN(admission_chain) <= 64, "a bit each in admission_set.on");
 
