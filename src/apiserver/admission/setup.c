@@ -1,5 +1,6 @@
 /* Flags and the AdmissionConfiguration file, read once. */
 #include "apiserver/admission/setup.h"
+#include "apiserver/admission/event_rate.h"
 #include "base/budget.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -147,6 +148,24 @@ static const struct val *entry_config(struct arena *a, const struct val *entry, 
 	return config;
 }
 
+int admission_set_configure(struct admission_set *s, struct sv name, const struct val *config, struct err *err)
+{
+	if (sv_is(name, "PodSecurity"))
+		return ps_config_read(&s->arena, &s->pod_security, config, err);
+	if (sv_is(name, "EventRateLimit")) {
+		event_limits_free(s->event_limits);
+		s->event_limits = event_limits_new(config, err);
+		return s->event_limits ? 0 : -1;
+	}
+	if (sv_is(name, "PodNodeSelector")) {
+		s->node_selectors = val_member_sv(config, SV("podNodeSelectorPluginConfig"));
+	} else {
+		s->tolerations_usual = val_member_sv(config, SV("default"));
+		s->tolerations_allowed = val_member_sv(config, SV("whitelist"));
+	}
+	return 0;
+}
+
 static int entry_read(struct admission_set *s, const struct val *entry, const char *file, struct err *err)
 {
 	struct sv name = val_get_str(entry, F_name);
@@ -155,7 +174,8 @@ static int entry_read(struct admission_set *s, const struct val *entry, const ch
 	/* Webhooks read theirs themselves (webhook/credentials.h). */
 	if (sv_is(name, "ValidatingAdmissionWebhook") || sv_is(name, "MutatingAdmissionWebhook"))
 		return 0;
-	if (!sv_is(name, "PodSecurity")) {
+	if (!sv_is(name, "PodSecurity") && !sv_is(name, "EventRateLimit") && !sv_is(name, "PodNodeSelector") &&
+	    !sv_is(name, "PodTolerationRestriction")) {
 		log_warn("admission", "this plugin has no configuration here: what the file says of it is passed over",
 			 "plugin", "%.*s", SV_ARG(name));
 		return 0;
@@ -163,9 +183,7 @@ static int entry_read(struct admission_set *s, const struct val *entry, const ch
 	config = entry_config(&s->arena, entry, file, err);
 	if (!config)
 		return -1;
-	if (sv_is(name, "PodSecurity") && ps_config_read(&s->arena, &s->pod_security, config, err) < 0)
-		return err_wrap(err, "plugin '%.*s'", SV_ARG(name));
-	return 0;
+	return admission_set_configure(s, name, config, err) < 0 ? err_wrap(err, "plugin '%.*s'", SV_ARG(name)) : 0;
 }
 
 static int file_apply(struct admission_set *s, const char *path, struct err *err)
@@ -188,6 +206,12 @@ struct admission_set *admission_set_new(const struct apiserver_opts *o, struct e
 	if (flags_check(o, err) < 0 || (o->admission_config && file_apply(s, o->admission_config, err) < 0))
 		return admission_set_free(s);
 	s->on = flags_on(o);
+	if (admission_listed(o->enable_admission, "EventRateLimit") && !s->event_limits) {
+		err_set(err, ERR_INVALID,
+			"enable-admission-plugins plugin \"EventRateLimit\" needs its limits: give them in "
+			"--admission-control-config-file");
+		return admission_set_free(s);
+	}
 	return s;
 }
 
@@ -195,6 +219,7 @@ struct admission_set *admission_set_free(struct admission_set *s)
 {
 	if (!s)
 		return NULL;
+	event_limits_free(s->event_limits);
 	arena_release(&s->arena);
 	free(s);
 	return NULL;

@@ -14,6 +14,10 @@ struct admission_set {
 	struct arena arena;
 	uint64_t on; /* bits by place in admission_chain */
 	struct ps_config pod_security;
+	struct event_limits *event_limits; /* NULL: none */
+	/* Of PodTolerationRestriction: what pods are given, and what they may; of PodNodeSelector: by namespace, and
+	 * clusterDefaultNodeSelector. NULL: nothing is said. */
+	const struct val *tolerations_usual, *tolerations_allowed, *node_selectors;
 };
 
 static inline bool admission_is_on(const struct admission_set *s, unsigned place)
@@ -22,4 +26,6 @@ static inline bool admission_is_on(const struct admission_set *s, unsigned place
 }
 
 struct admission_set *admission_set_new(const struct apiserver_opts *o, struct err *err); /* NULL with err */
+/* One plugin's configuration, in s->arena or longer. */
+int admission_set_configure(struct admission_set *s, struct sv name, const struct val *config, struct err *err);
 struct admission_set *admission_set_free(struct admission_set *s);

@@ -2,8 +2,12 @@
  * makes of an object. */
 #include "harness.h"
 
+#include "apiserver/admission/event_rate.h"
 #include "apiserver/admission/setup.h"
 #include "apiserver/apiserver-internal.h"
+#include "codec/yaml.h"
+
+#include <stdio.h>
 
 #define CORE "/api/v1/namespaces/default/"
 #define C "\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]"
@@ -20,6 +24,17 @@ static void plugins_on(struct rig *r, const char *name)
 	assert_non_null(s);
 	r->server->admission->on = s->on;
 	admission_set_free(s);
+}
+
+/* Its configuration, as in a file. */
+static void plugin_configure(struct rig *r, const char *name, const char *text)
+{
+	struct admission_set *s = r->server->admission;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	const struct val *doc = yaml_decode(&s->arena, sv_from(text), &err);
+
+	if (!doc || admission_set_configure(s, sv_from(name), doc, &err) < 0)
+		fail_msg("%s: %s", name, err_msg(&err));
 }
 
 static int setup(void **state)
@@ -206,12 +221,157 @@ static void test_topology(void **state)
 	    "\"labels\":{\"topology.kubernetes.io/zone\":\"z\",\"topology.kubernetes.io/region\":\"r\"}");
 }
 
+static void test_attest(void **state)
+{
+	static const char bundle[] =
+	    "{\"metadata\":{\"name\":\"x.io:s:b\"},\"spec\":{\"signerName\":\"x.io/s\",\"trustBundle\":\"t\"}}";
+	struct rig *r = *state;
+	const struct resource bundles = { .group = "certificates.k8s.io", .plural = "clustertrustbundles" };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct api_req q = { .server = r->server, .arena = &a, .user = { .name = SV("w"), .uid = SV("") } };
+	struct admission ad = { .q = &q, .op = ADMIT_CREATE, .res = &bundles, .ns = SV(""), .name = SV("b") };
+
+	ad.doc = json_decode(&a, sv_from(bundle), NULL, &err);
+	assert_non_null(ad.doc);
+	assert_int_equal(admission_bundle_attest.validate(&ad, &err), -1);
+	assert_non_null(strstr(err_msg(&err), "user not permitted to attest for signerName \"x.io/s\""));
+	/* What says the same as before is anybody's to touch. */
+	ad.op = ADMIT_UPDATE;
+	ad.old = ad.doc;
+	assert_int_equal(admission_bundle_attest.validate(&ad, &err), 0);
+}
+
+#define LIMITS "apiVersion: eventratelimit.admission.k8s.io/v1alpha1\nkind: Configuration\nlimits:\n"
+
+static void test_event_buckets(void **state)
+{
+	static const char *const wrong[] = {
+		"kind: Configuration\nlimits: [{type: Server, qps: 1, burst: 1}]\n",
+		LIMITS "- {type: Galaxy, qps: 1, burst: 1}\n",
+		LIMITS "- {type: User, qps: 0, burst: 1}\n",
+		LIMITS "- {type: User, qps: 1, burst: -1}\n",
+		LIMITS "- {type: User, qps: 1, burst: 1, cacheSize: -1}\n",
+		LIMITS "- {type: User, qps: 1, burst: 99999999999}\n",
+	};
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err none = ERR_INIT;
+	const int64_t s = NS_PER_SEC;
+	struct event_limits *l;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		_cleanup_(err_release) struct err err = ERR_INIT;
+
+		assert_null(event_limits_new(yaml_decode(&a, sv_from(wrong[i]), &err), &err));
+		assert_true(err_msg(&err)[0] != '\0');
+	}
+	l = event_limits_new(yaml_decode(&a, SV(LIMITS "- {type: User, qps: 2, burst: 3, cacheSize: 2}\n"), &none),
+			     &none);
+	assert_non_null(l);
+	/* Three at once, then one each half second, and never more than three. */
+	for (int i = 0; i < 3; i++)
+		assert_true(event_limits_take(l, 0, SV("u"), s));
+	assert_false(event_limits_take(l, 0, SV("u"), s));
+	assert_true(event_limits_take(l, 0, SV("u"), s + s / 2));
+	assert_false(event_limits_take(l, 0, SV("u"), s + s / 2));
+	for (int i = 0; i < 3; i++)
+		assert_true(event_limits_take(l, 0, SV("u"), 100 * s));
+	assert_false(event_limits_take(l, 0, SV("u"), 100 * s));
+	/* Of three keys the one that was used longest ago is forgotten. */
+	assert_true(event_limits_take(l, 0, SV("v"), 100 * s));
+	assert_false(event_limits_take(l, 0, SV("u"), 100 * s));
+	assert_true(event_limits_take(l, 0, SV("w"), 100 * s));
+	assert_false(event_limits_take(l, 0, SV("u"), 100 * s));
+	event_limits_free(l);
+}
+
+#define EVENT(name)                                                                                             \
+	"{\"metadata\":{\"name\":\"" name "\"},\"involvedObject\":{\"namespace\":\"default\",\"kind\":\"Pod\"," \
+	"\"name\":\"p\"},\"reason\":\"R\",\"source\":{\"component\":\"c\"}}"
+
+static void test_event_rate(void **state)
+{
+	const struct apiserver_opts bare = { .enable_admission = (const char *const[]){ "EventRateLimit", NULL } };
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct rig *r = *state;
+
+	assert_null(admission_set_new(&bare, &err));
+	plugin_configure(r, "EventRateLimit", LIMITS "- {type: Namespace, qps: 1, burst: 2}\n");
+	r->server->admission->on = ~UINT64_C(0) >> 1;
+	for (unsigned i = 0; admission_chain[i]; i++)
+		if (strcmp(admission_chain[i]->name, "EventRateLimit") != 0)
+			r->server->admission->on &= ~(UINT64_C(1) << i);
+	try(r, NULL, "POST", CORE "events", NULL, EVENT("a"), 201, NULL);
+	try(r, NULL, "POST", CORE "events", NULL, EVENT("b"), 201, NULL);
+	try(r, NULL, "POST", CORE "events", NULL, EVENT("c"), 429, "limit reached on type Namespace for key default");
+	try(r, NULL, "POST", CORE "configmaps", NULL, "{\"metadata\":{\"name\":\"c\"}}", 201, NULL);
+	rig_run(r, NS_PER_SEC);
+	try(r, NULL, "POST", CORE "events", NULL, EVENT("d"), 201, NULL);
+}
+
+static void namespace_with(struct rig *r, const char *name, const char *annotations)
+{
+	char body[512], path[128];
+
+	snprintf(body, sizeof(body), "{\"metadata\":{\"name\":\"%s\",\"annotations\":{%s}}}", name, annotations);
+	expect(r, 201, "POST", "/api/v1/namespaces", body);
+	snprintf(path, sizeof(path), "/api/v1/namespaces/%s/serviceaccounts", name);
+	expect(r, 201, "POST", path, "{\"metadata\":{\"name\":\"default\"}}");
+}
+
+static void test_node_selector(void **state)
+{
+	struct rig *r = *state;
+
+	plugins_on(r, "PodNodeSelector");
+	plugin_configure(
+	    r, "PodNodeSelector",
+	    "podNodeSelectorPluginConfig: {clusterDefaultNodeSelector: \"env=dev\", team: \"zone=a,env=prod\"}");
+	namespace_with(r, "team", "\"scheduler.alpha.kubernetes.io/node-selector\":\"env=prod\"");
+	namespace_with(r, "odd", "\"scheduler.alpha.kubernetes.io/node-selector\":\"env in (a)\"");
+	try(r, NULL, "POST", CORE "pods", NULL, POD("a", ""), 201, "\"nodeSelector\":{\"env\":\"dev\"}");
+	try(r, NULL, "POST", CORE "pods", NULL, POD("b", "\"nodeSelector\":{\"env\":\"prod\"},"), 403,
+	    "pod node label selector conflicts with its namespace node label selector");
+	try(r, NULL, "POST", "/api/v1/namespaces/team/pods", NULL, POD("a", "\"nodeSelector\":{\"zone\":\"a\"},"), 201,
+	    "\"env\":\"prod\"");
+	try(r, NULL, "POST", "/api/v1/namespaces/team/pods", NULL, POD("b", "\"nodeSelector\":{\"zone\":\"b\"},"), 403,
+	    "pod node label selector labels conflict with its namespace whitelist");
+	try(r, NULL, "POST", "/api/v1/namespaces/odd/pods", NULL, POD("a", ""), 500, "invalid selector: [env in (a)]");
+}
+
+static void test_toleration_restriction(void **state)
+{
+	struct rig *r = *state;
+
+	plugins_on(r, "PodTolerationRestriction");
+	plugin_configure(r, "PodTolerationRestriction", "default: [{key: usual, operator: Exists}]");
+	namespace_with(r, "n",
+		       "\"scheduler.alpha.kubernetes.io/defaultTolerations\":\"[]\","
+		       "\"scheduler.alpha.kubernetes.io/tolerationsWhitelist\":\"[{\\\"key\\\":\\\"k\\\",\\\"value\\\":"
+		       "\\\"v\\\"},{\\\"operator\\\":\\\"Exists\\\",\\\"effect\\\":\\\"NoExecute\\\"}]\"");
+	namespace_with(r, "odd", "\"scheduler.alpha.kubernetes.io/defaultTolerations\":\"{}\"");
+	try(r, NULL, "POST", CORE "pods", NULL, POD("a", ""), 201, "{\"key\":\"usual\",\"operator\":\"Exists\"}");
+	try(r, NULL, "POST", CORE "pods", NULL,
+	    "{\"metadata\":{\"name\":\"m\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"resources\":{"
+	    "\"requests\":{\"cpu\":\"1\"}}}]}}",
+	    201, "node.kubernetes.io/memory-pressure");
+	try(r, NULL, "POST", "/api/v1/namespaces/n/pods", NULL,
+	    POD("a", "\"tolerations\":[{\"key\":\"k\",\"value\":\"v\",\"effect\":\"NoSchedule\"}],"), 201, NULL);
+	try(r, NULL, "POST", "/api/v1/namespaces/n/pods", NULL,
+	    POD("b", "\"tolerations\":[{\"operator\":\"Exists\"}],"), 500, "conflict with its namespace whitelist");
+	try(r, NULL, "POST", "/api/v1/namespaces/odd/pods", NULL, POD("a", ""), 500, "is no list of tolerations");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_pull_images), TEST(test_external_ips), TEST(test_anti_affinity), TEST(test_extended),
-		TEST(test_exists),	TEST(test_owners),	 TEST(test_resize),	   TEST(test_topology),
+		TEST(test_pull_images), TEST(test_external_ips),  TEST(test_anti_affinity),
+		TEST(test_extended),	TEST(test_exists),	  TEST(test_owners),
+		TEST(test_resize),	TEST(test_attest),	  cmocka_unit_test(test_event_buckets),
+		TEST(test_event_rate),	TEST(test_node_selector), TEST(test_toleration_restriction),
+		TEST(test_topology),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
