@@ -3,6 +3,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/admission/admission.h"
 #include "apiserver/admission/resource_quota.h"
+#include "apiserver/admission/setup.h"
 #include "apiserver/crd/crd.h"
 #include "apiserver/held.h"
 #include "apiserver/recent.h"
@@ -112,7 +113,8 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	standing_start(s);
 	if (!o->insecure_in_memory)
 		pki_begin(s);
-	if ((o->admission_config && webhooks_configure(s->webhooks, o->admission_config, err) < 0) ||
+	s->admission = admission_set_new(o, err);
+	if (!s->admission || (o->admission_config && webhooks_configure(s->webhooks, o->admission_config, err) < 0) ||
 	    authz_start(s, err) < 0 || allocators_start(s, err) < 0 ||
 	    store_layout_bring(s->store, STOREKEY_LAYOUT, NULL, 0, err) < 0 || watchcache_start(s->wc, err) < 0 ||
 	    service_claims_repair(s, true, err) < 0 || bootstrap_run(s, err) < 0)
@@ -185,6 +187,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->webhooks = webhooks_free(s->webhooks);
 	s->hook_sets = hook_sets_free(s->hook_sets);
 	s->quota_turns = quota_turns_free(s->quota_turns);
+	s->admission = admission_set_free(s->admission);
 	hook_counts_free(atomic_load(&s->hook_counts));
 	s->inflight = inflight_free(s->inflight);
 	s->api = api_current_free(s->api);

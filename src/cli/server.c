@@ -79,7 +79,11 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("token-auth-file", 0, OPT_STRING, token_auth_file, "FILE",
 		    "static tokens: lines of TOKEN,USER,UID,\"GROUPS\""),
 		ROW("admission-control-config-file", 0, OPT_STRING, admission_config, "FILE",
-		    "an AdmissionConfiguration: as whom webhooks are called"),
+		    "an AdmissionConfiguration: of Pod Security, of webhooks and of other plugins"),
+		ROW("enable-admission-plugins", 0, OPT_LIST, enable_admission, "NAME",
+		    "plugins of admission to switch on, by upstream's names"),
+		ROW("disable-admission-plugins", 0, OPT_LIST, disable_admission, "NAME",
+		    "the same to switch off, of those that are on"),
 		ROW("anonymous-auth", 0, OPT_BOOL, anonymous_auth, NULL,
 		    "who shows no credential is system:anonymous (true; false: is refused)"),
 		ROW("cluster-cidr", 0, OPT_STRING, facts.cluster_cidr, "CIDR",
@@ -398,6 +402,8 @@ static int start_api(struct server *s, struct err *err)
 		.join_token = o->token,
 		.token_auth_file = o->token_auth_file,
 		.admission_config = o->admission_config,
+		.enable_admission = o->enable_admission.list.p,
+		.disable_admission = o->disable_admission.list.p,
 		.anonymous_auth = o->anonymous_auth,
 		.profiling = o->profiling,
 		.no_ingress = facts_no_ingress(&o->facts),
@@ -572,6 +578,8 @@ int cmd_server(int argc, char **argv)
 	}
 	string_list_release(&s.o.tls_sans);
 	string_list_release(&s.o.runtime_config);
+	string_list_release(&s.o.enable_admission);
+	string_list_release(&s.o.disable_admission);
 	node_opts_release(&s.o.node);
 	string_list_release(&s.o.facts.disable);
 	arena_release(&s.arena);

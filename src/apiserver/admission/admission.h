@@ -4,8 +4,7 @@
  * these are asked. A plugin sees one operation on one object. Refusals are ERR_FORBIDDEN with upstream's text, but for
  * a namespace that is not there: ERR_NOT_FOUND.
  *
- * chain.c has the order, README.md what each does. There is no PodSecurity and no
- * OwnerReferencesPermissionEnforcement among them. Of what connects (exec, attach, port-forward, proxy) none of
+ * chain.c has the order, README.md what each does. Of what connects (exec, attach, port-forward, proxy) none of
  * upstream's plugins that are on by default says anything, so only webhooks are asked about it.
  *
  * Threads: the request's, on which nothing may block: who has to wait says REQ_LATER.

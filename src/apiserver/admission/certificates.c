@@ -1,9 +1,11 @@
 /* CertificateApproval, CertificateSigning: whoever decides about a request, or answers it, has the right to its signer.
+ * ClusterTrustBundleAttest: nor does who has no right to a signer say whom to trust in its name.
  * CertificateSubjectRestriction: nobody becomes system:masters, or the API server to kubelets, by a
  * request.
  *
- * The right is one to the verbs approve and sign on the resource signers, by the signer's name or by its domain with a
- * star behind the slash, for all of its signers. The stored object's name counts, whatever the new one says. */
+ * The right is one to the verbs approve and sign on the resource signers, (and attest), by the signer's name or by its
+ * domain with a star behind the slash, for all of its signers. The stored object's name counts, whatever the new one
+ * says. */
 #include "apiserver/admission/plugins.h"
 #include "apiserver/authz.h"
 #include "apiserver/pki.h"
@@ -64,6 +66,27 @@ static int certs_sign(const struct admission *a, struct err *err)
 	return certs_require(a, "sign", err);
 }
 
+/* What says nothing else than before may be touched: garbage is collected, objects are migrated. */
+static int certs_attest(const struct admission *a, struct err *err)
+{
+	static const enum sym said[] = { F_labels, F_annotations };
+	struct sv signer = val_get_str(a->doc, F_spec, F_signerName);
+	bool same = a->op == ADMIT_UPDATE && val_same(val_get(a->doc, F_spec), val_get(a->old, F_spec));
+	int rc;
+
+	if (strcmp(a->res->group, "certificates.k8s.io") != 0 || strcmp(a->res->plural, "clustertrustbundles") != 0 ||
+	    (a->op != ADMIT_CREATE && a->op != ADMIT_UPDATE) || !signer.n)
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(said); i++)
+		same = same && val_same(val_get(a->doc, F_metadata, said[i]), val_get(a->old, F_metadata, said[i]));
+	if (same)
+		return 0;
+	rc = certs_may(a->q, "attest", signer);
+	if (rc == 0 || rc == REQ_LATER)
+		return rc;
+	return admission_forbid(a, err, "user not permitted to attest for signerName \"%.*s\"", SV_ARG(signer));
+}
+
 static int certs_subject(const struct admission *a, struct err *err)
 {
 	_cleanup_(err_release) struct err why = ERR_INIT;
@@ -93,6 +116,10 @@ const struct admission_plugin admission_certificate_approval = {
 const struct admission_plugin admission_certificate_signing = {
 	.name = "CertificateSigning",
 	.validate = certs_sign,
+};
+const struct admission_plugin admission_bundle_attest = {
+	.name = "ClusterTrustBundleAttest",
+	.validate = certs_attest,
 };
 const struct admission_plugin admission_certificate_subject = {
 	.name = "CertificateSubjectRestriction",

@@ -1,28 +1,46 @@
 /* The order of upstream's recommended plugins; a plugin is one entry here and one file. */
-#include "apiserver/admission/plugins.h"
+#include "apiserver/admission/setup.h"
 
+// clang-format off: one a line
 const struct admission_plugin *const admission_chain[] = {
 	&admission_namespace_lifecycle,
+	&admission_namespace_exists,
+	&admission_anti_affinity,
 	&admission_limit_ranger,
 	&admission_service_account,
 	&admission_taint_new_nodes,
 	&admission_node_restriction,
+	&admission_pull_images,
+	&admission_pod_security,
+	&admission_node_selector,
 	&admission_priority,
 	&admission_default_tolerations,
+	&admission_toleration_restriction,
+	&admission_event_rate,
+	&admission_extended_tolerations,
 	&admission_default_storage_class,
 	&admission_storage_protection,
+	&admission_owner_references,
+	&admission_claim_resize,
 	&admission_runtime_class,
 	&admission_certificate_approval,
 	&admission_certificate_signing,
+	&admission_bundle_attest,
 	&admission_certificate_subject,
 	&admission_node_key,
 	&admission_request_quota,
 	&admission_default_ingress_class,
+	&admission_external_ips,
+	&admission_topology_labels,
 	&admission_mutating_webhooks,
 	&admission_validating_webhooks,
-	&admission_resource_quota, /* last: nothing is counted that somebody else refuses */
+	&admission_resource_quota, /* last but for who refuses all: nothing is counted that somebody else refuses */
+	&admission_always_deny,
 	NULL,
 };
+// clang-format on
+
+_Static_assert(ARRAY_LEN(admission_chain) <= 64, "a bit each in admission_set.on");
 
 /* Those that have answered are not asked again: how many is q->asked, while one of them waits. */
 static bool asked_before(struct api_req *q, unsigned i)
@@ -53,7 +71,7 @@ int admission_mutate(const struct admission *a, struct err *err)
 			continue;
 		if (i == n && !admission_webhooks_again(a))
 			break;
-		if (!p->mutate || (p->mutates & asked) != asked)
+		if (!admission_is_on(a->q->server->admission, i % n) || !p->mutate || (p->mutates & asked) != asked)
 			continue;
 		rc = p->mutate(a, err);
 		if (rc)
@@ -70,7 +88,7 @@ int admission_validate(const struct admission *a, struct err *err)
 	int rc;
 
 	for (const struct admission_plugin *p; (p = admission_chain[i]); i++) {
-		if (asked_before(a->q, i) || !p->validate)
+		if (asked_before(a->q, i) || !admission_is_on(a->q->server->admission, i) || !p->validate)
 			continue;
 		rc = p->validate(a, err);
 		if (rc)

@@ -1,56 +1,8 @@
 /* RuntimeClass: a pod names a class that exists, carries the overhead that is its class's, and goes where there is one:
  * the class's labels of nodes and its tolerations become the pod's. */
 #include "apiserver/admission/plugins.h"
+#include "apiserver/admission/tolerations.h"
 #include "codec/val_index.h"
-
-#define MERGED_MAX 256 /* of so many tolerations none is looked for in the others: more of them tolerate the same */
-
-static bool covers_key(const struct val *more, const struct val *less)
-{
-	struct sv key = val_get_str(more, F_key);
-
-	return sv_eq(key, val_get_str(less, F_key)) || (!key.n && val_is(val_get(more, F_operator), "Exists"));
-}
-
-/* Is what less tolerates tolerated by more as well, and for as long? */
-static bool covers(const struct val *more, const struct val *less)
-{
-	struct sv effect = val_get_str(more, F_effect), op = val_get_str(less, F_operator);
-	const struct val *time = val_get(more, F_tolerationSeconds), *time_less = val_get(less, F_tolerationSeconds);
-
-	if (val_same(more, less))
-		return true;
-	if (!covers_key(more, less) || (effect.n && !sv_eq(effect, val_get_str(less, F_effect))))
-		return false;
-	if (sv_is(effect, "NoExecute") && time && (!time_less || val_int_or(time_less, 0) > val_int_or(time, 0)))
-		return false;
-	if (val_is(val_get(more, F_operator), "Exists"))
-		return true;
-	return (!op.n || sv_is(op, "Equal")) && sv_eq(val_get_str(more, F_value), val_get_str(less, F_value));
-}
-
-static void merge_tolerations(struct arena *a, struct val *spec, const struct val *of_class)
-{
-	struct val *all = val_new_list(a), *merged;
-
-	VAL_EACH(val_get(spec, F_tolerations), t)
-		val_push(a, all, t);
-	VAL_EACH(of_class, t)
-		val_push(a, all, t);
-	if (!val_len(of_class))
-		return;
-	merged = val_set_list(a, spec, F_tolerations);
-	for (size_t i = 0; i < val_len(all); i++) {
-		const struct val *t = val_at(all, i);
-		bool known = false;
-
-		for (size_t k = 0; val_len(all) <= MERGED_MAX && !known && k < val_len(all); k++)
-			known = k < i ? covers(val_at(all, k), t)
-				      : k > i && !val_same(val_at(all, k), t) && covers(val_at(all, k), t);
-		if (!known)
-			val_push(a, merged, t);
-	}
-}
 
 static int merge_labels(const struct admission *a, struct val *spec, const struct val *of_class, struct err *err)
 {
@@ -113,7 +65,7 @@ static int runtime_class_mutate(const struct admission *a, struct err *err)
 	}
 	if (merge_labels(a, spec, obj_get(class, F_scheduling, F_nodeSelector), err) < 0)
 		return -1;
-	merge_tolerations(ar, spec, obj_get(class, F_scheduling, F_tolerations));
+	tolerations_merge(ar, spec, obj_get(class, F_scheduling, F_tolerations));
 	return 0;
 }
 

@@ -195,12 +195,6 @@ static void test_warnings(void **state)
 	struct rig *r = *state;
 
 	post(r, 201, NS "/serviceaccounts", "{'metadata':{'name':'default'}}");
-	warns(r, "/api/v1/namespaces",
-	      "{'metadata':{'name':'n','labels':{'pod-security.kubernetes.io/enforce':'restricted',"
-	      "'pod-security.kubernetes.io/warn':'privileged'}}}",
-	      (const char *const[]){
-		  "metadata.labels[pod-security.kubernetes.io/enforce]: Pod Security levels are not enforced yet",
-		  NULL });
 	warns(r, NS "/persistentvolumeclaims",
 	      "{'metadata':{'name':'v','annotations':{'volume.beta.kubernetes.io/"
 	      "storage-class':'x'}},'spec':{'accessModes':"

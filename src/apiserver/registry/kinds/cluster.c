@@ -51,21 +51,6 @@ static bool namespace_field(const struct val *ns, struct sv label, struct sv *re
 	return true;
 }
 
-/* Who labels a namespace for Pod Security relies on it. */
-static void namespace_warn(struct api_req *q, const struct val *doc, const struct val *old)
-{
-	static const char *const modes[] = { "enforce", "audit", "warn" };
-
-	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
-		struct sv key = arena_svf(q->arena, "pod-security.kubernetes.io/%s", modes[i]);
-		const struct val *v = val_member_sv(val_get(doc, F_metadata, F_labels), key);
-		const struct val *was = val_member_sv(val_get(old, F_metadata, F_labels), key);
-
-		if (v && !val_is(v, "privileged") && !(was && val_equal(v, was)))
-			api_req_warn(q, "metadata.labels[%.*s]: Pod Security levels are not enforced yet", SV_ARG(key));
-	}
-}
-
 /* Its controller's time is nobody's to say. */
 static void namespace_deletion_marked(struct arena *a, struct val *doc)
 {
@@ -87,7 +72,6 @@ const struct strategy namespace_strategy = {
 	.no_generation = true,
 	.set_defaults = namespace_defaults,
 	.prepare_create = namespace_create,
-	.warn = namespace_warn,
 	.prepare_update = namespace_update,
 	.field_label = namespace_field,
 };

@@ -6,6 +6,7 @@
 #include "base/timefmt.h"
 #include "codec/doc_items.h"
 #include "codec/val_index.h"
+#include "object/feature.h"
 #include "pod/image_name.h"
 #include "pod/pod_phase.h"
 #include "pod/pod_resources.h"
@@ -266,6 +267,7 @@ static void pod_observe(struct apiserver *s, struct obj *old, struct obj *now)
 static int bind_change(struct api_req *q, const struct val *old, struct val *doc, void *ctx, struct err *err)
 {
 	const struct val *binding = ctx, *annotations = val_get(binding, F_metadata, F_annotations);
+	const struct val *labels = val_get(binding, F_metadata, F_labels);
 	struct sv node = val_get_str(binding, F_target, F_name), uid = val_get_str(binding, F_metadata, F_uid);
 	struct sv name = val_get_str(old, F_metadata, F_name), have = val_get_str(old, F_spec, F_nodeName);
 	struct val *status, *conditions, *c;
@@ -281,6 +283,9 @@ static int bind_change(struct api_req *q, const struct val *old, struct val *doc
 	if (val_len(val_get(old, F_spec, F_schedulingGates)))
 		return cannot_bind(err, name, "pod %.*s has non-empty .spec.schedulingGates", SV_ARG(name));
 	val_set_str(q->arena, val_ensure_map(q->arena, doc, F_spec), F_nodeName, node);
+	/* Those of the node's place (PodTopologyLabels); what the pod says itself stays. */
+	if (val_len(labels) && feature_on(FG_PodTopologyLabelsAdmission))
+		val_add_missing(q->arena, val_ensure_map(q->arena, val_get_mut(doc, F_metadata), F_labels), labels);
 	if (val_len(annotations))
 		val_put_all(q->arena, val_ensure_map(q->arena, val_get_mut(doc, F_metadata), F_annotations),
 			    annotations);

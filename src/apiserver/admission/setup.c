@@ -1,0 +1,226 @@
+/* Flags and the AdmissionConfiguration file, read once. */
+#include "apiserver/admission/setup.h"
+#include "apiserver/admission/event_rate.h"
+#include "base/budget.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "codec/yaml.h"
+
+#include <stdlib.h>
+
+#define CONFIG_MAX ((size_t)1 << 20)
+
+/* All of upstream's, in its order. */
+static const struct known {
+	const char *name;
+	bool on;
+} known[] = {
+	{ "AlwaysAdmit", false },
+	{ "NamespaceAutoProvision", false },
+	{ "NamespaceLifecycle", true },
+	{ "NamespaceExists", false },
+	{ "LimitPodHardAntiAffinityTopology", false },
+	{ "LimitRanger", true },
+	{ "ServiceAccount", true },
+	{ "NodeRestriction", true }, /* see setup.h */
+	{ "TaintNodesByCondition", true },
+	{ "AlwaysPullImages", false },
+	{ "ImagePolicyWebhook", false },
+	{ "PodSecurity", true },
+	{ "PodNodeSelector", false },
+	{ "Priority", true },
+	{ "DefaultTolerationSeconds", true },
+	{ "PodTolerationRestriction", false },
+	{ "EventRateLimit", false },
+	{ "ExtendedResourceToleration", false },
+	{ "DefaultStorageClass", true },
+	{ "StorageObjectInUseProtection", true },
+	{ "PodGroupProtection", true },
+	{ "OwnerReferencesPermissionEnforcement", false },
+	{ "PersistentVolumeClaimResize", true },
+	{ "RuntimeClass", true },
+	{ "CertificateApproval", true },
+	{ "CertificateSigning", true },
+	{ "ClusterTrustBundleAttest", true },
+	{ "CertificateSubjectRestriction", true },
+	{ "DefaultIngressClass", true },
+	{ "DenyServiceExternalIPs", false },
+	{ "PodTopologyLabels", true },
+	{ "PodGroupWorkloadExists", true },
+	{ "NodeDeclaredFeatureValidator", true },
+	{ "JobValidation", true },
+	{ "PodResizeValidator", true },
+	{ "MutatingAdmissionPolicy", true },
+	{ "MutatingAdmissionWebhook", true },
+	{ "ValidatingAdmissionPolicy", true },
+	{ "ValidatingAdmissionWebhook", true },
+	{ "ResourceQuota", true },
+	{ "AlwaysDeny", false },
+};
+
+/* --- flags --- */
+
+static const struct known *known_named(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (strcmp(known[i].name, name) == 0)
+			return &known[i];
+	return NULL;
+}
+
+static bool admission_listed(const char *const *list, const char *name)
+{
+	for (; list && *list; list++)
+		if (strcmp(*list, name) == 0)
+			return true;
+	return false;
+}
+
+static bool admission_built_in(const char *name)
+{
+	for (size_t i = 0; admission_chain[i]; i++)
+		if (strcmp(admission_chain[i]->name, name) == 0)
+			return true;
+	return strcmp(name, "AlwaysAdmit") == 0; /* it does nothing */
+}
+
+static int flags_check(const struct apiserver_opts *o, struct err *err)
+{
+	for (const char *const *n = o->enable_admission; n && *n; n++) {
+		const struct known *k = known_named(*n);
+
+		if (!k)
+			return err_set(err, ERR_INVALID, "enable-admission-plugins plugin \"%s\" is unknown", *n);
+		if (admission_listed(o->disable_admission, *n))
+			return err_set(err, ERR_INVALID,
+				       "[%s] in enable-admission-plugins and disable-admission-plugins overlapped", *n);
+		/* What is on anyway, of features that are not here, does nothing. */
+		if (!k->on && !admission_built_in(*n))
+			return err_set(err, ERR_INVALID,
+				       "enable-admission-plugins plugin \"%s\" is not built into this server", *n);
+	}
+	for (const char *const *n = o->disable_admission; n && *n; n++)
+		if (!known_named(*n))
+			return err_set(err, ERR_INVALID, "disable-admission-plugins plugin \"%s\" is unknown", *n);
+	return 0;
+}
+
+static uint64_t flags_on(const struct apiserver_opts *o)
+{
+	uint64_t on = 0;
+
+	for (unsigned i = 0; admission_chain[i]; i++) {
+		const struct known *k = known_named(admission_chain[i]->name);
+
+		if (!k || (k->on && !admission_listed(o->disable_admission, k->name)) ||
+		    admission_listed(o->enable_admission, k->name))
+			on |= UINT64_C(1) << i;
+	}
+	return on;
+}
+
+/* --- the file --- */
+
+static struct val *document_read(struct arena *a, const char *path, struct err *err)
+{
+	struct budget values = BUDGET(doc_values_limit);
+	struct sv text;
+
+	if (file_read(a, path, CONFIG_MAX, &text, err) < 0)
+		return NULL;
+	return yaml_decode_opts(a, text, &(struct yaml_opts){ .values = &values, .alone = true }, err);
+}
+
+/* What the entry of a plugin says: it stands there, or in a file of its own beside this one. */
+static const struct val *entry_config(struct arena *a, const struct val *entry, const char *file, struct err *err)
+{
+	const struct val *config = val_member_sv(entry, SV("configuration"));
+	struct sv path = val_str(val_member_sv(entry, SV("path")));
+	const char *slash = strrchr(file, '/');
+
+	if (config || !path.n)
+		return config ? config : val_new_map(a);
+	if (path.p[0] != '/' && slash)
+		path = arena_svf(a, "%.*s/%.*s", (int)(slash - file), file, SV_ARG(path));
+	config = document_read(a, arena_cstr(a, path), err);
+	if (!config)
+		err_wrap(err, "'%.*s'", SV_ARG(path));
+	return config;
+}
+
+int admission_set_configure(struct admission_set *s, struct sv name, const struct val *config, struct err *err)
+{
+	if (sv_is(name, "PodSecurity"))
+		return ps_config_read(&s->arena, &s->pod_security, config, err);
+	if (sv_is(name, "EventRateLimit")) {
+		event_limits_free(s->event_limits);
+		s->event_limits = event_limits_new(config, err);
+		return s->event_limits ? 0 : -1;
+	}
+	if (sv_is(name, "PodNodeSelector")) {
+		s->node_selectors = val_member_sv(config, SV("podNodeSelectorPluginConfig"));
+	} else {
+		s->tolerations_usual = val_member_sv(config, SV("default"));
+		s->tolerations_allowed = val_member_sv(config, SV("whitelist"));
+	}
+	return 0;
+}
+
+static int entry_read(struct admission_set *s, const struct val *entry, const char *file, struct err *err)
+{
+	struct sv name = val_get_str(entry, F_name);
+	const struct val *config;
+
+	/* Webhooks read theirs themselves (webhook/credentials.h). */
+	if (sv_is(name, "ValidatingAdmissionWebhook") || sv_is(name, "MutatingAdmissionWebhook"))
+		return 0;
+	if (!sv_is(name, "PodSecurity") && !sv_is(name, "EventRateLimit") && !sv_is(name, "PodNodeSelector") &&
+	    !sv_is(name, "PodTolerationRestriction")) {
+		log_warn("admission", "this plugin has no configuration here: what the file says of it is passed over",
+			 "plugin", "%.*s", SV_ARG(name));
+		return 0;
+	}
+	config = entry_config(&s->arena, entry, file, err);
+	if (!config)
+		return -1;
+	return admission_set_configure(s, name, config, err) < 0 ? err_wrap(err, "plugin '%.*s'", SV_ARG(name)) : 0;
+}
+
+static int file_apply(struct admission_set *s, const char *path, struct err *err)
+{
+	const struct val *doc = document_read(&s->arena, path, err);
+
+	if (!doc)
+		return err_wrap(err, "--admission-control-config-file '%s'", path);
+	VAL_EACH(val_member_sv(doc, SV("plugins")), entry)
+		if (entry_read(s, entry, path, err) < 0)
+			return err_wrap(err, "--admission-control-config-file '%s'", path);
+	return 0;
+}
+
+struct admission_set *admission_set_new(const struct apiserver_opts *o, struct err *err)
+{
+	struct admission_set *s = xcalloc(1, sizeof(*s));
+
+	ps_config_default(&s->pod_security);
+	if (flags_check(o, err) < 0 || (o->admission_config && file_apply(s, o->admission_config, err) < 0))
+		return admission_set_free(s);
+	s->on = flags_on(o);
+	if (admission_listed(o->enable_admission, "EventRateLimit") && !s->event_limits) {
+		err_set(err, ERR_INVALID,
+			"enable-admission-plugins plugin \"EventRateLimit\" needs its limits: give them in "
+			"--admission-control-config-file");
+		return admission_set_free(s);
+	}
+	return s;
+}
+
+struct admission_set *admission_set_free(struct admission_set *s)
+{
+	if (!s)
+		return NULL;
+	event_limits_free(s->event_limits);
+	arena_release(&s->arena);
+	free(s);
+	return NULL;
+}

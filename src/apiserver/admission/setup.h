@@ -1,0 +1,31 @@
+/* setup.h - which plugins of admission are on in this server, and what its administrator says of them.
+ *
+ * Names, defaults and the AdmissionConfiguration file are upstream's (v1.37), with one difference: NodeRestriction is
+ * on unless it is switched off, for nodes join with credentials of their own. The plugins that are ours alone cannot be
+ * switched off. An unknown name, and a plugin that is not built in here, are errors of the start.
+ *
+ * Made before the first request, then read by any thread. What of it a plugin changes is behind a lock of its own.
+ */
+#pragma once
+
+#include "apiserver/admission/pod_security.h"
+
+struct admission_set {
+	struct arena arena;
+	uint64_t on; /* bits by place in admission_chain */
+	struct ps_config pod_security;
+	struct event_limits *event_limits; /* NULL: none */
+	/* Of PodTolerationRestriction: what pods are given, and what they may; of PodNodeSelector: by namespace, and
+	 * clusterDefaultNodeSelector. NULL: nothing is said. */
+	const struct val *tolerations_usual, *tolerations_allowed, *node_selectors;
+};
+
+static inline bool admission_is_on(const struct admission_set *s, unsigned place)
+{
+	return s->on >> place & 1;
+}
+
+struct admission_set *admission_set_new(const struct apiserver_opts *o, struct err *err); /* NULL with err */
+/* One plugin's configuration, in s->arena or longer. */
+int admission_set_configure(struct admission_set *s, struct sv name, const struct val *config, struct err *err);
+struct admission_set *admission_set_free(struct admission_set *s);
