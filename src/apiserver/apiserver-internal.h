@@ -50,6 +50,7 @@ struct apiserver {
 	struct node_tunnels *tunnels;		   /* node_tunnel.c */
 	struct webhooks *webhooks;		   /* webhook/ */
 	struct hook_sets *hook_sets;		   /* admission/webhooks_config.c */
+	struct policy_sets *policy_sets;	   /* admission/policy/ */
 	_Atomic(struct hook_counts *) hook_counts; /* admission/webhooks_metrics.c */
 	const struct req_plugins *plugins;	   /* steps.h; NULL: none */
 	const struct req_observer *observer;	   /* the same */

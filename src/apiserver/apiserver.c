@@ -98,6 +98,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->tunnels = node_tunnels_new(s);
 	s->webhooks = webhooks_new(s);
 	s->hook_sets = hook_sets_new();
+	s->policy_sets = policy_sets_new();
 	s->api = api_current_new();
 	s->built_in = api_set_built_in();
 	s->docs = documents_new();
@@ -182,6 +183,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->tunnels = node_tunnels_free(s->tunnels);
 	s->webhooks = webhooks_free(s->webhooks);
 	s->hook_sets = hook_sets_free(s->hook_sets);
+	s->policy_sets = policy_sets_free(s->policy_sets);
 	hook_counts_free(atomic_load(&s->hook_counts));
 	s->inflight = inflight_free(s->inflight);
 	s->api = api_current_free(s->api);

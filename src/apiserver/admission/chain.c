@@ -19,6 +19,7 @@ const struct admission_plugin *const admission_chain[] = {
 	&admission_request_quota,
 	&admission_default_ingress_class,
 	&admission_mutating_webhooks,
+	&admission_validating_policies,
 	&admission_validating_webhooks,
 	NULL,
 };
