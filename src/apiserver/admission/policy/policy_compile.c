@@ -20,10 +20,12 @@ void policy_compiler_release(struct policy_compiler *c)
 	strmap_release(&c->variables);
 }
 
-/* A program keeps its result's type without fields: they are found again by the names of types. */
+/* A program keeps its result's type without fields, which are found again by the names of types; and it may go before
+ * the type does. */
 static const struct cel_type *compile_result(struct arena *a, const struct cel_type *t)
 {
 	const struct cel_type *found;
+	struct cel_type *copy;
 
 	switch ((enum cel_kind)t->kind) {
 	case CEL_OBJECT:
@@ -34,9 +36,14 @@ static const struct cel_type *compile_result(struct arena *a, const struct cel_t
 	case CEL_OPTIONAL:
 		return cel_type_optional(a, compile_result(a, t->params[0]));
 	case CEL_MAP:
-		return cel_type_map(a, t->params[0], compile_result(a, t->params[1]));
+		return cel_type_map(a, compile_result(a, t->params[0]), compile_result(a, t->params[1]));
+	case CEL_TYPE:
+		return &cel_t_dyn;
 	default:
-		return t;
+		copy = ARENA_NEW(a, struct cel_type);
+		*copy = *t;
+		copy->name = arena_sv(a, t->name);
+		return copy;
 	}
 }
 
