@@ -71,6 +71,8 @@ struct hook_counts *hook_counts_free(struct hook_counts *c);
 /* --- policy/ --- */
 
 int admission_policies_validate(const struct admission *a, struct err *err);
+/* As admission_webhooks_again(); others: there will be a second round anyway. */
+bool admission_policies_again(const struct admission *a, bool others);
 /* Policies or bindings, of the mutating or of the validating ones, are others now. Any thread. */
 void admission_policies_changed(struct apiserver *s, bool mutating);
 struct policy_sets *policy_sets_new(void);

@@ -18,6 +18,7 @@ const struct admission_plugin *const admission_chain[] = {
 	&admission_node_key,
 	&admission_request_quota,
 	&admission_default_ingress_class,
+	&admission_mutating_policies,
 	&admission_mutating_webhooks,
 	&admission_validating_policies,
 	&admission_validating_webhooks,
@@ -38,7 +39,8 @@ static int answered(struct api_req *q, unsigned i, int rc)
 	return rc;
 }
 
-/* After a webhook has changed the object all are asked once more, for what they fill in may depend on it. */
+/* After a webhook or a policy has changed the object all are asked once more, for what they fill in may depend on it.
+ */
 int admission_mutate(const struct admission *a, struct err *err)
 {
 	unsigned asked = 1u << a->op | (a->subresource.n ? ON_SUBRESOURCES : 0), i = 0;
@@ -51,8 +53,12 @@ int admission_mutate(const struct admission *a, struct err *err)
 
 		if (asked_before(a->q, i))
 			continue;
-		if (i == n && !admission_webhooks_again(a))
-			break;
+		if (i == n) {
+			bool hooks = admission_webhooks_again(a);
+
+			if (!admission_policies_again(a, hooks) && !hooks)
+				break;
+		}
 		if (!p->mutate || (p->mutates & asked) != asked)
 			continue;
 		rc = p->mutate(a, err);
@@ -60,6 +66,7 @@ int admission_mutate(const struct admission *a, struct err *err)
 			return answered(a->q, i, rc);
 	}
 	a->q->hooks = NULL;
+	a->q->policies = NULL;
 	return answered(a->q, 2 * n, out && out->mutate && a->op != ADMIT_DELETE ? out->mutate(a, err, out->ctx) : 0);
 }
 

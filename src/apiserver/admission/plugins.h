@@ -10,7 +10,7 @@ extern const struct admission_plugin admission_namespace_lifecycle, admission_se
     admission_default_storage_class, admission_default_ingress_class, admission_storage_protection,
     admission_runtime_class, admission_certificate_approval, admission_certificate_signing,
     admission_certificate_subject, admission_node_key, admission_request_quota, admission_mutating_webhooks,
-    admission_validating_webhooks, admission_validating_policies;
+    admission_validating_webhooks, admission_validating_policies, admission_mutating_policies;
 
 /* A create or update of a pod itself, not of one of its subresources. */
 static inline bool admits_pod(const struct admission *a)

@@ -136,6 +136,10 @@ int hook_internal(struct err *why, struct err *err);
 struct val *hook_patch(struct api_req *q, const struct resource *r, const struct schema *s, const struct val *doc,
 		       const struct val *patch, struct err *err);
 
+/* The second half of it, for who patches in another way: patched becomes typed and defaulted. */
+struct val *hook_patched(struct api_req *q, const struct resource *r, const struct schema *s, const struct val *doc,
+			 const struct val *patched, struct err *err);
+
 /* --- webhooks.c, webhooks_calls.c --- */
 
 struct hook_slot {

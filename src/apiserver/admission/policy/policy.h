@@ -122,11 +122,17 @@ struct policy_turn {
 	struct policy_params *params; /* policy_params.c: those found so far */
 	struct hook_authz authz;
 	bool mutating;
-	/* Of the mutating ones. */
-	bool second, changed;
-	bool *invoked, *wanted;
-	size_t next;
-	struct val *last;
+	/* Of the mutating ones: which are asked, and how far that has come. */
+	bool second, changed, collected;
+	bool *invoked, *wanted; /* by policy: IfNeeded and asked since the last change; to be asked again */
+	struct policy_call *calls;
+	size_t n_calls, room, at, mutation; /* the next call, and the next mutation of its policy */
+	struct policy_fault *faults, **last_fault;
+	struct conversion back;
+	const struct val *back_in[1];
+	struct val *back_out[1];
+	struct val *patched; /* in the version of the call, on its way back */
+	struct val *last;    /* the object as policies left it */
 };
 
 struct policy_turn *policy_turn_new(const struct admission *a, bool mutating); /* NULL: there is nothing to ask */
