@@ -64,7 +64,7 @@ bool managed_valid(struct arena *a, const struct val *managed_fields);
  * what its type does not declare or values of another form, at any depth. */
 int apply_check(struct arena *a, const struct schema *s, const struct val *config, struct err *err);
 
-/* What a mutating admission policy applies: config merged into live, without owners; not where something atomic would be
- * replaced. Shares nodes with both. NULL with upstream's words. */
+/* What a mutating admission policy applies: config merged into live, without owners; nothing atomic may be replaced.
+ * Shares nodes with both. NULL with upstream's words. */
 const struct val *apply_mutation(struct arena *a, const struct schema *s, const struct val *live,
 				 const struct val *config, struct err *err);

@@ -109,7 +109,7 @@ static unsigned hook_operations(const struct val *list)
 	return bits;
 }
 
-static void scope_rules(struct arena *a, const struct val *list, struct hook_rule **ret, size_t *ret_n)
+static void hook_scope_rules(struct arena *a, const struct val *list, struct hook_rule **ret, size_t *ret_n)
 {
 	*ret = ARENA_ARRAY(a, struct hook_rule, val_len(list) + 1);
 	VAL_EACH(list, r) {
@@ -128,7 +128,7 @@ static void scope_rules(struct arena *a, const struct val *list, struct hook_rul
 	}
 }
 
-static const struct selector *scope_selector(struct arena *a, struct hook_scope *s, const struct val *ls)
+static const struct selector *hook_scope_selector(struct arena *a, struct hook_scope *s, const struct val *ls)
 {
 	const struct selector *sel;
 
@@ -142,10 +142,10 @@ void hook_scope_compile(struct arena *a, const struct val *from, const struct va
 			struct hook_scope *ret)
 {
 	*ret = (struct hook_scope){ .equivalent = !val_is(val_get(from, F_matchPolicy), "Exact") };
-	scope_rules(a, rules, &ret->rules, &ret->n_rules);
-	scope_rules(a, except, &ret->except, &ret->n_except);
-	ret->of_namespace = scope_selector(a, ret, val_get(from, F_namespaceSelector));
-	ret->of_object = scope_selector(a, ret, val_get(from, F_objectSelector));
+	hook_scope_rules(a, rules, &ret->rules, &ret->n_rules);
+	hook_scope_rules(a, except, &ret->except, &ret->n_except);
+	ret->of_namespace = hook_scope_selector(a, ret, val_get(from, F_namespaceSelector));
+	ret->of_object = hook_scope_selector(a, ret, val_get(from, F_objectSelector));
 }
 
 /* --- rules --- */

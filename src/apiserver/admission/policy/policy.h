@@ -1,6 +1,6 @@
 /* policy.h - admission policies in force: ValidatingAdmissionPolicy and MutatingAdmissionPolicy.
  *
- *	policies, bindings ─▶ struct policy_set ─▶ about the request? ─▶ bindings ─▶ parameters ─▶ expressions ─▶
+ *	policies, bindings ─▶ policy_set ─▶ about the request? ─▶ bindings, parameters ─▶ expressions ─▶ verdict
  *verdict
  *
  * A policy_set is all policies of one kind in the order of their names, each with its bindings. It is made anew by the
@@ -143,6 +143,8 @@ int policy_form_get(struct policy_turn *t, const struct resource *as, struct pol
 
 /* --- policy_params.c --- */
 
+/* -1: it takes parameters of a kind that there is not. */
+int policy_params_known(const struct policy_turn *t, const struct policy *p, struct err *err);
 /* The parameters that a binding names: *ret is in the request's arena, and has one NULL where the policy takes none.
  * -1: upstream refuses the binding, err says why; REQ_LATER. */
 int policy_params(struct policy_turn *t, const struct policy *p, const struct policy_binding *b,

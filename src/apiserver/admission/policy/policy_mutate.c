@@ -72,6 +72,8 @@ static int collect_policy(struct policy_turn *t, size_t index)
 	struct err why = ERR_INIT;
 	int rc = hook_scope_matches(&of->policy->scope, &t->e, &c.as, &why);
 
+	if (rc > 0 && policy_params_known(t, of->policy, &why) < 0)
+		rc = -1;
 	if (rc < 0)
 		fault_config(t, of->policy, NULL, &why);
 	for (size_t i = 0; rc > 0 && i < of->n; i++) {
@@ -99,7 +101,7 @@ static int collect_policy(struct policy_turn *t, size_t index)
 	return 0;
 }
 
-static int collect(struct policy_turn *t)
+static int calls_collect(struct policy_turn *t)
 {
 	int rc = 0;
 
@@ -333,7 +335,7 @@ static int mutate_call(struct policy_turn *t, const struct policy_call *c, struc
 	return 0;
 }
 
-static int refused(const struct policy_turn *t, struct err *err)
+static int mutate_refused(const struct policy_turn *t, struct err *err)
 {
 	const struct admission *a = t->e.a;
 
@@ -379,7 +381,7 @@ static int policies_mutate(const struct admission *a, struct err *err)
 	q->policies = t;
 	policy_turn_refresh(t, a);
 	if (!t->collected)
-		rc = collect(t);
+		rc = calls_collect(t);
 	while (rc == 0 && t->at < t->n_calls) {
 		/* Parameters may be many, and nobody may be waiting any more. */
 		rc = t->at ? req_over(q, err) : 0;
@@ -390,7 +392,7 @@ static int policies_mutate(const struct admission *a, struct err *err)
 		return rc;
 	if (!t->second)
 		t->last = val_clone_nodes(q->arena, a->doc);
-	return refused(t, err);
+	return mutate_refused(t, err);
 }
 
 const struct admission_plugin admission_mutating_policies = {

@@ -130,6 +130,11 @@ static int params_convert(struct policy_turn *t, struct policy_params *p, const 
 	return 0;
 }
 
+int policy_params_known(const struct policy_turn *t, const struct policy *p, struct err *err)
+{
+	return !p->has_params || params_kind(t, p, err) ? 0 : -1;
+}
+
 int policy_params(struct policy_turn *t, const struct policy *p, const struct policy_binding *b,
 		  const struct val *const **ret, size_t *ret_n, struct err *err)
 {

@@ -18,7 +18,7 @@ struct verdicts {
 	struct sv message, reason;
 };
 
-static void tell(struct verdicts *v, struct sv key, struct sv text)
+static void verdict_tell(struct verdicts *v, struct sv key, struct sv text)
 {
 	struct told *n = ARENA_NEW(v->arena, struct told);
 
@@ -53,7 +53,7 @@ static void deny_config(struct verdicts *v, const struct policy *p, const struct
 
 /* --- a rule that does not hold --- */
 
-static void note_failure(struct verdicts *v, const struct policy *p, const struct policy_binding *b, size_t index,
+static void verdict_note(struct verdicts *v, const struct policy *p, const struct policy_binding *b, size_t index,
 			 struct sv message)
 {
 	_cleanup_(buf_release) struct buf text = BUF_INIT;
@@ -67,25 +67,26 @@ static void note_failure(struct verdicts *v, const struct policy *p, const struc
 	buf_printf(&text, ",\"expressionIndex\":%zu,\"validationActions\":", index);
 	json_encode(&text, b->action_names);
 	buf_adds(&text, "}]");
-	tell(v, SV("validation.policy.admission.k8s.io/validation_failure"), arena_sv(v->arena, buf_sv(&text)));
+	verdict_tell(v, SV("validation.policy.admission.k8s.io/validation_failure"), arena_sv(v->arena, buf_sv(&text)));
 }
 
-static void refuse(struct verdicts *v, const struct policy *p, const struct policy_binding *b, size_t index,
-		   struct sv message, struct sv reason)
+static void verdict_refuse(struct verdicts *v, const struct policy *p, const struct policy_binding *b, size_t index,
+			   struct sv message, struct sv reason)
 {
 	if (b->actions & POLICY_DENY)
 		deny(v, p, b, message, reason);
 	if (b->actions & POLICY_AUDIT)
-		note_failure(v, p, b, index, message);
+		verdict_note(v, p, b, index, message);
 	if (b->actions & POLICY_WARN)
-		tell(v, SV(""),
-		     arena_svf(v->arena,
-			       "Validation failed for ValidatingAdmissionPolicy '%.*s' with binding '%.*s': %.*s",
-			       SV_ARG(p->name), SV_ARG(b->name), SV_ARG(message)));
+		verdict_tell(
+		    v, SV(""),
+		    arena_svf(v->arena,
+			      "Validation failed for ValidatingAdmissionPolicy '%.*s' with binding '%.*s': %.*s",
+			      SV_ARG(p->name), SV_ARG(b->name), SV_ARG(message)));
 }
 
 /* What its messageExpression makes, when that is fit to be told. -1: the budget is used up, *ret says so; REQ_LATER. */
-static int rule_message(struct policy_run *r, const struct policy_rule *rule, uint64_t *budget, struct sv *ret)
+static int verdict_message(struct policy_run *r, const struct policy_rule *rule, uint64_t *budget, struct sv *ret)
 {
 	struct cel_value v;
 	struct sv why, text;
@@ -127,16 +128,16 @@ static int rules_judge(struct verdicts *v, struct policy_run *r, const struct po
 		if (how == POLICY_VALUE && value.kind == CEL_BOOL && value.b)
 			continue;
 		if (how == POLICY_VALUE) {
-			int rc = rule_message(r, rule, &budget, &why);
+			int rc = verdict_message(r, rule, &budget, &why);
 
 			if (rc == REQ_LATER)
 				return rc;
 			if (rc == 0 || !p->ignore)
-				refuse(v, p, b, i, why, rule->reason);
+				verdict_refuse(v, p, b, i, why, rule->reason);
 			continue;
 		}
 		if (!p->ignore)
-			refuse(v, p, b, i, why, rule->reason);
+			verdict_refuse(v, p, b, i, why, rule->reason);
 		if (how == POLICY_SPENT)
 			break;
 	}
@@ -155,7 +156,7 @@ static void note_add(struct verdicts *v, struct sv key, struct sv text)
 			return;
 		}
 	}
-	tell(v, key, text);
+	verdict_tell(v, key, text);
 }
 
 static int notes_make(struct verdicts *v, struct policy_run *r, const struct policy_binding *b)
@@ -198,7 +199,7 @@ static int policy_judge(struct verdicts *v, const struct policy *p, const struct
 		return rc;
 	rc = p->n_conditions ? policy_conditions_hold(&run, &why) : 1;
 	if (rc < 0) {
-		refuse(v, p, b, 0, why, SV(""));
+		verdict_refuse(v, p, b, 0, why, SV(""));
 		return 0;
 	}
 	if (rc != 1)
@@ -242,12 +243,12 @@ static int bound_judge(struct verdicts *v, const struct policy_bound *of, struct
 	struct err why = ERR_INIT;
 	int rc = hook_scope_matches(&of->policy->scope, &v->turn->e, &as, &why);
 
-	if (rc < 0) {
+	if (rc == 0)
+		return 0;
+	if (rc < 0 || policy_params_known(v->turn, of->policy, &why) < 0) {
 		deny_config(v, of->policy, NULL, &why);
 		return 0;
 	}
-	if (rc == 0)
-		return 0;
 	rc = 0;
 	for (size_t i = 0; rc == 0 && i < of->n; i++)
 		rc = binding_judge(v, of->policy, &of->bindings[i], as, err);
