@@ -110,6 +110,7 @@ struct api_req {
 	/* Request info: parsed from path and query, or given in-process. */
 	enum verb verb; /* for resource requests */
 	bool resource_request;
+	bool trusted;		    /* in-process: may skip strict decoding, never admission or authz */
 	const struct resource *res; /* NULL: unknown resource, or a non-resource path */
 	struct sv group, version, plural, ns, name, subresource;
 	const struct subresource *sub; /* when subresource is known */
@@ -125,7 +126,6 @@ struct api_req {
 	const struct media_form *form; /* and what is told of objects; NULL: themselves */
 	struct sv body;		       /* bytes, or */
 	const struct val *body_doc;    /* an already decoded body (in-process) */
-	bool trusted;		       /* in-process: may skip strict decoding, never admission or authz */
 
 	struct user_info user;
 	int64_t authn_since_ns; /* monotonic: what is remembered of a credential counts only when found since; 0: any */
@@ -178,6 +178,7 @@ struct api_req {
 	bool has_result;
 	bool parts;			/* req_has_parts() */
 	struct hook_turn *hooks;	/* admission/webhooks.c: how far it has asked webhooks; NULL between steps */
+	struct policy_turn *policies;	/* admission/policy/: how far it has asked policies; NULL between steps */
 	struct authz_verdict *verdicts; /* that this step was told before it waited (authz.h) */
 	void *result;
 	struct run_item run;

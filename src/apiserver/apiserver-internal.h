@@ -52,6 +52,7 @@ struct apiserver {
 	struct quota_turns *quota_turns;	   /* admission/quota_turns.c */
 	struct admission_set *admission;	   /* admission/setup.h: which plugins are on */
 	struct hook_sets *hook_sets;		   /* admission/webhooks_config.c */
+	struct policy_sets *policy_sets;	   /* admission/policy/ */
 	_Atomic(struct hook_counts *) hook_counts; /* admission/webhooks_metrics.c */
 	const struct req_plugins *plugins;	   /* steps.h; NULL: none */
 	const struct req_observer *observer;	   /* the same */

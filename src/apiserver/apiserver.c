@@ -101,6 +101,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->webhooks = webhooks_new(s);
 	s->quota_turns = quota_turns_new();
 	s->hook_sets = hook_sets_new();
+	s->policy_sets = policy_sets_new();
 	s->api = api_current_new();
 	s->built_in = api_set_built_in();
 	s->docs = documents_new();
@@ -188,6 +189,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->hook_sets = hook_sets_free(s->hook_sets);
 	s->quota_turns = quota_turns_free(s->quota_turns);
 	s->admission = admission_set_free(s->admission);
+	s->policy_sets = policy_sets_free(s->policy_sets);
 	hook_counts_free(atomic_load(&s->hook_counts));
 	s->inflight = inflight_free(s->inflight);
 	s->api = api_current_free(s->api);

@@ -63,3 +63,8 @@ bool managed_valid(struct arena *a, const struct val *managed_fields);
 /* managed_apply()'s own, for what is applied in another way: fails with 500 and upstream's words where config has
  * what its type does not declare or values of another form, at any depth. */
 int apply_check(struct arena *a, const struct schema *s, const struct val *config, struct err *err);
+
+/* What a mutating admission policy applies: config merged into live, without owners; nothing atomic may be replaced.
+ * Shares nodes with both. NULL with upstream's words. */
+const struct val *apply_mutation(struct arena *a, const struct schema *s, const struct val *live,
+				 const struct val *config, struct err *err);

@@ -66,3 +66,13 @@ struct hook_sets *hook_sets_new(void);
 struct hook_sets *hook_sets_free(struct hook_sets *h);
 void hook_metrics(struct apiserver *s, struct buf *b);
 struct hook_counts *hook_counts_free(struct hook_counts *c);
+
+/* --- policy/ --- */
+
+int admission_policies_validate(const struct admission *a, struct err *err);
+/* As admission_webhooks_again(); others: there will be a second round anyway. */
+bool admission_policies_again(const struct admission *a, bool others);
+/* Policies or bindings, of the mutating or of the validating ones, are others now. Any thread. */
+void admission_policies_changed(struct apiserver *s, bool mutating);
+struct policy_sets *policy_sets_new(void);
+struct policy_sets *policy_sets_free(struct policy_sets *p);

@@ -32,7 +32,9 @@ const struct admission_plugin *const admission_chain[] = {
 	&admission_default_ingress_class,
 	&admission_external_ips,
 	&admission_topology_labels,
+	&admission_mutating_policies,
 	&admission_mutating_webhooks,
+	&admission_validating_policies,
 	&admission_validating_webhooks,
 	&admission_resource_quota, /* last but for who refuses all: nothing is counted that somebody else refuses */
 	&admission_always_deny,
@@ -56,7 +58,8 @@ static int answered(struct api_req *q, unsigned i, int rc)
 	return rc;
 }
 
-/* After a webhook has changed the object all are asked once more, for what they fill in may depend on it. */
+/* After a webhook or a policy has changed the object all are asked once more, for what they fill in may depend on it.
+ */
 int admission_mutate(const struct admission *a, struct err *err)
 {
 	unsigned asked = 1u << a->op | (a->subresource.n ? ON_SUBRESOURCES : 0), i = 0;
@@ -69,8 +72,12 @@ int admission_mutate(const struct admission *a, struct err *err)
 
 		if (asked_before(a->q, i))
 			continue;
-		if (i == n && !admission_webhooks_again(a))
-			break;
+		if (i == n) {
+			bool hooks = admission_webhooks_again(a);
+
+			if (!admission_policies_again(a, hooks) && !hooks)
+				break;
+		}
 		if (!admission_is_on(a->q->server->admission, i % n) || !p->mutate || (p->mutates & asked) != asked)
 			continue;
 		rc = p->mutate(a, err);
@@ -78,6 +85,7 @@ int admission_mutate(const struct admission *a, struct err *err)
 			return answered(a->q, i, rc);
 	}
 	a->q->hooks = NULL;
+	a->q->policies = NULL;
 	return answered(a->q, 2 * n, out && out->mutate && a->op != ADMIT_DELETE ? out->mutate(a, err, out->ctx) : 0);
 }
 

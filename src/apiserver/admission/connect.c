@@ -3,7 +3,7 @@
 
 struct connect_admission {
 	struct admission a;
-	bool mutated;
+	bool mutated, judged;
 	void (*go)(struct api_req *q);
 };
 
@@ -22,6 +22,14 @@ static int connect_ask(struct api_req *q, void *ctx, struct err *err)
 	if (rc)
 		return rc;
 	c->mutated = true;
+	if (!c->judged) {
+		rc = admission_policies_validate(&c->a, err);
+		if (rc != REQ_LATER)
+			req_forget(q);
+	}
+	if (rc)
+		return rc;
+	c->judged = true;
 	rc = admission_webhooks_validate(&c->a, err);
 	if (rc == 0) {
 		req_forget(q);

@@ -1,4 +1,5 @@
-/* webhooks.h - admission webhooks: which are there, which are asked, what is said and heard. For webhooks*.c only.
+/* webhooks.h - admission webhooks: which are there, which are asked, what is said and heard. For webhooks*.c, and for
+ * policy/, which shares what they know of a request.
  *
  *	configurations ─▶ struct hook_set ─▶ matches? ─▶ AdmissionReview ─▶ webhook.h ─▶ verdict ─▶ patch, refusal
  *
@@ -15,6 +16,7 @@
 #include "apiserver/admission/plugins.h"
 #include "apiserver/versions.h"
 #include "apiserver/webhook/webhook.h"
+#include "object/cel/authz.h"
 #include "object/selector.h"
 
 #define HOOK_TIMEOUT_S 10
@@ -25,20 +27,28 @@
 struct hook_rule {
 	unsigned operations; /* bits 1 << enum admission_op */
 	const struct val *groups, *versions, *resources;
+	const struct val *names; /* of objects; NULL or empty: any */
 	enum { HOOK_ANY_SCOPE, HOOK_NAMESPACED, HOOK_CLUSTER } scope;
+};
+
+/* Which requests a webhook or a policy is about. */
+struct hook_scope {
+	struct hook_rule *rules, *except;
+	size_t n_rules, n_except;
+	bool any;					 /* it has no rules, and that means everything */
+	bool equivalent;				 /* matchPolicy */
+	const struct selector *of_namespace, *of_object; /* NULL: all */
+	struct err wrong;				 /* a selector that cannot be read */
 };
 
 /* A webhook. Strings and documents are the set's. */
 struct hook {
 	struct sv name, config;
 	struct webhook_target *target;
-	struct hook_rule *rules;
-	size_t n_rules;
-	const struct selector *of_namespace, *of_object; /* NULL: all */
-	struct err wrong;				 /* a selector that cannot be read */
-	struct hook_condition *conditions;		 /* webhooks_conditions.c */
+	struct hook_scope scope;
+	struct hook_condition *conditions; /* webhooks_conditions.c */
 	size_t n_conditions;
-	bool ignore, equivalent, again, dry; /* failurePolicy, matchPolicy, reinvocationPolicy; takes dry runs */
+	bool ignore, again, dry; /* failurePolicy, reinvocationPolicy; takes dry runs */
 	int timeout_s;
 	const char *review; /* "admission.k8s.io/v1"; NULL: it takes no version that is known here */
 };
@@ -74,6 +84,12 @@ struct hook_match {
 	const struct hook *hook;
 	const struct resource *as; /* NULL: as it was requested */
 };
+/* Of a webhook, or of matchConstraints and matchResources; what it is made of stays borrowed. */
+void hook_scope_compile(struct arena *a, const struct val *from, const struct val *rules, const struct val *except,
+			struct hook_scope *ret);
+/* 1: it is about the request, in the version *ret_as (NULL: as it is); 0: not; -1: that cannot be told. */
+int hook_scope_matches(const struct hook_scope *s, struct hook_event *e, const struct resource **ret_as,
+		       struct err *err);
 /* 1: it is to be asked, as *ret says; 0: not; -1: that cannot be told, which refuses the request. */
 int hook_matches(const struct hook *h, struct hook_event *e, struct hook_match *ret, struct err *err);
 
@@ -83,6 +99,16 @@ int hook_conditions_hold(const struct hook_match *m, const struct hook_event *e,
 			 const struct val *old, struct err *err);
 void hook_conditions_compile(struct arena *a, const struct val *list, struct hook_condition **ret, size_t *ret_n);
 void hook_conditions_release(struct hook_condition *c, size_t n);
+
+/* What expressions know besides documents: the member `request` of an AdmissionReview, without the objects; and whom
+ * `authorizer` asks, for q. */
+struct val *hook_request(const struct resource *as, const struct hook_event *e);
+struct hook_authz {
+	struct cel_authz z;
+	struct api_req *q;
+};
+void hook_authz_init(struct hook_authz *ha, struct api_req *q);
+struct cel_value hook_request_resource(struct hook_authz *ha, const struct hook_event *e);
 
 /* The AdmissionReview; doc and old in the version of m. */
 void hook_review_write(struct buf *b, const struct hook_match *m, const struct hook_event *e, const struct val *doc,
@@ -109,6 +135,10 @@ int hook_internal(struct err *why, struct err *err);
  * err. */
 struct val *hook_patch(struct api_req *q, const struct resource *r, const struct schema *s, const struct val *doc,
 		       const struct val *patch, struct err *err);
+
+/* The second half of it, for who patches in another way: patched becomes typed and defaulted. */
+struct val *hook_patched(struct api_req *q, const struct resource *r, const struct schema *s, const struct val *doc,
+			 const struct val *patched, struct err *err);
 
 /* --- webhooks.c, webhooks_calls.c --- */
 

@@ -45,7 +45,7 @@ struct hook_set *hook_set_unref(struct hook_set *h)
 	for (size_t i = 0; i < h->n; i++) {
 		webhook_target_unref(h->hooks[i].target);
 		hook_conditions_release(h->hooks[i].conditions, h->hooks[i].n_conditions);
-		err_release(&h->hooks[i].wrong);
+		err_release(&h->hooks[i].scope.wrong);
 	}
 	arena_release(&h->arena);
 	free(h);
@@ -56,34 +56,6 @@ void admission_webhooks_changed(struct apiserver *s, bool mutating)
 {
 	if (s->hook_sets)
 		atomic_fetch_add(&s->hook_sets->of[mutating].changes, 1);
-}
-
-static unsigned hook_operations(const struct val *list)
-{
-	static const char *const names[] = { [ADMIT_CREATE] = "CREATE",
-					     [ADMIT_UPDATE] = "UPDATE",
-					     [ADMIT_DELETE] = "DELETE",
-					     [ADMIT_CONNECT] = "CONNECT" };
-	unsigned bits = 0;
-
-	VAL_EACH(list, op) {
-		if (val_is(op, "*"))
-			bits = ~0U;
-		for (size_t i = 0; i < ARRAY_LEN(names); i++)
-			if (val_is(op, names[i]))
-				bits |= 1U << i;
-	}
-	return bits;
-}
-
-static const struct selector *hook_selector(struct hook_set *set, struct hook *h, const struct val *ls)
-{
-	const struct selector *sel;
-
-	if (!ls)
-		return NULL;
-	sel = selector_from_label_selector(&set->arena, ls, h->wrong.reason ? NULL : &h->wrong);
-	return sel && selector_empty(sel) ? NULL : sel;
 }
 
 /* The first of those it takes that is known here, as upstream looks for it. */
@@ -100,32 +72,15 @@ static const char *hook_review_version(const struct val *versions)
 
 static void hook_compile(struct hook_set *set, struct hook *h, const struct obj *config, const struct val *w)
 {
-	const struct val *rules = val_get(w, F_rules);
 	struct sv effects = val_get_str(w, F_sideEffects);
 
 	h->name = val_get_str(w, F_name);
 	h->config = obj_name(config);
 	h->target = webhook_target_new(val_get(w, F_clientConfig));
-	h->rules = ARENA_ARRAY(&set->arena, struct hook_rule, val_len(rules) + 1);
-	VAL_EACH(rules, r) {
-		struct sv scope = val_get_str(r, F_scope);
-
-		h->rules[h->n_rules++] = (struct hook_rule){
-			.operations = hook_operations(val_get(r, F_operations)),
-			.groups = val_get(r, F_apiGroups),
-			.versions = val_get(r, F_apiVersions),
-			.resources = val_get(r, F_resources),
-			.scope = sv_is(scope, "Namespaced") ? HOOK_NAMESPACED
-				 : sv_is(scope, "Cluster")  ? HOOK_CLUSTER
-							    : HOOK_ANY_SCOPE,
-		};
-	}
-	h->of_namespace = hook_selector(set, h, val_get(w, F_namespaceSelector));
-	h->of_object = hook_selector(set, h, val_get(w, F_objectSelector));
+	hook_scope_compile(&set->arena, w, val_get(w, F_rules), NULL, &h->scope);
 	if (val_len(val_get(w, F_matchConditions)))
 		hook_conditions_compile(&set->arena, val_get(w, F_matchConditions), &h->conditions, &h->n_conditions);
 	h->ignore = val_is(val_get(w, F_failurePolicy), "Ignore");
-	h->equivalent = !val_is(val_get(w, F_matchPolicy), "Exact");
 	h->again = val_is(val_get(w, F_reinvocationPolicy), "IfNeeded");
 	h->dry = sv_is(effects, "None") || sv_is(effects, "NoneOnDryRun");
 	h->timeout_s = (int)val_get_int(w, HOOK_TIMEOUT_S, F_timeoutSeconds);

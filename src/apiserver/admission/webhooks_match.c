@@ -89,6 +89,65 @@ bool hook_event_init(struct hook_event *e, const struct admission *a)
 	return true;
 }
 
+/* --- compiling --- */
+
+static unsigned hook_operations(const struct val *list)
+{
+	static const char *const names[] = { [ADMIT_CREATE] = "CREATE",
+					     [ADMIT_UPDATE] = "UPDATE",
+					     [ADMIT_DELETE] = "DELETE",
+					     [ADMIT_CONNECT] = "CONNECT" };
+	unsigned bits = 0;
+
+	VAL_EACH(list, op) {
+		if (val_is(op, "*"))
+			bits = ~0U;
+		for (size_t i = 0; i < ARRAY_LEN(names); i++)
+			if (val_is(op, names[i]))
+				bits |= 1U << i;
+	}
+	return bits;
+}
+
+static void hook_scope_rules(struct arena *a, const struct val *list, struct hook_rule **ret, size_t *ret_n)
+{
+	*ret = ARENA_ARRAY(a, struct hook_rule, val_len(list) + 1);
+	VAL_EACH(list, r) {
+		struct sv scope = val_get_str(r, F_scope);
+
+		(*ret)[(*ret_n)++] = (struct hook_rule){
+			.operations = hook_operations(val_get(r, F_operations)),
+			.groups = val_get(r, F_apiGroups),
+			.versions = val_get(r, F_apiVersions),
+			.resources = val_get(r, F_resources),
+			.names = val_get(r, F_resourceNames),
+			.scope = sv_is(scope, "Namespaced") ? HOOK_NAMESPACED
+				 : sv_is(scope, "Cluster")  ? HOOK_CLUSTER
+							    : HOOK_ANY_SCOPE,
+		};
+	}
+}
+
+static const struct selector *hook_scope_selector(struct arena *a, struct hook_scope *s, const struct val *ls)
+{
+	const struct selector *sel;
+
+	if (!ls)
+		return NULL;
+	sel = selector_from_label_selector(a, ls, s->wrong.reason ? NULL : &s->wrong);
+	return sel && selector_empty(sel) ? NULL : sel;
+}
+
+void hook_scope_compile(struct arena *a, const struct val *from, const struct val *rules, const struct val *except,
+			struct hook_scope *ret)
+{
+	*ret = (struct hook_scope){ .equivalent = !val_is(val_get(from, F_matchPolicy), "Exact") };
+	hook_scope_rules(a, rules, &ret->rules, &ret->n_rules);
+	hook_scope_rules(a, except, &ret->except, &ret->n_except);
+	ret->of_namespace = hook_scope_selector(a, ret, val_get(from, F_namespaceSelector));
+	ret->of_object = hook_scope_selector(a, ret, val_get(from, F_objectSelector));
+}
+
 /* --- rules --- */
 
 static bool hook_listed(const struct val *list, struct sv what)
@@ -115,10 +174,20 @@ static bool hook_resource_listed(const struct val *list, struct sv plural, struc
 	return false;
 }
 
+static bool hook_named(const struct val *list, struct sv name)
+{
+	VAL_EACH(list, v)
+		if (sv_eq(val_str(v), name))
+			return true;
+	return false;
+}
+
 static bool hook_rule_takes(const struct hook_rule *r, const struct hook_event *e, const struct resource *as)
 {
 	bool cluster = e->a->res == RES(core_namespaces) || !e->ns.n;
 
+	if (val_len(r->names) && !hook_named(r->names, e->name))
+		return false;
 	if (!(r->operations & 1U << e->a->op) || (r->scope == HOOK_NAMESPACED && cluster) ||
 	    (r->scope == HOOK_CLUSTER && !cluster))
 		return false;
@@ -126,24 +195,33 @@ static bool hook_rule_takes(const struct hook_rule *r, const struct hook_event *
 	       hook_resource_listed(r->resources, sv_from(as->plural), e->sub);
 }
 
-static bool hook_rules_take(const struct hook *h, const struct hook_event *e, const struct resource *as)
+static bool hook_rules_take(const struct hook_rule *rules, size_t n, const struct hook_event *e,
+			    const struct resource *as)
 {
-	for (size_t i = 0; i < h->n_rules; i++)
-		if (hook_rule_takes(&h->rules[i], e, as))
+	for (size_t i = 0; i < n; i++)
+		if (hook_rule_takes(&rules[i], e, as))
 			return true;
 	return false;
 }
 
-/* Another version of the same that the rules speak of. */
-static const struct resource *hook_equivalent(const struct hook *h, const struct hook_event *e)
+/* Do these rules mean the request, or, where equivalents count, another version of the same (*ret_as)? */
+static bool hook_rules_mean(const struct hook_scope *s, const struct hook_rule *rules, size_t n,
+			    const struct hook_event *e, const struct resource **ret_as)
 {
-	const struct versions *v = versions_of(e->a->res);
+	const struct versions *v;
 
-	for (size_t i = 0; v && i < v->n; i++)
+	*ret_as = NULL;
+	if (!n || hook_rules_take(rules, n, e, e->a->res))
+		return n > 0;
+	v = s->equivalent ? versions_of(e->a->res) : NULL;
+	for (size_t i = 0; v && i < v->n; i++) {
 		if (v->all[i].res != e->a->res && resource_served(v->all[i].res) &&
-		    hook_rules_take(h, e, v->all[i].res))
-			return v->all[i].res;
-	return NULL;
+		    hook_rules_take(rules, n, e, v->all[i].res)) {
+			*ret_as = v->all[i].res;
+			return true;
+		}
+	}
+	return false;
 }
 
 /* --- selectors --- */
@@ -155,7 +233,7 @@ static bool hook_object_fits(const struct selector *sel, const struct val *doc)
 	return val_type(meta) == VAL_MAP && selector_matches(sel, val_member(meta, F_labels));
 }
 
-static int hook_namespace_fits(const struct hook *h, struct hook_event *e, struct err *err)
+static int hook_namespace_fits(const struct hook_scope *h, struct hook_event *e, struct err *err)
 {
 	const struct resource *namespaces = RES(core_namespaces);
 
@@ -171,22 +249,30 @@ static int hook_namespace_fits(const struct hook *h, struct hook_event *e, struc
 	return selector_matches(h->of_namespace, obj_labels(e->ns_obj));
 }
 
+int hook_scope_matches(const struct hook_scope *s, struct hook_event *e, const struct resource **ret_as,
+		       struct err *err)
+{
+	const struct resource *but;
+
+	*ret_as = NULL;
+	if (hook_rules_mean(s, s->except, s->n_except, e, &but) ||
+	    (!s->any && !hook_rules_mean(s, s->rules, s->n_rules, e, ret_as)))
+		return 0;
+	if (s->wrong.reason)
+		return err_copy(err, &s->wrong);
+	if (s->of_object && !hook_object_fits(s->of_object, e->doc) && !hook_object_fits(s->of_object, e->old))
+		return 0;
+	return s->of_namespace ? hook_namespace_fits(s, e, err) : 1;
+}
+
 int hook_matches(const struct hook *h, struct hook_event *e, struct hook_match *ret, struct err *err)
 {
-	*ret = (struct hook_match){ .hook = h };
-	if (!hook_rules_take(h, e, e->a->res)) {
-		if (h->equivalent)
-			ret->as = hook_equivalent(h, e);
-		if (!ret->as)
-			return 0;
-	}
-	if (h->wrong.reason) {
-		struct err why = ERR_INIT;
+	struct err why = ERR_INIT;
+	int rc;
 
-		err_copy(&why, &h->wrong);
-		return hook_internal(&why, err);
-	}
-	if (h->of_object && !hook_object_fits(h->of_object, e->doc) && !hook_object_fits(h->of_object, e->old))
-		return 0;
-	return h->of_namespace ? hook_namespace_fits(h, e, err) : 1;
+	*ret = (struct hook_match){ .hook = h };
+	rc = hook_scope_matches(&h->scope, e, &ret->as, &why);
+	if (rc < 0)
+		return h->scope.wrong.reason ? hook_internal(&why, err) : err_move(err, &why);
+	return rc;
 }

@@ -28,32 +28,42 @@ static void patch_keep_managed(struct api_req *q, const struct val *doc, struct 
 			"outdated mutating admission controller; please fix your requests");
 }
 
+struct val *hook_patched(struct api_req *q, const struct resource *r, const struct schema *s, const struct val *doc,
+			 const struct val *patched, struct err *err)
+{
+	struct decode_report report = { .bare = true };
+	struct val *out;
+
+	if (!patch_same_kind(doc, patched)) {
+		err_set(err, ERR_INTERNAL, "the patch changes the object's kind or apiVersion");
+		return NULL;
+	}
+	out = decode_typed(q->arena, s, patched, &report, err);
+	if (!out)
+		return NULL;
+	patch_keep_managed(q, doc, out);
+	default_members(q->arena, s, out);
+	if (s == r->schema && strategy_for(r)->set_defaults)
+		strategy_for(r)->set_defaults(q, out);
+	order_typed(q->arena, s, out);
+	return out;
+}
+
 struct val *hook_patch(struct api_req *q, const struct resource *r, const struct schema *s, const struct val *doc,
 		       const struct val *patch, struct err *err)
 {
-	struct decode_report report = { .bare = true };
 	struct err why = ERR_INIT;
 	struct sv words = SV_NULL;
 	struct val *out = patch_json_why(q->arena, doc, patch, &words, &why);
 
-	if (out && !patch_same_kind(doc, out)) {
-		err_set(&why, ERR_INTERNAL, "the patch changes the object's kind or apiVersion");
-		out = NULL;
-	}
 	if (out)
-		out = decode_typed(q->arena, s, out, &report, &why);
+		out = hook_patched(q, r, s, doc, out, &why);
 	if (!out) {
 		if (words.n) {
 			err_release(&why);
 			err_set(&why, ERR_INTERNAL, "%.*s", SV_ARG(words));
 		}
 		(void)hook_internal(&why, err);
-		return NULL;
 	}
-	patch_keep_managed(q, doc, out);
-	default_members(q->arena, s, out);
-	if (s == r->schema && strategy_for(r)->set_defaults)
-		strategy_for(r)->set_defaults(q, out);
-	order_typed(q->arena, s, out);
 	return out;
 }

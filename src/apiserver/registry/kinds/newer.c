@@ -70,13 +70,31 @@ static const struct version migrations[] = {
 };
 static const struct versions migration_versions = STORED(storagemigration_storageversionmigrations_v1beta1, migrations);
 
+/* --- policies: the server hears when they change --- */
+
+static void mutating_policy_observe(struct apiserver *s, struct obj *old, struct obj *neu)
+{
+	(void)old;
+	(void)neu;
+	admission_policies_changed(s, true);
+}
+
+static void validating_policy_observe(struct apiserver *s, struct obj *old, struct obj *neu)
+{
+	(void)old;
+	(void)neu;
+	admission_policies_changed(s, false);
+}
+
 /* --- strategies --- */
 
-#define MUTATING(id)                                                                                                \
-	{ .res = RES(admissionregistration_mutatingadmissionpolicies##id), .versions = &mutating_policy_versions }, \
-	{                                                                                                           \
-		.res = RES(admissionregistration_mutatingadmissionpolicybindings##id),                              \
-		.versions = &mutating_binding_versions                                                              \
+#define MUTATING(id)                                                                       \
+	{ .res = RES(admissionregistration_mutatingadmissionpolicies##id),                 \
+	  .versions = &mutating_policy_versions,                                           \
+	  .observe = mutating_policy_observe },                                            \
+	{                                                                                  \
+		.res = RES(admissionregistration_mutatingadmissionpolicybindings##id),     \
+		.versions = &mutating_binding_versions, .observe = mutating_policy_observe \
 	}
 #define CERTIFICATES(id)                                                                                          \
 	{ .res = RES(certificates_clustertrustbundles##id),                                                       \
@@ -110,8 +128,10 @@ const struct strategy newer_strategies[] = {
 	  .name_check = fmt_path_segment,
 	  .no_generation = true,
 	  .kept = status_alone },
-	{ .res = RES(admissionregistration_validatingadmissionpolicies), .kept = status_alone },
-	{ .res = RES(admissionregistration_validatingadmissionpolicybindings) },
+	{ .res = RES(admissionregistration_validatingadmissionpolicies),
+	  .kept = status_alone,
+	  .observe = validating_policy_observe },
+	{ .res = RES(admissionregistration_validatingadmissionpolicybindings), .observe = validating_policy_observe },
 	MUTATING(),
 	MUTATING(_v1beta1),
 	MUTATING(_v1alpha1),

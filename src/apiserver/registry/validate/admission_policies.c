@@ -1,5 +1,4 @@
-/* admission_policies.c - policies that judge and change requests by expressions, and what puts them to use. The
- * expressions themselves are not compiled here. */
+/* admission_policies.c - policies that judge and change requests by expressions, and what puts them to use. */
 #include "apiserver/registry/validate/kinds-internal.h"
 
 #define NOTES_MAX 20
@@ -100,7 +99,8 @@ static bool cel_identifier(struct sv s)
 	return ok && !IN(s, reserved);
 }
 
-static void policies_variables(struct field_errs *fe, const struct val *list, const struct fpath *at)
+static void policies_variables(struct field_errs *fe, struct expressions *x, const struct val *list,
+			       const struct fpath *at)
 {
 	size_t i = 0;
 
@@ -113,12 +113,40 @@ static void policies_variables(struct field_errs *fe, const struct val *list, co
 			fe_required_why(fe, &name_at, "name is not specified");
 		else if (!cel_identifier(name))
 			fe_invalid(fe, &name_at, val_member(v, F_name), "name is not a valid CEL identifier");
-		if (!sv_trim(val_get_str(v, F_expression)).n)
+		if (!sv_trim(val_get_str(v, F_expression)).n) {
 			fe_required_why(fe, &expression_at, "expression is not specified");
+		} else {
+			struct cel_program *p;
+
+			validate_expression(fe, x, POLICY_VARIABLE, val_member(v, F_expression), &expression_at, &p);
+			policy_compiler_add(&x->compiler, name, p);
+			cel_program_unref(p);
+		}
 	}
 }
 
-static void policies_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at,
+static void policies_expressions(struct field_errs *fe, struct expressions *x, const struct val *spec,
+				 const struct val *old, bool mutating)
+{
+	static const struct {
+		enum sym list, member;
+	} places[] = {
+		{ F_matchConditions, F_expression },	   { F_variables, F_expression },
+		{ F_validations, F_expression },	   { F_validations, F_messageExpression },
+		{ F_auditAnnotations, F_valueExpression },
+	};
+	const struct val *was = val_member(old, F_spec);
+
+	policy_compiler_init(&x->compiler, fe->a, spec, mutating);
+	for (size_t i = 0; i < ARRAY_LEN(places); i++)
+		expressions_stored(x, val_member(was, places[i].list), places[i].member);
+	VAL_EACH(val_member(was, F_mutations), m) {
+		(void)strmap_set(&x->stored, val_get_str(m, F_applyConfiguration, F_expression), x);
+		(void)strmap_set(&x->stored, val_get_str(m, F_jsonPatch, F_expression), x);
+	}
+}
+
+static void policies_spec(struct field_errs *fe, struct expressions *x, const struct val *spec, const struct fpath *at,
 			  const char *const *operations)
 {
 	const struct val *failure = val_member(spec, F_failurePolicy), *match = val_member(spec, F_matchConstraints),
@@ -141,13 +169,14 @@ static void policies_spec(struct field_errs *fe, const struct val *spec, const s
 		if (!val_len(val_member(match, F_resourceRules)))
 			fe_required(fe, &rules_at);
 	}
-	validate_match_conditions(fe, val_member(spec, F_matchConditions), &conditions_at);
-	policies_variables(fe, val_member(spec, F_variables), &variables_at);
+	validate_match_conditions(fe, x, val_member(spec, F_matchConditions), &conditions_at);
+	policies_variables(fe, x, val_member(spec, F_variables), &variables_at);
 }
 
 /* --- policies that judge --- */
 
-static void policies_validations(struct field_errs *fe, const struct val *list, const struct fpath *at)
+static void policies_validations(struct field_errs *fe, struct expressions *x, const struct val *list,
+				 const struct fpath *at)
 {
 	size_t i = 0;
 
@@ -159,8 +188,12 @@ static void policies_validations(struct field_errs *fe, const struct val *list, 
 
 		if (!sv_trim(val_get_str(v, F_expression)).n)
 			fe_required_why(fe, &expression_at, "expression is not specified");
+		else
+			validate_expression(fe, x, POLICY_RULE, val_member(v, F_expression), &expression_at, NULL);
 		if (made.n && !sv_trim(made).n)
 			fe_invalid(fe, &made_at, val_member(v, F_messageExpression), "must be non-empty if specified");
+		else if (made.n)
+			validate_expression(fe, x, POLICY_MESSAGE, val_member(v, F_messageExpression), &made_at, NULL);
 		if (message.n && !sv_trim(message).n)
 			fe_invalid(fe, &message_at, val_member(v, F_message), "message must be non-empty if specified");
 		else if (sv_find(sv_trim(message), '\n') >= 0 || sv_find(sv_trim(message), '\r') >= 0)
@@ -171,7 +204,8 @@ static void policies_validations(struct field_errs *fe, const struct val *list, 
 	}
 }
 
-static void policies_notes(struct field_errs *fe, const struct val *list, struct sv policy, const struct fpath *at)
+static void policies_notes(struct field_errs *fe, struct expressions *x, const struct val *list, struct sv policy,
+			   const struct fpath *at)
 {
 	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
 	size_t i = 0;
@@ -189,6 +223,8 @@ static void policies_notes(struct field_errs *fe, const struct val *list, struct
 			fe_required_why(fe, &value_at, "valueExpression is not specified");
 		else if (value.n > NOTE_EXPRESSION_MAX)
 			fe_required_why(fe, &value_at, "must not exceed 5120 bytes in length");
+		else
+			validate_expression(fe, x, POLICY_NOTE, val_member(n, F_valueExpression), &value_at, NULL);
 		if (strmap_set(&seen, key, fe))
 			fe_duplicate(fe, &key_at, val_new_str(fe->a, key));
 	}
@@ -201,29 +237,32 @@ void validate_admission_policy(struct field_errs *fe, const struct val *doc, con
 	struct fpath at = FPATH_ROOT(F_spec), rules_at = FPATH(&at, F_validations),
 		     notes_at = FPATH(&at, F_auditAnnotations), st_at = FPATH_ROOT(F_status),
 		     conditions_at = FPATH(&st_at, F_conditions);
+	_cleanup_(expressions_release) struct expressions x = { 0 };
 
-	(void)old;
 	if (is_sub(sub, "status")) {
 		validate_conditions(fe, val_get(doc, F_status, F_conditions), &conditions_at, 0);
 		return;
 	}
-	policies_spec(fe, spec, &at, policy_operations);
+	policies_expressions(fe, &x, spec, old, false);
+	policies_spec(fe, &x, spec, &at, policy_operations);
 	if (!val_len(rules) && !val_len(notes)) {
 		fe_required_why(fe, &rules_at, "validations or auditAnnotations must contain at least one item");
 		fe_required_why(fe, &notes_at, "validations or auditAnnotations must contain at least one item");
 	}
-	policies_validations(fe, rules, &rules_at);
-	policies_notes(fe, notes, val_get_str(doc, F_metadata, F_name), &notes_at);
+	policies_validations(fe, &x, rules, &rules_at);
+	policies_notes(fe, &x, notes, val_get_str(doc, F_metadata, F_name), &notes_at);
 }
 
 /* --- policies that change --- */
 
-static void policies_mutation(struct field_errs *fe, const struct val *m, const struct fpath *at)
+static void policies_mutation(struct field_errs *fe, struct expressions *x, const struct val *m, const struct fpath *at)
 {
 	static const struct {
 		const char *type;
 		enum sym member;
-	} forms[] = { { "ApplyConfiguration", F_applyConfiguration }, { "JSONPatch", F_jsonPatch } };
+		enum policy_use use;
+	} forms[] = { { "ApplyConfiguration", F_applyConfiguration, POLICY_APPLY },
+		      { "JSONPatch", F_jsonPatch, POLICY_PATCH } };
 	struct fpath type_at = FPATH(at, F_patchType);
 	const struct val *type = val_member(m, F_patchType);
 
@@ -242,6 +281,8 @@ static void policies_mutation(struct field_errs *fe, const struct val *m, const 
 			       forms[i].type);
 		else if (is_set(form) && !sv_trim(val_get_str(form, F_expression)).n)
 			fe_required_why(fe, &expression_at, "expression is not specified");
+		else if (is_set(form))
+			validate_expression(fe, x, forms[i].use, val_member(form, F_expression), &expression_at, NULL);
 	}
 }
 
@@ -251,17 +292,18 @@ void validate_mutating_policy(struct field_errs *fe, const struct val *doc, cons
 			 *again = val_member(spec, F_reinvocationPolicy);
 	struct fpath at = FPATH_ROOT(F_spec), list_at = FPATH(&at, F_mutations),
 		     again_at = FPATH(&at, F_reinvocationPolicy);
+	_cleanup_(expressions_release) struct expressions x = { 0 };
 	size_t i = 0;
 
-	(void)old;
 	(void)sub;
-	policies_spec(fe, spec, &at, mutable_operations);
+	policies_expressions(fe, &x, spec, old, true);
+	policies_spec(fe, &x, spec, &at, mutable_operations);
 	if (!val_len(list))
 		fe_required_why(fe, &list_at, "mutations must contain at least one item");
 	VAL_EACH(list, m) {
 		struct fpath item = FPATH_AT(&list_at, i++);
 
-		policies_mutation(fe, m, &item);
+		policies_mutation(fe, &x, m, &item);
 	}
 	if (!val_str(again).n)
 		fe_required(fe, &again_at);

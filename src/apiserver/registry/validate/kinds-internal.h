@@ -1,6 +1,7 @@
 /* kinds-internal.h - shared by the files of this folder. */
 #pragma once
 
+#include "apiserver/admission/policy/policy_compile.h"
 #include "apiserver/registry/validate/validate_kinds.h"
 #include "base/strmap.h"
 
@@ -134,11 +135,23 @@ void check_resource_name(struct field_errs *fe, const struct fpath *at, struct s
 /* conditions.c: as meta/v1.Condition, no type twice; at most max of them, 0: any number. */
 void validate_conditions(struct field_errs *fe, const struct val *list, const struct fpath *at, size_t max);
 /* webhooks.c: one way of reaching somebody; what an admission plugin is asked of, with the operations there are; and
- * expressions that say when (that they can be compiled is not looked at). */
+ * expressions that say when. */
 void validate_webhook_client(struct field_errs *fe, const struct val *config, const struct fpath *at);
 void validate_admission_rule(struct field_errs *fe, const struct val *rule, const struct fpath *at,
 			     const char *const *operations);
-void validate_match_conditions(struct field_errs *fe, const struct val *list, const struct fpath *at);
+struct expressions;
+void validate_match_conditions(struct field_errs *fe, struct expressions *x, const struct val *list,
+			       const struct fpath *at);
+/* expressions.c: expressions of an object, and those that it had before. */
+struct expressions {
+	struct policy_compiler compiler;
+	struct strmap stored;
+};
+void expressions_stored(struct expressions *x, const struct val *list, enum sym member);
+void expressions_release(struct expressions *x);
+/* ret NULL: whoever asks needs no program; else a reference, or NULL. */
+void validate_expression(struct field_errs *fe, struct expressions *x, enum policy_use use, const struct val *v,
+			 const struct fpath *at, struct cel_program **ret);
 /* Of what containers may ask for. */
 void check_container_resource_name(struct field_errs *fe, const struct fpath *at, struct sv name);
 bool quota_resource(struct sv name); /* a standard one of quotas */

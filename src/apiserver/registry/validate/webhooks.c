@@ -238,7 +238,8 @@ void validate_admission_rule(struct field_errs *fe, const struct val *rule, cons
 	CHECK_ONE_OF(fe, val_member(rule, F_scope), &scope_at, "*", "Cluster", "Namespaced");
 }
 
-void validate_match_conditions(struct field_errs *fe, const struct val *list, const struct fpath *at)
+void validate_match_conditions(struct field_errs *fe, struct expressions *x, const struct val *list,
+			       const struct fpath *at)
 {
 	_cleanup_(strmap_release) struct strmap names = STRMAP_INIT;
 	size_t i = 0;
@@ -251,6 +252,8 @@ void validate_match_conditions(struct field_errs *fe, const struct val *list, co
 
 		if (!sv_trim(val_get_str(c, F_expression)).n)
 			fe_required(fe, &expression_at);
+		else
+			validate_expression(fe, x, POLICY_CONDITION, val_member(c, F_expression), &expression_at, NULL);
 		check_required_text(fe, c, &item, F_name, fmt_qualified_name);
 		if (val_get_str(c, F_name).n && strmap_set(&names, val_get_str(c, F_name), fe))
 			fe_duplicate(fe, &name_at, val_member(c, F_name));
@@ -345,7 +348,7 @@ static void hooks_effects(struct field_errs *fe, const struct val *hook, const s
 }
 
 static void hooks_one(struct field_errs *fe, const struct val *hook, const struct fpath *at,
-		      const struct hooks_tolerated *t)
+		      const struct hooks_tolerated *t, struct expressions *x)
 {
 	static const char *const operations[] = { "*", "CONNECT", "CREATE", "DELETE", "UPDATE", NULL };
 	struct fpath rules_at = FPATH(at, F_rules), policy_at = FPATH(at, F_failurePolicy),
@@ -371,7 +374,7 @@ static void hooks_one(struct field_errs *fe, const struct val *hook, const struc
 	validate_label_selector(fe, val_member(hook, F_namespaceSelector), &ns_at);
 	validate_label_selector(fe, val_member(hook, F_objectSelector), &object_at);
 	validate_webhook_client(fe, val_member(hook, F_clientConfig), &client_at);
-	validate_match_conditions(fe, val_member(hook, F_matchConditions), &conditions_at);
+	validate_match_conditions(fe, x, val_member(hook, F_matchConditions), &conditions_at);
 	hooks_versions(fe, val_member(hook, F_admissionReviewVersions), &versions_at, !t->unknown_versions);
 }
 
@@ -379,16 +382,19 @@ void validate_webhook_configuration(struct field_errs *fe, const struct val *doc
 				    const char *sub)
 {
 	_cleanup_(strmap_release) struct strmap names = STRMAP_INIT;
+	_cleanup_(expressions_release) struct expressions x = { .compiler = { .arena = fe->a } };
 	struct hooks_tolerated t = hooks_tolerated(old);
 	struct fpath at = FPATH_ROOT(F_webhooks);
 	size_t i = 0;
 
 	(void)sub;
+	VAL_EACH(val_member(old, F_webhooks), h)
+		expressions_stored(&x, val_member(h, F_matchConditions), F_expression);
 	VAL_EACH(val_member(doc, F_webhooks), h) {
 		struct fpath item = FPATH_AT(&at, i++), name_at = FPATH(&item, F_name);
 		struct sv name = val_get_str(h, F_name);
 
-		hooks_one(fe, h, &item, &t);
+		hooks_one(fe, h, &item, &t, &x);
 		if (name.n && strmap_set(&names, name, fe) && !t.twice)
 			fe_duplicate(fe, &name_at, val_member(h, F_name));
 	}
