@@ -1,6 +1,5 @@
 /* What this server serves: /api, /apis, the lists below them, and all of it in one document
  * (aggregated discovery, KEP-3352) for clients whose Accept asks for that. */
-#include "apiserver/aggregator/aggregator.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/media.h"
 #include "codec/json.h"
@@ -251,8 +250,6 @@ bool discovery_serve(struct api_req *q)
 
 	while (path.n > 1 && path.p[path.n - 1] == '/')
 		path.n--;
-	if (aggregator_discovery(q))
-		return true;
 	if (sv_is(path, "/api") || sv_is(path, "/apis")) {
 		if (discovery_aggregated(q)) {
 			d = document_get(q, sv_is(path, "/api") ? "aggregated:/api" : "aggregated:/apis",

@@ -91,7 +91,7 @@ static void route_path(struct api_req *q)
 	else if (!discovery_aggregated(q) && negotiate_accept(q, &err) < 0)
 		api_req_fail(q, &err);
 	else
-		known = discovery_serve(q);
+		known = aggregator_discovery(q) || discovery_serve(q);
 	if (!known)
 		no_such_path(q);
 }

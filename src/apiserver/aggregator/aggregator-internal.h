@@ -31,6 +31,8 @@ struct agg_service {
 	struct buf list;   /* its resources as aggregated discovery has them, JSON; empty: never known */
 };
 
+struct agg_service *agg_service_new(struct apiserver *s, struct obj *o);
+bool agg_service_says(const struct obj *o); /* that it is available */
 struct agg_service *agg_service_ref(struct agg_service *e);
 struct agg_service *agg_service_unref(struct agg_service *e);
 
@@ -48,13 +50,13 @@ struct aggregator {
 	const struct api_set *docs_of;
 	struct env_timer *timer;
 	unsigned refs; /* the server's, and one for each task and timer that is on its way */
+	env_fn *run;   /* the task */
 	bool running, looking, again, locals, stopping, listening;
 };
 
 /* For a group version; a reference or NULL. */
 struct agg_service *agg_find(struct aggregator *g, struct sv group, struct sv version, bool *ret_available);
-/* Something is to be looked at: a look comes soon. */
-void agg_wake(struct aggregator *g);
+/* Something is to be looked at, soon; the lock is held. */
 void agg_wake_locked(struct aggregator *g);
 
 /* available.c: one look at e; may write its status, may begin to ask it. */

@@ -1,115 +1,13 @@
 /* Which group versions other servers answer, and the task that looks at them. */
 #include "apiserver/aggregator/aggregator-internal.h"
-#include "apiserver/pki.h"
 #include "apiserver/watchcache.h"
-#include "base/b64.h"
-#include "base/log.h"
 #include "object/condition.h"
 
 #include <stdlib.h>
 
 #define LOOK_NS NS_PER_SEC
 
-static void agg_run(void *ctx);
-
-/* --- one of them --- */
-
-struct agg_service *agg_service_ref(struct agg_service *e)
-{
-	atomic_fetch_add(&e->refs, 1);
-	return e;
-}
-
-struct agg_service *agg_service_unref(struct agg_service *e)
-{
-	if (!e || atomic_fetch_sub(&e->refs, 1) != 1)
-		return NULL;
-	webhook_target_unref(e->target);
-	obj_unref(e->obj);
-	buf_release(&e->list);
-	free(e->failure);
-	free(e->name);
-	free(e->group);
-	free(e->version);
-	free(e->svc_ns);
-	free(e->svc);
-	free(e);
-	return NULL;
-}
-
-static char *agg_copy(struct sv s)
-{
-	return xstrndup(s.p ? s.p : "", s.n);
-}
-
-static bool agg_says_available(const struct obj *o)
-{
-	return condition_is(obj_get(o, F_status, F_conditions), "Available", "True");
-}
-
-static struct agg_service *agg_service_new(struct apiserver *s, struct obj *o)
-{
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	_cleanup_(err_release) struct err why = ERR_INIT;
-	struct agg_service *e = xcalloc(1, sizeof(*e));
-	const struct val *spec = obj_get(o, F_spec), *svc = val_member(spec, F_service);
-	struct sv ca = SV(""), cert = SV(""), key = SV("");
-
-	atomic_init(&e->refs, 1);
-	e->obj = obj_ref(o);
-	e->name = agg_copy(obj_name(o));
-	e->group = agg_copy(val_get_str(spec, F_group));
-	e->version = agg_copy(val_get_str(spec, F_version));
-	e->svc_ns = agg_copy(val_get_str(svc, F_namespace));
-	e->svc = agg_copy(val_get_str(svc, F_name));
-	e->port = (int)val_get_int(svc, 443, F_port);
-	e->group_priority = (int)val_get_int(spec, 0, F_groupPriorityMinimum);
-	e->version_priority = (int)val_get_int(spec, 0, F_versionPriority);
-	e->built_in = api_served(api_set_built_in(), sv_from(e->group), sv_from(e->version)) != NULL;
-	(void)b64_decode(&a, val_get_str(spec, F_caBundle), &ca);
-	if (s->pki && pki_front_proxy(s->pki, &cert, &key, &why) < 0)
-		log_warn("apiserver", "there is no certificate to show to aggregated servers", "error", "%s",
-			 err_msg(&why));
-	e->target = webhook_target_service(sv_from(e->svc_ns), sv_from(e->svc), e->port, ca,
-					   val_get_bool(spec, F_insecureSkipTLSVerify), cert, key);
-	return e;
-}
-
 /* --- all of them --- */
-
-struct agg_service *agg_find(struct aggregator *g, struct sv group, struct sv version, bool *ret_available)
-{
-	struct agg_service *found = NULL;
-
-	pthread_mutex_lock(&g->lock);
-	for (size_t i = 0; i < g->list.n && !found; i++) {
-		struct agg_service *e = g->list.p[i];
-
-		if (sv_is(group, e->group) && sv_is(version, e->version) && !e->built_in) {
-			found = agg_service_ref(e);
-			*ret_available = e->available;
-		}
-	}
-	pthread_mutex_unlock(&g->lock);
-	return found;
-}
-
-void agg_wake_locked(struct aggregator *g)
-{
-	g->again = true;
-	if (g->running || g->stopping || !g->client)
-		return;
-	g->running = true;
-	g->refs++;
-	env_post(g->s->env, ENV_CONTROL, agg_run, g);
-}
-
-void agg_wake(struct aggregator *g)
-{
-	pthread_mutex_lock(&g->lock);
-	agg_wake_locked(g);
-	pthread_mutex_unlock(&g->lock);
-}
 
 static size_t agg_index(struct aggregator *g, struct sv name)
 {
@@ -139,7 +37,7 @@ void aggregator_observe(struct apiserver *s, struct obj *old, struct obj *now)
 	if (at < g->list.n)
 		had = g->list.p[at];
 	if (remote && had && val_equal(obj_get(had->obj, F_spec), obj_get(now, F_spec))) {
-		bool available = agg_says_available(now);
+		bool available = agg_service_says(now);
 
 		if (available != had->available)
 			agg_docs_drop(g);
@@ -148,7 +46,7 @@ void aggregator_observe(struct apiserver *s, struct obj *old, struct obj *now)
 	} else {
 		if (remote) {
 			next = agg_service_new(s, now);
-			next->available = agg_says_available(now);
+			next->available = agg_service_says(now);
 		}
 		if (had)
 			vec_remove(&g->list, at);
@@ -260,6 +158,7 @@ struct aggregator *aggregator_new(struct apiserver *s)
 	g->s = s;
 	g->env = s->env;
 	g->refs = 1;
+	g->run = agg_run;
 	pthread_mutex_init(&g->lock, NULL);
 	pthread_cond_init(&g->idle, NULL);
 	return g;
