@@ -26,9 +26,10 @@ struct agg_service {
 	bool asking;	/* about its discovery */
 	bool asked;	/* at least once, with the result in `failure`; NULL: it answered */
 	char *failure;
-	unsigned failures; /* in a row */
-	int64_t due_ns;	   /* monotonic: to be asked again */
-	struct buf list;   /* its resources as aggregated discovery has them, JSON; empty: never known */
+	unsigned failures;	 /* in a row */
+	int64_t due_ns;		 /* monotonic: to be asked again */
+	uint64_t unavailable[6]; /* how often it turned that, by agg_reasons */
+	struct buf list;	 /* its resources as aggregated discovery has them, JSON; empty: never known */
 };
 
 struct agg_service *agg_service_new(struct apiserver *s, struct obj *o);
@@ -63,7 +64,11 @@ void agg_wake_locked(struct aggregator *g);
 void agg_look_at(struct aggregator *g, struct agg_service *e);
 /* locals.c: the APIServices of what is served here by definitions. -1: to be tried again. */
 int agg_locals(struct aggregator *g);
-/* resources.c: an APIResourceList as the `resources` of aggregated discovery, "[...]". -1: it is none. Any bytes. */
-int agg_resources(struct sv body, struct buf *out, struct err *err);
+/* resources.c: an APIResourceList, of that group version, as the `resources` of aggregated discovery, "[...]". -1: it
+ * is none. Any bytes; out is at most some times as long as they are, and AGG_RESOURCES_MAX times a row of its own. */
+int agg_resources(struct sv body, struct sv group, struct sv version, struct buf *out, struct err *err);
+/* Why one is not available. */
+extern const char *const agg_reasons[];
+#define AGG_REASONS 6
 /* discovery_merged.c: what is shown has changed */
 void agg_docs_drop(struct aggregator *g); /* the lock is held */

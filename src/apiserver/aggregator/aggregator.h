@@ -42,6 +42,9 @@ bool aggregator_discovery(struct api_req *q);
 /* The same of the index of OpenAPI documents, of which own is the text for what is served here. */
 bool aggregator_openapi_index(struct api_req *q, struct sv own);
 
+/* Its lines of /metrics. */
+void aggregator_metrics(struct apiserver *s, struct buf *b);
+
 /* The APIService of a group version that is served here; managed: "onstart" or "true". */
 struct val *aggregator_local(struct arena *a, const char *group, const char *version, int group_priority,
 			     int version_priority, const char *managed);

@@ -7,6 +7,9 @@
 
 #include <stdlib.h>
 
+const char *const agg_reasons[AGG_REASONS] = { "ServiceNotFound",  "ServicePortError",	   "EndpointsNotFound",
+					       "MissingEndpoints", "FailedDiscoveryCheck", "BuiltIn" };
+
 struct verdict {
 	const char *status, *reason, *message; /* status NULL: not known yet */
 };
@@ -120,7 +123,7 @@ static void agg_answered(struct webhook_answer *answer, void *ctx)
 
 	if (answer->err.reason == ERR_NONE) {
 		/* A list that is none is a list of nothing: what it answers requests with is not for us to judge. */
-		if (agg_resources(buf_sv(&answer->body), &list, NULL) < 0) {
+		if (agg_resources(buf_sv(&answer->body), sv_from(e->group), sv_from(e->version), &list, NULL) < 0) {
 			buf_release(&list);
 			list = (struct buf)BUF_INIT;
 			buf_adds(&list, "[]");
@@ -219,6 +222,16 @@ static struct val *agg_edit(struct arena *a, const struct val *o)
 	return doc;
 }
 
+/* It turned unavailable, for that reason. */
+static void agg_count(struct aggregator *g, struct agg_service *e, const char *reason)
+{
+	pthread_mutex_lock(&g->lock);
+	for (size_t i = 0; i < AGG_REASONS; i++)
+		if (strcmp(agg_reasons[i], reason) == 0)
+			e->unavailable[i]++;
+	pthread_mutex_unlock(&g->lock);
+}
+
 void agg_look_at(struct aggregator *g, struct agg_service *e)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -235,6 +248,8 @@ void agg_look_at(struct aggregator *g, struct agg_service *e)
 	doc = agg_edit(&a, obj_root(now));
 	if (!aggregator_condition(&a, doc, v.status, v.reason, v.message, env_now_ns(g->s->env)))
 		return;
+	if (strcmp(v.status, "False") == 0 && !condition_is(obj_get(now, F_status, F_conditions), "Available", "False"))
+		agg_count(g, e, v.reason);
 	if (client_update_status(g->client, RES(apiregistration_apiservices), doc, NULL, &why) < 0 &&
 	    why.reason != ERR_CONFLICT && why.reason != ERR_NOT_FOUND)
 		log_warn("apiserver", "the status of an APIService cannot be written", "name", "%s: %s", e->name,

@@ -1,4 +1,5 @@
-/* What another server says that it has, in the form of aggregated discovery. */
+/* What another server says that it has, in the form of aggregated discovery. Of which group version it says that it is
+ * does not count: the APIService says it, and a long one here would be repeated for each resource. */
 #include "apiserver/aggregator/aggregator-internal.h"
 #include "base/budget.h"
 #include "codec/json.h"
@@ -63,21 +64,19 @@ static void list_subresource(struct arena *a, struct val *list, size_t *hint, co
 	val_push(a, val_ensure_list(a, to, F_subresources), m);
 }
 
-int agg_resources(struct sv body, struct buf *out, struct err *err)
+int agg_resources(struct sv body, struct sv group, struct sv version, struct buf *out, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct budget values = BUDGET(doc_values_limit);
 	const struct json_opts o = { .values = &values };
 	const struct val *list = json_decode(&a, body, &o, err), *resources = val_get(list, F_resources);
 	struct val *made = val_new_list(&a);
-	struct sv gv = val_get_str(list, F_groupVersion), group = SV(""), version = SV("");
 	size_t hint = 0;
 
 	if (!list)
 		return -1;
 	if (!val_is(val_member(list, F_kind), "APIResourceList") || val_len(resources) > AGG_RESOURCES_MAX)
 		return err_set(err, ERR_BAD_REQUEST, "it is no APIResourceList, or too long a one");
-	(void)api_version_split(gv, &group, &version);
 	VAL_EACH(resources, r)
 		if (val_get_str(r, F_name).n && sv_find(val_get_str(r, F_name), '/') < 0)
 			list_resource_of(&a, made, r, group, version);
