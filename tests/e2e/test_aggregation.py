@@ -330,11 +330,22 @@ def a_lying_list_harms_nobody(c, far):
     equal(groups(c)["apps"]["name"], "apps")
 
 
+def a_restart_changes_nothing(c, far):
+    before = c.request("GET", f"{SERVICES}/v1beta1.{GROUP}")[1]["spec"]
+    c.stop()
+    c.start()
+    wait_available(c, f"v1beta1.{GROUP}", "True", "Passed")
+    far.seen.clear()
+    equal(c.request("GET", BASE + "/nodes")[0], 200)
+    equal(far.seen[0][2]["subject"], ((("commonName", "front-proxy-client"),),))
+    equal(c.request("GET", f"{SERVICES}/v1beta1.{GROUP}")[1]["spec"], before)
+
+
 TESTS = [own_ones_are_there_from_the_start, a_request_says_whose_it_is, impersonation_is_done_here, bodies_both_ways,
          an_answer_without_end_goes_through_and_ends_with_its_client, an_upgrade_is_a_pipe, discovery_shows_it, kubectl_finds_it,
          what_leads_to_this_server_is_not_dialled, a_built_in_group_version_stays_ours, a_certificate_of_another_is_none,
          a_redirect_is_not_passed_on, who_has_no_right_is_not_passed_on, what_is_missing_is_named,
-         a_definition_has_one_while_it_is_served, one_that_fails_is_stale, a_lying_list_harms_nobody]
+         a_definition_has_one_while_it_is_served, one_that_fails_is_stale, a_lying_list_harms_nobody, a_restart_changes_nothing]
 
 if __name__ == "__main__":
     if not own_address():

@@ -33,6 +33,8 @@ struct agg_service {
 };
 
 struct agg_service *agg_service_new(struct apiserver *s, struct obj *o);
+/* Whom e leads to, with what is shown there: anew once there are keys, before anybody uses it. */
+void agg_service_aim(struct apiserver *s, struct agg_service *e);
 bool agg_service_says(const struct obj *o); /* that it is available */
 struct agg_service *agg_service_ref(struct agg_service *e);
 struct agg_service *agg_service_unref(struct agg_service *e);

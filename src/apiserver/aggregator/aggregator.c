@@ -196,6 +196,9 @@ void aggregator_start(struct apiserver *s)
 
 	pthread_mutex_lock(&g->lock);
 	g->client = c;
+	/* When the cache was filled there were no keys yet. */
+	for (size_t i = 0; i < g->list.n; i++)
+		agg_service_aim(s, g->list.p[i]);
 	g->listener = (struct api_listener){ .changed = agg_kinds_changed, .ctx = g };
 	g->listening = true;
 	pthread_mutex_unlock(&g->lock);

@@ -40,13 +40,26 @@ bool agg_service_says(const struct obj *o)
 	return condition_is(obj_get(o, F_status, F_conditions), "Available", "True");
 }
 
-struct agg_service *agg_service_new(struct apiserver *s, struct obj *o)
+void agg_service_aim(struct apiserver *s, struct agg_service *e)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(err_release) struct err why = ERR_INIT;
+	const struct val *spec = obj_get(e->obj, F_spec);
+	struct sv ca = SV(""), cert = SV(""), key = SV("");
+
+	(void)b64_decode(&a, val_get_str(spec, F_caBundle), &ca);
+	if (s->pki && pki_front_proxy(s->pki, &cert, &key, &why) < 0)
+		log_warn("apiserver", "there is no certificate to show to aggregated servers", "error", "%s",
+			 err_msg(&why));
+	webhook_target_unref(e->target);
+	e->target = webhook_target_service(sv_from(e->svc_ns), sv_from(e->svc), e->port, ca,
+					   val_get_bool(spec, F_insecureSkipTLSVerify), cert, key);
+}
+
+struct agg_service *agg_service_new(struct apiserver *s, struct obj *o)
+{
 	struct agg_service *e = xcalloc(1, sizeof(*e));
 	const struct val *spec = obj_get(o, F_spec), *svc = val_member(spec, F_service);
-	struct sv ca = SV(""), cert = SV(""), key = SV("");
 
 	atomic_init(&e->refs, 1);
 	e->obj = obj_ref(o);
@@ -59,12 +72,7 @@ struct agg_service *agg_service_new(struct apiserver *s, struct obj *o)
 	e->group_priority = (int)val_get_int(spec, 0, F_groupPriorityMinimum);
 	e->version_priority = (int)val_get_int(spec, 0, F_versionPriority);
 	e->built_in = api_served(api_set_built_in(), sv_from(e->group), sv_from(e->version)) != NULL;
-	(void)b64_decode(&a, val_get_str(spec, F_caBundle), &ca);
-	if (s->pki && pki_front_proxy(s->pki, &cert, &key, &why) < 0)
-		log_warn("apiserver", "there is no certificate to show to aggregated servers", "error", "%s",
-			 err_msg(&why));
-	e->target = webhook_target_service(sv_from(e->svc_ns), sv_from(e->svc), e->port, ca,
-					   val_get_bool(spec, F_insecureSkipTLSVerify), cert, key);
+	agg_service_aim(s, e);
 	return e;
 }
 
