@@ -186,6 +186,11 @@ void document_answer(struct api_req *q, const struct document *d, const char *co
 		api_req_header(q, SV("content-encoding"), SV("gzip"));
 		c.data = d->gzip;
 	}
-	c.owner = (void *)(uintptr_t)api_set_ref(q->api);
+	if (d->hold) {
+		c.owner = d->hold(d->owner);
+		c.release = d->let_go;
+	} else {
+		c.owner = (void *)(uintptr_t)api_set_ref(q->api);
+	}
 	q->sink->bytes(q, 200, content_type, &c, 1);
 }

@@ -58,6 +58,7 @@ struct apiserver {
 	const struct req_observer *observer;	   /* the same */
 	const struct media *more_media;		   /* media.h; NULL: none */
 	struct crds *crds;			   /* crd/: CustomResourceDefinitions that are served */
+	struct aggregator *aggregator;		   /* aggregator/: group versions that others answer */
 	struct recent *recent;			   /* events that were encoded a moment ago */
 
 	atomic_bool ready, stopping;
@@ -238,6 +239,13 @@ bool openapi_serve(struct api_req *q);
 bool health_serve(struct api_req *q);
 void version_serve(struct api_req *q);
 
+/* --- for the same of what others serve --- */
+
+/* A version as aggregated discovery has it; the name of the encoding that this has. */
+struct api_version;
+void discovery_version(struct buf *b, const struct api_version *v);
+#define DISCOVERY_AGGREGATED "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
 /* A document made once and kept, with its digest; guarded by the lock in struct documents. There is one of those for
  * each snapshot of kinds. */
 struct document {
@@ -245,7 +253,14 @@ struct document {
 	struct sv json; /* owned */
 	struct sv gzip; /* owned; SV_NULL until asked for */
 	char etag[140];
+	/* Whose it is, when not the kinds': taken and given back by who sends it. */
+	void *(*hold)(void *owner);
+	void (*let_go)(void *owner);
+	void *owner;
 };
+/* Of what b holds, which is taken. */
+struct document *document_new(const char *key, struct buf *b);
+void document_free(void *d); /* NULL is fine */
 /* The document `key` of the kinds that q knows, made by make() when it is not there yet. Lives as long as q->api. */
 typedef void document_make_fn(struct apiserver *s, const struct api_set *api, const char *key, struct buf *b);
 const struct document *document_get(struct api_req *q, const char *key, document_make_fn *make);

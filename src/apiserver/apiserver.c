@@ -4,6 +4,7 @@
 #include "apiserver/admission/admission.h"
 #include "apiserver/admission/resource_quota.h"
 #include "apiserver/admission/setup.h"
+#include "apiserver/aggregator/aggregator.h"
 #include "apiserver/crd/crd.h"
 #include "apiserver/held.h"
 #include "apiserver/recent.h"
@@ -110,6 +111,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->flow = flow_new(s);
 	s->aside = set_aside_new();
 	s->crds = crds_new(s);
+	s->aggregator = aggregator_new(s);
 	s->wc = watchcache_new(s);
 	standing_start(s);
 	if (!o->insecure_in_memory)
@@ -121,6 +123,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	    service_claims_repair(s, true, err) < 0 || bootstrap_run(s, err) < 0)
 		return apiserver_free(s);
 	crds_start(s);
+	aggregator_start(s);
 	pthread_mutex_lock(&s->lock);
 	apiserver_arm(s);
 	pthread_mutex_unlock(&s->lock);
@@ -148,6 +151,7 @@ void apiserver_shutdown(struct apiserver *s)
 		pthread_cond_wait(&s->cond, &s->lock);
 	pthread_mutex_unlock(&s->lock);
 	crds_stop(s);
+	aggregator_stop(s);
 	service_repair_stop(s);
 	standing_stop(s);
 	watchcache_stop(s->wc);
@@ -172,6 +176,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	apiserver_rest(s); /* a run that ended in there may have begun a write */
 	s->runs = run_queue_free(s->runs);
 	crds_free(s);
+	aggregator_free(s);
 	authz_free(s);
 	pki_free(s);
 	s->wc = watchcache_free(s->wc);

@@ -7,8 +7,6 @@
 
 #include <stdio.h>
 
-#define AGGREGATED "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-
 static void group_members(const struct api_group *g, struct buf *b)
 {
 	const struct api_version *v = g->versions;
@@ -175,6 +173,17 @@ static void aggregated_resource(struct buf *b, const struct resource *r)
 	buf_adds(b, r->n_subresources ? "]}" : "}");
 }
 
+void discovery_version(struct buf *b, const struct api_version *v)
+{
+	buf_printf(b, "{\"version\":\"%s\",\"resources\":[", v->version);
+	for (size_t k = 0; k < v->n; k++) {
+		if (k)
+			buf_addc(b, ',');
+		aggregated_resource(b, v->resources[k]);
+	}
+	buf_adds(b, "],\"freshness\":\"Current\"}");
+}
+
 static void aggregated_group(const struct api_group *g, struct buf *b)
 {
 	buf_adds(b, "{\"metadata\":{");
@@ -182,15 +191,9 @@ static void aggregated_group(const struct api_group *g, struct buf *b)
 		buf_printf(b, "\"name\":\"%s\",", g->name);
 	buf_adds(b, "\"creationTimestamp\":null},\"versions\":[");
 	for (size_t i = 0; i < g->n; i++) {
-		const struct api_version *v = &g->versions[i];
-
-		buf_printf(b, "%s{\"version\":\"%s\",\"resources\":[", i ? "," : "", v->version);
-		for (size_t k = 0; k < v->n; k++) {
-			if (k)
-				buf_addc(b, ',');
-			aggregated_resource(b, v->resources[k]);
-		}
-		buf_adds(b, "],\"freshness\":\"Current\"}");
+		if (i)
+			buf_addc(b, ',');
+		discovery_version(b, &g->versions[i]);
 	}
 	buf_adds(b, "]}");
 }
@@ -251,7 +254,7 @@ bool discovery_serve(struct api_req *q)
 		if (discovery_aggregated(q)) {
 			d = document_get(q, sv_is(path, "/api") ? "aggregated:/api" : "aggregated:/apis",
 					 make_aggregated);
-			document_answer(q, d, AGGREGATED, false);
+			document_answer(q, d, DISCOVERY_AGGREGATED, false);
 		} else {
 			d = sv_is(path, "/api") ? document_get(q, "api", make_legacy)
 						: document_get(q, "apis", make_groups);

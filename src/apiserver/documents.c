@@ -21,10 +21,12 @@ struct documents *documents_new(void)
 	return d;
 }
 
-static void document_free(void *p)
+void document_free(void *p)
 {
 	struct document *d = p;
 
+	if (!d)
+		return;
 	free(d->key);
 	free((char *)(uintptr_t)d->json.p);
 	free((char *)(uintptr_t)d->gzip.p);
@@ -55,6 +57,21 @@ static void digest(struct document *d)
 	d->etag[2 + 2 * n] = '\0';
 }
 
+struct document *document_new(const char *key, struct buf *b)
+{
+	struct document *d = xcalloc(1, sizeof(*d));
+	struct buf z = BUF_INIT;
+
+	d->key = xstrdup(key);
+	d->json.n = b->n;
+	d->json.p = buf_detach(b);
+	digest(d);
+	gzip_bytes(&z, d->json);
+	d->gzip.n = z.n;
+	d->gzip.p = buf_detach(&z);
+	return d;
+}
+
 /* What is kept of the kinds that q knows: with their snapshot, of the built-in ones with the server. */
 static struct documents *documents_of(struct api_req *q)
 {
@@ -69,17 +86,10 @@ const struct document *document_get(struct api_req *q, const char *key, document
 	pthread_mutex_lock(&ds->lock);
 	d = strmap_get(&ds->by_key, sv_from(key));
 	if (!d) {
-		struct buf b = BUF_INIT, z = BUF_INIT;
+		struct buf b = BUF_INIT;
 
-		d = xcalloc(1, sizeof(*d));
-		d->key = xstrdup(key);
 		make(q->server, q->api, key, &b);
-		d->json.n = b.n;
-		d->json.p = buf_detach(&b);
-		digest(d);
-		gzip_bytes(&z, d->json);
-		d->gzip.n = z.n;
-		d->gzip.p = buf_detach(&z);
+		d = document_new(key, &b);
 		strmap_set(&ds->by_key, sv_from(key), d);
 	}
 	pthread_mutex_unlock(&ds->lock);

@@ -4,6 +4,7 @@
  * counting is a handful of relaxed additions and an idle server holds none. */
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/admission/admission.h"
+#include "apiserver/aggregator/aggregator.h"
 #include "apiserver/held.h"
 #include "apiserver/late_kind.h"
 #include "apiserver/set_aside.h"
@@ -281,6 +282,7 @@ void metrics_serve(struct api_req *q)
 		   held_bytes(s));
 	flow_metrics(s, &b);
 	hook_metrics(s, &b);
+	aggregator_metrics(s, &b);
 	wc_metrics(s->wc, &b);
 	wc_slow_metrics(s->wc, &b);
 	set_aside_metrics(s, &b);

@@ -1,4 +1,5 @@
 /* /openapi/v2 and /openapi/v3: the documents of object/openapi.h, each made once, when somebody asks for it. */
+#include "apiserver/aggregator/aggregator.h"
 #include "apiserver/apiserver-internal.h"
 #include "object/openapi.h"
 
@@ -74,7 +75,10 @@ bool openapi_serve(struct api_req *q)
 		return true;
 	}
 	if (sv_is(q->path, "/openapi/v3") || sv_is(q->path, "/openapi/v3/")) {
-		document_answer(q, document_get(q, "openapi/v3", make_index), "application/json", false);
+		const struct document *d = document_get(q, "openapi/v3", make_index);
+
+		if (!aggregator_openapi_index(q, d->json))
+			document_answer(q, d, "application/json", false);
 		return true;
 	}
 	if (!sv_starts(q->path, SV("/openapi/v3/")))

@@ -1,4 +1,5 @@
 /* From a request to whoever answers it. */
+#include "apiserver/aggregator/aggregator.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/authn.h"
 #include "apiserver/held.h"
@@ -90,7 +91,7 @@ static void route_path(struct api_req *q)
 	else if (!discovery_aggregated(q) && negotiate_accept(q, &err) < 0)
 		api_req_fail(q, &err);
 	else
-		known = discovery_serve(q);
+		known = aggregator_discovery(q) || discovery_serve(q);
 	if (!known)
 		no_such_path(q);
 }
@@ -143,6 +144,8 @@ static void serve(struct api_req *q)
 {
 	struct err err = ERR_INIT;
 
+	if (aggregator_serve(q))
+		return;
 	if (!q->resource_request) {
 		if (q->sink->on_loop && is_large(q))
 			to_pool(q);

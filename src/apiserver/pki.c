@@ -185,6 +185,45 @@ static int load_sa_key(struct pki *p, const struct pki_opts *o, struct err *err)
 	return 0;
 }
 
+/* Nobody but the ConfigMap, which says what is used, has it: it is made anew when it is of no use. */
+static int load_front_proxy(struct pki *p, const struct pki_opts *o, struct err *err)
+{
+	int cert = load_renewable(p, o->dir, "front-proxy-ca.crt", &p->front_ca, err);
+	int key = cert < 0 ? -1 : load_renewable(p, o->dir, "front-proxy-ca.key", &p->front_key, err);
+	struct cert_opts c = {
+		.common_name = "caravel-front-proxy-ca",
+		.ca = true,
+		.not_after_ns = pki_clock_ns(p) + CA_LIFE_NS,
+	};
+	int64_t end;
+
+	if (key < 0)
+		return -1;
+	if (cert && key && cert_is_of(p->front_ca, p->front_key, SV("")) && lasts(p, p->front_ca, &end))
+		return 0;
+	if (cert_make(&p->arena, &c, SV(""), SV(""), &p->front_ca, &p->front_key, err) < 0)
+		return err_wrap(err, "making the front proxy's CA");
+	save(p, o->dir, "front-proxy-ca.key", p->front_key);
+	save(p, o->dir, "front-proxy-ca.crt", p->front_ca);
+	return 0;
+}
+
+int pki_front_proxy(struct pki *p, struct sv *ret_cert, struct sv *ret_key, struct err *err)
+{
+	struct cert_opts c = { .common_name = FRONT_PROXY_CLIENT,
+			       .client = true,
+			       .not_after_ns = pki_clock_ns(p) + CA_LIFE_NS };
+	int rc = 0;
+
+	pthread_mutex_lock(&p->lock);
+	if (!p->front_cert.n)
+		rc = cert_make(&p->arena, &c, p->front_ca, p->front_key, &p->front_cert, &p->front_cert_key, err);
+	*ret_cert = p->front_cert;
+	*ret_key = p->front_cert_key;
+	pthread_mutex_unlock(&p->lock);
+	return rc;
+}
+
 static const char *const *pki_copy_list(struct arena *a, const char *const *list)
 {
 	const char **copy;
@@ -223,7 +262,7 @@ struct pki *pki_open(const struct pki_opts *o, struct err *err)
 	p->addrs = pki_copy_list(&p->arena, o->addrs);
 	pthread_mutex_init(&p->lock, NULL);
 	if ((o->dir && dir_make(o->dir, 0700, err) < 0) || load_ca(p, o, err) < 0 || load_server(p, o, err) < 0 ||
-	    load_sa_key(p, o, err) < 0 || pki_save_all(p, err) < 0)
+	    load_sa_key(p, o, err) < 0 || load_front_proxy(p, o, err) < 0 || pki_save_all(p, err) < 0)
 		return pki_close(p);
 	vec_release(&p->unsaved);
 	return p;

@@ -1,7 +1,8 @@
 /* pki.h - the cluster's certificates and keys: one CA, the server's certificate, the key that
  * signs service account tokens.
  *
- * Kept under DIR (0700, files 0600) as ca.crt, ca.key, server.crt, server.key, sa.key. The
+ * Kept under DIR (0700, files 0600) as ca.crt, ca.key, server.crt, server.key, sa.key, and the front proxy's own CA as
+ * front-proxy-ca.crt and front-proxy-ca.key, which is made again when it is gone or of no use. The
  * CA lasts ten years, as does what it signs for components in this process; what it signs for
  * others lasts one, and the server's certificate is made again when less than
  * 90 days are left (at the start and by pki_renew() while it runs), or when an address or name is missing from it. A CA
@@ -41,6 +42,8 @@ struct pki {
 	struct sv sa_key; /* PEM */
 	struct jws_keys *sa_public;
 	struct sv sa_x, sa_y, sa_kid;
+	struct sv front_ca, front_key; /* the front proxy's CA, apart from the other: see pki_front_proxy() */
+	struct sv front_cert, front_cert_key;
 	struct tls_ctx *kubelet_tls;  /* see pki_kubelet_tls() */
 	struct tls_ctx *any_tls;      /* see pki_any_tls() */
 	VEC(struct file_out) unsaved; /* made while opening */
@@ -76,6 +79,11 @@ int pki_server_cert(struct pki *p, struct arena *a, const char *cn, const char *
 struct tls_ctx *pki_kubelet_tls(struct pki *p, struct err *err);
 /* The client side of connections to pods that want TLS: any certificate will do, and we show none. Borrowed. */
 struct tls_ctx *pki_any_tls(struct pki *p, struct err *err);
+/* As whom the API server passes requests on to aggregated servers, which believe what its headers say of the user: a
+ * certificate of FRONT_PROXY_CLIENT by a CA that signs nothing else. Views for the server's life, made at the first
+ * call. */
+#define FRONT_PROXY_CLIENT "front-proxy-client"
+int pki_front_proxy(struct pki *p, struct sv *ret_cert, struct sv *ret_key, struct err *err);
 /* A kubeconfig with embedded credentials of system:masters. */
 int pki_admin_kubeconfig(struct pki *p, struct arena *a, const char *server_url, struct sv *ret_yaml, struct err *err);
 

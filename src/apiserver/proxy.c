@@ -32,6 +32,7 @@ struct passage {
 	struct proxy_from from;
 	struct proxy_html html;
 	bool streaming, rewriting, gone, paused;
+	bool plain, redirected; /* see struct proxy_how */
 };
 
 /* --- there --- */
@@ -66,7 +67,6 @@ static bool passed_on(struct sv name)
 					    "trailer",
 					    "transfer-encoding",
 					    "upgrade",
-					    "accept-encoding",
 					    "x-forwarded-for",
 					    "x-forwarded-uri" };
 	static const char *const prefixes[] = { "impersonate-", "proxy-auth", "x-remote-", "sec-websocket-", ":" };
@@ -90,18 +90,24 @@ static bool named_by_connection(const struct http_req *r, struct sv name)
 	return false;
 }
 
-static struct http_header *request_headers(struct api_req *q, size_t *ret_n)
+static struct http_header *request_headers(struct api_req *q, const struct proxy_how *how, size_t *ret_n)
 {
 	const struct http_req *r = q->http;
-	struct http_header *h = ARENA_ARRAY(q->arena, struct http_header, r->n_headers + 4);
+	struct http_header *h = ARENA_ARRAY(q->arena, struct http_header, r->n_headers + 4 + how->n_more);
+	bool host = r->host.n > 0;
 	struct sv seen = http_header_get(r, "x-forwarded-for"), client = r->peer ? r->peer->address : SV("");
 	ssize_t colon = -1;
 	size_t n = 0;
 
 	for (size_t i = 0; i < r->n_headers; i++)
-		if (passed_on(r->headers[i].name) && !named_by_connection(r, r->headers[i].name))
+		if (passed_on(r->headers[i].name) && !named_by_connection(r, r->headers[i].name) &&
+		    (how->plain || !sv_is(r->headers[i].name, "accept-encoding"))) /* pages are read on their way */
 			h[n++] = r->headers[i];
-	if (r->host.n)
+	for (size_t i = 0; i < how->n_more; i++) {
+		host = host && !sv_is(how->more[i].name, "host");
+		h[n++] = how->more[i];
+	}
+	if (host)
 		h[n++] = (struct http_header){ SV("host"), r->host };
 	h[n++] = (struct http_header){ SV("x-forwarded-uri"), r->path };
 	for (size_t i = 0; i < client.n; i++)
@@ -150,6 +156,9 @@ static bool returned(struct sv name)
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
 		if (sv_is(name, ours[i]))
 			return false;
+	/* What says who somebody is goes to servers, never back. */
+	if (sv_starts(name, SV("impersonate-")) || sv_starts(name, SV("x-remote-")))
+		return false;
 	/* Who may read an answer from another site is the API server's to say, not a pod's. */
 	return !sv_starts(name, SV("access-control-"));
 }
@@ -180,17 +189,23 @@ static void proxy_on_head(struct http_dialog *d, const struct http_response *hea
 		http_dialog_close(d);
 		return;
 	}
+	if (p->plain && head->status >= 300 && head->status <= 399 && http_response_header(head, "location").n) {
+		p->redirected = true;
+		http_dialog_close(d);
+		return;
+	}
 	for (size_t i = 0; i < head->n_headers; i++) {
 		struct sv value = head->headers[i].value;
 
 		if (!returned(head->headers[i].name))
 			continue;
-		if (sv_is(head->headers[i].name, "location"))
+		if (sv_is(head->headers[i].name, "location") && !p->plain)
 			value = proxy_link(q->arena, &p->from, value);
 		h[n++] = (struct http_header){ arena_sv(q->arena, head->headers[i].name), arena_sv(q->arena, value) };
 	}
 	p->streaming = true;
-	p->rewriting = sv_ieq(type, SV("text/html")) && http_response_header(head, "content-encoding").n == 0;
+	p->rewriting =
+	    !p->plain && sv_ieq(type, SV("text/html")) && http_response_header(head, "content-encoding").n == 0;
 	q->sink->stream_head(q, head->status, h, n);
 	p->standing =
 	    standing_begin(q, &(struct standing_opts){ .revoke = proxy_revoked, .release = proxy_end_stream });
@@ -255,6 +270,15 @@ static void proxy_on_closed(struct http_dialog *d, const struct err *why, void *
 		if (why && !p->gone)
 			http_stream_abort(q->http);
 		standing_end(p->standing);
+	} else if (p->redirected) {
+		q->http->on_gone = NULL;
+		answer_text(q, 502, "text/plain; charset=utf-8",
+			    SV("the backend attempted to redirect this request, which is not permitted"));
+	} else if (p->plain) {
+		q->http->on_gone = NULL;
+		answer_text(q, 503, "text/plain; charset=utf-8",
+			    arena_svf(q->arena, "error trying to reach service: %s\n",
+				      why ? err_msg(why) : "the connection was closed"));
 	} else {
 		q->http->on_gone = NULL;
 		err_set(&err, ERR_UNAVAILABLE, "error trying to reach service: %s",
@@ -278,7 +302,7 @@ static bool redirect_to_folder(struct api_req *q)
 	return true;
 }
 
-void proxy_serve(struct api_req *q, const struct http_endpoint *ep, bool create_to_upgrade)
+void proxy_pass(struct api_req *q, const struct proxy_how *how)
 {
 	static const struct http_dialog_cb cb = { .head = proxy_on_head,
 						  .data = proxy_on_data,
@@ -286,8 +310,9 @@ void proxy_serve(struct api_req *q, const struct http_endpoint *ep, bool create_
 	struct http_header *h;
 	struct err err = ERR_INIT;
 	struct passage *p;
-	struct sv behind;
-	const char *target;
+	const struct http_endpoint *ep = how->ep;
+	struct sv behind = SV("/");
+	const char *target = how->target;
 	size_t n;
 
 	if (!q->http) {
@@ -295,20 +320,23 @@ void proxy_serve(struct api_req *q, const struct http_endpoint *ep, bool create_
 		api_req_fail(q, &err);
 		return;
 	}
-	behind = path_behind(q);
-	target = arena_printf(q->arena, "%.*s%s%.*s", SV_ARG(behind.n ? behind : SV("/")), q->http->query.n ? "?" : "",
-			      SV_ARG(q->http->query));
-	h = request_headers(q, &n);
+	if (!target) {
+		behind = path_behind(q);
+		target = arena_printf(q->arena, "%.*s%s%.*s", SV_ARG(behind.n ? behind : SV("/")),
+				      q->http->query.n ? "?" : "", SV_ARG(q->http->query));
+	}
+	h = request_headers(q, how, &n);
 	if (rc_is_upgrade(q->http)) {
-		stream_pipe(q, ep, target, h, n, create_to_upgrade);
+		stream_pipe(q, ep, target, h, n, how->create_to_upgrade);
 		return;
 	}
 	if (behind.n == 0 && redirect_to_folder(q))
 		return;
 	p = xcalloc(1, sizeof(*p));
 	p->q = q;
+	p->plain = how->plain;
 	p->from = (struct proxy_from){
-		.prefix = sv_sub(q->http->path, 0, q->http->path.n - behind.n),
+		.prefix = sv_sub(q->http->path, 0, q->http->path.n - MIN(behind.n, q->http->path.n)),
 		.backend = arena_svf(q->arena, strchr(ep->host, ':') ? "[%s]:%d" : "%s:%d", ep->host, ep->port),
 		.host = q->http->host,
 	};
@@ -321,4 +349,9 @@ void proxy_serve(struct api_req *q, const struct http_endpoint *ep, bool create_
 	inflight_waits(q, "its backend");
 	p->dialog = http_dial(http_req_loop(q->http), ep, arena_cstr(q->arena, q->method), target, h, n, q->body,
 			      CONNECT_TIMEOUT_NS, &cb, p);
+}
+
+void proxy_serve(struct api_req *q, const struct http_endpoint *ep, bool create_to_upgrade)
+{
+	proxy_pass(q, &(struct proxy_how){ .ep = ep, .create_to_upgrade = create_to_upgrade });
 }

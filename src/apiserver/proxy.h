@@ -12,8 +12,20 @@
 #include "apiserver/api_req.h"
 #include "net/http_client.h"
 
-/* Takes over q's answer. The endpoint has passed dial_allowed(); its strings live in q's arena. create_to_upgrade: who
- * may only read may not open a stream. */
+struct proxy_how {
+	const struct http_endpoint *ep;
+	const char *target;	  /* path and query there; NULL: what stands behind .../proxy */
+	struct http_header *more; /* said besides; a Host among them replaces the client's. In q's arena */
+	size_t n_more;
+	/* Who answers stands for this server: pages pass unchanged, a redirect is refused, and what fails is told as
+	 * plain text, as upstream does. */
+	bool plain;
+	bool create_to_upgrade;
+};
+/* Takes over q's answer, on q's own thread. */
+void proxy_pass(struct api_req *q, const struct proxy_how *how);
+/* The same of a place in the cluster. The endpoint has passed dial_allowed(); its strings live in q's arena.
+ * create_to_upgrade: who may only read may not open a stream. */
 void proxy_serve(struct api_req *q, const struct http_endpoint *ep, bool create_to_upgrade);
 
 /* "NAME", "NAME:PORT" or "SCHEME:NAME:PORT"; false for anything else. Views. */

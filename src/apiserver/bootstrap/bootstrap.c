@@ -1,3 +1,4 @@
+#include "apiserver/aggregator/aggregator.h"
 #include "apiserver/bootstrap/bootstrap.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/bootstrap/cluster_info.h"
@@ -389,17 +390,64 @@ static void kubernetes_service(struct batch *b)
 	ensure_endpoints(b, RES(discovery_endpointslices), doc);
 }
 
-static void client_ca(struct batch *b)
+/* One that was deleted comes back with the next start, as upstream's. */
+static void api_services(struct batch *b)
 {
+	const struct api_set *api = api_set_built_in();
+
+	for (size_t i = 0; i < api->n_groups; i++)
+		for (size_t k = 0; k < api->groups[i].n; k++) {
+			const struct api_version *v = &api->groups[i].versions[k];
+
+			ensure(b, RES(apiregistration_apiservices),
+			       aggregator_local(&b->arena, v->group, v->version, api->groups[i].priority,
+						v->version_priority, "onstart"));
+		}
+}
+
+static int data_of_wanted(struct api_req *q, const struct val *old, struct val *doc, void *ctx, struct err *err)
+{
+	struct val *data = val_ensure_map(q->arena, doc, F_data);
+
+	(void)old;
+	(void)err;
+	VAL_EACH_MEMBER(val_get(((struct write *)ctx)->wanted, F_data), m)
+		val_set_sv(q->arena, data, m.key, m.value);
+	return 0;
+}
+
+/* By what servers that this one passes requests on to know its clients, and itself. */
+static void extension_authentication(struct batch *b)
+{
+	static const struct {
+		const char *key, *value;
+	} headers[] = {
+		{ "requestheader-allowed-names", "[\"" FRONT_PROXY_CLIENT "\"]" },
+		{ "requestheader-extra-headers-prefix", "[\"X-Remote-Extra-\"]" },
+		{ "requestheader-group-headers", "[\"X-Remote-Group\"]" },
+		{ "requestheader-uid-headers", "[\"X-Remote-Uid\"]" },
+		{ "requestheader-username-headers", "[\"X-Remote-User\"]" },
+	};
+	struct sv ns = SV("kube-system"), name = SV("extension-apiserver-authentication");
+	_cleanup_obj_ struct obj *have = wc_get(b->server->wc, RES(core_configmaps), ns, name);
 	struct arena *a = &b->arena;
 	struct val *doc, *data;
+	bool same = true;
 
 	if (!b->server->pki)
 		return;
 	doc = new_object(a, RES(core_configmaps), "kube-system", "extension-apiserver-authentication");
 	data = val_set_map(a, doc, F_data);
 	val_set_str_sv(a, data, SV("client-ca-file"), b->server->pki->ca_cert);
-	ensure(b, RES(core_configmaps), doc);
+	for (size_t i = 0; i < ARRAY_LEN(headers); i++)
+		val_set_str_sv(a, data, sv_from(headers[i].key), sv_from(headers[i].value));
+	val_set_str_sv(a, data, SV("requestheader-client-ca-file"), b->server->pki->front_ca);
+	VAL_EACH_MEMBER(data, m)
+		same = same && have && val_equal(val_member_sv(obj_get(have, F_data), m.key), m.value);
+	if (!have)
+		create(b, RES(core_configmaps), ns, doc);
+	else if (!same)
+		update(b, RES(core_configmaps), ns, name, data_of_wanted, doc);
 }
 
 static int since_today(struct api_req *q, const struct val *old, struct val *doc, void *ctx, struct err *err)
@@ -517,7 +565,8 @@ int bootstrap_run(struct apiserver *s, struct err *err)
 		priority_classes(&b);
 		service_cidr(&b);
 		kubernetes_service(&b);
-		client_ca(&b);
+		extension_authentication(&b);
+		api_services(&b);
 		token_tracking(&b);
 		cluster_info(&b);
 		join_token(&b, &token, &why);

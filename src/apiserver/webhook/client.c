@@ -32,6 +32,9 @@ struct webhook_call {
 	struct webhook_sent sent;
 	char *url; /* with its parameters */
 	char *path;
+	bool get;		     /* a GET of it */
+	struct http_header *headers; /* owned with what they say; NULL: those of a review */
+	size_t n_headers;
 	struct buf body;
 	int64_t until_ns; /* monotonic */
 	webhook_done_fn *done;
@@ -59,6 +62,11 @@ struct webhook_call *webhook_call_unref(struct webhook_call *c)
 	if (!c || atomic_fetch_sub(&c->refs, 1) != 1)
 		return NULL;
 	webhook_target_unref(c->target);
+	for (size_t i = 0; i < c->n_headers; i++) {
+		free((char *)(uintptr_t)c->headers[i].name.p);
+		free((char *)(uintptr_t)c->headers[i].value.p);
+	}
+	free(c->headers);
 	buf_release(&c->body);
 	free(c->url);
 	free(c->path);
@@ -87,7 +95,7 @@ static void call_failed(struct webhook_call *c, struct webhook_answer *a, struct
 {
 	a->late = err->reason == ERR_TIMEOUT;
 	err_move(&a->err, err);
-	err_wrap(&a->err, "Post \"%s\"", c->url);
+	err_wrap(&a->err, "%s \"%s\"", c->get ? "Get" : "Post", c->url);
 }
 
 void webhook_call_answer(struct webhook_call *c, int status, struct sv type, struct sv body, struct err *err)
@@ -103,6 +111,10 @@ void webhook_call_answer(struct webhook_call *c, int status, struct sv type, str
 	a->status = status;
 	if (status == 0)
 		call_failed(c, a, err);
+	else if (c->get && (status < 200 || status > 299))
+		err_set(&a->err, ERR_UNAVAILABLE, "bad status from %s: %d", c->url, status);
+	else if (c->get)
+		buf_addsv(&a->body, body);
 	else if (status < 200 || status > 206)
 		(void)webhook_status_err(status, body, &a->err);
 	else if (!type_is_json(type))
@@ -213,12 +225,14 @@ static void call_on_wire_done(const struct http_response *r, const struct err *e
 static void call_send(struct webhook_call *c)
 {
 	const struct webhook_credential *as =
-	    webhook_credentials_for(c->w->credentials, sv_from(c->target->host), c->target->port);
+	    c->target->shown ? NULL
+			     : webhook_credentials_for(c->w->credentials, sv_from(c->target->host), c->target->port);
 	const struct http_header headers[] = {
 		{ SV("content-type"), SV("application/json") },		  { SV("accept"), SV("application/json") },
 		{ SV("user-agent"), SV("kube-apiserver-admission") },	  { SV("host"), sv_from(c->target->authority) },
 		{ SV("authorization"), as ? as->authorization : SV("") }, /* last: left out when there is none */
 	};
+	size_t n_headers = ARRAY_LEN(headers) - !(as && as->authorization.n);
 	struct webhooks *w = c->w;
 	_cleanup_free_ char *avoid = c->host;
 	struct err err = ERR_INIT;
@@ -246,16 +260,36 @@ static void call_send(struct webhook_call *c)
 	};
 	c->on_wire = http_keep_call(w->keep, &(struct http_keep_opts){
 						 .ep = &ep,
-						 .method = "POST",
+						 .method = c->get ? "GET" : "POST",
 						 .target = c->path,
-						 .headers = headers,
-						 .n_headers = ARRAY_LEN(headers) - !(as && as->authorization.n),
+						 .headers = c->get ? c->headers : headers,
+						 .n_headers = c->get ? c->n_headers : n_headers,
 						 .body = buf_sv(&c->body),
 						 .timeout_ns = left,
 						 .max_body = c->sent.answer_max,
 						 .done = call_on_wire_done,
 						 .ctx = c,
 					     });
+}
+
+int webhook_endpoint(struct apiserver *s, struct webhook_target *t, struct arena *a, struct http_endpoint *ret,
+		     struct err *err)
+{
+	_cleanup_free_ char *host = NULL;
+	struct tls_ctx *tls = webhook_target_tls(t, NULL, err);
+	int port;
+
+	if (!tls || webhook_resolve(s, t, NULL, &host, &port, err) < 0)
+		return -1;
+	*ret = (struct http_endpoint){
+		.host = arena_strdup(a, host),
+		.port = port,
+		.tls = tls,
+		.server_name = t->host,
+		.may_dial = t->given ? call_may_dial_given : call_may_dial_found,
+		.may_ctx = s->webhooks,
+	};
+	return 0;
 }
 
 /* Reports that what was posted has run: the loop ends behind the last. */
@@ -407,6 +441,23 @@ void webhook_set_network(struct apiserver *s, const struct webhook_network *n)
 
 /* --- from everywhere --- */
 
+static void call_gets(struct webhook_call *c, const struct webhook_call_opts *o)
+{
+	const struct http_header host = { SV("host"), sv_from(o->target->authority) };
+
+	c->get = true;
+	c->url = xasprintf("%s%s", o->target->url, o->get);
+	c->path = xstrdup(o->get);
+	c->headers = xcalloc(o->n_headers + 1, sizeof(*c->headers));
+	c->n_headers = o->n_headers + 1;
+	for (size_t i = 0; i < c->n_headers; i++) {
+		const struct http_header *h = i < o->n_headers ? &o->headers[i] : &host;
+
+		c->headers[i] = (struct http_header){ sv_make(xmemdup(h->name.p, h->name.n), h->name.n),
+						      sv_make(xmemdup(h->value.p, h->value.n), h->value.n) };
+	}
+}
+
 struct webhook_call *webhook_call(struct apiserver *s, const struct webhook_call_opts *o)
 {
 	struct webhook_call *c = xcalloc(1, sizeof(*c));
@@ -420,9 +471,13 @@ struct webhook_call *webhook_call(struct apiserver *s, const struct webhook_call
 	c->done = o->done;
 	c->ctx = o->ctx;
 	c->until_ns = env_mono_ns(s->env) + o->timeout_ns;
-	c->url = xasprintf("%s?timeout=%" PRId64 "s", o->target->url, MAX(seconds, 1));
-	c->path = xasprintf("%s?timeout=%" PRId64 "s", o->target->path && *o->target->path ? o->target->path : "/",
-			    MAX(seconds, 1));
+	if (o->get) {
+		call_gets(c, o);
+	} else {
+		c->url = xasprintf("%s?timeout=%" PRId64 "s", o->target->url, MAX(seconds, 1));
+		c->path = xasprintf("%s?timeout=%" PRId64 "s",
+				    o->target->path && *o->target->path ? o->target->path : "/", MAX(seconds, 1));
+	}
 	buf_addsv(&c->body, o->body);
 	c->sent = (struct webhook_sent){
 		.target = c->target,

@@ -104,6 +104,38 @@ struct webhook_target *webhook_target_new(const struct val *cc)
 	return t;
 }
 
+static struct sv target_copy(struct sv pem)
+{
+	return pem.n ? sv_make(xmemdup(pem.p, pem.n), pem.n) : SV_NULL;
+}
+
+struct webhook_target *webhook_target_service(struct sv ns, struct sv name, int port, struct sv ca_pem, bool unchecked,
+					      struct sv cert_pem, struct sv key_pem)
+{
+	struct webhook_target *t = xcalloc(1, sizeof(*t));
+
+	atomic_init(&t->refs, 1);
+	pthread_mutex_init(&t->lock, NULL);
+	t->ns = xstrndup(ns.p, ns.n);
+	t->name = xstrndup(name.p, name.n);
+	t->host = xasprintf("%s.%s.svc", t->name, t->ns);
+	t->port = port;
+	t->authority = xasprintf("%s:%d", t->host, port);
+	t->path = xstrdup("");
+	t->url = xasprintf("https://%s", t->authority);
+	t->ca_pem = target_copy(ca_pem);
+	t->cert_pem = target_copy(cert_pem);
+	t->key_pem = target_copy(key_pem);
+	t->shown = true;
+	t->unchecked = unchecked;
+	return t;
+}
+
+const char *webhook_target_authority(const struct webhook_target *t)
+{
+	return t->authority;
+}
+
 struct webhook_target *webhook_target_ref(struct webhook_target *t)
 {
 	atomic_fetch_add(&t->refs, 1);
@@ -118,6 +150,8 @@ struct webhook_target *webhook_target_unref(struct webhook_target *t)
 	pthread_mutex_destroy(&t->lock);
 	err_release(&t->wrong);
 	free((char *)(uintptr_t)t->ca_pem.p);
+	free((char *)(uintptr_t)t->cert_pem.p);
+	free((char *)(uintptr_t)t->key_pem.p);
 	free(t->url);
 	free(t->path);
 	free(t->authority);
@@ -135,7 +169,9 @@ const char *webhook_target_url(const struct webhook_target *t)
 
 struct tls_ctx *webhook_target_tls(struct webhook_target *t, const struct webhook_credential *w, struct err *err)
 {
-	struct tls_client_opts o = { .ca_pem = t->ca_pem };
+	struct tls_client_opts o = {
+		.ca_pem = t->ca_pem, .cert_pem = t->cert_pem, .key_pem = t->key_pem, .insecure = t->unchecked
+	};
 	struct tls_ctx *tls;
 
 	if (w && w->cert_pem.n) {

@@ -16,6 +16,9 @@ struct webhook_target {
 	int port;
 	bool given;	  /* the host is an address, or localhost */
 	struct sv ca_pem; /* owned */
+	/* With a certificate of ours of its own, whatever credentials say; owned, or SV_NULL. */
+	bool shown, unchecked;
+	struct sv cert_pem, key_pem;
 	struct err wrong; /* what it is no target for */
 	pthread_mutex_t lock;
 	struct tls_ctx *tls; /* under lock: made for the first call */

@@ -32,6 +32,9 @@
 #include "codec/doc.h"
 
 struct apiserver;
+struct arena;
+struct http_endpoint;
+struct http_header;
 
 /* --- whom --- */
 
@@ -40,10 +43,20 @@ struct webhook_target; /* immutable, reference-counted */
 /* Of a document clientConfig: {url | service: {namespace, name, path, port}, caBundle}. What is wrong with it is told
  * by calls, as upstream does: never NULL. */
 struct webhook_target *webhook_target_new(const struct val *client_config);
+/* The same of a Service that gets this client certificate (PEM, copied; "": none) whatever credentials.h says, and
+ * whose own certificate may go unchecked. What is said of it is https://NAME.NS.svc:PORT and the path asked for. */
+struct webhook_target *webhook_target_service(struct sv ns, struct sv name, int port, struct sv ca_pem, bool unchecked,
+					      struct sv cert_pem, struct sv key_pem);
 struct webhook_target *webhook_target_ref(struct webhook_target *t);
 struct webhook_target *webhook_target_unref(struct webhook_target *t);
 /* As words show it: "https://NAME.NS.svc:443/path". */
 const char *webhook_target_url(const struct webhook_target *t);
+
+/* For who dials himself: where a call would go now. Strings are of a and of t, which must outlive the dialog. */
+int webhook_endpoint(struct apiserver *s, struct webhook_target *t, struct arena *a, struct http_endpoint *ret,
+		     struct err *err);
+/* NAME.NS.svc:PORT, as its Host. */
+const char *webhook_target_authority(const struct webhook_target *t);
 
 /* --- calls --- */
 
@@ -57,7 +70,6 @@ struct webhook_answer *webhook_answer_free(struct webhook_answer *a); /* returns
 
 /* Its body as a document; what does not begin as a JSON object is read as YAML, as upstream does, mostly to say what is
  * wrong with it. NULL with ERR_BAD_REQUEST. */
-struct arena;
 struct budget;
 struct val *webhook_answer_document(struct arena *a, struct sv body, struct budget *values, struct err *err);
 
@@ -66,6 +78,11 @@ typedef void webhook_done_fn(struct webhook_answer *answer_take, void *ctx);
 struct webhook_call_opts {
 	struct webhook_target *target;
 	struct sv body; /* JSON; copied */
+	/* Instead of a POST of the body: a GET of this path with these headers besides, all copied. Any answer of 200
+	 * to 299 is one, of whatever type; the failure of another says its status alone. */
+	const char *get;
+	const struct http_header *headers;
+	size_t n_headers;
 	int64_t timeout_ns;
 	size_t answer_max;
 	webhook_done_fn *done; /* exactly once, also when it is cancelled */

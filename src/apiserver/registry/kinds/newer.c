@@ -1,5 +1,7 @@
 /* Groups whose kinds are data for controllers, drivers and the API itself: flags, and versions that differ in their
  * names alone. */
+#include "apiserver/aggregator/aggregator.h"
+#include "apiserver/apiserver-internal.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/versions.h"
 
@@ -86,6 +88,14 @@ static void validating_policy_observe(struct apiserver *s, struct obj *old, stru
 	admission_policies_changed(s, false);
 }
 
+/* What this server answers itself is available from the first moment. */
+static void apiservice_create(struct api_req *q, struct val *doc)
+{
+	if (!val_get(doc, F_spec, F_service))
+		(void)aggregator_condition(q->arena, doc, "True", "Local", "Local APIServices are always available",
+					   env_now_ns(q->server->env));
+}
+
 /* --- strategies --- */
 
 #define MUTATING(id)                                                                       \
@@ -127,7 +137,9 @@ const struct strategy newer_strategies[] = {
 	{ .res = RES(apiregistration_apiservices),
 	  .name_check = fmt_path_segment,
 	  .no_generation = true,
-	  .kept = status_alone },
+	  .prepare_create = apiservice_create,
+	  .kept = status_alone,
+	  .observe = aggregator_observe },
 	{ .res = RES(admissionregistration_validatingadmissionpolicies),
 	  .kept = status_alone,
 	  .observe = validating_policy_observe },

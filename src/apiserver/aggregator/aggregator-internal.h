@@ -1,0 +1,76 @@
+/* aggregator-internal.h - what the files of src/apiserver/aggregator share; nobody else includes it. */
+#pragma once
+
+#include "apiserver/aggregator/aggregator.h"
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/webhook/webhook.h"
+#include "base/vec.h"
+
+/* The label of those that are made here. */
+#define AGG_MANAGED "kube-aggregator.kubernetes.io/automanaged"
+#define AGG_PERIOD_NS (30 * NS_PER_SEC)	  /* between two questions to one that answers */
+#define AGG_TIMEOUT_NS (5 * NS_PER_SEC)	  /* of each, as upstream */
+#define AGG_LIST_MAX ((size_t)512 * 1024) /* bytes of its discovery */
+#define AGG_RESOURCES_MAX ((size_t)2000)  /* and resources in it */
+
+/* A remote APIService: immutable but for what the aggregator's lock guards. */
+struct agg_service {
+	atomic_int refs;
+	char *name, *group, *version, *svc_ns, *svc;
+	int port, group_priority, version_priority;
+	struct obj *obj; /* it was made of this */
+	struct webhook_target *target;
+	bool built_in; /* of a group version that nobody else answers */
+	/* Under the lock. */
+	bool available; /* as its status says */
+	bool asking;	/* about its discovery */
+	bool asked;	/* at least once, with the result in `failure`; NULL: it answered */
+	char *failure;
+	unsigned failures;	 /* in a row */
+	int64_t due_ns;		 /* monotonic: to be asked again */
+	uint64_t unavailable[6]; /* how often it turned that, by agg_reasons */
+	struct buf list;	 /* its resources as aggregated discovery has them, JSON; empty: never known */
+};
+
+struct agg_service *agg_service_new(struct apiserver *s, struct obj *o);
+/* Whom e leads to, with what is shown there: anew once there are keys, before anybody uses it. */
+void agg_service_aim(struct apiserver *s, struct agg_service *e);
+bool agg_service_says(const struct obj *o); /* that it is available */
+struct agg_service *agg_service_ref(struct agg_service *e);
+struct agg_service *agg_service_unref(struct agg_service *e);
+
+struct aggregator {
+	struct apiserver *s;
+	struct env *env;
+	struct client *client;
+	struct api_listener listener;
+	atomic_size_t n_remote; /* entries in list */
+	pthread_mutex_t lock;	/* of all below */
+	pthread_cond_t idle;
+	VEC(struct agg_service *) list;
+	struct agg_doc *docs; /* made of these and of docs_of; dropped when either changes */
+	size_t n_docs;
+	const struct api_set *docs_of;
+	struct env_timer *timer;
+	unsigned refs; /* the server's, and one for each task and timer that is on its way */
+	env_fn *run;   /* the task */
+	bool running, looking, again, locals, stopping, listening;
+};
+
+/* For a group version; a reference or NULL. */
+struct agg_service *agg_find(struct aggregator *g, struct sv group, struct sv version, bool *ret_available);
+/* Something is to be looked at, soon; the lock is held. */
+void agg_wake_locked(struct aggregator *g);
+
+/* available.c: one look at e; may write its status, may begin to ask it. */
+void agg_look_at(struct aggregator *g, struct agg_service *e);
+/* locals.c: the APIServices of what is served here by definitions. -1: to be tried again. */
+int agg_locals(struct aggregator *g);
+/* resources.c: an APIResourceList, of that group version, as the `resources` of aggregated discovery, "[...]". -1: it
+ * is none. Any bytes; out is at most some times as long as they are, and AGG_RESOURCES_MAX times a row of its own. */
+int agg_resources(struct sv body, struct sv group, struct sv version, struct buf *out, struct err *err);
+/* Why one is not available. */
+extern const char *const agg_reasons[];
+#define AGG_REASONS 6
+/* discovery_merged.c: what is shown has changed */
+void agg_docs_drop(struct aggregator *g); /* the lock is held */

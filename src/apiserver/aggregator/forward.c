@@ -1,0 +1,129 @@
+/* A request for another server, passed on: whose it is goes along in headers, under the front proxy's certificate. */
+#include "apiserver/aggregator/aggregator-internal.h"
+#include "apiserver/proxy.h"
+#include "object/feature.h"
+
+static void forward_unavailable(struct api_req *q)
+{
+	answer_text(q, 503, "text/plain; charset=utf-8", SV("service unavailable\n"));
+}
+
+/* Nothing in it would end the header. */
+static bool header_plain(struct sv s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < ' ' ? s.p[i] != '\t' : s.p[i] == 0x7f)
+			return false;
+	return true;
+}
+
+/* As a part of a header's name: what may not be in one, and '%', as %XX. */
+static struct sv header_key(struct arena *a, struct sv key)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	for (size_t i = 0; i < key.n; i++) {
+		unsigned char c = (unsigned char)key.p[i];
+
+		if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+		    (c && strchr("!#$&'*+-.^_`|~", c)))
+			buf_addc(&b, (char)c);
+		else
+			buf_printf(&b, "%%%02X", c);
+	}
+	return arena_sv(a, buf_sv(&b));
+}
+
+/* false: a name or value that no header can carry. */
+static bool forward_headers(struct api_req *q, struct sv authority, struct http_header **ret, size_t *ret_n)
+{
+	const struct user_info *u = &q->user;
+	size_t max = 3 + u->n_groups, n = 0;
+	struct http_header *h;
+
+	for (size_t i = 0; i < u->n_extra; i++)
+		max += u->extra[i].n_values;
+	h = ARENA_ARRAY(q->arena, struct http_header, max);
+	h[n++] = (struct http_header){ SV("host"), authority };
+	h[n++] = (struct http_header){ SV("x-remote-user"), u->name };
+	if (u->uid.n && feature_on(FG_RemoteRequestHeaderUID))
+		h[n++] = (struct http_header){ SV("x-remote-uid"), u->uid };
+	for (size_t i = 0; i < u->n_groups; i++)
+		h[n++] = (struct http_header){ SV("x-remote-group"), u->groups[i] };
+	for (size_t i = 0; i < u->n_extra; i++) {
+		struct sv key = header_key(q->arena, u->extra[i].key);
+		struct sv name = arena_svf(q->arena, "x-remote-extra-%.*s", SV_ARG(key));
+
+		for (size_t k = 0; k < u->extra[i].n_values; k++)
+			h[n++] = (struct http_header){ name, u->extra[i].values[k] };
+	}
+	*ret = h;
+	*ret_n = n;
+	for (size_t i = 0; i < n; i++)
+		if (!header_plain(h[i].value))
+			return false;
+	return true;
+}
+
+static void forward_release(void *p)
+{
+	agg_service_unref(p);
+}
+
+/* On q's own thread. */
+static void forward_go(struct api_req *q, void *ctx)
+{
+	struct agg_service *e = ctx;
+	struct http_endpoint ep;
+	struct err err = ERR_INIT;
+	struct proxy_how how = { .ep = &ep, .plain = true };
+
+	if (webhook_endpoint(q->server, e->target, q->arena, &ep, &err) < 0) {
+		err_release(&err);
+		forward_unavailable(q);
+		return;
+	}
+	if (!forward_headers(q, sv_from(webhook_target_authority(e->target)), &how.more, &how.n_more)) {
+		answer_text(q, 503, "text/plain; charset=utf-8",
+			    SV("error trying to reach service: net/http: invalid header field value\n"));
+		return;
+	}
+	how.target = arena_printf(q->arena, "%.*s%s%.*s", SV_ARG(q->http->path), q->http->query.n ? "?" : "",
+				  SV_ARG(q->http->query));
+	proxy_pass(q, &how);
+}
+
+/* "/apis/GROUP/VERSION[/...]", or the OpenAPI document of one. */
+static bool forward_of(struct sv path, struct sv *ret_group, struct sv *ret_version)
+{
+	bool openapi = sv_starts(path, SV("/openapi/v3/apis/"));
+
+	if (openapi)
+		path = sv_sub(path, strlen("/openapi/v3"), path.n);
+	if (!sv_starts(path, SV("/apis/")))
+		return false;
+	path = sv_sub(path, 6, path.n);
+	if (!sv_split(&path, '/', ret_group) || !sv_split(&path, '/', ret_version))
+		return false;
+	return ret_group->n && ret_version->n && !(openapi && path.n);
+}
+
+bool aggregator_serve(struct api_req *q)
+{
+	struct aggregator *g = q->server->aggregator;
+	struct agg_service *e;
+	struct sv group, version;
+	bool available = false;
+
+	if (!atomic_load(&g->n_remote) || !q->http || !forward_of(q->path, &group, &version))
+		return false;
+	e = agg_find(g, group, version, &available);
+	if (!e)
+		return false;
+	arena_defer(q->arena, forward_release, e);
+	if (!available)
+		forward_unavailable(q);
+	else
+		api_req_post(q, forward_go, e);
+	return true;
+}

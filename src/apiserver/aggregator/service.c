@@ -1,0 +1,104 @@
+/* One remote APIService, as it was written; and the wish for a look. */
+#include "apiserver/aggregator/aggregator-internal.h"
+#include "apiserver/pki.h"
+#include "base/b64.h"
+#include "base/log.h"
+#include "object/condition.h"
+
+#include <stdlib.h>
+
+struct agg_service *agg_service_ref(struct agg_service *e)
+{
+	atomic_fetch_add(&e->refs, 1);
+	return e;
+}
+
+struct agg_service *agg_service_unref(struct agg_service *e)
+{
+	if (!e || atomic_fetch_sub(&e->refs, 1) != 1)
+		return NULL;
+	webhook_target_unref(e->target);
+	obj_unref(e->obj);
+	buf_release(&e->list);
+	free(e->failure);
+	free(e->name);
+	free(e->group);
+	free(e->version);
+	free(e->svc_ns);
+	free(e->svc);
+	free(e);
+	return NULL;
+}
+
+static char *agg_copy(struct sv s)
+{
+	return xstrndup(s.p ? s.p : "", s.n);
+}
+
+bool agg_service_says(const struct obj *o)
+{
+	return condition_is(obj_get(o, F_status, F_conditions), "Available", "True");
+}
+
+void agg_service_aim(struct apiserver *s, struct agg_service *e)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	const struct val *spec = obj_get(e->obj, F_spec);
+	struct sv ca = SV(""), cert = SV(""), key = SV("");
+
+	(void)b64_decode(&a, val_get_str(spec, F_caBundle), &ca);
+	if (s->pki && pki_front_proxy(s->pki, &cert, &key, &why) < 0)
+		log_warn("apiserver", "there is no certificate to show to aggregated servers", "error", "%s",
+			 err_msg(&why));
+	webhook_target_unref(e->target);
+	e->target = webhook_target_service(sv_from(e->svc_ns), sv_from(e->svc), e->port, ca,
+					   val_get_bool(spec, F_insecureSkipTLSVerify), cert, key);
+}
+
+struct agg_service *agg_service_new(struct apiserver *s, struct obj *o)
+{
+	struct agg_service *e = xcalloc(1, sizeof(*e));
+	const struct val *spec = obj_get(o, F_spec), *svc = val_member(spec, F_service);
+
+	atomic_init(&e->refs, 1);
+	e->obj = obj_ref(o);
+	e->name = agg_copy(obj_name(o));
+	e->group = agg_copy(val_get_str(spec, F_group));
+	e->version = agg_copy(val_get_str(spec, F_version));
+	e->svc_ns = agg_copy(val_get_str(svc, F_namespace));
+	e->svc = agg_copy(val_get_str(svc, F_name));
+	e->port = (int)val_get_int(svc, 443, F_port);
+	e->group_priority = (int)val_get_int(spec, 0, F_groupPriorityMinimum);
+	e->version_priority = (int)val_get_int(spec, 0, F_versionPriority);
+	e->built_in = api_served(api_set_built_in(), sv_from(e->group), sv_from(e->version)) != NULL;
+	agg_service_aim(s, e);
+	return e;
+}
+
+void agg_wake_locked(struct aggregator *g)
+{
+	g->again = true;
+	if (g->running || g->stopping || !g->client)
+		return;
+	g->running = true;
+	g->refs++;
+	env_post(g->env, ENV_CONTROL, g->run, g);
+}
+
+struct agg_service *agg_find(struct aggregator *g, struct sv group, struct sv version, bool *ret_available)
+{
+	struct agg_service *found = NULL;
+
+	pthread_mutex_lock(&g->lock);
+	for (size_t i = 0; i < g->list.n && !found; i++) {
+		struct agg_service *e = g->list.p[i];
+
+		if (sv_is(group, e->group) && sv_is(version, e->version) && !e->built_in) {
+			found = agg_service_ref(e);
+			*ret_available = e->available;
+		}
+	}
+	pthread_mutex_unlock(&g->lock);
+	return found;
+}

@@ -1,0 +1,361 @@
+#!/usr/bin/env python3
+"""Group versions that another server answers: passed on as upstream passes them on, shown in discovery, and none of what a
+dead, lying, endless or greedy server does reaches anybody else."""
+import base64
+import http.server
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+
+from lib import Cluster, WebSocket, contains, equal, main, own_address, wait_for
+
+SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
+GROUP = "metrics.example.io"
+BASE = f"/apis/{GROUP}/v1beta1"
+LIST = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": f"{GROUP}/v1beta1", "resources": [
+    {"name": "nodes", "singularName": "node", "namespaced": False, "kind": "NodeMetrics", "verbs": ["get", "list"], "shortNames": ["nm"]},
+    {"name": "nodes/log", "singularName": "", "namespaced": False, "kind": "Log", "verbs": ["get"]}]}
+
+
+class Far:
+    """An aggregated server: it believes what a client with a certificate by `client_ca` says of the user."""
+
+    def __init__(self, folder, address, client_ca):
+        self.seen, self.down, self.redirects, self.endless, self.discovery = [], False, False, threading.Event(), LIST
+        cnf, pem = os.path.join(folder, "far.cnf"), os.path.join(folder, "far.pem")
+        with open(cnf, "w", encoding="utf-8") as f:
+            f.write("[req]\ndistinguished_name=dn\nx509_extensions=v3\nprompt=no\n[dn]\nCN=far\n[v3]\n"
+                    "subjectAltName=DNS:far.default.svc\nbasicConstraints=critical,CA:true\n")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                        "-keyout", pem + ".key", "-out", pem, "-config", cnf], check=True, capture_output=True)
+        with open(pem, "rb") as f:
+            self.ca = base64.b64encode(f.read()).decode()
+        far = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def send(self, code, body, **headers):
+                data = body if isinstance(body, bytes) else json.dumps(body).encode()
+                self.send_response(code)
+                for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}.items():
+                    self.send_header(name.replace("_", "-"), value)
+                self.end_headers()
+                self.wfile.write(data)
+
+            def do_GET(self):
+                path = self.path.split("?")[0]
+                if self.headers["X-Remote-User"] != "system:kube-aggregator":
+                    far.seen.append((self.path, self.headers, self.connection.getpeercert()))
+                if far.down:
+                    self.send(500, {"far": "down"})
+                elif far.redirects:
+                    self.send(302, b"", Location="https://203.0.113.9/")
+                elif path == BASE:
+                    self.send(200, far.discovery)
+                elif path.endswith("/forever"):
+                    self.send_response(200)
+                    self.send_header("Content-Type", "application/json")
+                    self.send_header("Transfer-Encoding", "chunked")
+                    self.end_headers()
+                    try:
+                        while not far.endless.wait(0.01):
+                            self.wfile.write(b"3\r\nabc\r\n")
+                            self.wfile.flush()
+                    except OSError:
+                        far.endless.set()
+                elif path.endswith("/big"):
+                    self.send(200, b"x" * (8 << 20))
+                elif path.endswith("/missing"):
+                    self.send(404, {"kind": "Status", "code": 404})
+                elif self.headers.get("Upgrade") == "websocket":
+                    self.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                                     b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x81\x05hello")
+                    self.wfile.flush()
+                    self.connection.recv(1)
+                    self.close_connection = True
+                else:
+                    self.send(200, {"far": path}, Impersonate_User="admin", X_Remote_User="admin", Connection="X-Hop", X_Hop="1",
+                              Access_Control_Allow_Origin="*")
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                far.seen.append((self.path, self.headers, self.connection.getpeercert()))
+                self.send(201, {"bytes": len(body)})
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+
+            def get_request(self):
+                s, peer = super().get_request()
+                s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return tls.wrap_socket(s, server_side=True, do_handshake_on_connect=False), peer
+
+            def handle_error(self, *_):
+                pass
+
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(pem, pem + ".key")
+        tls.load_verify_locations(cadata=client_ca)
+        tls.verify_mode = ssl.CERT_REQUIRED
+        self.server = Server((address, 0), Handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+def service(c, name, address, port, ready=True):
+    meta = {"name": name, "namespace": "default"}
+    equal(c.request("POST", "/api/v1/namespaces/default/services", {"metadata": meta, "spec": {
+        "ports": [{"name": "https", "port": 443, "targetPort": port}]}})[0], 201)
+    if not address:
+        return
+    code, answer, _ = c.request("POST", "/api/v1/namespaces/default/endpoints", {"metadata": meta, "subsets": [
+        {"addresses": [{"ip": address}], "ports": [{"name": "https", "port": port}]}]})
+    equal(code, 201, str(answer))
+    code, answer, _ = c.request("POST", "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", {
+        "metadata": {**meta, "labels": {"kubernetes.io/service-name": name}}, "addressType": "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": ready}}], "ports": [{"name": "https", "port": port}]})
+    equal(code, 201, str(answer))
+
+
+def register(c, group, version, **spec):
+    if "service" in spec:
+        spec["service"] = {"namespace": "default", "name": spec["service"]}
+    code, answer, _ = c.request("POST", SERVICES, {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {
+        "name": f"{version}.{group}"}, "spec": {"group": group, "version": version, "groupPriorityMinimum": 100, "versionPriority": 100, **spec}})
+    equal(code, 201, str(answer))
+
+
+def available(c, name):
+    code, found, _ = c.request("GET", f"{SERVICES}/{name}")
+    found = found.get("status", {}).get("conditions") if code == 200 else None
+    return (found[0]["status"], found[0]["reason"], found[0]["message"]) if found else None
+
+
+def wait_available(c, name, *wanted):
+    wait_for(f"{name} {wanted}", lambda: (available(c, name) or ())[:len(wanted)] == wanted)
+
+
+# --- refused ---
+
+
+def what_leads_to_this_server_is_not_dialled(c, _):
+    service(c, "self", c.host if not c.host.startswith("127.") else own_address(), c.port)
+    register(c, "self.example.io", "v1", service="self", insecureSkipTLSVerify=True)
+    wait_available(c, "v1.self.example.io", "False", "FailedDiscoveryCheck")
+    contains(available(c, "v1.self.example.io")[2], "failing or missing response from https://self.default.svc:443/apis/self.example.io/v1: ",
+             "address not allowed")
+    equal(c.request("GET", "/apis/self.example.io/v1/things")[:2], (503, "service unavailable\n"))
+
+
+def a_built_in_group_version_stays_ours(c, far):
+    equal(c.request("DELETE", SERVICES + "/v1.apps")[0], 200)
+    register(c, "apps", "v1", service="far", caBundle=far.ca)
+    wait_available(c, "v1.apps", "False", "BuiltIn")
+    equal(c.request("GET", "/apis/apps/v1/deployments")[1]["kind"], "DeploymentList")
+    equal(c.request("DELETE", SERVICES + "/v1.apps")[0], 200)
+
+
+def a_certificate_of_another_is_none(c, far):
+    register(c, "wrong.example.io", "v1", service="far", caBundle=base64.b64encode(
+        c.request("GET", "/cacerts")[1].encode()).decode())
+    wait_available(c, "v1.wrong.example.io", "False", "FailedDiscoveryCheck")
+    contains(available(c, "v1.wrong.example.io")[2], "x509: certificate signed by unknown authority")
+
+
+def a_redirect_is_not_passed_on(c, far):
+    far.redirects = True
+    code, text, headers = c.request("GET", BASE + "/nodes")
+    far.redirects = False
+    equal((code, text, headers.get("Location")), (502, "the backend attempted to redirect this request, which is not permitted", None))
+
+
+def who_has_no_right_is_not_passed_on(c, far):
+    far.seen.clear()
+    code, answer, _ = c.request("GET", BASE + "/nodes", context=c.anonymous_context())
+    equal((code in (401, 403), answer["kind"], far.seen), (True, "Status", []))
+
+
+# --- conditions ---
+
+
+def what_is_missing_is_named(c, _):
+    register(c, "none.example.io", "v1", service="none")
+    wait_available(c, "v1.none.example.io", "False", "ServiceNotFound", 'service/none in "default" is not present')
+    service(c, "none", None, 443)
+    wait_available(c, "v1.none.example.io", "False", "EndpointsNotFound", 'cannot find endpointslices for service/none in "default"')
+    equal(c.request("GET", "/apis/none.example.io/v1/things")[:2], (503, "service unavailable\n"))
+    equal(c.request("DELETE", SERVICES + "/v1.none.example.io")[0], 200)
+    equal(c.request("GET", "/apis/none.example.io/v1/things")[0], 404)
+
+
+def own_ones_are_there_from_the_start(c, _):
+    equal(available(c, "v1."), ("True", "Local", "Local APIServices are always available"))
+    equal(available(c, "v1.rbac.authorization.k8s.io")[1], "Local")
+
+
+def a_definition_has_one_while_it_is_served(c, _):
+    crd = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "toys.crd.example.io"}, "spec": {
+        "group": "crd.example.io", "scope": "Namespaced", "names": {"plural": "toys", "kind": "Toy"}, "versions": [
+            {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}]}}
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    equal(c.request("POST", path, crd)[0], 201)
+    wait_available(c, "v1.crd.example.io", "True", "Local")
+    found = c.request("GET", SERVICES + "/v1.crd.example.io")[1]
+    equal(found["metadata"]["labels"], {"kube-aggregator.kubernetes.io/automanaged": "true"})
+    equal((found["spec"]["groupPriorityMinimum"], found["spec"]["versionPriority"]), (1000, 100))
+    equal(c.request("DELETE", SERVICES + "/v1.crd.example.io")[0], 200)
+    wait_available(c, "v1.crd.example.io", "True", "Local")
+    equal(c.request("DELETE", path + "/toys.crd.example.io")[0], 200)
+    wait_for("its APIService to go", lambda: c.request("GET", SERVICES + "/v1.crd.example.io")[0] == 404)
+
+
+# --- passed on ---
+
+
+def a_request_says_whose_it_is(c, far):
+    wait_available(c, f"v1beta1.{GROUP}", "True", "Passed", "all checks passed")
+    far.seen.clear()
+    code, answer, headers = c.request("GET", BASE + "/nodes?labelSelector=a%3Db", headers={
+        "X-Remote-User": "evil", "X-Remote-Group": "system:evil", "X-Remote-Extra-x": "y", "Authorization": "Bearer mine"})
+    if code == 401:  # a token that is none
+        code, answer, headers = c.request("GET", BASE + "/nodes?labelSelector=a%3Db", headers={
+            "X-Remote-User": "evil", "X-Remote-Group": "system:evil", "X-Remote-Extra-x": "y"})
+    equal((code, answer), (200, {"far": BASE + "/nodes"}))
+    path, said, cert = far.seen[0]
+    equal(path, BASE + "/nodes?labelSelector=a%3Db")
+    equal(said.get_all("X-Remote-User"), ["system:admin"])
+    equal(sorted(said.get_all("X-Remote-Group")), ["system:authenticated", "system:masters"])
+    equal((said["Authorization"], said["X-Remote-Extra-x"], said["Host"]), (None, None, "far.default.svc:443"))
+    equal(cert["subject"], ((("commonName", "front-proxy-client"),),))
+    equal([headers.get(h) for h in ("Impersonate-User", "X-Remote-User", "Access-Control-Allow-Origin")], [None] * 3)
+    equal(c.request("GET", BASE + "/missing")[0], 404)
+
+
+def impersonation_is_done_here(c, far):
+    far.seen.clear()
+    equal(c.request("GET", BASE + "/nodes", headers={"Impersonate-User": "jane", "Impersonate-Group": "system:masters",
+                                                     "Impersonate-Extra-a.b%2fc": "d"})[0], 200)
+    _, said, _ = far.seen[0]
+    equal((said["X-Remote-User"], said["Impersonate-User"]), ("jane", None))
+    equal(said["X-Remote-Extra-a.b%2Fc"], "d")
+
+
+def bodies_both_ways(c, far):
+    equal(c.request("POST", BASE + "/nodes", "x" * (1 << 20))[:2], (201, {"bytes": 1 << 20}))
+    conn = c.connect()
+    conn.request("GET", BASE + "/big")
+    equal(len(conn.getresponse().read()), 8 << 20)
+    conn.close()
+
+
+def an_answer_without_end_goes_through_and_ends_with_its_client(c, far):
+    conn = c.connect()
+    conn.request("GET", BASE + "/forever")
+    equal(conn.getresponse().read(9), b"abcabcabc")
+    conn.close()
+    wait_for("the other side to hear of it", far.endless.is_set)
+
+
+def an_upgrade_is_a_pipe(c, _):
+    ws = WebSocket(c, BASE + "/nodes/x/exec")
+    equal(ws.status, 101)
+    equal(ws.message(), (1, b"hello"))
+    ws.close()
+
+
+# --- discovery ---
+
+
+def groups(c):
+    return {g["name"]: g for g in c.request("GET", "/apis")[1]["groups"]}
+
+
+def aggregated(c):
+    accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+    return {g["metadata"]["name"]: g["versions"] for g in c.request("GET", "/apis", headers={"Accept": accept})[1]["items"]}
+
+
+def discovery_shows_it(c, _):
+    equal(groups(c)[GROUP]["preferredVersion"]["version"], "v1beta1")
+    equal(c.request("GET", f"/apis/{GROUP}")[1]["name"], GROUP)
+    equal(c.request("GET", BASE)[1], LIST)
+    contains(list(groups(c)), "apps", "batch")
+    (version,) = aggregated(c)[GROUP]
+    kind = {"group": GROUP, "version": "v1beta1"}
+    equal(version, {"version": "v1beta1", "freshness": "Current", "resources": [
+        {"resource": "nodes", "responseKind": {**kind, "kind": "NodeMetrics"}, "scope": "Cluster", "singularResource": "node",
+         "verbs": ["get", "list"], "shortNames": ["nm"],
+         "subresources": [{"subresource": "log", "responseKind": {**kind, "kind": "Log"}, "verbs": ["get"]}]}]})
+    contains(list(c.request("GET", "/openapi/v3")[1]["paths"]), f"apis/{GROUP}/v1beta1", "apis/apps/v1")
+
+
+def kubectl_finds_it(c, _):
+    contains(c.kubectl("api-resources", "--api-group", GROUP), "NodeMetrics", "nm")
+    equal(json.loads(c.kubectl("get", "--raw", BASE + "/nodes")), {"far": BASE + "/nodes"})
+
+
+def one_that_fails_is_stale(c, far):
+    far.down = True
+    # A look comes each thirty seconds; a change of the object does not wait for it.
+    equal(c.request("PATCH", f"{SERVICES}/v1beta1.{GROUP}", {"spec": {"versionPriority": 99}},
+                    {"Content-Type": "application/merge-patch+json"})[0], 200)
+    wait_available(c, f"v1beta1.{GROUP}", "False", "FailedDiscoveryCheck")
+    contains(available(c, f"v1beta1.{GROUP}")[2], f"bad status from https://far.default.svc:443{BASE}: 500")
+    equal(c.request("GET", BASE + "/nodes")[:2], (503, "service unavailable\n"))
+    (version,) = aggregated(c)[GROUP]
+    equal(version["freshness"], "Stale")
+    far.down = False
+    wait_available(c, f"v1beta1.{GROUP}", "True", "Passed")
+
+
+def a_lying_list_harms_nobody(c, far):
+    far.discovery = {"kind": "APIResourceList", "groupVersion": "apps/v1", "resources": [
+        {"name": "deployments", "kind": "Evil", "verbs": ["get", 7, None], "namespaced": "x"}, {"name": 3}, 4, {"name": "a/b"}]}
+    equal(c.request("PATCH", f"{SERVICES}/v1beta1.{GROUP}", {"spec": {"versionPriority": 98}},
+                    {"Content-Type": "application/merge-patch+json"})[0], 200)
+    wait_for("the list", lambda: aggregated(c)[GROUP][0].get("resources", [{}])[0].get("verbs") == ["get"])
+    equal([r["responseKind"]["kind"] for r in aggregated(c)["apps"][0]["resources"] if r["resource"] == "deployments"], ["Deployment"])
+    for bad in ([], {"kind": "Pod"}, {"kind": "APIResourceList", "resources": [{"name": str(n)} for n in range(5000)]}):
+        far.discovery = bad
+        equal(c.request("PATCH", f"{SERVICES}/v1beta1.{GROUP}", {"metadata": {"labels": {"a": "b"}}, "spec": {"versionPriority": 97}},
+                        {"Content-Type": "application/merge-patch+json"})[0], 200)
+    equal(groups(c)["apps"]["name"], "apps")
+
+
+def a_restart_changes_nothing(c, far):
+    before = c.request("GET", f"{SERVICES}/v1beta1.{GROUP}")[1]["spec"]
+    c.stop()
+    c.start()
+    wait_available(c, f"v1beta1.{GROUP}", "True", "Passed")
+    far.seen.clear()
+    equal(c.request("GET", BASE + "/nodes")[0], 200)
+    equal(far.seen[0][2]["subject"], ((("commonName", "front-proxy-client"),),))
+    equal(c.request("GET", f"{SERVICES}/v1beta1.{GROUP}")[1]["spec"], before)
+
+
+TESTS = [own_ones_are_there_from_the_start, a_request_says_whose_it_is, impersonation_is_done_here, bodies_both_ways,
+         an_answer_without_end_goes_through_and_ends_with_its_client, an_upgrade_is_a_pipe, discovery_shows_it, kubectl_finds_it,
+         what_leads_to_this_server_is_not_dialled, a_built_in_group_version_stays_ours, a_certificate_of_another_is_none,
+         a_redirect_is_not_passed_on, who_has_no_right_is_not_passed_on, what_is_missing_is_named,
+         a_definition_has_one_while_it_is_served, one_that_fails_is_stale, a_lying_list_harms_nobody, a_restart_changes_nothing]
+
+if __name__ == "__main__":
+    if not own_address():
+        print("# no address but loopback, which no request is passed on to")
+        sys.exit(77)
+    with Cluster(args=["--disable-scheduler", "--disable-controller-manager"]) as cluster:
+        known = cluster.request("GET", "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication")[1]["data"]
+        equal(json.loads(known["requestheader-allowed-names"]), ["front-proxy-client"])
+        server = Far(cluster.dir, own_address(), known["requestheader-client-ca-file"])
+        service(cluster, "far", own_address(), server.port)
+        register(cluster, GROUP, "v1beta1", service="far", caBundle=server.ca)
+        status = main(TESTS, cluster, server)
+    sys.exit(status)

@@ -1,0 +1,234 @@
+/* APIServices under virtual time: the network is this file, which answers what it likes. What goes over sockets is in
+ * tests/e2e/test_aggregation.py. */
+#include "harness.h"
+
+#include "apiserver/aggregator/aggregator-internal.h"
+
+#include <stdio.h>
+
+#define SERVICES "/apis/apiregistration.k8s.io/v1/apiservices"
+#define NAME SERVICES "/v1.far.example.io"
+
+static struct {
+	int status;	  /* of its answer; 0: none */
+	const char *body; /* NULL: a list of one */
+	size_t asked;
+	char url[200];
+	size_t max;
+	bool hold;
+	struct webhook_call *held;
+} far;
+
+static void far_say(struct webhook_call *c)
+{
+	struct err err = ERR_INIT;
+
+	if (!far.status)
+		err_set(&err, ERR_UNAVAILABLE, "dial tcp: no");
+	webhook_call_answer(c, far.status, SV("text/plain"),
+			    sv_from(far.body ? far.body
+					     : "{\"kind\":\"APIResourceList\",\"resources\":[{\"name\":\"things\","
+					       "\"kind\":\"Thing\",\"namespaced\":true,\"verbs\":[\"get\"]}]}"),
+			    &err);
+}
+
+static void far_call(struct webhook_call *c, const struct webhook_sent *sent, void *ctx)
+{
+	(void)ctx;
+	far.asked++;
+	(void)snprintf(far.url, sizeof(far.url), "%s", sent->url);
+	far.max = sent->answer_max;
+	if (far.hold)
+		far.held = c;
+	else
+		far_say(c);
+}
+
+static const struct webhook_network far_network = { .call = far_call };
+
+static int setup(void **state)
+{
+	if (rig_setup(state))
+		return -1;
+	memset(&far, 0, sizeof(far));
+	far.status = 200;
+	webhook_set_network(((struct rig *)*state)->server, &far_network);
+	return 0;
+}
+
+static void add(struct rig *r, const char *path, const char *body)
+{
+	(void)expect(r, 201, "POST", path, body);
+}
+
+static void add_service(struct rig *r)
+{
+	add(r, "/api/v1/namespaces/default/services",
+	    "{\"metadata\":{\"name\":\"far\"},\"spec\":{\"ports\":[{\"name\":\"https\",\"port\":443}]}}");
+}
+
+static void add_slice(struct rig *r, const char *port)
+{
+	_cleanup_free_ char *body = xasprintf(
+	    "{\"metadata\":{\"name\":\"far\",\"labels\":{\"kubernetes.io/service-name\":\"far\"}},\"addressType\":"
+	    "\"IPv4\",\"endpoints\":[{\"addresses\":[\"10.9.9.9\"]}],\"ports\":[{\"name\":\"%s\",\"port\":8443}]}",
+	    port);
+
+	add(r, "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", body);
+}
+
+static void add_far(struct rig *r)
+{
+	add(r, SERVICES,
+	    "{\"metadata\":{\"name\":\"v1.far.example.io\"},\"spec\":{\"group\":\"far.example.io\",\"version\":\"v1\","
+	    "\"groupPriorityMinimum\":19000,\"versionPriority\":10,\"service\":{\"namespace\":\"default\",\"name\":"
+	    "\"far\"}}}");
+}
+
+static void condition(struct rig *r, const char *path, const char *status, const char *reason, const char *message)
+{
+	const struct val *c;
+
+	rig_run(r, 2 * NS_PER_SEC);
+	c = val_at(val_get(expect(r, 200, "GET", path, NULL), F_status, F_conditions), 0);
+	assert_val(val_get(c, F_reason), reason);
+	assert_val(val_get(c, F_status), status);
+	assert_val(val_get(c, F_message), message);
+}
+
+static void what_is_missing(void **state)
+{
+	struct rig *r = *state;
+
+	add_far(r);
+	condition(r, NAME, "False", "ServiceNotFound", "service/far in \"default\" is not present");
+	add_service(r);
+	condition(r, NAME, "False", "EndpointsNotFound", "cannot find endpointslices for service/far in \"default\"");
+	add_slice(r, "other");
+	condition(r, NAME, "False", "MissingEndpoints",
+		  "endpointslices for service/far in \"default\" have no addresses with port name \"https\"");
+	assert_int_equal(far.asked, 0);
+	(void)expect(r, 200, "DELETE", "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/far", NULL);
+	add_slice(r, "https");
+	condition(r, NAME, "True", "Passed", "all checks passed");
+	assert_string_equal(far.url, "https://far.default.svc:443/apis/far.example.io/v1");
+	assert_in_range(far.max, 1, 1 << 20);
+}
+
+/* The version of far.example.io in aggregated discovery. */
+static const struct val *shown(struct rig *r)
+{
+	struct answer *a =
+	    api(r, "GET", "/apis", .accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
+	const struct val *group = NULL;
+
+	assert_int_equal(a->code, 200);
+	VAL_EACH(val_get(api_json(a), F_items), g)
+		if (val_is(val_get(g, F_metadata, F_name), "far.example.io"))
+			group = g;
+	answer_free(a);
+	return val_at(val_get(group, F_versions), 0);
+}
+
+static void one_that_fails(void **state)
+{
+	struct rig *r = *state;
+
+	add_service(r);
+	add_slice(r, "https");
+	far.status = 503;
+	add_far(r);
+	condition(
+	    r, NAME, "False", "FailedDiscoveryCheck",
+	    "failing or missing response from https://far.default.svc:443/apis/far.example.io/v1: bad status from "
+	    "https://far.default.svc:443/apis/far.example.io/v1: 503");
+	assert_val(val_get(shown(r), F_freshness), "Stale");
+	assert_null(val_get(shown(r), F_resources));
+	far.status = 200;
+	rig_run(r, 40 * NS_PER_SEC);
+	condition(r, NAME, "True", "Passed", "all checks passed");
+	assert_val(val_get(shown(r), F_freshness), "Current");
+	assert_val(val_get(val_at(val_get(shown(r), F_resources), 0), F_resource), "things");
+	far.status = 0;
+	rig_run(r, 40 * NS_PER_SEC);
+	assert_val(val_get(shown(r), F_freshness), "Stale");
+	assert_val(val_get(val_at(val_get(shown(r), F_resources), 0), F_resource), "things");
+	/* First by its priority, but for those that are higher. */
+	assert_val(val_get(val_at(val_get(expect(r, 200, "GET", "/apis", NULL), F_groups), 0), F_name),
+		   "far.example.io");
+	(void)expect(r, 200, "DELETE", NAME, NULL);
+	assert_null(shown(r));
+}
+
+static void asked_once_at_a_time(void **state)
+{
+	struct rig *r = *state;
+	size_t before;
+
+	add_service(r);
+	add_slice(r, "https");
+	far.hold = true;
+	add_far(r);
+	rig_run(r, 60 * NS_PER_SEC);
+	assert_int_equal(far.asked, 1);
+	(void)expect(r, 200, "GET", "/apis", NULL); /* which waits for nobody */
+	(void)expect(r, 200, "DELETE", NAME, NULL);
+	far.hold = false;
+	far_say(far.held); /* of one that is gone */
+	add_far(r);
+	condition(r, NAME, "True", "Passed", "all checks passed");
+	before = far.asked;
+	rig_run(r, 10 * NS_PER_SEC);
+	assert_int_equal(far.asked, before);
+	rig_run(r, 30 * NS_PER_SEC);
+	assert_int_equal(far.asked, before + 1);
+}
+
+static void built_in_ones(void **state)
+{
+	struct rig *r = *state;
+
+	condition(r, SERVICES "/v1.", "True", "Local", "Local APIServices are always available");
+	(void)expect(r, 200, "DELETE", SERVICES "/v1.batch", NULL);
+	add(r, SERVICES,
+	    "{\"metadata\":{\"name\":\"v1.batch\"},\"spec\":{\"group\":\"batch\",\"version\":\"v1\","
+	    "\"groupPriorityMinimum\":19000,\"versionPriority\":10,\"service\":{\"namespace\":\"default\",\"name\":"
+	    "\"far\"}}}");
+	condition(r, SERVICES "/v1.batch", "False", "BuiltIn", "this server answers for batch/v1 itself");
+	assert_val(val_get(expect(r, 200, "GET", "/apis/batch/v1/jobs", NULL), F_kind), "JobList");
+	assert_int_equal(far.asked, 0);
+	rig_restart(r);
+	webhook_set_network(r->server, &far_network);
+	condition(r, SERVICES "/v1.batch", "False", "BuiltIn", "this server answers for batch/v1 itself");
+}
+
+/* Nothing of what it says is repeated for each of its resources. */
+static void a_list_that_would_grow(void **state)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT, out = BUF_INIT;
+
+	(void)state;
+	buf_adds(&b, "{\"kind\":\"APIResourceList\",\"groupVersion\":\"");
+	for (size_t i = 0; i < 100000; i++)
+		buf_addc(&b, 'g');
+	buf_adds(&b, "/v1\",\"resources\":[");
+	for (size_t i = 0; i < AGG_RESOURCES_MAX; i++)
+		buf_printf(&b, "%s{\"name\":\"r%zu\"}", i ? "," : "", i);
+	buf_adds(&b, "]}");
+	assert_int_equal(agg_resources(buf_sv(&b), SV("g"), SV("v1"), &out, NULL), 0);
+	assert_in_range(out.n, AGG_RESOURCES_MAX, AGG_RESOURCES_MAX * 300);
+	assert_int_equal(agg_resources(SV("{\"kind\":\"Pod\"}"), SV("g"), SV("v1"), &out, NULL), -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(what_is_missing, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(one_that_fails, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(asked_once_at_a_time, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(built_in_ones, setup, rig_teardown),
+		cmocka_unit_test(a_list_that_would_grow),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
