@@ -110,6 +110,7 @@ struct api_req {
 	/* Request info: parsed from path and query, or given in-process. */
 	enum verb verb; /* for resource requests */
 	bool resource_request;
+	bool trusted;		    /* in-process: may skip strict decoding, never admission or authz */
 	const struct resource *res; /* NULL: unknown resource, or a non-resource path */
 	struct sv group, version, plural, ns, name, subresource;
 	const struct subresource *sub; /* when subresource is known */
@@ -125,7 +126,6 @@ struct api_req {
 	const struct media_form *form; /* and what is told of objects; NULL: themselves */
 	struct sv body;		       /* bytes, or */
 	const struct val *body_doc;    /* an already decoded body (in-process) */
-	bool trusted;		       /* in-process: may skip strict decoding, never admission or authz */
 
 	struct user_info user;
 	int64_t authn_since_ns; /* monotonic: what is remembered of a credential counts only when found since; 0: any */
@@ -146,7 +146,8 @@ struct api_req {
 	struct sv *warnings;
 	size_t n_warnings;
 
-	struct api_notes *notes; /* for the audit (arena), or NULL */
+	struct api_notes *notes;   /* for the audit (arena), or NULL */
+	struct audit_event *audit; /* audit/; NULL: nothing is noted of it */
 
 	struct sv why; /* with which words it failed, where that is the server's doing: 500 and above (arena) */
 

@@ -110,7 +110,8 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	standing_start(s);
 	if (!o->insecure_in_memory)
 		pki_begin(s);
-	if ((o->admission_config && webhooks_configure(s->webhooks, o->admission_config, err) < 0) ||
+	if (audit_new(s, &s->o.audit, &s->audit, err) < 0 ||
+	    (o->admission_config && webhooks_configure(s->webhooks, o->admission_config, err) < 0) ||
 	    authz_start(s, err) < 0 || allocators_start(s, err) < 0 ||
 	    store_layout_bring(s->store, STOREKEY_LAYOUT, NULL, 0, err) < 0 || watchcache_start(s->wc, err) < 0 ||
 	    service_claims_repair(s, true, err) < 0 || bootstrap_run(s, err) < 0)
@@ -186,6 +187,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->inflight = inflight_free(s->inflight);
 	s->api = api_current_free(s->api);
 	s->metrics = metrics_free(s->metrics);
+	s->audit = audit_free(s->audit);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->cond);
 	free(s);

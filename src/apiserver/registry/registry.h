@@ -75,8 +75,9 @@ void write_run(struct write_op *op); /* write.c */
 void write_versions_new(struct write_op *op);		      /* when it has several */
 int write_versions_old(struct write_op *op, struct err *err); /* op->old becomes one of op->res */
 int write_versions_stored(struct write_op *op,
-			  struct err *err);	      /* op->stored becomes what is stored, doc what is read */
-bool write_versions_stale(const struct write_op *op); /* old's text is of another version */
+			  struct err *err); /* op->stored becomes what is stored, doc what is read */
+bool write_versions_stale(
+    const struct write_op *op); /* old's text is of another version, or of a key that writes no more */
 /* As others' versions see the object, for struct apply_opts. */
 const struct apply_versions *write_versions_owners(struct write_op *op);
 /* One of managed_update() and managed_apply() has failed for the reason that it has to wait. */
@@ -111,7 +112,7 @@ struct val *typed_from_raw(struct api_req *q, const struct schema *s, const stru
 			   struct sv kind, bool strict, struct err *err);
 /* Any JSON value. What is there twice, or is no member of an operation, is noted in q and judged with what the patch
  * makes (typed_from_raw()); of an apply configuration by body_judge_applied(), once it could be applied. */
-bool body_is_cbor(struct sv type);  /* while its feature is on */
+bool body_is_cbor(struct sv type);		 /* while its feature is on */
 int err_body_type(bool custom, struct err *err); /* 415. Returns -1 */
 struct val *body_patch(struct api_req *q, bool yaml, struct err *err);
 int body_judge_applied(struct api_req *q, struct err *err);
