@@ -63,7 +63,7 @@ struct server {
 		name, letter, kind, &o->field, arg, help \
 	}
 
-#define SERVER_OPTIONS_MAX 56
+#define SERVER_OPTIONS_MAX 64
 
 static size_t option_table(struct server_opts *o, struct option *t)
 {
@@ -98,6 +98,16 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("audit-log-compress", 0, OPT_BOOL, audit.compress, NULL, "rotated logs are compressed"),
 		ROW("audit-log-batch-buffer-size", 0, OPT_INT, audit.batch_size, "N",
 		    "events that wait in mode batch, and no more (10000)"),
+		ROW("audit-webhook-config-file", 0, OPT_STRING, audit.hook_config, "FILE",
+		    "a kubeconfig: whom audit events are sent to, in batches (nobody)"),
+		ROW("audit-webhook-mode", 0, OPT_STRING, audit.hook_mode, "MODE", "batch, and no other"),
+		ROW("audit-webhook-initial-backoff", 0, OPT_STRING, audit.hook_backoff, "DURATION",
+		    "until a batch that failed is sent again for the first time (10s)"),
+		ROW("audit-webhook-batch-max-wait", 0, OPT_STRING, audit.hook_max_wait, "DURATION",
+		    "until a batch is sent although it is not full (30s)"),
+		ROW("audit-webhook-batch-max-size", 0, OPT_INT, audit.hook_batch_size, "N", "events in a batch (400)"),
+		ROW("audit-webhook-batch-buffer-size", 0, OPT_INT, audit.hook_buffer_size, "N",
+		    "events that wait, and no more (10000)"),
 		ROW("audit-log-truncate-enabled", 0, OPT_BOOL, audit.truncate, NULL, "large events lose their objects"),
 		ROW("audit-log-truncate-max-event-size", 0, OPT_INT, audit.truncate_event_size, "N",
 		    "bytes from which an event is large (102400)"),

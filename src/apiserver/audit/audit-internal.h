@@ -33,6 +33,18 @@ struct audit_log *audit_log_open(struct env *env, const struct audit_opts *o, st
 struct audit_log *audit_log_free(struct audit_log *l);
 int audit_log_write(struct audit_log *l, struct sv lines, struct err *err);
 
+/* --- hook_out.c: events to a program outside, in batches --- */
+
+struct audit_hook; /* opaque */
+struct audit;
+/* lost: so many events could not be sent. */
+typedef void audit_lost_fn(struct audit *a, size_t events, const struct err *why);
+struct audit_hook *audit_hook_new(struct audit *a, const struct audit_opts *o, audit_lost_fn *lost, struct err *err);
+/* json: an event without its end of line. -1: too many wait. */
+int audit_hook_add(struct audit_hook *h, struct sv json, struct err *err);
+void audit_hook_stop(struct audit_hook *h);
+struct audit_hook *audit_hook_free(struct audit_hook *h); /* stopped before; returns NULL */
+
 /* --- event.c: a request as text --- */
 
 /* What is needed of the request is copied: the last event of one that lasts is written when its texts may be gone. */
@@ -59,9 +71,10 @@ struct audit {
 	struct audit_opts o;
 	struct arena arena; /* of the policy */
 	struct audit_policy *policy;
-	struct audit_log *log; /* NULL: none */
+	struct audit_log *log;	 /* NULL: none */
+	struct audit_hook *hook; /* the same */
 	bool strict, batch;
-	atomic_uint_least64_t events, errors, rejected, levels[_LEVEL_MAX];
+	atomic_uint_least64_t events, errors, hook_errors, rejected, levels[_LEVEL_MAX];
 	pthread_mutex_t mu;
 	pthread_cond_t idle;
 	struct buf queue; /* guarded by mu, as are these */

@@ -12,6 +12,29 @@
 #define ID_MAX 256
 #define TELL_NS (60 * NS_PER_SEC)
 
+/* --- what could not be noted --- */
+
+/* Counted, and told once in a while. */
+static void audit_lost(struct audit *a, const char *plugin, size_t events, const struct err *why)
+{
+	int64_t now = env_mono_ns(a->s->env);
+	bool tell;
+
+	atomic_fetch_add(strcmp(plugin, "log") == 0 ? &a->errors : &a->hook_errors, events);
+	pthread_mutex_lock(&a->mu);
+	tell = !a->told_ns || now - a->told_ns >= TELL_NS;
+	if (tell)
+		a->told_ns = now;
+	pthread_mutex_unlock(&a->mu);
+	if (tell)
+		log_error("audit", "events are lost", "error", "%s: %s", plugin, err_msg(why));
+}
+
+static void audit_lost_hook(struct audit *a, size_t events, const struct err *why)
+{
+	audit_lost(a, "webhook", events, why);
+}
+
 /* --- life --- */
 
 int audit_new(struct apiserver *s, const struct audit_opts *o, struct audit **ret, struct err *err)
@@ -46,21 +69,30 @@ int audit_new(struct apiserver *s, const struct audit_opts *o, struct audit **re
 	pthread_mutex_init(&a->mu, NULL);
 	pthread_cond_init(&a->idle, NULL);
 	a->policy = audit_policy_read(&a->arena, o->policy_file, err);
-	if (!a->policy || (o->log_path && !(a->log = audit_log_open(s->env, o, err)))) {
+	if (!a->policy || (o->log_path && !(a->log = audit_log_open(s->env, o, err))) ||
+	    (o->hook_config && !(a->hook = audit_hook_new(a, o, audit_lost_hook, err)))) {
 		(void)audit_free(a);
 		return -1;
 	}
-	if (!a->log)
+	if (!a->log && !a->hook)
 		log_warn("audit", "there is a policy, and nowhere for its events to go", "policy", "%s",
 			 o->policy_file);
 	*ret = a;
 	return 0;
 }
 
+void audit_stop(struct audit *a)
+{
+	if (a && a->hook)
+		audit_hook_stop(a->hook);
+}
+
 struct audit *audit_free(struct audit *a)
 {
 	if (!a)
 		return NULL;
+	audit_stop(a);
+	a->hook = audit_hook_free(a->hook);
 	pthread_mutex_lock(&a->mu);
 	while (a->writing)
 		pthread_cond_wait(&a->idle, &a->mu);
@@ -87,8 +119,9 @@ void audit_metrics(struct apiserver *s, struct buf *b)
 	buf_printf(b,
 		   "# HELP apiserver_audit_error_total Counter of audit events that failed to be audited properly. "
 		   "Plugin identifies the plugin affected by the error.\n# TYPE apiserver_audit_error_total counter\n"
-		   "apiserver_audit_error_total{plugin=\"log\"} %" PRIu64 "\n",
-		   (uint64_t)atomic_load(&a->errors));
+		   "apiserver_audit_error_total{plugin=\"log\"} %" PRIu64 "\n"
+		   "apiserver_audit_error_total{plugin=\"webhook\"} %" PRIu64 "\n",
+		   (uint64_t)atomic_load(&a->errors), (uint64_t)atomic_load(&a->hook_errors));
 	buf_printf(b,
 		   "# HELP apiserver_audit_requests_rejected_total Counter of apiserver requests rejected due to an "
 		   "error in audit logging backend.\n# TYPE apiserver_audit_requests_rejected_total counter\n"
@@ -102,21 +135,6 @@ void audit_metrics(struct apiserver *s, struct buf *b)
 }
 
 /* --- to the file --- */
-
-static void audit_failed(struct audit *a, size_t events, const struct err *why)
-{
-	int64_t now = env_mono_ns(a->s->env);
-	bool tell;
-
-	atomic_fetch_add(&a->errors, events);
-	pthread_mutex_lock(&a->mu);
-	tell = !a->told_ns || now - a->told_ns >= TELL_NS;
-	if (tell)
-		a->told_ns = now;
-	pthread_mutex_unlock(&a->mu);
-	if (tell)
-		log_error("audit", "events are lost", "error", "%s", err_msg(why));
-}
 
 static void write_queued(void *ctx)
 {
@@ -132,7 +150,7 @@ static void write_queued(void *ctx)
 		a->queued = 0;
 		pthread_mutex_unlock(&a->mu);
 		if (audit_log_write(a->log, buf_sv(&b), &err) < 0)
-			audit_failed(a, n, &err);
+			audit_lost(a, "log", n, &err);
 		pthread_mutex_lock(&a->mu);
 	}
 	a->writing = false;
@@ -159,44 +177,61 @@ static int audit_queue(struct audit *a, struct sv line, struct err *err)
 	return room ? 0 : err_set(err, ERR_UNAVAILABLE, "audit backend queue is full");
 }
 
-static void audit_encode(struct api_req *q, const struct audit_event *e, enum audit_stage stage, struct buf *b)
+/* Large ones lose their objects, for whoever asked for that. */
+static int audit_encode_cut(struct api_req *q, struct audit_event *e, enum audit_stage stage, bool json, struct buf *b,
+			    struct err *err)
 {
-	const char *format = q->server->audit->o.log_format;
+	const struct audit_opts *o = &q->server->audit->o;
+	size_t most = (size_t)(o->truncate_event_size > 0 ? o->truncate_event_size : EVENT_SIZE);
 
-	if (format && strcmp(format, "legacy") == 0)
-		audit_event_legacy(q, e, stage, b);
-	else
-		audit_event_json(q, e, stage, b);
+	for (int i = 0; i < 2; i++) {
+		if (json)
+			audit_event_json(q, e, stage, b);
+		else
+			audit_event_legacy(q, e, stage, b);
+		if (!o->truncate || b->n <= most)
+			return 0;
+		e->cut = true;
+		if (i == 0)
+			buf_clear(b);
+	}
+	return err_set(err, ERR_TOO_LARGE, "an event is too large even without its objects");
+}
+
+static int audit_to_log(struct api_req *q, struct audit_event *e, enum audit_stage stage, struct err *err)
+{
+	struct audit *a = q->server->audit;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	bool json = !a->o.log_format || strcmp(a->o.log_format, "json") == 0;
+
+	if (audit_encode_cut(q, e, stage, json, &b, err) < 0)
+		return -1;
+	return a->batch ? audit_queue(a, buf_sv(&b), err) : audit_log_write(a->log, buf_sv(&b), err);
+}
+
+static int audit_to_hook(struct api_req *q, struct audit_event *e, enum audit_stage stage, struct err *err)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	if (audit_encode_cut(q, e, stage, true, &b, err) < 0)
+		return -1;
+	return audit_hook_add(q->server->audit->hook, sv_sub(buf_sv(&b), 0, b.n - 1), err);
 }
 
 static int audit_emit(struct api_req *q, struct audit_event *e, enum audit_stage stage, struct err *err)
 {
+	_cleanup_(err_release) struct err why = ERR_INIT, hook_why = ERR_INIT;
 	struct audit *a = q->server->audit;
-	size_t most = (size_t)(a->o.truncate_event_size > 0 ? a->o.truncate_event_size : EVENT_SIZE);
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	_cleanup_(err_release) struct err why = ERR_INIT;
-	int rc;
 
 	if (e->verdict.omit_stages & (1U << stage))
 		return 0;
 	atomic_fetch_add(&a->events, 1);
-	if (!a->log)
+	if (a->hook && audit_to_hook(q, e, stage, &hook_why) < 0)
+		audit_lost(a, "webhook", 1, &hook_why);
+	if (!a->log || audit_to_log(q, e, stage, &why) == 0)
 		return 0;
-	audit_encode(q, e, stage, &b);
-	if (a->o.truncate && b.n > most) {
-		e->cut = true;
-		buf_clear(&b);
-		audit_encode(q, e, stage, &b);
-	}
-	if (a->o.truncate && b.n > most)
-		rc = err_set(&why, ERR_TOO_LARGE, "event is too large even without its objects");
-	else
-		rc = a->batch ? audit_queue(a, buf_sv(&b), &why) : audit_log_write(a->log, buf_sv(&b), &why);
-	if (rc < 0) {
-		audit_failed(a, 1, &why);
-		return err_set(err, ERR_INTERNAL, "audit backend failed: %s", err_msg(&why));
-	}
-	return 0;
+	audit_lost(a, "log", 1, &why);
+	return err_set(err, ERR_INTERNAL, "audit backend failed: %s", err_msg(&why));
 }
 
 /* --- a request --- */

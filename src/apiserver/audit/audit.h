@@ -31,21 +31,27 @@ struct obj;
 struct val;
 
 struct audit_opts {
-	const char *policy_file; /* NULL: no audit */
-	const char *log_path;	 /* "-": standard output; NULL: events go nowhere */
-	const char *log_format;	 /* "json" (NULL), "legacy" */
-	const char *log_mode;	 /* "blocking" (NULL), "blocking-strict", "batch" */
-	int max_age, max_backup; /* of rotated files: days, how many; 0: kept */
-	int max_size;		 /* MB; 0: 100 */
-	bool compress;		 /* rotated files */
-	bool truncate;		 /* events above truncate_event_size lose their objects */
-	int truncate_event_size; /* bytes; 0: 102400 */
-	int batch_size;		 /* events in the queue; 0: 10000 */
+	const char *policy_file;		  /* NULL: no audit */
+	const char *log_path;			  /* "-": standard output; NULL: events go nowhere */
+	const char *log_format;			  /* "json" (NULL), "legacy" */
+	const char *log_mode;			  /* "blocking" (NULL), "blocking-strict", "batch" */
+	int max_age, max_backup;		  /* of rotated files: days, how many; 0: kept */
+	int max_size;				  /* MB; 0: 100 */
+	bool compress;				  /* rotated files */
+	const char *hook_config;		  /* a kubeconfig: whom events are sent to, and as whom; NULL: nobody */
+	const char *hook_mode;			  /* "batch" (NULL) */
+	const char *hook_backoff, *hook_max_wait; /* durations; NULL: 10s, 30s */
+	int hook_batch_size, hook_buffer_size;	  /* events a call, events that wait; 0: 400, 10000 */
+	bool truncate;				  /* events above truncate_event_size lose their objects */
+	int truncate_event_size;		  /* bytes; 0: 102400 */
+	int batch_size;				  /* events in the queue; 0: 10000 */
 };
 
 /* Reads the policy and opens the file. 0 and *ret NULL: there is none. Options are borrowed for the server's life. */
 int audit_new(struct apiserver *s, const struct audit_opts *o, struct audit **ret, struct err *err);
-/* What is queued is written first. Returns NULL. */
+/* Before webhooks are stopped: what is queued for one is sent, once; nothing is sent any more. */
+void audit_stop(struct audit *a);
+/* What is queued for the file is written first. Returns NULL. */
 struct audit *audit_free(struct audit *a);
 void audit_metrics(struct apiserver *s, struct buf *b);
 

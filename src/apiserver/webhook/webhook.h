@@ -32,6 +32,7 @@
 #include "codec/doc.h"
 
 struct apiserver;
+struct webhook_credential;
 
 /* --- whom --- */
 
@@ -65,6 +66,8 @@ typedef void webhook_done_fn(struct webhook_answer *answer_take, void *ctx);
 
 struct webhook_call_opts {
 	struct webhook_target *target;
+	/* As whom, borrowed until the end; the same for all calls of a target. NULL: as webhooks_configure() says. */
+	const struct webhook_credential *as;
 	struct sv body; /* JSON; copied */
 	int64_t timeout_ns;
 	size_t answer_max;

@@ -3,6 +3,7 @@
 #include "harness.h"
 
 #include "apiserver/audit/audit-internal.h"
+#include "apiserver/webhook/webhook.h"
 #include "base/file.h"
 
 #include <stdio.h>
@@ -313,6 +314,91 @@ static void rotates_and_keeps_as_many_as_it_is_told(void **state)
 	audit_log_free(l);
 }
 
+/* --- a program outside --- */
+
+static struct {
+	size_t calls, fails; /* so many more */
+	struct buf last;
+} sink;
+
+static void sink_call(struct webhook_call *c, const struct webhook_sent *sent, void *ctx)
+{
+	struct err none = ERR_INIT;
+
+	(void)ctx;
+	sink.calls++;
+	buf_clear(&sink.last);
+	buf_addsv(&sink.last, sent->body);
+	assert_true(sv_starts(sv_from(sent->url), SV("https://audit.example:8443/sink")));
+	webhook_call_answer(c, sink.fails ? 500 : 200, SV(""), SV(""), &none);
+	sink.fails -= sink.fails > 0;
+}
+
+static const struct webhook_network sink_network = { .call = sink_call };
+
+static void hooked(struct rig *r)
+{
+	static const char text[] = "apiVersion: v1\nkind: Config\ncurrent-context: a\n"
+				   "clusters: [{name: c, cluster: {server: 'https://audit.example:8443/sink'}}]\n"
+				   "users: [{name: u, user: {token: secret-token}}]\n"
+				   "contexts: [{name: a, context: {cluster: c, user: u}}]\n";
+	const char *path = arena_printf(&r->arena, "%s/kubeconfig", dir);
+
+	assert_int_equal(file_write(path, sv_from(text), 0600, NULL), 0);
+	r->audit.hook_config = path;
+	server_with(r, ALL("Metadata"));
+	webhook_set_network(r->server, &sink_network);
+	sink.calls = sink.fails = 0;
+}
+
+static uint64_t lost(struct rig *r)
+{
+	return atomic_load(&r->server->audit->hook_errors);
+}
+
+static void batches_go_to_a_program(void **state)
+{
+	struct rig *r = *state;
+	const struct val *list, *e;
+	size_t n;
+
+	hooked(r);
+	expect(r, 200, "GET", SECRETS, NULL);
+	assert_int_equal(sink.calls, 0);
+	rig_run(r, 31 * NS_PER_SEC);
+	assert_true(sink.calls >= 1);
+	list = json_decode(&r->arena, buf_sv(&sink.last), NULL, NULL);
+	assert_sv(at(list, "kind"), "EventList");
+	n = val_len(val_member_sv(list, SV("items")));
+	assert_true(n >= 2);
+	e = val_at(val_member_sv(list, SV("items")), n - 1);
+	assert_sv(at(e, "requestURI"), SECRETS);
+	assert_sv(at(e, "stage"), "ResponseComplete");
+	assert_null(val_member_sv(e, SV("kind")));
+	assert_int_equal(lost(r), 0);
+	/* It fails three times, and has it then. */
+	n = sink.calls;
+	sink.fails = 3;
+	expect(r, 200, "GET", SECRETS, NULL);
+	rig_run(r, 200 * NS_PER_SEC);
+	assert_int_equal(sink.fails, 0);
+	assert_true(sink.calls >= n + 4);
+	assert_int_equal(lost(r), 0);
+	/* It fails for good: that is counted. */
+	sink.fails = 1000;
+	expect(r, 200, "GET", SECRETS, NULL);
+	rig_run(r, 600 * NS_PER_SEC);
+	assert_true(lost(r) >= 2);
+	sink.fails = 0;
+	/* And the end sends what waits. */
+	expect(r, 404, "GET", SECRETS "/the-last", NULL);
+	rig_restart(r);
+	assert_true(sv_find_sv(buf_sv(&sink.last), SV(SECRETS "/the-last")) >= 0);
+	webhook_set_network(r->server, &sink_network);
+	assert_true(sv_find_sv(text_of(r), SV("secret-token")) < 0);
+	buf_release(&sink.last);
+}
+
 static int setup(void **state)
 {
 	if (strchr(dir, 'X'))
@@ -338,6 +424,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_watch_has_three_stages, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(none_is_nothing, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(a_full_disk_refuses_only_in_strict_mode, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(batches_go_to_a_program, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(rotates_and_keeps_as_many_as_it_is_told, setup, rig_teardown),
 	};
 
