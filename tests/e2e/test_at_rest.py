@@ -5,9 +5,10 @@ import base64
 import glob
 import json
 import os
+import subprocess
 import sys
 
-from lib import Cluster, contains, equal, main, wait_for
+from lib import CARAVEL, Cluster, contains, equal, main, wait_for
 
 SECRETS = "/api/v1/namespaces/default/secrets"
 WORD = "a-word-that-is-nowhere-else"
@@ -96,6 +97,15 @@ def a_bad_file_ends_the_start(c):
     c.start()
 
 
+def check_needs_no_key(c):
+    c.stop()
+    r = subprocess.run([CARAVEL, "store", "check", c.dir + "/data/db"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                       check=False)
+    equal(r.returncode, 0, r.stdout)
+    equal([w for w in (WORD, KEYS["two"]) if w in r.stdout], [])
+    c.start()
+
+
 def events_name_who_and_no_secret(c):
     status, _, headers = c.request("POST", SECRETS, {"metadata": {"name": "noted"}, "stringData": {"k": WORD}},
                                    {"Audit-ID": "mine-0001"})
@@ -133,5 +143,6 @@ if __name__ == "__main__":
         json.dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}, p)
     with cluster:
         status = main([nothing_in_the_clear, keys_are_rotated_as_documented, without_its_key_it_is_set_aside,
-                       a_bad_file_ends_the_start, events_name_who_and_no_secret], cluster)
+                       a_bad_file_ends_the_start, check_needs_no_key,
+                       events_name_who_and_no_secret], cluster)
     sys.exit(status)
