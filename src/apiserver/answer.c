@@ -16,6 +16,8 @@ void api_req_answered(struct api_req *q, int code)
 	q->step_ns[STEP_ANSWERED] = env_mono_ns(q->server->env);
 	work_tick(q->step_ns[STEP_ANSWERED], req_step_name(STEP_ANSWERED));
 	req_passed(q, STEP_ANSWERED);
+	if (q->audit)
+		audit_answered(q, code);
 	metrics_count(q, code);
 	metrics_inflight(q->server, q, -1);
 	flow_release(q);
@@ -96,6 +98,8 @@ void answer_object(struct api_req *q, int code, struct obj *o)
 {
 	size_t n = obj_json(o).n;
 
+	if (q->audit)
+		audit_response(q, o, NULL);
 	if (q->sink->object) {
 		q->sink->object(q, code, o, NULL);
 	} else if (n > MEDIA_POOL_MIN && q->sink->on_loop && (media_of(q)->make || answer_gzips(q, code, (int64_t)n))) {
@@ -109,6 +113,8 @@ void answer_doc(struct api_req *q, int code, const struct val *doc)
 {
 	struct http_chunk chunks[MEDIA_CHUNKS];
 
+	if (q->audit)
+		audit_response(q, NULL, doc);
 	if (q->sink->object)
 		q->sink->object(q, code, NULL, doc);
 	else
@@ -139,6 +145,8 @@ static void answer_flat(struct api_req *q, int code, const char *content_type, s
 			c.release(c.owner);
 	}
 	src->release(src);
+	if (q->audit && audit_wants_response(q))
+		audit_response_bytes(q, buf_sv(&b));
 	n = b.n;
 	c = held_chunk(q, buf_detach(&b), n);
 	q->sink->bytes(q, code, content_type, &c, 1);
@@ -146,7 +154,7 @@ static void answer_flat(struct api_req *q, int code, const char *content_type, s
 
 void answer_source(struct api_req *q, int code, const char *content_type, struct http_source *src_take)
 {
-	if (q->sink->source)
+	if (q->sink->source && !(q->audit && audit_wants_response(q)))
 		q->sink->source(q, code, content_type, src_take);
 	else
 		answer_flat(q, code, content_type, src_take);

@@ -146,7 +146,8 @@ struct api_req {
 	struct sv *warnings;
 	size_t n_warnings;
 
-	struct api_notes *notes; /* for the audit (arena), or NULL */
+	struct api_notes *notes;   /* for the audit (arena), or NULL */
+	struct audit_event *audit; /* audit/; NULL: nothing is noted of it */
 
 	struct sv why; /* with which words it failed, where that is the server's doing: 500 and above (arena) */
 

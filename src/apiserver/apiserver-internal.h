@@ -23,6 +23,7 @@ struct standing_set;
 struct held_set;
 struct inflight_set;
 struct slow_log;
+struct audit;
 
 struct apiserver {
 	struct apiserver_opts o; /* strings borrowed from the caller for the server's life */
@@ -56,6 +57,7 @@ struct apiserver {
 	_Atomic(struct hook_counts *) hook_counts; /* admission/webhooks_metrics.c */
 	const struct req_plugins *plugins;	   /* steps.h; NULL: none */
 	const struct req_observer *observer;	   /* the same */
+	struct audit *audit;			   /* audit/; NULL: none */
 	const struct media *more_media;		   /* media.h; NULL: none */
 	struct crds *crds;			   /* crd/: CustomResourceDefinitions that are served */
 	struct aggregator *aggregator;		   /* aggregator/: group versions that others answer */

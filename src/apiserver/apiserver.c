@@ -117,7 +117,8 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	if (!o->insecure_in_memory)
 		pki_begin(s);
 	s->admission = admission_set_new(o, err);
-	if (!s->admission || (o->admission_config && webhooks_configure(s->webhooks, o->admission_config, err) < 0) ||
+	if (!s->admission || audit_new(s, &s->o.audit, &s->audit, err) < 0 ||
+	    (o->admission_config && webhooks_configure(s->webhooks, o->admission_config, err) < 0) ||
 	    authz_start(s, err) < 0 || allocators_start(s, err) < 0 ||
 	    store_layout_bring(s->store, STOREKEY_LAYOUT, NULL, 0, err) < 0 || watchcache_start(s->wc, err) < 0 ||
 	    service_claims_repair(s, true, err) < 0 || bootstrap_run(s, err) < 0)
@@ -160,6 +161,7 @@ void apiserver_shutdown(struct apiserver *s)
 void apiserver_rest(struct apiserver *s)
 {
 	run_queue_stop(s->runs);
+	audit_stop(s->audit);
 	webhooks_stop(s->webhooks); /* nobody waits for one any more */
 	pthread_mutex_lock(&s->lock);
 	while (s->commits.n)
@@ -199,6 +201,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->inflight = inflight_free(s->inflight);
 	s->api = api_current_free(s->api);
 	s->metrics = metrics_free(s->metrics);
+	s->audit = audit_free(s->audit);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->cond);
 	free(s);

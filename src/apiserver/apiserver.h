@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "apiserver/audit/audit.h"
 #include "base/env.h"
 #include "base/err.h"
 #include "client/client.h"
@@ -21,6 +22,7 @@
 #include "store/store.h"
 
 struct apiserver;
+struct encryption;
 
 struct apiserver_opts {
 	struct env *env;
@@ -49,6 +51,9 @@ struct apiserver_opts {
 	/* Names of plugins, NULL-terminated, or NULL: on beside those that are, off of them. */
 	const char *const *enable_admission, *const *disable_admission;
 	const char *token_auth_file; /* static tokens (authn/token_file.h); NULL: none */
+	struct encryption
+	    *encryption;	 /* of the store; borrowed; NULL: nothing is encrypted (encryption/encryption.h) */
+	struct audit_opts audit; /* audit/audit.h; without a policy nothing is noted */
 	/* A certificate that was about to expire has been renewed: to be served with from now on, and what was handed
 	 * out at the start is to be written again. On a task of the env; may be NULL. */
 	void (*certs_renewed)(void *ctx, struct tls_ctx *tls);

@@ -36,6 +36,8 @@ void authz_observe_use(struct apiserver *s, const struct resource *r, struct obj
 int authz_ask(struct api_req *q, const struct authz_attrs *at, struct sv *ret_reason, struct err *err);
 /* The same as a step: no is -1 with the 403, in upstream's words. */
 int authz_require(struct api_req *q, const struct authz_attrs *at, struct err *err);
+/* And the reason of either, as authz_ask() has it. */
+int authz_decide(struct api_req *q, const struct authz_attrs *at, struct sv *ret_reason, struct err *err);
 /* Every rule of RBAC the user has in ns, as SelfSubjectRulesReview.status; it says when that is not all: of a node, and
  * where somebody else decides as well. */
 struct val *authz_rules(struct apiserver *s, struct arena *a, const struct user_info *u, struct sv ns);

@@ -83,10 +83,8 @@ static const char *header_text(struct arena *a, struct sv s)
 static size_t make_headers(struct api_req *q, struct http_header *h, const char *content_type)
 {
 	size_t n = 0;
-	char *id = arena_alloc(q->arena, 37);
 
-	env_uuid(q->server->env, id);
-	h[n++] = (struct http_header){ SV("audit-id"), sv_make(id, 36) };
+	h[n++] = (struct http_header){ SV("audit-id"), audit_id(q) };
 	h[n++] = (struct http_header){ SV("cache-control"), SV("no-cache, private") };
 	if (*content_type)
 		h[n++] = (struct http_header){ SV("content-type"), sv_from(content_type) };

@@ -4,6 +4,26 @@
 #include "apiserver/authz.h"
 #include "base/board.h"
 
+/* The same question, and its answer in the audit. */
+static int audited(struct api_req *q, struct authz_attrs *at, struct err *err)
+{
+	struct sv reason = SV("");
+	int rc;
+
+	at->explain = true;
+	rc = authz_decide(q, at, &reason, err);
+	if (rc == REQ_LATER)
+		return rc;
+	if (rc < 0 && err->reason != ERR_FORBIDDEN) {
+		api_req_annotate(q, SV("authorization.k8s.io/reason"), SV("internal error"));
+		return rc;
+	}
+	api_req_annotate(q, SV("authorization.k8s.io/decision"), rc == 0 ? SV("allow") : SV("forbid"));
+	if (rc == 0 || reason.n)
+		api_req_annotate(q, SV("authorization.k8s.io/reason"), reason);
+	return rc;
+}
+
 int pipeline_authorize(struct api_req *q, struct err *err)
 {
 	struct authz_attrs at = {
@@ -29,7 +49,7 @@ int pipeline_authorize(struct api_req *q, struct err *err)
 	/* A list or watch of one name is a question about that name. */
 	if (!q->name.n && one_or_many)
 		at.name = authz_selected_name(at.fields);
-	return authz_require(q, &at, err);
+	return q->audit ? audited(q, &at, err) : authz_require(q, &at, err);
 }
 
 /* What nothing built in knows somebody else may know. */

@@ -55,6 +55,8 @@ static void local_sink_failure(struct api_req *q, const struct err *err)
 {
 	struct call *c = q->user_data;
 
+	if (q->audit)
+		audit_failure(q, err);
 	api_req_answered(q, err_code(err));
 	err_copy(&c->err, err);
 	c->done = true;

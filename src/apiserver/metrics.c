@@ -283,6 +283,7 @@ void metrics_serve(struct api_req *q)
 	flow_metrics(s, &b);
 	hook_metrics(s, &b);
 	aggregator_metrics(s, &b);
+	audit_metrics(s, &b);
 	wc_metrics(s->wc, &b);
 	wc_slow_metrics(s->wc, &b);
 	set_aside_metrics(s, &b);

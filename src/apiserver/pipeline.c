@@ -1,6 +1,7 @@
 /* From a request to whoever answers it. */
 #include "apiserver/aggregator/aggregator.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/audit/audit.h"
 #include "apiserver/authn.h"
 #include "apiserver/held.h"
 #include "apiserver/watchcache.h"
@@ -163,6 +164,8 @@ static void serve(struct api_req *q)
 
 static void refuse(struct api_req *q, struct err *err)
 {
+	if (q->server->audit && q->at == 0 && err->reason == ERR_UNAUTHORIZED)
+		audit_unknown(q);
 	if (q->at >= IDENTIFIED || err->reason != ERR_INTERNAL || !q->http) {
 		api_req_fail(q, err);
 		return;
@@ -192,12 +195,24 @@ static void pipeline_passed(struct api_req *q, enum req_step behind)
 		req_forget(q);
 }
 
+/* What the audit notes behind the first two steps: who came, and as whom. */
+static int audit_step(struct api_req *q, size_t at, struct err *err)
+{
+	if (at == 0)
+		return audit_received(q, err);
+	if (at == 1 && q->audit)
+		audit_impersonated(q);
+	return 0;
+}
+
 /* Those before the step `end`. */
 static int walk_steps(struct api_req *q, size_t end, struct err *err)
 {
 	while (q->at < end) {
 		int rc = steps[q->at].fn(q, err);
 
+		if (rc == 0 && q->server->audit)
+			rc = audit_step(q, q->at, err);
 		if (rc == 0) {
 			pipeline_passed(q, steps[q->at++].behind);
 			continue;

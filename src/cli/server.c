@@ -1,5 +1,6 @@
 /* `caravel server`: every component in one process, wired together and taken apart in order. */
 #include "cli/server.h"
+#include "apiserver/encryption/encryption.h"
 #include "base/buf.h"
 #include "base/crash.h"
 #include "base/file.h"
@@ -44,6 +45,7 @@ struct server {
 	pthread_t threads[NET_THREADS];
 	int n_threads;
 	struct store *store;
+	struct encryption *encryption;
 	struct apiserver *api;
 	struct http_server *http;
 	char address[sizeof(struct ip_text)]; /* found for --advertise-address, followed; "": given, or none */
@@ -61,7 +63,7 @@ struct server {
 		name, letter, kind, &o->field, arg, help \
 	}
 
-#define SERVER_OPTIONS_MAX 40
+#define SERVER_OPTIONS_MAX 64
 
 static size_t option_table(struct server_opts *o, struct option *t)
 {
@@ -84,6 +86,35 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		    "plugins of admission to switch on, by upstream's names"),
 		ROW("disable-admission-plugins", 0, OPT_LIST, disable_admission, "NAME",
 		    "the same to switch off, of those that are on"),
+		ROW("encryption-provider-config", 0, OPT_STRING, encryption_config, "FILE",
+		    "an EncryptionConfiguration: which resources are stored encrypted (none)"),
+		ROW("audit-policy-file", 0, OPT_STRING, audit.policy_file, "FILE",
+		    "a Policy of audit.k8s.io/v1: which requests are noted, and how much of them (none)"),
+		ROW("audit-log-path", 0, OPT_STRING, audit.log_path, "FILE",
+		    "where audit events are written, - for standard output (nowhere)"),
+		ROW("audit-log-format", 0, OPT_STRING, audit.log_format, "FORMAT", "json, or legacy lines (json)"),
+		ROW("audit-log-mode", 0, OPT_STRING, audit.log_mode, "MODE",
+		    "blocking: before the answer; blocking-strict: and what cannot be noted is refused; batch "
+		    "(blocking)"),
+		ROW("audit-log-maxage", 0, OPT_INT, audit.max_age, "N", "days for which rotated logs are kept (ever)"),
+		ROW("audit-log-maxbackup", 0, OPT_INT, audit.max_backup, "N", "how many of them are kept (all)"),
+		ROW("audit-log-maxsize", 0, OPT_INT, audit.max_size, "N", "MB at which the log is rotated (100)"),
+		ROW("audit-log-compress", 0, OPT_BOOL, audit.compress, NULL, "rotated logs are compressed"),
+		ROW("audit-log-batch-buffer-size", 0, OPT_INT, audit.batch_size, "N",
+		    "events that wait in mode batch, and no more (10000)"),
+		ROW("audit-webhook-config-file", 0, OPT_STRING, audit.hook_config, "FILE",
+		    "a kubeconfig: whom audit events are sent to, in batches (nobody)"),
+		ROW("audit-webhook-mode", 0, OPT_STRING, audit.hook_mode, "MODE", "batch, and no other"),
+		ROW("audit-webhook-initial-backoff", 0, OPT_STRING, audit.hook_backoff, "DURATION",
+		    "until a batch that failed is sent again for the first time (10s)"),
+		ROW("audit-webhook-batch-max-wait", 0, OPT_STRING, audit.hook_max_wait, "DURATION",
+		    "until a batch is sent although it is not full (30s)"),
+		ROW("audit-webhook-batch-max-size", 0, OPT_INT, audit.hook_batch_size, "N", "events in a batch (400)"),
+		ROW("audit-webhook-batch-buffer-size", 0, OPT_INT, audit.hook_buffer_size, "N",
+		    "events that wait, and no more (10000)"),
+		ROW("audit-log-truncate-enabled", 0, OPT_BOOL, audit.truncate, NULL, "large events lose their objects"),
+		ROW("audit-log-truncate-max-event-size", 0, OPT_INT, audit.truncate_event_size, "N",
+		    "bytes from which an event is large (102400)"),
 		ROW("anonymous-auth", 0, OPT_BOOL, anonymous_auth, NULL,
 		    "who shows no credential is system:anonymous (true; false: is refused)"),
 		ROW("cluster-cidr", 0, OPT_STRING, facts.cluster_cidr, "CIDR",
@@ -370,6 +401,17 @@ static void publish_facts(struct server *s)
 	client_free(c);
 }
 
+static int encrypt_store(struct server *s, struct err *err)
+{
+	if (!s->o.encryption_config)
+		return 0;
+	s->encryption = encryption_read(s->env, s->o.encryption_config, err);
+	if (!s->encryption)
+		return -1;
+	s->store = store_transformed(s->store, encryption_transform(s->encryption));
+	return 0;
+}
+
 static int start_api(struct server *s, struct err *err)
 {
 	struct server_opts *o = &s->o;
@@ -378,7 +420,7 @@ static int start_api(struct server *s, struct err *err)
 	if (database_check(&s->arena, o, err) < 0)
 		return -1;
 	s->store = store_disk_open(s->env, db, DATABASE_MAX, err);
-	if (!s->store || settle_cidrs(s, err) < 0)
+	if (!s->store || encrypt_store(s, err) < 0 || settle_cidrs(s, err) < 0)
 		return -1;
 	s->api = apiserver_new(
 	    &(struct apiserver_opts){
@@ -404,6 +446,8 @@ static int start_api(struct server *s, struct err *err)
 		.admission_config = o->admission_config,
 		.enable_admission = o->enable_admission.list.p,
 		.disable_admission = o->disable_admission.list.p,
+		.audit = o->audit,
+		.encryption = s->encryption,
 		.anonymous_auth = o->anonymous_auth,
 		.profiling = o->profiling,
 		.no_ingress = facts_no_ingress(&o->facts),
@@ -503,6 +547,7 @@ static void stop(struct server *s)
 			ev_loop_free(s->loops[i]);
 	s->api = apiserver_free(s->api);
 	s->store = store_close(s->store);
+	s->encryption = encryption_free(s->encryption);
 	s->env = env_real_free(s->env);
 	home_local_release(&s->home);
 	stalls_unwatch();

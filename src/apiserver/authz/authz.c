@@ -97,12 +97,18 @@ static int authz_forbidden(struct arena *a, const struct authz_attrs *at, struct
 	return err_set_object(err, at->group, at->resource, at->name);
 }
 
+int authz_decide(struct api_req *q, const struct authz_attrs *at, struct sv *ret_reason, struct err *err)
+{
+	int rc = authz_ask(q, at, ret_reason, err);
+
+	return rc == 1 ? authz_forbidden(q->arena, at, *ret_reason, err) : rc;
+}
+
 int authz_require(struct api_req *q, const struct authz_attrs *at, struct err *err)
 {
 	struct sv reason;
-	int rc = authz_ask(q, at, &reason, err);
 
-	return rc == 1 ? authz_forbidden(q->arena, at, reason, err) : rc;
+	return authz_decide(q, at, &reason, err);
 }
 
 struct sv authz_selected_name(const struct field_selector *fields)

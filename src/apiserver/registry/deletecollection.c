@@ -113,6 +113,7 @@ static void portion(struct api_req *q, void *ctx)
 		o->q = *q;
 		o->q.arena = &o->arena;
 		o->q.flow = NULL;
+		o->q.audit = NULL; /* one request, one event */
 		op = write_op_new(&o->q, q->res, obj_ns(doomed), obj_name(doomed));
 		op->done = one_done;
 		op->ctx = o;

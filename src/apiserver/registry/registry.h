@@ -80,8 +80,9 @@ void write_run(struct write_op *op); /* write.c */
 void write_versions_new(struct write_op *op);		      /* when it has several */
 int write_versions_old(struct write_op *op, struct err *err); /* op->old becomes one of op->res */
 int write_versions_stored(struct write_op *op,
-			  struct err *err);	      /* op->stored becomes what is stored, doc what is read */
-bool write_versions_stale(const struct write_op *op); /* old's text is of another version */
+			  struct err *err); /* op->stored becomes what is stored, doc what is read */
+bool write_versions_stale(
+    const struct write_op *op); /* old's text is of another version, or of a key that writes no more */
 /* As others' versions see the object, for struct apply_opts. */
 const struct apply_versions *write_versions_owners(struct write_op *op);
 /* One of managed_update() and managed_apply() has failed for the reason that it has to wait. */

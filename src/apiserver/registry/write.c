@@ -431,6 +431,8 @@ static void write_op_walk(struct write_op *op, int rc, struct err *err)
 			req_forget(op->q);
 			if (steps[op->at++].behind)
 				req_passed(op->q, steps[op->at - 1].behind);
+			if (op->q->audit && op->doc && steps[op->at - 1].behind == STEP_DECODED)
+				audit_request(op->q, op->doc);
 		} else if (rc == REQ_LATER) {
 			if (!req_park(op->q, write_op_woken, op))
 				return;

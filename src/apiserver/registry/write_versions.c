@@ -7,7 +7,9 @@
  *
  * It is converted back before the commit: what nobody could read again in the version it came in is refused while it
  * can be, and the answer is what is stored, not what was sent. */
+#include "apiserver/encryption/encryption.h"
 #include "apiserver/registry/registry.h"
+#include "apiserver/storekey.h"
 #include "apiserver/versions.h"
 #include "object/structural.h"
 
@@ -66,7 +68,10 @@ int write_versions_old(struct write_op *op, struct err *err)
 
 bool write_versions_stale(const struct write_op *op)
 {
-	return op->versions && op->versions->stale;
+	struct encryption *e = op->q->server->o.encryption;
+
+	return (op->versions && op->versions->stale) ||
+	       (e && encryption_stale(e, storekey(op->a, op->res, op->ns, op->name)));
 }
 
 static void conversion_of(struct conversion *c, struct write_op *op, const struct resource *from,

@@ -29,6 +29,7 @@ struct webhook_call {
 	atomic_int refs;
 	struct webhooks *w;
 	struct webhook_target *target;
+	const struct webhook_credential *as; /* or NULL */
 	struct webhook_sent sent;
 	char *url; /* with its parameters */
 	char *path;
@@ -225,8 +226,9 @@ static void call_on_wire_done(const struct http_response *r, const struct err *e
 static void call_send(struct webhook_call *c)
 {
 	const struct webhook_credential *as =
-	    c->target->shown ? NULL
-			     : webhook_credentials_for(c->w->credentials, sv_from(c->target->host), c->target->port);
+	    c->as	       ? c->as
+	    : c->target->shown ? NULL
+			       : webhook_credentials_for(c->w->credentials, sv_from(c->target->host), c->target->port);
 	const struct http_header headers[] = {
 		{ SV("content-type"), SV("application/json") },		  { SV("accept"), SV("application/json") },
 		{ SV("user-agent"), SV("kube-apiserver-admission") },	  { SV("host"), sv_from(c->target->authority) },
@@ -468,6 +470,7 @@ struct webhook_call *webhook_call(struct apiserver *s, const struct webhook_call
 	atomic_init(&c->refs, 2); /* the caller's, and that of who answers */
 	c->w = w;
 	c->target = webhook_target_ref(o->target);
+	c->as = o->as;
 	c->done = o->done;
 	c->ctx = o->ctx;
 	c->until_ns = env_mono_ns(s->env) + o->timeout_ns;

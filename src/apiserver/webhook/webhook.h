@@ -35,6 +35,7 @@ struct apiserver;
 struct arena;
 struct http_endpoint;
 struct http_header;
+struct webhook_credential;
 
 /* --- whom --- */
 
@@ -77,6 +78,8 @@ typedef void webhook_done_fn(struct webhook_answer *answer_take, void *ctx);
 
 struct webhook_call_opts {
 	struct webhook_target *target;
+	/* As whom, borrowed until the end; the same for all calls of a target. NULL: as webhooks_configure() says. */
+	const struct webhook_credential *as;
 	struct sv body; /* JSON; copied */
 	/* Instead of a POST of the body: a GET of this path with these headers besides, all copied. Any answer of 200
 	 * to 299 is one, of whatever type; the failure of another says its status alone. */

@@ -370,6 +370,8 @@ static void start(struct rig *r)
 							    .token_auth_file = r->token_auth_file,
 							    .service_cidr = r->service_cidr,
 							    .node_port_range = r->node_port_range,
+							    .audit = r->audit,
+							    .encryption = r->encryption,
 							    .own_addresses = own },
 				  &err);
 	if (!r->server)

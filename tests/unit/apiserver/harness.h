@@ -23,8 +23,10 @@ struct rig {
 	bool no_anonymous; /* these five: from the next start on */
 	bool no_profiling;
 	const char *token_auth_file, *service_cidr, *node_port_range;
-	struct arena arena; /* of parsed answers */
-	char *dir;	    /* of the server's keys; NULL: it has none */
+	struct audit_opts audit;       /* these two, too */
+	struct encryption *encryption; /* the caller has made the store of it */
+	struct arena arena;	       /* of parsed answers */
+	char *dir;		       /* of the server's keys; NULL: it has none */
 };
 
 struct answer {
