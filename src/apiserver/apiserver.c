@@ -2,6 +2,7 @@
 #include "apiserver/node_tunnel.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/admission/admission.h"
+#include "apiserver/authz/authz-internal.h"
 #include "apiserver/crd/crd.h"
 #include "apiserver/held.h"
 #include "apiserver/recent.h"
@@ -53,6 +54,7 @@ static void tick(void *ctx)
 		event_ttl_sweep(s);
 		bootstrap_keep(s);
 		pki_keep(s);
+		jwt_reload(s->authz->jwt);
 		if (claims || service_claims_wrong(s))
 			(void)service_claims_repair(s, false, NULL); /* the same */
 		if (compact > 0)

@@ -22,6 +22,13 @@
 
 struct apiserver;
 
+/* The flags --oidc-*: one issuer of tokens. NULL: not given. */
+struct apiserver_oidc {
+	const char *issuer_url, *client_id, *username_claim, *username_prefix, *groups_claim, *groups_prefix, *ca_file;
+	const char *const *required_claims; /* "claim=value", NULL-terminated */
+	const char *const *signing_algs;    /* "RS256", ... */
+};
+
 struct apiserver_opts {
 	struct env *env;
 	struct store *store; /* borrowed; outlives the server */
@@ -43,10 +50,12 @@ struct apiserver_opts {
 	/* How kubelets of joined nodes are reached (node_tunnel.h): by their address, else by connections that they
 	 * keep to us; by the latter alone; by the former alone. */
 	enum { EGRESS_ANY, EGRESS_TUNNEL, EGRESS_ADDRESS } egress;
-	const char *const *tls_sans;  /* NULL-terminated, or NULL */
-	const char *join_token;	      /* "<id>.<secret>", also with the CA's hash; NULL: made at the first start */
-	const char *admission_config; /* an AdmissionConfiguration: as whom webhooks are called; NULL: as nobody */
-	const char *token_auth_file;  /* static tokens (authn/token_file.h); NULL: none */
+	const char *const *tls_sans;	   /* NULL-terminated, or NULL */
+	const char *join_token;		   /* "<id>.<secret>", also with the CA's hash; NULL: made at the first start */
+	const char *admission_config;	   /* an AdmissionConfiguration: as whom webhooks are called; NULL: as nobody */
+	const char *token_auth_file;	   /* static tokens (authn/token_file.h); NULL: none */
+	const char *authentication_config; /* an AuthenticationConfiguration (authn/jwt_config.h); NULL: none */
+	struct apiserver_oidc oidc;	   /* the same for one issuer; no issuer_url: none */
 	/* A certificate that was about to expire has been renewed: to be served with from now on, and what was handed
 	 * out at the start is to be written again. On a task of the env; may be NULL. */
 	void (*certs_renewed)(void *ctx, struct tls_ctx *tls);

@@ -1,6 +1,7 @@
 /* authz-internal.h - what authentication and authorization remember; only src/apiserver includes it. */
 #pragma once
 
+#include "apiserver/authn/jwt.h"
 #include "apiserver/authn/token_cache.h"
 #include "apiserver/authn/token_file.h"
 #include "apiserver/authn/token_use.h"
@@ -17,4 +18,5 @@ struct authz {
 	struct token_cache *tokens;
 	struct token_use *uses;
 	struct token_file *static_tokens; /* NULL: none were asked for */
+	struct jwt *jwt;		  /* tokens of other issuers; the same */
 };

@@ -36,6 +36,7 @@ struct webhook_call {
 	int64_t until_ns; /* monotonic */
 	webhook_done_fn *done;
 	void *ctx;
+	bool given;
 	atomic_bool answered;
 	/* The loop's. */
 	struct http_keep_call *on_wire;
@@ -87,7 +88,7 @@ static void call_failed(struct webhook_call *c, struct webhook_answer *a, struct
 {
 	a->late = err->reason == ERR_TIMEOUT;
 	err_move(&a->err, err);
-	err_wrap(&a->err, "Post \"%s\"", c->url);
+	err_wrap(&a->err, "%s \"%s\"", c->sent.get ? "Get" : "Post", c->url);
 }
 
 void webhook_call_answer(struct webhook_call *c, int status, struct sv type, struct sv body, struct err *err)
@@ -105,7 +106,7 @@ void webhook_call_answer(struct webhook_call *c, int status, struct sv type, str
 		call_failed(c, a, err);
 	else if (status < 200 || status > 206)
 		(void)webhook_status_err(status, body, &a->err);
-	else if (!type_is_json(type))
+	else if (!c->sent.get && !type_is_json(type))
 		err_set(&a->err, ERR_UNAVAILABLE, "serializer for %.*s doesn't exist", SV_ARG(sv_sub(type, 0, 200)));
 	else if (body.n == 0)
 		err_set(&a->err, ERR_UNAVAILABLE, "0-length response with status code: %d and content type: %.*s",
@@ -241,21 +242,22 @@ static void call_send(struct webhook_call *c)
 		.port = c->port,
 		.tls = tls,
 		.server_name = c->target->host,
-		.may_dial = c->target->given ? call_may_dial_given : call_may_dial_found,
+		.may_dial = c->target->given || c->given ? call_may_dial_given : call_may_dial_found,
 		.may_ctx = w,
 	};
-	c->on_wire = http_keep_call(w->keep, &(struct http_keep_opts){
-						 .ep = &ep,
-						 .method = "POST",
-						 .target = c->path,
-						 .headers = headers,
-						 .n_headers = ARRAY_LEN(headers) - !(as && as->authorization.n),
-						 .body = buf_sv(&c->body),
-						 .timeout_ns = left,
-						 .max_body = c->sent.answer_max,
-						 .done = call_on_wire_done,
-						 .ctx = c,
-					     });
+	c->on_wire =
+	    http_keep_call(w->keep, &(struct http_keep_opts){
+					.ep = &ep,
+					.method = c->sent.get ? "GET" : "POST",
+					.target = c->path,
+					.headers = headers + c->sent.get, /* no content, no type */
+					.n_headers = ARRAY_LEN(headers) - c->sent.get - !(as && as->authorization.n),
+					.body = buf_sv(&c->body),
+					.timeout_ns = left,
+					.max_body = c->sent.answer_max,
+					.done = call_on_wire_done,
+					.ctx = c,
+				    });
 }
 
 /* Reports that what was posted has run: the loop ends behind the last. */
@@ -407,6 +409,15 @@ void webhook_set_network(struct apiserver *s, const struct webhook_network *n)
 
 /* --- from everywhere --- */
 
+/* seconds: what the receiver is told; 0: nothing. */
+static void call_names(struct webhook_call *c, const struct webhook_target *t, int64_t seconds)
+{
+	const char *path = t->path && *t->path ? t->path : "/";
+
+	c->url = seconds ? xasprintf("%s?timeout=%" PRId64 "s", t->url, seconds) : xstrdup(t->url);
+	c->path = seconds ? xasprintf("%s?timeout=%" PRId64 "s", path, seconds) : xstrdup(path);
+}
+
 struct webhook_call *webhook_call(struct apiserver *s, const struct webhook_call_opts *o)
 {
 	struct webhook_call *c = xcalloc(1, sizeof(*c));
@@ -420,9 +431,8 @@ struct webhook_call *webhook_call(struct apiserver *s, const struct webhook_call
 	c->done = o->done;
 	c->ctx = o->ctx;
 	c->until_ns = env_mono_ns(s->env) + o->timeout_ns;
-	c->url = xasprintf("%s?timeout=%" PRId64 "s", o->target->url, MAX(seconds, 1));
-	c->path = xasprintf("%s?timeout=%" PRId64 "s", o->target->path && *o->target->path ? o->target->path : "/",
-			    MAX(seconds, 1));
+	c->given = o->given;
+	call_names(c, o->target, o->get ? 0 : MAX(seconds, 1));
 	buf_addsv(&c->body, o->body);
 	c->sent = (struct webhook_sent){
 		.target = c->target,
@@ -430,6 +440,7 @@ struct webhook_call *webhook_call(struct apiserver *s, const struct webhook_call
 		.body = buf_sv(&c->body),
 		.timeout_ns = o->timeout_ns,
 		.answer_max = o->answer_max,
+		.get = o->get,
 	};
 	if (o->target->wrong.reason) {
 		err_copy(&err, &o->target->wrong);

@@ -70,6 +70,10 @@ struct webhook_call_opts {
 	size_t answer_max;
 	webhook_done_fn *done; /* exactly once, also when it is cancelled */
 	void *ctx;
+	/* GET instead: body is not sent, the receiver is told no time, and the answer may be of any type. */
+	bool get;
+	/* The target's name was written by who runs this server: it may lead to loopback as an address may. */
+	bool given;
 };
 
 struct webhook_call; /* reference-counted */
@@ -88,6 +92,7 @@ struct webhook_sent {
 	struct sv body;
 	int64_t timeout_ns;
 	size_t answer_max;
+	bool get;
 };
 /* Instead of sockets: gets every call, and ends each by webhook_call_answer(). */
 struct webhook_network {

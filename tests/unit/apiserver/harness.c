@@ -368,6 +368,8 @@ static void start(struct rig *r)
 							    .anonymous_auth = !r->no_anonymous,
 							    .profiling = !r->no_profiling,
 							    .token_auth_file = r->token_auth_file,
+							    .authentication_config = r->authentication_config,
+							    .oidc = r->oidc,
 							    .service_cidr = r->service_cidr,
 							    .node_port_range = r->node_port_range,
 							    .own_addresses = own },
