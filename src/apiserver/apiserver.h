@@ -29,6 +29,14 @@ struct apiserver_oidc {
 	const char *const *signing_algs;    /* "RS256", ... */
 };
 
+/* Who is asked about rights (authz/chain.h): a file, or --authorization-mode and the flags of its webhook. NULL: not
+ * given; nothing of it: Node, then RBAC. */
+struct apiserver_authorization {
+	const char *config;	  /* an AuthorizationConfiguration */
+	const char *const *modes; /* NULL-terminated */
+	const char *webhook_config_file, *webhook_version, *webhook_allowed_ttl, *webhook_denied_ttl;
+};
+
 struct apiserver_opts {
 	struct env *env;
 	struct store *store; /* borrowed; outlives the server */
@@ -55,7 +63,8 @@ struct apiserver_opts {
 	const char *admission_config;	   /* an AdmissionConfiguration: as whom webhooks are called; NULL: as nobody */
 	const char *token_auth_file;	   /* static tokens (authn/token_file.h); NULL: none */
 	const char *authentication_config; /* an AuthenticationConfiguration (authn/jwt_config.h); NULL: none */
-	struct apiserver_oidc oidc;	   /* the same for one issuer; no issuer_url: none */
+	struct apiserver_authorization authorization;
+	struct apiserver_oidc oidc; /* the same for one issuer; no issuer_url: none */
 	/* A certificate that was about to expire has been renewed: to be served with from now on, and what was handed
 	 * out at the start is to be written again. On a task of the env; may be NULL. */
 	void (*certs_renewed)(void *ctx, struct tls_ctx *tls);

@@ -94,6 +94,18 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("oidc-required-claim", 0, OPT_LIST, oidc_required, "CLAIM=VALUE", "what a token must say"),
 		ROW("oidc-signing-algs", 0, OPT_LIST, oidc_algs, "NAME", "by what tokens are signed (RS256)"),
 		ROW("oidc-ca-file", 0, OPT_STRING, oidc.ca_file, "FILE", "CA of the issuer's server (the system's)"),
+		ROW("authorization-config", 0, OPT_STRING, authorization.config, "FILE",
+		    "an AuthorizationConfiguration: who is asked about rights, and in which order"),
+		ROW("authorization-mode", 0, OPT_LIST, authorization_modes, "NAME",
+		    "the same in short (Node,RBAC): Node, RBAC, Webhook, AlwaysAllow, AlwaysDeny"),
+		ROW("authorization-webhook-config-file", 0, OPT_STRING, authorization.webhook_config_file, "FILE",
+		    "the kubeconfig of mode Webhook"),
+		ROW("authorization-webhook-version", 0, OPT_STRING, authorization.webhook_version, "NAME",
+		    "of the reviews that it gets (v1beta1)"),
+		ROW("authorization-webhook-cache-authorized-ttl", 0, OPT_STRING, authorization.webhook_allowed_ttl,
+		    "TIME", "how long its yes counts (5m0s)"),
+		ROW("authorization-webhook-cache-unauthorized-ttl", 0, OPT_STRING, authorization.webhook_denied_ttl,
+		    "TIME", "how long its no counts (30s)"),
 		ROW("cluster-cidr", 0, OPT_STRING, facts.cluster_cidr, "CIDR",
 		    "pod addresses (10.42.0.0/16, or what is free); A,B: one range of each family"),
 		ROW("node-cidr-mask-size-ipv4", 0, OPT_INT, node_mask_v4, "N",
@@ -173,6 +185,14 @@ static struct apiserver_oidc server_oidc(const struct server_opts *o)
 	oidc.required_claims = o->oidc_required.list.p;
 	oidc.signing_algs = o->oidc_algs.list.p;
 	return oidc;
+}
+
+static struct apiserver_authorization server_authorization(const struct server_opts *o)
+{
+	struct apiserver_authorization z = o->authorization;
+
+	z.modes = o->authorization_modes.list.p;
+	return z;
 }
 
 /* What is switched on and what is served: before anything asks. */
@@ -421,6 +441,7 @@ static int start_api(struct server *s, struct err *err)
 		.admission_config = o->admission_config,
 		.authentication_config = o->authentication_config,
 		.oidc = server_oidc(o),
+		.authorization = server_authorization(o),
 		.anonymous_auth = o->anonymous_auth,
 		.profiling = o->profiling,
 		.no_ingress = facts_no_ingress(&o->facts),

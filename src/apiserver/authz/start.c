@@ -53,6 +53,8 @@ int authz_start(struct apiserver *s, struct err *err)
 	if (s->o.token_auth_file && !(s->authz->static_tokens = token_file_read(s->o.token_auth_file, err)))
 		return -1;
 	s->authz->jwt = jwt_new(s, &failed);
+	if (!failed.reason)
+		s->authz->chains = authz_chains_new(s, &failed);
 	if (failed.reason)
 		return err_move(err, &failed);
 	return authz_node_rules(s->authz, err);
@@ -70,6 +72,7 @@ void authz_free(struct apiserver *s)
 	token_use_free(s->authz->uses);
 	token_file_free(s->authz->static_tokens);
 	jwt_free(s->authz->jwt);
+	authz_chains_free(s->authz->chains);
 	free(s->authz);
 	s->authz = NULL;
 }

@@ -37,6 +37,7 @@ struct webhook_call {
 	webhook_done_fn *done;
 	void *ctx;
 	bool given;
+	const struct webhook_credential *as;
 	atomic_bool answered;
 	/* The loop's. */
 	struct http_keep_call *on_wire;
@@ -214,7 +215,7 @@ static void call_on_wire_done(const struct http_response *r, const struct err *e
 static void call_send(struct webhook_call *c)
 {
 	const struct webhook_credential *as =
-	    webhook_credentials_for(c->w->credentials, sv_from(c->target->host), c->target->port);
+	    c->as ? c->as : webhook_credentials_for(c->w->credentials, sv_from(c->target->host), c->target->port);
 	const struct http_header headers[] = {
 		{ SV("content-type"), SV("application/json") },		  { SV("accept"), SV("application/json") },
 		{ SV("user-agent"), SV("kube-apiserver-admission") },	  { SV("host"), sv_from(c->target->authority) },
@@ -432,6 +433,7 @@ struct webhook_call *webhook_call(struct apiserver *s, const struct webhook_call
 	c->ctx = o->ctx;
 	c->until_ns = env_mono_ns(s->env) + o->timeout_ns;
 	c->given = o->given;
+	c->as = o->as;
 	call_names(c, o->target, o->get ? 0 : MAX(seconds, 1));
 	buf_addsv(&c->body, o->body);
 	c->sent = (struct webhook_sent){

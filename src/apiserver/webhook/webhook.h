@@ -63,6 +63,7 @@ struct val *webhook_answer_document(struct arena *a, struct sv body, struct budg
 
 typedef void webhook_done_fn(struct webhook_answer *answer_take, void *ctx);
 
+struct webhook_credential;
 struct webhook_call_opts {
 	struct webhook_target *target;
 	struct sv body; /* JSON; copied */
@@ -74,6 +75,9 @@ struct webhook_call_opts {
 	bool get;
 	/* The target's name was written by who runs this server: it may lead to loopback as an address may. */
 	bool given;
+	/* As whom; NULL: as the AdmissionConfiguration says. Borrowed until done(), the same for each call of a target.
+	 */
+	const struct webhook_credential *as;
 };
 
 struct webhook_call; /* reference-counted */
