@@ -33,6 +33,15 @@ struct authz_condition {
 	struct cel_program *program; /* of the variable `request`: what is asked, as a review's spec has it */
 };
 
+enum authz_says { AUTHZ_ALLOWS, AUTHZ_DENIES, AUTHZ_NO_OPINION, AUTHZ_LATER };
+
+/* What a webhook said, one allocation. */
+struct hook_verdict {
+	enum authz_says says;
+	int64_t until_ns; /* monotonic */
+	char reason[];
+};
+
 struct authz_hook {
 	struct sv name;
 	struct webhook_peer peer;
@@ -67,11 +76,9 @@ DEFINE_CLEANUP(struct authz_chain *, authz_chain_unrefp, authz_chain_unref)
 
 /* --- webhook.c --- */
 
-enum authz_says { AUTHZ_ALLOWS, AUTHZ_DENIES, AUTHZ_NO_OPINION, AUTHZ_LATER };
 /* Asks h, of c, for q. *ret_reason: in q's arena. err: it failed; what it says counts all the same. */
 enum authz_says authz_hook_ask(struct authz_chain *c, struct authz_hook *h, struct api_req *q,
 			       const struct authz_attrs *at, struct sv *ret_reason, struct err *err);
-void authz_hook_release(struct authz_hook *h);
 
 /* --- chain.c --- */
 

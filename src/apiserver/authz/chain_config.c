@@ -246,13 +246,23 @@ struct authz_chain *authz_chain_ref(struct authz_chain *c)
 	return c;
 }
 
+static void hook_release(struct authz_hook *h)
+{
+	for (size_t i = 0; i < h->n_conditions; i++)
+		cel_program_unref(h->conditions[i].program);
+	if (h->peer.target)
+		webhook_peer_release(&h->peer);
+	strmap_release_with(&h->answers, free);
+	pthread_mutex_destroy(&h->lock);
+}
+
 struct authz_chain *authz_chain_unref(struct authz_chain *c)
 {
 	if (!c || atomic_fetch_sub(&c->refs, 1) != 1)
 		return NULL;
 	for (size_t i = 0; i < c->n; i++)
 		if (c->links[i].hook)
-			authz_hook_release(c->links[i].hook);
+			hook_release(c->links[i].hook);
 	arena_release(&c->arena);
 	free(c);
 	return NULL;

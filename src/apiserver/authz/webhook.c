@@ -16,12 +16,6 @@
 #define QUESTION_MAX 10000 /* bytes; longer ones are asked each time, as upstream's */
 #define REASON_MAX 2048	   /* bytes of a reason that are passed on */
 
-struct hook_verdict {
-	enum authz_says says;
-	char *reason; /* owned */
-	int64_t until_ns;
-};
-
 /* One question of one request. References: the request's arena's, and that of the call. */
 struct hook_asked {
 	atomic_int refs;
@@ -37,24 +31,6 @@ struct hook_asked {
 	char *reason;
 	struct err err;
 };
-
-static void verdict_free(void *p)
-{
-	struct hook_verdict *v = p;
-
-	free(v->reason);
-	free(v);
-}
-
-void authz_hook_release(struct authz_hook *h)
-{
-	for (size_t i = 0; i < h->n_conditions; i++)
-		cel_program_unref(h->conditions[i].program);
-	if (h->peer.target)
-		webhook_peer_release(&h->peer);
-	strmap_release_with(&h->answers, verdict_free);
-	pthread_mutex_destroy(&h->lock);
-}
 
 static void asked_unref(void *p)
 {
@@ -199,18 +175,17 @@ static void answer_remember(const struct hook_asked *k)
 
 	if (!life || strlen(k->question) > QUESTION_MAX)
 		return;
-	v = xcalloc(1, sizeof(*v));
+	v = xcalloc(1, sizeof(*v) + strlen(k->reason) + 1);
 	v->says = k->says;
-	v->reason = xstrdup(k->reason);
+	memcpy(v->reason, k->reason, strlen(k->reason) + 1);
 	if (__builtin_add_overflow(env_mono_ns(k->s->env), life, &v->until_ns))
 		v->until_ns = INT64_MAX;
 	pthread_mutex_lock(&h->lock);
 	if (h->answers.n >= ANSWERS_MAX)
-		strmap_release_with(&h->answers, verdict_free);
+		strmap_release_with(&h->answers, free);
 	v = strmap_set(&h->answers, sv_from(k->question), v);
 	pthread_mutex_unlock(&h->lock);
-	if (v)
-		verdict_free(v);
+	free(v);
 }
 
 /* --- asking --- */
