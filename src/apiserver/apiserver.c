@@ -5,6 +5,7 @@
 #include "apiserver/admission/resource_quota.h"
 #include "apiserver/admission/setup.h"
 #include "apiserver/aggregator/aggregator.h"
+#include "apiserver/authz/authz-internal.h"
 #include "apiserver/crd/crd.h"
 #include "apiserver/held.h"
 #include "apiserver/recent.h"
@@ -56,6 +57,8 @@ static void tick(void *ctx)
 		event_ttl_sweep(s);
 		bootstrap_keep(s);
 		pki_keep(s);
+		jwt_reload(s->authz->jwt);
+		authz_chains_reload(s->authz->chains);
 		if (claims || service_claims_wrong(s))
 			(void)service_claims_repair(s, false, NULL); /* the same */
 		if (compact > 0)

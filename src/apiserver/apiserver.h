@@ -24,6 +24,21 @@
 struct apiserver;
 struct encryption;
 
+/* The flags --oidc-*: one issuer of tokens. NULL: not given. */
+struct apiserver_oidc {
+	const char *issuer_url, *client_id, *username_claim, *username_prefix, *groups_claim, *groups_prefix, *ca_file;
+	const char *const *required_claims; /* "claim=value", NULL-terminated */
+	const char *const *signing_algs;    /* "RS256", ... */
+};
+
+/* Who is asked about rights (authz/chain.h): a file, or --authorization-mode and the flags of its webhook. NULL: not
+ * given; nothing of it: Node, then RBAC. */
+struct apiserver_authorization {
+	const char *config;	  /* an AuthorizationConfiguration */
+	const char *const *modes; /* NULL-terminated */
+	const char *webhook_config_file, *webhook_version, *webhook_allowed_ttl, *webhook_denied_ttl;
+};
+
 struct apiserver_opts {
 	struct env *env;
 	struct store *store; /* borrowed; outlives the server */
@@ -54,6 +69,9 @@ struct apiserver_opts {
 	struct encryption
 	    *encryption;	 /* of the store; borrowed; NULL: nothing is encrypted (encryption/encryption.h) */
 	struct audit_opts audit; /* audit/audit.h; without a policy nothing is noted */
+	const char *authentication_config; /* an AuthenticationConfiguration (authn/jwt_config.h); NULL: none */
+	struct apiserver_authorization authorization;
+	struct apiserver_oidc oidc; /* the same for one issuer; no issuer_url: none */
 	/* A certificate that was about to expire has been renewed: to be served with from now on, and what was handed
 	 * out at the start is to be written again. On a task of the env; may be NULL. */
 	void (*certs_renewed)(void *ctx, struct tls_ctx *tls);

@@ -10,6 +10,11 @@
 
 /* Fills q->user, or -1 with ERR_UNAUTHORIZED ("Unauthorized"). */
 int authn_request(struct api_req *q, struct err *err);
+/* What authn_request() did not know, asked of those who may take their time: other issuers of tokens. 0, -1, REQ_LATER;
+ * 1: not known there either. */
+int authn_outside(struct api_req *q, struct err *err);
+/* The bearer token of q; "": it shows none. */
+struct sv authn_bearer(const struct api_req *q);
 /* For TokenReview: 1 authenticated (user, audiences), 0 not (why in *err's message, as TokenReview tells it),
  * arena-owned. */
 int authn_token(struct apiserver *s, struct arena *a, struct sv token, const struct sv *audiences, size_t n_audiences,

@@ -59,6 +59,17 @@ static int identify(struct api_req *q, struct err *err)
 	struct err unknown = ERR_INIT;
 	int rc = authn_request(q, &unknown);
 
+	if (rc < 0 && unknown.reason == ERR_UNAUTHORIZED && q->server->authz) {
+		_cleanup_(err_release) struct err why =
+		    ERR_INIT; /* for a review; a client learns no more than upstream's */
+
+		rc = authn_outside(q, &why);
+		if (rc == 0 || rc == REQ_LATER) {
+			err_release(&unknown);
+			return rc;
+		}
+		rc = -1;
+	}
 	if (rc < 0 && unknown.reason == ERR_UNAUTHORIZED && p && p->authenticate &&
 	    (rc = p->authenticate(q, err, p->ctx)) != 1) {
 		err_release(&unknown);

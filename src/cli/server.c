@@ -63,7 +63,7 @@ struct server {
 		name, letter, kind, &o->field, arg, help \
 	}
 
-#define SERVER_OPTIONS_MAX 64
+#define SERVER_OPTIONS_MAX 96
 
 static size_t option_table(struct server_opts *o, struct option *t)
 {
@@ -117,6 +117,30 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		    "bytes from which an event is large (102400)"),
 		ROW("anonymous-auth", 0, OPT_BOOL, anonymous_auth, NULL,
 		    "who shows no credential is system:anonymous (true; false: is refused)"),
+		ROW("authentication-config", 0, OPT_STRING, authentication_config, "FILE",
+		    "an AuthenticationConfiguration: issuers of tokens, and who may ask without any"),
+		ROW("oidc-issuer-url", 0, OPT_STRING, oidc.issuer_url, "URL", "an issuer whose tokens count"),
+		ROW("oidc-client-id", 0, OPT_STRING, oidc.client_id, "ID", "the audience that its tokens must have"),
+		ROW("oidc-username-claim", 0, OPT_STRING, oidc.username_claim, "NAME", "the claim with the name (sub)"),
+		ROW("oidc-username-prefix", 0, OPT_STRING, oidc.username_prefix, "TEXT",
+		    "put before names (the issuer and #, before e-mail addresses nothing; -: nothing)"),
+		ROW("oidc-groups-claim", 0, OPT_STRING, oidc.groups_claim, "NAME", "the claim with the groups"),
+		ROW("oidc-groups-prefix", 0, OPT_STRING, oidc.groups_prefix, "TEXT", "put before groups"),
+		ROW("oidc-required-claim", 0, OPT_LIST, oidc_required, "CLAIM=VALUE", "what a token must say"),
+		ROW("oidc-signing-algs", 0, OPT_LIST, oidc_algs, "NAME", "by what tokens are signed (RS256)"),
+		ROW("oidc-ca-file", 0, OPT_STRING, oidc.ca_file, "FILE", "CA of the issuer's server (the system's)"),
+		ROW("authorization-config", 0, OPT_STRING, authorization.config, "FILE",
+		    "an AuthorizationConfiguration: who is asked about rights, and in which order"),
+		ROW("authorization-mode", 0, OPT_LIST, authorization_modes, "NAME",
+		    "the same in short (Node,RBAC): Node, RBAC, Webhook, AlwaysAllow, AlwaysDeny"),
+		ROW("authorization-webhook-config-file", 0, OPT_STRING, authorization.webhook_config_file, "FILE",
+		    "the kubeconfig of mode Webhook"),
+		ROW("authorization-webhook-version", 0, OPT_STRING, authorization.webhook_version, "NAME",
+		    "of the reviews that it gets (v1beta1)"),
+		ROW("authorization-webhook-cache-authorized-ttl", 0, OPT_STRING, authorization.webhook_allowed_ttl,
+		    "TIME", "how long its yes counts (5m0s)"),
+		ROW("authorization-webhook-cache-unauthorized-ttl", 0, OPT_STRING, authorization.webhook_denied_ttl,
+		    "TIME", "how long its no counts (30s)"),
 		ROW("cluster-cidr", 0, OPT_STRING, facts.cluster_cidr, "CIDR",
 		    "pod addresses (10.42.0.0/16, or what is free); A,B: one range of each family"),
 		ROW("node-cidr-mask-size-ipv4", 0, OPT_INT, node_mask_v4, "N",
@@ -187,6 +211,23 @@ static void defaults(struct server *s)
 		.ipv6_masq = true,
 		.profiling = true,
 	};
+}
+
+static struct apiserver_oidc server_oidc(const struct server_opts *o)
+{
+	struct apiserver_oidc oidc = o->oidc;
+
+	oidc.required_claims = o->oidc_required.list.p;
+	oidc.signing_algs = o->oidc_algs.list.p;
+	return oidc;
+}
+
+static struct apiserver_authorization server_authorization(const struct server_opts *o)
+{
+	struct apiserver_authorization z = o->authorization;
+
+	z.modes = o->authorization_modes.list.p;
+	return z;
 }
 
 /* What is switched on and what is served: before anything asks. */
@@ -448,6 +489,9 @@ static int start_api(struct server *s, struct err *err)
 		.disable_admission = o->disable_admission.list.p,
 		.audit = o->audit,
 		.encryption = s->encryption,
+		.authentication_config = o->authentication_config,
+		.oidc = server_oidc(o),
+		.authorization = server_authorization(o),
 		.anonymous_auth = o->anonymous_auth,
 		.profiling = o->profiling,
 		.no_ingress = facts_no_ingress(&o->facts),

@@ -9,9 +9,12 @@ struct server_opts {
 	struct node_opts node;
 	struct cluster_facts facts;
 	const char *bind_address, *kubeconfig, *kubeconfig_mode, *advertise_address, *node_port_range;
-	const char *token, *token_auth_file, *admission_config, *encryption_config;
+	const char *token, *token_auth_file, *admission_config, *encryption_config, *authentication_config;
 	struct string_list enable_admission, disable_admission;
 	struct audit_opts audit;
+	struct apiserver_oidc oidc; /* but for its lists: */
+	struct string_list oidc_required, oidc_algs, authorization_modes;
+	struct apiserver_authorization authorization; /* but for its modes */
 	int port, node_mask_v4, node_mask_v6;
 	bool ipv6_masq, disable_agent, disable_scheduler, disable_controllers, no_supervise, anonymous_auth, profiling,
 	    debug, accept_database;

@@ -3,6 +3,7 @@
 #include "apiserver/authz/authz-internal.h"
 #include "apiserver/authz/node.h"
 #include "apiserver/pki.h"
+#include "apiserver/steps.h"
 #include "apiserver/watchcache.h"
 #include "apiserver/authn/bootstrap_token.h"
 #include "apiserver/authn/sa_token.h"
@@ -144,11 +145,42 @@ static bool authn_is_another_machine(struct api_req *q, const struct http_peer *
 	return known.n && !sv_is(known, NODE_KEY_SERVER) && !sv_is(known, peer->key_hash);
 }
 
+static bool authn_has_certificate(const struct api_req *q)
+{
+	const struct http_peer *peer = q->http ? q->http->peer : NULL;
+
+	return peer && (peer->bad_cert || (peer->has_cert && peer->common_name.n));
+}
+
+struct sv authn_bearer(const struct api_req *q)
+{
+	struct sv header = q->http ? http_header_get(q->http, "authorization") : SV("");
+
+	/* Nothing behind "Bearer" is no credential, as upstream has it; as a token it is refused, too. */
+	return header.n > 7 && sv_ieq(sv_sub(header, 0, 7), SV("bearer ")) ? sv_trim(sv_sub(header, 7, header.n))
+									   : SV("");
+}
+
+int authn_outside(struct api_req *q, struct err *err)
+{
+	struct authz *z = q->server->authz;
+	struct token_question t = { .token = authn_bearer(q) };
+	int rc;
+
+	/* A certificate that is not good is not made up for by a token. */
+	if (!z->jwt || !t.token.n || authn_has_certificate(q))
+		return 1;
+	rc = jwt_ask(z->jwt, q, &t, &q->user, err);
+	if (rc == 0)
+		token_cache_put(z->tokens, t.token, env_mono_ns(q->server->env), &q->user);
+	return rc;
+}
+
 int authn_request(struct api_req *q, struct err *err)
 {
 	static const struct sv unauthenticated = { "system:unauthenticated", sizeof("system:unauthenticated") - 1 };
 	const struct http_peer *peer = q->http ? q->http->peer : NULL;
-	struct sv header;
+	struct sv token;
 
 	if (!q->http)
 		return 0; /* in-process: the client was made with its identity */
@@ -171,11 +203,10 @@ int authn_request(struct api_req *q, struct err *err)
 			    "key (annotation " NODE_KEY_ANNOTATION ")");
 		return 0;
 	}
-	header = http_header_get(q->http, "authorization");
-	/* Nothing behind "Bearer" is no credential, as upstream has it; as a token it is refused below, too. */
-	if (header.n > 7 && sv_ieq(sv_sub(header, 0, 7), SV("bearer ")) && sv_trim(sv_sub(header, 7, header.n)).n)
-		return by_bearer(q, sv_trim(sv_sub(header, 7, header.n)), err);
-	if (!q->server->o.anonymous_auth)
+	token = authn_bearer(q);
+	if (token.n)
+		return by_bearer(q, token, err);
+	if (!jwt_allows_anonymous(q->server->authz->jwt, q->path, q->server->o.anonymous_auth))
 		return err_set(err, ERR_UNAUTHORIZED, "Unauthorized");
 	set_user(q->arena, &q->user, SV("system:anonymous"), &unauthenticated, 1);
 	return 0;

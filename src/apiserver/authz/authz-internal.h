@@ -1,12 +1,23 @@
 /* authz-internal.h - what authentication and authorization remember; only src/apiserver includes it. */
 #pragma once
 
+#include "apiserver/authn/jwt.h"
 #include "apiserver/authn/token_cache.h"
 #include "apiserver/authn/token_file.h"
 #include "apiserver/authn/token_use.h"
+#include "apiserver/authz/chain.h"
 #include "apiserver/authz/node_graph.h"
 #include "apiserver/authz/node_ingress.h"
 #include "apiserver/authz/rbac.h"
+
+/* What a request was told in this step, for it is asked again after each wait; in its arena. */
+struct authz_verdict {
+	struct authz_verdict *next;
+	struct hook_asked *asked; /* of a chain's webhook (webhook.c), or: */
+	struct authz_attrs at;	  /* without its user, who may be gone */
+	struct sv user, reason;
+	int rc;
+};
 
 struct authz {
 	struct rbac *rbac;
@@ -17,4 +28,6 @@ struct authz {
 	struct token_cache *tokens;
 	struct token_use *uses;
 	struct token_file *static_tokens; /* NULL: none were asked for */
+	struct authz_chains *chains;	  /* who is asked instead of Node and RBAC; the same */
+	struct jwt *jwt;		  /* tokens of other issuers; the same */
 };

@@ -20,13 +20,6 @@ static bool authz_allowed(struct apiserver *s, struct arena *a, const struct aut
 
 /* --- who else is asked --- */
 
-struct authz_verdict {
-	struct authz_verdict *next;
-	struct authz_attrs at; /* without its user, who may be gone */
-	struct sv user, reason;
-	int rc;
-};
-
 static bool authz_same(const struct authz_attrs *a, const struct authz_attrs *b)
 {
 	return a->resource_request == b->resource_request && sv_eq(a->verb, b->verb) && sv_eq(a->group, b->group) &&
@@ -62,6 +55,8 @@ int authz_ask(struct api_req *q, const struct authz_attrs *at, struct sv *ret_re
 {
 	const struct req_plugins *p = q->server->plugins;
 
+	if (q->server->authz->chains)
+		return authz_chains_ask(q->server->authz->chains, q, at, ret_reason, err);
 	if (authz_allowed(q->server, q->arena, at, ret_reason))
 		return 0;
 	return p && p->authorize ? authz_ask_outside(q, at, ret_reason, err) : 1;
@@ -155,6 +150,11 @@ struct val *authz_rules(struct apiserver *s, struct arena *a, const struct user_
 	struct collect c = { .a = a, .resources = val_new_list(a), .urls = val_new_list(a) };
 	struct val *status = val_new_map(a);
 	bool node = node_identity(u).p != NULL, outside = s->plugins && s->plugins->authorize;
+	struct authz_chains *chains = s->authz->chains;
+
+	/* Of a chain what it has counts. */
+	node = node && (!chains || authz_chains_has(chains, AUTHZ_NODE));
+	outside = outside || (chains && authz_chains_has(chains, AUTHZ_WEBHOOK));
 
 	if (user_in_group(u, SV("system:masters"))) {
 		struct val *all = val_new_map(a), *star = val_new_list(a);
@@ -169,7 +169,8 @@ struct val *authz_rules(struct apiserver *s, struct arena *a, const struct user_
 		val_set(a, all, F_nonResourceURLs, star);
 		val_push(a, c.urls, all);
 	}
-	rbac_each_rule(s->authz->rbac, u, ns, collect_rule, &c);
+	if (!chains || authz_chains_has(chains, AUTHZ_RBAC))
+		rbac_each_rule(s->authz->rbac, u, ns, collect_rule, &c);
 	val_set(a, status, F_resourceRules, c.resources);
 	val_set(a, status, F_nonResourceRules, c.urls);
 	val_set_bool(a, status, F_incomplete, node || outside);

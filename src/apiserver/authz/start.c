@@ -40,6 +40,7 @@ int authz_start(struct apiserver *s, struct err *err)
 {
 	const struct resource *const kinds[] = { RES(rbac_roles), RES(rbac_clusterroles), RES(rbac_rolebindings),
 						 RES(rbac_clusterrolebindings) };
+	struct err failed = ERR_INIT;
 
 	s->authz = xcalloc(1, sizeof(*s->authz));
 	s->authz->rbac = rbac_new();
@@ -51,6 +52,11 @@ int authz_start(struct apiserver *s, struct err *err)
 		wc_each(s->wc, kinds[i], SV(""), load_object, &(struct load){ s->authz->rbac, kinds[i] });
 	if (s->o.token_auth_file && !(s->authz->static_tokens = token_file_read(s->o.token_auth_file, err)))
 		return -1;
+	s->authz->jwt = jwt_new(s, &failed);
+	if (!failed.reason)
+		s->authz->chains = authz_chains_new(s, &failed);
+	if (failed.reason)
+		return err_move(err, &failed);
 	return authz_node_rules(s->authz, err);
 }
 
@@ -65,6 +71,8 @@ void authz_free(struct apiserver *s)
 	token_cache_free(s->authz->tokens);
 	token_use_free(s->authz->uses);
 	token_file_free(s->authz->static_tokens);
+	jwt_free(s->authz->jwt);
+	authz_chains_free(s->authz->chains);
 	free(s->authz);
 	s->authz = NULL;
 }

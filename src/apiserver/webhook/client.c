@@ -33,13 +33,13 @@ struct webhook_call {
 	struct webhook_sent sent;
 	char *url; /* with its parameters */
 	char *path;
-	bool get;		     /* a GET of it */
 	struct http_header *headers; /* owned with what they say; NULL: those of a review */
 	size_t n_headers;
 	struct buf body;
 	int64_t until_ns; /* monotonic */
 	webhook_done_fn *done;
 	void *ctx;
+	bool given;
 	atomic_bool answered;
 	/* The loop's. */
 	struct http_keep_call *on_wire;
@@ -96,7 +96,7 @@ static void call_failed(struct webhook_call *c, struct webhook_answer *a, struct
 {
 	a->late = err->reason == ERR_TIMEOUT;
 	err_move(&a->err, err);
-	err_wrap(&a->err, "%s \"%s\"", c->get ? "Get" : "Post", c->url);
+	err_wrap(&a->err, "%s \"%s\"", c->sent.get ? "Get" : "Post", c->url);
 }
 
 void webhook_call_answer(struct webhook_call *c, int status, struct sv type, struct sv body, struct err *err)
@@ -112,13 +112,13 @@ void webhook_call_answer(struct webhook_call *c, int status, struct sv type, str
 	a->status = status;
 	if (status == 0)
 		call_failed(c, a, err);
-	else if (c->get && (status < 200 || status > 299))
+	else if (c->sent.get && (status < 200 || status > 299))
 		err_set(&a->err, ERR_UNAVAILABLE, "bad status from %s: %d", c->url, status);
-	else if (c->get)
+	else if (c->sent.get)
 		buf_addsv(&a->body, body);
 	else if (status < 200 || status > 206)
 		(void)webhook_status_err(status, body, &a->err);
-	else if (!type_is_json(type))
+	else if (!c->sent.get && !type_is_json(type))
 		err_set(&a->err, ERR_UNAVAILABLE, "serializer for %.*s doesn't exist", SV_ARG(sv_sub(type, 0, 200)));
 	else if (body.n == 0)
 		err_set(&a->err, ERR_UNAVAILABLE, "0-length response with status code: %d and content type: %.*s",
@@ -257,15 +257,15 @@ static void call_send(struct webhook_call *c)
 		.port = c->port,
 		.tls = tls,
 		.server_name = c->target->host,
-		.may_dial = c->target->given ? call_may_dial_given : call_may_dial_found,
+		.may_dial = c->target->given || c->given ? call_may_dial_given : call_may_dial_found,
 		.may_ctx = w,
 	};
 	c->on_wire = http_keep_call(w->keep, &(struct http_keep_opts){
 						 .ep = &ep,
-						 .method = c->get ? "GET" : "POST",
+						 .method = c->sent.get ? "GET" : "POST",
 						 .target = c->path,
-						 .headers = c->get ? c->headers : headers,
-						 .n_headers = c->get ? c->n_headers : n_headers,
+						 .headers = c->sent.get ? c->headers : headers,
+						 .n_headers = c->sent.get ? c->n_headers : n_headers,
 						 .body = buf_sv(&c->body),
 						 .timeout_ns = left,
 						 .max_body = c->sent.answer_max,
@@ -447,9 +447,8 @@ static void call_gets(struct webhook_call *c, const struct webhook_call_opts *o)
 {
 	const struct http_header host = { SV("host"), sv_from(o->target->authority) };
 
-	c->get = true;
 	c->url = xasprintf("%s%s", o->target->url, o->get);
-	c->path = xstrdup(o->get);
+	c->path = xstrdup(*o->get ? o->get : o->target->path && *o->target->path ? o->target->path : "/");
 	c->headers = xcalloc(o->n_headers + 1, sizeof(*c->headers));
 	c->n_headers = o->n_headers + 1;
 	for (size_t i = 0; i < c->n_headers; i++) {
@@ -474,6 +473,7 @@ struct webhook_call *webhook_call(struct apiserver *s, const struct webhook_call
 	c->done = o->done;
 	c->ctx = o->ctx;
 	c->until_ns = env_mono_ns(s->env) + o->timeout_ns;
+	c->given = o->given;
 	if (o->get) {
 		call_gets(c, o);
 	} else {
@@ -488,6 +488,7 @@ struct webhook_call *webhook_call(struct apiserver *s, const struct webhook_call
 		.body = buf_sv(&c->body),
 		.timeout_ns = o->timeout_ns,
 		.answer_max = o->answer_max,
+		.get = o->get != NULL,
 	};
 	if (o->target->wrong.reason) {
 		err_copy(&err, &o->target->wrong);

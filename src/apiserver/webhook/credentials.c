@@ -220,3 +220,8 @@ const struct webhook_credential *webhook_credentials_for(const struct webhook_cr
 		w = credentials_named(c, host);
 	return w ? w : strmap_get(&c->by_name, SV("*"));
 }
+
+const struct webhook_credential *webhook_credentials_named(const struct webhook_credentials *c, struct sv name)
+{
+	return strmap_get(&c->by_name, name);
+}

@@ -31,6 +31,8 @@ int webhook_credentials_read(struct webhook_credentials *c, const char *path, st
 /* The users of a kubeconfig as a document; dir: where its relative paths start, NULL: it may name no files. */
 int webhook_credentials_add(struct webhook_credentials *c, const struct val *kubeconfig, const char *dir,
 			    struct err *err);
+/* The user of exactly that name, or NULL. */
+const struct webhook_credential *webhook_credentials_named(const struct webhook_credentials *c, struct sv name);
 struct webhook_credentials *webhook_credentials_free(struct webhook_credentials *c);
 /* For that host and port; NULL: none. c may be NULL. */
 const struct webhook_credential *webhook_credentials_for(const struct webhook_credentials *c, struct sv host, int port);

@@ -81,8 +81,8 @@ struct webhook_call_opts {
 	/* As whom, borrowed until the end; the same for all calls of a target. NULL: as webhooks_configure() says. */
 	const struct webhook_credential *as;
 	struct sv body; /* JSON; copied */
-	/* Instead of a POST of the body: a GET of this path with these headers besides, all copied. Any answer of 200
-	 * to 299 is one, of whatever type; the failure of another says its status alone. */
+	/* Instead of a POST of the body: a GET of this path ("": of the target's own) with these headers besides, all
+	 * copied. Any answer of 200 to 299 is one, of whatever type; the failure of another says its status alone. */
 	const char *get;
 	const struct http_header *headers;
 	size_t n_headers;
@@ -90,6 +90,8 @@ struct webhook_call_opts {
 	size_t answer_max;
 	webhook_done_fn *done; /* exactly once, also when it is cancelled */
 	void *ctx;
+	/* The target's name was written by who runs this server: it may lead to loopback as an address may. */
+	bool given;
 };
 
 struct webhook_call; /* reference-counted */
@@ -108,6 +110,7 @@ struct webhook_sent {
 	struct sv body;
 	int64_t timeout_ns;
 	size_t answer_max;
+	bool get;
 };
 /* Instead of sockets: gets every call, and ends each by webhook_call_answer(). */
 struct webhook_network {

@@ -2,6 +2,7 @@
  * SelfSubjectReview, the four SubjectAccessReviews. */
 #include "apiserver/authn.h"
 #include "apiserver/authz.h"
+#include "apiserver/authz/authz-internal.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/steps.h"
 #include "base/strmap.h"
@@ -24,8 +25,18 @@ static int token_ask(struct api_req *q, struct token_question *t, struct user_in
 	int rc = authn_token(q->server, q->arena, t->token, t->audiences, t->n_audiences, ret, &t->ret_audiences,
 			     &t->ret_n, ret_unknown);
 
-	if (rc == 1 || !p || !p->review)
+	if (rc == 1)
 		return rc;
+	rc = q->server->authz && q->server->authz->jwt ? jwt_ask(q->server->authz->jwt, q, t, ret, &why) : 1;
+	if (rc == 0 || rc == REQ_LATER)
+		return rc == 0 ? 1 : rc;
+	if (why.reason != ERR_NONE) {
+		err_release(ret_unknown);
+		err_set(ret_unknown, ERR_UNAUTHORIZED, "[invalid bearer token, %s]", err_msg(&why));
+		err_release(&why);
+	}
+	if (!p || !p->review)
+		return 0;
 	t->ret_n = 0;
 	rc = p->review(q, t, ret, &why, p->ctx);
 	if (rc == 0)
