@@ -86,6 +86,8 @@ struct apiserver_opts {
 	bool insecure_in_memory; /* no PKI is made: simulator and tests */
 };
 
+/* Can these plugins be switched so? What apiserver_new() would refuse, before anything is touched. */
+int apiserver_check_admission(const char *const *enable, const char *const *disable, struct err *err);
 /* Loads or makes the PKI, fills the watch cache from the store, writes the bootstrap objects
  * (system namespaces, RBAC defaults, the `kubernetes` Service, priority classes) that are missing. Strings and lists
  * of o are borrowed for the server's life. Fast: this is most of "start to readyz". NULL with err. */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 /* A name of somebody's domain: none of ours, nor a quota's. */
-static bool extended(struct sv name)
+static bool extended_name(struct sv name)
 {
 	return sv_find(name, '/') > 0 && sv_find_sv(name, SV("kubernetes.io/")) < 0 &&
 	       !sv_starts(name, SV("requests."));
@@ -19,7 +19,7 @@ static int extended_names(const struct admission *a, struct strmap *names)
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		VAL_EACH(val_get(a->doc, F_spec, lists[i]), c)
 			VAL_EACH_MEMBER(val_get(c, F_resources, F_requests), m)
-				if (extended(m.key))
+				if (extended_name(m.key))
 					(void)strmap_set(names, m.key, names);
 	/* What is tolerated already. */
 	VAL_EACH(val_get(a->doc, F_spec, F_tolerations), t)

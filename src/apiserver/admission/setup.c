@@ -84,14 +84,14 @@ static bool admission_built_in(const char *name)
 	return strcmp(name, "AlwaysAdmit") == 0; /* it does nothing */
 }
 
-static int flags_check(const struct apiserver_opts *o, struct err *err)
+int apiserver_check_admission(const char *const *enable, const char *const *disable, struct err *err)
 {
-	for (const char *const *n = o->enable_admission; n && *n; n++) {
+	for (const char *const *n = enable; n && *n; n++) {
 		const struct known *k = known_named(*n);
 
 		if (!k)
 			return err_set(err, ERR_INVALID, "enable-admission-plugins plugin \"%s\" is unknown", *n);
-		if (admission_listed(o->disable_admission, *n))
+		if (admission_listed(disable, *n))
 			return err_set(err, ERR_INVALID,
 				       "[%s] in enable-admission-plugins and disable-admission-plugins overlapped", *n);
 		/* What is on anyway, of features that are not here, does nothing. */
@@ -99,7 +99,7 @@ static int flags_check(const struct apiserver_opts *o, struct err *err)
 			return err_set(err, ERR_INVALID,
 				       "enable-admission-plugins plugin \"%s\" is not built into this server", *n);
 	}
-	for (const char *const *n = o->disable_admission; n && *n; n++)
+	for (const char *const *n = disable; n && *n; n++)
 		if (!known_named(*n))
 			return err_set(err, ERR_INVALID, "disable-admission-plugins plugin \"%s\" is unknown", *n);
 	return 0;
@@ -203,7 +203,8 @@ struct admission_set *admission_set_new(const struct apiserver_opts *o, struct e
 	struct admission_set *s = xcalloc(1, sizeof(*s));
 
 	ps_config_default(&s->pod_security);
-	if (flags_check(o, err) < 0 || (o->admission_config && file_apply(s, o->admission_config, err) < 0))
+	if (apiserver_check_admission(o->enable_admission, o->disable_admission, err) < 0 ||
+	    (o->admission_config && file_apply(s, o->admission_config, err) < 0))
 		return admission_set_free(s);
 	s->on = flags_on(o);
 	if (admission_listed(o->enable_admission, "EventRateLimit") && !s->event_limits) {
