@@ -84,8 +84,8 @@ static void test_webhooks(void **state)
 		  "webhooks[0].rules[0].scope: Unsupported value: 'All': supported values: '*', 'Cluster', "
 		  "'Namespaced']" },
 		{ v,
-		  HOOK("'matchConditions':[{'name':'','expression':' '},{'name':'a','expression':'x'},{'name':'a',"
-		       "'expression':'y'}]"),
+		  HOOK("'matchConditions':[{'name':'','expression':' '},{'name':'a','expression':'true'},{'name':'a',"
+		       "'expression':'true'}]"),
 		  NULL, NULL,
 		  "[webhooks[0].matchConditions[0].expression: Required value, webhooks[0].matchConditions[0].name: "
 		  "Required value, webhooks[0].matchConditions[2].name: Duplicate value: 'a']" },

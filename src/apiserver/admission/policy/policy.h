@@ -1,7 +1,6 @@
 /* policy.h - admission policies in force: ValidatingAdmissionPolicy and MutatingAdmissionPolicy.
  *
- *	policies, bindings ─▶ policy_set ─▶ about the request? ─▶ bindings, parameters ─▶ expressions ─▶ verdict
- *verdict
+ *	policies, bindings ─▶ policy_set ─▶ about it? ─▶ parameters ─▶ expressions ─▶ verdict
  *
  * A policy_set is all policies of one kind in the order of their names, each with its bindings. It is made anew by the
  * first request behind a change and is immutable; a policy that has not changed is compiled once and goes from one set
