@@ -50,6 +50,7 @@ struct apiserver {
 	struct node_tunnels *tunnels;		   /* node_tunnel.c */
 	struct webhooks *webhooks;		   /* webhook/ */
 	struct quota_turns *quota_turns;	   /* admission/quota_turns.c */
+	struct quota_limited *quota_limited;	   /* admission/quota_limited.c; NULL: nothing is */
 	struct hook_sets *hook_sets;		   /* admission/webhooks_config.c */
 	_Atomic(struct hook_counts *) hook_counts; /* admission/webhooks_metrics.c */
 	const struct req_plugins *plugins;	   /* steps.h; NULL: none */

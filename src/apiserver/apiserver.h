@@ -45,7 +45,7 @@ struct apiserver_opts {
 	enum { EGRESS_ANY, EGRESS_TUNNEL, EGRESS_ADDRESS } egress;
 	const char *const *tls_sans;  /* NULL-terminated, or NULL */
 	const char *join_token;	      /* "<id>.<secret>", also with the CA's hash; NULL: made at the first start */
-	const char *admission_config; /* an AdmissionConfiguration: as whom webhooks are called; NULL: as nobody */
+	const char *admission_config; /* an AdmissionConfiguration: as whom webhooks are called, what needs a quota */
 	const char *token_auth_file;  /* static tokens (authn/token_file.h); NULL: none */
 	/* A certificate that was about to expire has been renewed: to be served with from now on, and what was handed
 	 * out at the start is to be written again. On a task of the env; may be NULL. */

@@ -187,6 +187,8 @@ int webhook_credentials_read(struct webhook_credentials *c, const char *path, st
 	VAL_EACH(val_member_sv(doc, SV("plugins")), p) {
 		struct sv name = val_get_str(p, F_name);
 
+		if (sv_is(name, "ResourceQuota")) /* admission/quota_limited.c */
+			continue;
 		if (!sv_is(name, "ValidatingAdmissionWebhook") && !sv_is(name, "MutatingAdmissionWebhook"))
 			log_warn("admission",
 				 "this plugin has no configuration here: what the file says of it is passed over",
