@@ -3,6 +3,7 @@
 import collections
 import json
 import sys
+import tempfile
 import threading
 
 from lib import Cluster, contains, equal, main, need_tools, wait_for
@@ -127,7 +128,41 @@ def custom_kinds_as_they_come(c):
     wait_for("the namespace to go", lambda: c.request("GET", ns)[0] == 404)
 
 
+LIMITED = """
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+- name: ResourceQuota
+  configuration:
+    apiVersion: apiserver.config.k8s.io/v1
+    kind: ResourceQuotaConfiguration
+    limitedResources:
+    - {resource: pods, matchScopes: [{scopeName: PriorityClass, operator: In, values: [system-node-critical]}]}
+    - {resource: persistentvolumeclaims, matchContains: [.storageclass.storage.k8s.io/requests.storage]}
+"""
+
+
+def only_with_a_quota(_):
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
+        f.write(LIMITED)
+        f.flush()
+        with Cluster(args=("--disable-scheduler", "--admission-control-config-file", f.name)) as c:
+            ns = namespace(c, "limited", {"secrets": "9"})
+            pod = {"metadata": {"name": "a"}, "spec": {"priorityClassName": "system-node-critical", "containers": [{"name": "c", "image": "i"}]}}
+            claim = {"metadata": {"name": "a"}, "spec": {"storageClassName": "gold", "accessModes": ["ReadWriteOnce"],
+                                                         "resources": {"requests": {"storage": "1Gi"}}}}
+            wait_for("its account", lambda: c.request("GET", ns + "/serviceaccounts/default")[0] == 200)
+            contains(ask(c, 403, "POST", ns + "/pods", pod)["message"],
+                     "insufficient quota to match these scopes: [{PriorityClass In [system-node-critical]}]")
+            contains(ask(c, 403, "POST", ns + "/persistentvolumeclaims", claim)["message"],
+                     "insufficient quota to consume: gold.storageclass.storage.k8s.io/requests.storage")
+            select = {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "Exists"}]}
+            ask(c, 201, "POST", ns + "/resourcequotas", {"metadata": {"name": "p"}, "spec": {"hard": {"pods": "1"}, "scopeSelector": select}})
+            ask(c, 201, "POST", ns + "/pods", pod)
+
+
 if __name__ == "__main__":
     need_tools()
     with Cluster(args=("--disable-scheduler",)) as cluster:
-        sys.exit(main([the_last_seat, life_of_a_service, life_of_a_pod, what_was_there_before, custom_kinds_as_they_come], cluster))
+        sys.exit(main([the_last_seat, life_of_a_service, life_of_a_pod, what_was_there_before, custom_kinds_as_they_come,
+                       only_with_a_quota], cluster))

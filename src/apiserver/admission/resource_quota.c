@@ -1,6 +1,7 @@
 /* See resource_quota.h. The order of the questions, and the words, are upstream's. */
 #include "apiserver/admission/resource_quota.h"
 #include "apiserver/admission/plugins.h"
+#include "apiserver/admission/quota_limited.h"
 #include "apiserver/storekey.h"
 #include "apiserver/watchcache.h"
 #include "base/vec.h"
@@ -209,16 +210,32 @@ static int judge_fit(struct quota_judge *j, const struct pertinent *p, struct er
 	return admission_forbid(j->ad, err, "%s", buf_cstr(&b));
 }
 
+/* What may be used only where a quota covers it. */
+static int judge_limited(struct quota_judge *j, struct err *err)
+{
+	_cleanup_(quota_list_release) struct quota_list covered = QUOTA_LIST_INIT;
+
+	for (size_t i = 0; i < j->about.n; i++)
+		for (size_t k = 0; k < j->about.p[i].names.n; k++)
+			quota_list_set(&covered, j->about.p[i].names.p[k].name, SV("1"));
+	return quota_limited_check(j->ad->q->server->quota_limited, j->ad, &j->delta, &covered, j->quotas.p,
+				   j->quotas.n, err);
+}
+
 static int quota_judge_all(struct quota_judge *j, struct obj *const *newer, size_t n, struct err *err)
 {
+	bool limited = quota_limited_has(j->ad->q->server->quota_limited, j->ad->res);
+
 	j->count = quota_count_name(j->a, j->ad->res);
 	judge_quotas(j, newer, n);
 	for (size_t i = 0; i < j->quotas.n; i++)
 		if (judge_quota(j, j->quotas.p[i], err) < 0)
 			return -1;
-	if (!j->about.n)
+	if (!j->about.n && !limited)
 		return 0;
 	if (judge_delta(j, err) < 0)
+		return -1;
+	if (limited && j->delta.n && judge_limited(j, err) < 0)
 		return -1;
 	for (size_t i = 0; i < j->about.n; i++)
 		if (judge_fit(j, &j->about.p[i], err) < 0)
@@ -279,7 +296,11 @@ static int resource_quota(const struct admission *a, struct err *err)
 {
 	_cleanup_(judge_release) struct quota_judge j = { .ad = a, .a = a->q->arena };
 
-	return quota_concerns(a) ? quota_judge_all(&j, NULL, 0, err) : 0;
+	if (!quota_counted(a))
+		return 0;
+	return quota_concerns(a) || quota_limited_has(a->q->server->quota_limited, a->res)
+		   ? quota_judge_all(&j, NULL, 0, err)
+		   : 0;
 }
 
 const struct admission_plugin admission_resource_quota = { .name = "ResourceQuota", .validate = resource_quota };
