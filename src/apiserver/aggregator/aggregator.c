@@ -56,8 +56,8 @@ void aggregator_observe(struct apiserver *s, struct obj *old, struct obj *now)
 			agg_docs_drop(g);
 	}
 	atomic_store(&g->n_remote, g->list.n);
-	/* One that went may have taken a definition's place, or be that of one. */
-	gone = !now && (had || agg_is_kept(old));
+	/* One that went may have taken a definition's place, or be that of one; one that stays is ours now. */
+	gone = now ? had && !remote : had || agg_is_kept(old);
 	g->locals = g->locals || gone;
 	if (had || remote || gone)
 		agg_wake_locked(g);
@@ -135,30 +135,6 @@ static void agg_run(void *ctx)
 	g->running = g->looking = false;
 	pthread_cond_broadcast(&g->idle);
 	agg_let_go(g);
-}
-
-void aggregator_metrics(struct apiserver *s, struct buf *b)
-{
-	struct aggregator *g = s->aggregator;
-
-	if (!atomic_load(&g->n_remote))
-		return;
-	pthread_mutex_lock(&g->lock);
-	buf_adds(b, "# HELP aggregator_unavailable_apiservice APIServices that are not available, by name.\n"
-		    "# TYPE aggregator_unavailable_apiservice gauge\n");
-	for (size_t i = 0; i < g->list.n; i++)
-		buf_printf(b, "aggregator_unavailable_apiservice{name=\"%s\"} %d\n", g->list.p[i]->name,
-			   !g->list.p[i]->available);
-	buf_adds(b, "# HELP aggregator_unavailable_apiservice_total How often APIServices turned unavailable, by name "
-		    "and reason.\n# TYPE aggregator_unavailable_apiservice_total counter\n");
-	for (size_t i = 0; i < g->list.n; i++)
-		for (size_t k = 0; k < AGG_REASONS; k++)
-			if (g->list.p[i]->unavailable[k])
-				buf_printf(b,
-					   "aggregator_unavailable_apiservice_total{name=\"%s\",reason=\"%s\"} %" PRIu64
-					   "\n",
-					   g->list.p[i]->name, agg_reasons[k], g->list.p[i]->unavailable[k]);
-	pthread_mutex_unlock(&g->lock);
 }
 
 /* --- life --- */

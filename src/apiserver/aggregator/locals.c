@@ -4,6 +4,7 @@
 #include "apiserver/aggregator/aggregator-internal.h"
 #include "apiserver/watchcache.h"
 #include "base/log.h"
+#include "object/condition.h"
 
 /* As upstream has them for definitions. */
 #define LATE_GROUP 1000
@@ -33,6 +34,7 @@ struct stale {
 	const struct api_set *api;
 	struct arena *arena;
 	VEC(const char *) names;
+	VEC(const char *) unsaid; /* that are here now, and whose status does not say so yet */
 };
 
 static int locals_stale(struct obj *o, void *ctx)
@@ -40,11 +42,32 @@ static int locals_stale(struct obj *o, void *ctx)
 	struct stale *l = ctx;
 	const struct val *spec = obj_get(o, F_spec);
 	struct sv how = val_str(val_member_sv(obj_get(o, F_metadata, F_labels), SV(AGG_MANAGED)));
+	const struct val *said = condition_find(obj_get(o, F_status, F_conditions), "Available");
 
+	if (val_type(val_member(spec, F_service)) != VAL_MAP && !val_is(val_member(said, F_reason), "Local"))
+		vec_push(&l->unsaid, arena_cstr(l->arena, obj_name(o)));
 	if ((sv_is(how, "onstart") || sv_is(how, "true")) && val_type(val_member(spec, F_service)) != VAL_MAP &&
 	    !api_served(l->api, val_get_str(spec, F_group), val_get_str(spec, F_version)))
 		vec_push(&l->names, arena_cstr(l->arena, obj_name(o)));
 	return 0;
+}
+
+/* One that was another server's once. */
+static int locals_say(struct aggregator *g, const char *name, struct arena *a)
+{
+	_cleanup_obj_ struct obj *o = wc_get(g->s->wc, RES(apiregistration_apiservices), SV(""), sv_from(name));
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct val *doc;
+
+	if (!o || val_get(obj_root(o), F_spec, F_service))
+		return 0;
+	doc = agg_edit(a, obj_root(o));
+	(void)aggregator_condition(a, doc, "True", "Local", "Local APIServices are always available",
+				   env_now_ns(g->env));
+	return client_update_status(g->client, RES(apiregistration_apiservices), doc, NULL, &why) < 0 &&
+		       why.reason != ERR_NOT_FOUND
+		   ? -1
+		   : 0;
 }
 
 static int locals_add(struct aggregator *g, const struct api_version *v, struct arena *a)
@@ -68,7 +91,7 @@ int agg_locals(struct aggregator *g)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	const struct api_set *api = api_current_get(g->s->api);
-	struct stale l = { .api = api, .arena = &a, .names = VEC_INIT };
+	struct stale l = { .api = api, .arena = &a, .names = VEC_INIT, .unsaid = VEC_INIT };
 	int rc = 0;
 
 	for (size_t i = 0; i < api->n_groups && api->n_custom; i++)
@@ -84,7 +107,11 @@ int agg_locals(struct aggregator *g)
 		    why.reason != ERR_NOT_FOUND)
 			rc = -1;
 	}
+	for (size_t i = 0; i < l.unsaid.n; i++)
+		if (locals_say(g, l.unsaid.p[i], &a) < 0)
+			rc = -1;
 	vec_release(&l.names);
+	vec_release(&l.unsaid);
 	api_set_unref(api);
 	return rc;
 }

@@ -202,6 +202,18 @@ static void built_in_ones(void **state)
 	condition(r, SERVICES "/v1.batch", "False", "BuiltIn", "this server answers for batch/v1 itself");
 }
 
+/* It was another server's, and loses its Service. */
+static void one_that_comes_home(void **state)
+{
+	struct rig *r = *state;
+
+	add_far(r);
+	condition(r, NAME, "False", "ServiceNotFound", "service/far in \"default\" is not present");
+	(void)expect_type(r, 200, "PATCH", NAME, "application/merge-patch+json", "{\"spec\":{\"service\":null}}");
+	condition(r, NAME, "True", "Local", "Local APIServices are always available");
+	assert_null(shown(r));
+}
+
 /* Nothing of what it says is repeated for each of its resources. */
 static void a_list_that_would_grow(void **state)
 {
@@ -227,6 +239,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_that_fails, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(asked_once_at_a_time, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(built_in_ones, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(one_that_comes_home, setup, rig_teardown),
 		cmocka_unit_test(a_list_that_would_grow),
 	};
 
