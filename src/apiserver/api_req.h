@@ -134,13 +134,13 @@ struct api_req {
 	/* Parsed options common to verbs. */
 	struct sv field_manager, field_validation; /* "Ignore", "Warn", "Strict" */
 	bool dry_run, force;
-	bool options_ok; /* the ones above were parsed and checked */
+	bool options_ok;	/* the ones above were parsed and checked */
+	bool has_empty;		/* of the body as decoded: see struct decode_report */
+	bool patch_strict_yaml; /* what follows has line numbers, as YAML's reader words it */
 
 	/* What strict validation says of a patch itself (arena): judged together with its result. */
 	struct sv *patch_strict;
 	size_t n_patch_strict;
-	bool patch_strict_yaml; /* with line numbers, as YAML's reader words it */
-	bool has_empty;		/* of the body as decoded: see struct decode_report */
 
 	/* Warning: headers collected on the way (arena). */
 	struct sv *warnings;

@@ -171,8 +171,9 @@ static int entry_read(struct admission_set *s, const struct val *entry, const ch
 	struct sv name = val_get_str(entry, F_name);
 	const struct val *config;
 
-	/* Webhooks read theirs themselves (webhook/credentials.h). */
-	if (sv_is(name, "ValidatingAdmissionWebhook") || sv_is(name, "MutatingAdmissionWebhook"))
+	/* Webhooks and quotas read theirs themselves (webhook/credentials.h, quota_limited.c). */
+	if (sv_is(name, "ValidatingAdmissionWebhook") || sv_is(name, "MutatingAdmissionWebhook") ||
+	    sv_is(name, "ResourceQuota"))
 		return 0;
 	if (!sv_is(name, "PodSecurity") && !sv_is(name, "EventRateLimit") && !sv_is(name, "PodNodeSelector") &&
 	    !sv_is(name, "PodTolerationRestriction")) {
