@@ -37,6 +37,11 @@ struct apiserver_authorization {
 	const char *webhook_config_file, *webhook_version, *webhook_allowed_ttl, *webhook_denied_ttl;
 };
 
+/* A webhook that knows tokens (authn/token_hook.h): the flags --authentication-token-webhook-*. NULL: not given. */
+struct apiserver_token_hook {
+	const char *config_file, *version, *cache_ttl;
+};
+
 struct apiserver_opts {
 	struct env *env;
 	struct store *store; /* borrowed; outlives the server */
@@ -64,6 +69,7 @@ struct apiserver_opts {
 	const char *token_auth_file;	   /* static tokens (authn/token_file.h); NULL: none */
 	const char *authentication_config; /* an AuthenticationConfiguration (authn/jwt_config.h); NULL: none */
 	struct apiserver_authorization authorization;
+	struct apiserver_token_hook token_hook;
 	struct apiserver_oidc oidc; /* the same for one issuer; no issuer_url: none */
 	/* A certificate that was about to expire has been renewed: to be served with from now on, and what was handed
 	 * out at the start is to be written again. On a task of the env; may be NULL. */

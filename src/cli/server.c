@@ -61,7 +61,7 @@ struct server {
 		name, letter, kind, &o->field, arg, help \
 	}
 
-#define SERVER_OPTIONS_MAX 56
+#define SERVER_OPTIONS_MAX 64
 
 static size_t option_table(struct server_opts *o, struct option *t)
 {
@@ -94,6 +94,12 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("oidc-required-claim", 0, OPT_LIST, oidc_required, "CLAIM=VALUE", "what a token must say"),
 		ROW("oidc-signing-algs", 0, OPT_LIST, oidc_algs, "NAME", "by what tokens are signed (RS256)"),
 		ROW("oidc-ca-file", 0, OPT_STRING, oidc.ca_file, "FILE", "CA of the issuer's server (the system's)"),
+		ROW("authentication-token-webhook-config-file", 0, OPT_STRING, token_hook.config_file, "FILE",
+		    "the kubeconfig of a webhook that knows tokens"),
+		ROW("authentication-token-webhook-version", 0, OPT_STRING, token_hook.version, "NAME",
+		    "of the reviews that it gets (v1beta1)"),
+		ROW("authentication-token-webhook-cache-ttl", 0, OPT_STRING, token_hook.cache_ttl, "TIME",
+		    "how long its answers count (2m0s)"),
 		ROW("authorization-config", 0, OPT_STRING, authorization.config, "FILE",
 		    "an AuthorizationConfiguration: who is asked about rights, and in which order"),
 		ROW("authorization-mode", 0, OPT_LIST, authorization_modes, "NAME",
@@ -442,6 +448,7 @@ static int start_api(struct server *s, struct err *err)
 		.authentication_config = o->authentication_config,
 		.oidc = server_oidc(o),
 		.authorization = server_authorization(o),
+		.token_hook = o->token_hook,
 		.anonymous_auth = o->anonymous_auth,
 		.profiling = o->profiling,
 		.no_ingress = facts_no_ingress(&o->facts),
