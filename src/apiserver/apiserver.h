@@ -39,6 +39,11 @@ struct apiserver_authorization {
 	const char *webhook_config_file, *webhook_version, *webhook_allowed_ttl, *webhook_denied_ttl;
 };
 
+/* A webhook that knows tokens (authn/token_hook.h): the flags --authentication-token-webhook-*. NULL: not given. */
+struct apiserver_token_hook {
+	const char *config_file, *version, *cache_ttl;
+};
+
 struct apiserver_opts {
 	struct env *env;
 	struct store *store; /* borrowed; outlives the server */
@@ -71,6 +76,7 @@ struct apiserver_opts {
 	struct audit_opts audit; /* audit/audit.h; without a policy nothing is noted */
 	const char *authentication_config; /* an AuthenticationConfiguration (authn/jwt_config.h); NULL: none */
 	struct apiserver_authorization authorization;
+	struct apiserver_token_hook token_hook;
 	struct apiserver_oidc oidc; /* the same for one issuer; no issuer_url: none */
 	/* A certificate that was about to expire has been renewed: to be served with from now on, and what was handed
 	 * out at the start is to be written again. On a task of the env; may be NULL. */

@@ -13,6 +13,9 @@ int authn_request(struct api_req *q, struct err *err);
 /* What authn_request() did not know, asked of those who may take their time: other issuers of tokens. 0, -1, REQ_LATER;
  * 1: not known there either. */
 int authn_outside(struct api_req *q, struct err *err);
+/* The same about a token that a TokenReview shows (steps.h). */
+struct token_question;
+int authn_ask_outside(struct api_req *q, struct token_question *t, struct user_info *ret, struct err *err);
 /* The bearer token of q; "": it shows none. */
 struct sv authn_bearer(const struct api_req *q);
 /* For TokenReview: 1 authenticated (user, audiences), 0 not (why in *err's message, as TokenReview tells it),

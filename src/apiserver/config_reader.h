@@ -2,8 +2,8 @@
  *
  *	conf_document() ─▶ conf_shape(), conf_text(), conf_wrong() ... for each part ─▶ conf_end()
  *
- * A document is judged as a whole: every error at its path ("jwt[0].issuer.url"), in upstream's words, the first
- *hundred are told. Members that are not known are errors.
+ * A document is judged as a whole: every error at its path ("jwt[0].issuer.url"), in upstream's words, a hundred of
+ * them at most. Members that are not known are errors.
  *
  * Threads: a struct conf belongs to one. Paths and texts live in its arena.
  */

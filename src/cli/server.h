@@ -14,6 +14,7 @@ struct server_opts {
 	struct audit_opts audit;
 	struct apiserver_oidc oidc; /* but for its lists: */
 	struct string_list oidc_required, oidc_algs, authorization_modes;
+	struct apiserver_token_hook token_hook;
 	struct apiserver_authorization authorization; /* but for its modes */
 	int port, node_mask_v4, node_mask_v6;
 	bool ipv6_masq, disable_agent, disable_scheduler, disable_controllers, no_supervise, anonymous_auth, profiling,

@@ -136,7 +136,7 @@ static int check_disable(const struct string_list *l, struct err *err)
 	return 0;
 }
 
-static int check_admission(const struct server_opts *o, struct err *err)
+static int server_check_admission(const struct server_opts *o, struct err *err)
 {
 	return apiserver_check_admission(o->enable_admission.list.p, o->disable_admission.list.p, err);
 }
@@ -219,8 +219,9 @@ int server_check(const struct server_opts *o, struct err *err)
 	    check_domain(o->facts.cluster_domain, err) < 0 || check_pods_and_services(&o->facts, err) < 0)
 		return -1;
 	if (check_network(o, err) < 0 || node_opts_check(&o->node, err) < 0 ||
-	    check_disable(&o->facts.disable, err) < 0 || check_tokens(o, err) < 0 || check_admission(o, err) < 0 ||
-	    check_egress(o->facts.egress, err) < 0 || check_trusted(&o->facts, err) < 0)
+	    check_disable(&o->facts.disable, err) < 0 || check_tokens(o, err) < 0 ||
+	    server_check_admission(o, err) < 0 || check_egress(o->facts.egress, err) < 0 ||
+	    check_trusted(&o->facts, err) < 0)
 		return -1;
 	return 0;
 }

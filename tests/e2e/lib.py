@@ -510,6 +510,15 @@ def main(tests, *args):
     return 1 if tap.failed else 0
 
 
+def refused(*args):
+    """What a server says that does not start with these arguments."""
+    with tempfile.TemporaryDirectory() as d:
+        r = subprocess.run([CARAVEL, "server", "--disable-agent", "--data-dir", d + "/data", *args], capture_output=True, text=True,
+                           timeout=60, check=False)
+    equal(r.returncode != 0, True, args)
+    return r.stderr
+
+
 def equal(got, wanted, what=""):
     if got != wanted:
         raise Failed(f"{what}: got {got!r}, wanted {wanted!r}")

@@ -1,19 +1,11 @@
 """What of the API is switched on and off at a start, by --feature-gates and --runtime-config: refusals first; what is off
 is nowhere, and what was stored while it was on is there when it is on again."""
-import subprocess
 import sys
 
-from lib import CARAVEL, Cluster, contains, equal, main, need_tools
+from lib import Cluster, contains, equal, main, need_tools, refused
 
 ALL = ["--runtime-config", "api/all=true", "--feature-gates", "AllAlpha=true,AllBeta=true"]
 GROUPS = "/apis/scheduling.k8s.io/v1beta1/namespaces/default/podgroups"
-
-
-def refused(*args):
-    r = subprocess.run([CARAVEL, "server", "--disable-agent", "--data-dir", "/nonexistent/caravel", *args], capture_output=True,
-                       text=True, timeout=60, check=False)
-    equal(r.returncode != 0, True, args)
-    return r.stderr
 
 
 def what_cannot_be_is_refused_at_the_start(_):

@@ -1,10 +1,9 @@
 """Pod Security as people meet it, by kubectl: what is refused, what is warned of, what a file of the administrator says;
 and which plugins of admission a start takes. Refusals first."""
 import os
-import subprocess
 import sys
 
-from lib import CARAVEL, Cluster, contains, equal, main, need_tools
+from lib import Cluster, contains, equal, main, need_tools, refused
 
 POD = """
 apiVersion: v1
@@ -34,13 +33,6 @@ plugins:
     defaults: {enforce: %s}
     exemptions: {namespaces: [kube-system, exempt]}
 """
-
-
-def refused(*args):
-    r = subprocess.run([CARAVEL, "server", "--disable-agent", "--data-dir", "/nonexistent/caravel", *args], capture_output=True,
-                       text=True, timeout=60, check=False)
-    equal(r.returncode != 0, True, args)
-    return r.stderr
 
 
 def what_cannot_be_is_refused_at_the_start(_):

@@ -166,7 +166,7 @@ int admission_set_configure(struct admission_set *s, struct sv name, const struc
 	return 0;
 }
 
-static int entry_read(struct admission_set *s, const struct val *entry, const char *file, struct err *err)
+static int setup_entry(struct admission_set *s, const struct val *entry, const char *file, struct err *err)
 {
 	struct sv name = val_get_str(entry, F_name);
 	const struct val *config;
@@ -194,7 +194,7 @@ static int file_apply(struct admission_set *s, const char *path, struct err *err
 	if (!doc)
 		return err_wrap(err, "--admission-control-config-file '%s'", path);
 	VAL_EACH(val_member_sv(doc, SV("plugins")), entry)
-		if (entry_read(s, entry, path, err) < 0)
+		if (setup_entry(s, entry, path, err) < 0)
 			return err_wrap(err, "--admission-control-config-file '%s'", path);
 	return 0;
 }

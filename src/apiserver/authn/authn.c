@@ -161,6 +161,18 @@ struct sv authn_bearer(const struct api_req *q)
 									   : SV("");
 }
 
+int authn_ask_outside(struct api_req *q, struct token_question *t, struct user_info *ret, struct err *err)
+{
+	struct authz *z = q->server->authz;
+	int rc = z->jwt ? jwt_ask(z->jwt, q, t, ret, err) : 1;
+
+	/* What an issuer refuses somebody else may know all the same, as upstream asks all. */
+	if (rc == 0 || rc == REQ_LATER || !z->token_hook)
+		return rc;
+	err_release(err);
+	return token_hook_ask(z->token_hook, q, t, ret, err);
+}
+
 int authn_outside(struct api_req *q, struct err *err)
 {
 	struct authz *z = q->server->authz;
@@ -168,9 +180,9 @@ int authn_outside(struct api_req *q, struct err *err)
 	int rc;
 
 	/* A certificate that is not good is not made up for by a token. */
-	if (!z->jwt || !t.token.n || authn_has_certificate(q))
+	if ((!z->jwt && !z->token_hook) || !t.token.n || authn_has_certificate(q))
 		return 1;
-	rc = jwt_ask(z->jwt, q, &t, &q->user, err);
+	rc = authn_ask_outside(q, &t, &q->user, err);
 	if (rc == 0)
 		token_cache_put(z->tokens, t.token, env_mono_ns(q->server->env), &q->user);
 	return rc;

@@ -163,7 +163,7 @@ static void fetch_ended(struct key_fetch *f, struct jws_keys *keys_take, struct 
 		struct key_wait *w = LIST_ENTRY(waiters.next, struct key_wait, link);
 
 		list_del(&w->link);
-		(void)req_resume(w->ticket, NULL, NULL);
+		(void)req_resume(w->ticket, k, NULL); /* k only says who ended the wait */
 		key_wait_unref(w);
 	}
 	jwt_keys_unref(k);
@@ -296,7 +296,7 @@ int jwt_keys_verify(struct jwt_keys *k, struct api_req *q, struct sv token, unsi
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	struct key_set *set;
 	void *ignored;
-	bool waited = req_result(q, &ignored), begin;
+	bool waited = q->has_result && q->result == k && req_result(q, &ignored), begin;
 	int rc = -1;
 
 	pthread_mutex_lock(&k->lock);

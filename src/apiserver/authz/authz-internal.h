@@ -4,6 +4,7 @@
 #include "apiserver/authn/jwt.h"
 #include "apiserver/authn/token_cache.h"
 #include "apiserver/authn/token_file.h"
+#include "apiserver/authn/token_hook.h"
 #include "apiserver/authn/token_use.h"
 #include "apiserver/authz/chain.h"
 #include "apiserver/authz/node_graph.h"
@@ -29,5 +30,6 @@ struct authz {
 	struct token_use *uses;
 	struct token_file *static_tokens; /* NULL: none were asked for */
 	struct authz_chains *chains;	  /* who is asked instead of Node and RBAC; the same */
+	struct token_hook *token_hook;	  /* a webhook that knows tokens; the same */
 	struct jwt *jwt;		  /* tokens of other issuers; the same */
 };

@@ -230,5 +230,8 @@ int authz_chains_ask(struct authz_chains *a, struct api_req *q, const struct aut
 	*ret_reason = reasons;
 	if (says == AUTHZ_ALLOWS)
 		return 0;
+	/* A review tells them apart. */
+	if (says == AUTHZ_DENIES && at->explain && !failed.reason)
+		return err_set(err, ERR_FORBIDDEN, "%.*s", SV_ARG(reasons));
 	return failed.reason ? err_set(err, ERR_INTERNAL, "%s", err_msg(&failed)) : 1;
 }

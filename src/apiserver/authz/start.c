@@ -55,6 +55,8 @@ int authz_start(struct apiserver *s, struct err *err)
 	s->authz->jwt = jwt_new(s, &failed);
 	if (!failed.reason)
 		s->authz->chains = authz_chains_new(s, &failed);
+	if (!failed.reason)
+		s->authz->token_hook = token_hook_new(s, &failed);
 	if (failed.reason)
 		return err_move(err, &failed);
 	return authz_node_rules(s->authz, err);
@@ -72,6 +74,7 @@ void authz_free(struct apiserver *s)
 	token_use_free(s->authz->uses);
 	token_file_free(s->authz->static_tokens);
 	jwt_free(s->authz->jwt);
+	token_hook_free(s->authz->token_hook);
 	authz_chains_free(s->authz->chains);
 	free(s->authz);
 	s->authz = NULL;

@@ -63,7 +63,7 @@ static void review_set(struct arena *a, struct val *map, const char *name, struc
 		val_set_str_sv(a, map, sv_from(name), value);
 }
 
-static struct val *review_fields(struct arena *a, const struct field_selector *f)
+static struct val *authz_review_fields(struct arena *a, const struct field_selector *f)
 {
 	struct val *sel = val_new_map(a), *list = val_new_list(a);
 
@@ -93,7 +93,7 @@ static struct val *review_spec(struct arena *a, const struct authz_attrs *at, bo
 	review_set(a, what, "name", at->name);
 	review_set(a, what, "path", at->path);
 	if (at->resource_request && at->fields && at->fields->n)
-		val_set_sv(a, what, SV("fieldSelector"), review_fields(a, at->fields));
+		val_set_sv(a, what, SV("fieldSelector"), authz_review_fields(a, at->fields));
 	if (at->resource_request)
 		(void)val_del_sv(what, SV("path"));
 	val_set_sv(a, spec, at->resource_request ? SV("resourceAttributes") : SV("nonResourceAttributes"), what);
@@ -237,7 +237,8 @@ static void asked_cancel(void *ctx)
 	webhook_call_cancel(k->call);
 }
 
-static enum authz_says hook_send(struct authz_chain *c, struct authz_hook *h, struct api_req *q, struct sv question)
+static enum authz_says authz_hook_send(struct authz_chain *c, struct authz_hook *h, struct api_req *q,
+				       struct sv question)
 {
 	struct hook_asked *k = xcalloc(1, sizeof(*k));
 	struct authz_verdict *told = ARENA_NEW(q->arena, struct authz_verdict);
@@ -292,5 +293,5 @@ enum authz_says authz_hook_ask(struct authz_chain *c, struct authz_hook *h, stru
 	}
 	if (answer_known(h, q, question, &says, ret_reason))
 		return says;
-	return hook_send(c, h, q, question);
+	return authz_hook_send(c, h, q, question);
 }

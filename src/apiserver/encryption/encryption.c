@@ -26,7 +26,7 @@ struct enc_path {
 };
 
 /* The entry of a store key. Resources of definitions have their group in it. */
-static const struct enc_rule *rule_of(const struct encryption *e, struct sv key)
+static const struct enc_rule *encryption_rule_of(const struct encryption *e, struct sv key)
 {
 	struct sv path, group, plural;
 
@@ -71,7 +71,7 @@ bool encryption_stale(struct encryption *e, struct sv key)
 static void enc_in(struct store_transform *t, struct sv key, struct sv value, store_value_fn *done, void *ctx)
 {
 	struct encryption *e = CONTAINER_OF(t, struct encryption, t);
-	const struct enc_rule *r = rule_of(e, key);
+	const struct enc_rule *r = encryption_rule_of(e, key);
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	_cleanup_(err_release) struct err err = ERR_INIT;
 
@@ -115,7 +115,7 @@ static int open_by(struct encryption *e, const struct enc_rule *r, struct sv key
 static void enc_out(struct store_transform *t, struct sv key, struct sv value, store_value_fn *done, void *ctx)
 {
 	struct encryption *e = CONTAINER_OF(t, struct encryption, t);
-	const struct enc_rule *r = rule_of(e, key);
+	const struct enc_rule *r = encryption_rule_of(e, key);
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	int rc;

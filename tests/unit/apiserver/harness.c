@@ -370,6 +370,7 @@ static void start(struct rig *r)
 							    .token_auth_file = r->token_auth_file,
 							    .authentication_config = r->authentication_config,
 							    .oidc = r->oidc,
+							    .token_hook = r->token_hook,
 							    .authorization = r->authorization,
 							    .service_cidr = r->service_cidr,
 							    .node_port_range = r->node_port_range,

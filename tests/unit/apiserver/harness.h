@@ -20,11 +20,12 @@ struct rig {
 	struct store *store;
 	struct apiserver *server;
 	struct client *client;
-	bool no_anonymous; /* these eight: from the next start on */
+	bool no_anonymous; /* these nine: from the next start on */
 	bool no_profiling;
 	const char *token_auth_file, *service_cidr, *node_port_range, *authentication_config;
 	struct apiserver_oidc oidc;
 	struct apiserver_authorization authorization;
+	struct apiserver_token_hook token_hook;
 	struct audit_opts audit;       /* these two, too */
 	struct encryption *encryption; /* the caller has made the store of it */
 	struct arena arena;	       /* of parsed answers */

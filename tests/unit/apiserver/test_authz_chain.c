@@ -265,11 +265,19 @@ static void test_reviews(void **state)
 	assert_true(val_get_bool(st, F_allowed));
 	assert_val(val_get(st, F_reason), "he may");
 	assert_val(val_at(val_member_sv(far.spec, SV("groups")), 0), "g");
+	assert_val(val_at(val_member_sv(val_member_sv(far.spec, SV("extra")), SV("k")), 0), "v");
 	assert_val(val_member_sv(far.spec, SV("uid")), "7");
 	assert_int_equal(
 	    val_len(val_member_sv(val_member_sv(val_member_sv(far.spec, SV("resourceAttributes")), SV("fieldSelector")),
 				  SV("requirements"))),
 	    1);
+	far.status = "{\"allowed\":false,\"denied\":true,\"reason\":\"never\"}";
+	st = val_get(
+	    expect(r, 201, "POST", REVIEWS "subjectaccessreviews",
+		   "{\"spec\":{\"user\":\"cyd\",\"nonResourceAttributes\":{\"verb\":\"get\",\"path\":\"/x\"}}}"),
+	    F_status);
+	assert_true(val_get_bool(st, F_denied));
+	assert_val(val_get(st, F_reason), "never");
 	far.status = NULL;
 	st = val_get(
 	    expect(r, 201, "POST", REVIEWS "subjectaccessreviews",

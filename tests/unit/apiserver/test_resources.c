@@ -170,7 +170,7 @@ static void test_discovery(void **state)
 	"\"operations\":[\"CREATE\"],\"resources\":[\"pods\"]}]}"
 #define MUTATING_POLICY                                                                                     \
 	"\"spec\":{" MATCH ",\"reinvocationPolicy\":\"Never\",\"mutations\":[{\"patchType\":\"JSONPatch\"," \
-	"\"jsonPatch\":{\"expression\":\"[]\"}}]}"
+	"\"jsonPatch\":{\"expression\":\"[JSONPatch{op: 'test', path: '/kind', value: 'Pod'}]\"}}]}"
 #define CLAIM "\"devices\":{\"requests\":[{\"name\":\"r\",\"exactly\":{\"deviceClassName\":\"c.example.com\"}}]}"
 #define CLAIM_FLAT "\"devices\":{\"requests\":[{\"name\":\"r\",\"deviceClassName\":\"c.example.com\"}]}"
 #define SLICE(device)                                                                       \

@@ -28,8 +28,8 @@ static void verdict_tell(struct verdicts *v, struct sv key, struct sv text)
 	v->last = &n->next;
 }
 
-static void deny(struct verdicts *v, const struct policy *p, const struct policy_binding *b, struct sv message,
-		 struct sv reason)
+static void policy_deny(struct verdicts *v, const struct policy *p, const struct policy_binding *b, struct sv message,
+			struct sv reason)
 {
 	if (v->denied)
 		return;
@@ -46,8 +46,9 @@ static void deny(struct verdicts *v, const struct policy *p, const struct policy
 static void deny_config(struct verdicts *v, const struct policy *p, const struct policy_binding *b, struct err *why)
 {
 	if (!p->ignore)
-		deny(v, p, b, arena_svf(v->arena, "failed to configure %s: %s", b ? "binding" : "policy", err_msg(why)),
-		     SV(""));
+		policy_deny(v, p, b,
+			    arena_svf(v->arena, "failed to configure %s: %s", b ? "binding" : "policy", err_msg(why)),
+			    SV(""));
 	err_release(why);
 }
 
@@ -74,7 +75,7 @@ static void verdict_refuse(struct verdicts *v, const struct policy *p, const str
 			   struct sv message, struct sv reason)
 {
 	if (b->actions & POLICY_DENY)
-		deny(v, p, b, message, reason);
+		policy_deny(v, p, b, message, reason);
 	if (b->actions & POLICY_AUDIT)
 		verdict_note(v, p, b, index, message);
 	if (b->actions & POLICY_WARN)
@@ -173,7 +174,7 @@ static int notes_make(struct verdicts *v, struct policy_run *r, const struct pol
 			return REQ_LATER;
 		if (how != POLICY_VALUE) {
 			if (!p->ignore)
-				deny(v, p, b, why, SV(""));
+				policy_deny(v, p, b, why, SV(""));
 			if (how == POLICY_SPENT)
 				break;
 			continue;

@@ -27,7 +27,7 @@ static int token_ask(struct api_req *q, struct token_question *t, struct user_in
 
 	if (rc == 1)
 		return rc;
-	rc = q->server->authz && q->server->authz->jwt ? jwt_ask(q->server->authz->jwt, q, t, ret, &why) : 1;
+	rc = q->server->authz ? authn_ask_outside(q, t, ret, &why) : 1;
 	if (rc == 0 || rc == REQ_LATER)
 		return rc == 0 ? 1 : rc;
 	if (why.reason != ERR_NONE) {
@@ -259,6 +259,15 @@ static struct user_info spec_user(struct api_req *q, const struct val *spec)
 
 	/* Each once: of each all roles are gone through. */
 	u.groups = ARENA_ARRAY(q->arena, struct sv, val_len(groups) + 1);
+	u.extra = ARENA_ARRAY(q->arena, struct extra_info, val_len(val_get(spec, F_extra)) + 1);
+	VAL_EACH_MEMBER(val_get(spec, F_extra), m) {
+		struct extra_info *e = &u.extra[u.n_extra++];
+
+		e->key = m.key;
+		e->values = ARENA_ARRAY(q->arena, struct sv, val_len(m.value) + 1);
+		VAL_EACH(m.value, v)
+			e->values[e->n_values++] = val_str(v);
+	}
 	VAL_EACH(groups, g)
 		if (!strmap_set(&seen, val_str(g), q))
 			u.groups[u.n_groups++] = val_str(g);
