@@ -207,7 +207,7 @@ static int hook_read(struct api_req *q, struct sv body, struct token_question *t
 
 /* --- asking --- */
 
-static void hook_done(struct webhook_answer *answer_take, void *ctx)
+static void token_hook_done(struct webhook_answer *answer_take, void *ctx)
 {
 	struct hook_asking *k = ctx;
 
@@ -279,7 +279,7 @@ int token_hook_ask(struct token_hook *h, struct api_req *q, struct token_questio
 					      .body = question,
 					      .timeout_ns = ASK_NS,
 					      .answer_max = ANSWER_MAX,
-					      .done = hook_done,
+					      .done = token_hook_done,
 					      .ctx = k,
 					      .given = true,
 					      .as = h->peer.as,
