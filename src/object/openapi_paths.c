@@ -1,6 +1,7 @@
 /* Paths: for every resource its collection, its items and their subresources, with the
  * operations its verbs allow. Operation ids follow upstream's pattern, since generated clients
  * name their methods after them: readCoreV1NamespacedPodStatus. */
+#include "object/api_kind.h"
 #include "object/openapi_write.h"
 
 #include <ctype.h>
@@ -124,6 +125,14 @@ static const char *const list_types[] = { "application/json",
 static const char *const patch_types[] = { "application/apply-patch+yaml", "application/json-patch+json",
 					   "application/merge-patch+json", "application/strategic-merge-patch+json",
 					   NULL };
+/* Where lists merge by what Go's structs say, custom kinds have none: kubectl apply goes by this. */
+static const char *const custom_patch_types[] = { "application/apply-patch+yaml", "application/json-patch+json",
+						  "application/merge-patch+json", NULL };
+
+static const char *const *patch_types_of(const struct resource *r)
+{
+	return resource_late(r) ? custom_patch_types : patch_types;
+}
 
 static void paths_add_strings(struct openapi_writer *o, const char *key, const char *const *list)
 {
@@ -148,14 +157,14 @@ static void add_answer(struct openapi_writer *o, const struct op *op, const char
 	jw_close(&o->w, '}');
 }
 
-static void paths_add_body(struct openapi_writer *o, const struct op *op)
+static void paths_add_body(struct openapi_writer *o, const struct resource *r, const struct op *op)
 {
 	bool optional = op->method == METHOD_DELETE;
 
 	if (o->v3) {
 		jw_key(&o->w, "requestBody");
 		jw_open(&o->w, '{');
-		add_content(o, op->method == METHOD_PATCH ? patch_types : any_type, op->body);
+		add_content(o, op->method == METHOD_PATCH ? patch_types_of(r) : any_type, op->body);
 		if (!optional)
 			jw_raw(&o->w, "\"required\":true");
 		jw_close(&o->w, '}');
@@ -224,7 +233,7 @@ static void add_op(struct openapi_writer *o, const struct resource *r, const cha
 
 	if (!o->v3) {
 		jw_raw(&o->w, "\"schemes\":[\"https\"]");
-		paths_add_strings(o, "consumes", op->method == METHOD_PATCH ? patch_types : any_type);
+		paths_add_strings(o, "consumes", op->method == METHOD_PATCH ? patch_types_of(r) : any_type);
 		paths_add_strings(o, "produces",
 				  !op->result			    ? text_type
 				  : strcmp(op->action, "list") == 0 ? list_types
@@ -233,7 +242,7 @@ static void add_op(struct openapi_writer *o, const struct resource *r, const cha
 	jw_key(&o->w, "parameters");
 	jw_open(&o->w, '[');
 	if (op->body && !o->v3)
-		paths_add_body(o, op);
+		paths_add_body(o, r, op);
 	if (op->collection && (op->method == METHOD_GET || op->method == METHOD_DELETE))
 		add_params(o, list_params);
 	if (op->method == METHOD_DELETE && op->body)
@@ -244,7 +253,7 @@ static void add_op(struct openapi_writer *o, const struct resource *r, const cha
 		add_params(o, force_param);
 	jw_close(&o->w, ']');
 	if (op->body && o->v3)
-		paths_add_body(o, op);
+		paths_add_body(o, r, op);
 
 	jw_key(&o->w, "responses");
 	jw_open(&o->w, '{');

@@ -44,7 +44,8 @@ def hello_starts(c):
     c.kubectl("rollout", "status", *NS, "deploy/hello", "--timeout=60s")
     equal(len(ready_pods(c)), 3)
     contains(c.kubectl("get", "pods", *NS), "1/1", "Running")
-    contains(c.kubectl("describe", "pods", *NS), "Scheduled", "Pulled", "Created", "Started")
+    # Events are told behind what they are about.
+    wait_for("the events", lambda: contains(c.kubectl("describe", "pods", *NS), "Scheduled", "Pulled", "Created", "Started") or True)
 
 
 def names_hit(url, want, limit=400):

@@ -81,7 +81,7 @@ def only_those_who_may_come(c):
     ip = node_ip(c, "dev-2")
     c.kubectl("patch", "service", "two", "-p", json.dumps({"spec": {"loadBalancerSourceRanges": ["192.0.2.0/24"]}}))
     silent(ip, 8123)
-    c.kubectl("patch", "service", "two", "-p", json.dumps({"spec": {"loadBalancerSourceRanges": [f"{ip}/24"]}}))
+    c.kubectl("patch", "service", "two", "-p", json.dumps({"spec": {"loadBalancerSourceRanges": [f"{ip.rsplit('.', 1)[0]}.0/24"]}}))
     answers(ip, 8123, "on-dev-2")
 
 

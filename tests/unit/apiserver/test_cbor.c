@@ -46,7 +46,7 @@ static const char *sorted_text(struct rig *r, const struct val *v)
 static void test_reads(void **state)
 {
 	static const char *const paths[] = { CM, CM "/one", CM "/none", "/api/v1/namespaces", "/apis", CM "?limit=1" };
-	static const char *const forms[] = { "", ";" TABLE, ";as=PartialObjectMetadataList;v=v1;g=meta.k8s.io" };
+	static const char *const forms[] = { "", (";" TABLE), ";as=PartialObjectMetadataList;v=v1;g=meta.k8s.io" };
 	struct rig *r = *state;
 
 	expect(r, 201, "POST", CM,

@@ -501,8 +501,8 @@ static void test_bounds(void **state)
 {
 	static const char *const costly[] = {
 		"lists.range(9000000).size()",
-		"lists.range(1000).map(i, 'a').join().replace('', lists.range(90000).map(i, "
-		"'0123456789').join()).size()",
+		("lists.range(1000).map(i, 'a').join().replace('', lists.range(90000).map(i, "
+		 "'0123456789').join()).size()"),
 		"lists.range(3000).distinct().size()",
 		"sets.contains(lists.range(2000), lists.range(2000))",
 		"lists.range(20000).map(i, 'axxxxxxxxx').join().matches('a.{900}b')",
