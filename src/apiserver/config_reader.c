@@ -1,9 +1,11 @@
 /* Reading configurations that people write. */
 #include "apiserver/config_reader.h"
 #include "base/budget.h"
+#include "base/file.h"
 #include "codec/yaml.h"
 
-#define WRONG_SHOWN_MAX 100 /* errors that are told */
+#define WRONG_SHOWN_MAX 100		/* errors that are told */
+#define CONF_FILE_MAX ((size_t)1 << 20) /* bytes */
 
 void conf_release(struct conf *c)
 {
@@ -103,6 +105,24 @@ struct cel_program *conf_compile(struct conf *c, struct sv path, const struct ce
 	else if (rule && cel_program_kind(p) != CEL_BOOL)
 		conf_invalid(c, path, text, "must evaluate to bool");
 	return p;
+}
+
+const struct val *conf_file(struct arena *a, const char *path, const char *kind, struct err *err)
+{
+	struct budget values = BUDGET(doc_values_limit);
+	const struct val *doc;
+	struct sv text;
+
+	if (file_read(a, path, CONF_FILE_MAX, &text, err) < 0)
+		return NULL;
+	doc = yaml_decode_opts(a, text, &(struct yaml_opts){ .values = &values, .alone = true }, err);
+	if (doc && !val_is(val_get(doc, F_kind), kind)) {
+		err_set(err, ERR_INVALID, "it is no %s", kind);
+		doc = NULL;
+	}
+	if (!doc)
+		err_wrap(err, "'%s'", path);
+	return doc;
 }
 
 const struct val *conf_document(struct conf *c, struct arena *a, struct sv text, struct err *err)

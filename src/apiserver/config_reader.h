@@ -25,6 +25,9 @@ void conf_release(struct conf *c); /* for _cleanup_ */
 
 /* The document of c's kind that text is, in the arena a; NULL with ERR_INVALID. */
 const struct val *conf_document(struct conf *c, struct arena *a, struct sv text, struct err *err);
+/* The document of a file, and what kind it must be; for configurations that are judged where they are used. NULL: *err
+ * says why, and of which file. */
+const struct val *conf_file(struct arena *a, const char *path, const char *kind, struct err *err);
 /* 0: nothing was wrong. */
 int conf_end(struct conf *c, struct err *err);
 

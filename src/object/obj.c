@@ -321,6 +321,16 @@ struct val *obj_edit(struct arena *a, struct obj *o)
 	return val_clone_nodes(a, obj_root(o));
 }
 
+struct val *obj_edit_status(struct arena *a, const struct val *root)
+{
+	struct val *doc = val_new_map(a);
+
+	VAL_EACH_MEMBER(root, m)
+		val_set(a, doc, m.sym,
+			m.sym == F_metadata || m.sym == F_status ? val_clone_nodes(a, m.value) : m.value);
+	return doc;
+}
+
 struct val *obj_reference(struct arena *a, const char *kind, const struct obj *o)
 {
 	struct val *ref = val_new_map(a);

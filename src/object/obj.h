@@ -60,6 +60,9 @@ const struct val *obj_controller_ref(const struct obj *o);
 /* A copy of the document to change: nodes copied into a, strings borrowed from o, of which a
  * takes a reference. */
 struct val *obj_edit(struct arena *a, struct obj *o);
+/* The same of metadata and status alone, for who changes nothing else: all else, and every text, is root's still, which
+ * must outlive a. */
+struct val *obj_edit_status(struct arena *a, const struct val *root);
 
 /* What every reference to o says: kind, namespace (of what has one), name and uid. */
 struct val *obj_reference(struct arena *a, const char *kind, const struct obj *o);

@@ -1,12 +1,9 @@
 #include "apiserver/admission/quota_limited.h"
 #include "apiserver/admission/plugins.h"
-#include "base/budget.h"
-#include "base/file.h"
-#include "codec/yaml.h"
+#include "apiserver/config_reader.h"
 
 #include <stdlib.h>
 
-#define LIMITED_BYTES_MAX ((size_t)1 << 20)
 #define LIMITED_MAX 1000
 
 struct quota_limited {
@@ -14,34 +11,16 @@ struct quota_limited {
 	const struct val *list; /* limitedResources */
 };
 
-static const struct val *limited_document(struct arena *a, const char *path, const char *kind, struct err *err)
-{
-	struct budget values = BUDGET(doc_values_limit);
-	const struct val *doc;
-	struct sv text;
-
-	if (file_read(a, path, LIMITED_BYTES_MAX, &text, err) < 0)
-		return NULL;
-	doc = yaml_decode_opts(a, text, &(struct yaml_opts){ .values = &values, .alone = true }, err);
-	if (doc && !val_is(val_get(doc, F_kind), kind)) {
-		err_set(err, ERR_INVALID, "it is no %s", kind);
-		doc = NULL;
-	}
-	if (!doc)
-		err_wrap(err, "'%s'", path);
-	return doc;
-}
-
 static int limited_plugin(struct quota_limited *l, const struct val *plugin, const char *dir, struct err *err)
 {
 	const struct val *config = val_member_sv(plugin, SV("configuration"));
 	struct sv path = val_str(val_member_sv(plugin, SV("path")));
 
 	if (!config && path.n)
-		config = limited_document(&l->arena,
-					  path.p[0] == '/' ? arena_cstr(&l->arena, path)
-							   : arena_printf(&l->arena, "%s/%.*s", dir, SV_ARG(path)),
-					  "ResourceQuotaConfiguration", err);
+		config = conf_file(&l->arena,
+				   path.p[0] == '/' ? arena_cstr(&l->arena, path)
+						    : arena_printf(&l->arena, "%s/%.*s", dir, SV_ARG(path)),
+				   "ResourceQuotaConfiguration", err);
 	if (!config)
 		return path.n ? -1 : 0;
 	if (!val_is(val_get(config, F_kind), "ResourceQuotaConfiguration") &&
@@ -62,7 +41,7 @@ struct quota_limited *quota_limited_read(const char *path, struct err *err)
 	struct quota_limited *l = xcalloc(1, sizeof(*l));
 	const char *slash = strrchr(path, '/');
 	const char *dir = slash ? arena_strndup(&l->arena, path, MAX((size_t)(slash - path), (size_t)1)) : ".";
-	const struct val *doc = limited_document(&l->arena, path, "AdmissionConfiguration", err);
+	const struct val *doc = conf_file(&l->arena, path, "AdmissionConfiguration", err);
 	int rc = doc ? 0 : -1;
 
 	VAL_EACH(val_member_sv(doc, SV("plugins")), p)

@@ -62,8 +62,6 @@ struct agg_service *agg_find(struct aggregator *g, struct sv group, struct sv ve
 /* Something is to be looked at, soon; the lock is held. */
 void agg_wake_locked(struct aggregator *g);
 
-/* said.c: a copy of a published one whose status may be changed. */
-struct val *agg_edit(struct arena *a, const struct val *o);
 /* available.c: one look at e; may write its status, may begin to ask it. */
 void agg_look_at(struct aggregator *g, struct agg_service *e);
 /* locals.c: the APIServices of what is served here by definitions. -1: to be tried again. */

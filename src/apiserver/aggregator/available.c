@@ -203,7 +203,7 @@ void agg_look_at(struct aggregator *g, struct agg_service *e)
 	now = wc_get(g->s->wc, RES(apiregistration_apiservices), SV(""), sv_from(e->name));
 	if (!now || !val_equal(obj_get(now, F_spec), obj_get(e->obj, F_spec)))
 		return; /* of another by now, which is looked at, too */
-	doc = agg_edit(&a, obj_root(now));
+	doc = obj_edit_status(&a, obj_root(now));
 	if (!aggregator_condition(&a, doc, v.status, v.reason, v.message, env_now_ns(g->s->env)))
 		return;
 	if (strcmp(v.status, "False") == 0 && !condition_is(obj_get(now, F_status, F_conditions), "Available", "False"))

@@ -61,7 +61,7 @@ static int locals_say(struct aggregator *g, const char *name, struct arena *a)
 
 	if (!o || val_get(obj_root(o), F_spec, F_service))
 		return 0;
-	doc = agg_edit(a, obj_root(o));
+	doc = obj_edit_status(a, obj_root(o));
 	(void)aggregator_condition(a, doc, "True", "Local", "Local APIServices are always available",
 				   env_now_ns(g->env));
 	return client_update_status(g->client, RES(apiregistration_apiservices), doc, NULL, &why) < 0 &&

@@ -29,13 +29,3 @@ bool aggregator_condition(struct arena *a, struct val *doc, const char *status, 
 	val_push(a, list, c);
 	return true;
 }
-
-struct val *agg_edit(struct arena *a, const struct val *o)
-{
-	struct val *doc = val_new_map(a);
-
-	VAL_EACH_MEMBER(o, m)
-		val_set(a, doc, m.sym,
-			m.sym == F_metadata || m.sym == F_status ? val_clone_nodes(a, m.value) : m.value);
-	return doc;
-}

@@ -32,8 +32,6 @@ struct crd_names *crd_names_new(void);
 struct crd_names *crd_names_free(struct crd_names *n); /* NULL is fine */
 void crd_names_add(struct crd_names *n, const struct val *crd);
 
-/* A copy of a published definition whose metadata and status may be changed, and whose spec is the old one's. */
-struct val *crd_edit(struct arena *a, const struct val *crd);
 /* What crd's status ought to be: its own document with another status, in a. NULL: it is as it ought to be. Names that
  * are accepted are added to n. served: it is to be served under the names in *ret_names. */
 struct val *crd_settle(struct arena *a, struct crd_names *n, const struct val *crd, int64_t now_ns, bool *ret_served,

@@ -64,7 +64,7 @@ static bool drain_round(struct apiserver *s, struct client *c, const struct reso
 static int drain_status(struct client *c, struct arena *a, const struct obj *crd, const char *status,
 			const char *reason, const char *message, int64_t now_ns, struct obj **ret, struct err *err)
 {
-	struct val *doc = crd_edit(a, obj_root(crd));
+	struct val *doc = obj_edit_status(a, obj_root(crd));
 
 	crd_condition(a, doc, "Terminating", status, reason, message, now_ns);
 	if (val_same(val_member(doc, F_status), val_member(obj_root(crd), F_status)))
@@ -75,7 +75,7 @@ static int drain_status(struct client *c, struct arena *a, const struct obj *crd
 /* All that it keeps is gone: it may go. */
 static int drain_finish(struct client *c, struct arena *a, const struct obj *crd, struct err *err)
 {
-	struct val *doc = crd_edit(a, obj_root(crd)), *list = val_get_mut(doc, F_metadata, F_finalizers);
+	struct val *doc = obj_edit_status(a, obj_root(crd)), *list = val_get_mut(doc, F_metadata, F_finalizers);
 
 	for (size_t i = 0; i < val_len(list); i++)
 		if (val_is(val_at(list, i), CRD_FINALIZER))

@@ -9,6 +9,7 @@
 #include "base/timefmt.h"
 #include "object/annotation.h"
 #include "object/condition.h"
+#include "object/obj.h"
 
 #include <stdlib.h>
 
@@ -203,20 +204,10 @@ static void approve(struct arena *a, struct val *crd, int64_t now_ns)
 	crd_condition(a, crd, type, status, reason, why, now_ns);
 }
 
-struct val *crd_edit(struct arena *a, const struct val *crd)
-{
-	struct val *doc = val_new_map(a);
-
-	VAL_EACH_MEMBER(crd, m)
-		val_set(a, doc, m.sym,
-			m.sym == F_metadata || m.sym == F_status ? val_clone_nodes(a, m.value) : m.value);
-	return doc;
-}
-
 struct val *crd_settle(struct arena *a, struct crd_names *n, const struct val *crd, int64_t now_ns, bool *ret_served,
 		       const struct val **ret_names)
 {
-	struct val *doc = crd_edit(a, crd);
+	struct val *doc = obj_edit_status(a, crd);
 	struct settling t = { .a = a,
 			      .n = n,
 			      .group = val_get_str(crd, F_spec, F_group),

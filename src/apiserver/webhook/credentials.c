@@ -1,11 +1,10 @@
 /* Users of kubeconfigs by whom they are for. */
 #include "apiserver/webhook/credentials.h"
+#include "apiserver/config_reader.h"
 #include "base/b64.h"
-#include "base/budget.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/strmap.h"
-#include "codec/yaml.h"
 
 #include <stdlib.h>
 
@@ -131,25 +130,6 @@ int webhook_credentials_add(struct webhook_credentials *c, const struct val *kub
 	return 0;
 }
 
-static struct val *credentials_document(struct webhook_credentials *c, const char *path, const char *kind,
-					struct err *err)
-{
-	struct budget values = BUDGET(doc_values_limit);
-	struct val *doc;
-	struct sv text;
-
-	if (file_read(&c->arena, path, CONFIG_MAX, &text, err) < 0)
-		return NULL;
-	doc = yaml_decode_opts(&c->arena, text, &(struct yaml_opts){ .values = &values, .alone = true }, err);
-	if (doc && !val_is(val_get(doc, F_kind), kind)) {
-		err_set(err, ERR_INVALID, "it is no %s", kind);
-		doc = NULL;
-	}
-	if (!doc)
-		err_wrap(err, "'%s'", path);
-	return doc;
-}
-
 /* One plugin of the AdmissionConfiguration: its configuration stands there, or in a file of its own. */
 static int credentials_plugin(struct webhook_credentials *c, const struct val *plugin, const char *dir, struct err *err)
 {
@@ -161,7 +141,7 @@ static int credentials_plugin(struct webhook_credentials *c, const struct val *p
 	if (!config && path.n) {
 		const char *at = credentials_path(&c->arena, dir, path);
 
-		config = credentials_document(c, at, "WebhookAdmissionConfiguration", err);
+		config = conf_file(&c->arena, at, "WebhookAdmissionConfiguration", err);
 		if (!config)
 			return -1;
 		dir = credentials_dir(&c->arena, at);
@@ -170,7 +150,7 @@ static int credentials_plugin(struct webhook_credentials *c, const struct val *p
 	if (!file.n)
 		return 0;
 	kubeconfig = credentials_path(&c->arena, dir, file);
-	doc = credentials_document(c, kubeconfig, "Config", err);
+	doc = conf_file(&c->arena, kubeconfig, "Config", err);
 	if (!doc)
 		return -1;
 	if (webhook_credentials_add(c, doc, credentials_dir(&c->arena, kubeconfig), err) < 0)
@@ -180,7 +160,7 @@ static int credentials_plugin(struct webhook_credentials *c, const struct val *p
 
 int webhook_credentials_read(struct webhook_credentials *c, const char *path, struct err *err)
 {
-	const struct val *doc = credentials_document(c, path, "AdmissionConfiguration", err);
+	const struct val *doc = conf_file(&c->arena, path, "AdmissionConfiguration", err);
 
 	if (!doc)
 		return err_wrap(err, "--admission-control-config-file");
