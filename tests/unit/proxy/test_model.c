@@ -319,12 +319,9 @@ static void test_lasting(_unused_ void **state)
 	struct obj *svc = kit_obj(KIT_SERVICE("dns", "'clusterIP':'10.43.0.10','trafficDistribution':'PreferSameNode',"
 						     "'ports':[{'port':53,'protocol':'UDP'}]"),
 				  1);
-	struct obj *slice =
-	    kit_obj(KIT_SLICE("dns",
-			      "'addresses':['10.42.0.2'],'nodeName':'n1','hints':{'forNodes':[{'name':'n1'}]}},"
-			      "{'addresses':['10.42.0.3'],'nodeName':'n2','hints':{'forNodes':[{'name':'n2'}]}",
-			      "{'port':5300,'protocol':'UDP'}"),
-		    1);
+	struct obj *slice = kit_obj(KIT_SLICE("dns", "{'port':5300,'protocol':'UDP'}",
+					      NODE_HINTED("10.42.0.2", "n1") "," NODE_HINTED("10.42.0.3", "n2")),
+				    1);
 
 	for (int own = 0; own <= 1; own++) {
 		struct node_view node = { .name = SV("n1"), .questions = own };
