@@ -107,7 +107,7 @@ static struct cel_value eval_no_key(struct cel_eval *e, const struct cel_value *
 	case CEL_BOOL:
 		return eval_error(e, "no such key: %s", key->b ? "true" : "false");
 	case CEL_DOUBLE:
-		return eval_error(e, "no such key: %g", key->d);
+		return eval_error(e, "no such key: %.*s", SV_ARG(cel_double_text(e->arena, key->d)));
 	default:
 		return eval_error(e, "unsupported key type: %.*s", SV_ARG(cel_type_name_of(key)));
 	}
