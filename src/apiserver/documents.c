@@ -75,7 +75,7 @@ struct document *document_new(const char *key, struct buf *b)
 /* What is kept of the kinds that q knows: with their snapshot, of the built-in ones with the server. */
 static struct documents *documents_of(struct api_req *q)
 {
-	return q->api->n_custom ? api_set_state(q->api) : q->server->docs;
+	return q->api->n_late ? api_set_state(q->api) : q->server->docs;
 }
 
 const struct document *document_get(struct api_req *q, const char *key, document_make_fn *make)
