@@ -239,8 +239,11 @@ static void add_type(struct openapi_writer *o, const struct schema *s)
 void openapi_definitions(struct openapi_writer *o)
 {
 	for (size_t i = 0; i < schema_count; i++)
-		if (o->types[i])
+		if (o->types[i]) {
 			add_type(o, schema_all[i]);
+			if (o->whole)
+				o->whole(o);
+		}
 	for (size_t k = 0; k < _FIELD_KIND_MAX; k++) {
 		const struct special *s = &specials[k];
 

@@ -228,6 +228,7 @@ def published_everywhere_and_taken_back(c):
     contains(json.dumps(c.request("GET", "/openapi/v2")[1]["definitions"]["com.example.late.v1.Show"]), "Words of its own.")
     contains(c.request("GET", "/openapi/v2", headers={"Accept": "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"})[1], "Words of its own.")
     contains([g["name"] for g in c.request("GET", "/apis")[1]["groups"]], "late.example.com")
+    contains(c.kubectl("explain", "show", "--output=plaintext-openapiv2"), "Words of its own.")  # which reads protobuf
     code, answer, _ = c.request("PATCH", CRDS + "/shows.late.example.com", [
         {"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/description", "value": "Other words."}],
         {"Content-Type": "application/json-patch+json"})

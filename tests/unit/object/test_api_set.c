@@ -216,7 +216,7 @@ static void test_with(void **state)
 	assert_non_null(strstr(buf_cstr(&b), "widgetColour"));
 	assert_non_null(strstr(buf_cstr(&b), "/widgets/{name}/status"));
 	buf_clear(&b);
-	openapi_v2(&b, two->custom, two->n_custom);
+	openapi_v2(&b, two->custom, two->n_custom, NULL);
 	assert_non_null(strstr(buf_cstr(&b), "gadgets"));
 
 	back = api_set_without(two, &w, 1);
