@@ -153,6 +153,10 @@ static bool gunzip_next(struct http_source *s, struct http_chunk *ret)
 	rc = inflate(&g->z, Z_NO_FLUSH);
 	BUG_ON(rc != Z_OK && rc != Z_STREAM_END);
 	g->finished = rc == Z_STREAM_END;
+	if (g->z.avail_out == PIECE) { /* what came before was all */
+		free(out);
+		return false;
+	}
 	*ret =
 	    (struct http_chunk){ .data = sv_make((char *)out, PIECE - g->z.avail_out), .release = free, .owner = out };
 	return true;
