@@ -249,12 +249,12 @@ struct api_version;
 void discovery_version(struct buf *b, const struct api_version *v);
 #define DISCOVERY_AGGREGATED "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
-/* A document made once and kept, with its digest; guarded by the lock in struct documents. There is one of those for
- * each snapshot of kinds. */
+/* A document made once and kept, with its digest. There are some for each snapshot of kinds. */
 struct document {
 	char *key;	/* owned */
-	struct sv json; /* owned */
-	struct sv gzip; /* owned; SV_NULL until asked for */
+	struct sv json; /* owned; SV_NULL where there is much of it: then it is in gzip alone */
+	struct sv gzip; /* owned */
+	size_t bytes;	/* of what is in gzip */
 	char etag[140];
 	/* Whose it is, when not the kinds': taken and given back by who sends it. */
 	void *(*hold)(void *owner);
@@ -264,8 +264,12 @@ struct document {
 /* Of what b holds, which is taken. */
 struct document *document_new(const char *key, struct buf *b);
 void document_free(void *d); /* NULL is fine */
-/* The document `key` of the kinds that q knows, made by make() when it is not there yet. Lives as long as q->api. */
+/* The document `key` of the kinds that q knows, made by make() when it is not there yet. Lives as long as q->api. b is
+ * for document_piece(): a long one calls it whenever there is a piece, which need not all be in memory at once. */
 typedef void document_make_fn(struct apiserver *s, const struct api_set *api, const char *key, struct buf *b);
+void document_piece(struct buf *b);
+/* All of it, kept by d or in the arena. */
+struct sv document_text(struct arena *a, const struct document *d);
 const struct document *document_get(struct api_req *q, const char *key, document_make_fn *make);
 /* Answers with it (answer.c): ETag and If-None-Match, gzip. */
 void document_answer(struct api_req *q, const struct document *d, const char *content_type, bool immutable);
@@ -273,5 +277,11 @@ void document_answer(struct api_req *q, const struct document *d, const char *co
 /* --- gzip.c --- */
 
 void gzip_bytes(struct buf *b, struct sv bytes);
+/* The same of what comes in pieces: what there is of it each time is appended to b. */
+struct gzip_pieces *gzip_begin(void);
+void gzip_add(struct gzip_pieces *g, struct sv bytes, bool last, struct buf *b);
+void gzip_end(struct gzip_pieces *g);
+/* What gzip_bytes() made, uncompressed while it is sent; bytes: how many. let_go(owner) is called behind it. */
+struct http_source *gunzip_source(struct sv gzip, size_t bytes, void (*let_go)(void *owner), void *owner);
 /* A source of inner's bytes, compressed. */
 struct http_source *gzip_source(struct http_source *inner_take);

@@ -60,6 +60,10 @@ class Far:
                     self.send(302, b"", Location="https://203.0.113.9/")
                 elif path == BASE:
                     self.send(200, far.discovery)
+                elif path == "/openapi/v3":
+                    self.send(200, {"paths": {f"apis/{GROUP}/v1beta1": {"serverRelativeURL": f"/openapi/v3/apis/{GROUP}/v1beta1?hash=AB12"}}})
+                elif path == f"/openapi/v3/apis/{GROUP}/v1beta1":
+                    self.send(200, {"openapi": "3.0.0"}, ETag='"AB12"', Cache_Control="public, immutable")
                 elif path.endswith("/forever"):
                     self.send_response(200)
                     self.send_header("Content-Type", "application/json")
@@ -294,7 +298,12 @@ def discovery_shows_it(c, _):
         {"resource": "nodes", "responseKind": {**kind, "kind": "NodeMetrics"}, "scope": "Cluster", "singularResource": "node",
          "verbs": ["get", "list"], "shortNames": ["nm"],
          "subresources": [{"subresource": "log", "responseKind": {**kind, "kind": "Log"}, "verbs": ["get"]}]}]})
-    contains(list(c.request("GET", "/openapi/v3")[1]["paths"]), f"apis/{GROUP}/v1beta1", "apis/apps/v1")
+    paths = wait_for("its document", lambda: [p for p in [c.request("GET", "/openapi/v3")[1]["paths"]] if f"apis/{GROUP}/v1beta1" in p])[0]
+    contains(list(paths), "apis/apps/v1")
+    url = paths[f"apis/{GROUP}/v1beta1"]["serverRelativeURL"]
+    equal(url, f"/openapi/v3/apis/{GROUP}/v1beta1?hash=AB12")
+    code, text, headers = c.request("GET", url)
+    equal((code, text, headers["ETag"], headers["Cache-Control"]), (200, {"openapi": "3.0.0"}, '"AB12"', "public, immutable"))
 
 
 def kubectl_finds_it(c, _):

@@ -5,6 +5,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/webhook/webhook.h"
 #include "base/vec.h"
+#include "net/http.h"
 
 /* The label of those that are made here. */
 #define AGG_MANAGED "kube-aggregator.kubernetes.io/automanaged"
@@ -29,7 +30,9 @@ struct agg_service {
 	unsigned failures;	 /* in a row */
 	int64_t due_ns;		 /* monotonic: to be asked again */
 	uint64_t unavailable[6]; /* how often it turned that, by agg_reasons */
-	struct buf list;	 /* its resources as aggregated discovery has them, JSON; empty: never known */
+	bool openapi;		 /* it has a document of version 3, with this hash or "" */
+	struct buf openapi_hash;
+	struct buf list; /* its resources as aggregated discovery has them, JSON; empty: never known */
 };
 
 struct agg_service *agg_service_new(struct apiserver *s, struct obj *o);
@@ -69,6 +72,13 @@ int agg_locals(struct aggregator *g);
 /* resources.c: an APIResourceList, of that group version, as the `resources` of aggregated discovery, "[...]". -1: it
  * is none. Any bytes; out is at most some times as long as they are, and AGG_RESOURCES_MAX times a row of its own. */
 int agg_resources(struct sv body, struct sv group, struct sv version, struct buf *out, struct err *err);
+/* What is said to each when this server asks for itself, which may see everything. */
+#define AGG_OWN_HEADERS ((size_t)4)
+extern const struct http_header agg_own_headers[AGG_OWN_HEADERS];
+/* openapi.c: asks e for its index of documents, which tells of that of its group version. */
+void agg_openapi_ask(struct aggregator *g, struct agg_service *e);
+/* Whether that document is in this index, any bytes, and its hash: "" when it has none that is fit for a URL. */
+bool agg_openapi_hash(struct sv index, struct sv group, struct sv version, struct buf *ret);
 /* Why one is not available. */
 extern const char *const agg_reasons[];
 #define AGG_REASONS 6

@@ -20,6 +20,7 @@ struct agg_service *agg_service_unref(struct agg_service *e)
 	webhook_target_unref(e->target);
 	obj_unref(e->obj);
 	buf_release(&e->list);
+	buf_release(&e->openapi_hash);
 	free(e->failure);
 	free(e->name);
 	free(e->group);

@@ -15,6 +15,7 @@ static struct {
 	size_t asked;
 	char url[200];
 	size_t max;
+	const char *openapi; /* its index; NULL: 404 */
 	bool hold;
 	struct webhook_call *held;
 } far;
@@ -35,6 +36,13 @@ static void far_say(struct webhook_call *c)
 static void far_call(struct webhook_call *c, const struct webhook_sent *sent, void *ctx)
 {
 	(void)ctx;
+	if (strstr(sent->url, "/openapi/v3")) {
+		struct err err = ERR_INIT;
+
+		webhook_call_answer(c, far.openapi ? 200 : 404, SV("application/json"),
+				    sv_from(far.openapi ? far.openapi : ""), &err);
+		return;
+	}
 	far.asked++;
 	(void)snprintf(far.url, sizeof(far.url), "%s", sent->url);
 	far.max = sent->answer_max;
@@ -160,6 +168,51 @@ static void one_that_fails(void **state)
 	assert_null(shown(r));
 }
 
+/* What the index says of its document; NULL: nothing. */
+static const char *document(struct rig *r, struct arena *a)
+{
+	const struct val *paths = val_get(expect(r, 200, "GET", "/openapi/v3", NULL), F_paths);
+	const struct val *e = val_member_sv(paths, SV("apis/far.example.io/v1"));
+
+	assert_non_null(val_member_sv(paths, SV("apis/apps/v1")));
+	return e ? arena_cstr(a, val_str(val_member_sv(e, SV("serverRelativeURL")))) : NULL;
+}
+
+static void its_document_is_in_the_index(void **state)
+{
+	static const struct {
+		const char *index, *url;
+	} rows[] = {
+		{ NULL, NULL },
+		{ "[]", NULL },
+		{ "{\"paths\":{\"apis/other/v1\":{\"serverRelativeURL\":\"/openapi/v3/apis/other/v1?hash=1\"}}}",
+		  NULL },
+		{ "{\"paths\":{\"apis/far.example.io/v1\":{\"serverRelativeURL\":7}}}", NULL },
+		{ "{\"paths\":{\"apis/far.example.io/v1\":{\"serverRelativeURL\":\"/evil/path?hash=0aF9\"}}}",
+		  "/openapi/v3/apis/far.example.io/v1?hash=0aF9" },
+		{ "{\"paths\":{\"apis/far.example.io/v1\":{\"serverRelativeURL\":\"/x?hash=1\\\"2\"}}}",
+		  "/openapi/v3/apis/far.example.io/v1" },
+		{ "{\"paths\":{\"apis/far.example.io/v1\":{\"serverRelativeURL\":\"/x\"}}}",
+		  "/openapi/v3/apis/far.example.io/v1" },
+	};
+	struct rig *r = *state;
+
+	add_service(r);
+	add_slice(r, "https");
+	add_far(r);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		const char *url;
+
+		far.openapi = rows[i].index;
+		rig_run(r, 40 * NS_PER_SEC);
+		url = document(r, &a);
+		assert_int_equal(url != NULL, rows[i].url != NULL);
+		if (url)
+			assert_string_equal(url, rows[i].url);
+	}
+}
+
 static void asked_once_at_a_time(void **state)
 {
 	struct rig *r = *state;
@@ -237,6 +290,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_is_missing, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(one_that_fails, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(its_document_is_in_the_index, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(asked_once_at_a_time, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(built_in_ones, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(one_that_comes_home, setup, rig_teardown),
