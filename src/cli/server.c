@@ -63,7 +63,7 @@ struct server {
 		name, letter, kind, &o->field, arg, help \
 	}
 
-#define SERVER_OPTIONS_MAX 96
+#define SERVER_OPTIONS_MAX 128
 
 static size_t option_table(struct server_opts *o, struct option *t)
 {
@@ -129,6 +129,35 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("oidc-required-claim", 0, OPT_LIST, oidc_required, "CLAIM=VALUE", "what a token must say"),
 		ROW("oidc-signing-algs", 0, OPT_LIST, oidc_algs, "NAME", "by what tokens are signed (RS256)"),
 		ROW("oidc-ca-file", 0, OPT_STRING, oidc.ca_file, "FILE", "CA of the issuer's server (the system's)"),
+		ROW("service-account-issuer", 0, OPT_LIST, account_issuers, "URL",
+		    "as whom tokens of accounts are issued: the first; all are taken (the cluster's own name)"),
+		ROW("api-audiences", 0, OPT_LIST, api_audiences, "NAME",
+		    "one of what a token shown to the API must be for (the issuers)"),
+		ROW("service-account-signing-key-file", 0, OPT_STRING, accounts.signing_key_file, "FILE",
+		    "a private key that signs tokens of accounts (DIR/pki/sa.key)"),
+		ROW("service-account-key-file", 0, OPT_LIST, account_keys, "FILE",
+		    "keys that such tokens are signed with, beside that one"),
+		ROW("service-account-max-token-expiration", 0, OPT_STRING, accounts.max_expiration, "TIME",
+		    "how long such a token may last (any time)"),
+		ROW("service-account-extend-token-expiration", 0, OPT_BOOL, account_extend, NULL,
+		    "tokens in Pods last a year beside their time, for programs that read them once (true)"),
+		ROW("service-account-lookup", 0, OPT_BOOL, account_lookup, NULL,
+		    "tokens of Secrets count only with their Secret (true)"),
+		ROW("service-account-jwks-uri", 0, OPT_STRING, accounts.jwks_uri, "URL",
+		    "where the issuer's document says that the keys are (here)"),
+		ROW("client-ca-file", 0, OPT_STRING, client_ca_file, "FILE",
+		    "CAs of clients beside the cluster's own: CN is the user, O are groups"),
+		ROW("requestheader-client-ca-file", 0, OPT_STRING, proxy_ca_file, "FILE",
+		    "CAs of proxies that say in headers who asks (none)"),
+		ROW("requestheader-allowed-names", 0, OPT_LIST, proxy_names, "NAME",
+		    "the names that their certificates must have, any of them (any name)"),
+		ROW("requestheader-username-headers", 0, OPT_LIST, proxy_username, "NAME",
+		    "the headers of the user, such as X-Remote-User"),
+		ROW("requestheader-uid-headers", 0, OPT_LIST, proxy_uid, "NAME", "of his uid, such as X-Remote-Uid"),
+		ROW("requestheader-group-headers", 0, OPT_LIST, proxy_group, "NAME",
+		    "of his groups, such as X-Remote-Group"),
+		ROW("requestheader-extra-headers-prefix", 0, OPT_LIST, proxy_extra, "PREFIX",
+		    "what the headers of all else about him begin with, such as X-Remote-Extra-"),
 		ROW("authentication-token-webhook-config-file", 0, OPT_STRING, token_hook.config_file, "FILE",
 		    "the kubeconfig of a webhook that knows tokens"),
 		ROW("authentication-token-webhook-version", 0, OPT_STRING, token_hook.version, "NAME",
@@ -214,6 +243,8 @@ static void defaults(struct server *s)
 		.facts.cluster_domain = "cluster.local",
 		.port = 6443,
 		.anonymous_auth = true,
+		.account_extend = true,
+		.account_lookup = true,
 		.ipv6_masq = true,
 		.profiling = true,
 	};
@@ -226,6 +257,30 @@ static struct apiserver_oidc server_oidc(const struct server_opts *o)
 	oidc.required_claims = o->oidc_required.list.p;
 	oidc.signing_algs = o->oidc_algs.list.p;
 	return oidc;
+}
+
+static struct apiserver_accounts server_accounts(const struct server_opts *o)
+{
+	struct apiserver_accounts c = o->accounts;
+
+	c.issuers = o->account_issuers.list.p;
+	c.audiences = o->api_audiences.list.p;
+	c.key_files = o->account_keys.list.p;
+	c.no_extension = !o->account_extend;
+	c.no_lookup = !o->account_lookup;
+	return c;
+}
+
+static struct apiserver_front_proxies server_front_proxies(const struct server_opts *o)
+{
+	return (struct apiserver_front_proxies){
+		.ca_file = o->proxy_ca_file,
+		.allowed_names = o->proxy_names.list.p,
+		.username = o->proxy_username.list.p,
+		.uid = o->proxy_uid.list.p,
+		.group = o->proxy_group.list.p,
+		.extra_prefix = o->proxy_extra.list.p,
+	};
 }
 
 static struct apiserver_authorization server_authorization(const struct server_opts *o)
@@ -499,6 +554,9 @@ static int start_api(struct server *s, struct err *err)
 		.oidc = server_oidc(o),
 		.authorization = server_authorization(o),
 		.token_hook = o->token_hook,
+		.accounts = server_accounts(o),
+		.client_ca_file = o->client_ca_file,
+		.front_proxies = server_front_proxies(o),
 		.anonymous_auth = o->anonymous_auth,
 		.profiling = o->profiling,
 		.no_ingress = facts_no_ingress(&o->facts),
