@@ -45,6 +45,8 @@ bool user_in_group(const struct user_info *u, struct sv group);
 /* With whom u shares what one user has of the server: service accounts of a namespace are one, for who may make one may
  * make a thousand. Those of kube-system, the cluster's own, each are their own. A view of u's name. */
 struct sv user_share(const struct user_info *u);
+/* Adds a value to what u brings under key, in the arena of both; u->extra is u's alone, made by this or NULL. */
+void user_add_extra(struct arena *a, struct user_info *u, struct sv key, struct sv value);
 /* Adds system:authenticated, for which there is room in groups, unless u is anonymous or a group says already whether
  * he is. */
 void user_is_authenticated(struct user_info *u);

@@ -70,6 +70,7 @@ struct apiserver {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	bool pki_loading;
+	bool ca_told;	    /* a wrong file of CAs was told of; the tick's */
 	struct err pki_err; /* why it failed; taken by the first pki_wait() */
 	struct env_timer *tick_timer;
 	int64_t tick;	      /* minutes since start */

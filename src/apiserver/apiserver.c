@@ -56,8 +56,8 @@ static void tick(void *ctx)
 		if (wc_age(s->wc) > AGED_TRIM)
 			arena_trim(); /* the remains of a burst, holes in the heap by now */
 		event_ttl_sweep(s);
+		pki_keep(s); /* bootstrap tells of the CAs */
 		bootstrap_keep(s);
-		pki_keep(s);
 		jwt_reload(s->authz->jwt);
 		authz_chains_reload(s->authz->chains);
 		if (claims || service_claims_wrong(s))

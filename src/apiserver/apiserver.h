@@ -39,6 +39,14 @@ struct apiserver_authorization {
 	const char *webhook_config_file, *webhook_version, *webhook_allowed_ttl, *webhook_denied_ttl;
 };
 
+/* Proxies that say for whom they ask (authn/front_proxy.h): the flags --requestheader-*. Lists are NULL-terminated, or
+ * NULL; no ca_file: nobody is one. */
+struct apiserver_front_proxies {
+	const char *ca_file;
+	const char *const *allowed_names; /* common names of their certificates; none: any */
+	const char *const *username, *const *uid, *const *group, *const *extra_prefix;
+};
+
 /* A webhook that knows tokens (authn/token_hook.h): the flags --authentication-token-webhook-*. NULL: not given. */
 struct apiserver_token_hook {
 	const char *config_file, *version, *cache_ttl;
@@ -77,6 +85,8 @@ struct apiserver_opts {
 	const char *authentication_config; /* an AuthenticationConfiguration (authn/jwt_config.h); NULL: none */
 	struct apiserver_authorization authorization;
 	struct apiserver_token_hook token_hook;
+	const char *client_ca_file; /* CAs of clients beside the cluster's own; NULL: none */
+	struct apiserver_front_proxies front_proxies;
 	struct apiserver_oidc oidc; /* the same for one issuer; no issuer_url: none */
 	/* A certificate that was about to expire has been renewed: to be served with from now on, and what was handed
 	 * out at the start is to be written again. On a task of the env; may be NULL. */

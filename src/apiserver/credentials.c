@@ -1,6 +1,7 @@
 /* The server's keys and certificates, as its other parts and the command line ask for them. */
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/pki.h"
+#include "base/file.h"
 #include "base/ip.h"
 #include "base/log.h"
 #include "base/timefmt.h"
@@ -26,6 +27,31 @@ const char *apiserver_first_service_ip(struct apiserver *s, struct arena *a)
 	sv_split(&rest, ',', &first);
 	(void)ip_net_parse(sv_trim(first), &net); /* allocators_start() has looked at it */
 	return arena_strdup(a, ip_text(ip_add(net.addr, 1)).s);
+}
+
+/* --- whose certificates count besides --- */
+
+#define CA_FILE_MAX ((size_t)1 << 20)
+
+static int credentials_read_ca(struct arena *a, const char *flag, const char *path, struct sv *ret, struct err *err)
+{
+	if (path && (file_read(a, path, CA_FILE_MAX, ret, err) < 0 || cert_chain_check(*ret, err) < 0))
+		return err_wrap(err, "--%s", flag);
+	return 0;
+}
+
+/* By the files, as they are now. 1: something else than before. */
+static int credentials_trust(struct apiserver *s, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv clients = SV(""), proxies = SV("");
+
+	if (!s->o.client_ca_file && !s->o.front_proxies.ca_file)
+		return 0;
+	if (credentials_read_ca(&a, "client-ca-file", s->o.client_ca_file, &clients, err) < 0 ||
+	    credentials_read_ca(&a, "requestheader-client-ca-file", s->o.front_proxies.ca_file, &proxies, err) < 0)
+		return -1;
+	return pki_trust(s->pki, clients, proxies, err);
 }
 
 static int credentials_load(struct apiserver *s, struct err *err)
@@ -64,9 +90,9 @@ static int credentials_load(struct apiserver *s, struct err *err)
 	    err);
 	vec_release(&names);
 	vec_release(&addrs);
-	if (!s->pki)
+	if (!s->pki || credentials_trust(s, err) < 0)
 		return -1;
-	return pki_load_tls(s->pki, err);
+	return s->pki->tls ? 0 : pki_load_tls(s->pki, err);
 }
 
 static void loading(void *ctx)
@@ -105,15 +131,21 @@ int pki_wait(struct apiserver *s, struct err *err)
 /* Logged here and not below: nobody waits for the outcome. */
 void pki_keep(struct apiserver *s)
 {
-	_cleanup_(err_release) struct err err = ERR_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT, why = ERR_INIT;
 	int rc = s->pki ? pki_renew(s->pki, &err) : 0;
+	int trust = s->pki ? credentials_trust(s, &why) : 0;
 
 	if (rc < 0)
 		log_warn("apiserver", "the server certificate cannot be renewed", "error", "%s", err_msg(&err));
-	if (rc <= 0)
-		return;
-	log_kv(LVL_INFO, "apiserver", "renewed the server certificate", NULL);
-	if (s->o.certs_renewed)
+	if (trust < 0 && !s->ca_told)
+		log_warn("apiserver", "a file of CAs is wrong: those before count on", "error", "%s", err_msg(&why));
+	s->ca_told = trust < 0;
+	if (rc > 0)
+		log_kv(LVL_INFO, "apiserver", "renewed the server certificate", NULL);
+	if (trust > 0)
+		log_kv(LVL_INFO, "apiserver", "the CAs of clients have changed: new connections know the new ones",
+		       NULL);
+	if ((rc > 0 || trust > 0) && s->o.certs_renewed)
 		s->o.certs_renewed(s->o.certs_ctx, s->pki->tls);
 }
 

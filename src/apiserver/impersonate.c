@@ -27,28 +27,10 @@ static int impersonate_add_extra(struct api_req *q, struct user_info *u, struct 
 				 struct err *err)
 {
 	int rc = may_impersonate(q, auth_group, SV("userextras"), key, SV(""), value, err);
-	struct extra_info *e = NULL;
-	struct sv *values;
 
 	if (rc)
 		return rc;
-	for (size_t i = 0; i < u->n_extra; i++)
-		if (sv_eq(u->extra[i].key, key))
-			e = &u->extra[i];
-	if (!e) {
-		struct extra_info *more = ARENA_ARRAY(q->arena, struct extra_info, u->n_extra + 1);
-
-		if (u->n_extra)
-			memcpy(more, u->extra, u->n_extra * sizeof(*more));
-		u->extra = more;
-		e = &more[u->n_extra++];
-		e->key = key;
-	}
-	values = ARENA_ARRAY(q->arena, struct sv, e->n_values + 1);
-	if (e->n_values)
-		memcpy(values, e->values, e->n_values * sizeof(*values));
-	values[e->n_values++] = value;
-	e->values = values;
+	user_add_extra(q->arena, u, key, value);
 	return 0;
 }
 

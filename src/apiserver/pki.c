@@ -268,18 +268,71 @@ struct pki *pki_open(const struct pki_opts *o, struct err *err)
 	return p;
 }
 
+/* One bundle behind the other; a file need not end in a new line. */
+static void pki_bundle(struct buf *b, struct sv first, struct sv then)
+{
+	buf_addsv(b, first);
+	if (then.n && b->n && b->p[b->n - 1] != '\n')
+		buf_addc(b, '\n');
+	buf_addsv(b, then);
+}
+
 int pki_load_tls(struct pki *p, struct err *err)
 {
-	struct tls_ctx *tls = tls_server_ctx(&(struct tls_server_opts){ .cert_pem = p->server_cert,
-									.key_pem = p->server_key,
-									.client_ca_pem = p->ca_cert },
-					     err);
+	_cleanup_(buf_release) struct buf clients = BUF_INIT;
+	struct tls_ctx *tls;
 
+	pki_bundle(&clients, p->ca_cert, buf_sv(&p->more_cas));
+	tls = tls_server_ctx(&(struct tls_server_opts){ .cert_pem = p->server_cert,
+							.key_pem = p->server_key,
+							.client_ca_pem = buf_sv(&clients),
+							.proxy_ca_pem = buf_sv(&p->proxy_cas) },
+			     err);
 	if (!tls)
 		return -1;
 	tls_ctx_unref(p->tls);
 	p->tls = tls;
 	return 0;
+}
+
+static void pki_trust_set(struct pki *p, struct buf *more_cas, struct buf *proxy_cas)
+{
+	struct buf more = p->more_cas, proxy = p->proxy_cas;
+
+	p->more_cas = *more_cas;
+	p->proxy_cas = *proxy_cas;
+	*more_cas = more;
+	*proxy_cas = proxy;
+}
+
+int pki_trust(struct pki *p, struct sv more_cas, struct sv proxy_cas, struct err *err)
+{
+	_cleanup_(buf_release) struct buf more = BUF_INIT, proxy = BUF_INIT;
+	int rc = 0;
+
+	buf_addsv(&more, more_cas);
+	buf_addsv(&proxy, proxy_cas);
+	pthread_mutex_lock(&p->lock);
+	if (!sv_eq(buf_sv(&p->more_cas), more_cas) || !sv_eq(buf_sv(&p->proxy_cas), proxy_cas)) {
+		pki_trust_set(p, &more, &proxy);
+		rc = pki_load_tls(p, err) < 0 ? -1 : 1;
+		if (rc < 0)
+			pki_trust_set(p, &more, &proxy);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return rc;
+}
+
+void pki_trusted(struct pki *p, struct arena *a, struct sv *ret_clients, struct sv *ret_proxies)
+{
+	_cleanup_(buf_release) struct buf clients = BUF_INIT, proxies = BUF_INIT;
+
+	pthread_mutex_lock(&p->lock);
+	pki_bundle(&clients, p->ca_cert, buf_sv(&p->more_cas));
+	pki_bundle(&proxies, p->front_ca, buf_sv(&p->proxy_cas));
+	pthread_mutex_unlock(&p->lock);
+	*ret_clients = arena_sv(a, buf_sv(&clients));
+	*ret_proxies = arena_sv(a, buf_sv(&proxies));
 }
 
 /* Files are written before anybody sees the new certificate. What cannot be written now is made again at the next
@@ -307,6 +360,8 @@ struct pki *pki_close(struct pki *p)
 		tls_ctx_unref(p->tls);
 		tls_ctx_unref(p->kubelet_tls);
 		tls_ctx_unref(p->any_tls);
+		buf_release(&p->more_cas);
+		buf_release(&p->proxy_cas);
 		jws_keys_free(p->sa_public);
 		pthread_mutex_destroy(&p->lock);
 		vec_release(&p->unsaved);

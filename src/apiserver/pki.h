@@ -20,6 +20,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/env.h"
 #include "base/err.h"
 #include "base/file.h"
@@ -44,11 +45,12 @@ struct pki {
 	struct sv sa_x, sa_y, sa_kid;
 	struct sv front_ca, front_key; /* the front proxy's CA, apart from the other: see pki_front_proxy() */
 	struct sv front_cert, front_cert_key;
-	struct tls_ctx *kubelet_tls;  /* see pki_kubelet_tls() */
-	struct tls_ctx *any_tls;      /* see pki_any_tls() */
-	VEC(struct file_out) unsaved; /* made while opening */
-	bool unsaved_keys;	      /* ca.key or sa.key among them: what another one signs is not this one's */
-	struct tls_ctx *tls;	      /* serves with the server certificate; set by its user, dropped here */
+	struct buf more_cas, proxy_cas; /* see pki_trust(); under the lock */
+	struct tls_ctx *kubelet_tls;	/* see pki_kubelet_tls() */
+	struct tls_ctx *any_tls;	/* see pki_any_tls() */
+	VEC(struct file_out) unsaved;	/* made while opening */
+	bool unsaved_keys;		/* ca.key or sa.key among them: what another one signs is not this one's */
+	struct tls_ctx *tls;		/* serves with the server certificate; set by its user, dropped here */
 };
 
 /* Who the API server is to kubelets, which learn from RBAC what that group may. It presents its certificate to whatever
@@ -70,6 +72,12 @@ struct pki *pki_close(struct pki *p);
 int pki_renew(struct pki *p, struct err *err);
 /* Makes p->tls of the server's certificate. */
 int pki_load_tls(struct pki *p, struct err *err);
+/* Whose certificates count besides: more_cas for clients as the CA's own do, proxy_cas for front proxies (tls.h).
+ * Bundles of PEM, "": nobody's. 1: p->tls is made again for that; 0: they are those that count already. On failure
+ * nothing has changed. */
+int pki_trust(struct pki *p, struct sv more_cas, struct sv proxy_cas, struct err *err);
+/* All CAs of clients, and those of front proxies with our own: what other servers are told. In the arena. */
+void pki_trusted(struct pki *p, struct arena *a, struct sv *ret_clients, struct sv *ret_proxies);
 
 int pki_client_cert(struct pki *p, struct arena *a, const char *cn, const char *const *orgs, struct sv *ret_cert,
 		    struct sv *ret_key, struct err *err);

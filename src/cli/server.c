@@ -63,7 +63,7 @@ struct server {
 		name, letter, kind, &o->field, arg, help \
 	}
 
-#define SERVER_OPTIONS_MAX 96
+#define SERVER_OPTIONS_MAX 128
 
 static size_t option_table(struct server_opts *o, struct option *t)
 {
@@ -129,6 +129,19 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("oidc-required-claim", 0, OPT_LIST, oidc_required, "CLAIM=VALUE", "what a token must say"),
 		ROW("oidc-signing-algs", 0, OPT_LIST, oidc_algs, "NAME", "by what tokens are signed (RS256)"),
 		ROW("oidc-ca-file", 0, OPT_STRING, oidc.ca_file, "FILE", "CA of the issuer's server (the system's)"),
+		ROW("client-ca-file", 0, OPT_STRING, client_ca_file, "FILE",
+		    "CAs of clients beside the cluster's own: CN is the user, O are groups"),
+		ROW("requestheader-client-ca-file", 0, OPT_STRING, proxy_ca_file, "FILE",
+		    "CAs of proxies that say in headers who asks (none)"),
+		ROW("requestheader-allowed-names", 0, OPT_LIST, proxy_names, "NAME",
+		    "the names that their certificates must have, any of them (any name)"),
+		ROW("requestheader-username-headers", 0, OPT_LIST, proxy_username, "NAME",
+		    "the headers of the user, such as X-Remote-User"),
+		ROW("requestheader-uid-headers", 0, OPT_LIST, proxy_uid, "NAME", "of his uid, such as X-Remote-Uid"),
+		ROW("requestheader-group-headers", 0, OPT_LIST, proxy_group, "NAME",
+		    "of his groups, such as X-Remote-Group"),
+		ROW("requestheader-extra-headers-prefix", 0, OPT_LIST, proxy_extra, "PREFIX",
+		    "what the headers of all else about him begin with, such as X-Remote-Extra-"),
 		ROW("authentication-token-webhook-config-file", 0, OPT_STRING, token_hook.config_file, "FILE",
 		    "the kubeconfig of a webhook that knows tokens"),
 		ROW("authentication-token-webhook-version", 0, OPT_STRING, token_hook.version, "NAME",
@@ -226,6 +239,18 @@ static struct apiserver_oidc server_oidc(const struct server_opts *o)
 	oidc.required_claims = o->oidc_required.list.p;
 	oidc.signing_algs = o->oidc_algs.list.p;
 	return oidc;
+}
+
+static struct apiserver_front_proxies server_front_proxies(const struct server_opts *o)
+{
+	return (struct apiserver_front_proxies){
+		.ca_file = o->proxy_ca_file,
+		.allowed_names = o->proxy_names.list.p,
+		.username = o->proxy_username.list.p,
+		.uid = o->proxy_uid.list.p,
+		.group = o->proxy_group.list.p,
+		.extra_prefix = o->proxy_extra.list.p,
+	};
 }
 
 static struct apiserver_authorization server_authorization(const struct server_opts *o)
@@ -499,6 +524,8 @@ static int start_api(struct server *s, struct err *err)
 		.oidc = server_oidc(o),
 		.authorization = server_authorization(o),
 		.token_hook = o->token_hook,
+		.client_ca_file = o->client_ca_file,
+		.front_proxies = server_front_proxies(o),
 		.anonymous_auth = o->anonymous_auth,
 		.profiling = o->profiling,
 		.no_ingress = facts_no_ingress(&o->facts),

@@ -14,6 +14,8 @@ struct server_opts {
 	struct audit_opts audit;
 	struct apiserver_oidc oidc; /* but for its lists: */
 	struct string_list oidc_required, oidc_algs, authorization_modes;
+	const char *client_ca_file, *proxy_ca_file;
+	struct string_list proxy_names, proxy_username, proxy_uid, proxy_group, proxy_extra;
 	struct apiserver_token_hook token_hook;
 	struct apiserver_authorization authorization; /* but for its modes */
 	int port, node_mask_v4, node_mask_v6;

@@ -153,6 +153,25 @@ static int check_tokens(const struct server_opts *o, struct err *err)
 	return 0;
 }
 
+/* A name of spaces would be every header's, or none's. */
+static int check_front_proxies(const struct server_opts *o, struct err *err)
+{
+	const struct {
+		const char *flag;
+		const struct string_list *list;
+	} rows[] = { { "requestheader-username-headers", &o->proxy_username },
+		     { "requestheader-group-headers", &o->proxy_group },
+		     { "requestheader-uid-headers", &o->proxy_uid },
+		     { "requestheader-extra-headers-prefix", &o->proxy_extra },
+		     { "requestheader-allowed-names", &o->proxy_names } };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		for (const char *const *s = rows[i].list->list.p; s && *s; s++)
+			if (!sv_trim(sv_from(*s)).n)
+				return err_set(err, ERR_INVALID, "--%s: empty value", rows[i].flag);
+	return 0;
+}
+
 /* k3s's other two would have the server reach Pods by nodes, too, which it does by its own routes. */
 static int check_egress(const char *mode, struct err *err)
 {
@@ -219,7 +238,7 @@ int server_check(const struct server_opts *o, struct err *err)
 	    check_domain(o->facts.cluster_domain, err) < 0 || check_pods_and_services(&o->facts, err) < 0)
 		return -1;
 	if (check_network(o, err) < 0 || node_opts_check(&o->node, err) < 0 ||
-	    check_disable(&o->facts.disable, err) < 0 || check_tokens(o, err) < 0 ||
+	    check_disable(&o->facts.disable, err) < 0 || check_tokens(o, err) < 0 || check_front_proxies(o, err) < 0 ||
 	    server_check_admission(o, err) < 0 || check_egress(o->facts.egress, err) < 0 ||
 	    check_trusted(&o->facts, err) < 0)
 		return -1;

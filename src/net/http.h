@@ -43,6 +43,9 @@ struct http_header {
 struct http_peer {
 	bool has_cert; /* presented and verified against the client CA */
 	bool bad_cert; /* presented but not verifiable (expired, foreign): authn must refuse it */
+	/* Presented and verified against the CA of front proxies, which says nothing of the former two: its headers may
+	 * say who asks, to those who look at them. */
+	bool proxy_cert;
 	struct sv common_name;
 	struct sv *organizations; /* n_organizations */
 	size_t n_organizations;

@@ -15,6 +15,9 @@ struct tls_server_opts {
 	struct sv cert_pem, key_pem; /* chain, leaf first */
 	struct sv client_ca_pem;     /* "": client certificates are not asked for */
 	bool require_client_cert;    /* else requested, optional; an unverifiable one still connects, unverified */
+	/* Who may say for whom it asks is known by certificates of these, and of no others (struct http_peer). "":
+	 * nobody. It takes a client_ca_pem, too. */
+	struct sv proxy_ca_pem;
 };
 struct tls_client_opts {
 	struct sv ca_pem;	     /* trust anchors; "" with insecure */

@@ -9,6 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -17,6 +18,25 @@ struct tls_ctx {
 	SSL_CTX *ssl;
 	bool insecure;
 };
+
+/* A second store of anchors hangs on the SSL_CTX, which connections keep longer than they keep us. */
+static pthread_once_t tls_proxies_once = PTHREAD_ONCE_INIT;
+static int tls_proxies_index;
+
+static void tls_proxies_free(void *parent, void *store, CRYPTO_EX_DATA *ad, int idx, long argl, void *argp)
+{
+	(void)parent;
+	(void)ad;
+	(void)idx;
+	(void)argl;
+	(void)argp;
+	X509_STORE_free(store);
+}
+
+static void tls_proxies_init(void)
+{
+	tls_proxies_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, tls_proxies_free);
+}
 
 int tls_err(struct err *err, const SSL *ssl, enum err_reason reason, const char *what)
 {
@@ -74,12 +94,11 @@ static int tls_use_cert(SSL_CTX *ctx, struct sv cert_pem, struct sv key_pem, str
 	return 0;
 }
 
-/* Adds every certificate of the bundle as a trust anchor; names: also into the list of CAs
+/* Adds every certificate of the bundle as a trust anchor to store; names: also into the list of CAs
  * that a server shows to clients. */
-static int tls_trust(SSL_CTX *ctx, struct sv pem, bool names, struct err *err)
+static int tls_trust(SSL_CTX *ctx, X509_STORE *store, struct sv pem, bool names, struct err *err)
 {
 	_cleanup_(bio_freep) BIO *b = tls_bio(pem);
-	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
 	size_t n = 0;
 
 	for (;; n++) {
@@ -155,6 +174,18 @@ static int tls_alpn_select(SSL *ssl, const unsigned char **out, unsigned char *o
 	return SSL_TLSEXT_ERR_OK;
 }
 
+static int tls_trust_proxies(struct tls_ctx *c, struct sv pem, struct err *err)
+{
+	X509_STORE *proxies = X509_STORE_new();
+
+	pthread_once(&tls_proxies_once, tls_proxies_init);
+	if (!proxies || SSL_CTX_set_ex_data(c->ssl, tls_proxies_index, proxies) != 1) {
+		X509_STORE_free(proxies);
+		return tls_err(err, NULL, ERR_INTERNAL, "preparing TLS");
+	}
+	return tls_trust(c->ssl, proxies, pem, true, err);
+}
+
 struct tls_ctx *tls_server_ctx(const struct tls_server_opts *o, struct err *err)
 {
 	_cleanup_(tls_ctx_unrefp) struct tls_ctx *c = tls_ctx_new(TLS_server_method(), err);
@@ -164,7 +195,9 @@ struct tls_ctx *tls_server_ctx(const struct tls_server_opts *o, struct err *err)
 	SSL_CTX_set_options(c->ssl, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_set_alpn_select_cb(c->ssl, tls_alpn_select, NULL);
 	if (o->client_ca_pem.n) {
-		if (tls_trust(c->ssl, o->client_ca_pem, true, err) < 0)
+		if (tls_trust(c->ssl, SSL_CTX_get_cert_store(c->ssl), o->client_ca_pem, true, err) < 0)
+			return NULL;
+		if (o->proxy_ca_pem.n && tls_trust_proxies(c, o->proxy_ca_pem, err) < 0)
 			return NULL;
 		SSL_CTX_set_verify(
 		    c->ssl, SSL_VERIFY_PEER | (o->require_client_cert ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
@@ -189,7 +222,7 @@ struct tls_ctx *tls_client_ctx(const struct tls_client_opts *o, struct err *err)
 	}
 	SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, NULL);
 	if (o->ca_pem.n) {
-		if (tls_trust(c->ssl, o->ca_pem, false, err) < 0)
+		if (tls_trust(c->ssl, SSL_CTX_get_cert_store(c->ssl), o->ca_pem, false, err) < 0)
 			return NULL;
 	} else if (SSL_CTX_set_default_verify_paths(c->ssl) != 1) {
 		(void)tls_err(err, NULL, ERR_INTERNAL, "loading the system's trust anchors");
@@ -212,6 +245,26 @@ struct tls_ctx *tls_ctx_unref(struct tls_ctx *c)
 		free(c);
 	}
 	return NULL;
+}
+
+/* Apart from what the handshake found: a CA of clients says nothing about proxies, nor one of proxies about clients. */
+bool tls_proxy_cert(SSL *ssl)
+{
+	X509 *x = SSL_get0_peer_certificate(ssl);
+	X509_STORE *proxies;
+	X509_STORE_CTX *v;
+	bool good;
+
+	pthread_once(&tls_proxies_once, tls_proxies_init);
+	proxies = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), tls_proxies_index);
+	if (!proxies || !x)
+		return false;
+	v = X509_STORE_CTX_new();
+	good = v && X509_STORE_CTX_init(v, proxies, x, SSL_get_peer_cert_chain(ssl)) == 1 &&
+	       X509_STORE_CTX_set_purpose(v, X509_PURPOSE_SSL_CLIENT) == 1 && X509_verify_cert(v) == 1;
+	X509_STORE_CTX_free(v);
+	ERR_clear_error();
+	return good;
 }
 
 SSL_CTX *tls_ctx_ssl(const struct tls_ctx *c)

@@ -6,6 +6,7 @@
 #include "apiserver/steps.h"
 #include "apiserver/watchcache.h"
 #include "apiserver/authn/bootstrap_token.h"
+#include "apiserver/authn/front_proxy.h"
 #include "apiserver/authn/sa_token.h"
 #include "apiserver/authn/token_cache.h"
 #include "apiserver/authn/token_file.h"
@@ -196,6 +197,8 @@ int authn_request(struct api_req *q, struct err *err)
 
 	if (!q->http)
 		return 0; /* in-process: the client was made with its identity */
+	if (front_proxy_user(q) == 0)
+		return 0;
 	if (peer && peer->bad_cert)
 		return err_set(err, ERR_UNAUTHORIZED, "Unauthorized");
 	/* One that names nobody is none. */

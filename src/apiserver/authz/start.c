@@ -1,6 +1,7 @@
 /* What authentication and authorization remember, made at the start and given back at the end. */
 #include "apiserver/authz.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/authn/front_proxy.h"
 #include "apiserver/authz/authz-internal.h"
 #include "apiserver/bootstrap/bootstrap.h"
 #include "apiserver/watchcache.h"
@@ -52,6 +53,7 @@ int authz_start(struct apiserver *s, struct err *err)
 		wc_each(s->wc, kinds[i], SV(""), load_object, &(struct load){ s->authz->rbac, kinds[i] });
 	if (s->o.token_auth_file && !(s->authz->static_tokens = token_file_read(s->o.token_auth_file, err)))
 		return -1;
+	front_proxy_check(s);
 	s->authz->jwt = jwt_new(s, &failed);
 	if (!failed.reason)
 		s->authz->chains = authz_chains_new(s, &failed);

@@ -9,6 +9,7 @@
 #include "apiserver/watchcache.h"
 #include "base/ip.h"
 #include "base/timefmt.h"
+#include "base/vec.h"
 #include "codec/json.h"
 #include "object/annotation.h"
 #include "object/feature.h"
@@ -416,18 +417,40 @@ static int data_of_wanted(struct api_req *q, const struct val *old, struct val *
 	return 0;
 }
 
+/* A list as JSON: what the flags say or, without any front proxies of the administrator's, what we say ourselves. */
+static void extension_list(struct batch *b, struct val *data, const char *key, const char *const *list, const char *own)
+{
+	struct val *l = val_new_list(&b->arena);
+	_cleanup_(buf_release) struct buf json = BUF_INIT;
+
+	if (!b->server->o.front_proxies.ca_file)
+		val_push(&b->arena, l, val_new_str(&b->arena, sv_from(own)));
+	for (; b->server->o.front_proxies.ca_file && list && *list; list++)
+		val_push(&b->arena, l, val_new_str(&b->arena, sv_from(*list)));
+	json_encode(&json, l);
+	val_set_str_sv(&b->arena, data, sv_from(key), buf_sv(&json));
+}
+
+/* Whose certificates may say who asks: ours, and who is allowed besides. None named: everybody of the CAs. */
+static void extension_names(struct batch *b, struct val *data)
+{
+	const struct apiserver_front_proxies *o = &b->server->o.front_proxies;
+	VEC(const char *) names = VEC_INIT;
+
+	for (const char *const *n = o->allowed_names; n && *n; n++)
+		vec_push(&names, *n);
+	if (names.n)
+		vec_push(&names, FRONT_PROXY_CLIENT);
+	vec_push(&names, NULL);
+	extension_list(b, data, "requestheader-allowed-names", names.p, FRONT_PROXY_CLIENT);
+	vec_release(&names);
+}
+
 /* By what servers that this one passes requests on to know its clients, and itself. */
 static void extension_authentication(struct batch *b)
 {
-	static const struct {
-		const char *key, *value;
-	} headers[] = {
-		{ "requestheader-allowed-names", "[\"" FRONT_PROXY_CLIENT "\"]" },
-		{ "requestheader-extra-headers-prefix", "[\"X-Remote-Extra-\"]" },
-		{ "requestheader-group-headers", "[\"X-Remote-Group\"]" },
-		{ "requestheader-uid-headers", "[\"X-Remote-Uid\"]" },
-		{ "requestheader-username-headers", "[\"X-Remote-User\"]" },
-	};
+	const struct apiserver_front_proxies *o = &b->server->o.front_proxies;
+	struct sv clients, proxies;
 	struct sv ns = SV("kube-system"), name = SV("extension-apiserver-authentication");
 	_cleanup_obj_ struct obj *have = wc_get(b->server->wc, RES(core_configmaps), ns, name);
 	struct arena *a = &b->arena;
@@ -438,10 +461,14 @@ static void extension_authentication(struct batch *b)
 		return;
 	doc = new_object(a, RES(core_configmaps), "kube-system", "extension-apiserver-authentication");
 	data = val_set_map(a, doc, F_data);
-	val_set_str_sv(a, data, SV("client-ca-file"), b->server->pki->ca_cert);
-	for (size_t i = 0; i < ARRAY_LEN(headers); i++)
-		val_set_str_sv(a, data, sv_from(headers[i].key), sv_from(headers[i].value));
-	val_set_str_sv(a, data, SV("requestheader-client-ca-file"), b->server->pki->front_ca);
+	pki_trusted(b->server->pki, a, &clients, &proxies);
+	val_set_str_sv(a, data, SV("client-ca-file"), clients);
+	extension_names(b, data);
+	extension_list(b, data, "requestheader-extra-headers-prefix", o->extra_prefix, "X-Remote-Extra-");
+	extension_list(b, data, "requestheader-group-headers", o->group, "X-Remote-Group");
+	val_set_str_sv(a, data, SV("requestheader-client-ca-file"), proxies);
+	extension_list(b, data, "requestheader-uid-headers", o->uid, "X-Remote-Uid");
+	extension_list(b, data, "requestheader-username-headers", o->username, "X-Remote-User");
 	VAL_EACH_MEMBER(data, m)
 		same = same && have && val_equal(val_member_sv(obj_get(have, F_data), m.key), m.value);
 	if (!have)
@@ -592,6 +619,7 @@ void bootstrap_keep(struct apiserver *s)
 	service_cidr(&b);
 	kubernetes_service(&b);
 	token_tracking(&b);
+	extension_authentication(&b);
 	wait_all(&b);
 	(void)batch_end(&b, NULL); /* the next minute tries again */
 }
