@@ -141,9 +141,9 @@ async function deletionWaitsForTheOperator() {
 }
 
 async function nothingIsLeft() {
-  const leader = operators.find((o) => o.leads);
+  await operators.find((o) => o.leads).kill();
   await core.deleteNamespace({ name: namespace });
-  // of the objects in there, the operator's finalizer is waited for, for which it needs its token no more than its lease
+  // nobody is left to take the finalizer away, which a user does then
   await until("the object to end", () => fleets.listNamespacedCustomObject(v1).then((l) => {
     for (const f of l.items)
       if (f.metadata.finalizers?.length)
@@ -151,8 +151,6 @@ async function nothingIsLeft() {
     return !l.items.length;
   }));
   await until("the namespace to end", () => gone(core.readNamespace({ name: namespace })));
-  leader.dead = true;
-  await leader.ended.catch(() => {}); // its token is good no more
   await kc.makeApiClient(k8s.ApiextensionsV1Api).deleteCustomResourceDefinition({ name: `${plural}.${group}` });
   await until("the kind to be gone", () => gone(fleets.listClusterCustomObject({ group, version: "v1", plural })));
 }

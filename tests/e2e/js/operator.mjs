@@ -122,7 +122,7 @@ export class Operator {
           await this.leases.replaceNamespacedLease({ ...at, body: { ...lease, spec: { ...lease.spec, ...mine } } });
         this.leads = !lease || over || lease.spec.holderIdentity === this.name;
       } catch (e) {
-        if (e.code !== 409) throw e; // somebody else was quicker
+        if (e.code !== 409 && e.code !== 403) throw e; // somebody else was quicker, or the namespace ends
         this.leads = false;
       }
       await sleep(200);
