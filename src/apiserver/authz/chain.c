@@ -201,8 +201,8 @@ static void chain_failed(struct err *all, struct err *one)
 	err_release(one);
 }
 
-int authz_chains_ask(struct authz_chains *a, struct api_req *q, const struct authz_attrs *at, struct sv *ret_reason,
-		     struct err *err)
+int authz_chains_ask(struct authz_chains *a, struct api_req *q, const struct authz_attrs *at, bool *ret_final,
+		     struct sv *ret_reason, struct err *err)
 {
 	_cleanup_(authz_chain_unrefp) struct authz_chain *c = NULL;
 	_cleanup_(err_release) struct err failed = ERR_INIT;
@@ -210,6 +210,7 @@ int authz_chains_ask(struct authz_chains *a, struct api_req *q, const struct aut
 	struct sv reasons = SV("");
 
 	*ret_reason = SV("");
+	*ret_final = false;
 	if (user_in_group(at->user, SV("system:masters")))
 		return 0;
 	c = chains_now(a);
@@ -228,6 +229,7 @@ int authz_chains_ask(struct authz_chains *a, struct api_req *q, const struct aut
 	if (says == AUTHZ_LATER)
 		return REQ_LATER;
 	*ret_reason = reasons;
+	*ret_final = says == AUTHZ_DENIES;
 	if (says == AUTHZ_ALLOWS)
 		return 0;
 	/* A review tells them apart. */
