@@ -36,8 +36,9 @@ struct user_info {
 		size_t n_values;
 	} * extra;
 	size_t n_extra;
-	struct sv warning;  /* what whoever comes with this credential is told each time; "": nothing */
-	int64_t expires_ns; /* wall clock: what proved it is good until then; 0: no end is known */
+	const char *warning; /* what whoever comes with this credential is told each time, constant; NULL: nothing */
+	int64_t stale_ns;    /* wall clock: from then on its token should have been replaced; 0: not to be */
+	int64_t expires_ns;  /* wall clock: what proved it is good until then; 0: no end is known */
 };
 /* All of it, into the arena. */
 void user_copy(struct arena *a, struct user_info *to, const struct user_info *from);

@@ -39,6 +39,19 @@ struct apiserver_authorization {
 	const char *webhook_config_file, *webhook_version, *webhook_allowed_ttl, *webhook_denied_ttl;
 };
 
+/* Tokens of service accounts (authn/sa_accounts.h): the flags --service-account-* and --api-audiences. NULL: not given;
+ * lists are NULL-terminated. */
+struct apiserver_accounts {
+	const char *const *issuers;   /* the first one issues, all count; none: the cluster's Service */
+	const char *const *audiences; /* of the API; none: the issuers */
+	const char *const *key_files; /* by which tokens are checked beside the key that signs */
+	const char *signing_key_file; /* NULL: a key of our own */
+	const char *max_expiration;   /* a duration; NULL: any */
+	const char *jwks_uri;	      /* where others are told to find the keys; NULL: here */
+	bool no_extension;	      /* tokens of Pods end when they say */
+	bool no_lookup;		      /* tokens of Secrets count without their Secret */
+};
+
 /* Proxies that say for whom they ask (authn/front_proxy.h): the flags --requestheader-*. Lists are NULL-terminated, or
  * NULL; no ca_file: nobody is one. */
 struct apiserver_front_proxies {
@@ -96,6 +109,7 @@ struct apiserver_opts {
 	struct apiserver_token_hook token_hook;
 	const char *tls_cert_file, *tls_key_file; /* what is served with, and looked at anew each minute; NULL: ours */
 	struct apiserver_kubelets kubelets;
+	struct apiserver_accounts accounts;
 	const char *client_ca_file; /* CAs of clients beside the cluster's own; NULL: none */
 	struct apiserver_front_proxies front_proxies;
 	struct apiserver_oidc oidc; /* the same for one issuer; no issuer_url: none */

@@ -131,6 +131,8 @@ static int credentials_load(struct apiserver *s, struct err *err)
 		.dir = s->o.data_dir ? arena_printf(&a, "%s/pki", s->o.data_dir) : NULL,
 		.names = names.p,
 		.addrs = addrs.p,
+		.sa_signing_file = s->o.accounts.signing_key_file,
+		.sa_key_files = s->o.accounts.key_files,
 	    },
 	    err);
 	vec_release(&names);

@@ -62,6 +62,22 @@ static void no_such_path(struct api_req *q)
 	api_req_fail(q, &err);
 }
 
+/* What others check tokens with; neither is there where the issuer's URL leads nobody here. */
+static bool issuer_serve(struct api_req *q)
+{
+	bool keys = sv_is(q->path, "/openid/v1/jwks");
+	struct sv doc;
+
+	if (!q->server->pki || (!keys && !sv_is(q->path, "/.well-known/openid-configuration")))
+		return false;
+	doc = sa_openid_configuration(q->server, q->arena);
+	if (!doc.n)
+		return false;
+	answer_text(q, 200, keys ? "application/jwk-set+json" : "application/json",
+		    keys ? sa_jwks(q->server, q->arena) : doc);
+	return true;
+}
+
 static void route_path(struct api_req *q)
 {
 	struct err err = ERR_INIT;
@@ -83,10 +99,8 @@ static void route_path(struct api_req *q)
 		answer_text(q, 200, "text/plain", apiserver_ca_pem(q->server));
 	else if (sv_is(q->path, "/metrics"))
 		metrics_serve(q);
-	else if (sv_is(q->path, "/openid/v1/jwks") && q->server->pki)
-		answer_text(q, 200, "application/jwk-set+json", sa_jwks(q->server, q->arena));
-	else if (sv_is(q->path, "/.well-known/openid-configuration") && q->server->pki)
-		answer_text(q, 200, "application/json", sa_openid_configuration(q->server, q->arena));
+	else if (issuer_serve(q))
+		known = true;
 	else if (health_serve(q) || openapi_serve(q) || debug_serve(q) || node_tunnel_serve(q))
 		known = true;
 	else if (!discovery_aggregated(q) && negotiate_accept(q, &err) < 0)

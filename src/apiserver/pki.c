@@ -164,10 +164,31 @@ static int load_server(struct pki *p, const struct pki_opts *o, struct err *err)
 	return 0;
 }
 
+/* One bundle behind the other; a file need not end in a new line. */
+static void pki_bundle(struct buf *b, struct sv first, struct sv then)
+{
+	buf_addsv(b, first);
+	if (then.n && b->n && b->p[b->n - 1] != '\n')
+		buf_addc(b, '\n');
+	buf_addsv(b, then);
+}
+
+/* What p->sa_key signs can be checked, first of all by itself: a public key is none to sign with. */
+static int sa_key_check(struct pki *p, struct err *err)
+{
+	struct sv token;
+
+	p->sa_public = jws_keys_pem_all(p->sa_key, err);
+	if (!p->sa_public || jws_sign(&p->arena, SV("{}"), p->sa_key, SV(""), &token, err) < 0)
+		return -1;
+	p->sa_kid = jws_keys_id(p->sa_public);
+	p->sa_kid = arena_sv(&p->arena, p->sa_kid); /* the keys may be read again, with others */
+	return 0;
+}
+
 static int load_sa_key(struct pki *p, const struct pki_opts *o, struct err *err)
 {
 	int rc = pki_load(p, o->dir, "sa.key", &p->sa_key, err);
-	struct sv public_pem;
 
 	if (rc < 0)
 		return -1;
@@ -177,12 +198,47 @@ static int load_sa_key(struct pki *p, const struct pki_opts *o, struct err *err)
 		p->unsaved_keys = true;
 		save(p, o->dir, "sa.key", p->sa_key);
 	}
-	if (key_public_pem(&p->arena, p->sa_key, &public_pem, err) < 0 ||
-	    key_public_jwk(&p->arena, p->sa_key, &p->sa_x, &p->sa_y, &p->sa_kid, err) < 0 ||
-	    !(p->sa_public = jws_keys_pem(public_pem, err)))
+	if (o->sa_signing_file)
+		return 0;
+	if (sa_key_check(p, err) < 0)
 		return err_wrap(err, "'%s/sa.key' (put the right one back, or remove it to have a new one made)",
 				o->dir ? o->dir : "");
 	return 0;
+}
+
+static int sa_file(struct pki *p, const char *flag, const char *path, struct sv *ret, struct err *err)
+{
+	_cleanup_(jws_keys_freep) struct jws_keys *keys = NULL;
+
+	if (file_read(&p->arena, path, FILE_MAX, ret, err) < 0 || !(keys = jws_keys_pem_all(*ret, err)))
+		return err_wrap(err, "--%s '%s'", flag, path);
+	if (jws_keys_algs(keys) & ~(unsigned)PKI_TOKEN_ALGS)
+		return err_set(err, ERR_INVALID, "--%s '%s': Ed25519 keys are none for tokens of service accounts",
+			       flag, path);
+	return 0;
+}
+
+/* Those that the administrator has keys for: signed by one of his, and checked by more. */
+static int load_sa_files(struct pki *p, const struct pki_opts *o, struct err *err)
+{
+	_cleanup_(buf_release) struct buf all = BUF_INIT;
+	struct sv pem;
+
+	if (o->sa_signing_file &&
+	    (sa_file(p, "service-account-signing-key-file", o->sa_signing_file, &p->sa_key, err) < 0 ||
+	     sa_key_check(p, err) < 0))
+		return err_wrap(err, "--service-account-signing-key-file");
+	if (!o->sa_key_files || !*o->sa_key_files)
+		return 0;
+	pki_bundle(&all, p->sa_key, SV(""));
+	for (const char *const *f = o->sa_key_files; *f; f++) {
+		if (sa_file(p, "service-account-key-file", *f, &pem, err) < 0)
+			return -1;
+		pki_bundle(&all, SV("\n"), pem);
+	}
+	jws_keys_free(p->sa_public);
+	p->sa_public = jws_keys_pem_all(buf_sv(&all), err);
+	return p->sa_public ? 0 : err_wrap(err, "--service-account-key-file");
 }
 
 /* Nobody but the ConfigMap, which says what is used, has it: it is made anew when it is of no use. */
@@ -262,19 +318,11 @@ struct pki *pki_open(const struct pki_opts *o, struct err *err)
 	p->addrs = pki_copy_list(&p->arena, o->addrs);
 	pthread_mutex_init(&p->lock, NULL);
 	if ((o->dir && dir_make(o->dir, 0700, err) < 0) || load_ca(p, o, err) < 0 || load_server(p, o, err) < 0 ||
-	    load_sa_key(p, o, err) < 0 || load_front_proxy(p, o, err) < 0 || pki_save_all(p, err) < 0)
+	    load_sa_key(p, o, err) < 0 || load_sa_files(p, o, err) < 0 || load_front_proxy(p, o, err) < 0 ||
+	    pki_save_all(p, err) < 0)
 		return pki_close(p);
 	vec_release(&p->unsaved);
 	return p;
-}
-
-/* One bundle behind the other; a file need not end in a new line. */
-static void pki_bundle(struct buf *b, struct sv first, struct sv then)
-{
-	buf_addsv(b, first);
-	if (then.n && b->n && b->p[b->n - 1] != '\n')
-		buf_addc(b, '\n');
-	buf_addsv(b, then);
 }
 
 int pki_load_tls(struct pki *p, struct err *err)

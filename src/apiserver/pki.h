@@ -40,9 +40,9 @@ struct pki {
 	int64_t server_end_ns; /* of server_cert */
 	const char *dir;       /* as in the options, owned here */
 	const char *const *names, *const *addrs;
-	struct sv sa_key; /* PEM */
-	struct jws_keys *sa_public;
-	struct sv sa_x, sa_y, sa_kid;
+	struct sv sa_key;	    /* PEM */
+	struct jws_keys *sa_public; /* by which tokens are checked, that of sa_key first */
+	struct sv sa_kid;
 	struct sv front_ca, front_key; /* the front proxy's CA, apart from the other: see pki_front_proxy() */
 	struct sv front_cert, front_cert_key;
 	struct buf more_cas, proxy_cas;			 /* see pki_trust(); under the lock */
@@ -55,15 +55,20 @@ struct pki {
 	struct tls_ctx *tls; /* serves with the server certificate; set by its user, dropped here */
 };
 
+/* By what tokens of service accounts may be signed, as upstream's. */
+#define PKI_TOKEN_ALGS (JWS_RS256 | JWS_ES256 | JWS_ES384 | JWS_ES512)
+
 /* Who the API server is to kubelets, which learn from RBAC what that group may. It presents its certificate to whatever
  * claims to be a node, so it is nobody here: authentication refuses it (authn.c). */
 #define KUBELET_CLIENT_GROUP "caravel:kubelet-clients"
 
 struct pki_opts {
 	struct env *env;
-	const char *dir;	  /* NULL: everything in memory */
-	const char *const *names; /* DNS names of the server, NULL-terminated */
-	const char *const *addrs; /* IP addresses, NULL-terminated */
+	const char *dir;		 /* NULL: everything in memory */
+	const char *const *names;	 /* DNS names of the server, NULL-terminated */
+	const char *const *addrs;	 /* IP addresses, NULL-terminated */
+	const char *sa_signing_file;	 /* signs tokens instead of DIR/sa.key; NULL: none */
+	const char *const *sa_key_files; /* whose keys check tokens, too; NULL-terminated, or NULL */
 };
 
 struct pki *pki_open(const struct pki_opts *o, struct err *err);

@@ -63,7 +63,8 @@ void user_copy(struct arena *a, struct user_info *to, const struct user_info *fr
 		.n_groups = from->n_groups,
 		.extra = ARENA_ARRAY(a, struct extra_info, from->n_extra),
 		.n_extra = from->n_extra,
-		.warning = arena_sv(a, from->warning),
+		.warning = from->warning,
+		.stale_ns = from->stale_ns,
 		.expires_ns = from->expires_ns,
 	};
 	for (size_t i = 0; i < from->n_extra; i++) {

@@ -129,6 +129,22 @@ static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_
 		ROW("oidc-required-claim", 0, OPT_LIST, oidc_required, "CLAIM=VALUE", "what a token must say"),
 		ROW("oidc-signing-algs", 0, OPT_LIST, oidc_algs, "NAME", "by what tokens are signed (RS256)"),
 		ROW("oidc-ca-file", 0, OPT_STRING, oidc.ca_file, "FILE", "CA of the issuer's server (the system's)"),
+		ROW("service-account-issuer", 0, OPT_LIST, account_issuers, "URL",
+		    "as whom tokens of accounts are issued: the first; all are taken (the cluster's own name)"),
+		ROW("api-audiences", 0, OPT_LIST, api_audiences, "NAME",
+		    "one of what a token shown to the API must be for (the issuers)"),
+		ROW("service-account-signing-key-file", 0, OPT_STRING, accounts.signing_key_file, "FILE",
+		    "a private key that signs tokens of accounts (DIR/pki/sa.key)"),
+		ROW("service-account-key-file", 0, OPT_LIST, account_keys, "FILE",
+		    "keys that such tokens are signed with, beside that one"),
+		ROW("service-account-max-token-expiration", 0, OPT_STRING, accounts.max_expiration, "TIME",
+		    "how long such a token may last (any time)"),
+		ROW("service-account-extend-token-expiration", 0, OPT_BOOL, account_extend, NULL,
+		    "tokens in Pods last a year beside their time, for programs that read them once (true)"),
+		ROW("service-account-lookup", 0, OPT_BOOL, account_lookup, NULL,
+		    "tokens of Secrets count only with their Secret (true)"),
+		ROW("service-account-jwks-uri", 0, OPT_STRING, accounts.jwks_uri, "URL",
+		    "where the issuer's document says that the keys are (here)"),
 		ROW("client-ca-file", 0, OPT_STRING, client_ca_file, "FILE",
 		    "CAs of clients beside the cluster's own: CN is the user, O are groups"),
 		ROW("requestheader-client-ca-file", 0, OPT_STRING, proxy_ca_file, "FILE",
@@ -240,6 +256,8 @@ static void defaults(struct server *s)
 		.facts.cluster_domain = "cluster.local",
 		.port = 6443,
 		.anonymous_auth = true,
+		.account_extend = true,
+		.account_lookup = true,
 		.ipv6_masq = true,
 		.profiling = true,
 	};
@@ -252,6 +270,18 @@ static struct apiserver_oidc server_oidc(const struct server_opts *o)
 	oidc.required_claims = o->oidc_required.list.p;
 	oidc.signing_algs = o->oidc_algs.list.p;
 	return oidc;
+}
+
+static struct apiserver_accounts server_accounts(const struct server_opts *o)
+{
+	struct apiserver_accounts c = o->accounts;
+
+	c.issuers = o->account_issuers.list.p;
+	c.audiences = o->api_audiences.list.p;
+	c.key_files = o->account_keys.list.p;
+	c.no_extension = !o->account_extend;
+	c.no_lookup = !o->account_lookup;
+	return c;
 }
 
 static struct apiserver_front_proxies server_front_proxies(const struct server_opts *o)
@@ -554,6 +584,7 @@ static int start_api(struct server *s, struct err *err)
 		.authorization = server_authorization(o),
 		.token_hook = o->token_hook,
 		.kubelets = server_kubelets(o),
+		.accounts = server_accounts(o),
 		.client_ca_file = o->client_ca_file,
 		.front_proxies = server_front_proxies(o),
 		.anonymous_auth = o->anonymous_auth,

@@ -14,6 +14,9 @@ struct server_opts {
 	struct audit_opts audit;
 	struct apiserver_oidc oidc; /* but for its lists: */
 	struct string_list oidc_required, oidc_algs, authorization_modes;
+	struct apiserver_accounts accounts; /* but for its lists, and what is off by true: */
+	struct string_list account_issuers, account_keys, api_audiences;
+	bool account_extend, account_lookup;
 	const char *client_ca_file, *proxy_ca_file;
 	struct string_list proxy_names, proxy_username, proxy_uid, proxy_group, proxy_extra;
 	struct apiserver_token_hook token_hook;

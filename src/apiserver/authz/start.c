@@ -47,6 +47,8 @@ int authz_start(struct apiserver *s, struct err *err)
 	s->authz->rbac = rbac_new();
 	s->authz->nodes = node_graph_new();
 	s->authz->ingress = node_ingress_new();
+	if (!(s->authz->accounts = sa_accounts_new(s, err)))
+		return -1;
 	s->authz->tokens = token_cache_new();
 	s->authz->uses = token_use_new();
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
@@ -72,6 +74,7 @@ void authz_free(struct apiserver *s)
 	node_graph_free(s->authz->nodes);
 	node_ingress_free(s->authz->ingress);
 	arena_release(&s->authz->arena);
+	sa_accounts_free(s->authz->accounts);
 	token_cache_free(s->authz->tokens);
 	token_use_free(s->authz->uses);
 	token_file_free(s->authz->static_tokens);

@@ -373,6 +373,7 @@ static void start(struct rig *r)
 							    .authentication_config = r->authentication_config,
 							    .oidc = r->oidc,
 							    .token_hook = r->token_hook,
+							    .accounts = r->accounts,
 							    .client_ca_file = r->client_ca_file,
 							    .front_proxies = r->front_proxies,
 							    .authorization = r->authorization,

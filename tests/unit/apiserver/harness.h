@@ -26,7 +26,8 @@ struct rig {
 	struct apiserver_oidc oidc;
 	struct apiserver_authorization authorization;
 	struct apiserver_token_hook token_hook;
-	const char *client_ca_file; /* these two as well */
+	struct apiserver_accounts accounts; /* these three as well */
+	const char *client_ca_file;
 	struct apiserver_front_proxies front_proxies;
 	struct audit_opts audit;       /* these two, too */
 	struct encryption *encryption; /* the caller has made the store of it */
