@@ -43,8 +43,7 @@ static const char *const not_here[] = {
 /* Rows that node and server share, and upstream's API server has. */
 static const char *const of_nodes[] = { "data-dir", "feature-gates" };
 
-/* How upstream's reaches etcd and what it keeps there, where the database is our own; and whose tokens of service
- * accounts count: those of the cluster's own key. */
+/* How upstream's reaches etcd and what it keeps there, where the database is our own. */
 static const char *const without[] = {
 	"etcd-prefix",
 	"etcd-cafile",
@@ -58,9 +57,6 @@ static const char *const without[] = {
 	"etcd-servers-overrides",
 	"storage-backend",
 	"storage-media-type",
-	"service-account-issuer",
-	"service-account-key-file",
-	"service-account-signing-key-file",
 };
 
 static bool kube_apiserver_among(const char *const *list, size_t n, const char *name)

@@ -223,6 +223,32 @@ def users_have_certificates(p):
     equal(p.request("GET", "/api/v1/namespaces", user=Authority(other, "client-cert-auth-ca").user("default", "system:masters"))[0], 401)
 
 
+def tokens_are_signed_by_the_given_key(p):
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    p.ask("POST", accounts, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}})
+    token = p.ask("POST", accounts + "/robot/token", {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+                                                      "spec": {}})["status"]["token"]
+    claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    equal(claims["iss"], f"https://127.0.0.1:{p.port}/")
+    signature = os.path.join(p.dir, "signature")
+    raw = base64.urlsafe_b64decode(token.split(".")[2] + "==")
+    with open(signature, "wb") as f:  # r and s, as DER has them
+
+        def integer(b):
+            b = b.lstrip(b"\0")
+            b = b"\0" + b if b[0] & 0x80 else b
+            return b"\x02" + bytes([len(b)]) + b
+        both = integer(raw[:32]) + integer(raw[32:])
+        f.write(b"\x30" + bytes([len(both)]) + both)
+    with open(signature + ".of", "w", encoding="utf-8") as f:
+        f.write(token.rsplit(".", 1)[0])
+    openssl("x509", "-in", f"{p.certs}/sa-signer.crt", "-pubkey", "-noout", "-out", signature + ".key")
+    openssl("dgst", "-sha256", "-verify", signature + ".key", "-signature", signature, signature + ".of")
+    review = p.ask("POST", "/apis/authentication.k8s.io/v1/tokenreviews", {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
+                                                                           "spec": {"token": token}})
+    equal(review["status"]["user"]["username"], "system:serviceaccount:default:robot")
+
+
 def kubectl_is_the_real_one(p):
     code, out, err = p.kubectl("get", "namespaces", "-o", "name")
     equal((code, err), (0, ""))
@@ -392,8 +418,8 @@ if __name__ == "__main__":
     PLANE = Plane()
     try:
         sys.exit(main([flags_are_looked_for, what_cannot_work_is_refused, a_foreign_etcd_is_refused, etcd_starts, kube_apiserver_starts,
-                       users_have_certificates, kubectl_is_the_real_one, crds_are_installed, webhooks_by_local_urls,
-                       no_controllers_but_those_of_garbage, namespaces_finish_deleting, objects_outlive_a_restart,
+                       users_have_certificates, tokens_are_signed_by_the_given_key, kubectl_is_the_real_one, crds_are_installed,
+                       webhooks_by_local_urls, no_controllers_but_those_of_garbage, namespaces_finish_deleting, objects_outlive_a_restart,
                        certificates_are_made_where_there_are_none, kubelets_of_another_authority, everything_ends], PLANE))
     finally:
         PLANE.cleanup()
