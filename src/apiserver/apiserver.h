@@ -60,6 +60,15 @@ struct apiserver_front_proxies {
 	const char *const *username, *const *uid, *const *group, *const *extra_prefix;
 };
 
+/* Kubelets that are not of our CA, as upstream's may be: the flags --kubelet-*. NULL: not given. */
+struct apiserver_kubelets {
+	const char *ca_file;		  /* by which they are known; then no name of a node is asked of them */
+	const char *cert_file, *key_file; /* as whom we come; NULL: with a certificate of ours */
+	/* NULL-terminated, or NULL for upstream's: the first of these types that a Node has is what a certificate of
+	 * such a kubelet must name. */
+	const char *const *address_types;
+};
+
 /* A webhook that knows tokens (authn/token_hook.h): the flags --authentication-token-webhook-*. NULL: not given. */
 struct apiserver_token_hook {
 	const char *config_file, *version, *cache_ttl;
@@ -98,6 +107,8 @@ struct apiserver_opts {
 	const char *authentication_config; /* an AuthenticationConfiguration (authn/jwt_config.h); NULL: none */
 	struct apiserver_authorization authorization;
 	struct apiserver_token_hook token_hook;
+	const char *tls_cert_file, *tls_key_file; /* what is served with, and looked at anew each minute; NULL: ours */
+	struct apiserver_kubelets kubelets;
 	struct apiserver_accounts accounts;
 	const char *client_ca_file; /* CAs of clients beside the cluster's own; NULL: none */
 	struct apiserver_front_proxies front_proxies;

@@ -40,7 +40,7 @@ static int credentials_read_ca(struct arena *a, const char *flag, const char *pa
 	return 0;
 }
 
-/* By the files, as they are now. 1: something else than before. */
+/* Whose certificates count, by the files, as they are now. 1: something else than before. */
 static int credentials_trust(struct apiserver *s, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -52,6 +52,51 @@ static int credentials_trust(struct apiserver *s, struct err *err)
 	    credentials_read_ca(&a, "requestheader-client-ca-file", s->o.front_proxies.ca_file, &proxies, err) < 0)
 		return -1;
 	return pki_trust(s->pki, clients, proxies, err);
+}
+
+#define KEY_FILE_MAX ((size_t)1 << 20)
+
+static int credentials_read_key(struct arena *a, const char *flag, const char *path, struct sv *ret, struct err *err)
+{
+	return path && file_read(a, path, KEY_FILE_MAX, ret, err) < 0 ? err_wrap(err, "--%s", flag) : 0;
+}
+
+/* What is served with, by the files, as they are now. 1: something else than before. */
+static int credentials_show(struct apiserver *s, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv cert = SV(""), key = SV("");
+	int rc;
+
+	if (!s->o.tls_cert_file)
+		return 0;
+	if (credentials_read_ca(&a, "tls-cert-file", s->o.tls_cert_file, &cert, err) < 0 ||
+	    credentials_read_key(&a, "tls-private-key-file", s->o.tls_key_file, &key, err) < 0)
+		return -1;
+	/* Of a pair that is being replaced one is the old one's. */
+	if (!cert_is_of(cert, key, SV("")))
+		return err_set(err, ERR_INVALID, "'%s' is not the key of the certificate in '%s', or is encrypted",
+			       s->o.tls_key_file, s->o.tls_cert_file);
+	rc = pki_show(s->pki, cert, key, err);
+	explicit_bzero((void *)key.p, key.n);
+	return rc;
+}
+
+static int credentials_kubelets(struct apiserver *s, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct apiserver_kubelets *k = &s->o.kubelets;
+	struct sv ca = SV(""), cert = SV(""), key = SV("");
+
+	if (credentials_read_ca(&a, "kubelet-certificate-authority", k->ca_file, &ca, err) < 0 ||
+	    credentials_read_ca(&a, "kubelet-client-certificate", k->cert_file, &cert, err) < 0 ||
+	    credentials_read_key(&a, "kubelet-client-key", k->key_file, &key, err) < 0)
+		return -1;
+	if (cert.n && !cert_is_of(cert, key, SV("")))
+		return err_set(err, ERR_INVALID, "'%s' is not the key of the certificate in '%s', or is encrypted",
+			       k->key_file, k->cert_file);
+	pki_kubelets(s->pki, ca, cert, key);
+	return 0;
 }
 
 static int credentials_load(struct apiserver *s, struct err *err)
@@ -92,7 +137,8 @@ static int credentials_load(struct apiserver *s, struct err *err)
 	    err);
 	vec_release(&names);
 	vec_release(&addrs);
-	if (!s->pki || credentials_trust(s, err) < 0)
+	if (!s->pki || credentials_trust(s, err) < 0 || credentials_show(s, err) < 0 ||
+	    credentials_kubelets(s, err) < 0)
 		return -1;
 	return s->pki->tls ? 0 : pki_load_tls(s->pki, err);
 }
@@ -136,18 +182,23 @@ void pki_keep(struct apiserver *s)
 	_cleanup_(err_release) struct err err = ERR_INIT, why = ERR_INIT;
 	int rc = s->pki ? pki_renew(s->pki, &err) : 0;
 	int trust = s->pki ? credentials_trust(s, &why) : 0;
+	int shown = s->pki && trust >= 0 ? credentials_show(s, &why) : 0;
 
 	if (rc < 0)
 		log_warn("apiserver", "the server certificate cannot be renewed", "error", "%s", err_msg(&err));
-	if (trust < 0 && !s->ca_told)
-		log_warn("apiserver", "a file of CAs is wrong: those before count on", "error", "%s", err_msg(&why));
-	s->ca_told = trust < 0;
+	if ((trust < 0 || shown < 0) && !s->ca_told)
+		log_warn("apiserver", "a file of certificates is wrong: those before count on", "error", "%s",
+			 err_msg(&why));
+	s->ca_told = trust < 0 || shown < 0;
 	if (rc > 0)
 		log_kv(LVL_INFO, "apiserver", "renewed the server certificate", NULL);
 	if (trust > 0)
 		log_kv(LVL_INFO, "apiserver", "the CAs of clients have changed: new connections know the new ones",
 		       NULL);
-	if ((rc > 0 || trust > 0) && s->o.certs_renewed)
+	if (shown > 0)
+		log_kv(LVL_INFO, "apiserver",
+		       "the serving certificate has changed: new connections are shown the new one", NULL);
+	if ((rc > 0 || trust > 0 || shown > 0) && s->o.certs_renewed)
 		s->o.certs_renewed(s->o.certs_ctx, s->pki->tls);
 }
 

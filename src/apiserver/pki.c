@@ -331,8 +331,8 @@ int pki_load_tls(struct pki *p, struct err *err)
 	struct tls_ctx *tls;
 
 	pki_bundle(&clients, p->ca_cert, buf_sv(&p->more_cas));
-	tls = tls_server_ctx(&(struct tls_server_opts){ .cert_pem = p->server_cert,
-							.key_pem = p->server_key,
+	tls = tls_server_ctx(&(struct tls_server_opts){ .cert_pem = p->shown.n ? buf_sv(&p->shown) : p->server_cert,
+							.key_pem = p->shown.n ? buf_sv(&p->shown_key) : p->server_key,
 							.client_ca_pem = buf_sv(&clients),
 							.proxy_ca_pem = buf_sv(&p->proxy_cas) },
 			     err);
@@ -343,32 +343,52 @@ int pki_load_tls(struct pki *p, struct err *err)
 	return 0;
 }
 
-static void pki_trust_set(struct pki *p, struct buf *more_cas, struct buf *proxy_cas)
+static void pki_swap(struct buf *a, struct buf *b)
 {
-	struct buf more = p->more_cas, proxy = p->proxy_cas;
+	struct buf was = *a;
 
-	p->more_cas = *more_cas;
-	p->proxy_cas = *proxy_cas;
-	*more_cas = more;
-	*proxy_cas = proxy;
+	*a = *b;
+	*b = was;
+}
+
+/* Puts texts into two of p's, for which its TLS is made again; they stay what they were when that fails. */
+static int pki_change(struct pki *p, struct buf *one, struct sv one_text, struct buf *two, struct sv two_text,
+		      struct err *err)
+{
+	_cleanup_(buf_release) struct buf b1 = BUF_INIT, b2 = BUF_INIT;
+	int rc = 0;
+
+	buf_addsv(&b1, one_text);
+	buf_addsv(&b2, two_text);
+	pthread_mutex_lock(&p->lock);
+	if (!sv_eq(buf_sv(one), one_text) || !sv_eq(buf_sv(two), two_text)) {
+		pki_swap(one, &b1);
+		pki_swap(two, &b2);
+		rc = pki_load_tls(p, err) < 0 ? -1 : 1;
+		if (rc < 0) {
+			pki_swap(one, &b1);
+			pki_swap(two, &b2);
+		}
+	}
+	pthread_mutex_unlock(&p->lock);
+	return rc;
 }
 
 int pki_trust(struct pki *p, struct sv more_cas, struct sv proxy_cas, struct err *err)
 {
-	_cleanup_(buf_release) struct buf more = BUF_INIT, proxy = BUF_INIT;
-	int rc = 0;
+	return pki_change(p, &p->more_cas, more_cas, &p->proxy_cas, proxy_cas, err);
+}
 
-	buf_addsv(&more, more_cas);
-	buf_addsv(&proxy, proxy_cas);
-	pthread_mutex_lock(&p->lock);
-	if (!sv_eq(buf_sv(&p->more_cas), more_cas) || !sv_eq(buf_sv(&p->proxy_cas), proxy_cas)) {
-		pki_trust_set(p, &more, &proxy);
-		rc = pki_load_tls(p, err) < 0 ? -1 : 1;
-		if (rc < 0)
-			pki_trust_set(p, &more, &proxy);
-	}
-	pthread_mutex_unlock(&p->lock);
-	return rc;
+int pki_show(struct pki *p, struct sv cert, struct sv key, struct err *err)
+{
+	return pki_change(p, &p->shown, cert, &p->shown_key, key, err);
+}
+
+void pki_kubelets(struct pki *p, struct sv ca, struct sv cert, struct sv key)
+{
+	p->kubelet_ca = arena_sv(&p->arena, ca);
+	p->kubelet_cert = arena_sv(&p->arena, cert);
+	p->kubelet_key = arena_sv(&p->arena, key);
 }
 
 void pki_trusted(struct pki *p, struct arena *a, struct sv *ret_clients, struct sv *ret_proxies)
@@ -410,6 +430,8 @@ struct pki *pki_close(struct pki *p)
 		tls_ctx_unref(p->any_tls);
 		buf_release(&p->more_cas);
 		buf_release(&p->proxy_cas);
+		buf_release(&p->shown);
+		buf_release(&p->shown_key);
 		jws_keys_free(p->sa_public);
 		pthread_mutex_destroy(&p->lock);
 		vec_release(&p->unsaved);
@@ -441,11 +463,13 @@ struct tls_ctx *pki_kubelet_tls(struct pki *p, struct err *err)
 	static const char *const group[] = { KUBELET_CLIENT_GROUP, NULL };
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct cert_opts c = { .common_name = "kube-apiserver-kubelet-client", .organizations = group, .client = true };
-	struct tls_client_opts o = { .ca_pem = p->ca_cert };
+	struct tls_client_opts o = { .ca_pem = p->kubelet_ca.n ? p->kubelet_ca : p->ca_cert,
+				     .cert_pem = p->kubelet_cert,
+				     .key_pem = p->kubelet_key };
 	struct tls_ctx *tls;
 
 	pthread_mutex_lock(&p->lock);
-	if (!p->kubelet_tls && leaf(p, &a, &c, CA_LIFE_NS, &o.cert_pem, &o.key_pem, err) == 0)
+	if (!p->kubelet_tls && (o.cert_pem.n || leaf(p, &a, &c, CA_LIFE_NS, &o.cert_pem, &o.key_pem, err) == 0))
 		p->kubelet_tls = tls_client_ctx(&o, err);
 	tls = p->kubelet_tls;
 	pthread_mutex_unlock(&p->lock);

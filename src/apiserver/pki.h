@@ -45,12 +45,14 @@ struct pki {
 	struct sv sa_kid;
 	struct sv front_ca, front_key; /* the front proxy's CA, apart from the other: see pki_front_proxy() */
 	struct sv front_cert, front_cert_key;
-	struct buf more_cas, proxy_cas; /* see pki_trust(); under the lock */
-	struct tls_ctx *kubelet_tls;	/* see pki_kubelet_tls() */
-	struct tls_ctx *any_tls;	/* see pki_any_tls() */
-	VEC(struct file_out) unsaved;	/* made while opening */
-	bool unsaved_keys;		/* ca.key or sa.key among them: what another one signs is not this one's */
-	struct tls_ctx *tls;		/* serves with the server certificate; set by its user, dropped here */
+	struct buf more_cas, proxy_cas;			 /* see pki_trust(); under the lock */
+	struct buf shown, shown_key;			 /* see pki_show(); under the lock */
+	struct sv kubelet_ca, kubelet_cert, kubelet_key; /* see pki_kubelets() */
+	struct tls_ctx *kubelet_tls;			 /* see pki_kubelet_tls() */
+	struct tls_ctx *any_tls;			 /* see pki_any_tls() */
+	VEC(struct file_out) unsaved;			 /* made while opening */
+	bool unsaved_keys;   /* ca.key or sa.key among them: what another one signs is not this one's */
+	struct tls_ctx *tls; /* serves with the server certificate; set by its user, dropped here */
 };
 
 /* By what tokens of service accounts may be signed, as upstream's. */
@@ -81,6 +83,10 @@ int pki_load_tls(struct pki *p, struct err *err);
  * Bundles of PEM, "": nobody's. 1: p->tls is made again for that; 0: they are those that count already. On failure
  * nothing has changed. */
 int pki_trust(struct pki *p, struct sv more_cas, struct sv proxy_cas, struct err *err);
+/* Serves with this certificate and its chain in the place of the CA's own. Returns as pki_trust(). */
+int pki_show(struct pki *p, struct sv cert, struct sv key, struct err *err);
+/* How connections to kubelets are made, copied; "": as they are without. Before the first call of pki_kubelet_tls(). */
+void pki_kubelets(struct pki *p, struct sv ca, struct sv cert, struct sv key);
 /* All CAs of clients, and those of front proxies with our own: what other servers are told. In the arena. */
 void pki_trusted(struct pki *p, struct arena *a, struct sv *ret_clients, struct sv *ret_proxies);
 

@@ -65,7 +65,7 @@ struct server {
 
 #define SERVER_OPTIONS_MAX 128
 
-static size_t option_table(struct server_opts *o, struct option *t)
+static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_node)
 {
 	const struct option rows[] = {
 		ROW("bind-address", 0, OPT_STRING, bind_address, "ADDR", "listen address (all of this machine's)"),
@@ -211,6 +211,19 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		    "no Service rules and host ports on this node"),
 		ROW("disable-network-policy", 0, OPT_BOOL, facts.disable_policy, NULL,
 		    "NetworkPolicies are somebody else's to enforce"),
+		ROW("controllers", 0, OPT_LIST, controllers, "NAME",
+		    "which of them run: * is all, foo that one, -foo not that one (*)"),
+		ROW("tls-cert-file", 0, OPT_STRING, tls_cert_file, "FILE",
+		    "a certificate to serve with, and its chain (one of the cluster's CA)"),
+		ROW("tls-private-key-file", 0, OPT_STRING, tls_key_file, "FILE", "its key"),
+		ROW("kubelet-certificate-authority", 0, OPT_STRING, kubelets.ca_file, "FILE",
+		    "CAs of kubelets that are not of this cluster's own (none)"),
+		ROW("kubelet-client-certificate", 0, OPT_STRING, kubelets.cert_file, "FILE",
+		    "as whom kubelets are asked (kube-apiserver-kubelet-client, by the cluster's CA)"),
+		ROW("kubelet-client-key", 0, OPT_STRING, kubelets.key_file, "FILE", "its key"),
+		ROW("kubelet-preferred-address-types", 0, OPT_LIST, kubelet_addresses, "TYPE",
+		    "of a Node's addresses, which of them names kubelets of another CA"
+		    " (Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP)"),
 		ROW("accept-database", 0, OPT_BOOL, accept_database, NULL,
 		    "start although the database, or a key that it counts on, is gone or another cluster's"),
 		ROW("no-supervise", 0, OPT_BOOL, no_supervise, NULL,
@@ -226,6 +239,7 @@ static size_t option_table(struct server_opts *o, struct option *t)
 	size_t n = node_option_table(&o->node, t);
 
 	memcpy(t + n, rows, sizeof(rows));
+	*ret_node = n;
 	return n + ARRAY_LEN(rows);
 }
 
@@ -234,7 +248,6 @@ static size_t option_table(struct server_opts *o, struct option *t)
 static void defaults(struct server *s)
 {
 	s->o = (struct server_opts){
-		.node.data_dir = default_data_dir(&s->arena),
 		.node.ingress_http_port = 80,
 		.node.ingress_https_port = 443,
 		.bind_address = "::",
@@ -283,6 +296,14 @@ static struct apiserver_front_proxies server_front_proxies(const struct server_o
 	};
 }
 
+static struct apiserver_kubelets server_kubelets(const struct server_opts *o)
+{
+	struct apiserver_kubelets k = o->kubelets;
+
+	k.address_types = *o->kubelet_addresses.list.p ? o->kubelet_addresses.list.p : NULL;
+	return k;
+}
+
 static struct apiserver_authorization server_authorization(const struct server_opts *o)
 {
 	struct apiserver_authorization z = o->authorization;
@@ -307,6 +328,8 @@ static int complete(struct server *s, struct err *err)
 	struct server_opts *o = &s->o;
 	struct ip_addr ip;
 
+	if (!o->node.data_dir)
+		o->node.data_dir = default_data_dir(&s->arena);
 	if (server_check(o, err) < 0 || choose_api(o, err) < 0)
 		return -1;
 	if (o->port == 0)
@@ -405,6 +428,8 @@ static int write_kubeconfig(struct server *s, struct err *err)
 	unsigned long mode = strtoul(s->o.kubeconfig_mode, &end, 8);
 	struct sv yaml;
 
+	if (!*s->o.kubeconfig)
+		return 0;
 	if (*end || mode > 0777)
 		return err_set(err, ERR_INVALID, "--write-kubeconfig-mode takes permissions like 0600, not '%s'",
 			       s->o.kubeconfig_mode);
@@ -521,6 +546,8 @@ static int start_api(struct server *s, struct err *err)
 
 	if (database_check(&s->arena, o, err) < 0)
 		return -1;
+	if (o->no_sync)
+		store_disk_no_sync();
 	s->store = store_disk_open(s->env, db, DATABASE_MAX, err);
 	if (!s->store || encrypt_store(s, err) < 0 || settle_cidrs(s, err) < 0)
 		return -1;
@@ -543,6 +570,8 @@ static int start_api(struct server *s, struct err *err)
 			  : strcmp(o->facts.egress, "agent") == 0 ? EGRESS_TUNNEL
 								  : EGRESS_ADDRESS,
 		.tls_sans = o->tls_sans.list.p,
+		.tls_cert_file = o->tls_cert_file,
+		.tls_key_file = o->tls_key_file,
 		.join_token = o->token,
 		.token_auth_file = o->token_auth_file,
 		.admission_config = o->admission_config,
@@ -554,6 +583,7 @@ static int start_api(struct server *s, struct err *err)
 		.oidc = server_oidc(o),
 		.authorization = server_authorization(o),
 		.token_hook = o->token_hook,
+		.kubelets = server_kubelets(o),
 		.accounts = server_accounts(o),
 		.client_ca_file = o->client_ca_file,
 		.front_proxies = server_front_proxies(o),
@@ -620,6 +650,7 @@ static void start_control(struct server *s)
 		    .server_cert_pem = apiserver_cert_pem(s->api),
 		    .token_key_pem = apiserver_token_key_pem(s->api),
 		    .no_ingress = facts_no_ingress(&s->o.facts),
+		    .which = s->o.controllers.list.p,
 		    .disable = facts_disabled(&s->o.facts, "servicelb") ? no_service_lb : NULL,
 		});
 	}
@@ -708,20 +739,24 @@ static int run(void *ctx)
 	return rc < 0 ? cli_fail_err(&err) : 0;
 }
 
-int cmd_server(int argc, char **argv)
+int server_main(int argc, char **argv, const struct server_name *as)
 {
 	struct server s = { .cidr_hold = CIDRS_NO_HOLD };
-	struct option table[NODE_OPTIONS_MAX + SERVER_OPTIONS_MAX];
+	struct option table[NODE_OPTIONS_MAX + SERVER_OPTIONS_MAX + SERVER_NAME_MAX];
 	struct err err = ERR_INIT;
-	size_t n;
+	size_t n, n_node;
 	int rc, status = 0;
 
 	/* By default every thread gets a heap of its own, and what thirty of them keep for later is most of an idle
 	 * server's memory. Two would do for memory, but threads that write at once then wait for each other. */
 	(void)mallopt(M_ARENA_MAX, 4);
 	defaults(&s);
-	n = option_table(&s.o, table);
-	rc = cli_options_parse(&s.arena, table, n, argc, argv, "/etc/caravel/config.yaml", NULL, &err);
+	n = option_table(&s.o, table, &n_node);
+	if (as->options)
+		n = as->options(as->ctx, &s.o, table, n, n_node);
+	rc = cli_options_parse(&s.arena, table, n, argc, argv, as->config_file, NULL, &err);
+	if (rc == 0 && as->settle)
+		rc = as->settle(as->ctx, &s.arena, &err);
 	if (rc == 0) {
 		if (s.o.debug)
 			log_set_level(LVL_DEBUG);
@@ -732,6 +767,8 @@ int cmd_server(int argc, char **argv)
 		status = daemon_run(s.crash_dir, s.o.no_supervise, run, &s);
 	}
 	string_list_release(&s.o.tls_sans);
+	string_list_release(&s.o.controllers);
+	string_list_release(&s.o.kubelet_addresses);
 	string_list_release(&s.o.runtime_config);
 	string_list_release(&s.o.enable_admission);
 	string_list_release(&s.o.disable_admission);
@@ -739,4 +776,9 @@ int cmd_server(int argc, char **argv)
 	string_list_release(&s.o.facts.disable);
 	arena_release(&s.arena);
 	return rc < 0 ? cli_fail_err(&err) : status;
+}
+
+int cmd_server(int argc, char **argv)
+{
+	return server_main(argc, argv, &(struct server_name){ .config_file = "/etc/caravel/config.yaml" });
 }

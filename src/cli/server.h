@@ -21,11 +21,30 @@ struct server_opts {
 	struct string_list proxy_names, proxy_username, proxy_uid, proxy_group, proxy_extra;
 	struct apiserver_token_hook token_hook;
 	struct apiserver_authorization authorization; /* but for its modes */
+	const char *tls_cert_file, *tls_key_file;     /* a serving certificate of the administrator's; NULL: ours */
+	struct apiserver_kubelets kubelets;	      /* but for its list: */
+	struct string_list kubelet_addresses;
+	struct string_list controllers; /* which run, as --controllers has them; none: all */
 	int port, node_mask_v4, node_mask_v6;
 	bool ipv6_masq, disable_agent, disable_scheduler, disable_controllers, no_supervise, anonymous_auth, profiling,
-	    debug, accept_database;
+	    debug, accept_database, no_sync;
 	struct string_list tls_sans, runtime_config;
 };
+
+/* A command that is this server with other flags (kube_apiserver.c). */
+struct server_name {
+	const char *config_file; /* NULL: none is read */
+	/* Changes the table of n flags, of which n_node come first and are those of nodes, and the defaults in o; how
+	 * many flags there are then, SERVER_NAME_MAX more at most. May be NULL, as may settle. */
+	size_t (*options)(void *ctx, struct server_opts *o, struct option *t, size_t n, size_t n_node);
+	/* The flags are read and not looked at yet. -1: they cannot be; 1: all is done, and the command ends. Texts
+	 * live in a. */
+	int (*settle)(void *ctx, struct arena *a, struct err *err);
+	void *ctx;
+};
+#define SERVER_NAME_MAX 32
+/* Returns the exit status. */
+int server_main(int argc, char **argv, const struct server_name *as);
 
 /* Refuses what cannot work, by the name of the flag, before anything is touched. */
 int server_check(const struct server_opts *o, struct err *err);

@@ -5,6 +5,7 @@
 #include "cli/cidrs.h"
 #include "cli/server.h"
 #include "client/bootstrap_token.h"
+#include "controllers/controllers.h"
 #include "netd/model.h"
 #include "object/validate.h"
 
@@ -205,6 +206,28 @@ static int check_mask(const char *flag, const char *cidrs, bool v4, int mask, st
 	return 0;
 }
 
+static int check_kubelets(const struct server_opts *o, struct err *err)
+{
+	static const char *const types[] = { "Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP" };
+
+	if (!o->kubelets.cert_file != !o->kubelets.key_file)
+		return err_set(err, ERR_INVALID,
+			       "--kubelet-client-certificate and --kubelet-client-key need each other");
+	for (const char *const *t = o->kubelet_addresses.list.p; t && *t; t++) {
+		bool known = false;
+
+		for (size_t i = 0; i < ARRAY_LEN(types); i++)
+			known |= strcmp(*t, types[i]) == 0;
+		if (!known)
+			return err_set(
+			    err, ERR_INVALID,
+			    "--kubelet-preferred-address-types knows Hostname, InternalDNS, InternalIP, ExternalDNS "
+			    "and ExternalIP, not '%s'",
+			    *t);
+	}
+	return 0;
+}
+
 static int check_network(const struct server_opts *o, struct err *err)
 {
 	const char *backend = o->facts.flannel_backend, *cidrs = o->facts.cluster_cidr, *why;
@@ -237,7 +260,11 @@ int server_check(const struct server_opts *o, struct err *err)
 	    check_addresses("cluster-dns", o->facts.cluster_dns, err) < 0 ||
 	    check_domain(o->facts.cluster_domain, err) < 0 || check_pods_and_services(&o->facts, err) < 0)
 		return -1;
-	if (check_network(o, err) < 0 || node_opts_check(&o->node, err) < 0 ||
+	if (controllers_check(o->controllers.list.p, err) < 0)
+		return err_wrap(err, "--controllers");
+	if (!o->tls_cert_file != !o->tls_key_file)
+		return err_set(err, ERR_INVALID, "--tls-cert-file and --tls-private-key-file need each other");
+	if (check_kubelets(o, err) < 0 || check_network(o, err) < 0 || node_opts_check(&o->node, err) < 0 ||
 	    check_disable(&o->facts.disable, err) < 0 || check_tokens(o, err) < 0 || check_front_proxies(o, err) < 0 ||
 	    server_check_admission(o, err) < 0 || check_egress(o->facts.egress, err) < 0 ||
 	    check_trusted(&o->facts, err) < 0)

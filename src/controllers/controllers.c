@@ -69,6 +69,35 @@ static bool disabled(const struct controllers_opts *o, const char *name)
 	return false;
 }
 
+/* The first word that names it counts; without any, whether all are meant. */
+static bool among(const char *const *which, const char *name)
+{
+	bool all = !which || !*which;
+
+	for (; which && *which; which++) {
+		if (strcmp(*which, name) == 0)
+			return true;
+		if (**which == '-' && strcmp(*which + 1, name) == 0)
+			return false;
+		all |= strcmp(*which, "*") == 0;
+	}
+	return all;
+}
+
+int controllers_check(const char *const *which, struct err *err)
+{
+	for (; which && *which; which++) {
+		const char *name = *which + (**which == '-');
+		bool known = strcmp(*which, "*") == 0;
+
+		for (const struct controller_ops *const *t = controller_table; *t; t++)
+			known |= strcmp((*t)->name, name) == 0;
+		if (!known)
+			return err_set(err, ERR_INVALID, "\"%s\" is not in the list of known controllers", name);
+	}
+	return 0;
+}
+
 struct controllers *controllers_new(const struct controllers_opts *o)
 {
 	struct controllers *c = xcalloc(1, sizeof(*c));
@@ -78,7 +107,7 @@ struct controllers *controllers_new(const struct controllers_opts *o)
 	for (const struct controller_ops *const *t = controller_table; *t; t++) {
 		struct running *r;
 
-		if (disabled(o, (*t)->name))
+		if (disabled(o, (*t)->name) || !among(o->which, (*t)->name))
 			continue;
 		r = xcalloc(1, sizeof(*r));
 		r->ops = *t;

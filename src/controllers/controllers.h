@@ -35,7 +35,13 @@ struct controllers_opts {
 	/* Node lifecycle, ns; 0 takes upstream's default: 50 s grace, 5 s period. */
 	int64_t node_monitor_grace_ns, node_monitor_period_ns;
 	const char *const *disable; /* names not to start, NULL-terminated, or NULL */
+	/* Which start, as upstream's --controllers says it: "*" all, "foo" that one, "-foo" not that one; NULL or
+	 * empty: all. What controllers_check() has taken. */
+	const char *const *which;
 };
+
+/* Are these names of controllers? */
+int controllers_check(const char *const *which, struct err *err);
 
 struct controllers *controllers_new(const struct controllers_opts *o); /* starts them */
 bool controllers_synced(struct controllers *c);

@@ -22,5 +22,7 @@ static inline bool admits_pod(const struct admission *a)
 	return a->res == RES(core_pods) && a->subresource.n == 0 && a->doc;
 }
 
+/* The name in messages; of what has none yet the beginning of it. */
+struct sv admission_shown_name(const struct admission *a);
 /* `pods "x" is forbidden: WHY`. */
 int admission_forbid(const struct admission *a, struct err *err, const char *fmt, ...) _printf_(3, 4);
