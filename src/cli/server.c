@@ -173,7 +173,7 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("disable", 0, OPT_LIST, facts.disable, "NAME",
 		    "add-ons to leave out, by k3s's names; built in are coredns (cluster DNS), servicelb, "
 		    "local-storage "
-		    "(the class local-path) and ingress"),
+		    "(the class local-path), ingress and gateway"),
 		ROW("ingress-trusted-proxies", 0, OPT_STRING, facts.ingress_trusted, "CIDRS",
 		    "load balancers before Ingresses, whose X-Forwarded-For, -Proto, -Host and -Port count"),
 		ROW("ingress-proxy-protocol", 0, OPT_BOOL, facts.ingress_proxy_protocol, NULL,
@@ -561,6 +561,7 @@ static void start_control(struct server *s)
 		    .server_cert_pem = apiserver_cert_pem(s->api),
 		    .token_key_pem = apiserver_token_key_pem(s->api),
 		    .no_ingress = facts_no_ingress(&s->o.facts),
+		    .no_gateway = facts_no_gateway(&s->o.facts),
 		    .disable = facts_disabled(&s->o.facts, "servicelb") ? no_service_lb : NULL,
 		});
 	}

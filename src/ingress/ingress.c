@@ -63,7 +63,7 @@ struct ingress {
 	size_t routes;		  /* of the model */
 	struct ing_listen listen; /* as rendered */
 	struct ing_names names;
-	struct ing_checked checked;
+	struct tls_checked checked;
 	struct ing_words words;
 	struct strmap using;	  /* of this run: goes to `used` */
 	int64_t ask_ns;		  /* when Secrets that are not watched are to be asked for; 0: there are none */
@@ -571,7 +571,7 @@ struct ingress *ingress_stop(struct ingress *g)
 	informer_factory_free(g->factory);
 	recorder_free(g->recorder);
 	ing_names_release(&g->names);
-	ing_checked_release(&g->checked);
+	tls_checked_release(&g->checked);
 	strmap_release(&g->used);
 	strmap_release(&g->using);
 	strmap_release(&g->meanwhile);
