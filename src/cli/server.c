@@ -502,6 +502,7 @@ static int start_api(struct server *s, struct err *err)
 		.anonymous_auth = o->anonymous_auth,
 		.profiling = o->profiling,
 		.no_ingress = facts_no_ingress(&o->facts),
+		.no_gateway = facts_no_gateway(&o->facts),
 		.certs_renewed = certs_renewed,
 		.certs_ctx = s,
 		.lost = lost,

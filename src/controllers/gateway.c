@@ -78,13 +78,7 @@ static enum gw_service run_service(void *ctx, struct sv ns, struct sv name, int6
 	struct gateway_run *r = ctx;
 	_cleanup_obj_ struct obj *o = informer_lookup(r->c->services, ns, name);
 
-	if (!o)
-		return GW_SERVICE_MISSING;
-	VAL_EACH(obj_get(o, F_spec, F_ports), p)
-		if (val_get_int(p, 0, F_port) == port)
-			return gw_app_protocol(val_get_str(p, F_appProtocol)) == GW_APP_OTHER ? GW_SERVICE_PROTOCOL
-											      : GW_SERVICE_OK;
-	return GW_SERVICE_NO_PORT;
+	return gw_service_port(o, port);
 }
 
 static const char *run_certificate(void *ctx, struct sv ns, struct sv name)

@@ -151,6 +151,11 @@ void gw_feed_objects(struct gw_feed *f, struct arena *a, struct gw_source *ret)
 			ret->objects[k] = informer_list(f->informers[k], a, SV(""), &ret->n[k]);
 }
 
+bool gw_feed_has(struct gw_feed *f, enum gw_kind kind)
+{
+	return f->informers[kind] && informer_count(f->informers[kind]);
+}
+
 const struct resource *gw_feed_resource(struct gw_feed *f, enum gw_kind kind)
 {
 	const struct resource *r;

@@ -21,5 +21,6 @@ struct gw_feed *gw_feed_free(struct gw_feed *f); /* no changed() comes after */
 bool gw_feed_look(struct gw_feed *f, int64_t *ret_after_ns);
 /* All there are, linked to the arena; *ret has nothing else set. */
 void gw_feed_objects(struct gw_feed *f, struct arena *a, struct gw_source *ret);
+bool gw_feed_has(struct gw_feed *f, enum gw_kind kind); /* any object of it? */
 /* To write a status with; NULL: nobody serves the kind. Lives as long as f. */
 const struct resource *gw_feed_resource(struct gw_feed *f, enum gw_kind kind);

@@ -34,6 +34,9 @@ enum gw_app gw_app_protocol(struct sv app_protocol);
 
 enum gw_service { GW_SERVICE_OK, GW_SERVICE_MISSING, GW_SERVICE_NO_PORT, GW_SERVICE_PROTOCOL };
 
+/* service may be NULL. */
+enum gw_service gw_service_port(const struct obj *service, int64_t port);
+
 /* The cluster as it is; what callbacks return is borrowed and lives as long as the arena. */
 struct gw_source {
 	struct obj **objects[_GW_KIND_MAX];

@@ -7,8 +7,13 @@
 
 #include <stdlib.h>
 
+#define GATES_MAX 20000
+#define GATES_NAMESPACE_MAX 5000 /* who has an old route would push out those that are younger */
+
 struct route_make {
 	const struct gw_make *m;
+	struct strmap counts; /* namespace -> how many gates it has, as a pointer */
+	size_t gates;
 	struct strmap gateways; /* "ns/name" -> struct gw_gateway * */
 };
 
@@ -113,6 +118,14 @@ static void rules_look(const struct route_make *rm, const struct gw_route *r, st
 	}
 }
 
+static void parent_drop(const struct route_make *rm, struct gw_parent *p, const char *why)
+{
+	gw_say(rm->m->a, &p->conditions, "Accepted", false, "UnsupportedValue", "%s", why);
+	for (size_t i = 0; i < p->n_attached; i++)
+		((struct gw_listener *)(uintptr_t)p->attached[i].listener)->attached--;
+	p->n_attached = 0;
+}
+
 static void parent_rules(const struct route_make *rm, struct gw_parent *p, const struct rules_said *said)
 {
 	struct gw_conditions *c = &p->conditions;
@@ -122,14 +135,40 @@ static void parent_rules(const struct route_make *rm, struct gw_parent *p, const
 	if (!said->bad || !gw_condition_is(c, "Accepted"))
 		return;
 	if (said->bad == said->n) {
-		gw_say(rm->m->a, c, "Accepted", false, "UnsupportedValue", "%s", said->unsupported);
-		for (size_t i = 0; i < p->n_attached; i++)
-			((struct gw_listener *)(uintptr_t)p->attached[i].listener)->attached--;
-		p->n_attached = 0;
+		parent_drop(rm, p, said->unsupported);
 	} else {
 		gw_say(rm->m->a, c, "PartiallyInvalid", true, "UnsupportedValue", "Dropped Rule: %s",
 		       said->unsupported);
 	}
+}
+
+/* Each match at each host of each listener is one gate. */
+static size_t parent_gates(const struct gw_route *r, const struct gw_parent *p)
+{
+	size_t matches = 0, places = 0;
+
+	VAL_EACH(obj_get(r->o, F_spec, F_rules), rule)
+		matches += MAX(val_len(val_get(rule, F_matches)), 1);
+	for (size_t i = 0; i < p->n_attached; i++)
+		places += p->attached[i].n_hosts;
+	return matches * places;
+}
+
+static void parent_count(struct route_make *rm, const struct gw_route *r, struct gw_parent *p)
+{
+	void **slot = strmap_slot(&rm->counts, obj_ns(r->o));
+	size_t n = parent_gates(r, p), had = (size_t)(uintptr_t)*slot;
+
+	if (rm->gates + n > GATES_MAX || had + n > GATES_NAMESPACE_MAX) {
+		parent_drop(rm, p,
+			    arena_printf(rm->m->a,
+					 "its matches, hosts and listeners are more than are served here beside older "
+					 "routes (%d, of a namespace %d)",
+					 GATES_MAX, GATES_NAMESPACE_MAX));
+		return;
+	}
+	rm->gates += n;
+	*slot = (void *)(uintptr_t)(had + n);
 }
 
 static bool route_make(struct route_make *rm, const struct obj *o, enum gw_kind kind, struct gw_route *r)
@@ -148,7 +187,8 @@ static bool route_make(struct route_make *rm, const struct obj *o, enum gw_kind 
 			rules_look(rm, r, &said);
 		r->parents[r->n_parents].ref = ref;
 		parent_attach(rm, g, r, &r->parents[r->n_parents]);
-		parent_rules(rm, &r->parents[r->n_parents++], &said);
+		parent_rules(rm, &r->parents[r->n_parents], &said);
+		parent_count(rm, r, &r->parents[r->n_parents++]);
 	}
 	return r->n_parents;
 }
@@ -186,4 +226,5 @@ void gw_routes_make(const struct gw_make *m, struct gw_state *st)
 	for (size_t i = 0; i < n; i++)
 		st->n_routes += route_make(&rm, all[i].o, all[i].kind, &st->routes[st->n_routes]);
 	strmap_release(&rm.gateways);
+	strmap_release(&rm.counts);
 }
