@@ -20,6 +20,7 @@ OBJECT = {"base", "codec", "re", "object"}
 CLIENT = OBJECT | {"ev", "net", "client"}
 POD = {"pod"}
 QUOTA = {"quota"}
+GATEWAY = {"gateway"}
 ALLOWED = {
     "base": set(),
     "ev": BASE,
@@ -33,14 +34,15 @@ ALLOWED = {
     "print": OBJECT,
     "store": BASE | {"ev"},
     "client": OBJECT | {"ev", "net"},
-    "apiserver": CLIENT | POD | QUOTA | {"print", "store"},
-    "controllers": CLIENT | POD | QUOTA,
+    "gateway": CLIENT,
+    "apiserver": CLIENT | GATEWAY | POD | QUOTA | {"print", "store"},
+    "controllers": CLIENT | GATEWAY | POD | QUOTA,
     "scheduler": CLIENT | POD,
     "kubelet": CLIENT | POD,
     "proxy": CLIENT | {"nft"},
     "dns": CLIENT,
     "netd": CLIENT | POD | {"nft"},
-    "ingress": CLIENT,
+    "ingress": CLIENT | GATEWAY,
     "sim": CLIENT | {"store", "apiserver", "controllers", "scheduler", "kubelet", "proxy"},
     "cli": CLIENT | {"store", "apiserver", "controllers", "scheduler", "kubelet", "proxy", "dns", "netd", "ingress", "sim"},
 }

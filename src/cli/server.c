@@ -202,7 +202,7 @@ static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_
 		ROW("disable", 0, OPT_LIST, facts.disable, "NAME",
 		    "add-ons to leave out, by k3s's names; built in are coredns (cluster DNS), servicelb, "
 		    "local-storage "
-		    "(the class local-path) and ingress"),
+		    "(the class local-path), ingress and gateway"),
 		ROW("ingress-trusted-proxies", 0, OPT_STRING, facts.ingress_trusted, "CIDRS",
 		    "load balancers before Ingresses, whose X-Forwarded-For, -Proto, -Host and -Port count"),
 		ROW("ingress-proxy-protocol", 0, OPT_BOOL, facts.ingress_proxy_protocol, NULL,
@@ -591,6 +591,7 @@ static int start_api(struct server *s, struct err *err)
 		.profiling = o->profiling,
 		.no_ingress = facts_no_ingress(&o->facts),
 		.no_controllers = o->disable_controllers,
+		.no_gateway = facts_no_gateway(&o->facts),
 		.certs_renewed = certs_renewed,
 		.certs_ctx = s,
 		.lost = lost,
@@ -651,6 +652,7 @@ static void start_control(struct server *s)
 		    .token_key_pem = apiserver_token_key_pem(s->api),
 		    .no_ingress = facts_no_ingress(&s->o.facts),
 		    .which = s->o.controllers.list.p,
+		    .no_gateway = facts_no_gateway(&s->o.facts),
 		    .disable = facts_disabled(&s->o.facts, "servicelb") ? no_service_lb : NULL,
 		});
 	}

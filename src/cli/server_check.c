@@ -121,7 +121,7 @@ static int check_pods_and_services(const struct cluster_facts *o, struct err *er
 static int check_disable(const struct string_list *l, struct err *err)
 {
 	static const char *const names[] = { "coredns",	       "servicelb", "traefik", "local-storage",
-					     "metrics-server", "runtimes",  "ingress" };
+					     "metrics-server", "runtimes",  "ingress", "gateway" };
 
 	for (const char *const *s = l->list.p; s && *s; s++) {
 		bool known = false;
@@ -131,7 +131,7 @@ static int check_disable(const struct string_list *l, struct err *err)
 		if (!known)
 			return err_set(err, ERR_INVALID,
 				       "--disable knows coredns, servicelb, traefik, local-storage, metrics-server, "
-				       "runtimes and ingress, not '%s'",
+				       "runtimes, ingress and gateway, not '%s'",
 				       *s);
 	}
 	return 0;

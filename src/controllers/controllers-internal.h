@@ -16,6 +16,7 @@ extern const struct controller_ops disruption_controller;
 extern const struct controller_ops endpoints_controller;
 extern const struct controller_ops endpointslice_controller;
 extern const struct controller_ops endpointslice_mirroring_controller;
+extern const struct controller_ops gateway_controller;
 extern const struct controller_ops gc_controller;
 extern const struct controller_ops ingress_controller;
 extern const struct controller_ops job_controller;

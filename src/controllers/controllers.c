@@ -21,6 +21,7 @@ const struct controller_ops *const controller_table[] = {
 	&endpoints_controller,
 	&endpointslice_controller,
 	&endpointslice_mirroring_controller,
+	&gateway_controller,
 	&gc_controller,
 	&ingress_controller,
 	&job_controller,

@@ -30,6 +30,7 @@ struct controllers_opts {
 	struct sv server_cert_pem; /* of the API server: no node gets its names */
 	const char *cluster_dns;   /* "ADDR[,ADDR]" that pods ask; NULL: names are not ours to serve */
 	bool no_ingress;	   /* Ingresses are not ours to serve: what was said of them is taken back */
+	bool no_gateway;	   /* nor are Gateways, and their kinds are not made */
 	const char *service_cidr;  /* comma-separated: which addresses a Service may have */
 	struct sv token_key_pem;   /* signs the tokens of token Secrets; empty: they stay as they are */
 	/* Node lifecycle, ns; 0 takes upstream's default: 50 s grace, 5 s period. */

@@ -1,8 +1,9 @@
 /* A section is rendered twice: once with "?" for its name, as what it means, by which it finds its name. */
-#include "ingress/render.h"
+#include "ingress/render-internal.h"
 
 #include "ingress/apr1.h"
 #include "ingress/filters.h"
+#include "ingress/gate_lua.h"
 #include "object/obj.h"
 
 #include <stdio.h>
@@ -12,38 +13,7 @@
 #define HOPS_MAX 5	    /* trusted proxies one behind the other */
 #define SPLIT_PARTS 1000000 /* of which weights are shares */
 
-const char *const ing_map_names[ING_MAPS] = { "exact.map", "prefix.map", "values.map" };
-
-struct line {
-	struct sv key, value;
-};
-struct lines {
-	struct line *p;
-	size_t n, cap;
-};
-
-struct known {
-	uint64_t number;
-	struct ing_endpoint *slots;
-	size_t n_slots;
-	bool meant;	      /* in this rendering */
-	struct sv name, text; /* of this rendering */
-	const struct ing_backend *backend;
-	const struct ing_filters *filters;
-};
-
-struct render {
-	struct arena *a;
-	struct ing_names *names;
-	const struct ing_listen *listen;
-	struct lines maps[ING_MAPS];
-	VEC(struct known *) sections;
-	struct strmap met; /* filters and backend, as their addresses -> struct known * */
-	struct buf splits; /* rules of the frontend */
-	struct strmap split_done;
-	int longest_s;
-	bool external, apr1;
-};
+const char *const ing_map_names[ING_MAPS] = { "exact.map", "prefix.map", "values.map", "gates.map" };
 
 static const struct ing_backend nobody = { .key = { "", 0 } };
 
@@ -59,7 +29,7 @@ void ing_names_release(struct ing_names *n)
 	strmap_release(&n->numbers);
 }
 
-static void render_line(struct render *r, int map, struct sv key, struct sv value)
+void render_line(struct render *r, int map, struct sv key, struct sv value)
 {
 	vec_push(&r->maps[map], ((struct line){ key, value }));
 }
@@ -178,7 +148,8 @@ static void render_value(void *ctx, struct sv name, const char *what, struct sv 
 	render_line(r, ING_MAP_VALUES, arena_svf(r->a, "%.*s.%s", SV_ARG(name), what), text);
 }
 
-static struct sv render_section(struct render *r, const struct ing_backend *b, const struct ing_route *route)
+struct sv render_section(struct render *r, const struct ing_backend *b, const struct ing_filters *filters,
+			 const struct obj *from)
 {
 	_cleanup_(buf_release) struct buf text = BUF_INIT, meaning = BUF_INIT;
 	struct ing_filters_out what = {
@@ -187,18 +158,20 @@ static struct sv render_section(struct render *r, const struct ing_backend *b, c
 	struct met {
 		const struct ing_filters *filters;
 		const struct ing_backend *backend;
-	} met = { route->filters, b ? b : &nobody };
+	} met = { filters, b ? b : &nobody };
 	struct sv met_key = sv_make((const char *)&met, sizeof(met)), name;
 	struct known *k = strmap_get(&r->met, met_key);
 
 	if (k)
 		return k->name;
 	b = met.backend;
-	ing_filters_render(&what, route->filters);
-	if (what.values) /* they are those of one Ingress */
-		buf_printf(&meaning, "%.*s/%.*s\n", SV_ARG(obj_ns(route->from)), SV_ARG(obj_name(route->from)));
+	ing_filters_render(&what, filters);
+	if (what.values && filters->gate) /* they are those of one rule */
+		buf_printf(&meaning, "%.*s\n", SV_ARG(filters->gate->id));
+	else if (what.values) /* they are those of one Ingress */
+		buf_printf(&meaning, "%.*s/%.*s\n", SV_ARG(obj_ns(from)), SV_ARG(obj_name(from)));
 	buf_printf(&meaning, "%.*s %.*s:%d", SV_ARG(b->key), SV_ARG(b->external), b->external_port);
-	buf_adds(&meaning, server_words(route->filters));
+	buf_adds(&meaning, server_words(filters));
 	k = strmap_get(&r->names->sections, buf_sv(&meaning));
 	if (!k) {
 		k = xcalloc(1, sizeof(*k));
@@ -211,20 +184,20 @@ static struct sv render_section(struct render *r, const struct ing_backend *b, c
 	k->meant = true;
 	k->name = name = arena_svf(r->a, "b%" PRIu64, k->number);
 	k->backend = b;
-	k->filters = route->filters;
+	k->filters = filters;
 	what.text = &text;
 	what.name = name;
 	what.value = render_value;
-	ing_filters_render(&what, route->filters);
+	ing_filters_render(&what, filters);
 	r->apr1 |= what.apr1;
 	k->text = arena_sv(r->a, buf_sv(&text));
-	r->longest_s = MAX(r->longest_s, route->filters->server_s);
+	r->longest_s = MAX(r->longest_s, filters->server_s);
 	vec_push(&r->sections, k);
 	render_slots(r, k);
 	return name;
 }
 
-static uint64_t render_number(struct render *r, struct sv meaning)
+uint64_t render_number(struct render *r, struct sv meaning)
 {
 	void **slot = strmap_slot(&r->names->numbers, meaning);
 	uintptr_t n = *slot ? (uintptr_t)*slot / 2 : (uintptr_t)++r->names->next;
@@ -290,7 +263,7 @@ static struct sv render_route(struct render *r, const struct ing_route *route)
 	struct sv names[ING_TARGETS_MAX], s;
 
 	for (size_t i = 0; i < route->n_targets; i++)
-		names[i] = render_section(r, route->targets[i].backend, route);
+		names[i] = render_section(r, route->targets[i].backend, route->filters, route->from);
 	if (route->n_targets == 1)
 		return names[0];
 	buf_adds(&meaning, "split");
@@ -345,6 +318,8 @@ static void out_global(const struct render *r, struct buf *b)
 	    l->threads, l->max_connections, MAX(r->longest_s, 60));
 	if (r->apr1)
 		buf_adds(b, "global\n  lua-load " ING_APR1_LUA "\n");
+	if (r->gates)
+		buf_adds(b, "global\n  lua-load " ING_GATE_LUA "\n");
 	if (r->external)
 		buf_printf(b, "resolvers host\n%s  hold valid 10s\n", l->name_servers ? "  parse-resolv-conf\n" : "");
 }
@@ -382,6 +357,12 @@ static void out_client(const struct render *r, struct buf *b)
 			   r->listen->trusted.n ? told[i] : "", r->listen->trusted.n ? ") -m found }" : "");
 }
 
+/* By which gates know where a request came in. */
+static const char *socket_name(const struct render *r, int port)
+{
+	return r->gates ? arena_printf(r->a, " name %d", port) : "";
+}
+
 /* The path is what it means: without ".", ".." and needless escapes, for us and for the backend; doubled slashes are
  * one for us alone. */
 static void out_frontend(const struct render *r, struct buf *b)
@@ -399,11 +380,14 @@ static void out_frontend(const struct render *r, struct buf *b)
 	for (int v6 = 0; v6 <= r->listen->v6; v6++) {
 		const char *any = v6 ? ":::" : "0.0.0.0:", *only = v6 ? " v6only" : "";
 
-		if (r->listen->http_port)
-			buf_printf(b, "  bind %s%d%s\n", any, r->listen->http_port, only);
-		if (r->listen->https_port)
-			buf_printf(b, "  bind %s%d%s%s\n", any, r->listen->https_port, only, tls);
+		if (r->listen->http_port && !render_gate_has(r, r->listen->http_port))
+			buf_printf(b, "  bind %s%d%s%s\n", any, r->listen->http_port, only,
+				   socket_name(r, r->listen->http_port));
+		if (r->listen->https_port && !render_gate_has(r, r->listen->https_port))
+			buf_printf(b, "  bind %s%d%s%s%s\n", any, r->listen->https_port, only, tls,
+				   socket_name(r, r->listen->https_port));
 	}
+	render_gate_binds(r, b);
 	ing_filters_nets(b, "trusted", &r->listen->trusted);
 	if (r->listen->trusted.n && r->listen->proxy_protocol)
 		buf_adds(b, "  tcp-request connection expect-proxy layer4 if trusted\n");
@@ -426,10 +410,15 @@ static void out_frontend(const struct render *r, struct buf *b)
 		    "  http-request set-var(txn.wp) var(txn.w),concat(/)\n"
 		    "  http-request set-var(txn.a) str(*),concat(,txn.path)\n"
 		    "  http-request set-var(txn.ap) var(txn.a),concat(/)\n");
+	render_gate_rules(r, b);
 	for (size_t i = 0; i < ARRAY_LEN(lookups); i++)
 		buf_printf(b, "  http-request set-var(txn.b) var(txn.%s),map_%s(%s.map)%s\n", lookups[i].host,
-			   i % 2 ? "beg" : "str", lookups[i].sample, i ? " unless { var(txn.b) -m found }" : "");
-	buf_adds(b, "  http-request set-var(txn.b) str(*),map_str(exact.map) unless { var(txn.b) -m found }\n");
+			   i % 2 ? "beg" : "str", lookups[i].sample,
+			   r->gates ? " if ingresses !{ var(txn.b) -m found }"
+			   : i	    ? " unless { var(txn.b) -m found }"
+				    : "");
+	buf_printf(b, "  http-request set-var(txn.b) str(*),map_str(exact.map) %s\n",
+		   r->gates ? "if ingresses !{ var(txn.b) -m found }" : "unless { var(txn.b) -m found }");
 	buf_addsv(b, buf_sv(&r->splits));
 	buf_adds(
 	    b, "  use_backend %[var(txn.b)] if { var(txn.b) -m found }\n"
@@ -468,9 +457,9 @@ const struct ing_pem *ing_conf_pem(const struct ing_conf *c, struct sv file)
 static void render_pems(struct render *r, const struct ing_model *m, struct ing_conf *ret)
 {
 	_cleanup_(buf_release) struct buf list = BUF_INIT;
+	struct sv first = SV("");
 
-	buf_adds(&list, ING_DEFAULT_PEM "\n");
-	ret->n_pems = r->listen->https_port ? m->n_certificates : 0;
+	ret->n_pems = r->listen->https_port || r->listen->n_gates ? m->n_certificates : 0;
 	ret->pems = arena_zalloc_array(r->a, ret->n_pems, sizeof(*ret->pems));
 	for (size_t i = 0; i < ret->n_pems; i++) {
 		const struct ing_certificate *c = &m->certificates[i];
@@ -483,8 +472,16 @@ static void render_pems(struct render *r, const struct ing_model *m, struct ing_
 		ret->pems[i].pem = arena_sv(r->a, c->pem);
 		ret->pems[i].hosts = arena_sv(r->a, buf_sv(&hosts));
 		buf_printf(&list, "%.*s%.*s\n", SV_ARG(ret->pems[i].file), SV_ARG(ret->pems[i].hosts));
+		if (m->default_certificate == i + 1)
+			first = ret->pems[i].file;
 	}
-	ret->crt_list = arena_sv(r->a, buf_sv(&list));
+	/* The first of the list is for names that have none. Only a HAProxy that reads anew learns of another. */
+	ret->crt_list = arena_svf(r->a, "%.*s%s" ING_DEFAULT_PEM "\n%.*s", SV_ARG(first), first.n ? "\n" : "",
+				  SV_ARG(buf_sv(&list)));
+	if (first.n) {
+		ret->config = arena_svf(r->a, "%.*s# default %.*s\n", SV_ARG(ret->config), SV_ARG(first));
+		ret->shape = arena_svf(r->a, "%.*s# default %.*s\n", SV_ARG(ret->shape), SV_ARG(first));
+	}
 }
 
 static int known_order(const void *x, const void *y)
@@ -553,9 +550,12 @@ void ing_render(struct arena *a, struct ing_names *names, const struct ing_model
 			    m->routes[i].path_kind == ING_PATH_PREFIX && !m->routes[i].fallback ? ING_MAP_PREFIX
 												: ING_MAP_EXACT,
 			    ing_route_key(a, &m->routes[i]), render_route(&r, &m->routes[i]));
+	render_gates(&r, m);
+	render_passes(&r, m);
 	render_sections(&r, &tail, &tail_shape, ret);
 	out_global(&r, &config);
 	out_frontend(&r, &config);
+	render_pass_frontends(&r, &config);
 	buf_addsv(&shape, buf_sv(&config));
 	buf_addsv(&config, buf_sv(&tail));
 	buf_addsv(&shape, buf_sv(&tail_shape));

@@ -1,6 +1,7 @@
 #include "apiserver/authz/node.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/authz/authz-internal.h"
+#include "apiserver/authz/node_gateway.h"
 #include "apiserver/authz/node_graph.h"
 #include "apiserver/authz/rbac.h"
 #include "object/node_identity.h"
@@ -60,6 +61,9 @@ static bool node_related(const struct node_question *q)
 		return true;
 	if (q->kind == NODE_GRAPH_SECRET && !q->s->o.no_ingress &&
 	    node_ingress_reaches(z->ingress, q->node, q->at->ns, q->at->name))
+		return true;
+	if (q->kind == NODE_GRAPH_SECRET && !q->s->o.no_gateway && node_ingress_serves(z->ingress, q->node) &&
+	    node_gateway_reaches(q->s, q->at->ns, q->at->name))
 		return true;
 	*q->reason = arena_svf(q->a, "no relationship found between node '%.*s' and this object", SV_ARG(q->node));
 	return false;
