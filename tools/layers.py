@@ -20,6 +20,7 @@ OBJECT = {"base", "codec", "re", "object"}
 CLIENT = OBJECT | {"ev", "net", "client"}
 POD = {"pod"}
 QUOTA = {"quota"}
+POLICY = {"policy"}
 ALLOWED = {
     "base": set(),
     "ev": BASE,
@@ -29,12 +30,13 @@ ALLOWED = {
     "re": BASE,
     "object": BASE | {"codec", "re"},
     "pod": OBJECT,
+    "policy": OBJECT,
     "quota": OBJECT | POD,
     "print": OBJECT,
     "store": BASE | {"ev"},
     "client": OBJECT | {"ev", "net"},
-    "apiserver": CLIENT | POD | QUOTA | {"print", "store"},
-    "controllers": CLIENT | POD | QUOTA,
+    "apiserver": CLIENT | POD | POLICY | QUOTA | {"print", "store"},
+    "controllers": CLIENT | POD | POLICY | QUOTA,
     "scheduler": CLIENT | POD,
     "kubelet": CLIENT | POD,
     "proxy": CLIENT | {"nft"},
