@@ -21,6 +21,7 @@ CLIENT = OBJECT | {"ev", "net", "client"}
 POD = {"pod"}
 QUOTA = {"quota"}
 GATEWAY = {"gateway"}
+POLICY = {"policy"}
 ALLOWED = {
     "base": set(),
     "ev": BASE,
@@ -30,13 +31,14 @@ ALLOWED = {
     "re": BASE,
     "object": BASE | {"codec", "re"},
     "pod": OBJECT,
+    "policy": OBJECT,
     "quota": OBJECT | POD,
     "print": OBJECT,
     "store": BASE | {"ev"},
     "client": OBJECT | {"ev", "net"},
     "gateway": CLIENT,
-    "apiserver": CLIENT | GATEWAY | POD | QUOTA | {"print", "store"},
-    "controllers": CLIENT | GATEWAY | POD | QUOTA,
+    "apiserver": CLIENT | GATEWAY | POD | POLICY | QUOTA | {"print", "store"},
+    "controllers": CLIENT | GATEWAY | POD | POLICY | QUOTA,
     "scheduler": CLIENT | POD,
     "kubelet": CLIENT | POD,
     "proxy": CLIENT | {"nft"},

@@ -26,6 +26,7 @@ extern const struct controller_ops node_ipam_controller;
 extern const struct controller_ops node_lifecycle_controller;
 extern const struct controller_ops node_role_controller;
 extern const struct controller_ops podgc_controller;
+extern const struct controller_ops policy_status_controller;
 extern const struct controller_ops pv_binder_controller;
 extern const struct controller_ops pv_protection_controller;
 extern const struct controller_ops pvc_protection_controller;

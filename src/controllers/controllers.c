@@ -31,6 +31,7 @@ const struct controller_ops *const controller_table[] = {
 	&node_lifecycle_controller,
 	&node_role_controller,
 	&podgc_controller,
+	&policy_status_controller,
 	&pv_binder_controller,
 	&pv_protection_controller,
 	&pvc_protection_controller,

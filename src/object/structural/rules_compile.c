@@ -21,6 +21,11 @@ const struct cel_type *rules_property_type(struct arena *a, const struct cel_typ
 	return f ? f->type : NULL;
 }
 
+const struct cel_type *structural_type(struct arena *a, const struct structural *s, struct sv name)
+{
+	return cel_type_openapi_named(a, s->root->src, CEL_OAS_ROOT, name);
+}
+
 const struct cel_type *rules_item_type(const struct cel_type *t)
 {
 	return t && t->kind == CEL_LIST ? t->params[0] : NULL;
