@@ -240,7 +240,7 @@ static const struct kept_on status_alone[] = {
 	{                                                                                                     \
 		.res = RES(resource_resourceclaims##id), .unconditional_update = true, .no_generation = true, \
 		.kept = status_alone, .set_defaults = devices_claim_defaults, .permit = device_admin_permit,  \
-		.versions = &claim_form.pub                                                                   \
+		.permit_status = device_status_permit, .versions = &claim_form.pub                            \
 	}
 #define TEMPLATE(id)                                                                                                  \
 	{                                                                                                             \
