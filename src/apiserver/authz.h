@@ -38,6 +38,8 @@ int authz_ask(struct api_req *q, const struct authz_attrs *at, struct sv *ret_re
 int authz_require(struct api_req *q, const struct authz_attrs *at, struct err *err);
 /* And the reason of either, as authz_ask() has it. */
 int authz_decide(struct api_req *q, const struct authz_attrs *at, struct sv *ret_reason, struct err *err);
+/* The 403 itself, for who has found a no by himself. Returns -1. */
+int authz_refuse(struct arena *a, const struct authz_attrs *at, struct sv reason, struct err *err);
 /* Every rule of RBAC the user has in ns, as SelfSubjectRulesReview.status; it says when that is not all: of a node, and
  * where somebody else decides as well. */
 struct val *authz_rules(struct apiserver *s, struct arena *a, const struct user_info *u, struct sv ns);
