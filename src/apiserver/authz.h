@@ -25,8 +25,8 @@ struct authz_attrs {
  * there is none or it cannot be a name. */
 struct sv authz_selected_name(const struct field_selector *fields);
 
-/* A Pod, PersistentVolume, VolumeAttachment, Node, Ingress or IngressClass changed: what nodes may reach follows. On
- * the store's thread. */
+/* A Pod, PersistentVolume, VolumeAttachment, ResourceSlice, PodCertificateRequest, Node, Ingress or IngressClass
+ * changed: what nodes may reach follows. On the store's thread. */
 void authz_observe_use(struct apiserver *s, const struct resource *r, struct obj *old, struct obj *now);
 
 /* Allowed? 0: yes, 1: no; *ret_reason (arena; may be "") explains a no, and a yes where at->explain is set. -1: who was
