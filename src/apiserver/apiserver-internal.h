@@ -188,6 +188,9 @@ void answer_source(struct api_req *q, int code, const char *content_type, struct
 int pipeline_identify(struct api_req *q, struct err *err);
 /* q->user becomes whom the headers name, or -1 when he may not be that. */
 int pipeline_impersonate(struct api_req *q, struct err *err);
+/* What q asks for, as a question about q->user. */
+struct authz_attrs;
+void pipeline_attrs(struct api_req *q, struct authz_attrs *ret);
 /* Allowed? Fills the 403 otherwise. */
 int pipeline_authorize(struct api_req *q, struct err *err);
 

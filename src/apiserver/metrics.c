@@ -3,6 +3,7 @@
  * Counters of requests are an array by resource and verb whose cells appear on first use, so that
  * counting is a handful of relaxed additions and an idle server holds none. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/authz/authz-internal.h"
 #include "apiserver/admission/admission.h"
 #include "apiserver/aggregator/aggregator.h"
 #include "apiserver/held.h"
@@ -284,6 +285,15 @@ void metrics_serve(struct api_req *q)
 	hook_metrics(s, &b);
 	aggregator_metrics(s, &b);
 	audit_metrics(s, &b);
+	if (s->authz) {
+		jwt_metrics(s->authz->jwt, &b);
+		authz_chains_metrics(s->authz->chains, &b);
+		buf_printf(
+		    &b,
+		    "# HELP serviceaccount_stale_tokens_total Uses of tokens that should have been replaced.\n"
+		    "# TYPE serviceaccount_stale_tokens_total counter\nserviceaccount_stale_tokens_total %" PRIu64 "\n",
+		    (uint64_t)s->authz->accounts->stale);
+	}
 	wc_metrics(s->wc, &b);
 	wc_slow_metrics(s->wc, &b);
 	set_aside_metrics(s, &b);

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/ip.h"
 #include "base/log.h"
+#include "base/timefmt.h"
 #include "cli/cidrs.h"
 #include "cli/daemon.h"
 #include "cli/home_local.h"
@@ -145,6 +146,8 @@ static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_
 		    "tokens of Secrets count only with their Secret (true)"),
 		ROW("service-account-jwks-uri", 0, OPT_STRING, accounts.jwks_uri, "URL",
 		    "where the issuer's document says that the keys are (here)"),
+		ROW("legacy-service-account-token-clean-up-period", 0, OPT_STRING, legacy_token_period, "TIME",
+		    "unused for so long, Secrets' tokens that the cluster made are refused, then deleted (8760h0m0s)"),
 		ROW("client-ca-file", 0, OPT_STRING, client_ca_file, "FILE",
 		    "CAs of clients beside the cluster's own: CN is the user, O are groups"),
 		ROW("requestheader-client-ca-file", 0, OPT_STRING, proxy_ca_file, "FILE",
@@ -332,6 +335,8 @@ static int complete(struct server *s, struct err *err)
 		o->node.data_dir = default_data_dir(&s->arena);
 	if (server_check(o, err) < 0 || choose_api(o, err) < 0)
 		return -1;
+	if (o->legacy_token_period) /* server_check() has looked at it */
+		(void)duration_parse(sv_from(o->legacy_token_period), &o->legacy_token_ns);
 	if (o->port == 0)
 		o->port = host_free_port(o->bind_address);
 	if (!o->kubeconfig)
@@ -650,6 +655,7 @@ static void start_control(struct server *s)
 		    .signing_key_pem = apiserver_ca_key_pem(s->api),
 		    .server_cert_pem = apiserver_cert_pem(s->api),
 		    .token_key_pem = apiserver_token_key_pem(s->api),
+		    .legacy_token_ns = s->o.legacy_token_ns,
 		    .no_ingress = facts_no_ingress(&s->o.facts),
 		    .which = s->o.controllers.list.p,
 		    .no_gateway = facts_no_gateway(&s->o.facts),

@@ -17,7 +17,8 @@ struct server_opts {
 	struct apiserver_accounts accounts; /* but for its lists, and what is off by true: */
 	struct string_list account_issuers, account_keys, api_audiences;
 	bool account_extend, account_lookup;
-	const char *client_ca_file, *proxy_ca_file;
+	const char *client_ca_file, *proxy_ca_file, *legacy_token_period;
+	int64_t legacy_token_ns;
 	struct string_list proxy_names, proxy_username, proxy_uid, proxy_group, proxy_extra;
 	struct apiserver_token_hook token_hook;
 	struct apiserver_authorization authorization; /* but for its modes */

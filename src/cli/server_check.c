@@ -1,6 +1,7 @@
 /* What `caravel server` refuses at once, so that a mistyped flag is named and not a certificate or an object that
  * could not be made from it. */
 #include "base/ip.h"
+#include "base/timefmt.h"
 #include "apiserver/apiserver.h"
 #include "cli/cidrs.h"
 #include "cli/server.h"
@@ -145,10 +146,15 @@ static int server_check_admission(const struct server_opts *o, struct err *err)
 static int check_tokens(const struct server_opts *o, struct err *err)
 {
 	struct join_token t;
+	int64_t period;
 
 	if (o->token && join_token_parse(sv_from(o->token), &t, err) < 0)
 		return err_wrap(err, "--token (it is what machines join with; for a static admin token there is "
 				     "--token-auth-file)");
+	if (o->legacy_token_period && (!duration_parse(sv_from(o->legacy_token_period), &period) || period <= 0))
+		return err_set(err, ERR_INVALID,
+			       "--legacy-service-account-token-clean-up-period takes a time like 8760h, not '%s'",
+			       o->legacy_token_period);
 	if (o->token_auth_file && !*o->token_auth_file)
 		return err_set(err, ERR_INVALID, "--token-auth-file needs the name of a file");
 	return 0;

@@ -30,6 +30,7 @@ const struct controller_ops *const controller_table[] = {
 	&node_ipam_controller,
 	&node_lifecycle_controller,
 	&node_role_controller,
+	&pod_certificates_controller,
 	&podgc_controller,
 	&policy_status_controller,
 	&pv_binder_controller,
@@ -46,6 +47,7 @@ const struct controller_ops *const controller_table[] = {
 	&taint_eviction_controller,
 	&token_cleaner_controller,
 	&token_secrets_controller,
+	&trust_bundle_controller,
 	&ttl_after_finished_controller,
 	NULL,
 };

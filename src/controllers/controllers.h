@@ -32,6 +32,7 @@ struct controllers_opts {
 	bool no_ingress;	   /* Ingresses are not ours to serve: what was said of them is taken back */
 	bool no_gateway;	   /* nor are Gateways, and their kinds are not made */
 	const char *service_cidr;  /* comma-separated: which addresses a Service may have */
+	int64_t legacy_token_ns;   /* unused for so long, tokens of Secrets are refused, and later deleted; 0: a year */
 	struct sv token_key_pem;   /* signs the tokens of token Secrets; empty: they stay as they are */
 	/* Node lifecycle, ns; 0 takes upstream's default: 50 s grace, 5 s period. */
 	int64_t node_monitor_grace_ns, node_monitor_period_ns;

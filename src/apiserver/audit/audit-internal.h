@@ -55,6 +55,7 @@ struct audit_event {
 	size_t n_ips;
 	int64_t received_ns; /* wall clock */
 	struct user_info user, as;
+	struct sv constraint; /* "": none */
 	bool has_as, lasts, begun;
 	struct sv name, uid, rev; /* of the object, from the body */
 	struct sv request, response, status;

@@ -314,6 +314,11 @@ void audit_impersonated(struct api_req *q)
 		user_copy(q->arena, &e->as, &q->user);
 }
 
+void audit_constraint(struct api_req *q, struct sv verb)
+{
+	q->audit->constraint = verb;
+}
+
 /* --- bodies --- */
 
 static bool drop_managed(const struct val_iter *m, void *ctx)

@@ -66,6 +66,8 @@ void audit_unknown(struct api_req *q);
 
 /* Whom it is made as, when that is another user than who came: told by what q->user was. */
 void audit_impersonated(struct api_req *q);
+/* By which constrained right he may be that (impersonate.c): a verb, constant or in the arena. */
+void audit_constraint(struct api_req *q, struct sv verb);
 void audit_request(struct api_req *q, const struct val *doc);		      /* what the body is, decoded */
 void audit_response(struct api_req *q, struct obj *o, const struct val *doc); /* either; borrowed */
 void audit_response_bytes(struct api_req *q, struct sv json);		      /* of a list */

@@ -22,6 +22,7 @@ struct jwt {
 	struct jwt_config *config; /* under the lock */
 	struct buf text;	   /* of the file as it counts; the reloader's */
 	bool told;		   /* a wrong one was told of; the same */
+	struct reloads reloads;
 };
 
 /* --- flags --- */
@@ -196,18 +197,26 @@ void jwt_reload(struct jwt *j)
 			log_warn("authn", "the authentication configuration is wrong: the one before counts on",
 				 "error", "%s", err_msg(&err));
 		j->told = true;
+		reloads_note(&j->reloads, j->s, false);
 		err_release(&err);
 		return;
 	}
 	j->told = false;
 	if (rc == 1)
 		return;
+	reloads_note(&j->reloads, j->s, true);
 	pthread_mutex_lock(&j->lock);
 	old = j->config;
 	j->config = now;
 	pthread_mutex_unlock(&j->lock);
 	jwt_config_unref(old);
 	log_info("authn", "the authentication configuration has changed", "file", "%s", j->path);
+}
+
+void jwt_metrics(struct jwt *j, struct buf *b)
+{
+	if (j)
+		reloads_metrics(&j->reloads, j->s, "authentication", b);
 }
 
 /* --- questions --- */

@@ -16,6 +16,7 @@ struct authz_chains {
 	struct authz_chain *chain; /* under the lock */
 	struct buf text;	   /* of the file as it counts; the reloader's, */
 	bool told;		   /* as is whether a wrong one was told of */
+	struct reloads reloads;
 };
 
 /* --- which one counts --- */
@@ -132,6 +133,8 @@ void authz_chains_reload(struct authz_chains *c)
 			 err_msg(&err));
 	err_release(&err);
 	c->told = rc < 0;
+	if (rc <= 0)
+		reloads_note(&c->reloads, c->s, rc == 0);
 	if (rc)
 		return;
 	pthread_mutex_lock(&c->lock);
@@ -140,6 +143,12 @@ void authz_chains_reload(struct authz_chains *c)
 	pthread_mutex_unlock(&c->lock);
 	authz_chain_unref(old);
 	log_info("authz", "the authorization configuration has changed", "file", "%s", c->path);
+}
+
+void authz_chains_metrics(struct authz_chains *c, struct buf *b)
+{
+	if (c)
+		reloads_metrics(&c->reloads, c->s, "authorization", b);
 }
 
 static struct authz_chain *chains_now(struct authz_chains *c)

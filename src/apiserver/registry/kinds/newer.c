@@ -2,6 +2,7 @@
  * names alone. */
 #include "apiserver/aggregator/aggregator.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/authz.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/versions.h"
 
@@ -106,6 +107,12 @@ static void apiservice_create(struct api_req *q, struct val *doc)
 		.res = RES(admissionregistration_mutatingadmissionpolicybindings##id),     \
 		.versions = &mutating_binding_versions, .observe = mutating_policy_observe \
 	}
+/* Of whichever version: what counts is the same in all. */
+static void pod_certificate_observe(struct apiserver *s, struct obj *old, struct obj *now)
+{
+	authz_observe_use(s, RES(certificates_podcertificaterequests), old, now);
+}
+
 #define CERTIFICATES(id)                                                                                          \
 	{ .res = RES(certificates_clustertrustbundles##id),                                                       \
 	  .name_check = fmt_path_segment,                                                                         \
@@ -113,7 +120,7 @@ static void apiservice_create(struct api_req *q, struct val *doc)
 	  .versions = &trust_bundle_versions },                                                                   \
 	{                                                                                                         \
 		.res = RES(certificates_podcertificaterequests##id), .no_generation = true, .kept = status_alone, \
-		.versions = &pod_certificate_versions                                                             \
+		.versions = &pod_certificate_versions, .observe = pod_certificate_observe                         \
 	}
 #define SCHEDULING(id)                                                                                   \
 	{ .res = RES(scheduling_workloads##id), .no_generation = true, .versions = &workload_versions }, \
