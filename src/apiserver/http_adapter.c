@@ -4,6 +4,7 @@
  * here. A request holds a reference on its http_req until it is answered; answers given on another thread hop to the
  * connection's loop first. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/browser.h"
 #include "apiserver/held.h"
 #include "apiserver/media.h"
 #include "apiserver/ws_stream.h"
@@ -133,9 +134,12 @@ static void respond(struct api_req *q, int code, const char *content_type, bool 
 {
 	struct http_header headers[HEADERS_MAX + 2];
 	struct http_req *r = q->http;
+	int64_t bytes = 0;
 	size_t n;
 
-	api_req_answered(q, code);
+	for (size_t i = 0; i < n_chunks; i++)
+		bytes += (int64_t)chunks[i].data.n;
+	api_req_answered_bytes(q, code, bytes);
 	n = make_headers(q, headers, content_type);
 	if (gzipped)
 		n = gzip_headers(headers, n);
@@ -151,7 +155,7 @@ static void respond_source(struct api_req *q, int code, const char *content_type
 	struct http_req *r = q->http;
 	size_t n = make_headers(q, headers, content_type);
 
-	api_req_answered(q, code);
+	api_req_answered_bytes(q, code, src->total);
 	if (answer_gzips(q, code, src->total)) {
 		src = gzip_source(src);
 		n = gzip_headers(headers, n);
@@ -396,7 +400,15 @@ static struct api_req *request(struct http_req *r, void *ctx)
 
 void apiserver_http(struct http_req *r, void *ctx)
 {
-	api_serve(request(r, ctx));
+	struct api_req *q = request(r, ctx);
+
+	if (!q->server->browser || !browser_headers(q->server->browser, q)) {
+		api_serve(q);
+		return;
+	}
+	q->start_ns = env_mono_ns(q->server->env);
+	metrics_inflight(q->server, q, 1);
+	http_sink_bytes(q, 204, "", NULL, 0);
 }
 
 void apiserver_http_too_large(struct http_req *r, void *ctx)

@@ -6,12 +6,15 @@
 #include "base/file.h"
 #include "base/ip.h"
 #include "base/log.h"
+#include "base/metric_page.h"
+#include "base/version.h"
 #include "cli/cidrs.h"
 #include "cli/daemon.h"
 #include "cli/home_local.h"
 #include "cli/stalls.h"
 #include "cli/supervise.h"
 #include "client/kubeconfig.h"
+#include "client/zpages.h"
 #include "controllers/controllers.h"
 #include "kubelet/machine.h"
 #include "net/tls.h"
@@ -46,6 +49,7 @@ struct server {
 	int n_threads;
 	struct store *store;
 	struct encryption *encryption;
+	struct metric_rules *metric_rules;
 	struct apiserver *api;
 	struct http_server *http;
 	char address[sizeof(struct ip_text)]; /* found for --advertise-address, followed; "": given, or none */
@@ -55,6 +59,8 @@ struct server {
 	struct home_local home;
 	struct daemon_node node;
 	const char *crash_dir;
+	const struct option *table; /* all options, for /flagz */
+	size_t n_table;
 	int cidr_hold; /* keeps other servers off our pod range; -1: none */
 };
 
@@ -63,7 +69,7 @@ struct server {
 		name, letter, kind, &o->field, arg, help \
 	}
 
-#define SERVER_OPTIONS_MAX 96
+#define SERVER_OPTIONS_MAX 136
 
 static size_t option_table(struct server_opts *o, struct option *t)
 {
@@ -191,6 +197,26 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("runtime-config", 0, OPT_LIST, runtime_config, "KEY=BOOL",
 		    "versions of the API to serve or not: api/all, api/beta, api/alpha, GROUP/VERSION"),
 		ROW("debug", 0, OPT_BOOL, debug, NULL, "log more"),
+		ROW("secure-port", 0, OPT_INT, port, "N", "the same as --https-listen-port"),
+		ROW("service-cluster-ip-range", 0, OPT_STRING, facts.service_cidr, "CIDR",
+		    "the same as --service-cidr"),
+		ROW("disabled-metrics", 0, OPT_LIST, disabled_metrics, "NAME", "metrics that /metrics leaves out"),
+		ROW("allow-metric-labels", 0, OPT_ARGS, metric_labels, "METRIC,LABEL='V,...'",
+		    "the only values that this label has in /metrics; all others are 'unexpected'"),
+		ROW("allow-metric-labels-manifest", 0, OPT_STRING, metric_manifest, "FILE",
+		    "the same as YAML, METRIC,LABEL: V,..."),
+		ROW("show-hidden-metrics-for-version", 0, OPT_STRING, hidden_metrics, "1." KUBERNETES_MINOR_BEFORE,
+		    "metrics that this version hides are shown; there are none"),
+		ROW("endpoint-reconciler-type", 0, OPT_STRING, endpoint_reconciler, "NAME",
+		    "lease: the Service `kubernetes` leads here; none: somebody else says where it leads (lease)"),
+		ROW("default-not-ready-toleration-seconds", 0, OPT_INT, not_ready_s, "N",
+		    "how long pods stay on a node that is not ready, unless they say (300)"),
+		ROW("default-unreachable-toleration-seconds", 0, OPT_INT, unreachable_s, "N",
+		    "the same of one that cannot be reached (300)"),
+		ROW("strict-transport-security-directives", 0, OPT_LIST, hsts, "TEXT",
+		    "of a Strict-Transport-Security header in answers (none)"),
+		ROW("cors-allowed-origins", 0, OPT_LIST, cors, "REGEXP",
+		    "web pages that may ask from a browser, as whole origins (none)"),
 	};
 
 	_Static_assert(ARRAY_LEN(rows) <= SERVER_OPTIONS_MAX, "more than there is room for");
@@ -216,6 +242,9 @@ static void defaults(struct server *s)
 		.anonymous_auth = true,
 		.ipv6_masq = true,
 		.profiling = true,
+		.endpoint_reconciler = "lease",
+		.not_ready_s = 300,
+		.unreachable_s = 300,
 	};
 }
 
@@ -448,6 +477,26 @@ static void publish_facts(struct server *s)
 	client_free(c);
 }
 
+static int flag_order(const void *a, const void *b)
+{
+	return strcmp(((const struct zpage_flag *)a)->name, ((const struct zpage_flag *)b)->name);
+}
+
+/* For /flagz: what is an option, as it is. */
+static const struct zpage_flag *server_flags(void *ctx, struct arena *a, size_t *ret_n)
+{
+	const struct server *s = ctx;
+	struct zpage_flag *flags = ARENA_ARRAY(a, struct zpage_flag, s->n_table);
+
+	for (size_t i = 0; i < s->n_table; i++)
+		flags[i] = (struct zpage_flag){ .name = s->table[i].name,
+						.value = cli_option_text(a, &s->table[i]),
+						.secret = strcmp(s->table[i].name, "token") == 0 };
+	qsort(flags, s->n_table, sizeof(*flags), flag_order);
+	*ret_n = s->n_table;
+	return flags;
+}
+
 static int encrypt_store(struct server *s, struct err *err)
 {
 	if (!s->o.encryption_config)
@@ -464,7 +513,9 @@ static int start_api(struct server *s, struct err *err)
 	struct server_opts *o = &s->o;
 	const char *db = arena_printf(&s->arena, "%s/db", o->node.data_dir);
 
-	if (database_check(&s->arena, o, err) < 0)
+	/* Not before the process has its seed, by which maps find what is in them. */
+	s->metric_rules = server_metric_rules(&s->arena, o, err);
+	if (!s->metric_rules || database_check(&s->arena, o, err) < 0)
 		return -1;
 	s->store = store_disk_open(s->env, db, DATABASE_MAX, err);
 	if (!s->store || encrypt_store(s, err) < 0 || settle_cidrs(s, err) < 0)
@@ -478,7 +529,7 @@ static int start_api(struct server *s, struct err *err)
 		.cluster_cidr = o->facts.cluster_cidr,
 		.node_port_range = o->node_port_range,
 		.cluster_domain = o->facts.cluster_domain,
-		.advertise_address = o->advertise_address,
+		.advertise_address = strcmp(o->endpoint_reconciler, "none") == 0 ? NULL : o->advertise_address,
 		.find_address = *s->address ? server_address : NULL,
 		.find_ctx = s,
 		.advertise_port = o->port,
@@ -500,8 +551,15 @@ static int start_api(struct server *s, struct err *err)
 		.authorization = server_authorization(o),
 		.token_hook = o->token_hook,
 		.anonymous_auth = o->anonymous_auth,
+		.not_ready_s = o->not_ready_s,
+		.unreachable_s = o->unreachable_s,
+		.hsts = o->hsts.list.p,
+		.cors = o->cors.list.p,
 		.profiling = o->profiling,
 		.no_ingress = facts_no_ingress(&o->facts),
+		.metric_rules = s->metric_rules,
+		.flags = server_flags,
+		.flags_ctx = s,
 		.certs_renewed = certs_renewed,
 		.certs_ctx = s,
 		.lost = lost,
@@ -662,17 +720,23 @@ int cmd_server(int argc, char **argv)
 	(void)mallopt(M_ARENA_MAX, 4);
 	defaults(&s);
 	n = option_table(&s.o, table);
+	s.table = table;
+	s.n_table = n;
 	rc = cli_options_parse(&s.arena, table, n, argc, argv, "/etc/caravel/config.yaml", NULL, &err);
-	if (rc == 0) {
-		if (s.o.debug)
-			log_set_level(LVL_DEBUG);
+	if (rc == 0)
+		rc = node_opts_log(&s.o.node, s.o.debug, &err);
+	if (rc == 0)
 		rc = complete(&s, &err);
-	}
 	if (rc == 0) {
 		s.crash_dir = arena_printf(&s.arena, "%s/crash", s.o.node.data_dir);
 		status = daemon_run(s.crash_dir, s.o.no_supervise, run, &s);
 	}
 	string_list_release(&s.o.tls_sans);
+	string_list_release(&s.o.disabled_metrics);
+	string_list_release(&s.o.metric_labels);
+	string_list_release(&s.o.hsts);
+	string_list_release(&s.o.cors);
+	metric_rules_free(s.metric_rules);
 	string_list_release(&s.o.runtime_config);
 	string_list_release(&s.o.enable_admission);
 	string_list_release(&s.o.disable_admission);
