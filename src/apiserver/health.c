@@ -8,6 +8,7 @@
  * Why a check fails its own page tells (/livez/etcd), which asks for a right; the list, which everybody may read, says
  * that the reason is withheld. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/encryption/encryption.h"
 #include "apiserver/metrics.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
@@ -108,18 +109,45 @@ static void plain(struct api_req *q, int code, struct buf *b)
 	buf_release(b);
 }
 
-static void one_check(struct api_req *q, const struct check *c)
+/* The i-th check of a page, and what it says now; *ret_name NULL: it is not one of this page's. False: there are no
+ * more. Behind those of the table come the programs that keep keys. */
+static bool health_at(struct apiserver *s, bool ready, size_t i, const char **ret_name, bool ask, bool *ret_well,
+		      struct err *why)
 {
-	struct err why = ERR_INIT;
-	struct buf b = BUF_INIT;
-	bool ok = c->ok(q->server, &why);
+	const struct check *c = &checks[i];
 
-	if (ok)
-		buf_adds(&b, "ok");
-	else
-		buf_printf(&b, "internal server error: %s\n", err_msg(&why));
-	err_release(&why);
-	plain(q, ok ? 200 : 500, &b);
+	if (i >= ARRAY_LEN(checks))
+		return encryption_check(s->o.encryption, i - ARRAY_LEN(checks), ret_name, ret_well, why);
+	*ret_name = c->ready_only && !ready ? NULL : c->name;
+	if (*ret_name && ask)
+		*ret_well = c->ok(s, why);
+	return true;
+}
+
+static bool one_check(struct api_req *q, const char *which, struct sv name)
+{
+	bool ready = strcmp(which, "readyz") == 0, well = true;
+	const char *is;
+
+	for (size_t i = 0;; i++) {
+		struct err why = ERR_INIT;
+		struct buf b = BUF_INIT;
+		bool more = health_at(q->server, ready, i, &is, false, &well, &why);
+
+		err_release(&why);
+		if (!more)
+			return false;
+		if (!is || !sv_is(name, is))
+			continue;
+		(void)health_at(q->server, ready, i, &is, true, &well, &why);
+		if (well)
+			buf_adds(&b, "ok");
+		else
+			buf_printf(&b, "internal server error: %s\n", err_msg(&why));
+		err_release(&why);
+		plain(q, well ? 200 : 500, &b);
+		return true;
+	}
 }
 
 /* --- what is excluded --- */
@@ -132,13 +160,19 @@ static bool excluded(struct api_req *q, const char *name)
 	return false;
 }
 
-static bool health_has(const char *which, struct sv name)
+static bool health_has(struct apiserver *s, const char *which, struct sv name)
 {
-	bool ready = strcmp(which, "readyz") == 0;
+	bool ready = strcmp(which, "readyz") == 0, well, more = true;
+	const char *is;
 
-	for (size_t i = 0; i < ARRAY_LEN(checks); i++)
-		if (sv_is(name, checks[i].name) && (ready || !checks[i].ready_only))
+	for (size_t i = 0; more; i++) {
+		struct err why = ERR_INIT;
+
+		more = health_at(s, ready, i, &is, false, &well, &why);
+		err_release(&why);
+		if (more && is && sv_is(name, is))
 			return true;
+	}
 	return false;
 }
 
@@ -151,7 +185,7 @@ static void unmatched(struct api_req *q, const char *which, struct buf *b)
 	size_t n = 0;
 
 	for (size_t i = 0; i < q->n_params && n < UNMATCHED_MAX; i++)
-		if (sv_is(q->params[i].name, "exclude") && !health_has(which, q->params[i].value))
+		if (sv_is(q->params[i].name, "exclude") && !health_has(q->server, which, q->params[i].value))
 			names[n++] = q->params[i].value;
 	if (!n)
 		return;
@@ -168,26 +202,28 @@ static void unmatched(struct api_req *q, const char *which, struct buf *b)
 /* Reasons are for the log: everybody may read this. */
 static bool list_checks(struct api_req *q, const char *which, struct buf *b)
 {
-	bool ready = strcmp(which, "readyz") == 0, ok = true;
+	bool ready = strcmp(which, "readyz") == 0, ok = true, more = true;
 
-	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
-		const struct check *c = &checks[i];
+	for (size_t i = 0; more; i++) {
 		struct err why = ERR_INIT;
-		bool well;
+		const char *name;
+		bool well = true;
 
-		if (c->ready_only && !ready)
+		more = health_at(q->server, ready, i, &name, false, &well, &why);
+		err_release(&why);
+		if (!more || !name)
 			continue;
-		if (excluded(q, c->name)) {
-			buf_printf(b, "[+]%s excluded: ok\n", c->name);
+		if (excluded(q, name)) {
+			buf_printf(b, "[+]%s excluded: ok\n", name);
 			continue;
 		}
-		well = c->ok(q->server, &why);
-		health_counted(q->server, c->name, which, well);
+		(void)health_at(q->server, ready, i, &name, true, &well, &why);
+		health_counted(q->server, name, which, well);
 		if (well) {
-			buf_printf(b, "[+]%s ok\n", c->name);
+			buf_printf(b, "[+]%s ok\n", name);
 		} else {
-			buf_printf(b, "[-]%s failed: reason withheld\n", c->name);
-			log_debug("apiserver", "a check of health fails", c->name, "%s", err_msg(&why));
+			buf_printf(b, "[-]%s failed: reason withheld\n", name);
+			log_debug("apiserver", "a check of health fails", name, "%s", err_msg(&why));
 			ok = false;
 		}
 		err_release(&why);
@@ -230,12 +266,7 @@ bool health_serve(struct api_req *q)
 		if (!sv_starts(path, sv_from(names[i])) || path.n <= n || path.p[n] != '/')
 			continue;
 		rest = sv_sub(path, n + 1, path.n);
-		if (!health_has(names[i], rest))
-			return false;
-		for (size_t k = 0; k < ARRAY_LEN(checks); k++)
-			if (sv_is(rest, checks[k].name))
-				one_check(q, &checks[k]);
-		return true;
+		return one_check(q, names[i], rest);
 	}
 	return false;
 }

@@ -2,6 +2,7 @@
 #include "apiserver/metrics.h"
 #include "apiserver/admission/admission.h"
 #include "apiserver/aggregator/aggregator.h"
+#include "apiserver/encryption/encryption.h"
 #include "apiserver/held.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
@@ -226,6 +227,7 @@ void metrics_serve(struct api_req *q)
 	hook_metrics(s, &b);
 	aggregator_metrics(s, &b);
 	audit_metrics(s, &b);
+	encryption_metrics(s->o.encryption, &b);
 	wc_metrics(s->wc, &b);
 	wc_slow_metrics(s->wc, &b);
 	set_aside_metrics(s, &b);

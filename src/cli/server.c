@@ -94,6 +94,8 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		    "the same to switch off, of those that are on"),
 		ROW("encryption-provider-config", 0, OPT_STRING, encryption_config, "FILE",
 		    "an EncryptionConfiguration: which resources are stored encrypted (none)"),
+		ROW("encryption-provider-config-automatic-reload", 0, OPT_BOOL, encryption_reload, NULL,
+		    "that file is looked at each minute, and counts when it has changed"),
 		ROW("audit-policy-file", 0, OPT_STRING, audit.policy_file, "FILE",
 		    "a Policy of audit.k8s.io/v1: which requests are noted, and how much of them (none)"),
 		ROW("audit-log-path", 0, OPT_STRING, audit.log_path, "FILE",
@@ -501,7 +503,7 @@ static int encrypt_store(struct server *s, struct err *err)
 {
 	if (!s->o.encryption_config)
 		return 0;
-	s->encryption = encryption_read(s->env, s->o.encryption_config, err);
+	s->encryption = encryption_read(s->env, s->o.encryption_config, s->o.encryption_reload, err);
 	if (!s->encryption)
 		return -1;
 	s->store = store_transformed(s->store, encryption_transform(s->encryption));
