@@ -173,11 +173,40 @@ static void source_hop(struct api_req *q, void *ctx)
 	free(h);
 }
 
+/* For an answer that goes when its audit event has gone. */
+struct answer_hold {
+	struct api_req *q;
+	void (*fn)(struct api_req *q, void *ctx);
+	struct answer_hop *h;
+};
+
+static void hold_over(void *ctx)
+{
+	struct answer_hold *hold = ctx;
+
+	http_sink_post(hold->q, hold->fn, hold->h);
+	free(hold);
+}
+
+/* The answer goes on q's own thread, later. */
+static void answer_later(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), struct answer_hop *h)
+{
+	struct answer_hold *hold;
+
+	if (!audit_holds(q)) {
+		http_sink_post(q, fn, h);
+		return;
+	}
+	hold = xcalloc(1, sizeof(*hold));
+	*hold = (struct answer_hold){ q, fn, h };
+	audit_answer_held(q, h->code, hold_over, hold);
+}
+
 static void sink_source(struct api_req *q, int code, const char *content_type, struct http_source *src)
 {
 	struct answer_hop *h;
 
-	if (here(q)) {
+	if (here(q) && !audit_holds(q)) {
 		respond_source(q, code, content_type, src);
 		return;
 	}
@@ -185,7 +214,7 @@ static void sink_source(struct api_req *q, int code, const char *content_type, s
 	h->code = code;
 	h->content_type = content_type;
 	h->src = src;
-	http_sink_post(q, source_hop, h);
+	answer_later(q, source_hop, h);
 }
 
 static void bytes_hop(struct api_req *q, void *ctx)
@@ -214,7 +243,7 @@ static void http_sink_bytes(struct api_req *q, int code, const char *content_typ
 		n = 1;
 		gzipped = true;
 	}
-	if (here(q)) {
+	if (here(q) && !audit_holds(q)) {
 		respond(q, code, content_type, gzipped, chunks, n);
 		return;
 	}
@@ -224,7 +253,7 @@ static void http_sink_bytes(struct api_req *q, int code, const char *content_typ
 	h->chunks = xmemdup(chunks, n * sizeof(*chunks));
 	h->n = n;
 	h->gzipped = gzipped;
-	http_sink_post(q, bytes_hop, h);
+	answer_later(q, bytes_hop, h);
 }
 
 static void http_sink_failure(struct api_req *q, const struct err *err)

@@ -112,7 +112,20 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		    "events that wait in mode batch, and no more (10000)"),
 		ROW("audit-webhook-config-file", 0, OPT_STRING, audit.hook_config, "FILE",
 		    "a kubeconfig: whom audit events are sent to, in batches (nobody)"),
-		ROW("audit-webhook-mode", 0, OPT_STRING, audit.hook_mode, "MODE", "batch, and no other"),
+		ROW("audit-webhook-mode", 0, OPT_STRING, audit.hook_mode, "MODE",
+		    "batch; blocking: requests wait until their events are sent; blocking-strict: and are refused when "
+		    "that fails (batch)"),
+		ROW("audit-webhook-batch-throttle-enable", 0, OPT_BOOL, audit_throttle, NULL,
+		    "batches are sent at a bounded rate (true)"),
+		ROW("audit-webhook-batch-throttle-qps", 0, OPT_STRING, audit.hook_qps, "N", "batches a second (10)"),
+		ROW("audit-webhook-batch-throttle-burst", 0, OPT_INT, audit.hook_burst, "N",
+		    "batches at once after a pause (15)"),
+		ROW("audit-webhook-truncate-enabled", 0, OPT_BOOL, audit.hook_truncate, NULL,
+		    "large events lose their objects"),
+		ROW("audit-webhook-truncate-max-event-size", 0, OPT_INT, audit.hook_event_size, "N",
+		    "bytes from which an event is large (102400)"),
+		ROW("audit-webhook-truncate-max-batch-size", 0, OPT_INT, audit.hook_batch_bytes, "N",
+		    "bytes in a batch (10485760)"),
 		ROW("audit-webhook-initial-backoff", 0, OPT_STRING, audit.hook_backoff, "DURATION",
 		    "until a batch that failed is sent again for the first time (10s)"),
 		ROW("audit-webhook-batch-max-wait", 0, OPT_STRING, audit.hook_max_wait, "DURATION",
@@ -244,6 +257,7 @@ static void defaults(struct server *s)
 		.anonymous_auth = true,
 		.ipv6_masq = true,
 		.profiling = true,
+		.audit_throttle = true,
 		.endpoint_reconciler = "lease",
 		.not_ready_s = 300,
 		.unreachable_s = 300,
@@ -257,6 +271,14 @@ static struct apiserver_oidc server_oidc(const struct server_opts *o)
 	oidc.required_claims = o->oidc_required.list.p;
 	oidc.signing_algs = o->oidc_algs.list.p;
 	return oidc;
+}
+
+static struct audit_opts server_audit(const struct server_opts *o)
+{
+	struct audit_opts a = o->audit;
+
+	a.hook_no_throttle = !o->audit_throttle;
+	return a;
 }
 
 static struct apiserver_authorization server_authorization(const struct server_opts *o)
@@ -546,7 +568,7 @@ static int start_api(struct server *s, struct err *err)
 		.admission_config = o->admission_config,
 		.enable_admission = o->enable_admission.list.p,
 		.disable_admission = o->disable_admission.list.p,
-		.audit = o->audit,
+		.audit = server_audit(o),
 		.encryption = s->encryption,
 		.authentication_config = o->authentication_config,
 		.oidc = server_oidc(o),

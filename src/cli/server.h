@@ -23,7 +23,7 @@ struct server_opts {
 	struct string_list disabled_metrics, metric_labels, hsts, cors;
 	const char *metric_manifest, *hidden_metrics, *endpoint_reconciler;
 	int not_ready_s, unreachable_s;
-	bool encryption_reload;
+	bool encryption_reload, audit_throttle;
 };
 
 /* Refuses what cannot work, by the name of the flag, before anything is touched. */
