@@ -17,6 +17,10 @@ struct watchcache;
 struct set_aside;
 struct flow;
 struct metrics;
+struct browser;
+struct metric_set;
+struct request_cells;
+struct admission_cells;
 struct pki;
 struct authz;
 struct standing_set;
@@ -31,17 +35,21 @@ struct apiserver {
 	struct store *store;
 	int64_t start_mono_ns;
 
-	struct watchcache *wc;			   /* watchcache.c */
-	struct set_aside *aside;		   /* set_aside.c: what the cache leaves out */
-	struct flow *flow;			   /* flow.c */
-	struct metrics *metrics;		   /* metrics.c */
-	struct api_current *api;		   /* late_kind.c: the kinds that are served */
-	const struct api_set *built_in;		   /* api_set_built_in(): what it is mostly */
-	atomic_bool late;			   /* there are, or are about to be, others than these */
-	struct documents *docs;			   /* documents.c: discovery, OpenAPI of the built-in kinds */
-	struct pki *pki;			   /* pki.c; from pki_wait() on */
-	struct authz *authz;			   /* authz/ */
-	struct standing_set *standing;		   /* standing.c */
+	struct watchcache *wc;				   /* watchcache.c */
+	struct set_aside *aside;			   /* set_aside.c: what the cache leaves out */
+	struct flow *flow;				   /* flow.c */
+	struct metrics *metrics;			   /* metrics.c */
+	struct request_cells *requests;			   /* metrics_requests.c */
+	struct metric_set *counted;			   /* of the families in metrics.h, what has no cells */
+	struct metric_set *slis;			   /* metrics_health.c; of the same families */
+	_Atomic(struct admission_cells *) admission_cells; /* metrics_admission.c */
+	struct api_current *api;			   /* late_kind.c: the kinds that are served */
+	const struct api_set *built_in;			   /* api_set_built_in(): what it is mostly */
+	atomic_bool late;				   /* there are, or are about to be, others than these */
+	struct documents *docs;				   /* documents.c: discovery, OpenAPI of the built-in kinds */
+	struct pki *pki;				   /* pki.c; from pki_wait() on */
+	struct authz *authz;				   /* authz/ */
+	struct standing_set *standing;			   /* standing.c */
 	void *strategies;			   /* registry/: state of allocators and other kind strategies */
 	struct req_waits *waits;		   /* steps.c */
 	struct run_queue *runs;			   /* run_queue.c */
@@ -62,6 +70,7 @@ struct apiserver {
 	const struct media *more_media;		   /* media.h; NULL: none */
 	struct crds *crds;			   /* crd/: CustomResourceDefinitions that are served */
 	struct aggregator *aggregator;		   /* aggregator/: group versions that others answer */
+	struct browser *browser;		   /* browser.h; NULL: nothing is said to browsers */
 	struct recent *recent;			   /* events that were encoded a moment ago */
 
 	atomic_bool ready, stopping;
@@ -214,6 +223,10 @@ void slow_log_note(struct api_req *q, int code);
 bool node_tunnel_serve(struct api_req *q); /* false: not one of its paths */
 bool debug_serve(struct api_req *q);	   /* false: not one of its paths, or they are turned off */
 
+/* --- operator_pages.c --- */
+
+bool operator_serve(struct api_req *q); /* the same */
+
 /* --- event_ttl.c --- */
 
 void event_ttl_sweep(struct apiserver *s); /* a task: it waits for its writes */
@@ -231,9 +244,7 @@ void flow_metrics(struct apiserver *s, struct buf *b);
 
 struct metrics *metrics_new(void);
 struct metrics *metrics_free(struct metrics *m);
-void metrics_count(struct api_req *q, int code);
 void metrics_inflight(struct apiserver *s, const struct api_req *q, int delta);
-void metrics_watchers(struct apiserver *s, int delta);
 void metrics_serve(struct api_req *q);
 
 /* --- discovery.c, openapi_handler.c, health.c, version.c --- */

@@ -6,11 +6,13 @@
 #include "apiserver/admission/resource_quota.h"
 #include "apiserver/admission/setup.h"
 #include "apiserver/aggregator/aggregator.h"
+#include "apiserver/browser.h"
 #include "apiserver/authz/authz-internal.h"
 #include "apiserver/crd/crd.h"
 #include "apiserver/held.h"
 #include "apiserver/recent.h"
 #include "apiserver/inflight.h"
+#include "apiserver/metrics.h"
 #include "apiserver/registry/commit.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/storekey.h"
@@ -99,6 +101,9 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	list_init(&s->commits.list);
 	strategies_start();
 	s->metrics = metrics_new();
+	s->requests = request_cells_new();
+	s->counted = metric_set_new(api_metrics, AM_HEALTH);
+	s->slis = metric_set_new(API_METRIC(HEALTH), 2);
 	s->inflight = inflight_new();
 	s->slow = slow_log_new();
 	s->held = held_new();
@@ -122,7 +127,8 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	if (!o->insecure_in_memory)
 		pki_begin(s);
 	s->admission = admission_set_new(o, err);
-	if (!s->admission || audit_new(s, &s->o.audit, &s->audit, err) < 0 ||
+	if (!s->admission || browser_new(o->cors, o->hsts, &s->browser, err) < 0 ||
+	    audit_new(s, &s->o.audit, &s->audit, err) < 0 ||
 	    (o->admission_config && (webhooks_configure(s->webhooks, o->admission_config, err) < 0 ||
 				     !(s->quota_limited = quota_limited_read(o->admission_config, err)))) ||
 	    authz_start(s, err) < 0 || allocators_start(s, err) < 0 ||
@@ -207,7 +213,12 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	hook_counts_free(atomic_load(&s->hook_counts));
 	s->inflight = inflight_free(s->inflight);
 	s->api = api_current_free(s->api);
+	s->browser = browser_free(s->browser);
 	s->metrics = metrics_free(s->metrics);
+	s->requests = request_cells_free(s->requests);
+	s->counted = metric_set_free(s->counted);
+	s->slis = metric_set_free(s->slis);
+	admission_cells_free(atomic_load(&s->admission_cells));
 	s->audit = audit_free(s->audit);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->cond);

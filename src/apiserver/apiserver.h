@@ -22,7 +22,10 @@
 #include "store/store.h"
 
 struct apiserver;
+struct buf;
 struct encryption;
+struct metric_rules;
+struct zpage_flag;
 
 /* The flags --oidc-*: one issuer of tokens. NULL: not given. */
 struct apiserver_oidc {
@@ -120,6 +123,18 @@ struct apiserver_opts {
 	/* The store tells of no more changes, so that nothing can be answered any more; only another process helps. On
 	 * the store's thread; NULL: requests are refused and /livez says why. */
 	void (*lost)(const struct err *why);
+	const struct metric_rules *metric_rules; /* what the flags leave out of /metrics; borrowed; NULL: nothing */
+	/* What other components of this process add to /metrics; any thread, until apiserver_rest(). NULL: nothing. */
+	void (*more_metrics)(void *ctx, struct buf *b);
+	void *more_ctx;
+	/* The flags of this process as they are, by name, for /flagz; in the arena. Any thread; NULL: none are told. */
+	const struct zpage_flag *(*flags)(void *ctx, struct arena *a, size_t *ret_n);
+	void *flags_ctx;
+	/* Expressions for origins of web pages, and directives (browser.h); NULL-terminated, or NULL. */
+	const char *const *cors, *const *hsts;
+	/* How long Pods stay on nodes that are not ready or cannot be reached unless they say so themselves; both 0:
+	 * five minutes. */
+	int not_ready_s, unreachable_s;
 	int64_t slow_request_ns; /* longer ones are told in the log; 0: a second */
 	bool no_ingress;	 /* Ingresses are somebody else's: nodes read no Secrets for them */
 	bool no_controllers;	 /* of this process: others may scale what HorizontalPodAutoscalers name */

@@ -121,6 +121,7 @@ struct wc_resource {
 	struct strmap buckets; /* "n/NAME", "h/NODE" -> struct list * */
 	size_t n_watchers;
 	_Atomic uint64_t n_terminated; /* watchers that were too slow */
+	_Atomic uint64_t n_changes;    /* that the store told of */
 	bool changed;		       /* it is in watchcache.changed */
 	struct wc_late *late;	       /* of a kind that came at run time, else NULL; guarded by lock */
 };

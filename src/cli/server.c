@@ -6,13 +6,16 @@
 #include "base/file.h"
 #include "base/ip.h"
 #include "base/log.h"
+#include "base/metric_page.h"
 #include "base/timefmt.h"
+#include "base/version.h"
 #include "cli/cidrs.h"
 #include "cli/daemon.h"
 #include "cli/home_local.h"
 #include "cli/stalls.h"
 #include "cli/supervise.h"
 #include "client/kubeconfig.h"
+#include "client/zpages.h"
 #include "controllers/controllers.h"
 #include "kubelet/machine.h"
 #include "net/tls.h"
@@ -47,6 +50,7 @@ struct server {
 	int n_threads;
 	struct store *store;
 	struct encryption *encryption;
+	struct metric_rules *metric_rules;
 	struct apiserver *api;
 	struct http_server *http;
 	char address[sizeof(struct ip_text)]; /* found for --advertise-address, followed; "": given, or none */
@@ -56,6 +60,8 @@ struct server {
 	struct home_local home;
 	struct daemon_node node;
 	const char *crash_dir;
+	const struct option *table; /* all options, for /flagz */
+	size_t n_table;
 	int cidr_hold; /* keeps other servers off our pod range; -1: none */
 };
 
@@ -64,7 +70,7 @@ struct server {
 		name, letter, kind, &o->field, arg, help \
 	}
 
-#define SERVER_OPTIONS_MAX 128
+#define SERVER_OPTIONS_MAX 160
 
 static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_node)
 {
@@ -89,6 +95,8 @@ static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_
 		    "the same to switch off, of those that are on"),
 		ROW("encryption-provider-config", 0, OPT_STRING, encryption_config, "FILE",
 		    "an EncryptionConfiguration: which resources are stored encrypted (none)"),
+		ROW("encryption-provider-config-automatic-reload", 0, OPT_BOOL, encryption_reload, NULL,
+		    "that file is looked at each minute, and counts when it has changed"),
 		ROW("audit-policy-file", 0, OPT_STRING, audit.policy_file, "FILE",
 		    "a Policy of audit.k8s.io/v1: which requests are noted, and how much of them (none)"),
 		ROW("audit-log-path", 0, OPT_STRING, audit.log_path, "FILE",
@@ -105,7 +113,20 @@ static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_
 		    "events that wait in mode batch, and no more (10000)"),
 		ROW("audit-webhook-config-file", 0, OPT_STRING, audit.hook_config, "FILE",
 		    "a kubeconfig: whom audit events are sent to, in batches (nobody)"),
-		ROW("audit-webhook-mode", 0, OPT_STRING, audit.hook_mode, "MODE", "batch, and no other"),
+		ROW("audit-webhook-mode", 0, OPT_STRING, audit.hook_mode, "MODE",
+		    "batch; blocking: requests wait until their events are sent; blocking-strict: and are refused when "
+		    "that fails (batch)"),
+		ROW("audit-webhook-batch-throttle-enable", 0, OPT_BOOL, audit_throttle, NULL,
+		    "batches are sent at a bounded rate (true)"),
+		ROW("audit-webhook-batch-throttle-qps", 0, OPT_STRING, audit.hook_qps, "N", "batches a second (10)"),
+		ROW("audit-webhook-batch-throttle-burst", 0, OPT_INT, audit.hook_burst, "N",
+		    "batches at once after a pause (15)"),
+		ROW("audit-webhook-truncate-enabled", 0, OPT_BOOL, audit.hook_truncate, NULL,
+		    "large events lose their objects"),
+		ROW("audit-webhook-truncate-max-event-size", 0, OPT_INT, audit.hook_event_size, "N",
+		    "bytes from which an event is large (102400)"),
+		ROW("audit-webhook-truncate-max-batch-size", 0, OPT_INT, audit.hook_batch_bytes, "N",
+		    "bytes in a batch (10485760)"),
 		ROW("audit-webhook-initial-backoff", 0, OPT_STRING, audit.hook_backoff, "DURATION",
 		    "until a batch that failed is sent again for the first time (10s)"),
 		ROW("audit-webhook-batch-max-wait", 0, OPT_STRING, audit.hook_max_wait, "DURATION",
@@ -236,6 +257,26 @@ static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_
 		ROW("runtime-config", 0, OPT_LIST, runtime_config, "KEY=BOOL",
 		    "versions of the API to serve or not: api/all, api/beta, api/alpha, GROUP/VERSION"),
 		ROW("debug", 0, OPT_BOOL, debug, NULL, "log more"),
+		ROW("secure-port", 0, OPT_INT, port, "N", "the same as --https-listen-port"),
+		ROW("service-cluster-ip-range", 0, OPT_STRING, facts.service_cidr, "CIDR",
+		    "the same as --service-cidr"),
+		ROW("disabled-metrics", 0, OPT_LIST, disabled_metrics, "NAME", "metrics that /metrics leaves out"),
+		ROW("allow-metric-labels", 0, OPT_ARGS, metric_labels, "METRIC,LABEL='V,...'",
+		    "the only values that this label has in /metrics; all others are 'unexpected'"),
+		ROW("allow-metric-labels-manifest", 0, OPT_STRING, metric_manifest, "FILE",
+		    "the same as YAML, METRIC,LABEL: V,..."),
+		ROW("show-hidden-metrics-for-version", 0, OPT_STRING, hidden_metrics, "1." KUBERNETES_MINOR_BEFORE,
+		    "metrics that this version hides are shown; there are none"),
+		ROW("endpoint-reconciler-type", 0, OPT_STRING, endpoint_reconciler, "NAME",
+		    "lease: the Service `kubernetes` leads here; none: somebody else says where it leads (lease)"),
+		ROW("default-not-ready-toleration-seconds", 0, OPT_INT, not_ready_s, "N",
+		    "how long pods stay on a node that is not ready, unless they say (300)"),
+		ROW("default-unreachable-toleration-seconds", 0, OPT_INT, unreachable_s, "N",
+		    "the same of one that cannot be reached (300)"),
+		ROW("strict-transport-security-directives", 0, OPT_LIST, hsts, "TEXT",
+		    "of a Strict-Transport-Security header in answers (none)"),
+		ROW("cors-allowed-origins", 0, OPT_LIST, cors, "REGEXP",
+		    "web pages that may ask from a browser, as whole origins (none)"),
 	};
 
 	_Static_assert(ARRAY_LEN(rows) <= SERVER_OPTIONS_MAX, "more than there is room for");
@@ -263,6 +304,10 @@ static void defaults(struct server *s)
 		.account_lookup = true,
 		.ipv6_masq = true,
 		.profiling = true,
+		.audit_throttle = true,
+		.endpoint_reconciler = "lease",
+		.not_ready_s = 300,
+		.unreachable_s = 300,
 	};
 }
 
@@ -305,6 +350,14 @@ static struct apiserver_kubelets server_kubelets(const struct server_opts *o)
 
 	k.address_types = *o->kubelet_addresses.list.p ? o->kubelet_addresses.list.p : NULL;
 	return k;
+}
+
+static struct audit_opts server_audit(const struct server_opts *o)
+{
+	struct audit_opts a = o->audit;
+
+	a.hook_no_throttle = !o->audit_throttle;
+	return a;
 }
 
 static struct apiserver_authorization server_authorization(const struct server_opts *o)
@@ -533,11 +586,31 @@ static void publish_facts(struct server *s)
 	client_free(c);
 }
 
+static int flag_order(const void *a, const void *b)
+{
+	return strcmp(((const struct zpage_flag *)a)->name, ((const struct zpage_flag *)b)->name);
+}
+
+/* For /flagz: what is an option, as it is. */
+static const struct zpage_flag *server_flags(void *ctx, struct arena *a, size_t *ret_n)
+{
+	const struct server *s = ctx;
+	struct zpage_flag *flags = ARENA_ARRAY(a, struct zpage_flag, s->n_table);
+
+	for (size_t i = 0; i < s->n_table; i++)
+		flags[i] = (struct zpage_flag){ .name = s->table[i].name,
+						.value = cli_option_text(a, &s->table[i]),
+						.secret = strcmp(s->table[i].name, "token") == 0 };
+	qsort(flags, s->n_table, sizeof(*flags), flag_order);
+	*ret_n = s->n_table;
+	return flags;
+}
+
 static int encrypt_store(struct server *s, struct err *err)
 {
 	if (!s->o.encryption_config)
 		return 0;
-	s->encryption = encryption_read(s->env, s->o.encryption_config, err);
+	s->encryption = encryption_read(s->env, s->o.encryption_config, s->o.encryption_reload, err);
 	if (!s->encryption)
 		return -1;
 	s->store = store_transformed(s->store, encryption_transform(s->encryption));
@@ -549,7 +622,9 @@ static int start_api(struct server *s, struct err *err)
 	struct server_opts *o = &s->o;
 	const char *db = arena_printf(&s->arena, "%s/db", o->node.data_dir);
 
-	if (database_check(&s->arena, o, err) < 0)
+	/* Not before the process has its seed, by which maps find what is in them. */
+	s->metric_rules = server_metric_rules(&s->arena, o, err);
+	if (!s->metric_rules || database_check(&s->arena, o, err) < 0)
 		return -1;
 	if (o->no_sync)
 		store_disk_no_sync();
@@ -565,7 +640,7 @@ static int start_api(struct server *s, struct err *err)
 		.cluster_cidr = o->facts.cluster_cidr,
 		.node_port_range = o->node_port_range,
 		.cluster_domain = o->facts.cluster_domain,
-		.advertise_address = o->advertise_address,
+		.advertise_address = strcmp(o->endpoint_reconciler, "none") == 0 ? NULL : o->advertise_address,
 		.find_address = *s->address ? server_address : NULL,
 		.find_ctx = s,
 		.advertise_port = o->port,
@@ -582,7 +657,7 @@ static int start_api(struct server *s, struct err *err)
 		.admission_config = o->admission_config,
 		.enable_admission = o->enable_admission.list.p,
 		.disable_admission = o->disable_admission.list.p,
-		.audit = o->audit,
+		.audit = server_audit(o),
 		.encryption = s->encryption,
 		.authentication_config = o->authentication_config,
 		.oidc = server_oidc(o),
@@ -593,10 +668,17 @@ static int start_api(struct server *s, struct err *err)
 		.client_ca_file = o->client_ca_file,
 		.front_proxies = server_front_proxies(o),
 		.anonymous_auth = o->anonymous_auth,
+		.not_ready_s = o->not_ready_s,
+		.unreachable_s = o->unreachable_s,
+		.hsts = o->hsts.list.p,
+		.cors = o->cors.list.p,
 		.profiling = o->profiling,
 		.no_ingress = facts_no_ingress(&o->facts),
 		.no_controllers = o->disable_controllers,
 		.no_gateway = facts_no_gateway(&o->facts),
+		.metric_rules = s->metric_rules,
+		.flags = server_flags,
+		.flags_ctx = s,
 		.certs_renewed = certs_renewed,
 		.certs_ctx = s,
 		.lost = lost,
@@ -762,14 +844,15 @@ int server_main(int argc, char **argv, const struct server_name *as)
 	n = option_table(&s.o, table, &n_node);
 	if (as->options)
 		n = as->options(as->ctx, &s.o, table, n, n_node);
+	s.table = table;
+	s.n_table = n;
 	rc = cli_options_parse(&s.arena, table, n, argc, argv, as->config_file, NULL, &err);
 	if (rc == 0 && as->settle)
 		rc = as->settle(as->ctx, &s.arena, &err);
-	if (rc == 0) {
-		if (s.o.debug)
-			log_set_level(LVL_DEBUG);
+	if (rc == 0)
+		rc = node_opts_log(&s.o.node, s.o.debug, &err);
+	if (rc == 0)
 		rc = complete(&s, &err);
-	}
 	if (rc == 0) {
 		s.crash_dir = arena_printf(&s.arena, "%s/crash", s.o.node.data_dir);
 		status = daemon_run(s.crash_dir, s.o.no_supervise, run, &s);
@@ -777,6 +860,11 @@ int server_main(int argc, char **argv, const struct server_name *as)
 	string_list_release(&s.o.tls_sans);
 	string_list_release(&s.o.controllers);
 	string_list_release(&s.o.kubelet_addresses);
+	string_list_release(&s.o.disabled_metrics);
+	string_list_release(&s.o.metric_labels);
+	string_list_release(&s.o.hsts);
+	string_list_release(&s.o.cors);
+	metric_rules_free(s.metric_rules);
 	string_list_release(&s.o.runtime_config);
 	string_list_release(&s.o.enable_admission);
 	string_list_release(&s.o.disable_admission);

@@ -30,6 +30,10 @@ struct server_opts {
 	bool ipv6_masq, disable_agent, disable_scheduler, disable_controllers, no_supervise, anonymous_auth, profiling,
 	    debug, accept_database, no_sync;
 	struct string_list tls_sans, runtime_config;
+	struct string_list disabled_metrics, metric_labels, hsts, cors;
+	const char *metric_manifest, *hidden_metrics, *endpoint_reconciler;
+	int not_ready_s, unreachable_s;
+	bool encryption_reload, audit_throttle;
 };
 
 /* A command that is this server with other flags (kube_apiserver.c). */
@@ -49,6 +53,8 @@ int server_main(int argc, char **argv, const struct server_name *as);
 
 /* Refuses what cannot work, by the name of the flag, before anything is touched. */
 int server_check(const struct server_opts *o, struct err *err);
+/* What --disabled-metrics and its like say of /metrics (server_check.c); NULL with *err. */
+struct metric_rules *server_metric_rules(struct arena *a, const struct server_opts *o, struct err *err);
 /* Refuses a database that is not the pki's, or gone while the pki is in use; and a pki that lacks its CA or its key of
  * service accounts while there is a database. */
 int database_check(struct arena *a, const struct server_opts *o, struct err *err);

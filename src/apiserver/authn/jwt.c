@@ -1,5 +1,6 @@
 /* Tokens of other issuers: which configuration counts, and what it says of a token. */
 #include "apiserver/authn/jwt.h"
+#include "apiserver/metrics.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/authn/jwt_keys.h"
 #include "apiserver/authn/sa_accounts.h"
@@ -22,7 +23,6 @@ struct jwt {
 	struct jwt_config *config; /* under the lock */
 	struct buf text;	   /* of the file as it counts; the reloader's */
 	bool told;		   /* a wrong one was told of; the same */
-	struct reloads reloads;
 };
 
 /* --- flags --- */
@@ -192,31 +192,25 @@ void jwt_reload(struct jwt *j)
 	if (!j || !j->path)
 		return;
 	rc = jwt_read(j, &now, &err);
+	if (rc != 1)
+		metrics_reloaded(j->s, API_METRIC(AUTHN_RELOADS), API_METRIC(AUTHN_RELOAD_TIME), rc == 0);
 	if (rc < 0) {
 		if (!j->told)
 			log_warn("authn", "the authentication configuration is wrong: the one before counts on",
 				 "error", "%s", err_msg(&err));
 		j->told = true;
-		reloads_note(&j->reloads, j->s, false);
 		err_release(&err);
 		return;
 	}
 	j->told = false;
 	if (rc == 1)
 		return;
-	reloads_note(&j->reloads, j->s, true);
 	pthread_mutex_lock(&j->lock);
 	old = j->config;
 	j->config = now;
 	pthread_mutex_unlock(&j->lock);
 	jwt_config_unref(old);
 	log_info("authn", "the authentication configuration has changed", "file", "%s", j->path);
-}
-
-void jwt_metrics(struct jwt *j, struct buf *b)
-{
-	if (j)
-		reloads_metrics(&j->reloads, j->s, "authentication", b);
 }
 
 /* --- questions --- */

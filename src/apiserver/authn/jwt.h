@@ -14,7 +14,6 @@
 #pragma once
 
 #include "apiserver/api_req.h"
-#include "apiserver/reloads.h"
 #include "apiserver/authn/jwt_config.h"
 
 struct jwt; /* opaque */
@@ -25,7 +24,6 @@ struct jwt *jwt_new(struct apiserver *s, struct err *err);
 struct jwt *jwt_free(struct jwt *j);
 /* Each minute, on a task. */
 void jwt_reload(struct jwt *j);
-void jwt_metrics(struct jwt *j, struct buf *b); /* NULL is fine */
 
 /* Whose token is it? 0: ret; 1: of no issuer that is known, or for other audiences; -1: of one, and not good, err says
  * why; REQ_LATER. */

@@ -1,6 +1,7 @@
 /* The chain of authorizers that counts, and asking it. */
 #include "apiserver/authz/chain.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/metrics.h"
 #include "apiserver/authz/authz-internal.h"
 #include "apiserver/authz/node.h"
 #include "base/file.h"
@@ -16,7 +17,6 @@ struct authz_chains {
 	struct authz_chain *chain; /* under the lock */
 	struct buf text;	   /* of the file as it counts; the reloader's, */
 	bool told;		   /* as is whether a wrong one was told of */
-	struct reloads reloads;
 };
 
 /* --- which one counts --- */
@@ -133,8 +133,8 @@ void authz_chains_reload(struct authz_chains *c)
 			 err_msg(&err));
 	err_release(&err);
 	c->told = rc < 0;
-	if (rc <= 0)
-		reloads_note(&c->reloads, c->s, rc == 0);
+	if (rc != 1)
+		metrics_reloaded(c->s, API_METRIC(AUTHZ_RELOADS), API_METRIC(AUTHZ_RELOAD_TIME), rc == 0);
 	if (rc)
 		return;
 	pthread_mutex_lock(&c->lock);
@@ -143,12 +143,6 @@ void authz_chains_reload(struct authz_chains *c)
 	pthread_mutex_unlock(&c->lock);
 	authz_chain_unref(old);
 	log_info("authz", "the authorization configuration has changed", "file", "%s", c->path);
-}
-
-void authz_chains_metrics(struct authz_chains *c, struct buf *b)
-{
-	if (c)
-		reloads_metrics(&c->reloads, c->s, "authorization", b);
 }
 
 static struct authz_chain *chains_now(struct authz_chains *c)

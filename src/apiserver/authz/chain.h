@@ -17,7 +17,6 @@
 #pragma once
 
 #include "apiserver/authz.h"
-#include "apiserver/reloads.h"
 #include "apiserver/webhook/kubeconfig.h"
 #include "base/strmap.h"
 #include "object/cel/cel.h"
@@ -88,7 +87,6 @@ struct authz_chains; /* the one that counts */
 struct authz_chains *authz_chains_new(struct apiserver *s, struct err *err);
 struct authz_chains *authz_chains_free(struct authz_chains *a);
 void authz_chains_reload(struct authz_chains *a); /* each minute, on a task */
-void authz_chains_metrics(struct authz_chains *a, struct buf *b);
 /* As authz_ask(). *ret_final: somebody of it has said no, so that nobody is asked behind it. */
 int authz_chains_ask(struct authz_chains *a, struct api_req *q, const struct authz_attrs *at, bool *ret_final,
 		     struct sv *ret_reason, struct err *err);

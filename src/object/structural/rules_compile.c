@@ -176,6 +176,19 @@ const struct rules *rules_of(const struct structural *s)
 	return r;
 }
 
+bool structural_has_rules(const struct structural *s)
+{
+	return s->n_rules > 0;
+}
+
+bool structural_compile_rules(const struct structural *s)
+{
+	bool before = atomic_load_explicit(&((struct structural *)(uintptr_t)s)->rules, memory_order_acquire) != NULL;
+
+	(void)rules_of(s);
+	return !before;
+}
+
 void structural_release(struct structural *s)
 {
 	if (s)
