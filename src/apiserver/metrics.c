@@ -5,6 +5,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/admission/admission.h"
 #include "apiserver/aggregator/aggregator.h"
+#include "apiserver/flow/flow.h"
 #include "apiserver/held.h"
 #include "apiserver/late_kind.h"
 #include "apiserver/set_aside.h"

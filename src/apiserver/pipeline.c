@@ -3,6 +3,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/audit/audit.h"
 #include "apiserver/authn.h"
+#include "apiserver/flow/flow.h"
 #include "apiserver/held.h"
 #include "apiserver/watchcache.h"
 #include "apiserver/registry/registry.h"
@@ -87,7 +88,7 @@ static void route_path(struct api_req *q)
 		answer_text(q, 200, "application/jwk-set+json", sa_jwks(q->server, q->arena));
 	else if (sv_is(q->path, "/.well-known/openid-configuration") && q->server->pki)
 		answer_text(q, 200, "application/json", sa_openid_configuration(q->server, q->arena));
-	else if (health_serve(q) || openapi_serve(q) || debug_serve(q) || node_tunnel_serve(q))
+	else if (health_serve(q) || flow_debug_serve(q) || openapi_serve(q) || debug_serve(q) || node_tunnel_serve(q))
 		known = true;
 	else if (!discovery_aggregated(q) && negotiate_accept(q, &err) < 0)
 		api_req_fail(q, &err);
