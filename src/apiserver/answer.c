@@ -1,5 +1,6 @@
 /* Answers that come in more than one form, and what every answer ends with. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/flow/flow.h"
 #include "apiserver/held.h"
 #include "apiserver/inflight.h"
 #include "apiserver/media.h"

@@ -37,7 +37,7 @@ struct apiserver {
 
 	struct watchcache *wc;				   /* watchcache.c */
 	struct set_aside *aside;			   /* set_aside.c: what the cache leaves out */
-	struct flow *flow;				   /* flow.c */
+	struct flow *flow;				   /* flow/: priority and fairness */
 	struct metrics *metrics;			   /* metrics.c */
 	struct request_cells *requests;			   /* metrics_requests.c */
 	struct metric_set *counted;			   /* of the families in metrics.h, what has no cells */
@@ -230,15 +230,6 @@ bool operator_serve(struct api_req *q); /* the same */
 /* --- event_ttl.c --- */
 
 void event_ttl_sweep(struct apiserver *s); /* a task: it waits for its writes */
-
-/* --- flow.c --- */
-
-struct flow *flow_new(struct apiserver *s);
-struct flow *flow_free(struct flow *f);
-/* A step: 0 when q has its seats, REQ_LATER until its priority level has room, or 429. */
-int flow_admit(struct api_req *q, struct err *err);
-void flow_release(struct api_req *q);
-void flow_metrics(struct apiserver *s, struct buf *b);
 
 /* --- metrics.c --- */
 

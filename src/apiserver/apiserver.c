@@ -9,6 +9,7 @@
 #include "apiserver/browser.h"
 #include "apiserver/authz/authz-internal.h"
 #include "apiserver/crd/crd.h"
+#include "apiserver/flow/flow.h"
 #include "apiserver/held.h"
 #include "apiserver/recent.h"
 #include "apiserver/inflight.h"
@@ -60,6 +61,7 @@ static void tick(void *ctx)
 		event_ttl_sweep(s);
 		pki_keep(s); /* bootstrap tells of the CAs */
 		bootstrap_keep(s);
+		flow_keep(s);
 		jwt_reload(s->authz->jwt);
 		token_store_reload(s->authz->static_tokens);
 		authz_chains_reload(s->authz->chains);
@@ -93,6 +95,12 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 		s->o.cluster_domain = "cluster.local";
 	if (!s->o.advertise_port)
 		s->o.advertise_port = 6443;
+	if (!s->o.max_requests_inflight && !s->o.max_mutating_inflight) {
+		s->o.max_requests_inflight = 400;
+		s->o.max_mutating_inflight = 200;
+	}
+	if (!s->o.request_timeout_ns)
+		s->o.request_timeout_ns = 60 * NS_PER_SEC;
 	if (!s->o.slow_request_ns)
 		s->o.slow_request_ns = NS_PER_SEC;
 	s->start_mono_ns = env_mono_ns(s->env);
@@ -135,6 +143,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	    store_layout_bring(s->store, STOREKEY_LAYOUT, NULL, 0, err) < 0 || watchcache_start(s->wc, err) < 0 ||
 	    service_claims_repair(s, true, err) < 0 || bootstrap_run(s, err) < 0)
 		return apiserver_free(s);
+	flow_start(s);
 	crds_start(s);
 	aggregator_start(s);
 	pthread_mutex_lock(&s->lock);
@@ -163,6 +172,7 @@ void apiserver_shutdown(struct apiserver *s)
 	while (s->tick_armed || s->commits.n)
 		pthread_cond_wait(&s->cond, &s->lock);
 	pthread_mutex_unlock(&s->lock);
+	flow_stop(s);
 	crds_stop(s);
 	aggregator_stop(s);
 	service_repair_stop(s);

@@ -123,6 +123,9 @@ struct apiserver_opts {
 	/* The store tells of no more changes, so that nothing can be answered any more; only another process helps. On
 	 * the store's thread; NULL: requests are refused and /livez says why. */
 	void (*lost)(const struct err *why);
+	/* Together how many requests are served at once (flow/); neither: upstream's 400 and 200. */
+	int max_requests_inflight, max_mutating_inflight;
+	int64_t request_timeout_ns;		 /* of what does not last by nature; 0: a minute */
 	const struct metric_rules *metric_rules; /* what the flags leave out of /metrics; borrowed; NULL: nothing */
 	/* What other components of this process add to /metrics; any thread, until apiserver_rest(). NULL: nothing. */
 	void (*more_metrics)(void *ctx, struct buf *b);
@@ -138,7 +141,7 @@ struct apiserver_opts {
 	int64_t slow_request_ns; /* longer ones are told in the log; 0: a second */
 	bool no_ingress;	 /* Ingresses are somebody else's: nodes read no Secrets for them */
 	bool no_controllers;	 /* of this process: others may scale what HorizontalPodAutoscalers name */
-	bool no_gateway; /* nor because of Gateways */
+	bool no_gateway;	 /* nor because of Gateways */
 	bool profiling;		 /* /debug, for those who are allowed it */
 	bool anonymous_auth;	 /* who shows nothing is system:anonymous, and RBAC decides; else 401 */
 	bool insecure_in_memory; /* no PKI is made: simulator and tests */

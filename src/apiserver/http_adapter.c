@@ -5,6 +5,7 @@
  * connection's loop first. */
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/browser.h"
+#include "apiserver/flow/flow.h"
 #include "apiserver/held.h"
 #include "apiserver/media.h"
 #include "apiserver/ws_stream.h"
@@ -89,6 +90,7 @@ static size_t make_headers(struct api_req *q, struct http_header *h, const char 
 	h[n++] = (struct http_header){ SV("cache-control"), SV("no-cache, private") };
 	if (*content_type)
 		h[n++] = (struct http_header){ SV("content-type"), sv_from(content_type) };
+	n += flow_headers(q, h + n);
 	for (size_t i = 0; i < q->n_headers && n < HEADERS_MAX; i++) {
 		if (sv_is(q->headers[i].name, "cache-control"))
 			h[1].value = q->headers[i].value;

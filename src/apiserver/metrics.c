@@ -3,6 +3,7 @@
 #include "apiserver/admission/admission.h"
 #include "apiserver/aggregator/aggregator.h"
 #include "apiserver/encryption/encryption.h"
+#include "apiserver/flow/flow.h"
 #include "apiserver/held.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"

@@ -3,6 +3,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/audit/audit.h"
 #include "apiserver/authn.h"
+#include "apiserver/flow/flow.h"
 #include "apiserver/held.h"
 #include "apiserver/metrics.h"
 #include "apiserver/watchcache.h"
@@ -105,7 +106,8 @@ static void route_path(struct api_req *q)
 		slis_serve(q);
 	else if (issuer_serve(q))
 		known = true;
-	else if (health_serve(q) || operator_serve(q) || openapi_serve(q) || debug_serve(q) || node_tunnel_serve(q))
+	else if (health_serve(q) || operator_serve(q) || flow_debug_serve(q) || openapi_serve(q) || debug_serve(q) ||
+		 node_tunnel_serve(q))
 		known = true;
 	else if (!discovery_aggregated(q) && negotiate_accept(q, &err) < 0)
 		api_req_fail(q, &err);

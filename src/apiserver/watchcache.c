@@ -133,6 +133,19 @@ size_t wc_count(struct watchcache *c, const struct resource *res)
 	return n;
 }
 
+size_t wc_watcher_count(struct watchcache *c, const struct resource *res)
+{
+	struct wc_resource *r = wc_resource_find(c, res);
+	size_t n;
+
+	if (!r)
+		return 0;
+	lock_read(&r->lock, &wc_lock);
+	n = r->n_watchers - r->n_pinned;
+	pthread_rwlock_unlock(&r->lock);
+	return n;
+}
+
 size_t wc_bytes(struct watchcache *c, const struct resource *res)
 {
 	struct wc_resource *r = wc_resource_find(c, res);

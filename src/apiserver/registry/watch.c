@@ -4,6 +4,7 @@
  *
  * A stream lives until the client goes, its time is up, the right to it is gone (standing.h) or the watch ended;
  * everything that may still call back (the timer, a posted drain, a check of the right) holds a reference on it. */
+#include "apiserver/flow/flow.h"
 #include "base/board.h"
 #include "apiserver/media.h"
 #include "apiserver/metrics.h"

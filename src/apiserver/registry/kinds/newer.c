@@ -1,5 +1,6 @@
 /* Groups whose kinds are data for controllers, drivers and the API itself: flags, and versions that differ in their
  * names alone. */
+#include "apiserver/flow/flow.h"
 #include "apiserver/aggregator/aggregator.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/authz.h"
@@ -139,6 +140,13 @@ static void pod_certificate_observe(struct apiserver *s, struct obj *old, struct
 		.no_generation = true, .kept = status_alone, .versions = &migration_versions             \
 	}
 
+static void flow_observe(struct apiserver *s, struct obj *old, struct obj *neu)
+{
+	(void)old;
+	(void)neu;
+	flow_changed(s);
+}
+
 const struct strategy newer_strategies[] = {
 	/* A name is "v1." for the version of the core group. */
 	{ .res = RES(apiregistration_apiservices),
@@ -157,8 +165,14 @@ const struct strategy newer_strategies[] = {
 	{ .res = RES(internal_storageversions), .no_generation = true, .kept = status_alone },
 	CERTIFICATES(),
 	CERTIFICATES(_v1beta1),
-	{ .res = RES(flowcontrol_flowschemas), .unconditional_update = true, .kept = status_alone },
-	{ .res = RES(flowcontrol_prioritylevelconfigurations), .unconditional_update = true, .kept = status_alone },
+	{ .res = RES(flowcontrol_flowschemas),
+	  .unconditional_update = true,
+	  .kept = status_alone,
+	  .observe = flow_observe },
+	{ .res = RES(flowcontrol_prioritylevelconfigurations),
+	  .unconditional_update = true,
+	  .kept = status_alone,
+	  .observe = flow_observe },
 	{ .res = RES(node_runtimeclasses), .create_on_update = true, .no_generation = true },
 	SCHEDULING(_v1beta1),
 	SCHEDULING(_v1alpha3),
