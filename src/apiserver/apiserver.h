@@ -70,6 +70,8 @@ struct apiserver_opts {
 	const char *admission_config; /* an AdmissionConfiguration (admission/setup.h); NULL: none */
 	/* Names of plugins, NULL-terminated, or NULL: on beside those that are, off of them. */
 	const char *const *enable_admission, *const *disable_admission;
+	/* What aggregated servers are shown, files of PEM, both or neither; NULL: a certificate of a CA of our own. */
+	const char *proxy_cert_file, *proxy_key_file;
 	const char *token_auth_file; /* static tokens (authn/token_file.h); NULL: none */
 	struct encryption
 	    *encryption;	 /* of the store; borrowed; NULL: nothing is encrypted (encryption/encryption.h) */

@@ -350,11 +350,34 @@ def a_restart_changes_nothing(c, far):
     equal(c.request("GET", f"{SERVICES}/v1beta1.{GROUP}")[1]["spec"], before)
 
 
+def a_certificate_from_elsewhere(*_):
+    """--proxy-client-cert-file: refused when it is none, else shown."""
+    c = Cluster(args=["--disable-scheduler", "--disable-controller-manager"])
+    pem = os.path.join(c.dir, "proxy.pem")
+    c.args += ["--proxy-client-cert-file", pem, "--proxy-client-key-file", pem + ".key"]
+    try:
+        c.start(wait=False)
+        equal(c.proc.wait(30) != 0, True)
+        contains(c.tail(), "--proxy-client-cert-file")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                        "-keyout", pem + ".key", "-out", pem, "-subj", "/CN=a-proxy-of-ours"], check=True, capture_output=True)
+        c.start()
+        with open(pem, encoding="utf-8") as f:
+            far = Far(c.dir, own_address(), f.read())
+        service(c, "far", own_address(), far.port)
+        register(c, GROUP, "v1beta1", service="far", caBundle=far.ca)
+        wait_available(c, f"v1beta1.{GROUP}", "True", "Passed")
+        equal(c.request("GET", BASE + "/nodes")[0], 200)
+        equal(far.seen[-1][2]["subject"], ((("commonName", "a-proxy-of-ours"),),))
+    finally:
+        c.cleanup()
+
+
 TESTS = [own_ones_are_there_from_the_start, a_request_says_whose_it_is, impersonation_is_done_here, bodies_both_ways,
          an_answer_without_end_goes_through_and_ends_with_its_client, an_upgrade_is_a_pipe, discovery_shows_it, kubectl_finds_it,
          what_leads_to_this_server_is_not_dialled, a_built_in_group_version_stays_ours, a_certificate_of_another_is_none,
          a_redirect_is_not_passed_on, who_has_no_right_is_not_passed_on, what_is_missing_is_named,
-         a_definition_has_one_while_it_is_served, one_that_fails_is_stale, a_lying_list_harms_nobody, a_restart_changes_nothing]
+         a_definition_has_one_while_it_is_served, a_certificate_from_elsewhere, one_that_fails_is_stale, a_lying_list_harms_nobody, a_restart_changes_nothing]
 
 if __name__ == "__main__":
     if not own_address():

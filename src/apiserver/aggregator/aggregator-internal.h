@@ -55,8 +55,10 @@ struct aggregator {
 	size_t n_docs;
 	const struct api_set *docs_of;
 	struct env_timer *timer;
-	unsigned refs; /* the server's, and one for each task and timer that is on its way */
-	env_fn *run;   /* the task */
+	int64_t cert_due_ns; /* these two are the task's: when the files are read again; */
+	uint64_t cert_hash;  /* what was in them; 0: not looked yet */
+	unsigned refs;	     /* the server's, and one for each task and timer that is on its way */
+	env_fn *run;	     /* the task */
 	bool running, looking, again, locals, stopping, listening;
 };
 
@@ -72,6 +74,10 @@ int agg_locals(struct aggregator *g);
 /* resources.c: an APIResourceList, of that group version, as the `resources` of aggregated discovery, "[...]". -1: it
  * is none. Any bytes; out is at most some times as long as they are, and AGG_RESOURCES_MAX times a row of its own. */
 int agg_resources(struct sv body, struct sv group, struct sv version, struct buf *out, struct err *err);
+/* front_proxy.c: what aggregated servers are shown, PEM; "" where there are no keys. */
+int agg_front_proxy(struct apiserver *s, struct arena *a, struct sv *ret_cert, struct sv *ret_key, struct err *err);
+/* Looks after files that may have changed; the task alone. */
+void agg_front_proxy_follow(struct aggregator *g);
 /* What is said to each when this server asks for itself, which may see everything. */
 #define AGG_OWN_HEADERS ((size_t)4)
 extern const struct http_header agg_own_headers[AGG_OWN_HEADERS];

@@ -96,6 +96,7 @@ static void agg_look(struct aggregator *g)
 	size_t n;
 	bool locals;
 
+	agg_front_proxy_follow(g);
 	pthread_mutex_lock(&g->lock);
 	n = g->list.n;
 	all = xcalloc(n + 1, sizeof(struct agg_service *));

@@ -1,6 +1,5 @@
 /* One remote APIService, as it was written; and the wish for a look. */
 #include "apiserver/aggregator/aggregator-internal.h"
-#include "apiserver/pki.h"
 #include "base/b64.h"
 #include "base/log.h"
 #include "object/condition.h"
@@ -49,7 +48,7 @@ void agg_service_aim(struct apiserver *s, struct agg_service *e)
 	struct sv ca = SV(""), cert = SV(""), key = SV("");
 
 	(void)b64_decode(&a, val_get_str(spec, F_caBundle), &ca);
-	if (s->pki && pki_front_proxy(s->pki, &cert, &key, &why) < 0)
+	if (agg_front_proxy(s, &a, &cert, &key, &why) < 0)
 		log_warn("apiserver", "there is no certificate to show to aggregated servers", "error", "%s",
 			 err_msg(&why));
 	webhook_target_unref(e->target);

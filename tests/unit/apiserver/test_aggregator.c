@@ -4,7 +4,11 @@
 
 #include "apiserver/aggregator/aggregator-internal.h"
 
+#include "base/file.h"
+#include "net/tls.h"
+
 #include <stdio.h>
+#include <unistd.h>
 
 #define SERVICES "/apis/apiregistration.k8s.io/v1/apiservices"
 #define NAME SERVICES "/v1.far.example.io"
@@ -267,6 +271,57 @@ static void one_that_comes_home(void **state)
 	assert_null(shown(r));
 }
 
+static void write_pair(const struct rig *r, const char *name)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct cert_opts c = { .common_name = name,
+			       .client = true,
+			       .not_after_ns = env_now_ns(r->env) + 86400 * NS_PER_SEC };
+	struct sv cert, key;
+
+	assert_int_equal(cert_make(&a, &c, SV(""), SV(""), &cert, &key, NULL), 0);
+	assert_int_equal(file_write(r->server->o.proxy_cert_file, cert, 0600, NULL), 0);
+	assert_int_equal(file_write(r->server->o.proxy_key_file, key, 0600, NULL), 0);
+}
+
+/* Files that are renewed are followed; what is no pair is not. */
+static void the_certificate_is_renewed(void **state)
+{
+	char dir[] = "/tmp/caravel-front-XXXXXX", cert[64], key[64];
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct rig *r = *state;
+	const struct agg_service *was;
+
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(cert, sizeof(cert), "%s/tls.crt", dir);
+	(void)snprintf(key, sizeof(key), "%s/tls.key", dir);
+	r->server->o.proxy_cert_file = cert;
+	r->server->o.proxy_key_file = key;
+	assert_int_equal(aggregator_check(r->server, &err), -1);
+	assert_non_null(strstr(err_msg(&err), "--proxy-client-cert-file"));
+	write_pair(r, "one");
+	assert_int_equal(aggregator_check(r->server, NULL), 0);
+	add_service(r);
+	add_slice(r, "https");
+	add_far(r);
+	condition(r, NAME, "True", "Passed", "all checks passed");
+	was = r->server->aggregator->list.p[0];
+	rig_run(r, 60 * NS_PER_SEC);
+	assert_ptr_equal(r->server->aggregator->list.p[0], was);
+	assert_int_equal(file_write(key, SV("none"), 0600, NULL), 0);
+	rig_run(r, 60 * NS_PER_SEC);
+	assert_ptr_equal(r->server->aggregator->list.p[0], was);
+	write_pair(r, "two");
+	rig_run(r, 60 * NS_PER_SEC);
+	assert_ptr_not_equal(r->server->aggregator->list.p[0], was);
+	assert_val(val_get(shown(r), F_freshness), "Current");
+	assert_val(val_get(val_at(val_get(shown(r), F_resources), 0), F_resource), "things");
+	r->server->o.proxy_cert_file = r->server->o.proxy_key_file = NULL;
+	(void)unlink(cert);
+	(void)unlink(key);
+	(void)rmdir(dir);
+}
+
 /* Nothing of what it says is repeated for each of its resources. */
 static void a_list_that_would_grow(void **state)
 {
@@ -294,6 +349,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(asked_once_at_a_time, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(built_in_ones, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(one_that_comes_home, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(the_certificate_is_renewed, setup, rig_teardown),
 		cmocka_unit_test(a_list_that_would_grow),
 	};
 
