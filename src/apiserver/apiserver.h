@@ -17,6 +17,7 @@
 #include "base/env.h"
 #include "base/err.h"
 #include "client/client.h"
+#include "client/foreign.h"
 #include "net/http.h"
 #include "object/api_set.h"
 #include "store/store.h"
@@ -141,6 +142,9 @@ int apiserver_issue_client_cert(struct apiserver *s, struct arena *a, const char
 /* The kubelet's serving certificate; valid as long as the CA, for it lives no longer than the process. */
 int apiserver_issue_server_cert(struct apiserver *s, struct arena *a, const char *cn, const char *const *dns,
 				const char *const *ips, struct sv *ret_cert, struct sv *ret_key, struct err *err);
+
+/* Of what aggregated servers keep in a namespace (client/foreign.h); ctx = the apiserver. */
+foreign_empty_fn apiserver_empty_foreign;
 
 /* --- kinds at run time --- */
 

@@ -555,6 +555,8 @@ static void start_control(struct server *s)
 		    .client_as = controller_client,
 		    .client_ctx = s,
 		    .kinds = apiserver_kinds(s->api),
+		    .empty_foreign = apiserver_empty_foreign,
+		    .foreign_ctx = s->api,
 		    .cluster_cidr = s->o.facts.cluster_cidr,
 		    .cluster_dns = facts_disabled(&s->o.facts, "coredns") ? NULL : s->o.facts.cluster_dns,
 		    .service_cidr = s->o.facts.service_cidr,

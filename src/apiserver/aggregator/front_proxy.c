@@ -1,13 +1,8 @@
-/* The certificate that is shown to aggregated servers: that of --proxy-client-cert-file, else one of our own CA. Files
- * are read again with each round of questions, as certificates are renewed while servers run; what does not fit
- * together changes nothing. */
+/* The certificate that is shown to aggregated servers: that of --proxy-client-cert-file, else one of our own CA. */
 #include "apiserver/aggregator/aggregator-internal.h"
 #include "apiserver/pki.h"
 #include "base/file.h"
-#include "base/log.h"
 #include "net/tls.h"
-
-#include <stdlib.h>
 
 #define FILE_MAX ((size_t)256 * 1024)
 
@@ -41,44 +36,4 @@ int agg_front_proxy(struct apiserver *s, struct arena *a, struct sv *ret_cert, s
 	if (s->o.proxy_cert_file)
 		return front_proxy_read(s, a, ret_cert, ret_key, err);
 	return s->pki ? pki_front_proxy(s->pki, ret_cert, ret_key, err) : 0;
-}
-
-/* e as it is, led to its server under another certificate: who uses e has a reference, and goes on with that. */
-static struct agg_service *front_proxy_again(struct aggregator *g, struct agg_service *e)
-{
-	struct agg_service *next = agg_service_new(g->s, e->obj);
-
-	next->available = e->available;
-	next->openapi = e->openapi;
-	buf_addsv(&next->list, buf_sv(&e->list));
-	buf_addsv(&next->openapi_hash, buf_sv(&e->openapi_hash));
-	memcpy(next->unavailable, e->unavailable, sizeof(next->unavailable));
-	return next;
-}
-
-void agg_front_proxy_follow(struct aggregator *g)
-{
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	_cleanup_(err_release) struct err why = ERR_INIT;
-	struct sv cert, key;
-	uint64_t now;
-
-	if (!g->s->o.proxy_cert_file || env_mono_ns(g->env) < g->cert_due_ns)
-		return;
-	g->cert_due_ns = env_mono_ns(g->env) + AGG_PERIOD_NS;
-	if (front_proxy_read(g->s, &a, &cert, &key, &why) < 0) {
-		log_warn("apiserver", "aggregated servers are shown the certificate there was", "error", "%s",
-			 err_msg(&why));
-		return;
-	}
-	now = sv_hash(cert) ^ sv_hash(key);
-	pthread_mutex_lock(&g->lock);
-	for (size_t i = 0; g->cert_hash && g->cert_hash != now && i < g->list.n; i++) {
-		struct agg_service *was = g->list.p[i];
-
-		g->list.p[i] = front_proxy_again(g, was);
-		agg_service_unref(was);
-	}
-	g->cert_hash = now;
-	pthread_mutex_unlock(&g->lock);
 }

@@ -6,6 +6,11 @@
 
 #include <stdlib.h>
 
+const struct http_header agg_own_headers[AGG_OWN_HEADERS] = { { SV("accept"), SV("application/json") },
+							      { SV("user-agent"), SV("kube-apiserver") },
+							      { SV("x-remote-user"), SV("system:kube-aggregator") },
+							      { SV("x-remote-group"), SV("system:masters") } };
+
 struct agg_service *agg_service_ref(struct agg_service *e)
 {
 	atomic_fetch_add(&e->refs, 1);
@@ -74,6 +79,18 @@ struct agg_service *agg_service_new(struct apiserver *s, struct obj *o)
 	e->built_in = api_served(api_set_built_in(), sv_from(e->group), sv_from(e->version)) != NULL;
 	agg_service_aim(s, e);
 	return e;
+}
+
+void agg_let_go(struct aggregator *g)
+{
+	bool last = --g->refs == 0;
+
+	pthread_mutex_unlock(&g->lock);
+	if (!last)
+		return;
+	pthread_mutex_destroy(&g->lock);
+	pthread_cond_destroy(&g->idle);
+	free(g);
 }
 
 void agg_wake_locked(struct aggregator *g)
