@@ -135,7 +135,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	if (!o->insecure_in_memory)
 		pki_begin(s);
 	s->admission = admission_set_new(o, err);
-	if (!s->admission || browser_new(o->cors, o->hsts, &s->browser, err) < 0 ||
+	if (!s->admission || browser_new(o->cors, o->hsts, &s->browser, err) < 0 || aggregator_check(s, err) < 0 ||
 	    audit_new(s, &s->o.audit, &s->audit, err) < 0 ||
 	    (o->admission_config && (webhooks_configure(s->webhooks, o->admission_config, err) < 0 ||
 				     !(s->quota_limited = quota_limited_read(o->admission_config, err)))) ||

@@ -17,6 +17,7 @@
 #include "base/env.h"
 #include "base/err.h"
 #include "client/client.h"
+#include "client/foreign.h"
 #include "net/http.h"
 #include "object/api_set.h"
 #include "store/store.h"
@@ -103,6 +104,8 @@ struct apiserver_opts {
 	const char *admission_config; /* an AdmissionConfiguration (admission/setup.h); NULL: none */
 	/* Names of plugins, NULL-terminated, or NULL: on beside those that are, off of them. */
 	const char *const *enable_admission, *const *disable_admission;
+	/* What aggregated servers are shown, files of PEM, both or neither; NULL: a certificate of a CA of our own. */
+	const char *proxy_cert_file, *proxy_key_file;
 	const char *token_auth_file; /* static tokens (authn/token_file.h); NULL: none */
 	struct encryption
 	    *encryption;	 /* of the store; borrowed; NULL: nothing is encrypted (encryption/encryption.h) */
@@ -193,6 +196,9 @@ int apiserver_issue_client_cert(struct apiserver *s, struct arena *a, const char
 /* The kubelet's serving certificate; valid as long as the CA, for it lives no longer than the process. */
 int apiserver_issue_server_cert(struct apiserver *s, struct arena *a, const char *cn, const char *const *dns,
 				const char *const *ips, struct sv *ret_cert, struct sv *ret_key, struct err *err);
+
+/* Of what aggregated servers keep in a namespace (client/foreign.h); ctx = the apiserver. */
+foreign_empty_fn apiserver_empty_foreign;
 
 /* --- kinds at run time --- */
 

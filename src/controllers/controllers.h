@@ -8,6 +8,7 @@
 
 #include "client/client.h"
 #include "client/events.h"
+#include "client/foreign.h"
 #include "client/informer.h"
 #include "object/api_set.h"
 
@@ -20,7 +21,9 @@ struct controllers_opts {
 	 * by controllers_free(). NULL: they write with client. */
 	struct client *(*client_as)(void *ctx, const char *account);
 	void *client_ctx;
-	struct api_current *kinds;	/* the kinds that the API serves; NULL: built-in ones only */
+	struct api_current *kinds;	 /* the kinds that the API serves; NULL: built-in ones only */
+	foreign_empty_fn *empty_foreign; /* what other API servers keep in namespaces; NULL: there are none */
+	void *foreign_ctx;
 	const char *cluster_cidr;	/* "v4", "v6", "v4,v6": the pod CIDRs of nodes are cut from it */
 	int node_mask_v4, node_mask_v6; /* their lengths; 0: /24 and /64 */
 	const char *server_node;	/* the node beside this control plane; NULL: none */

@@ -132,11 +132,6 @@ static void agg_answered(struct webhook_answer *answer, void *ctx)
 	free(k);
 }
 
-const struct http_header agg_own_headers[AGG_OWN_HEADERS] = { { SV("accept"), SV("application/json") },
-							      { SV("user-agent"), SV("kube-apiserver") },
-							      { SV("x-remote-user"), SV("system:kube-aggregator") },
-							      { SV("x-remote-group"), SV("system:masters") } };
-
 static void agg_ask(struct aggregator *g, struct agg_service *e)
 {
 	_cleanup_free_ char *path = xasprintf("/apis/%s/%s", e->group, e->version);
