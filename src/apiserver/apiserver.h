@@ -71,6 +71,7 @@ struct apiserver_kubelets {
 	/* NULL-terminated, or NULL for upstream's: the first of these types that a Node has is what a certificate of
 	 * such a kubelet must name. */
 	const char *const *address_types;
+	int64_t timeout_ns; /* until it is reached; 0: ours */
 };
 
 /* A webhook that knows tokens (authn/token_hook.h): the flags --authentication-token-webhook-*. NULL: not given. */
@@ -114,7 +115,10 @@ struct apiserver_opts {
 	struct apiserver_authorization authorization;
 	struct apiserver_token_hook token_hook;
 	const char *tls_cert_file, *tls_key_file; /* what is served with, and looked at anew each minute; NULL: ours */
+	bool tls_only_13;			  /* what is served with has no TLS 1.2; */
+	const char *const *tls_suites;		  /* else these suites of it, or NULL (net/tls.h) */
 	struct apiserver_kubelets kubelets;
+	const char *proxy_cert_file, *proxy_key_file; /* as whom aggregated servers are asked; NULL: as ours */
 	struct apiserver_accounts accounts;
 	const char *client_ca_file; /* CAs of clients beside the cluster's own; NULL: none */
 	struct apiserver_front_proxies front_proxies;

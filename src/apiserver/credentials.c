@@ -82,6 +82,32 @@ static int credentials_show(struct apiserver *s, struct err *err)
 	return rc;
 }
 
+/* A pair that is read once; "": no files. */
+static int credentials_pair(struct arena *a, const char *cert_flag, const char *cert_file, const char *key_flag,
+			    const char *key_file, struct sv *ret_cert, struct sv *ret_key, struct err *err)
+{
+	if (credentials_read_ca(a, cert_flag, cert_file, ret_cert, err) < 0 ||
+	    credentials_read_key(a, key_flag, key_file, ret_key, err) < 0)
+		return -1;
+	if (ret_cert->n && !cert_is_of(*ret_cert, *ret_key, SV("")))
+		return err_set(err, ERR_INVALID, "'%s' is not the key of the certificate in '%s', or is encrypted",
+			       key_file, cert_file);
+	return 0;
+}
+
+static int credentials_front_proxy(struct apiserver *s, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv cert = SV(""), key = SV("");
+
+	if (credentials_pair(&a, "proxy-client-cert-file", s->o.proxy_cert_file, "proxy-client-key-file",
+			     s->o.proxy_key_file, &cert, &key, err) < 0)
+		return -1;
+	if (cert.n)
+		pki_front_proxy_given(s->pki, cert, key);
+	return 0;
+}
+
 static int credentials_kubelets(struct apiserver *s, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -89,12 +115,9 @@ static int credentials_kubelets(struct apiserver *s, struct err *err)
 	struct sv ca = SV(""), cert = SV(""), key = SV("");
 
 	if (credentials_read_ca(&a, "kubelet-certificate-authority", k->ca_file, &ca, err) < 0 ||
-	    credentials_read_ca(&a, "kubelet-client-certificate", k->cert_file, &cert, err) < 0 ||
-	    credentials_read_key(&a, "kubelet-client-key", k->key_file, &key, err) < 0)
+	    credentials_pair(&a, "kubelet-client-certificate", k->cert_file, "kubelet-client-key", k->key_file, &cert,
+			     &key, err) < 0)
 		return -1;
-	if (cert.n && !cert_is_of(cert, key, SV("")))
-		return err_set(err, ERR_INVALID, "'%s' is not the key of the certificate in '%s', or is encrypted",
-			       k->key_file, k->cert_file);
 	pki_kubelets(s->pki, ca, cert, key);
 	return 0;
 }
@@ -131,6 +154,8 @@ static int credentials_load(struct apiserver *s, struct err *err)
 		.dir = s->o.data_dir ? arena_printf(&a, "%s/pki", s->o.data_dir) : NULL,
 		.names = names.p,
 		.addrs = addrs.p,
+		.only_13 = s->o.tls_only_13,
+		.suites = s->o.tls_suites,
 		.sa_signing_file = s->o.accounts.signing_key_file,
 		.sa_key_files = s->o.accounts.key_files,
 	    },
@@ -138,7 +163,7 @@ static int credentials_load(struct apiserver *s, struct err *err)
 	vec_release(&names);
 	vec_release(&addrs);
 	if (!s->pki || credentials_trust(s, err) < 0 || credentials_show(s, err) < 0 ||
-	    credentials_kubelets(s, err) < 0)
+	    credentials_kubelets(s, err) < 0 || credentials_front_proxy(s, err) < 0)
 		return -1;
 	return s->pki->tls ? 0 : pki_load_tls(s->pki, err);
 }

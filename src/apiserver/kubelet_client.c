@@ -206,5 +206,7 @@ void kubelet_stream(struct api_req *q, const struct http_endpoint *ep, const cha
 	q->on_drain = kubelet_stream_on_drain;
 	inflight_add(q);
 	inflight_waits(q, "the kubelet");
-	f->dialog = http_dial(http_req_loop(q->http), ep, "GET", target, NULL, 0, SV(""), CONNECT_TIMEOUT_NS, &cb, f);
+	f->dialog =
+	    http_dial(http_req_loop(q->http), ep, "GET", target, NULL, 0, SV(""),
+		      q->server->o.kubelets.timeout_ns ? q->server->o.kubelets.timeout_ns : CONNECT_TIMEOUT_NS, &cb, f);
 }

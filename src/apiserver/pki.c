@@ -280,6 +280,12 @@ int pki_front_proxy(struct pki *p, struct sv *ret_cert, struct sv *ret_key, stru
 	return rc;
 }
 
+void pki_front_proxy_given(struct pki *p, struct sv cert, struct sv key)
+{
+	p->front_cert = arena_sv(&p->arena, cert);
+	p->front_cert_key = arena_sv(&p->arena, key);
+}
+
 static const char *const *pki_copy_list(struct arena *a, const char *const *list)
 {
 	const char **copy;
@@ -314,6 +320,8 @@ struct pki *pki_open(const struct pki_opts *o, struct err *err)
 
 	p->env = o->env;
 	p->dir = o->dir ? arena_strdup(&p->arena, o->dir) : NULL;
+	p->only_13 = o->only_13;
+	p->suites = o->suites;
 	p->names = pki_copy_list(&p->arena, o->names);
 	p->addrs = pki_copy_list(&p->arena, o->addrs);
 	pthread_mutex_init(&p->lock, NULL);
@@ -333,6 +341,8 @@ int pki_load_tls(struct pki *p, struct err *err)
 	pki_bundle(&clients, p->ca_cert, buf_sv(&p->more_cas));
 	tls = tls_server_ctx(&(struct tls_server_opts){ .cert_pem = p->shown.n ? buf_sv(&p->shown) : p->server_cert,
 							.key_pem = p->shown.n ? buf_sv(&p->shown_key) : p->server_key,
+							.only_13 = p->only_13,
+							.suites = p->suites,
 							.client_ca_pem = buf_sv(&clients),
 							.proxy_ca_pem = buf_sv(&p->proxy_cas) },
 			     err);

@@ -45,8 +45,10 @@ struct pki {
 	struct sv sa_kid;
 	struct sv front_ca, front_key; /* the front proxy's CA, apart from the other: see pki_front_proxy() */
 	struct sv front_cert, front_cert_key;
-	struct buf more_cas, proxy_cas;			 /* see pki_trust(); under the lock */
-	struct buf shown, shown_key;			 /* see pki_show(); under the lock */
+	struct buf more_cas, proxy_cas; /* see pki_trust(); under the lock */
+	struct buf shown, shown_key;	/* see pki_show(); under the lock */
+	bool only_13;
+	const char *const *suites;
 	struct sv kubelet_ca, kubelet_cert, kubelet_key; /* see pki_kubelets() */
 	struct tls_ctx *kubelet_tls;			 /* see pki_kubelet_tls() */
 	struct tls_ctx *any_tls;			 /* see pki_any_tls() */
@@ -69,6 +71,8 @@ struct pki_opts {
 	const char *const *addrs;	 /* IP addresses, NULL-terminated */
 	const char *sa_signing_file;	 /* signs tokens instead of DIR/sa.key; NULL: none */
 	const char *const *sa_key_files; /* whose keys check tokens, too; NULL-terminated, or NULL */
+	bool only_13;			 /* as in tls.h, for who serves with it; */
+	const char *const *suites;	 /* borrowed for its life */
 };
 
 struct pki *pki_open(const struct pki_opts *o, struct err *err);
@@ -87,6 +91,8 @@ int pki_trust(struct pki *p, struct sv more_cas, struct sv proxy_cas, struct err
 int pki_show(struct pki *p, struct sv cert, struct sv key, struct err *err);
 /* How connections to kubelets are made, copied; "": as they are without. Before the first call of pki_kubelet_tls(). */
 void pki_kubelets(struct pki *p, struct sv ca, struct sv cert, struct sv key);
+/* As whom requests are passed on to aggregated servers, copied, in the place of what pki_front_proxy() would make. */
+void pki_front_proxy_given(struct pki *p, struct sv cert, struct sv key);
 /* All CAs of clients, and those of front proxies with our own: what other servers are told. In the arena. */
 void pki_trusted(struct pki *p, struct arena *a, struct sv *ret_clients, struct sv *ret_proxies);
 

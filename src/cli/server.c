@@ -243,6 +243,15 @@ static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_
 		ROW("tls-cert-file", 0, OPT_STRING, tls_cert_file, "FILE",
 		    "a certificate to serve with, and its chain (one of the cluster's CA)"),
 		ROW("tls-private-key-file", 0, OPT_STRING, tls_key_file, "FILE", "its key"),
+		ROW("tls-min-version", 0, OPT_STRING, tls_min_version, "NAME",
+		    "VersionTLS12, or VersionTLS13 (VersionTLS12)"),
+		ROW("tls-cipher-suites", 0, OPT_LIST, tls_suites, "NAME",
+		    "of TLS 1.2, such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 (those of ECDHE with AES-GCM or "
+		    "ChaCha20)"),
+		ROW("proxy-client-cert-file", 0, OPT_STRING, proxy_cert_file, "FILE",
+		    "as whom aggregated API servers are asked (one of the front proxy's own CA)"),
+		ROW("proxy-client-key-file", 0, OPT_STRING, proxy_key_file, "FILE", "its key"),
+		ROW("kubelet-timeout", 0, OPT_STRING, kubelet_timeout, "TIME", "until one is reached (10s)"),
 		ROW("kubelet-certificate-authority", 0, OPT_STRING, kubelets.ca_file, "FILE",
 		    "CAs of kubelets that are not of this cluster's own (none)"),
 		ROW("kubelet-client-certificate", 0, OPT_STRING, kubelets.cert_file, "FILE",
@@ -351,6 +360,8 @@ static struct apiserver_kubelets server_kubelets(const struct server_opts *o)
 {
 	struct apiserver_kubelets k = o->kubelets;
 
+	if (o->kubelet_timeout)
+		(void)duration_parse(sv_from(o->kubelet_timeout), &k.timeout_ns); /* server_check() has */
 	k.address_types = *o->kubelet_addresses.list.p ? o->kubelet_addresses.list.p : NULL;
 	return k;
 }
@@ -668,7 +679,11 @@ static int start_api(struct server *s, struct err *err)
 		.oidc = server_oidc(o),
 		.authorization = server_authorization(o),
 		.token_hook = o->token_hook,
+		.tls_only_13 = o->tls_min_version && strcmp(o->tls_min_version, "VersionTLS13") == 0,
+		.tls_suites = o->tls_suites.list.p,
 		.kubelets = server_kubelets(o),
+		.proxy_cert_file = o->proxy_cert_file,
+		.proxy_key_file = o->proxy_key_file,
 		.accounts = server_accounts(o),
 		.client_ca_file = o->client_ca_file,
 		.front_proxies = server_front_proxies(o),
@@ -872,6 +887,7 @@ int server_main(int argc, char **argv, const struct server_name *as)
 	string_list_release(&s.o.hsts);
 	string_list_release(&s.o.cors);
 	metric_rules_free(s.metric_rules);
+	string_list_release(&s.o.tls_suites);
 	string_list_release(&s.o.runtime_config);
 	string_list_release(&s.o.enable_admission);
 	string_list_release(&s.o.disable_admission);

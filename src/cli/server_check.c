@@ -219,13 +219,33 @@ static int check_mask(const char *flag, const char *cidrs, bool v4, int mask, st
 	return 0;
 }
 
+static int check_tls(const struct server_opts *o, struct err *err)
+{
+	const char *v = o->tls_min_version;
+
+	if (!o->tls_cert_file != !o->tls_key_file)
+		return err_set(err, ERR_INVALID, "--tls-cert-file and --tls-private-key-file need each other");
+	if (!o->proxy_cert_file != !o->proxy_key_file)
+		return err_set(err, ERR_INVALID,
+			       "--proxy-client-cert-file and --proxy-client-key-file need each other");
+	if (v && (strcmp(v, "VersionTLS10") == 0 || strcmp(v, "VersionTLS11") == 0))
+		return err_set(err, ERR_INVALID, "--tls-min-version=%s: nothing below VersionTLS12 is spoken here", v);
+	if (v && strcmp(v, "VersionTLS12") != 0 && strcmp(v, "VersionTLS13") != 0)
+		return err_set(err, ERR_INVALID, "unknown tls version \"%s\"", v);
+	return tls_suites_check(o->tls_suites.list.p, err) < 0 ? err_wrap(err, "--tls-cipher-suites") : 0;
+}
+
 static int check_kubelets(const struct server_opts *o, struct err *err)
 {
 	static const char *const types[] = { "Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP" };
+	int64_t ns;
 
 	if (!o->kubelets.cert_file != !o->kubelets.key_file)
 		return err_set(err, ERR_INVALID,
 			       "--kubelet-client-certificate and --kubelet-client-key need each other");
+	if (o->kubelet_timeout && (!duration_parse(sv_from(o->kubelet_timeout), &ns) || ns <= 0))
+		return err_set(err, ERR_INVALID, "--kubelet-timeout takes a time like 5s, not '%s'",
+			       o->kubelet_timeout);
 	for (const char *const *t = o->kubelet_addresses.list.p; t && *t; t++) {
 		bool known = false;
 
@@ -325,8 +345,8 @@ int server_check(const struct server_opts *o, struct err *err)
 		return -1;
 	if (controllers_check(o->controllers.list.p, err) < 0)
 		return err_wrap(err, "--controllers");
-	if (!o->tls_cert_file != !o->tls_key_file)
-		return err_set(err, ERR_INVALID, "--tls-cert-file and --tls-private-key-file need each other");
+	if (check_tls(o, err) < 0)
+		return -1;
 	if (check_kubelets(o, err) < 0 || check_network(o, err) < 0 || node_opts_check(&o->node, err) < 0 ||
 	    check_disable(&o->facts.disable, err) < 0 || check_tokens(o, err) < 0 || check_front_proxies(o, err) < 0 ||
 	    server_check_admission(o, err) < 0 || check_egress(o->facts.egress, err) < 0 ||

@@ -2,6 +2,7 @@
  * accepts any: whether one verified is recorded by OpenSSL (SSL_get_verify_result) and judged
  * by the authenticator, which can then answer 401 instead of breaking the connection. */
 #include "net/net-internal.h"
+#include "base/buf.h"
 #include "base/pem.h"
 
 #include <arpa/inet.h>
@@ -186,12 +187,60 @@ static int tls_trust_proxies(struct tls_ctx *c, struct sv pem, struct err *err)
 	return tls_trust(c->ssl, proxies, pem, true, err);
 }
 
+static const char *const tls_suites_13[] = { "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
+					     "TLS_CHACHA20_POLY1305_SHA256" };
+
+static bool tls_suite_is_13(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(tls_suites_13); i++)
+		if (strcmp(tls_suites_13[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* OpenSSL's name of a suite of TLS 1.2; NULL: there is none. */
+static const char *tls_suite_name(const char *standard)
+{
+	const char *name = OPENSSL_cipher_name(standard);
+
+	return strcmp(name, "(NONE)") == 0 ? NULL : name;
+}
+
+static int tls_set_suites(SSL_CTX *ctx, const char *const *suites, struct err *err)
+{
+	_cleanup_(buf_release) struct buf list = BUF_INIT;
+
+	for (; suites && *suites; suites++) {
+		const char *name = tls_suite_is_13(*suites) ? NULL : tls_suite_name(*suites);
+
+		if (name)
+			buf_printf(&list, "%s%s", list.n ? ":" : "", name);
+	}
+	if (list.n && SSL_CTX_set_cipher_list(ctx, buf_cstr(&list)) != 1)
+		return tls_err(err, NULL, ERR_INVALID, "choosing the cipher suites");
+	return 0;
+}
+
+int tls_suites_check(const char *const *suites, struct err *err)
+{
+	_cleanup_(tls_ctx_unrefp) struct tls_ctx *c = suites && *suites ? tls_ctx_new(TLS_server_method(), err) : NULL;
+
+	if (suites && *suites && !c)
+		return -1;
+	for (const char *const *s = suites; s && *s; s++)
+		if (!tls_suite_is_13(*s) && !tls_suite_name(*s))
+			return err_set(err, ERR_INVALID, "Cipher suite %s not supported or doesn't exist", *s);
+	return c ? tls_set_suites(c->ssl, suites, err) : 0;
+}
+
 struct tls_ctx *tls_server_ctx(const struct tls_server_opts *o, struct err *err)
 {
 	_cleanup_(tls_ctx_unrefp) struct tls_ctx *c = tls_ctx_new(TLS_server_method(), err);
 
-	if (!c || tls_use_cert(c->ssl, o->cert_pem, o->key_pem, err) < 0)
+	if (!c || tls_use_cert(c->ssl, o->cert_pem, o->key_pem, err) < 0 || tls_set_suites(c->ssl, o->suites, err) < 0)
 		return NULL;
+	if (o->only_13 && SSL_CTX_set_min_proto_version(c->ssl, TLS1_3_VERSION) != 1)
+		return tls_none(err);
 	SSL_CTX_set_options(c->ssl, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_set_alpn_select_cb(c->ssl, tls_alpn_select, NULL);
 	if (o->client_ca_pem.n) {

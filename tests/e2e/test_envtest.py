@@ -350,6 +350,30 @@ def certificates_are_made_where_there_are_none(p):
     p.ca = ca
 
 
+def old_versions_of_tls_are_refused(p):
+    def version(highest, suites="ALL"):
+        tls = ssl.create_default_context(cafile=p.ca)
+        tls.maximum_version = highest
+        tls.set_ciphers(suites)
+        with contextlib.closing(http.client.HTTPSConnection("127.0.0.1", p.port, context=tls, timeout=10)) as c:
+            c.connect()
+            return c.sock.version()
+
+    def refused(*args):
+        try:
+            return version(*args)
+        except ssl.SSLError:
+            return None
+    equal(p.end(p.api), 0)
+    p.start_api("--tls-cipher-suites=TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384")
+    equal(version(ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-AES256-GCM-SHA384"), "TLSv1.2")
+    equal(refused(ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-AES128-GCM-SHA256"), None)
+    equal(p.end(p.api), 0)
+    p.start_api("--tls-min-version=VersionTLS13")
+    equal(version(ssl.TLSVersion.TLSv1_3), "TLSv1.3")
+    equal(refused(ssl.TLSVersion.TLSv1_2), None)
+
+
 class Kubelet:
     """Answers logs, with a certificate of its own that names its host and no address, as upstream's makes one."""
 
@@ -388,7 +412,8 @@ def kubelets_of_another_authority(p):
     kubelet = Kubelet(p.dir, address[0], p.clients.pem)
     port = kubelet.server.server_address[1]
     equal(p.end(p.api), 0)
-    p.start_api(f"--kubelet-client-certificate={cert}", f"--kubelet-client-key={key}", f"--kubelet-certificate-authority={kubelet.cert}")
+    p.start_api(f"--kubelet-client-certificate={cert}", f"--kubelet-client-key={key}", f"--kubelet-certificate-authority={kubelet.cert}",
+                "--kubelet-timeout=5s")
     p.ask("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "worker"}})
     p.ask("PATCH", "/api/v1/nodes/worker/status", {"status": {
         "addresses": [{"type": "InternalIP", "address": address[0]}, {"type": "Hostname", "address": "worker"}],
@@ -420,6 +445,6 @@ if __name__ == "__main__":
         sys.exit(main([flags_are_looked_for, what_cannot_work_is_refused, a_foreign_etcd_is_refused, etcd_starts, kube_apiserver_starts,
                        users_have_certificates, tokens_are_signed_by_the_given_key, kubectl_is_the_real_one, crds_are_installed,
                        webhooks_by_local_urls, no_controllers_but_those_of_garbage, namespaces_finish_deleting, objects_outlive_a_restart,
-                       certificates_are_made_where_there_are_none, kubelets_of_another_authority, everything_ends], PLANE))
+                       certificates_are_made_where_there_are_none, old_versions_of_tls_are_refused, kubelets_of_another_authority, everything_ends], PLANE))
     finally:
         PLANE.cleanup()
