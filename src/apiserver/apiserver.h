@@ -87,7 +87,7 @@ struct apiserver_opts {
 	void (*lost)(const struct err *why);
 	int64_t slow_request_ns; /* longer ones are told in the log; 0: a second */
 	bool no_ingress;	 /* Ingresses are somebody else's: nodes read no Secrets for them */
-	bool no_gateway; /* nor because of Gateways */
+	bool no_gateway;	 /* nor because of Gateways */
 	bool profiling;		 /* /debug, for those who are allowed it */
 	bool anonymous_auth;	 /* who shows nothing is system:anonymous, and RBAC decides; else 401 */
 	bool insecure_in_memory; /* no PKI is made: simulator and tests */

@@ -132,8 +132,7 @@ static int gateways_write(struct gateways *c, enum gw_kind kind, const struct va
 	const struct resource *r = gw_feed_resource(c->feed, kind);
 	_cleanup_(err_release) struct err why = ERR_INIT;
 
-	if (!doc || !r || client_update_status(c->ctx->client, r, doc, NULL, &why) == 0 ||
-	    why.reason == ERR_NOT_FOUND)
+	if (!doc || !r || client_update_status(c->ctx->client, r, doc, NULL, &why) == 0 || why.reason == ERR_NOT_FOUND)
 		return 0;
 	return err->reason == ERR_NONE ? err_move(err, &why) : -1;
 }
@@ -149,8 +148,8 @@ static int gateways_say_gateways(struct gateways *c, const struct gateway_said *
 		const struct gw_gateway *g = &st->gateways[i];
 		_cleanup_(strmap_release) struct strmap ports = STRMAP_INIT;
 		size_t n;
-		struct sv *ips = ingress_node_addresses(w->a, nodes, n_nodes, node_serves_gateway, (void *)(uintptr_t)g,
-							&n);
+		struct sv *ips =
+		    ingress_node_addresses(w->a, nodes, n_nodes, node_serves_gateway, (void *)(uintptr_t)g, &n);
 
 		for (size_t k = 0; k < g->n_listeners; k++)
 			for (size_t x = 0; x < n_nodes; x++)

@@ -81,11 +81,9 @@ static struct val *said_status(const struct gateway_said *w, const struct obj *o
 
 struct val *gateway_class_status(const struct gateway_said *w, const struct obj *class)
 {
-	static const struct gw_conditions fine = {
-		.p = { { "Accepted", "Accepted", true, "GatewayClass is accepted" } }, .n = 1
-	}, params = {
-		.p = { { "Accepted", "InvalidParameters", false, "parametersRef is not supported" } }, .n = 1
-	};
+	static const struct gw_conditions
+	    fine = { .p = { { "Accepted", "Accepted", true, "GatewayClass is accepted" } }, .n = 1 },
+	    params = { .p = { { "Accepted", "InvalidParameters", false, "parametersRef is not supported" } }, .n = 1 };
 	struct val *status = val_new_map(w->a), *features;
 
 	val_set(w->a, status, F_conditions,
@@ -127,8 +125,7 @@ static struct val *said_listener(const struct gateway_said *w, const struct gw_l
 						     l->port)
 				};
 	val_set_int(w->a, one, F_attachedRoutes, (int64_t)l->attached);
-	val_set(w->a, one, F_conditions,
-		said_conditions(w, l->gateway->o, val_member(old, F_conditions), &c));
+	val_set(w->a, one, F_conditions, said_conditions(w, l->gateway->o, val_member(old, F_conditions), &c));
 	val_set_str(w->a, one, F_name, l->name);
 	kinds = val_set_list(w->a, one, F_supportedKinds);
 	for (unsigned k = GW_HTTPROUTES; k <= GW_TLSROUTES; k++) {

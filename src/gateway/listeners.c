@@ -39,8 +39,8 @@ static void listener_kinds(const struct gw_make *m, struct gw_listener *l)
 		l->kinds |= bit;
 		if (!bit)
 			gw_say(m->a, &l->conditions, "ResolvedRefs", false, "InvalidRouteKinds",
-			       "%.*s is no kind of route that protocol %.*s can have",
-			       SV_ARG(val_get_str(k, F_kind)), SV_ARG(val_get_str(l->spec, F_protocol)));
+			       "%.*s is no kind of route that protocol %.*s can have", SV_ARG(val_get_str(k, F_kind)),
+			       SV_ARG(val_get_str(l->spec, F_protocol)));
 	}
 }
 
@@ -65,8 +65,7 @@ static void listener_certificates(const struct gw_make *m, struct gw_listener *l
 			gw_say(m->a, &l->conditions, "ResolvedRefs", false, reason, "certificates are in Secrets");
 			continue;
 		}
-		if (!sv_eq(ns, own) &&
-		    !gw_granted(m->grants, "Gateway", own, "Secret", ns, name)) {
+		if (!sv_eq(ns, own) && !gw_granted(m->grants, "Gateway", own, "Secret", ns, name)) {
 			gw_say(m->a, &l->conditions, "ResolvedRefs", false, "RefNotPermitted",
 			       "no ReferenceGrant of namespace %.*s permits the reference to Secret %.*s", SV_ARG(ns),
 			       SV_ARG(name));
@@ -221,7 +220,8 @@ static void gateway_finish(const struct gw_make *m, struct gw_gateway *g)
 
 	for (size_t i = 0; i < g->n_listeners; i++) {
 		struct gw_listener *l = &g->listeners[i];
-		bool fine = gw_condition_is(&l->conditions, "Accepted") && !gw_condition_is(&l->conditions, "Conflicted");
+		bool fine =
+		    gw_condition_is(&l->conditions, "Accepted") && !gw_condition_is(&l->conditions, "Conflicted");
 
 		bad += !fine;
 		l->serves = fine && g->accepted && (l->protocol != GW_HTTPS || l->n_secrets);

@@ -41,8 +41,7 @@ static bool listener_lets_in(const struct route_make *rm, const struct gw_listen
 	if (!sv_is(how, "Selector"))
 		return !sv_is(how, "None") && sv_eq(ns, obj_ns(l->gateway->o));
 	sel = selector_from_label_selector(rm->m->a, val_get(from, F_selector), &err);
-	return sel && val_get(from, F_selector) &&
-	       selector_matches(sel, rm->m->s->namespace_labels(rm->m->s->ctx, ns));
+	return sel && val_get(from, F_selector) && selector_matches(sel, rm->m->s->namespace_labels(rm->m->s->ctx, ns));
 }
 
 /* For which hosts of the listener the route is. */

@@ -351,6 +351,7 @@ def matching(w):
              ("/", "v1", {"headers": {"Version": "one"}}), ("/", "v2", {"headers": {"version": "two"}}), ("/", "v1", {"headers": {"Version": "twoo"}}),
              ("/", "v2", {"headers": [("version", "two")]}), ("/", "v1", {"headers": [("version", "two"), ("version", "three")]}))
     w.delete("HTTPRoute", "matching")
+    w.until(404, "m.example")
     w.route("exact", "same-namespace", [
         {"matches": match("/one", "Exact"), "backendRefs": to("v1")}, {"matches": match("/two", "Exact"), "backendRefs": to("v2")},
         {"matches": match("/Two", "Exact"), "backendRefs": to("v3")}])
@@ -422,8 +423,8 @@ def header_modifiers(w):
 
 
 def rewrites(w):
-    def rule(path, **rewrite):
-        return {"matches": match(path), "backendRefs": to("v1"), "filters": [{"type": "URLRewrite", "urlRewrite": rewrite}]}
+    def rule(at, **rewrite):
+        return {"matches": match(at), "backendRefs": to("v1"), "filters": [{"type": "URLRewrite", "urlRewrite": rewrite}]}
     w.route("rewrites", "same-namespace", [
         rule("/prefix/one", path={"type": "ReplacePrefixMatch", "replacePrefixMatch": "/one"}),
         rule("/strip-prefix", path={"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}),
@@ -438,8 +439,8 @@ def rewrites(w):
 
 
 def redirects(w):
-    def rule(path, **redirect):
-        return {"matches": match(path), "filters": [{"type": "RequestRedirect", "requestRedirect": redirect}]}
+    def rule(at, **redirect):
+        return {"matches": match(at), "filters": [{"type": "RequestRedirect", "requestRedirect": redirect}]}
     w.route("redirects", "same-namespace", [
         rule("/host", hostname="example.org"), rule("/code", hostname="example.org", statusCode=301),
         rule("/scheme", scheme="https"), rule("/port", port=8083), rule("/http", scheme="http", hostname="example.org"),
