@@ -2,13 +2,16 @@
 """Gateway API: its kinds, what is said of Gateways and routes, and real requests through a real HAProxy. The corpus'
 examples, where they are at hand, are refused or taken as recorded."""
 import base64
+import contextlib
 import glob
 import http.client
 import json
 import os
 import re
+import shutil
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 
@@ -516,6 +519,74 @@ def web_sockets(w):
     w.delete("HTTPRoute", "ws")
 
 
+class GrpcNamed(threading.Thread):
+    """Speaks HTTP/2 without TLS, and answers each call with its own name and grpc-status 0."""
+
+    def __init__(self, name):
+        super().__init__(daemon=True)
+        self.named = name.encode()
+        self.sock = socket.create_server((lib.own_address(), 0))
+        self.port = self.sock.getsockname()[1]
+        self.start()
+
+    @staticmethod
+    def frame(kind, flags, stream, body):
+        return len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + body
+
+    @staticmethod
+    def header(name, value):
+        """A literal that nobody remembers."""
+        return bytes([0, len(name)]) + name + bytes([len(value)]) + value
+
+    def talk(self, s):
+        with contextlib.suppress(OSError), s, s.makefile("rb") as f:
+            self.answer(s, f)
+
+    def answer(self, s, f):
+        if f.read(24) != b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n":
+            return  # no HTTP/2: no answer
+        s.sendall(self.frame(4, 0, 0, b""))
+        while len(head := f.read(9)) == 9:
+            n, kind, flags, stream = int.from_bytes(head[:3], "big"), head[3], head[4], int.from_bytes(head[5:], "big")
+            f.read(n)
+            if kind == 4 and not flags & 1:
+                s.sendall(self.frame(4, 1, 0, b""))
+            if kind in (0, 1) and flags & 1:
+                s.sendall(self.frame(1, 4, stream, b"\x88" + self.header(b"content-type", b"application/grpc") +
+                                     self.header(b"x-name", self.named)) +
+                          self.frame(1, 5, stream, self.header(b"grpc-status", b"0")))
+
+    def run(self):
+        while True:
+            threading.Thread(target=self.talk, args=(self.sock.accept()[0],), daemon=True).start()
+
+
+def grpc(w):
+    """By service, method and header; calls come and go as HTTP/2 without TLS."""
+    if not shutil.which("curl"):
+        raise Skip("needs curl")
+    for name in ("g1", "g2", "g3"):
+        w.service(name, server=GrpcNamed(name))
+
+    def call(path, *headers):
+        r = subprocess.run(["curl", "-s", "-m", "20", "--http2-prior-knowledge", "-o", "/dev/null", "-D", "-", "-X", "POST", "-H", "te: trailers",
+                            "-H", "content-type: application/grpc", "-H", "Host: g.example", *[x for h in headers for x in ("-H", h)],
+                            f"http://127.0.0.1:{w.http}{path}"], stdout=subprocess.PIPE, check=False)
+        found = re.search(r"x-name: (\w+)", r.stdout.decode())
+        return found[1] if found else re.search(r"HTTP/2 (\d+)", r.stdout.decode() + "HTTP/2 0")[1]
+    w.route("grpc", "same-namespace", [
+        {"matches": [{"method": {"service": "a.Echo", "method": "One"}}], "backendRefs": to("g1")},
+        {"matches": [{"method": {"service": "a.Echo"}}], "backendRefs": to("g2")},
+        {"matches": [{"method": {"method": "Only"}}], "backendRefs": to("g3")},
+        {"matches": [{"headers": [{"name": "version", "value": "two"}]}], "backendRefs": to("g2")}], kind="GRPCRoute", hostnames=["g.example"])
+    w.said("grpc", "Accepted", ("True", "Accepted"), kind="GRPCRoute")
+    wait_for("the first call", lambda: call("/a.Echo/One") == "g1")
+    for path, wanted, *headers in (("/a.Echo/Two", "g2"), ("/a.Echo/OneTwo", "g2"), ("/b.Echo/Only", "g3"), ("/b.Echo/One", "404"),
+                                   ("/b.Echo/One", "g2", "version: two"), ("/a.Echo/One", "g1", "version: two")):
+        equal(call(path, *headers), wanted, f"{path} {headers}")
+    w.delete("GRPCRoute", "grpc")
+
+
 def tls_ends_here(w):
     for name, subject in (("tls-a", "first"), ("tls-any", "any")):
         w.put(f"/api/v1/namespaces/{INFRA}/secrets", {
@@ -683,7 +754,7 @@ def corpus_examples(w):
 
 TESTS = [kinds_are_there, refusals, listeners_are_told, listeners_that_are_wrong, listeners_that_conflict, what_is_not_served, routes_are_told,
          statuses_of_others_stay, attached_routes_are_counted, namespaces_by_label, matching, methods_and_queries, hosts, header_modifiers, rewrites,
-         redirects, weights, timeouts, cors, web_sockets, tls_ends_here, a_certificate_elsewhere, tls_passes_through, beside_ingresses, hostile_texts,
+         redirects, weights, timeouts, cors, web_sockets, grpc, tls_ends_here, a_certificate_elsewhere, tls_passes_through, beside_ingresses, hostile_texts,
          after_a_restart, corpus_examples]
 
 
