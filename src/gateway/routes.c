@@ -34,7 +34,7 @@ static bool listener_lets_in(const struct route_make *rm, const struct gw_listen
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	const struct selector *sel;
 
-	if (!(l->kinds & 1U << r->kind))
+	if (!(l->kinds & 1U << r->kind) || !gw_condition_is(&l->conditions, "Accepted"))
 		return false;
 	if (sv_is(how, "All"))
 		return true;

@@ -37,7 +37,7 @@ static void gated_cors_header(struct ing_filters_out *o, bool preflight, const c
 	else
 		buf_printf(o->text, VALUE, SV_ARG(o->name), what);
 	buf_adds(o->text, preflight ? "'" : "' if { var(txn.or) -m found }\n");
-	if (!any || !asked)
+	if ((!any || !asked) && preflight)
 		gated_value(o, what, value);
 }
 
@@ -54,16 +54,19 @@ static void gated_cors(struct ing_filters_out *o, const struct ing_gate_filters 
 		   SV_ARG(o->name));
 	if (f->cors_credentials) /* who says "*" to them is not heard */
 		buf_adds(b, "  http-request set-var(txn.or) req.hdr(Origin) if { var(txn.or) -m str * }\n");
-	buf_adds(b, "  http-request return status 204 hdr " ORIGIN " %[var(txn.or)]");
+	/* What asks first is answered here, whoever asks. */
+	buf_adds(b, "  acl preflight req.hdr(Access-Control-Request-Method) -m found\n"
+		    "  http-request deny deny_status 403 if METH_OPTIONS preflight { req.hdr(Origin) -m found } "
+		    "!{ var(txn.or) -m found }\n"
+		    "  http-request return status 200 hdr " ORIGIN " %[var(txn.or)]");
 	gated_cors_header(o, true, "Access-Control-Allow-Methods", "methods", f->cors_methods, f->cors_any_method,
 			  "Access-Control-Request-Method");
 	gated_cors_header(o, true, "Access-Control-Allow-Headers", "headers", f->cors_headers, f->cors_any_header,
 			  "Access-Control-Request-Headers");
+	gated_cors_header(o, true, "Access-Control-Expose-Headers", "expose", f->cors_expose, false, NULL);
 	if (f->cors_credentials)
 		buf_adds(b, " hdr Access-Control-Allow-Credentials true");
-	buf_printf(b,
-		   " hdr Access-Control-Max-Age %d if METH_OPTIONS { var(txn.or) -m found } "
-		   "{ req.hdr(Access-Control-Request-Method) -m found }\n",
+	buf_printf(b, " hdr Access-Control-Max-Age %d if METH_OPTIONS preflight { var(txn.or) -m found }\n",
 		   f->cors_age_s);
 	buf_adds(b, "  http-response set-header " ORIGIN " %[var(txn.or)] if { var(txn.or) -m found }\n"
 		    "  http-response add-header Vary Origin if { var(txn.or) -m found }\n");

@@ -137,7 +137,7 @@ static void test_listeners(_unused_ void **state)
 	assert_false(r.st.gateways[0].listeners[3].serves);
 	assert_true(r.st.gateways[0].listeners[4].serves);
 	assert_string_equal(told(&r, listener(&r, 0, 5), "ResolvedRefs"), "False/RefNotPermitted");
-	assert_string_equal(told(&r, listener(&r, 0, 6), "Accepted"), "False/UnsupportedProtocol");
+	assert_string_equal(told(&r, listener(&r, 0, 6), "Accepted"), "False/UnsupportedValue");
 	assert_string_equal(told(&r, &r.st.gateways[0].conditions, "Accepted"), "True/ListenersNotValid");
 	assert_string_equal(told(&r, listener(&r, 1, 0), "Accepted"), "False/PortUnavailable");
 	assert_true(r.st.gateways[2].listeners[0].serves);
@@ -160,6 +160,17 @@ static void test_conflicts(_unused_ void **state)
 	assert_string_equal(told(&r, listener(&r, 0, 2), "Conflicted"), "False/NoConflicts");
 	assert_string_equal(told(&r, listener(&r, 0, 3), "Conflicted"), "True/ProtocolConflict");
 	assert_string_equal(told(&r, listener(&r, 0, 4), "Conflicted"), "True/ProtocolConflict");
+	assert_string_equal(told(&r, listener(&r, 0, 4), "Accepted"), "False/Invalid");
+	/* One name cannot both end here and pass through; nor has a listener in conflict routes. */
+	rig_add(&r, GATEWAY("h", "2",
+			    "{'name':'a','port':443,'protocol':'HTTPS','tls':{'certificateRefs':[{'name':'good'}]}},"
+			    "{'name':'b','port':443,'protocol':'TLS','tls':{'mode':'Passthrough'}}"));
+	rig_add(&r, ROUTE("d", "r", "{'name':'h','sectionName':'a'}", ""));
+	rig_make(&r);
+	assert_string_equal(told(&r, listener(&r, 1, 0), "Conflicted"), "True/ProtocolConflict");
+	assert_string_equal(told(&r, listener(&r, 1, 1), "Conflicted"), "True/ProtocolConflict");
+	assert_string_equal(told(&r, &r.st.routes[0].parents[0].conditions, "Accepted"), "False/NotAllowedByListeners");
+	assert_int_equal(r.st.gateways[1].listeners[0].attached, 0);
 	rig_end(&r);
 }
 
