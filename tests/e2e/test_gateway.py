@@ -760,10 +760,95 @@ def corpus_examples(w):
     equal(taken > 150, True, taken)
 
 
+SKIPPED = re.compile(r"backendtlspolicy|listenerset|tcproute|udproute|mesh|retry|clientcertificate|client-certificate|tls-backend|-terminate|mixed-termination|"
+                     r"observed-generation-bump|https-only")
+# By file and route, else by route: (Accepted, ResolvedRefs), where they are not as a fine route's.
+TOLD = {
+    "disallowed-kind": ("NotAllowedByListeners", None),
+    "no-intersecting-hosts": ("NoMatchingListenerHostname", None),
+    "httproute-listener-section-name-not-matching-port": ("NoMatchingParent", None),
+    "httproute-invalid-reference-grant/reference-grant": (None, "RefNotPermitted"),
+    "invalid-reference-grant": (None, "RefNotPermitted"),
+    "http-route-not-accepted": ("NoMatchingListenerHostname", None),
+    "http-route-4": (None, "BackendNotFound"),
+    "invalid-backend-ref-nonexistent": (None, "BackendNotFound"),
+    "invalid-backend-ref-unknown-kind": (None, "InvalidKind"),
+    "tlsroute-hostname-mismatch-1": ("NoMatchingListenerHostname", None),
+    "tlsroute-hostname-mismatch-2": ("NoMatchingListenerHostname", None),
+    "tlsroute-not-allowed-protocol-http": ("NotAllowedByListeners", None),
+    "tlsroute-not-allowed-protocol-https": ("NotAllowedByListeners", None),
+    "tlsroute-no-matching-section-name": ("NoMatchingParent", None),
+    "tlsroute-invalid-reference-grant/gateway-conformance-infra-test": (None, "RefNotPermitted"),
+}
+# (host, path) -> who answers
+ANSWERS = {
+    "httproute-simple-same-namespace": [("x.example", "/", "infra-backend-v1")],
+    "httproute-reference-grant": [("x.example", "/", "web-backend")],
+    "httproute-invalid-reference-grant": [("x.example", "/", 500)],
+    "httproute-partially-invalid-via-invalid-reference-grant": [("x.example", "/v2", 500), ("x.example", "/", "app-backend-v1")],
+    "httproute-hostname-intersection": [("very.specific.com", "/s1", "infra-backend-v1"), ("foo.bar.wildcard.io", "/s2", "infra-backend-v2"),
+                                        ("sub.second.com", "/", "infra-backend-v2"), ("non.matching.com", "/s1", 404)],
+    "gateway-with-attached-routes-with-port-8080": [],
+}
+
+
+def documents(w, path):
+    """(kind, namespace, name, text) of a file of the corpus, at ports that are free here."""
+    ports = {"80": w.http, "443": w.https, "8080": w.other, "8443": w.https}
+    for text in re.split(r"^---.*$", lib.read_text(path), flags=re.M):
+        kind = re.search(r"^kind:\s*(\w+)", text, re.M)
+        if not kind:
+            continue
+        if kind[1] == "Gateway":
+            text = re.sub(r"(port: )(\d+)$", lambda m: m[1] + str(ports[m[2]]), text.replace('"{GATEWAY_CLASS_NAME}"', "caravel"), flags=re.M)
+        meta = text[text.index("metadata:"):]
+        yield kind[1], (re.search(r"^  namespace: *(\S+)", meta, re.M) or [0, "default"])[1], re.search(r"^  name: *(\S+)", meta, re.M)[1], text
+
+
+def route_told(w, kind, ns, name, wanted):
+    accepted, resolved = wanted
+    w.said(name, "Accepted", ("False", accepted) if accepted else ("True", "Accepted"), kind, ns)
+    w.said(name, "ResolvedRefs", ("False", resolved) if resolved else ("True", "ResolvedRefs"), kind, ns)
+
+
+def conformance_manifests(w):
+    """Upstream's own, at ports of ours, with servers of this program for its Deployments: what each route is told, and who answers."""
+    if not os.path.isdir(CORPUS):
+        raise Skip("no corpus here")
+    base = list(documents(w, f"{CORPUS}/valid/conformance--base--manifests.yaml"))
+    for kind, ns, name, text in base:
+        if kind == "Namespace":
+            w.c.apply(text)
+        elif kind == "Service" and re.match(r"(infra|app|web)-backend", name):
+            w.service(name, ns)
+        elif kind == "Service":
+            w.c.apply(text)  # nobody is asked there
+        elif kind == "Gateway" and name != "same-namespace-with-https-listener":
+            w.c.apply(text)
+    done = 0
+    for f in sorted(glob.glob(f"{CORPUS}/valid/conformance--tests--*")):
+        test = f.split("--")[-1].removesuffix(".yaml")
+        if SKIPPED.search(f):
+            continue
+        docs = [d for d in documents(w, f) if d[0] in PLURAL or d[0] == "Service"]
+        w.c.apply("\n---\n".join(d[3] for d in docs))
+        for kind, ns, name, _ in docs:
+            if kind.endswith("Route"):
+                route_told(w, kind, ns, name, TOLD.get(f"{test}/{name}") or TOLD.get(name) or (None, None))
+                done += 1
+        for host, path, who in ANSWERS.get(test, []):
+            w.until(who, host, path)
+        for kind, ns, name, _ in docs:
+            if kind in PLURAL:
+                w.delete(kind, name, ns)
+    print(f"# {done} routes")
+    equal(done > 35, True, done)
+
+
 TESTS = [kinds_are_there, refusals, listeners_are_told, listeners_that_are_wrong, listeners_that_conflict, what_is_not_served, routes_are_told,
          statuses_of_others_stay, attached_routes_are_counted, namespaces_by_label, matching, methods_and_queries, hosts, header_modifiers, rewrites,
          redirects, weights, timeouts, cors, web_sockets, grpc, tls_ends_here, a_certificate_elsewhere, tls_passes_through, beside_ingresses, hostile_texts,
-         after_a_restart, corpus_examples]
+         after_a_restart, conformance_manifests, corpus_examples]
 
 
 def without_gateways(c):
