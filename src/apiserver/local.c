@@ -113,8 +113,8 @@ static void call_end(struct call *k)
 	arena_release(&k->arena);
 }
 
-/* A kind that the caller made itself, knowing its name alone (object/api_kind.h), stands for what this server has now by
- * that name; the request keeps that. */
+/* A kind that the caller made itself, knowing its name alone (object/api_kind.h), stands for what this server has now
+ * by that name; the request keeps that. */
 static int call_kind(struct call *k, struct err *err)
 {
 	struct api_req *q = &k->q;

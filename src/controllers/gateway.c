@@ -14,8 +14,10 @@
 #include "controllers/gateway_status.h"
 #include "controllers/ingress_nodes.h"
 #include "controllers/status.h"
+#include "gateway/crds.h"
 #include "gateway/feed.h"
 #include "gateway/tls_secret.h"
+#include "object/annotation.h"
 
 #include <stdlib.h>
 
@@ -29,6 +31,7 @@ struct gateways {
 	struct controller_ctx *ctx;
 	struct workq *q;
 	struct gw_feed *feed;
+	struct informer *crds; /* the garbage collector reads them, too */
 	/* Of the one worker: */
 	bool installed, class_made;
 	struct informer *services, *namespaces, *secrets, *nodes; /* NULL: nobody needed them yet */
@@ -132,8 +135,7 @@ static int gateways_write(struct gateways *c, enum gw_kind kind, const struct va
 	const struct resource *r = gw_feed_resource(c->feed, kind);
 	_cleanup_(err_release) struct err why = ERR_INIT;
 
-	if (!doc || !r || client_update_status(c->ctx->client, r, doc, NULL, &why) == 0 ||
-	    why.reason == ERR_NOT_FOUND)
+	if (!doc || !r || client_update_status(c->ctx->client, r, doc, NULL, &why) == 0 || why.reason == ERR_NOT_FOUND)
 		return 0;
 	return err->reason == ERR_NONE ? err_move(err, &why) : -1;
 }
@@ -141,23 +143,19 @@ static int gateways_write(struct gateways *c, enum gw_kind kind, const struct va
 static int gateways_say_gateways(struct gateways *c, const struct gateway_said *w, const struct gw_state *st,
 				 struct err *err)
 {
+	_cleanup_(strmap_release) struct strmap ports = STRMAP_INIT; /* that any node serves */
 	size_t n_nodes = 0;
 	struct obj **nodes = c->nodes ? informer_list(c->nodes, w->a, SV(""), &n_nodes) : NULL;
 	int rc = 0;
 
+	for (size_t i = 0; i < n_nodes; i++)
+		ingress_node_ports(nodes[i], &ports);
 	for (size_t i = 0; i < st->n_gateways; i++) {
 		const struct gw_gateway *g = &st->gateways[i];
-		_cleanup_(strmap_release) struct strmap ports = STRMAP_INIT;
 		size_t n;
-		struct sv *ips = ingress_node_addresses(w->a, nodes, n_nodes, node_serves_gateway, (void *)(uintptr_t)g,
-							&n);
+		struct sv *ips =
+		    ingress_node_addresses(w->a, nodes, n_nodes, node_serves_gateway, (void *)(uintptr_t)g, &n);
 
-		for (size_t k = 0; k < g->n_listeners; k++)
-			for (size_t x = 0; x < n_nodes; x++)
-				if (ingress_node_has_port(nodes[x], g->listeners[k].port)) {
-					strmap_set(&ports, arena_svf(w->a, "%d", g->listeners[k].port), c);
-					break;
-				}
 		rc |= gateways_write(c, GW_GATEWAYS, gateway_status(w, g, &ports, ips, n), err);
 	}
 	return rc;
@@ -181,6 +179,13 @@ static int gateways_say_routes(struct gateways *c, const struct gateway_said *w,
 	return rc;
 }
 
+static struct sv gateways_bundle(struct gateways *c, struct arena *a)
+{
+	struct obj *crd = informer_lookup(c->crds, SV(""), SV("gatewayclasses." GW_GROUP));
+
+	return crd ? annotation_of(obj_root(obj_link(a, crd)), GW_GROUP "/bundle-version") : SV("");
+}
+
 static int gateways_say(struct gateways *c, struct arena *a, struct gw_source *s, struct err *err)
 {
 	struct gateway_run run = { c, a };
@@ -195,7 +200,8 @@ static int gateways_say(struct gateways *c, struct arena *a, struct gw_source *s
 	gw_state_make(a, s, &st);
 	tls_checked_sweep(&c->checked);
 	for (size_t i = 0; i < st.n_classes; i++)
-		rc |= gateways_write(c, GW_CLASSES, gateway_class_status(&w, st.classes[i]), err);
+		rc |=
+		    gateways_write(c, GW_CLASSES, gateway_class_status(&w, st.classes[i], gateways_bundle(c, a)), err);
 	rc |= gateways_say_gateways(c, &w, &st, err);
 	rc |= gateways_say_routes(c, &w, s, &st, err);
 	gw_state_release(&st);
@@ -246,8 +252,21 @@ static int gateways_reconcile(void *ctx, _unused_ struct sv key, struct reconcil
 	return rc;
 }
 
+/* Of our group, and when what is said of it changed: statuses of definitions are nothing to us. */
+static void gateways_on_crd(struct obj *old, struct obj *neu, void *ctx)
+{
+	if (sv_ends(obj_name(neu), SV("." GW_GROUP)) &&
+	    !val_equal(obj_get(old, F_metadata, F_annotations), obj_get(neu, F_metadata, F_annotations)))
+		gateways_wake(ctx);
+}
+
+static void gateways_on_other_crd(_unused_ struct obj *o, _unused_ void *ctx)
+{
+}
+
 static void *gateways_start(struct controller_ctx *ctx)
 {
+	static const struct informer_handler crds = { gateways_on_other_crd, gateways_on_crd, gateways_on_other_crd };
 	struct gateways *c;
 
 	if (ctx->opts->no_gateway)
@@ -260,6 +279,8 @@ static void *gateways_start(struct controller_ctx *ctx)
 							 .reconcile = gateways_reconcile,
 							 .ctx = c });
 	c->feed = gw_feed_new(ctx->env, ctx->client, gateways_wake, c);
+	c->crds = informer_get(ctx->informers, RES(apiextensions_customresourcedefinitions), NULL, NULL, NULL);
+	informer_add_handler(c->crds, &crds, c);
 	workq_add(c->q, gateway_key);
 	return c;
 }

@@ -79,18 +79,25 @@ static struct val *said_status(const struct gateway_said *w, const struct obj *o
 
 /* --- each kind --- */
 
-struct val *gateway_class_status(const struct gateway_said *w, const struct obj *class)
+/* The next major version will be another API. */
+static bool bundle_is_supported(struct sv bundle)
 {
-	static const struct gw_conditions fine = {
-		.p = { { "Accepted", "Accepted", true, "GatewayClass is accepted" } }, .n = 1
-	}, params = {
-		.p = { { "Accepted", "InvalidParameters", false, "parametersRef is not supported" } }, .n = 1
-	};
-	struct val *status = val_new_map(w->a), *features;
+	return sv_starts(bundle, SV("v1.")) || sv_is(bundle, "v0.0.0-dev");
+}
 
-	val_set(w->a, status, F_conditions,
-		said_conditions(w, class, obj_get(class, F_status, F_conditions),
-				obj_get(class, F_spec, F_parametersRef) ? &params : &fine));
+struct val *gateway_class_status(const struct gateway_said *w, const struct obj *class, struct sv bundle)
+{
+	struct gw_conditions c = { .n = 2 };
+	struct val *status = val_new_map(w->a), *features;
+	bool params = obj_get(class, F_spec, F_parametersRef) != NULL, supported = bundle_is_supported(bundle);
+
+	c.p[0] = (struct gw_condition){ "Accepted", params ? "InvalidParameters" : "Accepted", !params,
+					params ? "parametersRef is not supported" : "GatewayClass is accepted" };
+	c.p[1] =
+	    (struct gw_condition){ "SupportedVersion", supported ? "SupportedVersion" : "UnsupportedVersion", supported,
+				   arena_printf(w->a, "the kinds are of Gateway API %.*s; versions v1 are supported",
+						SV_ARG(bundle.n ? bundle : SV("of no version"))) };
+	val_set(w->a, status, F_conditions, said_conditions(w, class, obj_get(class, F_status, F_conditions), &c));
 	features = val_set_list(w->a, status, F_supportedFeatures);
 	for (size_t i = 0; i < ARRAY_LEN(gateway_features); i++)
 		val_set_cstr(w->a, val_push(w->a, features, val_new_map(w->a)), F_name, gateway_features[i]);
@@ -127,8 +134,7 @@ static struct val *said_listener(const struct gateway_said *w, const struct gw_l
 						     l->port)
 				};
 	val_set_int(w->a, one, F_attachedRoutes, (int64_t)l->attached);
-	val_set(w->a, one, F_conditions,
-		said_conditions(w, l->gateway->o, val_member(old, F_conditions), &c));
+	val_set(w->a, one, F_conditions, said_conditions(w, l->gateway->o, val_member(old, F_conditions), &c));
 	val_set_str(w->a, one, F_name, l->name);
 	kinds = val_set_list(w->a, one, F_supportedKinds);
 	for (unsigned k = GW_HTTPROUTES; k <= GW_TLSROUTES; k++) {

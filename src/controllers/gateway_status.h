@@ -12,8 +12,9 @@ struct gateway_said {
 	int64_t now_ns;
 };
 
-/* The object with its new status; NULL: it says that already. */
-struct val *gateway_class_status(const struct gateway_said *w, const struct obj *class);
+/* The object with its new status; NULL: it says that already. bundle: the version that the kinds say they are of, ""
+ * when they say none. */
+struct val *gateway_class_status(const struct gateway_said *w, const struct obj *class, struct sv bundle);
 /* Which ports of a Gateway some node serves is in ports, a set of "80"; the addresses are those of such nodes. */
 struct val *gateway_status(const struct gateway_said *w, const struct gw_gateway *g, const struct strmap *ports,
 			   const struct sv *addresses, size_t n_addresses);

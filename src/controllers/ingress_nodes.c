@@ -27,6 +27,14 @@ bool ingress_node_has_port(const struct obj *node, int port)
 	return false;
 }
 
+void ingress_node_ports(const struct obj *node, struct strmap *ret)
+{
+	struct sv list = annotation_of(obj_root(node), INGRESS_NODE_ANNOTATION), one;
+
+	while (sv_split(&list, ',', &one))
+		strmap_set(ret, one, ret);
+}
+
 bool ingress_node_changed(const struct obj *old, const struct obj *now)
 {
 	return ingress_node_serves(old, false) != ingress_node_serves(now, false) ||

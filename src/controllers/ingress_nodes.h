@@ -6,10 +6,12 @@
  */
 #pragma once
 
+#include "base/strmap.h"
 #include "object/obj.h"
 
 bool ingress_node_serves(const struct obj *node, bool any_chosen);
-bool ingress_node_has_port(const struct obj *node, int port); /* one that it says it serves */
+bool ingress_node_has_port(const struct obj *node, int port);	     /* one that it says it serves */
+void ingress_node_ports(const struct obj *node, struct strmap *ret); /* adds all of them, as "80"; no values */
 /* Would the addresses be others now? Heartbeats change nothing of this. */
 bool ingress_node_changed(const struct obj *old, const struct obj *now);
 /* Those of the nodes that want (NULL: any) says yes to, by name, each once. In a. */

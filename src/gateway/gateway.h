@@ -1,7 +1,9 @@
 /* gateway.h - what Gateways of ours listen for, which routes are attached to them, and what their owners are told of
  * it; pure.
  *
- *	GatewayClass ◀─ Gateway: listeners ◀─ routes: parentRefs, hostnames ─▶ Services, across namespaces by ReferenceGrant
+ *	GatewayClass ◀─ Gateway: listeners ◀─ routes: parentRefs, hostnames ─▶ Services
+ *
+ * References across namespaces need a ReferenceGrant.
  *
  * One answer for those who write statuses (controllers/gateway.c) and those who serve (ingress/from_gateway.c): what
  * says Accepted is what is served. Words and reasons of conditions are upstream's.

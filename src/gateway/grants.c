@@ -58,7 +58,8 @@ void gw_secrets_each(const struct obj *gateway, void (*fn)(struct sv ns, struct 
 			struct sv ns = val_get_str(ref, F_namespace), name = val_get_str(ref, F_name);
 
 			ns = ns.n ? ns : obj_ns(gateway);
-			if (val_get_str(ref, F_group).n || (val_get(ref, F_kind) && !val_is(val_get(ref, F_kind), "Secret")))
+			if (val_get_str(ref, F_group).n ||
+			    (val_get(ref, F_kind) && !val_is(val_get(ref, F_kind), "Secret")))
 				continue;
 			if (name.n)
 				fn(ns, name, ctx);

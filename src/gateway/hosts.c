@@ -1,3 +1,4 @@
+/* Hosts of listeners and routes, and what is of both. */
 #include "gateway/gateway.h"
 
 /* Does the wildcard w, "*." and a name, stand for host, which may be a wildcard itself? */

@@ -39,8 +39,8 @@ static void listener_kinds(const struct gw_make *m, struct gw_listener *l)
 		l->kinds |= bit;
 		if (!bit)
 			gw_say(m->a, &l->conditions, "ResolvedRefs", false, "InvalidRouteKinds",
-			       "%.*s is no kind of route that protocol %.*s can have",
-			       SV_ARG(val_get_str(k, F_kind)), SV_ARG(val_get_str(l->spec, F_protocol)));
+			       "%.*s is no kind of route that protocol %.*s can have", SV_ARG(val_get_str(k, F_kind)),
+			       SV_ARG(val_get_str(l->spec, F_protocol)));
 	}
 }
 
@@ -65,8 +65,7 @@ static void listener_certificates(const struct gw_make *m, struct gw_listener *l
 			gw_say(m->a, &l->conditions, "ResolvedRefs", false, reason, "certificates are in Secrets");
 			continue;
 		}
-		if (!sv_eq(ns, own) &&
-		    !gw_granted(m->grants, "Gateway", own, "Secret", ns, name)) {
+		if (!sv_eq(ns, own) && !gw_granted(m->grants, "Gateway", own, "Secret", ns, name)) {
 			gw_say(m->a, &l->conditions, "ResolvedRefs", false, "RefNotPermitted",
 			       "no ReferenceGrant of namespace %.*s permits the reference to Secret %.*s", SV_ARG(ns),
 			       SV_ARG(name));
@@ -90,11 +89,12 @@ static void listener_read(const struct gw_make *m, struct gw_listener *l)
 	gw_say(m->a, &l->conditions, "Accepted", true, "Accepted", "Listener is accepted");
 	gw_say(m->a, &l->conditions, "Conflicted", false, "NoConflicts", "Listener has no conflicts");
 	gw_say(m->a, &l->conditions, "ResolvedRefs", true, "ResolvedRefs", "References are resolved");
-	if (l->protocol == GW_UNSUPPORTED)
+	if (l->protocol == GW_UNSUPPORTED && val_is(val_get(l->spec, F_protocol), "TLS"))
+		gw_say(m->a, &l->conditions, "Accepted", false, "UnsupportedValue",
+		       "of protocol TLS the mode Passthrough is supported");
+	else if (l->protocol == GW_UNSUPPORTED)
 		gw_say(m->a, &l->conditions, "Accepted", false, "UnsupportedProtocol",
-		       val_is(val_get(l->spec, F_protocol), "TLS")
-			   ? "protocol TLS is supported with mode Passthrough"
-			   : "protocols that are supported are HTTP, HTTPS and TLS with mode Passthrough");
+		       "protocols that are supported are HTTP, HTTPS and TLS");
 	listener_kinds(m, l);
 	listener_certificates(m, l);
 }
@@ -114,13 +114,22 @@ static struct sv host_key(struct arena *a, const struct gw_listener *l)
 static void listener_conflict(const struct gw_make *m, struct gw_listener *l, const char *reason, const char *message)
 {
 	gw_say(m->a, &l->conditions, "Conflicted", true, reason, "%s", message);
+	gw_say(m->a, &l->conditions, "Accepted", false, "Invalid", "Listener is in conflict with another");
+}
+
+/* Two of one port and hostname. */
+static void listeners_collide(const struct gw_make *m, struct gw_listener *x, struct gw_listener *y)
+{
+	const char *reason = x->protocol == y->protocol ? "HostnameConflict" : "ProtocolConflict";
+
+	listener_conflict(m, x, reason, "another listener has this port and hostname");
+	listener_conflict(m, y, reason, "another listener has this port and hostname");
 }
 
 /* Within one Gateway: all that are in each other's way are Conflicted. */
 static void gateway_conflicts(const struct gw_make *m, struct gw_gateway *g)
 {
-	static const char other[] = "another listener of the port has a protocol that does not go with this one",
-			  same[] = "another listener has this port and hostname";
+	static const char other[] = "another listener of the port has a protocol that does not go with this one";
 	_cleanup_(strmap_release) struct strmap ports = STRMAP_INIT, hosts = STRMAP_INIT;
 	bool *mixed = ARENA_ARRAY(m->a, bool, g->n_listeners);
 
@@ -136,10 +145,8 @@ static void gateway_conflicts(const struct gw_make *m, struct gw_gateway *g)
 		if (first && (first->protocol == GW_HTTP) != (l->protocol == GW_HTTP))
 			mixed[first - g->listeners] = true;
 		slot = strmap_slot(&hosts, host_key(m->a, l));
-		if (*slot) {
-			listener_conflict(m, *slot, "HostnameConflict", same);
-			listener_conflict(m, l, "HostnameConflict", same);
-		}
+		if (*slot)
+			listeners_collide(m, *slot, l);
 		*slot = l;
 	}
 	for (size_t i = 0; i < g->n_listeners; i++) {
@@ -221,7 +228,7 @@ static void gateway_finish(const struct gw_make *m, struct gw_gateway *g)
 
 	for (size_t i = 0; i < g->n_listeners; i++) {
 		struct gw_listener *l = &g->listeners[i];
-		bool fine = gw_condition_is(&l->conditions, "Accepted") && !gw_condition_is(&l->conditions, "Conflicted");
+		bool fine = gw_condition_is(&l->conditions, "Accepted");
 
 		bad += !fine;
 		l->serves = fine && g->accepted && (l->protocol != GW_HTTPS || l->n_secrets);

@@ -34,15 +34,14 @@ static bool listener_lets_in(const struct route_make *rm, const struct gw_listen
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	const struct selector *sel;
 
-	if (!(l->kinds & 1U << r->kind))
+	if (!(l->kinds & 1U << r->kind) || !gw_condition_is(&l->conditions, "Accepted"))
 		return false;
 	if (sv_is(how, "All"))
 		return true;
 	if (!sv_is(how, "Selector"))
 		return !sv_is(how, "None") && sv_eq(ns, obj_ns(l->gateway->o));
 	sel = selector_from_label_selector(rm->m->a, val_get(from, F_selector), &err);
-	return sel && val_get(from, F_selector) &&
-	       selector_matches(sel, rm->m->s->namespace_labels(rm->m->s->ctx, ns));
+	return sel && val_get(from, F_selector) && selector_matches(sel, rm->m->s->namespace_labels(rm->m->s->ctx, ns));
 }
 
 /* For which hosts of the listener the route is. */

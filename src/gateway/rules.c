@@ -26,8 +26,8 @@ enum gw_service gw_service_port(const struct obj *service, int64_t port)
 
 /* --- what can be served --- */
 
-#define TEXT_MAX 1024	/* of one text */
-#define MATCH_MAX 1000	/* of all names and values of a match: each byte may become three of a line of HAProxy's */
+#define TEXT_MAX 1024  /* of one text */
+#define MATCH_MAX 1000 /* of all names and values of a match: each byte may become three of a line of HAProxy's */
 #define NAME_MAX_BYTES 64
 
 static bool text_fine(struct sv s)
@@ -178,8 +178,9 @@ const char *gw_backend_refused(struct arena *a, const struct gw_source *s, const
 		return "InvalidKind";
 	}
 	if (!sv_eq(ns, obj_ns(r->o)) && !gw_granted(g, gw_kind_names[r->kind], obj_ns(r->o), "Service", ns, name)) {
-		*ret_message = arena_printf(a, "no ReferenceGrant of namespace %.*s permits the reference to Service %.*s",
-					    SV_ARG(ns), SV_ARG(name));
+		*ret_message =
+		    arena_printf(a, "no ReferenceGrant of namespace %.*s permits the reference to Service %.*s",
+				 SV_ARG(ns), SV_ARG(name));
 		return "RefNotPermitted";
 	}
 	switch (s->service(s->ctx, ns, name, val_get_int(ref, 0, F_port))) {
@@ -193,8 +194,9 @@ const char *gw_backend_refused(struct arena *a, const struct gw_source *s, const
 					    (long long)val_get_int(ref, 0, F_port));
 		return "BackendNotFound";
 	case GW_SERVICE_PROTOCOL:
-		*ret_message = arena_printf(a, "port %lld of Service %.*s/%.*s has an appProtocol that is not supported",
-					    (long long)val_get_int(ref, 0, F_port), SV_ARG(ns), SV_ARG(name));
+		*ret_message =
+		    arena_printf(a, "port %lld of Service %.*s/%.*s has an appProtocol that is not supported",
+				 (long long)val_get_int(ref, 0, F_port), SV_ARG(ns), SV_ARG(name));
 		return "UnsupportedProtocol";
 	}
 	return NULL;

@@ -29,8 +29,8 @@ struct from_gw {
 	VEC(struct ing_pass) passes;
 	VEC(struct ing_gate_port) ports;
 	VEC(struct ing_certificate) certs;
-	struct strmap port_of; /* "80" -> its number in ports and 1 */
-	struct strmap cert_of; /* "ns/name" -> its number in certs and 1 */
+	struct strmap port_of;	  /* "80" -> its number in ports and 1 */
+	struct strmap cert_of;	  /* "ns/name" -> its number in certs and 1 */
 	struct strmap cert_hosts; /* no values */
 };
 
@@ -102,7 +102,8 @@ static void gw_targets(struct from_gw *f, const struct gw_route *route, const st
 	}
 	if (!g->n_targets)
 		g->targets[g->n_targets++] = (struct ing_gate_target){
-			.filters = ing_gate_filters(f->a, r, g, (struct ing_gate_at){ match, 0 }, NULL, GW_APP_HTTP, true),
+			.filters =
+			    ing_gate_filters(f->a, r, g, (struct ing_gate_at){ match, 0 }, NULL, GW_APP_HTTP, true),
 			.weight = 1,
 		};
 }
@@ -210,7 +211,7 @@ static void gw_port_add(struct from_gw *f, const struct gw_listener *l)
 	if (f->ports.n == PORTS_MAX)
 		return;
 	vec_push(&f->ports, ((struct ing_gate_port){ l->port, l->protocol != GW_HTTP, l->protocol == GW_PASSTHROUGH,
-						   l->protocol != GW_PASSTHROUGH }));
+						     l->protocol != GW_PASSTHROUGH }));
 	strmap_set(&f->port_of, key, (void *)(uintptr_t)f->ports.n);
 }
 
@@ -289,13 +290,13 @@ static int gw_gate_order(const void *x, const void *y)
 	return c ? c : (a->number > b->number) - (a->number < b->number);
 }
 
-#define COPY_OUT(a, v, to, ret_n)                                                      \
-	do {                                                                           \
-		(to) = arena_zalloc_array((a), (v).n, sizeof(*(v).p));                 \
-		(ret_n) = (v).n;                                                       \
-		if ((v).n)                                                             \
-			memcpy((to), (v).p, (v).n * sizeof(*(v).p));                   \
-		vec_release(&(v));                                                     \
+#define COPY_OUT(a, v, to, ret_n)                                      \
+	do {                                                           \
+		(to) = arena_zalloc_array((a), (v).n, sizeof(*(v).p)); \
+		(ret_n) = (v).n;                                       \
+		if ((v).n)                                             \
+			memcpy((to), (v).p, (v).n * sizeof(*(v).p));   \
+		vec_release(&(v));                                     \
 	} while (0)
 
 void ing_from_gateways(struct arena *a, const struct ing_source *s, const struct gw_source *gs,

@@ -28,7 +28,8 @@ static bool gate_headers(struct arena *a, const struct val *list, bool names, st
 		bool again = false;
 
 		*to = (struct ing_header){ val_get_str(h, F_name), val_get_str(h, F_value) };
-		if ((names && !ing_is_token(to->name)) || !ing_is_value(to->name) || (to->value.n && !ing_is_value(to->value)))
+		if ((names && !ing_is_token(to->name)) || !ing_is_value(to->name) ||
+		    (to->value.n && !ing_is_value(to->value)))
 			return false;
 		if (names) /* what counts is the first of a name, in upper or lower case */
 			to->name = gate_lower(a, to->name);
@@ -207,8 +208,8 @@ static void gate_cors(struct arena *a, const struct val *c, struct ing_gate_filt
 	f->cors_age_s = (int)MIN(val_get_int(c, 5, F_maxAge), INT32_MAX);
 }
 
-static void gate_filters_add(struct arena *a, const struct val *filters, const struct ing_gate *g, struct ing_filters *t,
-			     struct ing_gate_filters *f)
+static void gate_filters_add(struct arena *a, const struct val *filters, const struct ing_gate *g,
+			     struct ing_filters *t, struct ing_gate_filters *f)
 {
 	VAL_EACH(filters, x) {
 		const struct val *type = val_get(x, F_type);

@@ -19,8 +19,8 @@ bool ing_gate_match(struct arena *a, const struct ing_gate_rule *r, const struct
 struct ing_gate_at {
 	size_t match, backend;
 };
-/* What becomes of requests for gate g (whose path says what a prefix is replaced by), sent to that backendRef; NULL: the
- * rule answers itself. broken: the backend is none, the answer is 500. */
+/* What becomes of requests for gate g (whose path says what a prefix is replaced by), sent to that backendRef; NULL:
+ * the rule answers itself. broken: the backend is none, the answer is 500. */
 const struct ing_filters *ing_gate_filters(struct arena *a, const struct ing_gate_rule *r, const struct ing_gate *g,
 					   struct ing_gate_at at, const struct val *backend, enum gw_app app,
 					   bool broken);

@@ -62,9 +62,9 @@ struct ingress {
 	bool stale;	 /* HAProxy was not given what there is now */
 	int64_t next_ns; /* before that the model is not made again */
 	struct ing_part part;
-	size_t routes;		  /* of Ingresses in the model */
+	size_t routes;				 /* of Ingresses in the model */
 	VEC(struct ing_gate_port) wanted, gates; /* by Gateways in the model; those of `listen` */
-	struct ing_listen listen; /* as rendered */
+	struct ing_listen listen;		 /* as rendered */
 	struct ing_names names;
 	struct tls_checked checked;
 	struct ing_words words;
@@ -406,8 +406,8 @@ static struct ing_listen ingress_listen(struct ingress *g, struct arena *a, int6
 		l.http_port = l.https_port = 0;
 	for (size_t i = 0; i < g->wanted.n; i++) {
 		size_t n_services;
-		struct obj **services = informer_by_index(g->services, a, LB_PORTS,
-							  arena_svf(a, "%d", g->wanted.p[i].port), &n_services);
+		struct obj **services =
+		    informer_by_index(g->services, a, LB_PORTS, arena_svf(a, "%d", g->wanted.p[i].port), &n_services);
 
 		if (!node || !ing_balancer_at(node, services, n_services))
 			wanted[n++] = g->wanted.p[i];

@@ -96,8 +96,8 @@ static bool gate_port_free(struct ing_ports *p, struct arena *a, struct haproxy 
 	return known == 1;
 }
 
-void ing_ports_gates(struct ing_ports *p, struct arena *a, struct haproxy *h, const struct ing_gate_port *wanted, size_t n,
-		     struct ing_listen *l)
+void ing_ports_gates(struct ing_ports *p, struct arena *a, struct haproxy *h, const struct ing_gate_port *wanted,
+		     size_t n, struct ing_listen *l)
 {
 	struct ing_gate_port *to = ARENA_ARRAY(a, struct ing_gate_port, n);
 

@@ -57,18 +57,18 @@ struct ing_headers {
 
 /* What Gateway API knows beside Ingress' annotations. */
 struct ing_gate_filters {
-	struct sv id;					   /* whose it is: kind, route, rule, match, backend */
-	int status;					   /* answered with instead; 0: no */
-	struct ing_headers request_set, request_add;	   /* what is removed has no value */
+	struct sv id;				     /* whose it is: kind, route, rule, match, backend */
+	int status;				     /* answered with instead; 0: no */
+	struct ing_headers request_set, request_add; /* what is removed has no value */
 	struct ing_headers response_set, response_add;
 	bool redirect;
 	struct sv scheme, host, path; /* of the new location; "": the request's */
 	bool has_path;
-	size_t path_cut; /* bytes of the request's path that it replaces; SIZE_MAX: all of it */
-	int port, code;	 /* port 0: by scheme, or the listener's */
+	size_t path_cut;   /* bytes of the request's path that it replaces; SIZE_MAX: all of it */
+	int port, code;	   /* port 0: by scheme, or the listener's */
 	int64_t server_ms; /* 0: filters.server_s */
 	bool cors, cors_credentials, cors_any_method, cors_any_header;
-	struct sv cors_origins; /* blank between; "*" and wildcards */
+	struct sv cors_origins;				   /* blank between; "*" and wildcards */
 	struct sv cors_methods, cors_headers, cors_expose; /* "": none */
 	int cors_age_s;
 };
@@ -107,7 +107,7 @@ struct ing_filters {
 	struct sv cors_origin, cors_methods, cors_headers, cors_expose;
 	int cors_age_s;
 
-	bool tcp; /* connections, not requests: nothing else of this but times and slots */
+	bool tcp;			     /* connections, not requests: nothing else of this but times and slots */
 	const struct ing_gate_filters *gate; /* or NULL */
 };
 
@@ -148,7 +148,7 @@ struct ing_gate {
 	uint16_t port;
 	struct sv host; /* "" for any; a wildcard stands for one label or more */
 	enum ing_path_kind path_kind;
-	struct sv path; /* as of a route */
+	struct sv path;	  /* as of a route */
 	struct sv method; /* "": any */
 	struct sv tail;	  /* the path ends so; "" */
 	struct ing_headers headers, queries;

@@ -1,4 +1,4 @@
-/* render-internal.h - what render.c and render_gate.c share; nobody else includes it. */
+/* render-internal.h - what render.c, render_gate.c and render_section.c share; nobody else includes it. */
 #pragma once
 
 #include "ingress/render.h"
@@ -34,12 +34,18 @@ struct render {
 	bool external, apr1, gates;
 };
 
+/* --- render_section.c --- */
+
 void render_line(struct render *r, int map, struct sv key, struct sv value);
 /* The section of a backend (NULL: nobody) with filters that from wishes; its name. */
 struct sv render_section(struct render *r, const struct ing_backend *b, const struct ing_filters *filters,
 			 const struct obj *from);
 /* That of what it means, as long as it is meant. */
 uint64_t render_number(struct render *r, struct sv meaning);
+
+/* shape has as many servers, without addresses. */
+void render_servers(struct render *r, struct buf *config, struct buf *shape, const struct known *k);
+void render_names_sweep(struct ing_names *n); /* what was not meant this time loses its name */
 
 /* --- render_gate.c --- */
 

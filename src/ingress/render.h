@@ -39,7 +39,7 @@ struct ing_names {
 void ing_names_release(struct ing_names *n);
 
 struct ing_listen {
-	int http_port, https_port; /* 0: none */
+	int http_port, https_port;	   /* 0: none */
 	const struct ing_gate_port *gates; /* ports of Gateways that are free here, beside or among those two */
 	size_t n_gates;
 	uint32_t own; /* a number that no other data directory of this machine has */

@@ -138,8 +138,8 @@ void render_gates(struct render *r, const struct ing_model *m)
 		if (!p) {
 			p = places[n++] = ARENA_NEW(r->a, struct place);
 			*p = (struct place){ .nest = nest, .exact = exact, .key = key };
-			p->id = arena_svf(r->a, "c%" PRIu64,
-					  render_number(r, arena_svf(r->a, "gates %.*s", SV_ARG(key))));
+			p->id =
+			    arena_svf(r->a, "c%" PRIu64, render_number(r, arena_svf(r->a, "gates %.*s", SV_ARG(key))));
 			strmap_set(&known, key, p);
 		}
 		render_line(r, ING_MAP_VALUES, arena_svf(r->a, "%.*s.%zu", SV_ARG(p->id), ++p->n), gate_text(r, g));

@@ -2,13 +2,16 @@
 """Gateway API: its kinds, what is said of Gateways and routes, and real requests through a real HAProxy. The corpus'
 examples, where they are at hand, are refused or taken as recorded."""
 import base64
+import contextlib
 import glob
 import http.client
 import json
 import os
 import re
+import shutil
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 
@@ -168,6 +171,13 @@ def kinds_are_there(w):
     equal(notes["gateway.networking.k8s.io/channel"], "standard")
     contains(notes["gateway.networking.k8s.io/bundle-version"], "v1.")
     wait_for("the class", lambda: true(w.get("GatewayClass", "caravel").get("status", {}).get("conditions"), "Accepted"))
+    equal(reason(w.get("GatewayClass", "caravel")["status"]["conditions"], "SupportedVersion"), ("True", "SupportedVersion"))
+    note = {"metadata": {"annotations": {"gateway.networking.k8s.io/bundle-version": "v0.0.0"}}}
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/gatewayclasses.gateway.networking.k8s.io"
+    for version, wanted in (("v0.0.0", "False"), (None, "False"), (notes["gateway.networking.k8s.io/bundle-version"], "True")):
+        note["metadata"]["annotations"]["gateway.networking.k8s.io/bundle-version"] = version
+        equal(w.request("PATCH", path, note, {"Content-Type": "application/merge-patch+json"})[0], 200)
+        wait_for("the version", lambda wanted=wanted: reason(w.get("GatewayClass", "caravel")["status"]["conditions"], "SupportedVersion")[0] == wanted)
     features = [f["name"] for f in w.get("GatewayClass", "caravel")["status"]["supportedFeatures"]]
     equal(features, sorted(features))
 
@@ -351,6 +361,7 @@ def matching(w):
              ("/", "v1", {"headers": {"Version": "one"}}), ("/", "v2", {"headers": {"version": "two"}}), ("/", "v1", {"headers": {"Version": "twoo"}}),
              ("/", "v2", {"headers": [("version", "two")]}), ("/", "v1", {"headers": [("version", "two"), ("version", "three")]}))
     w.delete("HTTPRoute", "matching")
+    w.until(404, "m.example")
     w.route("exact", "same-namespace", [
         {"matches": match("/one", "Exact"), "backendRefs": to("v1")}, {"matches": match("/two", "Exact"), "backendRefs": to("v2")},
         {"matches": match("/Two", "Exact"), "backendRefs": to("v3")}])
@@ -422,8 +433,8 @@ def header_modifiers(w):
 
 
 def rewrites(w):
-    def rule(path, **rewrite):
-        return {"matches": match(path), "backendRefs": to("v1"), "filters": [{"type": "URLRewrite", "urlRewrite": rewrite}]}
+    def rule(at, **rewrite):
+        return {"matches": match(at), "backendRefs": to("v1"), "filters": [{"type": "URLRewrite", "urlRewrite": rewrite}]}
     w.route("rewrites", "same-namespace", [
         rule("/prefix/one", path={"type": "ReplacePrefixMatch", "replacePrefixMatch": "/one"}),
         rule("/strip-prefix", path={"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}),
@@ -438,8 +449,8 @@ def rewrites(w):
 
 
 def redirects(w):
-    def rule(path, **redirect):
-        return {"matches": match(path), "filters": [{"type": "RequestRedirect", "requestRedirect": redirect}]}
+    def rule(at, **redirect):
+        return {"matches": match(at), "filters": [{"type": "RequestRedirect", "requestRedirect": redirect}]}
     w.route("redirects", "same-namespace", [
         rule("/host", hostname="example.org"), rule("/code", hostname="example.org", statusCode=301),
         rule("/scheme", scheme="https"), rule("/port", port=8083), rule("/http", scheme="http", hostname="example.org"),
@@ -497,11 +508,12 @@ def cors(w):
         status, _, h = w.ask("c.example", path, "OPTIONS", {"Origin": origin, "Access-Control-Request-Method": "GET",
                                                            "Access-Control-Request-Headers": "x-one"})
         return status, *(h[f"Access-Control-{k}"] for k in ("Allow-Origin", "Allow-Methods", "Allow-Headers", "Max-Age", "Allow-Credentials"))
-    equal(preflight("/some", "https://www.foo.com"), (204, "https://www.foo.com", "GET, OPTIONS", "x-one, x-two", "3600", "true"))
+    equal(preflight("/some", "https://www.foo.com"), (200, "https://www.foo.com", "GET, OPTIONS", "x-one, x-two", "3600", "true"))
     equal(preflight("/some", "https://a.b.bar.com")[1], "https://a.b.bar.com")
     for origin in ("https://bar.com", "http://www.foo.com", "https://www.foo.com.evil", "https://evilbar.com", "x"):
-        equal(preflight("/some", origin)[1], None, origin)
-    equal(preflight("/any", "https://x.example"), (204, "*", "GET", "x-one", "5", None))
+        equal(preflight("/some", origin)[:2], (403, None), origin)
+        equal(w.ask("c.example", "/some", headers={"Origin": origin})[2]["Access-Control-Allow-Origin"], None, origin)
+    equal(preflight("/any", "https://x.example"), (200, "*", "GET", "x-one", "5", None))
     _, _, h = w.ask("c.example", "/some", headers={"Origin": "https://www.foo.com"})
     equal((h["Access-Control-Allow-Origin"], h["Access-Control-Expose-Headers"]), ("https://www.foo.com", "x-three"))
     w.delete("HTTPRoute", "cors")
@@ -513,6 +525,74 @@ def web_sockets(w):
     w.until("ws", "s.example", "/ws")
     test_ingress.WebSocket(w.http, "s.example", "/ws").echo(b"hello")
     w.delete("HTTPRoute", "ws")
+
+
+class GrpcNamed(threading.Thread):
+    """Speaks HTTP/2 without TLS, and answers each call with its own name and grpc-status 0."""
+
+    def __init__(self, name):
+        super().__init__(daemon=True)
+        self.named = name.encode()
+        self.sock = socket.create_server((lib.own_address(), 0))
+        self.port = self.sock.getsockname()[1]
+        self.start()
+
+    @staticmethod
+    def frame(kind, flags, stream, body):
+        return len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + body
+
+    @staticmethod
+    def header(name, value):
+        """A literal that nobody remembers."""
+        return bytes([0, len(name)]) + name + bytes([len(value)]) + value
+
+    def talk(self, s):
+        with contextlib.suppress(OSError), s, s.makefile("rb") as f:
+            self.answer(s, f)
+
+    def answer(self, s, f):
+        if f.read(24) != b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n":
+            return  # no HTTP/2: no answer
+        s.sendall(self.frame(4, 0, 0, b""))
+        while len(head := f.read(9)) == 9:
+            n, kind, flags, stream = int.from_bytes(head[:3], "big"), head[3], head[4], int.from_bytes(head[5:], "big")
+            f.read(n)
+            if kind == 4 and not flags & 1:
+                s.sendall(self.frame(4, 1, 0, b""))
+            if kind in (0, 1) and flags & 1:
+                s.sendall(self.frame(1, 4, stream, b"\x88" + self.header(b"content-type", b"application/grpc") +
+                                     self.header(b"x-name", self.named)) +
+                          self.frame(1, 5, stream, self.header(b"grpc-status", b"0")))
+
+    def run(self):
+        while True:
+            threading.Thread(target=self.talk, args=(self.sock.accept()[0],), daemon=True).start()
+
+
+def grpc(w):
+    """By service, method and header; calls come and go as HTTP/2 without TLS."""
+    if not shutil.which("curl"):
+        raise Skip("needs curl")
+    for name in ("g1", "g2", "g3"):
+        w.service(name, server=GrpcNamed(name))
+
+    def call(path, *headers):
+        r = subprocess.run(["curl", "-s", "-m", "20", "--http2-prior-knowledge", "-o", "/dev/null", "-D", "-", "-X", "POST", "-H", "te: trailers",
+                            "-H", "content-type: application/grpc", "-H", "Host: g.example", *[x for h in headers for x in ("-H", h)],
+                            f"http://127.0.0.1:{w.http}{path}"], stdout=subprocess.PIPE, check=False)
+        found = re.search(r"x-name: (\w+)", r.stdout.decode())
+        return found[1] if found else re.search(r"HTTP/2 (\d+)", r.stdout.decode() + "HTTP/2 0")[1]
+    w.route("grpc", "same-namespace", [
+        {"matches": [{"method": {"service": "a.Echo", "method": "One"}}], "backendRefs": to("g1")},
+        {"matches": [{"method": {"service": "a.Echo"}}], "backendRefs": to("g2")},
+        {"matches": [{"method": {"method": "Only"}}], "backendRefs": to("g3")},
+        {"matches": [{"headers": [{"name": "version", "value": "two"}]}], "backendRefs": to("g2")}], kind="GRPCRoute", hostnames=["g.example"])
+    w.said("grpc", "Accepted", ("True", "Accepted"), kind="GRPCRoute")
+    wait_for("the first call", lambda: call("/a.Echo/One") == "g1")
+    for path, wanted, *headers in (("/a.Echo/Two", "g2"), ("/a.Echo/OneTwo", "g2"), ("/b.Echo/Only", "g3"), ("/b.Echo/One", "404"),
+                                   ("/b.Echo/One", "g2", "version: two"), ("/a.Echo/One", "g1", "version: two")):
+        equal(call(path, *headers), wanted, f"{path} {headers}")
+    w.delete("GRPCRoute", "grpc")
 
 
 def tls_ends_here(w):
@@ -680,10 +760,95 @@ def corpus_examples(w):
     equal(taken > 150, True, taken)
 
 
+SKIPPED = re.compile(r"backendtlspolicy|listenerset|tcproute|udproute|mesh|retry|clientcertificate|client-certificate|tls-backend|-terminate|mixed-termination|"
+                     r"observed-generation-bump|https-only")
+# By file and route, else by route: (Accepted, ResolvedRefs), where they are not as a fine route's.
+TOLD = {
+    "disallowed-kind": ("NotAllowedByListeners", None),
+    "no-intersecting-hosts": ("NoMatchingListenerHostname", None),
+    "httproute-listener-section-name-not-matching-port": ("NoMatchingParent", None),
+    "httproute-invalid-reference-grant/reference-grant": (None, "RefNotPermitted"),
+    "invalid-reference-grant": (None, "RefNotPermitted"),
+    "http-route-not-accepted": ("NoMatchingListenerHostname", None),
+    "http-route-4": (None, "BackendNotFound"),
+    "invalid-backend-ref-nonexistent": (None, "BackendNotFound"),
+    "invalid-backend-ref-unknown-kind": (None, "InvalidKind"),
+    "tlsroute-hostname-mismatch-1": ("NoMatchingListenerHostname", None),
+    "tlsroute-hostname-mismatch-2": ("NoMatchingListenerHostname", None),
+    "tlsroute-not-allowed-protocol-http": ("NotAllowedByListeners", None),
+    "tlsroute-not-allowed-protocol-https": ("NotAllowedByListeners", None),
+    "tlsroute-no-matching-section-name": ("NoMatchingParent", None),
+    "tlsroute-invalid-reference-grant/gateway-conformance-infra-test": (None, "RefNotPermitted"),
+}
+# (host, path) -> who answers
+ANSWERS = {
+    "httproute-simple-same-namespace": [("x.example", "/", "infra-backend-v1")],
+    "httproute-reference-grant": [("x.example", "/", "web-backend")],
+    "httproute-invalid-reference-grant": [("x.example", "/", 500)],
+    "httproute-partially-invalid-via-invalid-reference-grant": [("x.example", "/v2", 500), ("x.example", "/", "app-backend-v1")],
+    "httproute-hostname-intersection": [("very.specific.com", "/s1", "infra-backend-v1"), ("foo.bar.wildcard.io", "/s2", "infra-backend-v2"),
+                                        ("sub.second.com", "/", "infra-backend-v2"), ("non.matching.com", "/s1", 404)],
+    "gateway-with-attached-routes-with-port-8080": [],
+}
+
+
+def documents(w, path):
+    """(kind, namespace, name, text) of a file of the corpus, at ports that are free here."""
+    ports = {"80": w.http, "443": w.https, "8080": w.other, "8443": w.https}
+    for text in re.split(r"^---.*$", lib.read_text(path), flags=re.M):
+        kind = re.search(r"^kind:\s*(\w+)", text, re.M)
+        if not kind:
+            continue
+        if kind[1] == "Gateway":
+            text = re.sub(r"(port: )(\d+)$", lambda m: m[1] + str(ports[m[2]]), text.replace('"{GATEWAY_CLASS_NAME}"', "caravel"), flags=re.M)
+        meta = text[text.index("metadata:"):]
+        yield kind[1], (re.search(r"^  namespace: *(\S+)", meta, re.M) or [0, "default"])[1], re.search(r"^  name: *(\S+)", meta, re.M)[1], text
+
+
+def route_told(w, kind, ns, name, wanted):
+    accepted, resolved = wanted
+    w.said(name, "Accepted", ("False", accepted) if accepted else ("True", "Accepted"), kind, ns)
+    w.said(name, "ResolvedRefs", ("False", resolved) if resolved else ("True", "ResolvedRefs"), kind, ns)
+
+
+def conformance_manifests(w):
+    """Upstream's own, at ports of ours, with servers of this program for its Deployments: what each route is told, and who answers."""
+    if not os.path.isdir(CORPUS):
+        raise Skip("no corpus here")
+    base = list(documents(w, f"{CORPUS}/valid/conformance--base--manifests.yaml"))
+    for kind, ns, name, text in base:
+        if kind == "Namespace":
+            w.c.apply(text)
+        elif kind == "Service" and re.match(r"(infra|app|web)-backend", name):
+            w.service(name, ns)
+        elif kind == "Service":
+            w.c.apply(text)  # nobody is asked there
+        elif kind == "Gateway" and name != "same-namespace-with-https-listener":
+            w.c.apply(text)
+    done = 0
+    for f in sorted(glob.glob(f"{CORPUS}/valid/conformance--tests--*")):
+        test = f.split("--")[-1].removesuffix(".yaml")
+        if SKIPPED.search(f):
+            continue
+        docs = [d for d in documents(w, f) if d[0] in PLURAL or d[0] == "Service"]
+        w.c.apply("\n---\n".join(d[3] for d in docs))
+        for kind, ns, name, _ in docs:
+            if kind.endswith("Route"):
+                route_told(w, kind, ns, name, TOLD.get(f"{test}/{name}") or TOLD.get(name) or (None, None))
+                done += 1
+        for host, path, who in ANSWERS.get(test, []):
+            w.until(who, host, path)
+        for kind, ns, name, _ in docs:
+            if kind in PLURAL:
+                w.delete(kind, name, ns)
+    print(f"# {done} routes")
+    equal(done > 35, True, done)
+
+
 TESTS = [kinds_are_there, refusals, listeners_are_told, listeners_that_are_wrong, listeners_that_conflict, what_is_not_served, routes_are_told,
          statuses_of_others_stay, attached_routes_are_counted, namespaces_by_label, matching, methods_and_queries, hosts, header_modifiers, rewrites,
-         redirects, weights, timeouts, cors, web_sockets, tls_ends_here, a_certificate_elsewhere, tls_passes_through, beside_ingresses, hostile_texts,
-         after_a_restart, corpus_examples]
+         redirects, weights, timeouts, cors, web_sockets, grpc, tls_ends_here, a_certificate_elsewhere, tls_passes_through, beside_ingresses, hostile_texts,
+         after_a_restart, conformance_manifests, corpus_examples]
 
 
 def without_gateways(c):

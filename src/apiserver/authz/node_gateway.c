@@ -50,8 +50,8 @@ static bool gateway_granted(struct gateway_question *q, struct arena *a, const s
 
 static bool gateway_is_ours(struct gateway_question *q, const struct resource *classes, const struct obj *gateway)
 {
-	_cleanup_obj_ struct obj *class = wc_get(q->s->wc, classes, SV(""),
-						 val_get_str(obj_root(gateway), F_spec, F_gatewayClassName));
+	_cleanup_obj_ struct obj *class =
+	    wc_get(q->s->wc, classes, SV(""), val_get_str(obj_root(gateway), F_spec, F_gatewayClassName));
 
 	return class && gw_class_is_ours(obj_root(class));
 }
