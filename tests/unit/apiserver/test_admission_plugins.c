@@ -33,7 +33,7 @@ static void plugin_configure(struct rig *r, const char *name, const char *text)
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	const struct val *doc = yaml_decode(&s->arena, sv_from(text), &err);
 
-	if (!doc || admission_set_configure(s, sv_from(name), doc, &err) < 0)
+	if (!doc || admission_set_configure(s, sv_from(name), doc, ".", &err) < 0)
 		fail_msg("%s: %s", name, err_msg(&err));
 }
 
