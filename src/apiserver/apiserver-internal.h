@@ -31,37 +31,38 @@ struct apiserver {
 	struct store *store;
 	int64_t start_mono_ns;
 
-	struct watchcache *wc;			   /* watchcache.c */
-	struct set_aside *aside;		   /* set_aside.c: what the cache leaves out */
-	struct flow *flow;			   /* flow.c */
-	struct metrics *metrics;		   /* metrics.c */
-	struct api_current *api;		   /* late_kind.c: the kinds that are served */
-	const struct api_set *built_in;		   /* api_set_built_in(): what it is mostly */
-	atomic_bool late;			   /* there are, or are about to be, others than these */
-	struct documents *docs;			   /* documents.c: discovery, OpenAPI of the built-in kinds */
-	struct pki *pki;			   /* pki.c; from pki_wait() on */
-	struct authz *authz;			   /* authz/ */
-	struct standing_set *standing;		   /* standing.c */
-	void *strategies;			   /* registry/: state of allocators and other kind strategies */
-	struct req_waits *waits;		   /* steps.c */
-	struct run_queue *runs;			   /* run_queue.c */
-	struct inflight_set *inflight;		   /* inflight.c */
-	struct slow_log *slow;			   /* slow.c */
-	struct held_set *held;			   /* held.c */
-	struct node_tunnels *tunnels;		   /* node_tunnel.c */
-	struct webhooks *webhooks;		   /* webhook/ */
-	struct quota_turns *quota_turns;	   /* admission/quota_turns.c */
-	struct admission_set *admission;	   /* admission/setup.h: which plugins are on */
-	struct hook_sets *hook_sets;		   /* admission/webhooks_config.c */
-	struct policy_sets *policy_sets;	   /* admission/policy/ */
-	_Atomic(struct hook_counts *) hook_counts; /* admission/webhooks_metrics.c */
-	const struct req_plugins *plugins;	   /* steps.h; NULL: none */
-	const struct req_observer *observer;	   /* the same */
-	struct audit *audit;			   /* audit/; NULL: none */
-	const struct media *more_media;		   /* media.h; NULL: none */
-	struct crds *crds;			   /* crd/: CustomResourceDefinitions that are served */
-	struct aggregator *aggregator;		   /* aggregator/: group versions that others answer */
-	struct recent *recent;			   /* events that were encoded a moment ago */
+	struct watchcache *wc;			       /* watchcache.c */
+	struct set_aside *aside;		       /* set_aside.c: what the cache leaves out */
+	struct flow *flow;			       /* flow.c */
+	struct metrics *metrics;		       /* metrics.c */
+	struct api_current *api;		       /* late_kind.c: the kinds that are served */
+	const struct api_set *built_in;		       /* api_set_built_in(): what it is mostly */
+	atomic_bool late;			       /* there are, or are about to be, others than these */
+	struct documents *docs;			       /* documents.c: discovery, OpenAPI of the built-in kinds */
+	struct pki *pki;			       /* pki.c; from pki_wait() on */
+	struct authz *authz;			       /* authz/ */
+	struct standing_set *standing;		       /* standing.c */
+	void *strategies;			       /* registry/: state of allocators and other kind strategies */
+	struct req_waits *waits;		       /* steps.c */
+	struct run_queue *runs;			       /* run_queue.c */
+	struct inflight_set *inflight;		       /* inflight.c */
+	struct slow_log *slow;			       /* slow.c */
+	struct held_set *held;			       /* held.c */
+	struct node_tunnels *tunnels;		       /* node_tunnel.c */
+	struct webhooks *webhooks;		       /* webhook/ */
+	struct quota_turns *quota_turns;	       /* admission/quota_turns.c */
+	struct admission_set *admission;	       /* admission/setup.h: which plugins are on */
+	struct hook_sets *hook_sets;		       /* admission/webhooks_config.c */
+	struct policy_sets *policy_sets;	       /* admission/policy/ */
+	_Atomic(struct hook_counts *) hook_counts;     /* admission/webhooks_metrics.c */
+	_Atomic(struct policy_counts *) policy_counts; /* admission/policy/policy_metrics.c */
+	const struct req_plugins *plugins;	       /* steps.h; NULL: none */
+	const struct req_observer *observer;	       /* the same */
+	struct audit *audit;			       /* audit/; NULL: none */
+	const struct media *more_media;		       /* media.h; NULL: none */
+	struct crds *crds;			       /* crd/: CustomResourceDefinitions that are served */
+	struct aggregator *aggregator;		       /* aggregator/: group versions that others answer */
+	struct recent *recent;			       /* events that were encoded a moment ago */
 
 	atomic_bool ready, stopping;
 

@@ -200,6 +200,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->admission = admission_set_free(s->admission);
 	s->policy_sets = policy_sets_free(s->policy_sets);
 	hook_counts_free(atomic_load(&s->hook_counts));
+	policy_counts_free(atomic_load(&s->policy_counts));
 	s->inflight = inflight_free(s->inflight);
 	s->api = api_current_free(s->api);
 	s->metrics = metrics_free(s->metrics);

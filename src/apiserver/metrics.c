@@ -282,6 +282,7 @@ void metrics_serve(struct api_req *q)
 		   held_bytes(s));
 	flow_metrics(s, &b);
 	hook_metrics(s, &b);
+	policy_metrics(s, &b);
 	aggregator_metrics(s, &b);
 	audit_metrics(s, &b);
 	wc_metrics(s->wc, &b);

@@ -76,3 +76,5 @@ bool admission_policies_again(const struct admission *a, bool others);
 void admission_policies_changed(struct apiserver *s, bool mutating);
 struct policy_sets *policy_sets_new(void);
 struct policy_sets *policy_sets_free(struct policy_sets *p);
+void policy_metrics(struct apiserver *s, struct buf *b);
+struct policy_counts *policy_counts_free(struct policy_counts *c);

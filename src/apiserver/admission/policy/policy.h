@@ -176,3 +176,14 @@ enum policy_ran policy_eval(struct policy_run *r, const struct policy_expr *e, u
 			    struct sv *ret_why);
 /* 1: all conditions hold; 0: not; -1: that cannot be told, *ret_why; REQ_LATER. */
 int policy_conditions_hold(struct policy_run *r, struct sv *ret_why);
+
+/* --- policy_metrics.c --- */
+
+struct policy_check {
+	struct sv policy, binding;
+	const char *action; /* allow, deny, audit, warn */
+	const char *error;  /* no_error, invalid_error, out_of_budget, compile_error */
+	int64_t took_ns;
+	struct policy_check *next;
+};
+void policy_check_count(struct apiserver *s, const struct policy_check *k);

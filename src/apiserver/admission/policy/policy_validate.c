@@ -14,6 +14,7 @@ struct verdicts {
 	struct policy_turn *turn;
 	struct arena *arena;
 	struct told *first, **last;
+	struct policy_check *checks; /* for the metrics, in no order */
 	bool denied;
 	struct sv message, reason;
 };
@@ -71,6 +72,37 @@ static void verdict_note(struct verdicts *v, const struct policy *p, const struc
 	verdict_tell(v, SV("validation.policy.admission.k8s.io/validation_failure"), arena_sv(v->arena, buf_sv(&text)));
 }
 
+static void verdict_count(struct verdicts *v, const struct policy *p, const struct policy_binding *b,
+			  const char *action, const char *error, int64_t took_ns)
+{
+	struct policy_check *k = ARENA_NEW(v->arena, struct policy_check);
+
+	*k = (struct policy_check){ p->name, b->name, action, error, took_ns, v->checks };
+	v->checks = k;
+}
+
+static const char *verdict_error(enum policy_ran how, const struct policy_expr *e)
+{
+	return how == POLICY_VALUE   ? "no_error"
+	       : !e->program	     ? "compile_error"
+	       : how == POLICY_SPENT ? "out_of_budget"
+				     : "invalid_error";
+}
+
+/* refused: for what it may do; else it lets the request pass. */
+static void verdict_counts(struct verdicts *v, const struct policy *p, const struct policy_binding *b, bool refused,
+			   const char *error, int64_t took_ns)
+{
+	if (!refused)
+		verdict_count(v, p, b, "allow", error, took_ns);
+	if (refused && b->actions & POLICY_DENY)
+		verdict_count(v, p, b, "deny", error, took_ns);
+	if (refused && b->actions & POLICY_AUDIT)
+		verdict_count(v, p, b, "audit", error, took_ns);
+	if (refused && b->actions & POLICY_WARN)
+		verdict_count(v, p, b, "warn", error, took_ns);
+}
+
 static void verdict_refuse(struct verdicts *v, const struct policy *p, const struct policy_binding *b, size_t index,
 			   struct sv message, struct sv reason)
 {
@@ -120,24 +152,24 @@ static int rules_judge(struct verdicts *v, struct policy_run *r, const struct po
 
 	for (size_t i = 0; i < p->n_rules; i++) {
 		const struct policy_rule *rule = &p->rules[i];
+		struct env *env = v->turn->e.q->server->env;
 		struct cel_value value;
 		struct sv why;
+		int64_t from = env_mono_ns(env);
 		enum policy_ran how = policy_eval(r, &rule->expr, &budget, &value, &why);
+		bool holds = how == POLICY_VALUE && value.kind == CEL_BOOL && value.b, refuses = !holds && !p->ignore;
 
 		if (how == POLICY_WAITS)
 			return REQ_LATER;
-		if (how == POLICY_VALUE && value.kind == CEL_BOOL && value.b)
-			continue;
-		if (how == POLICY_VALUE) {
+		if (how == POLICY_VALUE && !holds) {
 			int rc = verdict_message(r, rule, &budget, &why);
 
 			if (rc == REQ_LATER)
 				return rc;
-			if (rc == 0 || !p->ignore)
-				verdict_refuse(v, p, b, i, why, rule->reason);
-			continue;
+			refuses = rc == 0 || !p->ignore;
 		}
-		if (!p->ignore)
+		verdict_counts(v, p, b, refuses, verdict_error(how, &rule->expr), env_mono_ns(env) - from);
+		if (refuses)
 			verdict_refuse(v, p, b, i, why, rule->reason);
 		if (how == POLICY_SPENT)
 			break;
@@ -260,6 +292,8 @@ static int bound_judge(struct verdicts *v, const struct policy_bound *of, struct
 
 static int judged(const struct admission *a, const struct verdicts *v, struct err *err)
 {
+	for (const struct policy_check *k = v->checks; k; k = k->next)
+		policy_check_count(a->q->server, k);
 	for (const struct told *n = v->first; n; n = n->next) {
 		if (n->key.n)
 			api_req_annotate(a->q, n->key, n->text);
