@@ -60,7 +60,6 @@ struct apiserver {
 	struct webhooks *webhooks;		   /* webhook/ */
 	struct quota_turns *quota_turns;	   /* admission/quota_turns.c */
 	struct admission_set *admission;	   /* admission/setup.h: which plugins are on */
-	struct quota_limited *quota_limited;	   /* admission/quota_limited.c; NULL: nothing is */
 	struct hook_sets *hook_sets;		   /* admission/webhooks_config.c */
 	struct policy_sets *policy_sets;	   /* admission/policy/ */
 	_Atomic(struct hook_counts *) hook_counts; /* admission/webhooks_metrics.c */

@@ -2,7 +2,6 @@
 #include "apiserver/node_tunnel.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/admission/admission.h"
-#include "apiserver/admission/quota_limited.h"
 #include "apiserver/admission/resource_quota.h"
 #include "apiserver/admission/setup.h"
 #include "apiserver/aggregator/aggregator.h"
@@ -137,11 +136,9 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->admission = admission_set_new(o, err);
 	if (!s->admission || browser_new(o->cors, o->hsts, &s->browser, err) < 0 || aggregator_check(s, err) < 0 ||
 	    audit_new(s, &s->o.audit, &s->audit, err) < 0 ||
-	    (o->admission_config && (webhooks_configure(s->webhooks, o->admission_config, err) < 0 ||
-				     !(s->quota_limited = quota_limited_read(o->admission_config, err)))) ||
-	    authz_start(s, err) < 0 || allocators_start(s, err) < 0 ||
-	    store_layout_bring(s->store, STOREKEY_LAYOUT, NULL, 0, err) < 0 || watchcache_start(s->wc, err) < 0 ||
-	    service_claims_repair(s, true, err) < 0 || bootstrap_run(s, err) < 0)
+	    webhooks_configure(s->webhooks, s->admission->hook_kubeconfigs, err) < 0 || authz_start(s, err) < 0 ||
+	    allocators_start(s, err) < 0 || store_layout_bring(s->store, STOREKEY_LAYOUT, NULL, 0, err) < 0 ||
+	    watchcache_start(s->wc, err) < 0 || service_claims_repair(s, true, err) < 0 || bootstrap_run(s, err) < 0)
 		return apiserver_free(s);
 	flow_start(s);
 	crds_start(s);
@@ -219,7 +216,6 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->quota_turns = quota_turns_free(s->quota_turns);
 	s->admission = admission_set_free(s->admission);
 	s->policy_sets = policy_sets_free(s->policy_sets);
-	s->quota_limited = quota_limited_free(s->quota_limited);
 	hook_counts_free(atomic_load(&s->hook_counts));
 	s->inflight = inflight_free(s->inflight);
 	s->api = api_current_free(s->api);
