@@ -34,6 +34,7 @@ void wc_resource_free(struct wc_resource *r)
 	wc_ring_release(r);
 	objtree_release(&r->tree);
 	strmap_release(&r->buckets);
+	strmap_release(&r->alike);
 	pthread_rwlock_destroy(&r->lock);
 	free(r->prefix);
 	free(r);

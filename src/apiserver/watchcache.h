@@ -135,10 +135,13 @@ struct wc_watch_opts {
 	const struct resource *res;
 	struct sv ns;
 	const struct selection *sel; /* outlives the watch; may be NULL */
-	int64_t since;		     /* > 0: changes after it; WATCH_FROM_NOW: only new ones */
-	bool initial;		     /* first everything there is as ADDED; since is ignored */
-	bool initial_bookmark;	     /* and then a bookmark that says so (sendInitialEvents) */
-	bool bookmarks;		     /* periodic ones */
+	/* What sel was made of. Whose words are the same want the same: of those that watch so one is asked about a
+	 * change. "": nothing is known of it. Read by wc_watch_open() only. */
+	struct sv words;
+	int64_t since;	       /* > 0: changes after it; WATCH_FROM_NOW: only new ones */
+	bool initial;	       /* first everything there is as ADDED; since is ignored */
+	bool initial_bookmark; /* and then a bookmark that says so (sendInitialEvents) */
+	bool bookmarks;	       /* periodic ones */
 	struct sv user;	 /* whose it is, for the log; outlives the watch. "": a component's, which has no peer that
 			  * could stall */
 	struct sv share; /* with whose it counts (user_share()); "": the user's own */
@@ -151,6 +154,7 @@ struct wc_event {
 	enum watch_type type;
 	struct obj *o; /* owned reference; NULL for bookmarks */
 	int64_t rev;
+	bool was_there;	  /* of what there is already: told to this watcher alone */
 	bool initial_end; /* this bookmark ends the initial events */
 };
 

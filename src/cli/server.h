@@ -25,7 +25,7 @@ struct server_opts {
 	struct apiserver_authorization authorization; /* but for its modes */
 	const char *tls_cert_file, *tls_key_file;     /* a serving certificate of the administrator's; NULL: ours */
 	struct apiserver_kubelets kubelets;	      /* but for its list: */
-	const char *kubelet_timeout, *tls_min_version, *proxy_cert_file, *proxy_key_file;
+	const char *kubelet_timeout, *tls_min_version;
 	struct string_list kubelet_addresses, tls_suites;
 	struct string_list controllers; /* which run, as --controllers has them; none: all */
 	int port, node_mask_v4, node_mask_v6;

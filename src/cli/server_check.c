@@ -225,9 +225,6 @@ static int check_tls(const struct server_opts *o, struct err *err)
 
 	if (!o->tls_cert_file != !o->tls_key_file)
 		return err_set(err, ERR_INVALID, "--tls-cert-file and --tls-private-key-file need each other");
-	if (!o->proxy_cert_file != !o->proxy_key_file)
-		return err_set(err, ERR_INVALID,
-			       "--proxy-client-cert-file and --proxy-client-key-file need each other");
 	if (v && (strcmp(v, "VersionTLS10") == 0 || strcmp(v, "VersionTLS11") == 0))
 		return err_set(err, ERR_INVALID, "--tls-min-version=%s: nothing below VersionTLS12 is spoken here", v);
 	if (v && strcmp(v, "VersionTLS12") != 0 && strcmp(v, "VersionTLS13") != 0)

@@ -118,7 +118,7 @@ static size_t send_event(struct watch_stream *w, struct wc_event *e)
 	request_sent(w->cell, obj_json(e->o).n);
 	wc_work(q->server->wc, q->res, e->o);
 	w->sent = true;
-	return media_send(q, events[e->type], e->o, e->rev, first);
+	return media_send(q, events[e->type], e->o, e->rev, first, !e->was_there);
 }
 
 static void drain(struct watch_stream *w);
@@ -289,6 +289,17 @@ static void on_timeout(void *ctx)
 	api_req_post(w->q, timeout_posted, w);
 }
 
+/* Lengths in front, as there may be any bytes in what clients send. Versions have fields of their own. */
+static struct sv selector_words(struct api_req *q, struct sv labels, struct sv fields)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	buf_printf(&b, "%s %zu ", q->res->version, labels.n);
+	buf_addsv(&b, labels);
+	buf_addsv(&b, fields);
+	return arena_sv(q->arena, buf_sv(&b));
+}
+
 static int watch_parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t *seconds, struct err *err)
 {
 	struct sv rv = SV_NULL, labels = SV_NULL, fields = SV_NULL, v;
@@ -312,6 +323,7 @@ static int watch_parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t 
 	*o = (struct wc_watch_opts){ .res = q->res,
 				     .ns = q->ns,
 				     .sel = sel,
+				     .words = selector_words(q, labels, fields),
 				     .user = q->user.name,
 				     .share = user_share(&q->user),
 				     .bookmarks = option_bool(q, "allowWatchBookmarks") };
