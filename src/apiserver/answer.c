@@ -1,14 +1,21 @@
 /* Answers that come in more than one form, and what every answer ends with. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/flow/flow.h"
 #include "apiserver/held.h"
 #include "apiserver/inflight.h"
 #include "apiserver/media.h"
+#include "apiserver/metrics.h"
 #include "apiserver/watchcache.h"
 #include "base/board.h"
 
 #include <stdlib.h>
 
 void api_req_answered(struct api_req *q, int code)
+{
+	api_req_answered_bytes(q, code, -1);
+}
+
+void api_req_answered_bytes(struct api_req *q, int code, int64_t bytes)
 {
 	if (q->answered)
 		return;
@@ -18,7 +25,7 @@ void api_req_answered(struct api_req *q, int code)
 	req_passed(q, STEP_ANSWERED);
 	if (q->audit)
 		audit_answered(q, code);
-	metrics_count(q, code);
+	request_count(q, code, bytes);
 	metrics_inflight(q->server, q, -1);
 	flow_release(q);
 	inflight_drop(q);

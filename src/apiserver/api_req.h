@@ -36,8 +36,9 @@ struct user_info {
 		size_t n_values;
 	} * extra;
 	size_t n_extra;
-	struct sv warning;  /* what whoever comes with this credential is told each time; "": nothing */
-	int64_t expires_ns; /* wall clock: what proved it is good until then; 0: no end is known */
+	const char *warning; /* what whoever comes with this credential is told each time, constant; NULL: nothing */
+	int64_t stale_ns;    /* wall clock: from then on its token should have been replaced; 0: not to be */
+	int64_t expires_ns;  /* wall clock: what proved it is good until then; 0: no end is known */
 };
 /* All of it, into the arena. */
 void user_copy(struct arena *a, struct user_info *to, const struct user_info *from);
@@ -45,6 +46,8 @@ bool user_in_group(const struct user_info *u, struct sv group);
 /* With whom u shares what one user has of the server: service accounts of a namespace are one, for who may make one may
  * make a thousand. Those of kube-system, the cluster's own, each are their own. A view of u's name. */
 struct sv user_share(const struct user_info *u);
+/* Adds a value to what u brings under key, in the arena of both; u->extra is u's alone, made by this or NULL. */
+void user_add_extra(struct arena *a, struct user_info *u, struct sv key, struct sv value);
 /* Adds system:authenticated, for which there is room in groups, unless u is anonymous or a group says already whether
  * he is. */
 void user_is_authenticated(struct user_info *u);
@@ -178,6 +181,7 @@ struct api_req {
 	unsigned asked;		    /* of several that one step asks, how many have answered; 0 between steps */
 	bool has_result;
 	bool parts;			/* req_has_parts() */
+	struct admission_clock *clock;	/* admission/chain.c: since when it is asked; NULL: never yet */
 	struct hook_turn *hooks;	/* admission/webhooks.c: how far it has asked webhooks; NULL between steps */
 	struct policy_turn *policies;	/* admission/policy/: how far it has asked policies; NULL between steps */
 	struct authz_verdict *verdicts; /* that this step was told before it waited (authz.h) */
@@ -220,6 +224,8 @@ void api_req_fail(struct api_req *q, struct err *err);
 /* Every sink calls this first when it is given an answer: frees the priority level's seats
  * and counts. code is the HTTP status. */
 void api_req_answered(struct api_req *q, int code);
+/* The same where it is known how many bytes the body has. */
+void api_req_answered_bytes(struct api_req *q, int code, int64_t bytes);
 
 /* Runs q through the whole pipeline; the answer comes through q->sink, possibly before this
  * returns. */

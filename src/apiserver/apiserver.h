@@ -23,7 +23,10 @@
 #include "store/store.h"
 
 struct apiserver;
+struct buf;
 struct encryption;
+struct metric_rules;
+struct zpage_flag;
 
 /* The flags --oidc-*: one issuer of tokens. NULL: not given. */
 struct apiserver_oidc {
@@ -38,6 +41,37 @@ struct apiserver_authorization {
 	const char *config;	  /* an AuthorizationConfiguration */
 	const char *const *modes; /* NULL-terminated */
 	const char *webhook_config_file, *webhook_version, *webhook_allowed_ttl, *webhook_denied_ttl;
+};
+
+/* Tokens of service accounts (authn/sa_accounts.h): the flags --service-account-* and --api-audiences. NULL: not given;
+ * lists are NULL-terminated. */
+struct apiserver_accounts {
+	const char *const *issuers;   /* the first one issues, all count; none: the cluster's Service */
+	const char *const *audiences; /* of the API; none: the issuers */
+	const char *const *key_files; /* by which tokens are checked beside the key that signs */
+	const char *signing_key_file; /* NULL: a key of our own */
+	const char *max_expiration;   /* a duration; NULL: any */
+	const char *jwks_uri;	      /* where others are told to find the keys; NULL: here */
+	bool no_extension;	      /* tokens of Pods end when they say */
+	bool no_lookup;		      /* tokens of Secrets count without their Secret */
+};
+
+/* Proxies that say for whom they ask (authn/front_proxy.h): the flags --requestheader-*. Lists are NULL-terminated, or
+ * NULL; no ca_file: nobody is one. */
+struct apiserver_front_proxies {
+	const char *ca_file;
+	const char *const *allowed_names; /* common names of their certificates; none: any */
+	const char *const *username, *const *uid, *const *group, *const *extra_prefix;
+};
+
+/* Kubelets that are not of our CA, as upstream's may be: the flags --kubelet-*. NULL: not given. */
+struct apiserver_kubelets {
+	const char *ca_file;		  /* by which they are known; then no name of a node is asked of them */
+	const char *cert_file, *key_file; /* as whom we come; NULL: with a certificate of ours */
+	/* NULL-terminated, or NULL for upstream's: the first of these types that a Node has is what a certificate of
+	 * such a kubelet must name. */
+	const char *const *address_types;
+	int64_t timeout_ns; /* until it is reached; 0: ours */
 };
 
 /* A webhook that knows tokens (authn/token_hook.h): the flags --authentication-token-webhook-*. NULL: not given. */
@@ -80,6 +114,14 @@ struct apiserver_opts {
 	const char *authentication_config; /* an AuthenticationConfiguration (authn/jwt_config.h); NULL: none */
 	struct apiserver_authorization authorization;
 	struct apiserver_token_hook token_hook;
+	const char *tls_cert_file, *tls_key_file; /* what is served with, and looked at anew each minute; NULL: ours */
+	bool tls_only_13;			  /* what is served with has no TLS 1.2; */
+	const char *const *tls_suites;		  /* else these suites of it, or NULL (net/tls.h) */
+	struct apiserver_kubelets kubelets;
+	const char *proxy_cert_file, *proxy_key_file; /* as whom aggregated servers are asked; NULL: as ours */
+	struct apiserver_accounts accounts;
+	const char *client_ca_file; /* CAs of clients beside the cluster's own; NULL: none */
+	struct apiserver_front_proxies front_proxies;
 	struct apiserver_oidc oidc; /* the same for one issuer; no issuer_url: none */
 	/* A certificate that was about to expire has been renewed: to be served with from now on, and what was handed
 	 * out at the start is to be written again. On a task of the env; may be NULL. */
@@ -88,9 +130,25 @@ struct apiserver_opts {
 	/* The store tells of no more changes, so that nothing can be answered any more; only another process helps. On
 	 * the store's thread; NULL: requests are refused and /livez says why. */
 	void (*lost)(const struct err *why);
+	/* Together how many requests are served at once (flow/); neither: upstream's 400 and 200. */
+	int max_requests_inflight, max_mutating_inflight;
+	int64_t request_timeout_ns;		 /* of what does not last by nature; 0: a minute */
+	const struct metric_rules *metric_rules; /* what the flags leave out of /metrics; borrowed; NULL: nothing */
+	/* What other components of this process add to /metrics; any thread, until apiserver_rest(). NULL: nothing. */
+	void (*more_metrics)(void *ctx, struct buf *b);
+	void *more_ctx;
+	/* The flags of this process as they are, by name, for /flagz; in the arena. Any thread; NULL: none are told. */
+	const struct zpage_flag *(*flags)(void *ctx, struct arena *a, size_t *ret_n);
+	void *flags_ctx;
+	/* Expressions for origins of web pages, and directives (browser.h); NULL-terminated, or NULL. */
+	const char *const *cors, *const *hsts;
+	/* How long Pods stay on nodes that are not ready or cannot be reached unless they say so themselves; both 0:
+	 * five minutes. */
+	int not_ready_s, unreachable_s;
 	int64_t slow_request_ns; /* longer ones are told in the log; 0: a second */
 	bool no_ingress;	 /* Ingresses are somebody else's: nodes read no Secrets for them */
 	bool no_controllers;	 /* of this process: others may scale what HorizontalPodAutoscalers name */
+	bool no_gateway;	 /* nor because of Gateways */
 	bool profiling;		 /* /debug, for those who are allowed it */
 	bool anonymous_auth;	 /* who shows nothing is system:anonymous, and RBAC decides; else 401 */
 	bool insecure_in_memory; /* no PKI is made: simulator and tests */

@@ -31,9 +31,11 @@ struct sa_token_request {
 	const struct sv *audiences;
 	size_t n_audiences;
 	int64_t expiration_s;
+	int64_t warn_after_s; /* when it is to be replaced, before it ends; 0: nothing is said of that */
 };
 int sa_token_issue(struct apiserver *s, struct arena *a, const struct sa_token_request *r, struct sv *ret_token,
 		   int64_t *ret_expires_ns, struct err *err);
-/* /openid/v1/jwks and /.well-known/openid-configuration; JSON in the arena. */
+/* /openid/v1/jwks and /.well-known/openid-configuration; JSON in the arena. The latter is "" where the issuer is no
+ * https URL, which nobody could look it up at. */
 struct sv sa_jwks(struct apiserver *s, struct arena *a);
 struct sv sa_openid_configuration(struct apiserver *s, struct arena *a);

@@ -1,6 +1,7 @@
 /* The server's keys and certificates, as its other parts and the command line ask for them. */
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/pki.h"
+#include "base/file.h"
 #include "base/ip.h"
 #include "base/log.h"
 #include "base/timefmt.h"
@@ -26,6 +27,99 @@ const char *apiserver_first_service_ip(struct apiserver *s, struct arena *a)
 	sv_split(&rest, ',', &first);
 	(void)ip_net_parse(sv_trim(first), &net); /* allocators_start() has looked at it */
 	return arena_strdup(a, ip_text(ip_add(net.addr, 1)).s);
+}
+
+/* --- whose certificates count besides --- */
+
+#define CA_FILE_MAX ((size_t)1 << 20)
+
+static int credentials_read_ca(struct arena *a, const char *flag, const char *path, struct sv *ret, struct err *err)
+{
+	if (path && (file_read(a, path, CA_FILE_MAX, ret, err) < 0 || cert_chain_check(*ret, err) < 0))
+		return err_wrap(err, "--%s", flag);
+	return 0;
+}
+
+/* Whose certificates count, by the files, as they are now. 1: something else than before. */
+static int credentials_trust(struct apiserver *s, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv clients = SV(""), proxies = SV("");
+
+	if (!s->o.client_ca_file && !s->o.front_proxies.ca_file)
+		return 0;
+	if (credentials_read_ca(&a, "client-ca-file", s->o.client_ca_file, &clients, err) < 0 ||
+	    credentials_read_ca(&a, "requestheader-client-ca-file", s->o.front_proxies.ca_file, &proxies, err) < 0)
+		return -1;
+	return pki_trust(s->pki, clients, proxies, err);
+}
+
+#define KEY_FILE_MAX ((size_t)1 << 20)
+
+static int credentials_read_key(struct arena *a, const char *flag, const char *path, struct sv *ret, struct err *err)
+{
+	return path && file_read(a, path, KEY_FILE_MAX, ret, err) < 0 ? err_wrap(err, "--%s", flag) : 0;
+}
+
+/* What is served with, by the files, as they are now. 1: something else than before. */
+static int credentials_show(struct apiserver *s, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv cert = SV(""), key = SV("");
+	int rc;
+
+	if (!s->o.tls_cert_file)
+		return 0;
+	if (credentials_read_ca(&a, "tls-cert-file", s->o.tls_cert_file, &cert, err) < 0 ||
+	    credentials_read_key(&a, "tls-private-key-file", s->o.tls_key_file, &key, err) < 0)
+		return -1;
+	/* Of a pair that is being replaced one is the old one's. */
+	if (!cert_is_of(cert, key, SV("")))
+		return err_set(err, ERR_INVALID, "'%s' is not the key of the certificate in '%s', or is encrypted",
+			       s->o.tls_key_file, s->o.tls_cert_file);
+	rc = pki_show(s->pki, cert, key, err);
+	explicit_bzero((void *)key.p, key.n);
+	return rc;
+}
+
+/* A pair that is read once; "": no files. */
+static int credentials_pair(struct arena *a, const char *cert_flag, const char *cert_file, const char *key_flag,
+			    const char *key_file, struct sv *ret_cert, struct sv *ret_key, struct err *err)
+{
+	if (credentials_read_ca(a, cert_flag, cert_file, ret_cert, err) < 0 ||
+	    credentials_read_key(a, key_flag, key_file, ret_key, err) < 0)
+		return -1;
+	if (ret_cert->n && !cert_is_of(*ret_cert, *ret_key, SV("")))
+		return err_set(err, ERR_INVALID, "'%s' is not the key of the certificate in '%s', or is encrypted",
+			       key_file, cert_file);
+	return 0;
+}
+
+static int credentials_front_proxy(struct apiserver *s, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv cert = SV(""), key = SV("");
+
+	if (credentials_pair(&a, "proxy-client-cert-file", s->o.proxy_cert_file, "proxy-client-key-file",
+			     s->o.proxy_key_file, &cert, &key, err) < 0)
+		return -1;
+	if (cert.n)
+		pki_front_proxy_given(s->pki, cert, key);
+	return 0;
+}
+
+static int credentials_kubelets(struct apiserver *s, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct apiserver_kubelets *k = &s->o.kubelets;
+	struct sv ca = SV(""), cert = SV(""), key = SV("");
+
+	if (credentials_read_ca(&a, "kubelet-certificate-authority", k->ca_file, &ca, err) < 0 ||
+	    credentials_pair(&a, "kubelet-client-certificate", k->cert_file, "kubelet-client-key", k->key_file, &cert,
+			     &key, err) < 0)
+		return -1;
+	pki_kubelets(s->pki, ca, cert, key);
+	return 0;
 }
 
 static int credentials_load(struct apiserver *s, struct err *err)
@@ -60,13 +154,18 @@ static int credentials_load(struct apiserver *s, struct err *err)
 		.dir = s->o.data_dir ? arena_printf(&a, "%s/pki", s->o.data_dir) : NULL,
 		.names = names.p,
 		.addrs = addrs.p,
+		.only_13 = s->o.tls_only_13,
+		.suites = s->o.tls_suites,
+		.sa_signing_file = s->o.accounts.signing_key_file,
+		.sa_key_files = s->o.accounts.key_files,
 	    },
 	    err);
 	vec_release(&names);
 	vec_release(&addrs);
-	if (!s->pki)
+	if (!s->pki || credentials_trust(s, err) < 0 || credentials_show(s, err) < 0 ||
+	    credentials_kubelets(s, err) < 0 || credentials_front_proxy(s, err) < 0)
 		return -1;
-	return pki_load_tls(s->pki, err);
+	return s->pki->tls ? 0 : pki_load_tls(s->pki, err);
 }
 
 static void loading(void *ctx)
@@ -105,15 +204,26 @@ int pki_wait(struct apiserver *s, struct err *err)
 /* Logged here and not below: nobody waits for the outcome. */
 void pki_keep(struct apiserver *s)
 {
-	_cleanup_(err_release) struct err err = ERR_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT, why = ERR_INIT;
 	int rc = s->pki ? pki_renew(s->pki, &err) : 0;
+	int trust = s->pki ? credentials_trust(s, &why) : 0;
+	int shown = s->pki && trust >= 0 ? credentials_show(s, &why) : 0;
 
 	if (rc < 0)
 		log_warn("apiserver", "the server certificate cannot be renewed", "error", "%s", err_msg(&err));
-	if (rc <= 0)
-		return;
-	log_kv(LVL_INFO, "apiserver", "renewed the server certificate", NULL);
-	if (s->o.certs_renewed)
+	if ((trust < 0 || shown < 0) && !s->ca_told)
+		log_warn("apiserver", "a file of certificates is wrong: those before count on", "error", "%s",
+			 err_msg(&why));
+	s->ca_told = trust < 0 || shown < 0;
+	if (rc > 0)
+		log_kv(LVL_INFO, "apiserver", "renewed the server certificate", NULL);
+	if (trust > 0)
+		log_kv(LVL_INFO, "apiserver", "the CAs of clients have changed: new connections know the new ones",
+		       NULL);
+	if (shown > 0)
+		log_kv(LVL_INFO, "apiserver",
+		       "the serving certificate has changed: new connections are shown the new one", NULL);
+	if ((rc > 0 || trust > 0 || shown > 0) && s->o.certs_renewed)
 		s->o.certs_renewed(s->o.certs_ctx, s->pki->tls);
 }
 

@@ -16,21 +16,38 @@
 #define ERROR_BODY_MAX ((size_t)64 * 1024)
 #define HIGH_WATER ((size_t)256 * 1024) /* bytes queued towards a slow client before we stop reading */
 
+/* The first address of the first of these types that a Node has any of; NULL: none. */
+static const char *kubelet_address(struct arena *a, const struct obj *node, const char *const *types, bool dialled)
+{
+	for (; *types; types++) {
+		if (dialled && !strstr(*types, "IP"))
+			continue;
+		VAL_EACH(obj_get(node, F_status, F_addresses), ad)
+			if (val_is(val_get(ad, F_type), *types) && val_get_str(ad, F_address).n)
+				return arena_cstr(a, val_get_str(ad, F_address));
+	}
+	return NULL;
+}
+
 int kubelet_endpoint(struct apiserver *s, struct arena *a, struct sv node, struct http_endpoint *ret, struct err *err)
 {
+	static const char *const own_types[] = { "InternalIP", NULL };
+	static const char *const usual[] = {
+		"Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP", NULL
+	};
 	_cleanup_obj_ struct obj *o = wc_get(s->wc, RES(core_nodes), SV(""), node);
-	const char *host = NULL;
+	const struct apiserver_kubelets *k = &s->o.kubelets;
+	const char *const *types = !k->ca_file ? own_types : k->address_types ? k->address_types : usual;
+	const char *host;
 	struct dial_own own;
 	int64_t port;
 
 	if (!o)
 		return err_not_found(err, RES(core_nodes), node);
-	VAL_EACH(obj_get(o, F_status, F_addresses), ad)
-		if (!host && val_is(val_get(ad, F_type), "InternalIP"))
-			host = arena_cstr(a, val_get_str(ad, F_address));
+	host = kubelet_address(a, o, types, true);
 	if (!host)
-		return err_set(err, ERR_UNAVAILABLE,
-			       "node '%.*s' reports no InternalIP, so its kubelet cannot be reached", SV_ARG(node));
+		return err_set(err, ERR_UNAVAILABLE, "node '%.*s' reports no %s, so its kubelet cannot be reached",
+			       SV_ARG(node), k->ca_file ? "address of the preferred types" : "InternalIP");
 	port = val_get_int(obj_root(o), DEFAULT_KUBELET_PORT, F_status, F_daemonEndpoints, F_kubeletEndpoint, F_Port);
 	if (port < 1 || port > UINT16_MAX)
 		port = -1; /* refused with its reason */
@@ -43,6 +60,11 @@ int kubelet_endpoint(struct apiserver *s, struct arena *a, struct sv node, struc
 		.tls = pki_kubelet_tls(s->pki, err),
 		.via = node_tunnel_via(s, o),
 	};
+	if (k->ca_file) {
+		ret->server_name = kubelet_address(a, o, types, false);
+		ret->peer_name = NULL;
+		ret->via = NULL; /* who keeps connections to us has a certificate of ours */
+	}
 	return ret->tls ? 0 : -1;
 }
 
@@ -184,5 +206,7 @@ void kubelet_stream(struct api_req *q, const struct http_endpoint *ep, const cha
 	q->on_drain = kubelet_stream_on_drain;
 	inflight_add(q);
 	inflight_waits(q, "the kubelet");
-	f->dialog = http_dial(http_req_loop(q->http), ep, "GET", target, NULL, 0, SV(""), CONNECT_TIMEOUT_NS, &cb, f);
+	f->dialog =
+	    http_dial(http_req_loop(q->http), ep, "GET", target, NULL, 0, SV(""),
+		      q->server->o.kubelets.timeout_ns ? q->server->o.kubelets.timeout_ns : CONNECT_TIMEOUT_NS, &cb, f);
 }

@@ -4,6 +4,10 @@
  * ours. Address and port are the node's word, and so are not enough: the address must be one that may be dialled
  * (dial_address.h), and who answers must have the certificate of this very node (user system:node:NAME), signed by the
  * cluster CA for that address.
+ *
+ * With --kubelet-certificate-authority kubelets are somebody else's: any certificate of that CA will do that names the
+ * node by the first address of the types in --kubelet-preferred-address-types that it has. What is dialled is always an
+ * address, and never looked up: the first of these types that are addresses.
  */
 #pragma once
 

@@ -3,6 +3,7 @@
 #include "apiserver/late_kind.h"
 
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/metrics.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
 
@@ -16,8 +17,7 @@ static void late_kind_free(void *p)
 
 	if (l->wc && resource_storage(l->strategy.res) == l->strategy.res)
 		wc_late_free(l->wc);
-	for (size_t i = 0; i < ARRAY_LEN(l->cells); i++)
-		free(atomic_load(&l->cells[i]));
+	cells_free(l->cells);
 	set_aside_release(&l->aside);
 	if (l->versions_unref)
 		l->versions_unref(l->versions.ctx);

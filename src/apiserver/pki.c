@@ -164,10 +164,31 @@ static int load_server(struct pki *p, const struct pki_opts *o, struct err *err)
 	return 0;
 }
 
+/* One bundle behind the other; a file need not end in a new line. */
+static void pki_bundle(struct buf *b, struct sv first, struct sv then)
+{
+	buf_addsv(b, first);
+	if (then.n && b->n && b->p[b->n - 1] != '\n')
+		buf_addc(b, '\n');
+	buf_addsv(b, then);
+}
+
+/* What p->sa_key signs can be checked, first of all by itself: a public key is none to sign with. */
+static int sa_key_check(struct pki *p, struct err *err)
+{
+	struct sv token;
+
+	p->sa_public = jws_keys_pem_all(p->sa_key, err);
+	if (!p->sa_public || jws_sign(&p->arena, SV("{}"), p->sa_key, SV(""), &token, err) < 0)
+		return -1;
+	p->sa_kid = jws_keys_id(p->sa_public);
+	p->sa_kid = arena_sv(&p->arena, p->sa_kid); /* the keys may be read again, with others */
+	return 0;
+}
+
 static int load_sa_key(struct pki *p, const struct pki_opts *o, struct err *err)
 {
 	int rc = pki_load(p, o->dir, "sa.key", &p->sa_key, err);
-	struct sv public_pem;
 
 	if (rc < 0)
 		return -1;
@@ -177,12 +198,47 @@ static int load_sa_key(struct pki *p, const struct pki_opts *o, struct err *err)
 		p->unsaved_keys = true;
 		save(p, o->dir, "sa.key", p->sa_key);
 	}
-	if (key_public_pem(&p->arena, p->sa_key, &public_pem, err) < 0 ||
-	    key_public_jwk(&p->arena, p->sa_key, &p->sa_x, &p->sa_y, &p->sa_kid, err) < 0 ||
-	    !(p->sa_public = jws_keys_pem(public_pem, err)))
+	if (o->sa_signing_file)
+		return 0;
+	if (sa_key_check(p, err) < 0)
 		return err_wrap(err, "'%s/sa.key' (put the right one back, or remove it to have a new one made)",
 				o->dir ? o->dir : "");
 	return 0;
+}
+
+static int sa_file(struct pki *p, const char *flag, const char *path, struct sv *ret, struct err *err)
+{
+	_cleanup_(jws_keys_freep) struct jws_keys *keys = NULL;
+
+	if (file_read(&p->arena, path, FILE_MAX, ret, err) < 0 || !(keys = jws_keys_pem_all(*ret, err)))
+		return err_wrap(err, "--%s '%s'", flag, path);
+	if (jws_keys_algs(keys) & ~(unsigned)PKI_TOKEN_ALGS)
+		return err_set(err, ERR_INVALID, "--%s '%s': Ed25519 keys are none for tokens of service accounts",
+			       flag, path);
+	return 0;
+}
+
+/* Those that the administrator has keys for: signed by one of his, and checked by more. */
+static int load_sa_files(struct pki *p, const struct pki_opts *o, struct err *err)
+{
+	_cleanup_(buf_release) struct buf all = BUF_INIT;
+	struct sv pem;
+
+	if (o->sa_signing_file &&
+	    (sa_file(p, "service-account-signing-key-file", o->sa_signing_file, &p->sa_key, err) < 0 ||
+	     sa_key_check(p, err) < 0))
+		return err_wrap(err, "--service-account-signing-key-file");
+	if (!o->sa_key_files || !*o->sa_key_files)
+		return 0;
+	pki_bundle(&all, p->sa_key, SV(""));
+	for (const char *const *f = o->sa_key_files; *f; f++) {
+		if (sa_file(p, "service-account-key-file", *f, &pem, err) < 0)
+			return -1;
+		pki_bundle(&all, SV("\n"), pem);
+	}
+	jws_keys_free(p->sa_public);
+	p->sa_public = jws_keys_pem_all(buf_sv(&all), err);
+	return p->sa_public ? 0 : err_wrap(err, "--service-account-key-file");
 }
 
 /* Nobody but the ConfigMap, which says what is used, has it: it is made anew when it is of no use. */
@@ -224,6 +280,12 @@ int pki_front_proxy(struct pki *p, struct sv *ret_cert, struct sv *ret_key, stru
 	return rc;
 }
 
+void pki_front_proxy_given(struct pki *p, struct sv cert, struct sv key)
+{
+	p->front_cert = arena_sv(&p->arena, cert);
+	p->front_cert_key = arena_sv(&p->arena, key);
+}
+
 static const char *const *pki_copy_list(struct arena *a, const char *const *list)
 {
 	const char **copy;
@@ -258,11 +320,14 @@ struct pki *pki_open(const struct pki_opts *o, struct err *err)
 
 	p->env = o->env;
 	p->dir = o->dir ? arena_strdup(&p->arena, o->dir) : NULL;
+	p->only_13 = o->only_13;
+	p->suites = o->suites;
 	p->names = pki_copy_list(&p->arena, o->names);
 	p->addrs = pki_copy_list(&p->arena, o->addrs);
 	pthread_mutex_init(&p->lock, NULL);
 	if ((o->dir && dir_make(o->dir, 0700, err) < 0) || load_ca(p, o, err) < 0 || load_server(p, o, err) < 0 ||
-	    load_sa_key(p, o, err) < 0 || load_front_proxy(p, o, err) < 0 || pki_save_all(p, err) < 0)
+	    load_sa_key(p, o, err) < 0 || load_sa_files(p, o, err) < 0 || load_front_proxy(p, o, err) < 0 ||
+	    pki_save_all(p, err) < 0)
 		return pki_close(p);
 	vec_release(&p->unsaved);
 	return p;
@@ -270,16 +335,82 @@ struct pki *pki_open(const struct pki_opts *o, struct err *err)
 
 int pki_load_tls(struct pki *p, struct err *err)
 {
-	struct tls_ctx *tls = tls_server_ctx(&(struct tls_server_opts){ .cert_pem = p->server_cert,
-									.key_pem = p->server_key,
-									.client_ca_pem = p->ca_cert },
-					     err);
+	_cleanup_(buf_release) struct buf clients = BUF_INIT;
+	struct tls_ctx *tls;
 
+	pki_bundle(&clients, p->ca_cert, buf_sv(&p->more_cas));
+	tls = tls_server_ctx(&(struct tls_server_opts){ .cert_pem = p->shown.n ? buf_sv(&p->shown) : p->server_cert,
+							.key_pem = p->shown.n ? buf_sv(&p->shown_key) : p->server_key,
+							.only_13 = p->only_13,
+							.suites = p->suites,
+							.client_ca_pem = buf_sv(&clients),
+							.proxy_ca_pem = buf_sv(&p->proxy_cas) },
+			     err);
 	if (!tls)
 		return -1;
 	tls_ctx_unref(p->tls);
 	p->tls = tls;
 	return 0;
+}
+
+static void pki_swap(struct buf *a, struct buf *b)
+{
+	struct buf was = *a;
+
+	*a = *b;
+	*b = was;
+}
+
+/* Puts texts into two of p's, for which its TLS is made again; they stay what they were when that fails. */
+static int pki_change(struct pki *p, struct buf *one, struct sv one_text, struct buf *two, struct sv two_text,
+		      struct err *err)
+{
+	_cleanup_(buf_release) struct buf b1 = BUF_INIT, b2 = BUF_INIT;
+	int rc = 0;
+
+	buf_addsv(&b1, one_text);
+	buf_addsv(&b2, two_text);
+	pthread_mutex_lock(&p->lock);
+	if (!sv_eq(buf_sv(one), one_text) || !sv_eq(buf_sv(two), two_text)) {
+		pki_swap(one, &b1);
+		pki_swap(two, &b2);
+		rc = pki_load_tls(p, err) < 0 ? -1 : 1;
+		if (rc < 0) {
+			pki_swap(one, &b1);
+			pki_swap(two, &b2);
+		}
+	}
+	pthread_mutex_unlock(&p->lock);
+	return rc;
+}
+
+int pki_trust(struct pki *p, struct sv more_cas, struct sv proxy_cas, struct err *err)
+{
+	return pki_change(p, &p->more_cas, more_cas, &p->proxy_cas, proxy_cas, err);
+}
+
+int pki_show(struct pki *p, struct sv cert, struct sv key, struct err *err)
+{
+	return pki_change(p, &p->shown, cert, &p->shown_key, key, err);
+}
+
+void pki_kubelets(struct pki *p, struct sv ca, struct sv cert, struct sv key)
+{
+	p->kubelet_ca = arena_sv(&p->arena, ca);
+	p->kubelet_cert = arena_sv(&p->arena, cert);
+	p->kubelet_key = arena_sv(&p->arena, key);
+}
+
+void pki_trusted(struct pki *p, struct arena *a, struct sv *ret_clients, struct sv *ret_proxies)
+{
+	_cleanup_(buf_release) struct buf clients = BUF_INIT, proxies = BUF_INIT;
+
+	pthread_mutex_lock(&p->lock);
+	pki_bundle(&clients, p->ca_cert, buf_sv(&p->more_cas));
+	pki_bundle(&proxies, p->front_ca, buf_sv(&p->proxy_cas));
+	pthread_mutex_unlock(&p->lock);
+	*ret_clients = arena_sv(a, buf_sv(&clients));
+	*ret_proxies = arena_sv(a, buf_sv(&proxies));
 }
 
 /* Files are written before anybody sees the new certificate. What cannot be written now is made again at the next
@@ -307,6 +438,10 @@ struct pki *pki_close(struct pki *p)
 		tls_ctx_unref(p->tls);
 		tls_ctx_unref(p->kubelet_tls);
 		tls_ctx_unref(p->any_tls);
+		buf_release(&p->more_cas);
+		buf_release(&p->proxy_cas);
+		buf_release(&p->shown);
+		buf_release(&p->shown_key);
 		jws_keys_free(p->sa_public);
 		pthread_mutex_destroy(&p->lock);
 		vec_release(&p->unsaved);
@@ -338,11 +473,13 @@ struct tls_ctx *pki_kubelet_tls(struct pki *p, struct err *err)
 	static const char *const group[] = { KUBELET_CLIENT_GROUP, NULL };
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct cert_opts c = { .common_name = "kube-apiserver-kubelet-client", .organizations = group, .client = true };
-	struct tls_client_opts o = { .ca_pem = p->ca_cert };
+	struct tls_client_opts o = { .ca_pem = p->kubelet_ca.n ? p->kubelet_ca : p->ca_cert,
+				     .cert_pem = p->kubelet_cert,
+				     .key_pem = p->kubelet_key };
 	struct tls_ctx *tls;
 
 	pthread_mutex_lock(&p->lock);
-	if (!p->kubelet_tls && leaf(p, &a, &c, CA_LIFE_NS, &o.cert_pem, &o.key_pem, err) == 0)
+	if (!p->kubelet_tls && (o.cert_pem.n || leaf(p, &a, &c, CA_LIFE_NS, &o.cert_pem, &o.key_pem, err) == 0))
 		p->kubelet_tls = tls_client_ctx(&o, err);
 	tls = p->kubelet_tls;
 	pthread_mutex_unlock(&p->lock);

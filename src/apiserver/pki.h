@@ -20,6 +20,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/env.h"
 #include "base/err.h"
 #include "base/file.h"
@@ -39,17 +40,25 @@ struct pki {
 	int64_t server_end_ns; /* of server_cert */
 	const char *dir;       /* as in the options, owned here */
 	const char *const *names, *const *addrs;
-	struct sv sa_key; /* PEM */
-	struct jws_keys *sa_public;
-	struct sv sa_x, sa_y, sa_kid;
+	struct sv sa_key;	    /* PEM */
+	struct jws_keys *sa_public; /* by which tokens are checked, that of sa_key first */
+	struct sv sa_kid;
 	struct sv front_ca, front_key; /* the front proxy's CA, apart from the other: see pki_front_proxy() */
 	struct sv front_cert, front_cert_key;
-	struct tls_ctx *kubelet_tls;  /* see pki_kubelet_tls() */
-	struct tls_ctx *any_tls;      /* see pki_any_tls() */
-	VEC(struct file_out) unsaved; /* made while opening */
-	bool unsaved_keys;	      /* ca.key or sa.key among them: what another one signs is not this one's */
-	struct tls_ctx *tls;	      /* serves with the server certificate; set by its user, dropped here */
+	struct buf more_cas, proxy_cas; /* see pki_trust(); under the lock */
+	struct buf shown, shown_key;	/* see pki_show(); under the lock */
+	bool only_13;
+	const char *const *suites;
+	struct sv kubelet_ca, kubelet_cert, kubelet_key; /* see pki_kubelets() */
+	struct tls_ctx *kubelet_tls;			 /* see pki_kubelet_tls() */
+	struct tls_ctx *any_tls;			 /* see pki_any_tls() */
+	VEC(struct file_out) unsaved;			 /* made while opening */
+	bool unsaved_keys;   /* ca.key or sa.key among them: what another one signs is not this one's */
+	struct tls_ctx *tls; /* serves with the server certificate; set by its user, dropped here */
 };
+
+/* By what tokens of service accounts may be signed, as upstream's. */
+#define PKI_TOKEN_ALGS (JWS_RS256 | JWS_ES256 | JWS_ES384 | JWS_ES512)
 
 /* Who the API server is to kubelets, which learn from RBAC what that group may. It presents its certificate to whatever
  * claims to be a node, so it is nobody here: authentication refuses it (authn.c). */
@@ -57,9 +66,13 @@ struct pki {
 
 struct pki_opts {
 	struct env *env;
-	const char *dir;	  /* NULL: everything in memory */
-	const char *const *names; /* DNS names of the server, NULL-terminated */
-	const char *const *addrs; /* IP addresses, NULL-terminated */
+	const char *dir;		 /* NULL: everything in memory */
+	const char *const *names;	 /* DNS names of the server, NULL-terminated */
+	const char *const *addrs;	 /* IP addresses, NULL-terminated */
+	const char *sa_signing_file;	 /* signs tokens instead of DIR/sa.key; NULL: none */
+	const char *const *sa_key_files; /* whose keys check tokens, too; NULL-terminated, or NULL */
+	bool only_13;			 /* as in tls.h, for who serves with it; */
+	const char *const *suites;	 /* borrowed for its life */
 };
 
 struct pki *pki_open(const struct pki_opts *o, struct err *err);
@@ -70,6 +83,18 @@ struct pki *pki_close(struct pki *p);
 int pki_renew(struct pki *p, struct err *err);
 /* Makes p->tls of the server's certificate. */
 int pki_load_tls(struct pki *p, struct err *err);
+/* Whose certificates count besides: more_cas for clients as the CA's own do, proxy_cas for front proxies (tls.h).
+ * Bundles of PEM, "": nobody's. 1: p->tls is made again for that; 0: they are those that count already. On failure
+ * nothing has changed. */
+int pki_trust(struct pki *p, struct sv more_cas, struct sv proxy_cas, struct err *err);
+/* Serves with this certificate and its chain in the place of the CA's own. Returns as pki_trust(). */
+int pki_show(struct pki *p, struct sv cert, struct sv key, struct err *err);
+/* How connections to kubelets are made, copied; "": as they are without. Before the first call of pki_kubelet_tls(). */
+void pki_kubelets(struct pki *p, struct sv ca, struct sv cert, struct sv key);
+/* As whom requests are passed on to aggregated servers, copied, in the place of what pki_front_proxy() would make. */
+void pki_front_proxy_given(struct pki *p, struct sv cert, struct sv key);
+/* All CAs of clients, and those of front proxies with our own: what other servers are told. In the arena. */
+void pki_trusted(struct pki *p, struct arena *a, struct sv *ret_clients, struct sv *ret_proxies);
 
 int pki_client_cert(struct pki *p, struct arena *a, const char *cn, const char *const *orgs, struct sv *ret_cert,
 		    struct sv *ret_key, struct err *err);

@@ -1,5 +1,6 @@
 #include "apiserver/proxy.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/authn/front_proxy.h"
 #include "apiserver/inflight.h"
 #include "apiserver/proxy_links.h"
 #include "apiserver/registry/kinds/kinds.h"
@@ -69,7 +70,7 @@ static bool passed_on(struct sv name)
 					    "upgrade",
 					    "x-forwarded-for",
 					    "x-forwarded-uri" };
-	static const char *const prefixes[] = { "impersonate-", "proxy-auth", "x-remote-", "sec-websocket-", ":" };
+	static const char *const prefixes[] = { "impersonate-", "proxy-auth", "sec-websocket-", ":" };
 
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
 		if (sv_is(name, ours[i]))
@@ -100,7 +101,8 @@ static struct http_header *request_headers(struct api_req *q, const struct proxy
 	size_t n = 0;
 
 	for (size_t i = 0; i < r->n_headers; i++)
-		if (passed_on(r->headers[i].name) && !named_by_connection(r, r->headers[i].name) &&
+		if (passed_on(r->headers[i].name) && !front_proxy_header(q->server, r->headers[i].name) &&
+		    !named_by_connection(r, r->headers[i].name) &&
 		    (how->plain || !sv_is(r->headers[i].name, "accept-encoding"))) /* pages are read on their way */
 			h[n++] = r->headers[i];
 	for (size_t i = 0; i < how->n_more; i++) {

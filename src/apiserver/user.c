@@ -16,6 +16,35 @@ void user_is_authenticated(struct user_info *u)
 		u->groups[u->n_groups++] = SV("system:authenticated");
 }
 
+/* Room for one more of n, which grows by doubling: full where n is a power of two. */
+static void *user_room(struct arena *a, void *list, size_t n, size_t size)
+{
+	char *more;
+
+	if (n & (n - 1))
+		return list;
+	more = arena_alloc(a, size * (n ? 2 * n : 1));
+	if (n)
+		memcpy(more, list, n * size);
+	return more;
+}
+
+void user_add_extra(struct arena *a, struct user_info *u, struct sv key, struct sv value)
+{
+	struct extra_info *e = NULL;
+
+	for (size_t i = 0; i < u->n_extra && !e; i++)
+		if (sv_eq(u->extra[i].key, key))
+			e = &u->extra[i];
+	if (!e) {
+		u->extra = user_room(a, u->extra, u->n_extra, sizeof(*u->extra));
+		e = &u->extra[u->n_extra++];
+		*e = (struct extra_info){ .key = key };
+	}
+	e->values = user_room(a, e->values, e->n_values, sizeof(*e->values));
+	e->values[e->n_values++] = value;
+}
+
 static struct sv *user_copy_list(struct arena *a, const struct sv *list, size_t n)
 {
 	struct sv *out = ARENA_ARRAY(a, struct sv, n);
@@ -34,7 +63,8 @@ void user_copy(struct arena *a, struct user_info *to, const struct user_info *fr
 		.n_groups = from->n_groups,
 		.extra = ARENA_ARRAY(a, struct extra_info, from->n_extra),
 		.n_extra = from->n_extra,
-		.warning = arena_sv(a, from->warning),
+		.warning = from->warning,
+		.stale_ns = from->stale_ns,
 		.expires_ns = from->expires_ns,
 	};
 	for (size_t i = 0; i < from->n_extra; i++) {

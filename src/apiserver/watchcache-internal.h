@@ -113,14 +113,15 @@ struct wc_resource {
 	struct objtree tree;
 	struct wc_change **ring; /* circular */
 	size_t ring_head, ring_n, ring_cap, ring_bytes;
-	int64_t last_rev;      /* of the newest change, or of the fill */
-	int64_t ring_floor;    /* every change after this revision is in the ring */
-	struct list watchers;  /* those without a bucket */
-	struct list past;      /* those that are told older changes first; nothing is dispatched to them */
-	struct list to_wake;   /* watchers that got changes since the last wc_wake() */
-	struct strmap buckets; /* "n/NAME", "h/NODE" -> struct list * */
-	size_t n_watchers;
+	int64_t last_rev;	       /* of the newest change, or of the fill */
+	int64_t ring_floor;	       /* every change after this revision is in the ring */
+	struct list watchers;	       /* those without a bucket */
+	struct list past;	       /* those that are told older changes first; nothing is dispatched to them */
+	struct list to_wake;	       /* watchers that got changes since the last wc_wake() */
+	struct strmap buckets;	       /* "n/NAME", "h/NODE" -> struct list * */
+	size_t n_watchers, n_pinned;   /* all; those with a bucket */
 	_Atomic uint64_t n_terminated; /* watchers that were too slow */
+	_Atomic uint64_t n_changes;    /* that the store told of */
 	bool changed;		       /* it is in watchcache.changed */
 	struct wc_late *late;	       /* of a kind that came at run time, else NULL; guarded by lock */
 };

@@ -99,7 +99,8 @@ int64_t wc_rev(struct watchcache *c);				/* everything up to it is in the cache 
 /* False when the store has stopped telling the cache of changes, *why what it said: what is in it ages then. */
 bool wc_alive(struct watchcache *c, struct err *why);
 size_t wc_count(struct watchcache *c, const struct resource *r);
-size_t wc_bytes(struct watchcache *c, const struct resource *r); /* memory that its objects take */
+size_t wc_watcher_count(struct watchcache *c, const struct resource *r); /* but those of one name or node */
+size_t wc_bytes(struct watchcache *c, const struct resource *r);	 /* memory that its objects take */
 
 struct wc_list {
 	struct obj **objs; /* arena; references released by wc_list_unref() */

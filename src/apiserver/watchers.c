@@ -193,6 +193,7 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 	if (!joined)
 		list_add_tail(&r->past, &w->link);
 	r->n_watchers++;
+	r->n_pinned += w->bucket != NULL;
 	gone = wc_late_gone(r);
 	pthread_rwlock_unlock(&r->lock);
 	if (gone)
@@ -294,6 +295,7 @@ struct wc_watch *wc_watch_close(struct wc_watch *w)
 	list_del(&w->link);
 	list_del(&w->to_wake);
 	r->n_watchers--;
+	r->n_pinned -= w->bucket != NULL;
 	if (w->bucket) {
 		struct list *l = strmap_get(&r->buckets, sv_from(w->bucket));
 

@@ -31,6 +31,10 @@ const struct command commands[] = {
 	{ "token rotate", "", "make another token of the server's own, in DIR/server/node-token", 0, cmd_token_rotate },
 	{ "kube-proxy", "[flags]", "run the service proxy alone, with kube-proxy's flags and configuration", 0,
 	  cmd_kube_proxy },
+	{ "kube-apiserver", "[flags]", "run the API server alone, with kube-apiserver's flags: for envtest", 0,
+	  cmd_kube_apiserver },
+	{ "etcd", "[flags]", "answer as the etcd of a test control plane, whose kube-apiserver stores", 0, cmd_etcd },
+	{ "kubectl", "[ARG...]", "run the kubectl that is on the PATH", CMD_NO_FLAGS | CMD_HIDDEN, cmd_kubectl },
 	{ "sim", "[flags]", "run a whole cluster in virtual time, from a seed", 0, cmd_sim },
 	{ "completion", "SHELL", "print what completes caravel's words in bash, zsh or fish", CMD_NO_FLAGS,
 	  cmd_completion },
@@ -132,6 +136,17 @@ int cmd_help(int argc, char **argv)
 	return unknown_command(argc - 1, argv + 1);
 }
 
+/* What this program is when it is started under another name: by a link, in the place of upstream's. */
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+} names[] = {
+	{ "kube-proxy", cmd_kube_proxy },
+	{ "kube-apiserver", cmd_kube_apiserver },
+	{ "etcd", cmd_etcd },
+	{ "kubectl", cmd_kubectl },
+};
+
 int main(int argc, char **argv)
 {
 	_cleanup_free_ char *name = NULL;
@@ -145,8 +160,9 @@ int main(int argc, char **argv)
 	/* Nodes of `caravel dev` are started as /proc/self/exe, and are to be found by name as others are. */
 	if (argc)
 		(void)prctl(PR_SET_NAME, self);
-	if (argc && strcmp(self, "kube-proxy") == 0)
-		return cmd_kube_proxy(argc, argv);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(self, names[i].name) == 0)
+			return names[i].run(argc, argv);
 	if (argc < 2 || cli_asks_for_help(1, argv + 1))
 		return cmd_help(1, argv);
 	if (strcmp(argv[1], "--version") == 0)

@@ -6,12 +6,16 @@
 #include "base/file.h"
 #include "base/ip.h"
 #include "base/log.h"
+#include "base/metric_page.h"
+#include "base/timefmt.h"
+#include "base/version.h"
 #include "cli/cidrs.h"
 #include "cli/daemon.h"
 #include "cli/home_local.h"
 #include "cli/stalls.h"
 #include "cli/supervise.h"
 #include "client/kubeconfig.h"
+#include "client/zpages.h"
 #include "controllers/controllers.h"
 #include "kubelet/machine.h"
 #include "net/tls.h"
@@ -46,6 +50,7 @@ struct server {
 	int n_threads;
 	struct store *store;
 	struct encryption *encryption;
+	struct metric_rules *metric_rules;
 	struct apiserver *api;
 	struct http_server *http;
 	char address[sizeof(struct ip_text)]; /* found for --advertise-address, followed; "": given, or none */
@@ -55,6 +60,8 @@ struct server {
 	struct home_local home;
 	struct daemon_node node;
 	const char *crash_dir;
+	const struct option *table; /* all options, for /flagz */
+	size_t n_table;
 	int cidr_hold; /* keeps other servers off our pod range; -1: none */
 };
 
@@ -63,9 +70,9 @@ struct server {
 		name, letter, kind, &o->field, arg, help \
 	}
 
-#define SERVER_OPTIONS_MAX 96
+#define SERVER_OPTIONS_MAX 160
 
-static size_t option_table(struct server_opts *o, struct option *t)
+static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_node)
 {
 	const struct option rows[] = {
 		ROW("bind-address", 0, OPT_STRING, bind_address, "ADDR", "listen address (all of this machine's)"),
@@ -91,6 +98,8 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		    "the same to switch off, of those that are on"),
 		ROW("encryption-provider-config", 0, OPT_STRING, encryption_config, "FILE",
 		    "an EncryptionConfiguration: which resources are stored encrypted (none)"),
+		ROW("encryption-provider-config-automatic-reload", 0, OPT_BOOL, encryption_reload, NULL,
+		    "that file is looked at each minute, and counts when it has changed"),
 		ROW("audit-policy-file", 0, OPT_STRING, audit.policy_file, "FILE",
 		    "a Policy of audit.k8s.io/v1: which requests are noted, and how much of them (none)"),
 		ROW("audit-log-path", 0, OPT_STRING, audit.log_path, "FILE",
@@ -107,7 +116,20 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		    "events that wait in mode batch, and no more (10000)"),
 		ROW("audit-webhook-config-file", 0, OPT_STRING, audit.hook_config, "FILE",
 		    "a kubeconfig: whom audit events are sent to, in batches (nobody)"),
-		ROW("audit-webhook-mode", 0, OPT_STRING, audit.hook_mode, "MODE", "batch, and no other"),
+		ROW("audit-webhook-mode", 0, OPT_STRING, audit.hook_mode, "MODE",
+		    "batch; blocking: requests wait until their events are sent; blocking-strict: and are refused when "
+		    "that fails (batch)"),
+		ROW("audit-webhook-batch-throttle-enable", 0, OPT_BOOL, audit_throttle, NULL,
+		    "batches are sent at a bounded rate (true)"),
+		ROW("audit-webhook-batch-throttle-qps", 0, OPT_STRING, audit.hook_qps, "N", "batches a second (10)"),
+		ROW("audit-webhook-batch-throttle-burst", 0, OPT_INT, audit.hook_burst, "N",
+		    "batches at once after a pause (15)"),
+		ROW("audit-webhook-truncate-enabled", 0, OPT_BOOL, audit.hook_truncate, NULL,
+		    "large events lose their objects"),
+		ROW("audit-webhook-truncate-max-event-size", 0, OPT_INT, audit.hook_event_size, "N",
+		    "bytes from which an event is large (102400)"),
+		ROW("audit-webhook-truncate-max-batch-size", 0, OPT_INT, audit.hook_batch_bytes, "N",
+		    "bytes in a batch (10485760)"),
 		ROW("audit-webhook-initial-backoff", 0, OPT_STRING, audit.hook_backoff, "DURATION",
 		    "until a batch that failed is sent again for the first time (10s)"),
 		ROW("audit-webhook-batch-max-wait", 0, OPT_STRING, audit.hook_max_wait, "DURATION",
@@ -132,6 +154,37 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("oidc-required-claim", 0, OPT_LIST, oidc_required, "CLAIM=VALUE", "what a token must say"),
 		ROW("oidc-signing-algs", 0, OPT_LIST, oidc_algs, "NAME", "by what tokens are signed (RS256)"),
 		ROW("oidc-ca-file", 0, OPT_STRING, oidc.ca_file, "FILE", "CA of the issuer's server (the system's)"),
+		ROW("service-account-issuer", 0, OPT_LIST, account_issuers, "URL",
+		    "as whom tokens of accounts are issued: the first; all are taken (the cluster's own name)"),
+		ROW("api-audiences", 0, OPT_LIST, api_audiences, "NAME",
+		    "one of what a token shown to the API must be for (the issuers)"),
+		ROW("service-account-signing-key-file", 0, OPT_STRING, accounts.signing_key_file, "FILE",
+		    "a private key that signs tokens of accounts (DIR/pki/sa.key)"),
+		ROW("service-account-key-file", 0, OPT_LIST, account_keys, "FILE",
+		    "keys that such tokens are signed with, beside that one"),
+		ROW("service-account-max-token-expiration", 0, OPT_STRING, accounts.max_expiration, "TIME",
+		    "how long such a token may last (any time)"),
+		ROW("service-account-extend-token-expiration", 0, OPT_BOOL, account_extend, NULL,
+		    "tokens in Pods last a year beside their time, for programs that read them once (true)"),
+		ROW("service-account-lookup", 0, OPT_BOOL, account_lookup, NULL,
+		    "tokens of Secrets count only with their Secret (true)"),
+		ROW("service-account-jwks-uri", 0, OPT_STRING, accounts.jwks_uri, "URL",
+		    "where the issuer's document says that the keys are (here)"),
+		ROW("legacy-service-account-token-clean-up-period", 0, OPT_STRING, legacy_token_period, "TIME",
+		    "unused for so long, Secrets' tokens that the cluster made are refused, then deleted (8760h0m0s)"),
+		ROW("client-ca-file", 0, OPT_STRING, client_ca_file, "FILE",
+		    "CAs of clients beside the cluster's own: CN is the user, O are groups"),
+		ROW("requestheader-client-ca-file", 0, OPT_STRING, proxy_ca_file, "FILE",
+		    "CAs of proxies that say in headers who asks (none)"),
+		ROW("requestheader-allowed-names", 0, OPT_LIST, proxy_names, "NAME",
+		    "the names that their certificates must have, any of them (any name)"),
+		ROW("requestheader-username-headers", 0, OPT_LIST, proxy_username, "NAME",
+		    "the headers of the user, such as X-Remote-User"),
+		ROW("requestheader-uid-headers", 0, OPT_LIST, proxy_uid, "NAME", "of his uid, such as X-Remote-Uid"),
+		ROW("requestheader-group-headers", 0, OPT_LIST, proxy_group, "NAME",
+		    "of his groups, such as X-Remote-Group"),
+		ROW("requestheader-extra-headers-prefix", 0, OPT_LIST, proxy_extra, "PREFIX",
+		    "what the headers of all else about him begin with, such as X-Remote-Extra-"),
 		ROW("authentication-token-webhook-config-file", 0, OPT_STRING, token_hook.config_file, "FILE",
 		    "the kubeconfig of a webhook that knows tokens"),
 		ROW("authentication-token-webhook-version", 0, OPT_STRING, token_hook.version, "NAME",
@@ -176,7 +229,7 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("disable", 0, OPT_LIST, facts.disable, "NAME",
 		    "add-ons to leave out, by k3s's names; built in are coredns (cluster DNS), servicelb, "
 		    "local-storage "
-		    "(the class local-path) and ingress"),
+		    "(the class local-path), ingress and gateway"),
 		ROW("ingress-trusted-proxies", 0, OPT_STRING, facts.ingress_trusted, "CIDRS",
 		    "load balancers before Ingresses, whose X-Forwarded-For, -Proto, -Host and -Port count"),
 		ROW("ingress-proxy-protocol", 0, OPT_BOOL, facts.ingress_proxy_protocol, NULL,
@@ -185,6 +238,28 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		    "no Service rules and host ports on this node"),
 		ROW("disable-network-policy", 0, OPT_BOOL, facts.disable_policy, NULL,
 		    "NetworkPolicies are somebody else's to enforce"),
+		ROW("controllers", 0, OPT_LIST, controllers, "NAME",
+		    "which of them run: * is all, foo that one, -foo not that one (*)"),
+		ROW("tls-cert-file", 0, OPT_STRING, tls_cert_file, "FILE",
+		    "a certificate to serve with, and its chain (one of the cluster's CA)"),
+		ROW("tls-private-key-file", 0, OPT_STRING, tls_key_file, "FILE", "its key"),
+		ROW("tls-min-version", 0, OPT_STRING, tls_min_version, "NAME",
+		    "VersionTLS12, or VersionTLS13 (VersionTLS12)"),
+		ROW("tls-cipher-suites", 0, OPT_LIST, tls_suites, "NAME",
+		    "of TLS 1.2, such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 (those of ECDHE with AES-GCM or "
+		    "ChaCha20)"),
+		ROW("proxy-client-cert-file", 0, OPT_STRING, proxy_cert_file, "FILE",
+		    "as whom aggregated API servers are asked (one of the front proxy's own CA)"),
+		ROW("proxy-client-key-file", 0, OPT_STRING, proxy_key_file, "FILE", "its key"),
+		ROW("kubelet-timeout", 0, OPT_STRING, kubelet_timeout, "TIME", "until one is reached (10s)"),
+		ROW("kubelet-certificate-authority", 0, OPT_STRING, kubelets.ca_file, "FILE",
+		    "CAs of kubelets that are not of this cluster's own (none)"),
+		ROW("kubelet-client-certificate", 0, OPT_STRING, kubelets.cert_file, "FILE",
+		    "as whom kubelets are asked (kube-apiserver-kubelet-client, by the cluster's CA)"),
+		ROW("kubelet-client-key", 0, OPT_STRING, kubelets.key_file, "FILE", "its key"),
+		ROW("kubelet-preferred-address-types", 0, OPT_LIST, kubelet_addresses, "TYPE",
+		    "of a Node's addresses, which of them names kubelets of another CA"
+		    " (Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP)"),
 		ROW("accept-database", 0, OPT_BOOL, accept_database, NULL,
 		    "start although the database, or a key that it counts on, is gone or another cluster's"),
 		ROW("no-supervise", 0, OPT_BOOL, no_supervise, NULL,
@@ -194,12 +269,33 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("runtime-config", 0, OPT_LIST, runtime_config, "KEY=BOOL",
 		    "versions of the API to serve or not: api/all, api/beta, api/alpha, GROUP/VERSION"),
 		ROW("debug", 0, OPT_BOOL, debug, NULL, "log more"),
+		ROW("secure-port", 0, OPT_INT, port, "N", "the same as --https-listen-port"),
+		ROW("service-cluster-ip-range", 0, OPT_STRING, facts.service_cidr, "CIDR",
+		    "the same as --service-cidr"),
+		ROW("disabled-metrics", 0, OPT_LIST, disabled_metrics, "NAME", "metrics that /metrics leaves out"),
+		ROW("allow-metric-labels", 0, OPT_ARGS, metric_labels, "METRIC,LABEL='V,...'",
+		    "the only values that this label has in /metrics; all others are 'unexpected'"),
+		ROW("allow-metric-labels-manifest", 0, OPT_STRING, metric_manifest, "FILE",
+		    "the same as YAML, METRIC,LABEL: V,..."),
+		ROW("show-hidden-metrics-for-version", 0, OPT_STRING, hidden_metrics, "1." KUBERNETES_MINOR_BEFORE,
+		    "metrics that this version hides are shown; there are none"),
+		ROW("endpoint-reconciler-type", 0, OPT_STRING, endpoint_reconciler, "NAME",
+		    "lease: the Service `kubernetes` leads here; none: somebody else says where it leads (lease)"),
+		ROW("default-not-ready-toleration-seconds", 0, OPT_INT, not_ready_s, "N",
+		    "how long pods stay on a node that is not ready, unless they say (300)"),
+		ROW("default-unreachable-toleration-seconds", 0, OPT_INT, unreachable_s, "N",
+		    "the same of one that cannot be reached (300)"),
+		ROW("strict-transport-security-directives", 0, OPT_LIST, hsts, "TEXT",
+		    "of a Strict-Transport-Security header in answers (none)"),
+		ROW("cors-allowed-origins", 0, OPT_LIST, cors, "REGEXP",
+		    "web pages that may ask from a browser, as whole origins (none)"),
 	};
 
 	_Static_assert(ARRAY_LEN(rows) <= SERVER_OPTIONS_MAX, "more than there is room for");
 	size_t n = node_option_table(&o->node, t);
 
 	memcpy(t + n, rows, sizeof(rows));
+	*ret_node = n;
 	return n + ARRAY_LEN(rows);
 }
 
@@ -208,7 +304,6 @@ static size_t option_table(struct server_opts *o, struct option *t)
 static void defaults(struct server *s)
 {
 	s->o = (struct server_opts){
-		.node.data_dir = default_data_dir(&s->arena),
 		.node.ingress_http_port = 80,
 		.node.ingress_https_port = 443,
 		.bind_address = "::",
@@ -217,8 +312,14 @@ static void defaults(struct server *s)
 		.facts.cluster_domain = "cluster.local",
 		.port = 6443,
 		.anonymous_auth = true,
+		.account_extend = true,
+		.account_lookup = true,
 		.ipv6_masq = true,
 		.profiling = true,
+		.audit_throttle = true,
+		.endpoint_reconciler = "lease",
+		.not_ready_s = 300,
+		.unreachable_s = 300,
 	};
 }
 
@@ -229,6 +330,48 @@ static struct apiserver_oidc server_oidc(const struct server_opts *o)
 	oidc.required_claims = o->oidc_required.list.p;
 	oidc.signing_algs = o->oidc_algs.list.p;
 	return oidc;
+}
+
+static struct apiserver_accounts server_accounts(const struct server_opts *o)
+{
+	struct apiserver_accounts c = o->accounts;
+
+	c.issuers = o->account_issuers.list.p;
+	c.audiences = o->api_audiences.list.p;
+	c.key_files = o->account_keys.list.p;
+	c.no_extension = !o->account_extend;
+	c.no_lookup = !o->account_lookup;
+	return c;
+}
+
+static struct apiserver_front_proxies server_front_proxies(const struct server_opts *o)
+{
+	return (struct apiserver_front_proxies){
+		.ca_file = o->proxy_ca_file,
+		.allowed_names = o->proxy_names.list.p,
+		.username = o->proxy_username.list.p,
+		.uid = o->proxy_uid.list.p,
+		.group = o->proxy_group.list.p,
+		.extra_prefix = o->proxy_extra.list.p,
+	};
+}
+
+static struct apiserver_kubelets server_kubelets(const struct server_opts *o)
+{
+	struct apiserver_kubelets k = o->kubelets;
+
+	if (o->kubelet_timeout)
+		(void)duration_parse(sv_from(o->kubelet_timeout), &k.timeout_ns); /* server_check() has */
+	k.address_types = *o->kubelet_addresses.list.p ? o->kubelet_addresses.list.p : NULL;
+	return k;
+}
+
+static struct audit_opts server_audit(const struct server_opts *o)
+{
+	struct audit_opts a = o->audit;
+
+	a.hook_no_throttle = !o->audit_throttle;
+	return a;
 }
 
 static struct apiserver_authorization server_authorization(const struct server_opts *o)
@@ -255,8 +398,12 @@ static int complete(struct server *s, struct err *err)
 	struct server_opts *o = &s->o;
 	struct ip_addr ip;
 
+	if (!o->node.data_dir)
+		o->node.data_dir = default_data_dir(&s->arena);
 	if (server_check(o, err) < 0 || choose_api(o, err) < 0)
 		return -1;
+	if (o->legacy_token_period) /* server_check() has looked at it */
+		(void)duration_parse(sv_from(o->legacy_token_period), &o->legacy_token_ns);
 	if (o->port == 0)
 		o->port = host_free_port(o->bind_address);
 	if (!o->kubeconfig)
@@ -353,6 +500,8 @@ static int write_kubeconfig(struct server *s, struct err *err)
 	unsigned long mode = strtoul(s->o.kubeconfig_mode, &end, 8);
 	struct sv yaml;
 
+	if (!*s->o.kubeconfig)
+		return 0;
 	if (*end || mode > 0777)
 		return err_set(err, ERR_INVALID, "--write-kubeconfig-mode takes permissions like 0600, not '%s'",
 			       s->o.kubeconfig_mode);
@@ -451,11 +600,31 @@ static void publish_facts(struct server *s)
 	client_free(c);
 }
 
+static int flag_order(const void *a, const void *b)
+{
+	return strcmp(((const struct zpage_flag *)a)->name, ((const struct zpage_flag *)b)->name);
+}
+
+/* For /flagz: what is an option, as it is. */
+static const struct zpage_flag *server_flags(void *ctx, struct arena *a, size_t *ret_n)
+{
+	const struct server *s = ctx;
+	struct zpage_flag *flags = ARENA_ARRAY(a, struct zpage_flag, s->n_table);
+
+	for (size_t i = 0; i < s->n_table; i++)
+		flags[i] = (struct zpage_flag){ .name = s->table[i].name,
+						.value = cli_option_text(a, &s->table[i]),
+						.secret = strcmp(s->table[i].name, "token") == 0 };
+	qsort(flags, s->n_table, sizeof(*flags), flag_order);
+	*ret_n = s->n_table;
+	return flags;
+}
+
 static int encrypt_store(struct server *s, struct err *err)
 {
 	if (!s->o.encryption_config)
 		return 0;
-	s->encryption = encryption_read(s->env, s->o.encryption_config, err);
+	s->encryption = encryption_read(s->env, s->o.encryption_config, s->o.encryption_reload, err);
 	if (!s->encryption)
 		return -1;
 	s->store = store_transformed(s->store, encryption_transform(s->encryption));
@@ -467,8 +636,12 @@ static int start_api(struct server *s, struct err *err)
 	struct server_opts *o = &s->o;
 	const char *db = arena_printf(&s->arena, "%s/db", o->node.data_dir);
 
-	if (database_check(&s->arena, o, err) < 0)
+	/* Not before the process has its seed, by which maps find what is in them. */
+	s->metric_rules = server_metric_rules(&s->arena, o, err);
+	if (!s->metric_rules || database_check(&s->arena, o, err) < 0)
 		return -1;
+	if (o->no_sync)
+		store_disk_no_sync();
 	s->store = store_disk_open(s->env, db, DATABASE_MAX, err);
 	if (!s->store || encrypt_store(s, err) < 0 || settle_cidrs(s, err) < 0)
 		return -1;
@@ -481,7 +654,7 @@ static int start_api(struct server *s, struct err *err)
 		.cluster_cidr = o->facts.cluster_cidr,
 		.node_port_range = o->node_port_range,
 		.cluster_domain = o->facts.cluster_domain,
-		.advertise_address = o->advertise_address,
+		.advertise_address = strcmp(o->endpoint_reconciler, "none") == 0 ? NULL : o->advertise_address,
 		.find_address = *s->address ? server_address : NULL,
 		.find_ctx = s,
 		.advertise_port = o->port,
@@ -491,6 +664,8 @@ static int start_api(struct server *s, struct err *err)
 			  : strcmp(o->facts.egress, "agent") == 0 ? EGRESS_TUNNEL
 								  : EGRESS_ADDRESS,
 		.tls_sans = o->tls_sans.list.p,
+		.tls_cert_file = o->tls_cert_file,
+		.tls_key_file = o->tls_key_file,
 		.join_token = o->token,
 		.token_auth_file = o->token_auth_file,
 		.proxy_cert_file = o->proxy_cert_file,
@@ -498,16 +673,32 @@ static int start_api(struct server *s, struct err *err)
 		.admission_config = o->admission_config,
 		.enable_admission = o->enable_admission.list.p,
 		.disable_admission = o->disable_admission.list.p,
-		.audit = o->audit,
+		.audit = server_audit(o),
 		.encryption = s->encryption,
 		.authentication_config = o->authentication_config,
 		.oidc = server_oidc(o),
 		.authorization = server_authorization(o),
 		.token_hook = o->token_hook,
+		.tls_only_13 = o->tls_min_version && strcmp(o->tls_min_version, "VersionTLS13") == 0,
+		.tls_suites = o->tls_suites.list.p,
+		.kubelets = server_kubelets(o),
+		.proxy_cert_file = o->proxy_cert_file,
+		.proxy_key_file = o->proxy_key_file,
+		.accounts = server_accounts(o),
+		.client_ca_file = o->client_ca_file,
+		.front_proxies = server_front_proxies(o),
 		.anonymous_auth = o->anonymous_auth,
+		.not_ready_s = o->not_ready_s,
+		.unreachable_s = o->unreachable_s,
+		.hsts = o->hsts.list.p,
+		.cors = o->cors.list.p,
 		.profiling = o->profiling,
 		.no_ingress = facts_no_ingress(&o->facts),
 		.no_controllers = o->disable_controllers,
+		.no_gateway = facts_no_gateway(&o->facts),
+		.metric_rules = s->metric_rules,
+		.flags = server_flags,
+		.flags_ctx = s,
 		.certs_renewed = certs_renewed,
 		.certs_ctx = s,
 		.lost = lost,
@@ -568,7 +759,10 @@ static void start_control(struct server *s)
 		    .signing_key_pem = apiserver_ca_key_pem(s->api),
 		    .server_cert_pem = apiserver_cert_pem(s->api),
 		    .token_key_pem = apiserver_token_key_pem(s->api),
+		    .legacy_token_ns = s->o.legacy_token_ns,
 		    .no_ingress = facts_no_ingress(&s->o.facts),
+		    .which = s->o.controllers.list.p,
+		    .no_gateway = facts_no_gateway(&s->o.facts),
 		    .disable = facts_disabled(&s->o.facts, "servicelb") ? no_service_lb : NULL,
 		});
 	}
@@ -657,30 +851,43 @@ static int run(void *ctx)
 	return rc < 0 ? cli_fail_err(&err) : 0;
 }
 
-int cmd_server(int argc, char **argv)
+int server_main(int argc, char **argv, const struct server_name *as)
 {
 	struct server s = { .cidr_hold = CIDRS_NO_HOLD };
-	struct option table[NODE_OPTIONS_MAX + SERVER_OPTIONS_MAX];
+	struct option table[NODE_OPTIONS_MAX + SERVER_OPTIONS_MAX + SERVER_NAME_MAX];
 	struct err err = ERR_INIT;
-	size_t n;
+	size_t n, n_node;
 	int rc, status = 0;
 
 	/* By default every thread gets a heap of its own, and what thirty of them keep for later is most of an idle
 	 * server's memory. Two would do for memory, but threads that write at once then wait for each other. */
 	(void)mallopt(M_ARENA_MAX, 4);
 	defaults(&s);
-	n = option_table(&s.o, table);
-	rc = cli_options_parse(&s.arena, table, n, argc, argv, "/etc/caravel/config.yaml", NULL, &err);
-	if (rc == 0) {
-		if (s.o.debug)
-			log_set_level(LVL_DEBUG);
+	n = option_table(&s.o, table, &n_node);
+	if (as->options)
+		n = as->options(as->ctx, &s.o, table, n, n_node);
+	s.table = table;
+	s.n_table = n;
+	rc = cli_options_parse(&s.arena, table, n, argc, argv, as->config_file, NULL, &err);
+	if (rc == 0 && as->settle)
+		rc = as->settle(as->ctx, &s.arena, &err);
+	if (rc == 0)
+		rc = node_opts_log(&s.o.node, s.o.debug, &err);
+	if (rc == 0)
 		rc = complete(&s, &err);
-	}
 	if (rc == 0) {
 		s.crash_dir = arena_printf(&s.arena, "%s/crash", s.o.node.data_dir);
 		status = daemon_run(s.crash_dir, s.o.no_supervise, run, &s);
 	}
 	string_list_release(&s.o.tls_sans);
+	string_list_release(&s.o.controllers);
+	string_list_release(&s.o.kubelet_addresses);
+	string_list_release(&s.o.disabled_metrics);
+	string_list_release(&s.o.metric_labels);
+	string_list_release(&s.o.hsts);
+	string_list_release(&s.o.cors);
+	metric_rules_free(s.metric_rules);
+	string_list_release(&s.o.tls_suites);
 	string_list_release(&s.o.runtime_config);
 	string_list_release(&s.o.enable_admission);
 	string_list_release(&s.o.disable_admission);
@@ -688,4 +895,9 @@ int cmd_server(int argc, char **argv)
 	string_list_release(&s.o.facts.disable);
 	arena_release(&s.arena);
 	return rc < 0 ? cli_fail_err(&err) : status;
+}
+
+int cmd_server(int argc, char **argv)
+{
+	return server_main(argc, argv, &(struct server_name){ .config_file = "/etc/caravel/config.yaml" });
 }

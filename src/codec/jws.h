@@ -19,6 +19,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "codec/doc.h"
 
@@ -45,6 +46,17 @@ struct jws_keys; /* public keys, each with the algorithms it is for */
 
 /* One key as SubjectPublicKeyInfo PEM; it checks tokens whatever kid they name. NULL: not a key for any algorithm. */
 struct jws_keys *jws_keys_pem(struct sv pem, struct err *err);
+/* All keys of a PEM text: public ones, those of private ones and of certificates. Each has the id that Kubernetes gives
+ * it: base64url of the SHA-256 of its DER SubjectPublicKeyInfo. NULL: a block of it is no such key, or there is none,
+ * or there are more than JWS_KEYS_MAX. */
+struct jws_keys *jws_keys_pem_all(struct sv pem, struct err *err);
+/* The id of the first, a view; "": it has none. */
+struct sv jws_keys_id(const struct jws_keys *k);
+/* By what they sign: of each the algorithm that jws_sign() would take. A sum. */
+unsigned jws_keys_algs(const struct jws_keys *k);
+const char *jws_alg_name(enum jws_alg alg);
+/* Appends them as a JWK set, each with the same algorithm. */
+void jws_keys_write(const struct jws_keys *k, struct buf *b);
 /* A JWK set: {"keys":[...]}. Keys that are not for checking signatures (use, key_ops), of unknown types, too short or
  * broken are passed over (RFC 7517 5); NULL when none is left, or the set itself is no such document. */
 struct jws_keys *jws_keys_jwks(struct sv json, struct err *err);

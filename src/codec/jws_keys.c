@@ -152,6 +152,160 @@ struct jws_keys *jws_keys_pem(struct sv pem, struct err *err)
 	return NULL;
 }
 
+/* The key in a block; NULL: none. *ret_skip: it is a block that says something about the next one. */
+static EVP_PKEY *jws_block_key(const char *name, const unsigned char *der, long n, bool *ret_skip)
+{
+	EVP_PKEY *pkey = NULL;
+	X509 *cert;
+
+	*ret_skip = strcmp(name, "EC PARAMETERS") == 0;
+	if (strcmp(name, "PUBLIC KEY") == 0)
+		return d2i_PUBKEY(NULL, &der, n);
+	if (strcmp(name, "RSA PUBLIC KEY") == 0)
+		return d2i_PublicKey(EVP_PKEY_RSA, NULL, &der, n);
+	if (strcmp(name, "CERTIFICATE") == 0) {
+		cert = d2i_X509(NULL, &der, n);
+		pkey = cert ? X509_get_pubkey(cert) : NULL;
+		X509_free(cert);
+		return pkey;
+	}
+	if (strcmp(name, "PRIVATE KEY") == 0 || strcmp(name, "EC PRIVATE KEY") == 0 ||
+	    strcmp(name, "RSA PRIVATE KEY") == 0)
+		return d2i_AutoPrivateKey(NULL, &der, n);
+	return NULL;
+}
+
+/* Adds the public half of a key, with its id. */
+static bool jws_add_public(struct jws_keys *k, EVP_PKEY *key)
+{
+	unsigned char *der = NULL, digest[32];
+	const unsigned char *at;
+	int n = i2d_PUBKEY(key, &der);
+	EVP_PKEY *public;
+	struct sv kid;
+	bool good;
+
+	if (n <= 0)
+		return false;
+	at = der;
+	public = d2i_PUBKEY(NULL, &at, n);
+	good = public && EVP_Digest(der, (size_t)n, digest, NULL, EVP_sha256(), NULL) == 1;
+	OPENSSL_free(der);
+	if (!good) {
+		EVP_PKEY_free(public);
+		return false;
+	}
+	kid = b64url_encode(&k->arena, sv_make((const char *)digest, sizeof(digest)));
+	for (size_t i = 0; i < k->keys.n; i++)
+		if (sv_eq(k->keys.p[i].kid, kid)) {
+			EVP_PKEY_free(public);
+			return true; /* there already */
+		}
+	return jws_keys_add(k, public, JWS_ANY, kid);
+}
+
+struct jws_keys *jws_keys_pem_all(struct sv pem, struct err *err)
+{
+	_cleanup_(jws_keys_freep) struct jws_keys *k = xcalloc(1, sizeof(*k));
+	_cleanup_(jws_bio_freep) BIO *bio = jws_bio(pem);
+	char *name, *header;
+	unsigned char *der;
+	bool good = true, skip;
+	long n;
+
+	while (bio && good && k->keys.n <= JWS_KEYS_MAX && PEM_read_bio(bio, &name, &header, &der, &n) == 1) {
+		EVP_PKEY *key = jws_block_key(name, der, n, &skip);
+
+		good = key ? jws_add_public(k, key) : skip;
+		EVP_PKEY_free(key);
+		OPENSSL_free(name);
+		OPENSSL_free(header);
+		OPENSSL_clear_free(der, (size_t)n);
+	}
+	ERR_clear_error();
+	if (good && k->keys.n && k->keys.n <= JWS_KEYS_MAX)
+		return TAKE(k);
+	if (!good && pem_encrypted(pem)) {
+		err_set(err, ERR_INVALID, "cannot read a private key: %s", PEM_ENCRYPTED);
+		return NULL;
+	}
+	err_set(err, ERR_INVALID, "%s",
+		!good	    ? "a block of it is no key for tokens: RSA of 2048 to 8192 bits, P-256, P-384 and P-521 are"
+		: k->keys.n ? "more than 64 keys"
+			    : "data does not contain any valid RSA or ECDSA public keys");
+	return NULL;
+}
+
+struct sv jws_keys_id(const struct jws_keys *k)
+{
+	return k->keys.n ? k->keys.p[0].kid : SV("");
+}
+
+unsigned jws_keys_algs(const struct jws_keys *k)
+{
+	unsigned algs = 0;
+
+	for (size_t i = 0; i < k->keys.n; i++)
+		algs |= jws_alg_first(k->keys.p[i].algs)->alg;
+	return algs;
+}
+
+const char *jws_alg_name(enum jws_alg alg)
+{
+	return jws_alg_first(alg)->name;
+}
+
+/* A number as its bytes, padded to width when that is not 0; "": the key has none such. */
+static struct sv jws_number(struct arena *a, const EVP_PKEY *pkey, const char *param, size_t width)
+{
+	_cleanup_(jws_bn_freep) BIGNUM *bn = NULL;
+	unsigned char *bytes;
+	int n;
+
+	if (EVP_PKEY_get_bn_param(pkey, param, &bn) != 1)
+		return SV("");
+	n = width ? (int)width : BN_num_bytes(bn);
+	bytes = arena_alloc(a, (size_t)n + 1);
+	return BN_bn2binpad(bn, bytes, n) == n ? b64url_encode(a, sv_make((const char *)bytes, (size_t)n)) : SV("");
+}
+
+static void jws_jwk_write(struct arena *a, const struct jws_key *k, struct buf *b)
+{
+	const struct jws_alg_info *alg = jws_alg_first(k->algs);
+
+	if (alg->curve)
+		buf_printf(b,
+			   "{\"use\":\"sig\",\"kty\":\"EC\",\"kid\":\"%.*s\",\"crv\":\"%s\",\"alg\":\"%s\",\"x\":\"%.*"
+			   "s\",\"y\":\"%.*s\"}",
+			   SV_ARG(k->kid), alg->curve, alg->name,
+			   SV_ARG(jws_number(a, k->pkey, OSSL_PKEY_PARAM_EC_PUB_X, alg->curve_bytes)),
+			   SV_ARG(jws_number(a, k->pkey, OSSL_PKEY_PARAM_EC_PUB_Y, alg->curve_bytes)));
+	else
+		buf_printf(
+		    b,
+		    "{\"use\":\"sig\",\"kty\":\"RSA\",\"kid\":\"%.*s\",\"alg\":\"%s\",\"n\":\"%.*s\",\"e\":\"%.*s\"}",
+		    SV_ARG(k->kid), alg->name, SV_ARG(jws_number(a, k->pkey, OSSL_PKEY_PARAM_RSA_N, 0)),
+		    SV_ARG(jws_number(a, k->pkey, OSSL_PKEY_PARAM_RSA_E, 0)));
+}
+
+void jws_keys_write(const struct jws_keys *k, struct buf *b)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	buf_adds(b, "{\"keys\":[");
+	for (size_t i = 0; i < k->keys.n; i++) {
+		const struct jws_key *key = &k->keys.p[i];
+
+		if (!(key->algs & (JWS_RS256 | JWS_ES256 | JWS_ES384 | JWS_ES512)))
+			continue; /* Ed25519: not among those that Kubernetes signs by */
+		if (b->p[b->n - 1] == '}')
+			buf_addc(b, ',');
+		jws_jwk_write(&a, key, b);
+	}
+	buf_adds(b, "]}");
+	ERR_clear_error();
+}
+
 /* --- JWK --- */
 
 static struct sv jws_jwk_str(const struct val *jwk, const char *name)

@@ -21,6 +21,7 @@ const struct controller_ops *const controller_table[] = {
 	&endpoints_controller,
 	&endpointslice_controller,
 	&endpointslice_mirroring_controller,
+	&gateway_controller,
 	&gc_controller,
 	&ingress_controller,
 	&job_controller,
@@ -29,7 +30,10 @@ const struct controller_ops *const controller_table[] = {
 	&node_ipam_controller,
 	&node_lifecycle_controller,
 	&node_role_controller,
+	&node_ttl_controller,
+	&pod_certificates_controller,
 	&podgc_controller,
+	&policy_status_controller,
 	&pv_binder_controller,
 	&pv_protection_controller,
 	&pvc_protection_controller,
@@ -41,9 +45,11 @@ const struct controller_ops *const controller_table[] = {
 	&service_lb_controller,
 	&serviceaccount_controller,
 	&statefulset_controller,
+	&storage_migration_controller,
 	&taint_eviction_controller,
 	&token_cleaner_controller,
 	&token_secrets_controller,
+	&trust_bundle_controller,
 	&ttl_after_finished_controller,
 	NULL,
 };
@@ -69,6 +75,35 @@ static bool disabled(const struct controllers_opts *o, const char *name)
 	return false;
 }
 
+/* The first word that names it counts; without any, whether all are meant. */
+static bool among(const char *const *which, const char *name)
+{
+	bool all = !which || !*which;
+
+	for (; which && *which; which++) {
+		if (strcmp(*which, name) == 0)
+			return true;
+		if (**which == '-' && strcmp(*which + 1, name) == 0)
+			return false;
+		all |= strcmp(*which, "*") == 0;
+	}
+	return all;
+}
+
+int controllers_check(const char *const *which, struct err *err)
+{
+	for (; which && *which; which++) {
+		const char *name = *which + (**which == '-');
+		bool known = strcmp(*which, "*") == 0;
+
+		for (const struct controller_ops *const *t = controller_table; *t; t++)
+			known |= strcmp((*t)->name, name) == 0;
+		if (!known)
+			return err_set(err, ERR_INVALID, "\"%s\" is not in the list of known controllers", name);
+	}
+	return 0;
+}
+
 struct controllers *controllers_new(const struct controllers_opts *o)
 {
 	struct controllers *c = xcalloc(1, sizeof(*c));
@@ -78,7 +113,7 @@ struct controllers *controllers_new(const struct controllers_opts *o)
 	for (const struct controller_ops *const *t = controller_table; *t; t++) {
 		struct running *r;
 
-		if (disabled(o, (*t)->name))
+		if (disabled(o, (*t)->name) || !among(o->which, (*t)->name))
 			continue;
 		r = xcalloc(1, sizeof(*r));
 		r->ops = *t;

@@ -33,12 +33,20 @@ struct controllers_opts {
 	struct sv server_cert_pem; /* of the API server: no node gets its names */
 	const char *cluster_dns;   /* "ADDR[,ADDR]" that pods ask; NULL: names are not ours to serve */
 	bool no_ingress;	   /* Ingresses are not ours to serve: what was said of them is taken back */
+	bool no_gateway;	   /* nor are Gateways, and their kinds are not made */
 	const char *service_cidr;  /* comma-separated: which addresses a Service may have */
+	int64_t legacy_token_ns;   /* unused for so long, tokens of Secrets are refused, and later deleted; 0: a year */
 	struct sv token_key_pem;   /* signs the tokens of token Secrets; empty: they stay as they are */
 	/* Node lifecycle, ns; 0 takes upstream's default: 50 s grace, 5 s period. */
 	int64_t node_monitor_grace_ns, node_monitor_period_ns;
 	const char *const *disable; /* names not to start, NULL-terminated, or NULL */
+	/* Which start, as upstream's --controllers says it: "*" all, "foo" that one, "-foo" not that one; NULL or
+	 * empty: all. What controllers_check() has taken. */
+	const char *const *which;
 };
+
+/* Are these names of controllers? */
+int controllers_check(const char *const *which, struct err *err);
 
 struct controllers *controllers_new(const struct controllers_opts *o); /* starts them */
 bool controllers_synced(struct controllers *c);

@@ -11,7 +11,6 @@
 #include "codec/jws.h"
 #include "controllers/controllers-internal.h"
 #include "controllers/podutil.h"
-#include "net/key.h"
 #include "object/legacy_token.h"
 
 #include <stdlib.h>
@@ -187,15 +186,23 @@ static bool tokens_ready(void *ctx)
 	return informer_synced(c->accounts) && informer_synced(c->secrets);
 }
 
+/* By which id the key is known to those who check: the API server's (authn/sa_token.c). */
+static bool tokens_key_id(struct token_secrets *c, struct sv pem)
+{
+	_cleanup_(jws_keys_freep) struct jws_keys *k = jws_keys_pem_all(pem, NULL);
+
+	if (k)
+		c->kid = arena_sv(&c->arena, jws_keys_id(k));
+	return k;
+}
+
 static void *tokens_start(struct controller_ctx *ctx)
 {
 	struct token_secrets *c = xcalloc(1, sizeof(*c));
-	struct sv x, y;
 
 	c->ctx = ctx;
 	/* Without a key nothing is watched, and Secrets stay as they are. */
-	if (!ctx->opts->token_key_pem.n ||
-	    key_public_jwk(&c->arena, ctx->opts->token_key_pem, &x, &y, &c->kid, NULL) < 0)
+	if (!ctx->opts->token_key_pem.n || !tokens_key_id(c, ctx->opts->token_key_pem))
 		return c;
 	c->accounts = informer_get(ctx->informers, RES(core_serviceaccounts), NULL, NULL, NULL);
 	c->secrets = informer_get(ctx->informers, RES(core_secrets), NULL, NULL, "type=" LEGACY_TOKEN_TYPE);

@@ -43,6 +43,9 @@ struct http_header {
 struct http_peer {
 	bool has_cert; /* presented and verified against the client CA */
 	bool bad_cert; /* presented but not verifiable (expired, foreign): authn must refuse it */
+	/* Presented and verified against the CA of front proxies, which says nothing of the former two: its headers may
+	 * say who asks, to those who look at them. */
+	bool proxy_cert;
 	struct sv common_name;
 	struct sv *organizations; /* n_organizations */
 	size_t n_organizations;
@@ -53,7 +56,7 @@ struct http_peer {
 
 /* Of its arena, bytes that come with each request: behind the headers, whoever handles it should need no more for a
  * small read or a watch, since the next block is 4 KiB and there are thousands of watches. */
-#define HTTP_REQ_MEM 1536
+#define HTTP_REQ_MEM 1600
 
 struct http_req {
 	struct arena *arena;

@@ -51,17 +51,17 @@ static void conn_read_cert(struct http_conn *c, SSL *ssl)
 
 	if (!x)
 		return;
-	if (SSL_get_verify_result(ssl) != X509_V_OK) {
-		c->peer.bad_cert = true;
-		return;
-	}
 	if (cert_end(x, &c->peer.not_after_ns) < 0) {
 		c->peer.bad_cert = true;
 		return;
 	}
+	c->peer.proxy_cert = tls_proxy_cert(ssl);
+	c->peer.has_cert = SSL_get_verify_result(ssl) == X509_V_OK;
+	c->peer.bad_cert = !c->peer.has_cert;
+	if (!c->peer.has_cert && !c->peer.proxy_cert)
+		return;
 	if (!key_hash_of(X509_get0_pubkey(x), c->peer.key_hash))
 		c->peer.key_hash[0] = '\0';
-	c->peer.has_cert = true;
 	name = X509_get_subject_name(x);
 	n = X509_NAME_entry_count(name);
 	/* UTF-8 is at most four times as long as any of the string types. */

@@ -38,19 +38,6 @@ int key_new_ec(struct arena *a, struct sv *ret_key_pem, struct err *err)
 	return 0;
 }
 
-int key_public_pem(struct arena *a, struct sv key_pem, struct sv *ret_pem, struct err *err)
-{
-	_cleanup_(pkey_freep) EVP_PKEY *key = read_key(key_pem, err);
-	_cleanup_(bio_freep) BIO *bio = BIO_new(BIO_s_mem());
-
-	if (!key)
-		return -1;
-	if (!bio || PEM_write_bio_PUBKEY(bio, key) != 1)
-		return err_set(err, ERR_INTERNAL, "cannot write a public key");
-	*ret_pem = cert_bio_text(a, bio);
-	return 0;
-}
-
 static int coordinate(struct arena *a, EVP_PKEY *key, const char *param, struct sv *ret, struct err *err)
 {
 	_cleanup_(bn_freep) BIGNUM *bn = NULL;

@@ -7,8 +7,6 @@
 
 /* A new private key as PKCS#8 PEM, in the arena. */
 int key_new_ec(struct arena *a, struct sv *ret_key_pem, struct err *err);
-/* SubjectPublicKeyInfo PEM of a private key. */
-int key_public_pem(struct arena *a, struct sv key_pem, struct sv *ret_pem, struct err *err);
 /* The coordinates of its public point, base64url without padding, as a JWK's x and y (RFC 7518
  * section 6.2), and a key id: base64url of the SHA-256 of the DER SubjectPublicKeyInfo. */
 int key_public_jwk(struct arena *a, struct sv key_pem, struct sv *ret_x, struct sv *ret_y, struct sv *ret_kid,

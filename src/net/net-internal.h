@@ -14,6 +14,8 @@ DEFINE_CLEANUP(GENERAL_NAMES *, general_names_freep, GENERAL_NAMES_free)
 /* The OpenSSL context behind c; borrowed, immutable. SSL objects made from it hold their own
  * reference. */
 SSL_CTX *tls_ctx_ssl(const struct tls_ctx *c);
+/* On a server's connection: whether the peer's certificate is one of a front proxy. */
+bool tls_proxy_cert(SSL *ssl);
 
 /* Prepares a client's SSL: server name indication, and the name or address its certificate
  * must carry (not when the context is insecure); peer_name, unless NULL: what its subject must be, too. alpn is in wire

@@ -15,7 +15,15 @@ struct tls_server_opts {
 	struct sv cert_pem, key_pem; /* chain, leaf first */
 	struct sv client_ca_pem;     /* "": client certificates are not asked for */
 	bool require_client_cert;    /* else requested, optional; an unverifiable one still connects, unverified */
+	/* Who may say for whom it asks is known by certificates of these, and of no others (struct http_peer). "":
+	 * nobody. It takes a client_ca_pem, too. */
+	struct sv proxy_ca_pem;
+	bool only_13;		   /* no TLS 1.2 */
+	const char *const *suites; /* of TLS 1.2, which tls_suites_check() has taken, NULL-terminated; NULL: ours */
 };
+/* Suites of TLS 1.2, by their names in the registry of TLS ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"); those of TLS 1.3
+ * are known and change nothing, as they are all on. -1 with upstream's words for one that is not to be had. */
+int tls_suites_check(const char *const *suites, struct err *err);
 struct tls_client_opts {
 	struct sv ca_pem;	     /* trust anchors; "" with insecure */
 	struct sv cert_pem, key_pem; /* "" : none */

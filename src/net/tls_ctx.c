@@ -2,6 +2,7 @@
  * accepts any: whether one verified is recorded by OpenSSL (SSL_get_verify_result) and judged
  * by the authenticator, which can then answer 401 instead of breaking the connection. */
 #include "net/net-internal.h"
+#include "base/buf.h"
 #include "base/pem.h"
 
 #include <arpa/inet.h>
@@ -9,6 +10,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -17,6 +19,25 @@ struct tls_ctx {
 	SSL_CTX *ssl;
 	bool insecure;
 };
+
+/* A second store of anchors hangs on the SSL_CTX, which connections keep longer than they keep us. */
+static pthread_once_t tls_proxies_once = PTHREAD_ONCE_INIT;
+static int tls_proxies_index;
+
+static void tls_proxies_free(void *parent, void *store, CRYPTO_EX_DATA *ad, int idx, long argl, void *argp)
+{
+	(void)parent;
+	(void)ad;
+	(void)idx;
+	(void)argl;
+	(void)argp;
+	X509_STORE_free(store);
+}
+
+static void tls_proxies_init(void)
+{
+	tls_proxies_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, tls_proxies_free);
+}
 
 int tls_err(struct err *err, const SSL *ssl, enum err_reason reason, const char *what)
 {
@@ -74,12 +95,11 @@ static int tls_use_cert(SSL_CTX *ctx, struct sv cert_pem, struct sv key_pem, str
 	return 0;
 }
 
-/* Adds every certificate of the bundle as a trust anchor; names: also into the list of CAs
+/* Adds every certificate of the bundle as a trust anchor to store; names: also into the list of CAs
  * that a server shows to clients. */
-static int tls_trust(SSL_CTX *ctx, struct sv pem, bool names, struct err *err)
+static int tls_trust(SSL_CTX *ctx, X509_STORE *store, struct sv pem, bool names, struct err *err)
 {
 	_cleanup_(bio_freep) BIO *b = tls_bio(pem);
-	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
 	size_t n = 0;
 
 	for (;; n++) {
@@ -155,16 +175,78 @@ static int tls_alpn_select(SSL *ssl, const unsigned char **out, unsigned char *o
 	return SSL_TLSEXT_ERR_OK;
 }
 
+static int tls_trust_proxies(struct tls_ctx *c, struct sv pem, struct err *err)
+{
+	X509_STORE *proxies = X509_STORE_new();
+
+	pthread_once(&tls_proxies_once, tls_proxies_init);
+	if (!proxies || SSL_CTX_set_ex_data(c->ssl, tls_proxies_index, proxies) != 1) {
+		X509_STORE_free(proxies);
+		return tls_err(err, NULL, ERR_INTERNAL, "preparing TLS");
+	}
+	return tls_trust(c->ssl, proxies, pem, true, err);
+}
+
+static const char *const tls_suites_13[] = { "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
+					     "TLS_CHACHA20_POLY1305_SHA256" };
+
+static bool tls_suite_is_13(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(tls_suites_13); i++)
+		if (strcmp(tls_suites_13[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* OpenSSL's name of a suite of TLS 1.2; NULL: there is none. */
+static const char *tls_suite_name(const char *standard)
+{
+	const char *name = OPENSSL_cipher_name(standard);
+
+	return strcmp(name, "(NONE)") == 0 ? NULL : name;
+}
+
+static int tls_set_suites(SSL_CTX *ctx, const char *const *suites, struct err *err)
+{
+	_cleanup_(buf_release) struct buf list = BUF_INIT;
+
+	for (; suites && *suites; suites++) {
+		const char *name = tls_suite_is_13(*suites) ? NULL : tls_suite_name(*suites);
+
+		if (name)
+			buf_printf(&list, "%s%s", list.n ? ":" : "", name);
+	}
+	if (list.n && SSL_CTX_set_cipher_list(ctx, buf_cstr(&list)) != 1)
+		return tls_err(err, NULL, ERR_INVALID, "choosing the cipher suites");
+	return 0;
+}
+
+int tls_suites_check(const char *const *suites, struct err *err)
+{
+	_cleanup_(tls_ctx_unrefp) struct tls_ctx *c = suites && *suites ? tls_ctx_new(TLS_server_method(), err) : NULL;
+
+	if (suites && *suites && !c)
+		return -1;
+	for (const char *const *s = suites; s && *s; s++)
+		if (!tls_suite_is_13(*s) && !tls_suite_name(*s))
+			return err_set(err, ERR_INVALID, "Cipher suite %s not supported or doesn't exist", *s);
+	return c ? tls_set_suites(c->ssl, suites, err) : 0;
+}
+
 struct tls_ctx *tls_server_ctx(const struct tls_server_opts *o, struct err *err)
 {
 	_cleanup_(tls_ctx_unrefp) struct tls_ctx *c = tls_ctx_new(TLS_server_method(), err);
 
-	if (!c || tls_use_cert(c->ssl, o->cert_pem, o->key_pem, err) < 0)
+	if (!c || tls_use_cert(c->ssl, o->cert_pem, o->key_pem, err) < 0 || tls_set_suites(c->ssl, o->suites, err) < 0)
 		return NULL;
+	if (o->only_13 && SSL_CTX_set_min_proto_version(c->ssl, TLS1_3_VERSION) != 1)
+		return tls_none(err);
 	SSL_CTX_set_options(c->ssl, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_set_alpn_select_cb(c->ssl, tls_alpn_select, NULL);
 	if (o->client_ca_pem.n) {
-		if (tls_trust(c->ssl, o->client_ca_pem, true, err) < 0)
+		if (tls_trust(c->ssl, SSL_CTX_get_cert_store(c->ssl), o->client_ca_pem, true, err) < 0)
+			return NULL;
+		if (o->proxy_ca_pem.n && tls_trust_proxies(c, o->proxy_ca_pem, err) < 0)
 			return NULL;
 		SSL_CTX_set_verify(
 		    c->ssl, SSL_VERIFY_PEER | (o->require_client_cert ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
@@ -189,7 +271,7 @@ struct tls_ctx *tls_client_ctx(const struct tls_client_opts *o, struct err *err)
 	}
 	SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, NULL);
 	if (o->ca_pem.n) {
-		if (tls_trust(c->ssl, o->ca_pem, false, err) < 0)
+		if (tls_trust(c->ssl, SSL_CTX_get_cert_store(c->ssl), o->ca_pem, false, err) < 0)
 			return NULL;
 	} else if (SSL_CTX_set_default_verify_paths(c->ssl) != 1) {
 		(void)tls_err(err, NULL, ERR_INTERNAL, "loading the system's trust anchors");
@@ -212,6 +294,26 @@ struct tls_ctx *tls_ctx_unref(struct tls_ctx *c)
 		free(c);
 	}
 	return NULL;
+}
+
+/* Apart from what the handshake found: a CA of clients says nothing about proxies, nor one of proxies about clients. */
+bool tls_proxy_cert(SSL *ssl)
+{
+	X509 *x = SSL_get0_peer_certificate(ssl);
+	X509_STORE *proxies;
+	X509_STORE_CTX *v;
+	bool good;
+
+	pthread_once(&tls_proxies_once, tls_proxies_init);
+	proxies = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), tls_proxies_index);
+	if (!proxies || !x)
+		return false;
+	v = X509_STORE_CTX_new();
+	good = v && X509_STORE_CTX_init(v, proxies, x, SSL_get_peer_cert_chain(ssl)) == 1 &&
+	       X509_STORE_CTX_set_purpose(v, X509_PURPOSE_SSL_CLIENT) == 1 && X509_verify_cert(v) == 1;
+	X509_STORE_CTX_free(v);
+	ERR_clear_error();
+	return good;
 }
 
 SSL_CTX *tls_ctx_ssl(const struct tls_ctx *c)

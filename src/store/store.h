@@ -176,6 +176,9 @@ struct store *store_mem_new(struct env *env);
 /* Opens or creates dir/; holds dir/lock against a second process, whose pid it names
  * (ERR_ALREADY_EXISTS). max_bytes is the largest size the database may reach. */
 struct store *store_disk_open(struct env *env, const char *dir, size_t max_bytes, struct err *err);
+/* From now on nothing in this process waits for the disk: what a machine loses that dies, it loses as well, and what is
+ * stored may be damaged then. For tests, before any store is opened. */
+void store_disk_no_sync(void);
 
 /* Thin wrappers. */
 int store_range(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn, void *ctx,

@@ -14,10 +14,12 @@
 	"audienceMatchPolicy: MatchAny}, claimMappings: {username: {claim: email, prefix: ''}, groups: {claim: g, "   \
 	"prefix: 'p:'}}}]}"
 
+static const struct sv own = { "https://own", 11 };
+
 static void config_text(struct sv text)
 {
 	_cleanup_(err_release) struct err err = ERR_INIT;
-	_cleanup_(jwt_config_unrefp) struct jwt_config *c = jwt_config_parse(text, SV("https://own"), JWS_ANY, &err);
+	_cleanup_(jwt_config_unrefp) struct jwt_config *c = jwt_config_parse(text, &own, 1, JWS_ANY, &err);
 
 	BUG_ON(!c && !*err_msg(&err));
 	for (size_t i = 0; c && i < c->n_issuers; i++)
@@ -32,7 +34,7 @@ static void config_claims(struct sv text)
 	const struct val *claims = json_decode(&a, text, NULL, NULL);
 
 	if (!c)
-		c = jwt_config_parse(SV(MAPPED), SV("https://own"), JWS_ANY, NULL);
+		c = jwt_config_parse(SV(MAPPED), &own, 1, JWS_ANY, NULL);
 	BUG_ON(!c);
 	for (size_t i = 0; claims && i < c->n_issuers; i++) {
 		_cleanup_(err_release) struct err err = ERR_INIT;

@@ -65,6 +65,21 @@ static void tokens_keys(struct sv text)
 	BUG_ON(keys && jws_verify(&a, SV("e30.e30.AAAA"), keys, JWS_ANY, &claims, NULL) == 0);
 }
 
+/* What is written of keys can be read again. */
+static void tokens_pem(struct sv text)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	_cleanup_(jws_keys_freep) struct jws_keys *keys = jws_keys_pem_all(text, &err), *read = NULL;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	BUG_ON(!keys && !*err_msg(&err));
+	if (!keys || !(jws_keys_algs(keys) & (JWS_RS256 | JWS_ES256 | JWS_ES384 | JWS_ES512)))
+		return;
+	jws_keys_write(keys, &b);
+	read = jws_keys_jwks(buf_sv(&b), NULL);
+	BUG_ON(!read);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct sv text = sv_make((const char *)data, size);
@@ -73,5 +88,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	tokens_file(text);
 	tokens_signed(text);
 	tokens_keys(text);
+	tokens_pem(text);
 	return 0;
 }

@@ -9,11 +9,8 @@ static bool immortal(struct sv ns)
 
 static int forbid_creation(const struct admission *a, struct err *err)
 {
-	err_set(err, ERR_FORBIDDEN,
-		"%s%s%s \"%.*s\" is forbidden: unable to create new content in namespace %.*s because it is being "
-		"terminated",
-		a->res->plural, a->res->group[0] ? "." : "", a->res->group, SV_ARG(a->name), SV_ARG(a->ns));
-	err_set_object(err, sv_from(a->res->group), sv_from(a->res->plural), a->name);
+	(void)admission_forbid(a, err, "unable to create new content in namespace %.*s because it is being terminated",
+			       SV_ARG(a->ns));
 	return err_add_cause(err, "NamespaceTerminating", SV("metadata.namespace"),
 			     "namespace %.*s is being terminated", SV_ARG(a->ns));
 }

@@ -6,6 +6,8 @@
 #include "apiserver/steps.h"
 #include "apiserver/watchcache.h"
 #include "apiserver/authn/bootstrap_token.h"
+#include "apiserver/authn/front_proxy.h"
+#include "apiserver/authn/sa_accounts.h"
 #include "apiserver/authn/sa_token.h"
 #include "apiserver/authn/token_cache.h"
 #include "apiserver/authn/token_file.h"
@@ -42,14 +44,16 @@ static struct sv quoted_list(struct arena *a, const struct val *list, const stru
 }
 
 /* The audiences asked for that the token has, into ret; -1 when there are none. */
-static int common_audiences(struct arena *a, const struct sa_claims *c, struct sv own, const struct sv *asked, size_t n,
-			    struct sv *ret, size_t *ret_n, struct err *err)
+static int common_audiences(struct arena *a, const struct sa_claims *c, const struct sa_accounts *own,
+			    const struct sv *asked, size_t n, struct sv *ret, size_t *ret_n, struct err *err)
 {
 	/* Both lists are as long as their texts: whoever reviews and whoever asked for the token choose them. */
 	_cleanup_(strmap_release) struct strmap have = STRMAP_INIT;
 
-	if (c->legacy || val_type(c->audiences) == VAL_STR)
-		strmap_set(&have, c->legacy ? own : val_str(c->audiences), ret);
+	for (size_t i = 0; i < own->n_audiences && c->legacy; i++)
+		strmap_set(&have, own->audiences[i], ret);
+	if (!c->legacy && val_type(c->audiences) == VAL_STR)
+		strmap_set(&have, val_str(c->audiences), ret);
 	VAL_EACH(c->legacy ? NULL : c->audiences, v)
 		strmap_set(&have, val_str(v), ret);
 	for (size_t i = 0; i < n; i++)
@@ -57,30 +61,34 @@ static int common_audiences(struct arena *a, const struct sa_claims *c, struct s
 			ret[(*ret_n)++] = asked[i];
 	if (*ret_n)
 		return 0;
-	return err_set(err, ERR_UNAUTHORIZED, "token audiences %.*s is invalid for the target audiences %.*s",
-		       SV_ARG(quoted_list(a, c->legacy ? NULL : c->audiences, &own, c->legacy)),
-		       SV_ARG(quoted_list(a, NULL, asked, n)));
+	return err_set(
+	    err, ERR_UNAUTHORIZED, "token audiences %.*s is invalid for the target audiences %.*s",
+	    SV_ARG(quoted_list(a, c->legacy ? NULL : c->audiences, own->audiences, c->legacy ? own->n_audiences : 0)),
+	    SV_ARG(quoted_list(a, NULL, asked, n)));
 }
 
 static int by_account(struct apiserver *s, struct arena *a, struct sv token, const struct sv *audiences,
 		      size_t n_audiences, struct user_info *ret, struct sv *ret_audiences, size_t *ret_n,
 		      struct err *err)
 {
-	struct sv own = sa_issuer(s, a);
+	const struct sa_accounts *own = sa_accounts_of(s);
 	struct sa_claims c;
 	int rc = sa_token_verify(s, a, token, &c, err);
 
 	if (rc <= 0)
 		return rc;
-	if (common_audiences(a, &c, own, n_audiences ? audiences : &own, n_audiences ? n_audiences : 1, ret_audiences,
-			     ret_n, err) < 0)
+	if (!n_audiences) {
+		audiences = own->audiences;
+		n_audiences = own->n_audiences;
+	}
+	if (common_audiences(a, &c, own, audiences, n_audiences, ret_audiences, ret_n, err) < 0)
 		return -1;
 	sa_claims_user(a, &c, ret);
 	ret->expires_ns = c.expires_ns;
+	ret->stale_ns = c.stale_ns;
 	if (c.generated)
-		ret->warning =
-		    SV("Use tokens from the TokenRequest API or manually created secret-based tokens instead "
-		       "of auto-generated secret-based tokens.");
+		ret->warning = "Use tokens from the TokenRequest API or manually created secret-based tokens instead "
+			       "of auto-generated secret-based tokens.";
 	return 1;
 }
 
@@ -90,12 +98,12 @@ int authn_token(struct apiserver *s, struct arena *a, struct sv token, const str
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	int rc;
 
-	*ret_audiences = ARENA_ARRAY(a, struct sv, n_audiences + 1);
+	*ret_audiences = ARENA_ARRAY(a, struct sv, n_audiences ? n_audiences : s->authz->accounts->n_audiences);
 	*ret_n = 0;
 	if (token.n == 0 || !s->pki)
 		return err_set(err, ERR_UNAUTHORIZED, INVALID_TOKEN), 0;
 	/* These two have no audience: they are the cluster's own. */
-	if (token_file_find(s->authz->static_tokens, a, token, ret))
+	if (token_store_find(s->authz->static_tokens, a, token, ret))
 		return 1;
 	rc = bootstrap_token_verify(s, a, token, ret, NULL);
 	if (rc == 0)
@@ -107,6 +115,19 @@ int authn_token(struct apiserver *s, struct arena *a, struct sv token, const str
 	else
 		err_set(err, ERR_UNAUTHORIZED, "[" INVALID_TOKEN ", %s]", err_msg(&why));
 	return 0;
+}
+
+/* It should have been replaced, and lasts for those who do not. */
+static void authn_note_stale(struct api_req *q)
+{
+	int64_t now = env_now_ns(q->server->env);
+
+	if (!q->user.stale_ns || now < q->user.stale_ns)
+		return;
+	atomic_fetch_add(&q->server->authz->accounts->stale, 1);
+	api_req_annotate(q, SV("authentication.k8s.io/stale-token"),
+			 arena_svf(q->arena, "subject: %.*s, seconds after warning threshold: %" PRId64,
+				   SV_ARG(q->user.name), (now - q->user.stale_ns) / NS_PER_SEC));
 }
 
 static int by_bearer(struct api_req *q, struct sv token, struct err *err)
@@ -126,8 +147,9 @@ static int by_bearer(struct api_req *q, struct sv token, struct err *err)
 		}
 		token_cache_put(cache, token, now, &q->user);
 	}
-	if (q->user.warning.n)
-		api_req_warn(q, "%.*s", SV_ARG(q->user.warning));
+	if (q->user.warning)
+		api_req_warn(q, "%s", q->user.warning);
+	authn_note_stale(q);
 	return 0;
 }
 
@@ -196,6 +218,8 @@ int authn_request(struct api_req *q, struct err *err)
 
 	if (!q->http)
 		return 0; /* in-process: the client was made with its identity */
+	if (front_proxy_user(q) == 0)
+		return 0;
 	if (peer && peer->bad_cert)
 		return err_set(err, ERR_UNAUTHORIZED, "Unauthorized");
 	/* One that names nobody is none. */

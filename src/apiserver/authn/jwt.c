@@ -1,7 +1,9 @@
 /* Tokens of other issuers: which configuration counts, and what it says of a token. */
 #include "apiserver/authn/jwt.h"
+#include "apiserver/metrics.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/authn/jwt_keys.h"
+#include "apiserver/authn/sa_accounts.h"
 #include "apiserver/authn/sa_token.h"
 #include "apiserver/steps.h"
 #include "base/b64.h"
@@ -110,7 +112,7 @@ static int flags_document(const struct apiserver_oidc *o, struct arena *a, struc
 	return 0;
 }
 
-static int jwt_by_flags(struct jwt *j, struct sv own, struct err *err)
+static int jwt_by_flags(struct jwt *j, const struct sa_accounts *own, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
@@ -118,7 +120,7 @@ static int jwt_by_flags(struct jwt *j, struct sv own, struct err *err)
 
 	if (flags_algs(j->s->o.oidc.signing_algs, &algs, err) < 0 || flags_document(&j->s->o.oidc, &a, &b, err) < 0)
 		return -1;
-	j->config = jwt_config_parse(buf_sv(&b), own, algs, err);
+	j->config = jwt_config_parse(buf_sv(&b), own->issuers, own->n_issuers, algs, err);
 	return j->config ? 0 : err_wrap(err, "--oidc-*");
 }
 
@@ -128,13 +130,14 @@ static int jwt_by_flags(struct jwt *j, struct sv own, struct err *err)
 static int jwt_read(struct jwt *j, struct jwt_config **ret, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct sa_accounts *own = sa_accounts_of(j->s);
 	struct sv text;
 
 	if (file_read(&a, j->path, JWT_CONFIG_MAX, &text, err) < 0)
 		return err_wrap(err, "--authentication-config");
 	if (j->config && sv_eq(text, buf_sv(&j->text)))
 		return 1;
-	*ret = jwt_config_parse(text, sa_issuer(j->s, &a), ALGS_OF_FILES, err);
+	*ret = jwt_config_parse(text, own->issuers, own->n_issuers, ALGS_OF_FILES, err);
 	if (!*ret)
 		return err_wrap(err, "--authentication-config '%s'", j->path);
 	if ((*ret)->anonymous_set && !j->s->o.anonymous_auth) {
@@ -151,7 +154,6 @@ static int jwt_read(struct jwt *j, struct jwt_config **ret, struct err *err)
 
 struct jwt *jwt_new(struct apiserver *s, struct err *err)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	const struct apiserver_oidc *o = &s->o.oidc;
 	struct jwt *j;
 	int rc;
@@ -166,7 +168,7 @@ struct jwt *jwt_new(struct apiserver *s, struct err *err)
 	j->s = s;
 	j->path = s->o.authentication_config;
 	pthread_mutex_init(&j->lock, NULL);
-	rc = j->path ? jwt_read(j, &j->config, err) : jwt_by_flags(j, sa_issuer(s, &a), err);
+	rc = j->path ? jwt_read(j, &j->config, err) : jwt_by_flags(j, sa_accounts_of(s), err);
 	return rc < 0 ? jwt_free(j) : j;
 }
 
@@ -190,6 +192,8 @@ void jwt_reload(struct jwt *j)
 	if (!j || !j->path)
 		return;
 	rc = jwt_read(j, &now, &err);
+	if (rc != 1)
+		metrics_reloaded(j->s, API_METRIC(AUTHN_RELOADS), API_METRIC(AUTHN_RELOAD_TIME), rc == 0);
 	if (rc < 0) {
 		if (!j->told)
 			log_warn("authn", "the authentication configuration is wrong: the one before counts on",
@@ -256,14 +260,14 @@ static const struct jwt_issuer *jwt_issuer_of(const struct jwt_config *c, struct
 /* A token of another issuer is for the API server; who asks for others is told it is none. */
 static bool jwt_audiences(struct api_req *q, struct token_question *t)
 {
-	struct sv own = sa_issuer(q->server, q->arena);
+	const struct sa_accounts *own = sa_accounts_of(q->server);
 
 	if (!t->n_audiences)
 		return true;
 	t->ret_n = 0;
 	for (size_t i = 0; i < t->n_audiences; i++)
-		if (sv_eq(t->audiences[i], own))
-			t->ret_audiences[t->ret_n++] = own;
+		if (sa_accounts_hear(own, t->audiences[i]))
+			t->ret_audiences[t->ret_n++] = t->audiences[i];
 	return t->ret_n > 0;
 }
 

@@ -12,7 +12,8 @@
 struct jwt_reader {
 	struct arena *a;
 	struct conf *conf; /* its arena, and the errors */
-	struct sv disallowed;
+	const struct sv *disallowed;
+	size_t n_disallowed;
 	const struct cel_type *claims, *user;
 	bool email, email_verified; /* expressions of this issuer look at claims.email, .email_verified */
 };
@@ -133,6 +134,21 @@ static void jwt_read_audiences(struct jwt_reader *r, const struct val *issuer, s
 			     "audienceMatchPolicy must be empty or MatchAny for single audience");
 }
 
+/* The cluster's own tokens are never somebody else's. */
+static void jwt_check_disallowed(struct jwt_reader *r, struct sv path, struct sv url)
+{
+	_cleanup_(buf_release) struct buf all = BUF_INIT;
+	bool bad = false;
+
+	for (size_t i = 0; i < r->n_disallowed; i++) {
+		buf_printf(&all, "%s%.*s", i ? " " : "", SV_ARG(r->disallowed[i]));
+		bad = bad || sv_eq(url, r->disallowed[i]);
+	}
+	if (bad)
+		conf_wrong(r->conf, path, "Invalid value: \"%.*s\": URL must not overlap with disallowed issuers: [%s]",
+			   SV_ARG(url), buf_cstr(&all));
+}
+
 static void jwt_read_issuer(struct jwt_reader *r, const struct val *issuer, struct sv at, struct jwt_issuer *i)
 {
 	static const char *const members[] = { "surl",	     "sdiscoveryURL",	     "scertificateAuthority",
@@ -147,10 +163,7 @@ static void jwt_read_issuer(struct jwt_reader *r, const struct val *issuer, stru
 	if (!i->url.n) {
 		conf_wrong(r->conf, path, "Required value");
 	} else {
-		if (sv_eq(i->url, r->disallowed))
-			conf_wrong(r->conf, path,
-				   "Invalid value: \"%.*s\": URL must not overlap with disallowed issuers: [%.*s]",
-				   SV_ARG(i->url), SV_ARG(r->disallowed));
+		jwt_check_disallowed(r, path, i->url);
 		jwt_read_url(r, path, i->url);
 	}
 	path = conf_at(r->conf, at, "discoveryURL");
@@ -413,12 +426,13 @@ static void jwt_types(struct jwt_reader *r)
 	r->claims = cel_type_map(r->a, &cel_t_string, &cel_t_dyn);
 }
 
-struct jwt_config *jwt_config_parse(struct sv text, struct sv disallowed, unsigned algs, struct err *err)
+struct jwt_config *jwt_config_parse(struct sv text, const struct sv *disallowed, size_t n_disallowed, unsigned algs,
+				    struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT; /* of the text */
 	_cleanup_(jwt_config_unrefp) struct jwt_config *c = xcalloc(1, sizeof(*c));
 	_cleanup_(conf_release) struct conf conf = { .a = &c->arena, .kind = "AuthenticationConfiguration" };
-	struct jwt_reader r = { .a = &c->arena, .conf = &conf, .disallowed = disallowed };
+	struct jwt_reader r = { .a = &c->arena, .conf = &conf, .disallowed = disallowed, .n_disallowed = n_disallowed };
 	const struct val *doc;
 	struct jwt_config *good = c;
 

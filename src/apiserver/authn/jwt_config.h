@@ -67,9 +67,10 @@ struct jwt_config {
 	size_t n_anonymous_paths;
 };
 
-/* disallowed: the issuer of the cluster's own tokens. algs: by what theirs may be signed. The caller's reference; NULL
+/* disallowed: the issuers of the cluster's own tokens. algs: by what theirs may be signed. The caller's reference; NULL
  * with ERR_INVALID. */
-struct jwt_config *jwt_config_parse(struct sv text, struct sv disallowed, unsigned algs, struct err *err);
+struct jwt_config *jwt_config_parse(struct sv text, const struct sv *disallowed, size_t n_disallowed, unsigned algs,
+				    struct err *err);
 struct jwt_config *jwt_config_ref(struct jwt_config *c);
 struct jwt_config *jwt_config_unref(struct jwt_config *c);
 DEFINE_CLEANUP(struct jwt_config *, jwt_config_unrefp, jwt_config_unref)

@@ -2,6 +2,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/pki.h"
 #include "apiserver/watchcache.h"
+#include "apiserver/authn/sa_accounts.h"
 #include "apiserver/authn/token_use.h"
 #include "apiserver/registry/strategy.h"
 #include "base/b64.h"
@@ -14,11 +15,6 @@
 
 #define CLOCK_LEEWAY_NS (60 * NS_PER_SEC)
 #define LEGACY_ISSUER "kubernetes/serviceaccount"
-
-struct sv sa_issuer(struct apiserver *s, struct arena *a)
-{
-	return arena_svf(a, "https://kubernetes.default.svc.%s", s->o.cluster_domain);
-}
 
 /* --- issuing --- */
 
@@ -34,17 +30,18 @@ static struct val *named(struct arena *a, struct sv name, struct sv uid)
 static struct val *claims_doc(struct apiserver *s, struct arena *a, const struct sa_token_request *r, int64_t now_s)
 {
 	struct val *doc = val_new_map(a), *aud = val_new_list(a), *k = val_new_map(a);
+	const struct sa_accounts *c = sa_accounts_of(s);
 	char jti[37];
 
 	for (size_t i = 0; i < r->n_audiences; i++)
 		val_push(a, aud, val_new_str(a, r->audiences[i]));
-	if (r->n_audiences == 0)
-		val_push(a, aud, val_new_str(a, sa_issuer(s, a)));
+	for (size_t i = 0; i < c->n_audiences && !r->n_audiences; i++)
+		val_push(a, aud, val_new_str(a, c->audiences[i]));
 	env_uuid(s->env, jti);
 	val_set_sv(a, doc, SV("aud"), aud);
 	val_set_sv(a, doc, SV("exp"), val_new_int(a, now_s + r->expiration_s));
 	val_set_sv(a, doc, SV("iat"), val_new_int(a, now_s));
-	val_set_sv(a, doc, SV("iss"), val_new_str(a, sa_issuer(s, a)));
+	val_set_sv(a, doc, SV("iss"), val_new_str(a, c->issuers[0]));
 	val_set_sv(a, doc, SV("jti"), val_new_str(a, sv_from(jti)));
 	val_set_sv(a, k, SV("namespace"), val_new_str(a, r->ns));
 	if (r->node_name.n)
@@ -56,6 +53,8 @@ static struct val *claims_doc(struct apiserver *s, struct arena *a, const struct
 	else if (sv_is(r->bound_kind, "Node"))
 		val_set_sv(a, k, SV("node"), named(a, r->bound_name, r->bound_uid));
 	val_set_sv(a, k, SV("serviceaccount"), named(a, r->name, r->uid));
+	if (r->warn_after_s)
+		val_set_sv(a, k, SV("warnafter"), val_new_int(a, now_s + r->warn_after_s));
 	val_set_sv(a, doc, SV("kubernetes.io"), k);
 	val_set_sv(a, doc, SV("nbf"), val_new_int(a, now_s));
 	val_set_sv(a, doc, SV("sub"),
@@ -137,6 +136,7 @@ static int verify_bound(struct apiserver *s, const struct val *doc, struct sa_cl
 	ret->name = claim_str(x, "name");
 	ret->uid = claim_str(x, "uid");
 	ret->jti = claim_str(doc, "jti");
+	ret->stale_ns = val_int_or(claim(k, "warnafter"), 0) * NS_PER_SEC;
 	ret->audiences = claim(doc, "aud");
 	x = claim(k, "pod");
 	ret->pod_name = claim_str(x, "name");
@@ -199,6 +199,8 @@ static int verify_legacy(struct apiserver *s, struct arena *a, struct sv token, 
 
 	if (legacy_claims(a, doc, ret, err) < 0)
 		return -1;
+	if (!sa_accounts_of(s)->lookup)
+		return 0;
 	secret = wc_get(s->wc, RES(core_secrets), ret->ns, ret->secret_name);
 	if (!secret || obj_deleting(secret))
 		return err_set(err, ERR_UNAUTHORIZED, "Token has been invalidated");
@@ -233,12 +235,12 @@ int sa_token_verify(struct apiserver *s, struct arena *a, struct sv token, struc
 	int rc;
 
 	*ret = (struct sa_claims){ 0 };
-	if (jws_verify(a, token, s->pki->sa_public, JWS_ES256, &doc, NULL) < 0)
+	if (jws_verify(a, token, s->pki->sa_public, PKI_TOKEN_ALGS, &doc, NULL) < 0)
 		return 0;
 	issuer = claim_str(doc, "iss");
 	if (sv_is(issuer, LEGACY_ISSUER))
 		rc = verify_legacy(s, a, token, doc, ret, err);
-	else if (sv_eq(issuer, sa_issuer(s, a)))
+	else if (sa_accounts_issue(sa_accounts_of(s), issuer))
 		rc = verify_bound(s, doc, ret, err);
 	else
 		return 0;
@@ -296,19 +298,10 @@ static void sa_token_put(struct arena *a, struct val *m, const char *key, struct
 
 struct sv sa_jwks(struct apiserver *s, struct arena *a)
 {
-	const struct pki *pki = s->pki;
-	struct val *doc = val_new_map(a), *keys = val_new_list(a), *key = val_new_map(a);
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	sa_token_put(a, key, "use", SV("sig"));
-	sa_token_put(a, key, "kty", SV("EC"));
-	sa_token_put(a, key, "kid", pki->sa_kid);
-	sa_token_put(a, key, "crv", SV("P-256"));
-	sa_token_put(a, key, "alg", SV("ES256"));
-	sa_token_put(a, key, "x", pki->sa_x);
-	sa_token_put(a, key, "y", pki->sa_y);
-	val_push(a, keys, key);
-	val_set_sv(a, doc, SV("keys"), keys);
-	return sa_token_encode(a, doc);
+	jws_keys_write(s->pki->sa_public, &b);
+	return arena_sv(a, buf_sv(&b));
 }
 
 static struct val *sa_token_one(struct arena *a, const char *s)
@@ -319,17 +312,35 @@ static struct val *sa_token_one(struct arena *a, const char *s)
 	return l;
 }
 
+/* In the order of their names, as upstream sorts them. */
+static struct val *sa_token_algs(struct arena *a, unsigned algs)
+{
+	static const enum jws_alg sorted[] = { JWS_ES256, JWS_ES384, JWS_ES512, JWS_RS256 };
+	struct val *l = val_new_list(a);
+
+	for (size_t i = 0; i < ARRAY_LEN(sorted); i++)
+		if (algs & sorted[i])
+			val_push(a, l, val_new_str(a, sv_from(jws_alg_name(sorted[i]))));
+	return l;
+}
+
 struct sv sa_openid_configuration(struct apiserver *s, struct arena *a)
 {
+	const struct sa_accounts *c = sa_accounts_of(s);
 	const struct apiserver_opts *o = &s->o;
 	struct val *doc = val_new_map(a);
 
-	sa_token_put(a, doc, "issuer", sa_issuer(s, a));
+	if (!sv_starts(c->issuers[0], SV("https://")))
+		return SV("");
+	sa_token_put(a, doc, "issuer", c->issuers[0]);
 	sa_token_put(a, doc, "jwks_uri",
-		     arena_svf(a, "https://%s:%d/openid/v1/jwks",
-			       o->advertise_address ? o->advertise_address : "127.0.0.1", o->advertise_port));
+		     c->jwks_uri.n
+			 ? c->jwks_uri
+			 : arena_svf(a, "https://%s:%d/openid/v1/jwks",
+				     o->advertise_address ? o->advertise_address : "127.0.0.1", o->advertise_port));
 	val_set_sv(a, doc, SV("response_types_supported"), sa_token_one(a, "id_token"));
 	val_set_sv(a, doc, SV("subject_types_supported"), sa_token_one(a, "public"));
-	val_set_sv(a, doc, SV("id_token_signing_alg_values_supported"), sa_token_one(a, "ES256"));
+	val_set_sv(a, doc, SV("id_token_signing_alg_values_supported"),
+		   sa_token_algs(a, jws_keys_algs(s->pki->sa_public)));
 	return sa_token_encode(a, doc);
 }

@@ -1,4 +1,4 @@
-/* sa_token.h - service account tokens: JWTs (RFC 7519) signed with ES256, bound to objects.
+/* sa_token.h - service account tokens: JWTs (RFC 7519), bound to objects.
  *
  * There are two forms, told apart by their issuer: what the API server issues on request, for a time and an audience,
  * and what the controllers put into Secrets (controllers/token_secrets.c), good as long as it stands there.
@@ -15,6 +15,7 @@ struct sa_claims {
 	struct sv jti;
 	const struct val *audiences; /* NULL of a legacy one, which is for the API server alone */
 	int64_t expires_ns;	     /* 0 of a legacy one */
+	int64_t stale_ns;	     /* when it was to be replaced; 0: no such time before its end */
 	bool legacy;
 	bool generated; /* a legacy one that nobody asked for: the cluster made it with the account */
 };
@@ -24,5 +25,3 @@ struct sa_claims {
  * repeats. */
 int sa_token_verify(struct apiserver *s, struct arena *a, struct sv token, struct sa_claims *ret, struct err *err);
 void sa_claims_user(struct arena *a, const struct sa_claims *c, struct user_info *ret);
-/* The issuer, and the API server's own audience. */
-struct sv sa_issuer(struct apiserver *s, struct arena *a);

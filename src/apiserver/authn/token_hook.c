@@ -1,6 +1,7 @@
 /* Tokens that a webhook knows. */
 #include "apiserver/authn/token_hook.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/authn/sa_accounts.h"
 #include "apiserver/authn/sa_token.h"
 #include "apiserver/steps.h"
 #include "apiserver/webhook/kubeconfig.h"
@@ -164,17 +165,19 @@ static void answer_user(struct arena *a, const struct val *v, struct user_info *
 /* Those asked for that it is for, into t. */
 static bool answer_audiences(struct api_req *q, const struct val *status, struct token_question *t)
 {
-	struct sv own = sa_issuer(q->server, q->arena), *have;
+	const struct sa_accounts *own = sa_accounts_of(q->server);
+	struct sv *have;
 	size_t n = answer_texts(q->arena, val_member_sv(status, SV("audiences")), &have);
 	_cleanup_(strmap_release) struct strmap set = STRMAP_INIT;
 
 	t->ret_n = 0;
 	for (size_t i = 0; i < n; i++)
 		(void)strmap_set(&set, have[i], t);
-	if (!n)
-		(void)strmap_set(&set, own, t);
-	if (!t->n_audiences)
-		return strmap_has(&set, own);
+	for (size_t i = 0; i < own->n_audiences && !n; i++)
+		(void)strmap_set(&set, own->audiences[i], t);
+	for (size_t i = 0; i < own->n_audiences && !t->n_audiences; i++)
+		if (strmap_has(&set, own->audiences[i]))
+			return true;
 	for (size_t i = 0; i < t->n_audiences; i++)
 		if (strmap_has(&set, t->audiences[i]))
 			t->ret_audiences[t->ret_n++] = t->audiences[i];
@@ -232,6 +235,7 @@ static void hook_cancel(void *ctx)
 
 static struct sv hook_question(const struct token_hook *h, struct api_req *q, const struct token_question *t)
 {
+	const struct sa_accounts *own = sa_accounts_of(q->server);
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
 	buf_printf(&b,
@@ -240,8 +244,10 @@ static struct sv hook_question(const struct token_hook *h, struct api_req *q, co
 		   h->version);
 	json_encode_str(&b, t->token);
 	buf_adds(&b, ",\"audiences\":[");
-	if (!t->n_audiences)
-		json_encode_str(&b, sa_issuer(q->server, q->arena));
+	for (size_t i = 0; i < own->n_audiences && !t->n_audiences; i++) {
+		buf_adds(&b, i ? "," : "");
+		json_encode_str(&b, own->audiences[i]);
+	}
 	for (size_t i = 0; i < t->n_audiences; i++) {
 		buf_adds(&b, i ? "," : "");
 		json_encode_str(&b, t->audiences[i]);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "apiserver/authn/jwt.h"
+#include "apiserver/authn/sa_accounts.h"
 #include "apiserver/authn/token_cache.h"
 #include "apiserver/authn/token_file.h"
 #include "apiserver/authn/token_hook.h"
@@ -26,9 +27,10 @@ struct authz {
 	struct node_ingress *ingress;
 	struct arena arena;	      /* of node_rules */
 	const struct val *node_rules; /* of the built-in ClusterRole system:node */
+	struct sa_accounts *accounts; /* as whom and for whom tokens are issued */
 	struct token_cache *tokens;
 	struct token_use *uses;
-	struct token_file *static_tokens; /* NULL: none were asked for */
+	struct token_store *static_tokens; /* NULL: none were asked for */
 	struct authz_chains *chains;	  /* who is asked instead of Node and RBAC; the same */
 	struct token_hook *token_hook;	  /* a webhook that knows tokens; the same */
 	struct jwt *jwt;		  /* tokens of other issuers; the same */

@@ -54,17 +54,35 @@ static int authz_ask_outside(struct api_req *q, const struct authz_attrs *at, st
 int authz_ask(struct api_req *q, const struct authz_attrs *at, struct sv *ret_reason, struct err *err)
 {
 	const struct req_plugins *p = q->server->plugins;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	bool final = false;
+	struct sv outside;
+	int rc;
 
 	if (q->server->authz->chains)
-		return authz_chains_ask(q->server->authz->chains, q, at, ret_reason, err);
-	if (authz_allowed(q->server, q->arena, at, ret_reason))
-		return 0;
-	return p && p->authorize ? authz_ask_outside(q, at, ret_reason, err) : 1;
+		rc = authz_chains_ask(q->server->authz->chains, q, at, &final, ret_reason, &why);
+	else
+		rc = authz_allowed(q->server, q->arena, at, ret_reason) ? 0 : 1;
+	if (rc == 0 || rc == REQ_LATER)
+		return rc;
+	outside = *ret_reason; /* unless he has another */
+	if (!final && p && p->authorize) {
+		int last = authz_ask_outside(q, at, &outside, err);
+
+		/* Who hangs in has the last word, but for a no that only follows a failure. */
+		if (rc == 1 || last == 0 || last == REQ_LATER) {
+			*ret_reason = outside;
+			return last;
+		}
+		if (last < 0)
+			err_release(err);
+	}
+	return rc < 0 ? err_move(err, &why) : rc;
 }
 
 /* The 403 of upstream: `pods "x" is forbidden: User "u" cannot get resource "pods" in API group "" in the namespace
  * "ns"`. */
-static int authz_forbidden(struct arena *a, const struct authz_attrs *at, struct sv reason, struct err *err)
+int authz_refuse(struct arena *a, const struct authz_attrs *at, struct sv reason, struct err *err)
 {
 	const char *colon = reason.n ? ": " : "";
 
@@ -96,7 +114,7 @@ int authz_decide(struct api_req *q, const struct authz_attrs *at, struct sv *ret
 {
 	int rc = authz_ask(q, at, ret_reason, err);
 
-	return rc == 1 ? authz_forbidden(q->arena, at, *ret_reason, err) : rc;
+	return rc == 1 ? authz_refuse(q->arena, at, *ret_reason, err) : rc;
 }
 
 int authz_require(struct api_req *q, const struct authz_attrs *at, struct err *err)

@@ -1,6 +1,7 @@
 /* The chain of authorizers that counts, and asking it. */
 #include "apiserver/authz/chain.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/metrics.h"
 #include "apiserver/authz/authz-internal.h"
 #include "apiserver/authz/node.h"
 #include "base/file.h"
@@ -132,6 +133,8 @@ void authz_chains_reload(struct authz_chains *c)
 			 err_msg(&err));
 	err_release(&err);
 	c->told = rc < 0;
+	if (rc != 1)
+		metrics_reloaded(c->s, API_METRIC(AUTHZ_RELOADS), API_METRIC(AUTHZ_RELOAD_TIME), rc == 0);
 	if (rc)
 		return;
 	pthread_mutex_lock(&c->lock);
@@ -201,8 +204,8 @@ static void chain_failed(struct err *all, struct err *one)
 	err_release(one);
 }
 
-int authz_chains_ask(struct authz_chains *a, struct api_req *q, const struct authz_attrs *at, struct sv *ret_reason,
-		     struct err *err)
+int authz_chains_ask(struct authz_chains *a, struct api_req *q, const struct authz_attrs *at, bool *ret_final,
+		     struct sv *ret_reason, struct err *err)
 {
 	_cleanup_(authz_chain_unrefp) struct authz_chain *c = NULL;
 	_cleanup_(err_release) struct err failed = ERR_INIT;
@@ -210,6 +213,7 @@ int authz_chains_ask(struct authz_chains *a, struct api_req *q, const struct aut
 	struct sv reasons = SV("");
 
 	*ret_reason = SV("");
+	*ret_final = false;
 	if (user_in_group(at->user, SV("system:masters")))
 		return 0;
 	c = chains_now(a);
@@ -228,6 +232,7 @@ int authz_chains_ask(struct authz_chains *a, struct api_req *q, const struct aut
 	if (says == AUTHZ_LATER)
 		return REQ_LATER;
 	*ret_reason = reasons;
+	*ret_final = says == AUTHZ_DENIES;
 	if (says == AUTHZ_ALLOWS)
 		return 0;
 	/* A review tells them apart. */

@@ -87,8 +87,8 @@ struct authz_chains; /* the one that counts */
 struct authz_chains *authz_chains_new(struct apiserver *s, struct err *err);
 struct authz_chains *authz_chains_free(struct authz_chains *a);
 void authz_chains_reload(struct authz_chains *a); /* each minute, on a task */
-/* As authz_ask(). */
-int authz_chains_ask(struct authz_chains *a, struct api_req *q, const struct authz_attrs *at, struct sv *ret_reason,
-		     struct err *err);
+/* As authz_ask(). *ret_final: somebody of it has said no, so that nobody is asked behind it. */
+int authz_chains_ask(struct authz_chains *a, struct api_req *q, const struct authz_attrs *at, bool *ret_final,
+		     struct sv *ret_reason, struct err *err);
 /* Whether it has one of that mode. */
 bool authz_chains_has(struct authz_chains *a, enum authz_mode mode);

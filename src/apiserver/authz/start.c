@@ -1,6 +1,7 @@
 /* What authentication and authorization remember, made at the start and given back at the end. */
 #include "apiserver/authz.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/authn/front_proxy.h"
 #include "apiserver/authz/authz-internal.h"
 #include "apiserver/bootstrap/bootstrap.h"
 #include "apiserver/watchcache.h"
@@ -46,12 +47,15 @@ int authz_start(struct apiserver *s, struct err *err)
 	s->authz->rbac = rbac_new();
 	s->authz->nodes = node_graph_new();
 	s->authz->ingress = node_ingress_new();
+	if (!(s->authz->accounts = sa_accounts_new(s, err)))
+		return -1;
 	s->authz->tokens = token_cache_new();
 	s->authz->uses = token_use_new();
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		wc_each(s->wc, kinds[i], SV(""), load_object, &(struct load){ s->authz->rbac, kinds[i] });
-	if (s->o.token_auth_file && !(s->authz->static_tokens = token_file_read(s->o.token_auth_file, err)))
+	if (s->o.token_auth_file && !(s->authz->static_tokens = token_store_new(s->o.token_auth_file, err)))
 		return -1;
+	front_proxy_check(s);
 	s->authz->jwt = jwt_new(s, &failed);
 	if (!failed.reason)
 		s->authz->chains = authz_chains_new(s, &failed);
@@ -70,9 +74,10 @@ void authz_free(struct apiserver *s)
 	node_graph_free(s->authz->nodes);
 	node_ingress_free(s->authz->ingress);
 	arena_release(&s->authz->arena);
+	sa_accounts_free(s->authz->accounts);
 	token_cache_free(s->authz->tokens);
 	token_use_free(s->authz->uses);
-	token_file_free(s->authz->static_tokens);
+	token_store_free(s->authz->static_tokens);
 	jwt_free(s->authz->jwt);
 	token_hook_free(s->authz->token_hook);
 	authz_chains_free(s->authz->chains);

@@ -404,10 +404,14 @@ struct webhooks *webhooks_new(struct apiserver *s)
 	return w;
 }
 
-int webhooks_configure(struct webhooks *w, const char *path, struct err *err)
+int webhooks_configure(struct webhooks *w, const char *const *kubeconfigs, struct err *err)
 {
-	w->credentials = webhook_credentials_new();
-	return webhook_credentials_read(w->credentials, path, err);
+	if (*kubeconfigs)
+		w->credentials = webhook_credentials_new();
+	for (; *kubeconfigs; kubeconfigs++)
+		if (webhook_credentials_read(w->credentials, *kubeconfigs, err) < 0)
+			return err_wrap(err, "--admission-control-config-file");
+	return 0;
 }
 
 void webhooks_stop(struct webhooks *w)

@@ -127,8 +127,9 @@ void webhook_call_answer(struct webhook_call *c, int status, struct sv type, str
 /* --- the server's life --- */
 
 struct webhooks *webhooks_new(struct apiserver *s);
-/* As whom they are called: the AdmissionConfiguration at path (credentials.h). Before the first call. */
-int webhooks_configure(struct webhooks *w, const char *path, struct err *err);
+/* As whom those of admission are called: the users of these kubeconfigs (credentials.h), NULL-terminated. Before the
+ * first call. */
+int webhooks_configure(struct webhooks *w, const char *const *kubeconfigs, struct err *err);
 /* Calls under way end, and so do those that are made from now on; no done() runs behind it. */
 void webhooks_stop(struct webhooks *w);
 struct webhooks *webhooks_free(struct webhooks *w);

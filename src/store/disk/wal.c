@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct wal_io wal_io = { pwritev, fdatasync };
+struct wal_io wal_io = { pwritev, fdatasync, fsync };
 
 static const unsigned char wal_zeros[WAL_BLOCK];
 
@@ -58,7 +58,7 @@ static int wal_sync_dir(const struct wal *w, struct err *err)
 {
 	_cleanup_close_ int fd = open(w->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd < 0 || fsync(fd) < 0)
+	if (fd < 0 || wal_io.fsync(fd) < 0)
 		return err_set_errno(err, errno, "cannot sync '%s'", w->dir);
 	return 0;
 }
@@ -86,7 +86,7 @@ static int wal_slot_open(struct wal *w, int slot, struct err *err)
 		while (r == EINTR);
 		if (r)
 			return err_set_errno(err, r, "cannot allocate %zu bytes for '%s'", WAL_SEGMENT, path);
-		if (fsync(fd) < 0)
+		if (wal_io.fsync(fd) < 0)
 			return err_set_errno(err, errno, "cannot sync '%s'", path);
 		if (wal_sync_dir(w, err) < 0)
 			return -1;

@@ -72,6 +72,7 @@ ssize_t wal_record_peek(const void *p, size_t n, struct wal_record *ret, struct 
 struct wal_io {
 	ssize_t (*pwritev)(int fd, const struct iovec *iov, int n, off_t off);
 	int (*fdatasync)(int fd);
+	int (*fsync)(int fd); /* of a file that is new or the directory */
 };
 extern struct wal_io wal_io;
 

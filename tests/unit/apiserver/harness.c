@@ -186,7 +186,9 @@ static struct http_req *from_socket(struct arena *a, const struct ask *ask)
 	if (ask->authorization && *ask->authorization)
 		h->headers[h->n_headers++] =
 		    (struct http_header){ SV("authorization"), sv_from(arena_strdup(a, ask->authorization)) };
-	peer->has_cert = ask->cert_user;
+	peer->has_cert = ask->cert_user && ask->cert_of != CERT_PROXY;
+	peer->bad_cert = ask->cert_user && !peer->has_cert;
+	peer->proxy_cert = ask->cert_user && ask->cert_of != CERT_CLIENT;
 	peer->common_name = sv_from(ask->cert_user);
 	if (ask->cert_group) {
 		peer->organizations = ARENA_NEW(a, struct sv);
@@ -371,6 +373,9 @@ static void start(struct rig *r)
 							    .authentication_config = r->authentication_config,
 							    .oidc = r->oidc,
 							    .token_hook = r->token_hook,
+							    .accounts = r->accounts,
+							    .client_ca_file = r->client_ca_file,
+							    .front_proxies = r->front_proxies,
 							    .authorization = r->authorization,
 							    .service_cidr = r->service_cidr,
 							    .node_port_range = r->node_port_range,
@@ -382,6 +387,7 @@ static void start(struct rig *r)
 		print_error("%s\n", err_msg(&err));
 	assert_non_null(r->server);
 	r->client = apiserver_client(r->server, "unit", "unit", masters);
+	rig_run(r, 0); /* what the start leaves for later: a test may hold the store back from here on */
 }
 
 static void stop(struct rig *r)

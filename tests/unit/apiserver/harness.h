@@ -26,6 +26,9 @@ struct rig {
 	struct apiserver_oidc oidc;
 	struct apiserver_authorization authorization;
 	struct apiserver_token_hook token_hook;
+	struct apiserver_accounts accounts; /* these three as well */
+	const char *client_ca_file;
+	struct apiserver_front_proxies front_proxies;
 	struct audit_opts audit;       /* these two, too */
 	struct encryption *encryption; /* the caller has made the store of it */
 	struct arena arena;	       /* of parsed answers */
@@ -61,11 +64,12 @@ struct ask {
 	bool loop;	/* as from a network loop: what is no small read runs on the pool, long answers are sources */
 	bool messages;	/* as over a WebSocket: the transport parts events */
 	/* Any of these: who asks is found out as for a request from a socket, of which there are only the headers. */
-	const char *authorization;	   /* "" : a socket's request without that header */
-	const char *cert_user;		   /* the common name of a client certificate */
-	const char *cert_group;		   /* its organization, or NULL */
-	int64_t cert_until_ns;		   /* its end, wall clock */
-	const struct http_header *headers; /* ended by one without a name */
+	const char *authorization;			     /* "" : a socket's request without that header */
+	const char *cert_user;				     /* the common name of a client certificate */
+	const char *cert_group;				     /* its organization, or NULL */
+	int64_t cert_until_ns;				     /* its end, wall clock */
+	enum { CERT_CLIENT, CERT_PROXY, CERT_BOTH } cert_of; /* whose CA has signed it */
+	const struct http_header *headers;		     /* ended by one without a name */
 };
 
 int rig_setup(void **state); /* cmocka fixtures: *state is the struct rig */

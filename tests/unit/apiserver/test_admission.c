@@ -35,6 +35,9 @@ static const struct row {
 	{ "NamespaceLifecycle", "POST", CORE "none/configmaps", NULL, "{\"metadata\":{\"name\":\"x\"}}", 404,
 	  "namespaces \\\"none\\\" not found", NULL },
 	{ "", "POST", CORE "going/configmaps", NULL, "{\"metadata\":{\"name\":\"x\"}}", 403, TERMINATING, NULL },
+	/* what has no name yet is called by the beginning of it, or Unknown */
+	{ "", "POST", CORE "going/configmaps", NULL, "{\"metadata\":{\"generateName\":\"x-\"}}", 403,
+	  "configmaps \\\"x-\\\" is forbidden: unable to create new content in namespace going " TERMINATING, NULL },
 	{ "", "POST", CORE "going/configmaps?dryRun=All", NULL, "{\"metadata\":{\"name\":\"x\"}}", 403, TERMINATING,
 	  NULL },
 	{ "", "POST", CORE "going/pods/p/eviction", NULL, EVICTION("p"), 403, TERMINATING, NULL },

@@ -3,6 +3,7 @@
 
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/authz/chain.h"
+#include "apiserver/steps.h"
 #include "apiserver/webhook/webhook.h"
 
 #include <stdio.h>
@@ -187,6 +188,45 @@ static void test_fails(void **state)
 	assert_int_equal(get(r, "ann", MAPS), 200);
 }
 
+static int hangs_in_asked;
+
+static int hangs_in(struct api_req *q, const struct authz_attrs *at, struct sv *reason, struct err *err, void *ctx)
+{
+	(void)q;
+	(void)err;
+	(void)ctx;
+	hangs_in_asked++;
+	*reason = SV("he is not mine");
+	return sv_is(at->user->name, "zoe") ? 0 : 1;
+}
+
+/* Who hangs in is asked behind a chain, unless that has said no. */
+static void test_hangs_in(void **state)
+{
+	static const struct req_plugins plugins = { .authorize = hangs_in };
+	struct rig *r = *state;
+
+	world(r, text_of(r, NODE_RBAC, "Deny", ""));
+	req_set_plugins(r->server, &plugins);
+	hangs_in_asked = 0;
+	far.status = "{\"allowed\":false,\"denied\":true}";
+	assert_int_equal(get(r, "zoe", MAPS), 403);
+	far.status = NULL;
+	assert_int_equal(get(r, "zoe", "/metrics"), 500);
+	assert_int_equal(hangs_in_asked, 0);
+	far.status = "{\"allowed\":false}";
+	assert_int_equal(get(r, "zoe", "/version/x"), 404);
+	assert_int_equal(hangs_in_asked, 1);
+	expect_status(r, 403, "Forbidden", "he is not mine",
+		      &(struct ask){ .method = "GET", .path = MAPS, .user = "ann" });
+	world(r, text_of(r, NODE_RBAC, "NoOpinion", ""));
+	req_set_plugins(r->server, &plugins);
+	far.status = NULL;
+	assert_int_equal(get(r, "zoe", MAPS), 200);
+	expect_status(r, 500, "InternalError", "connection refused",
+		      &(struct ask){ .method = "GET", .path = MAPS, .user = "ann" });
+}
+
 static void test_remembers(void **state)
 {
 	struct rig *r = *state;
@@ -291,6 +331,15 @@ static void test_reviews(void **state)
 	assert_true(val_get_bool(st, F_incomplete));
 }
 
+static void metrics_say(struct rig *r, const char *one, const char *other)
+{
+	struct answer *a = api(r, "GET", "/metrics");
+
+	assert_non_null(strstr(buf_cstr(&a->body), one));
+	assert_non_null(strstr(buf_cstr(&a->body), other));
+	answer_free(a);
+}
+
 static void test_reload_and_flags(void **state)
 {
 	static const char *const modes[] = { "Node", "RBAC", "Webhook", NULL };
@@ -307,6 +356,9 @@ static void test_reload_and_flags(void **state)
 		   "RBAC, name: r}]\n");
 	rig_run(r, 61 * NS_PER_SEC);
 	assert_int_equal(get(r, "ann", MAPS), 403);
+	metrics_say(r,
+		    "config_controller_automatic_reloads_total{apiserver_id_hash=\"sha256:", "status=\"success\"} 1\n");
+	metrics_say(r, "status=\"failure\"} 1\n", "automatic_reload_last_timestamp_seconds{");
 	r->authorization = (struct apiserver_authorization){ .modes = modes,
 							     .webhook_config_file = far.kubeconfig,
 							     .webhook_version = "v1" };
@@ -362,15 +414,11 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_says),
-		T(test_denies),
-		T(test_fails),
-		T(test_remembers),
-		T(test_waits),
-		T(test_reviews),
-		T(test_reload_and_flags),
-		T(test_conditions),
-		cmocka_unit_test(test_config),
+		T(test_says),	    T(test_denies),
+		T(test_fails),	    T(test_hangs_in),
+		T(test_remembers),  T(test_waits),
+		T(test_reviews),    T(test_reload_and_flags),
+		T(test_conditions), cmocka_unit_test(test_config),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -169,10 +169,11 @@ static void test_version_and_metrics(void **state)
 	assert_true(sv_starts(val_get_str(v, F_gitVersion), SV("v1.37.0+caravel-")));
 	expect(r, 404, "GET", "/api/v1/namespaces/default/pods/nope", NULL);
 	a = api(r, "GET", "/metrics");
-	assert_true(sv_find_sv(buf_sv(&a->body),
-			       SV("apiserver_request_total{code=\"404\",component=\"apiserver\",group=\"\",resource="
-				  "\"pods\",scope=\"namespace\",subresource=\"\",verb=\"GET\",version=\"v1\"} 1\n")) >=
-		    0);
+	assert_true(
+	    sv_find_sv(
+		buf_sv(&a->body),
+		SV("apiserver_request_total{code=\"404\",component=\"apiserver\",dry_run=\"\",group=\"\",resource="
+		   "\"pods\",scope=\"resource\",subresource=\"\",verb=\"GET\",version=\"v1\"} 1\n")) >= 0);
 	assert_true(sv_find_sv(buf_sv(&a->body), SV("apiserver_storage_objects{resource=\"namespaces\"} 4\n")) >= 0);
 	answer_free(a);
 }

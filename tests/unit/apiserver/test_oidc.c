@@ -459,11 +459,13 @@ static void test_config(void **state)
 		  "enabled should be set to true when conditions are defined" },
 	};
 
+	const struct sv own = SV("https://own");
+
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		_cleanup_(err_release) struct err err = ERR_INIT;
 
-		assert_null(jwt_config_parse(sv_from(table[i].text), SV("https://own"), JWS_ANY, &err));
+		assert_null(jwt_config_parse(sv_from(table[i].text), &own, 1, JWS_ANY, &err));
 		if (!strstr(err_msg(&err), table[i].why))
 			fail_msg("'%s' is not in '%s'", table[i].why, err_msg(&err));
 	}

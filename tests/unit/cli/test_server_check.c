@@ -155,11 +155,56 @@ static void test_lists(void **state)
 	string_list_release(&o.facts.disable);
 }
 
+#define LIST(...)                                                     \
+	{                                                             \
+		.list = {.p = (const char *[]){ __VA_ARGS__, NULL } } \
+	}
+
+static void test_control_plane_alone(void **state)
+{
+	struct server_opts o = usable();
+
+	(void)state;
+	o.controllers = (struct string_list)LIST("*", "-job-controller", "namespace-controller");
+	assert_int_equal(server_check(&o, NULL), 0);
+	o.controllers = (struct string_list)LIST("*", "-job");
+	refused(&o, "\"job\" is not in the list of known controllers");
+	o = usable();
+	o.tls_cert_file = "x.crt";
+	refused(&o, "--tls-private-key-file");
+	o = usable();
+	o.kubelets.key_file = "x.key";
+	refused(&o, "--kubelet-client-certificate");
+	o = usable();
+	o.kubelet_timeout = "5";
+	refused(&o, "--kubelet-timeout");
+	o = usable();
+	o.proxy_cert_file = "x.crt";
+	refused(&o, "--proxy-client-key-file");
+	o = usable();
+	o.tls_min_version = "VersionTLS13";
+	o.tls_suites = (struct string_list)LIST("TLS_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256");
+	assert_int_equal(server_check(&o, NULL), 0);
+	o.tls_suites = (struct string_list)LIST("TLS_RSA_WITH_NOTHING");
+	refused(&o, "Cipher suite TLS_RSA_WITH_NOTHING not supported or doesn't exist");
+	o = usable();
+	o.tls_min_version = "VersionTLS11";
+	refused(&o, "nothing below VersionTLS12");
+	o.tls_min_version = "TLS13";
+	refused(&o, "unknown tls version \"TLS13\"");
+	o = usable();
+	o.kubelet_addresses = (struct string_list)LIST("InternalIP", "Hostname");
+	assert_int_equal(server_check(&o, NULL), 0);
+	o.kubelet_addresses = (struct string_list)LIST("InternalIP", "hostname");
+	refused(&o, "--kubelet-preferred-address-types");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_flags),
 		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_control_plane_alone),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

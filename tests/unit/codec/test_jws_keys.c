@@ -294,11 +294,51 @@ static void test_pem(void **state)
 	}
 }
 
+/* Several of several forms, each once and under its id; what is written of them is read again. */
+static void test_pem_all(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv ec = pem_of(&a, EVP_EC_gen("P-256"), true), rsa = pem_of(&a, EVP_RSA_gen(2048), false);
+	const struct sv bad[] = { SV(""), SV("text"),
+				  SV("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"),
+				  arena_svf(&a, "%.*s-----BEGIN X-----\nAAAA\n-----END X-----\n", SV_ARG(rsa)),
+				  arena_svf(&a, "%.*s%.*s", SV_ARG(ec), SV_ARG(pem_of(&a, EVP_RSA_gen(1024), false))) };
+	_cleanup_(jws_keys_freep) struct jws_keys *k = NULL, *read = NULL;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const struct val *claims;
+	const char *at;
+	struct sv token;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		_cleanup_(err_release) struct err err = ERR_INIT;
+
+		assert_null(jws_keys_pem_all(bad[i], &err));
+		assert_true(*err_msg(&err));
+		assert_int_equal(ERR_peek_error(), 0);
+	}
+	k = jws_keys_pem_all(arena_svf(&a, "hello\n%.*s%.*s%.*s", SV_ARG(ec), SV_ARG(rsa), SV_ARG(ec)), NULL);
+	assert_non_null(k);
+	assert_int_equal(jws_keys_id(k).n, 43);
+	assert_int_equal(jws_keys_algs(k), JWS_ES256 | JWS_RS256);
+	jws_keys_write(k, &b);
+	read = jws_keys_jwks(buf_sv(&b), NULL);
+	assert_non_null(read);
+	at = strstr(buf_cstr(&b), "\"kid\"");
+	assert_non_null(at = strstr(at + 1, "\"kid\""));
+	assert_null(strstr(at + 1, "\"kid\""));
+	assert_int_equal(jws_sign(&a, SV("{\"sub\":\"x\"}"), ec, jws_keys_id(k), &token, NULL), 0);
+	assert_int_equal(jws_verify(&a, token, read, JWS_ES256, &claims, NULL), 0);
+	assert_int_equal(jws_verify(&a, token, k, JWS_ES256, &claims, NULL), 0);
+	assert_int_equal(jws_sign(&a, SV("{\"sub\":\"x\"}"), ec, SV("another"), &token, NULL), 0);
+	assert_int_equal(jws_verify(&a, token, read, JWS_ES256, &claims, NULL), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_passed_over), cmocka_unit_test(test_taken), cmocka_unit_test(test_which_is_tried),
-		cmocka_unit_test(test_sets),	    cmocka_unit_test(test_pem),
+		cmocka_unit_test(test_sets),	    cmocka_unit_test(test_pem),	  cmocka_unit_test(test_pem_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -166,6 +166,8 @@ static void answer_peer(struct http_req *r)
 	struct buf b = BUF_INIT;
 
 	buf_printf(&b, "cert=%d bad=%d cn=%.*s", r->peer->has_cert, r->peer->bad_cert, SV_ARG(r->peer->common_name));
+	if (r->peer->proxy_cert)
+		buf_adds(&b, " proxy");
 	for (size_t i = 0; i < r->peer->n_organizations; i++)
 		buf_printf(&b, " o=%.*s", SV_ARG(r->peer->organizations[i]));
 	buf_printf(&b, " from=%.*s", SV_ARG(sv_sub(r->peer->address, 0, 10)));

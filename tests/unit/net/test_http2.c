@@ -392,7 +392,7 @@ static void test_tls_by_curl(void **state)
 	struct cert_opts client = {
 		.common_name = "alice", .organizations = orgs, .not_after_ns = end, .client = true
 	};
-	struct sv ca_cert, ca_key, other_cert, other_key, cert, key;
+	struct sv ca_cert, ca_key, other_cert, other_key, proxy_cert, proxy_key, cert, key;
 	char dir[] = "/tmp/http2-XXXXXX", command[512], *got;
 	struct http_server_opts o = { .max_body = MAX_BODY };
 	struct tls_server_opts t;
@@ -410,8 +410,11 @@ static void test_tls_by_curl(void **state)
 	assert_non_null(mkdtemp(dir));
 	assert_int_equal(cert_make(&a, &ca, SV_NULL, SV_NULL, &ca_cert, &ca_key, NULL), 0);
 	assert_int_equal(cert_make(&a, &ca, SV_NULL, SV_NULL, &other_cert, &other_key, NULL), 0);
+	assert_int_equal(cert_make(&a, &ca, SV_NULL, SV_NULL, &proxy_cert, &proxy_key, NULL), 0);
 	assert_int_equal(cert_make(&a, &server, ca_cert, ca_key, &cert, &key, NULL), 0);
-	t = (struct tls_server_opts){ .cert_pem = cert, .key_pem = key, .client_ca_pem = ca_cert };
+	t = (struct tls_server_opts){
+		.cert_pem = cert, .key_pem = key, .client_ca_pem = ca_cert, .proxy_ca_pem = proxy_cert
+	};
 	o.tls = tls_server_ctx(&t, NULL);
 	write_file(dir, "ca", ca_cert);
 	assert_int_equal(cert_make(&a, &client, ca_cert, ca_key, &cert, &key, NULL), 0);
@@ -420,6 +423,12 @@ static void test_tls_by_curl(void **state)
 	assert_int_equal(cert_make(&a, &client, other_cert, other_key, &cert, &key, NULL), 0);
 	write_file(dir, "foreign", cert);
 	write_file(dir, "fkey", key);
+	assert_int_equal(cert_make(&a, &client, proxy_cert, proxy_key, &cert, &key, NULL), 0);
+	write_file(dir, "proxy", cert);
+	write_file(dir, "pkey", key);
+	assert_int_equal(cert_make(&a, &server, proxy_cert, proxy_key, &cert, &key, NULL), 0);
+	write_file(dir, "no-client", cert);
+	write_file(dir, "nkey", key);
 	fixture_start(&fx, &o);
 
 	snprintf(command, sizeof(command),
@@ -432,6 +441,18 @@ static void test_tls_by_curl(void **state)
 	snprintf(command, sizeof(command),
 		 "cd %s && curl -sS --http1.1 --cacert ca --cert foreign --key fkey https://127.0.0.1:%d/peer 2>&1",
 		 dir, fx.port);
+	got = curl(command);
+	assert_string_equal(got, "cert=0 bad=1 cn= from=127.0.0.1:");
+	free(got);
+	/* What the CA of proxies has signed is no client's, and only a certificate for clients is a proxy's. */
+	snprintf(command, sizeof(command),
+		 "cd %s && curl -sS --cacert ca --cert proxy --key pkey https://127.0.0.1:%d/peer 2>&1", dir, fx.port);
+	got = curl(command);
+	assert_string_equal(got, "cert=0 bad=1 cn=alice proxy o=system:masters o=team from=127.0.0.1:");
+	free(got);
+	snprintf(command, sizeof(command),
+		 "cd %s && curl -sS --cacert ca --cert no-client --key nkey https://127.0.0.1:%d/peer 2>&1", dir,
+		 fx.port);
 	got = curl(command);
 	assert_string_equal(got, "cert=0 bad=1 cn= from=127.0.0.1:");
 	free(got);

@@ -70,8 +70,8 @@ static int tokenreview(struct api_req *q, struct val *doc, struct err *err)
 	if (rc == 1) {
 		val_set_bool(a, status, F_authenticated, true);
 		val_set(a, status, F_user, user_doc(a, &user));
-		if (user.warning.n)
-			api_req_warn(q, "%.*s", SV_ARG(user.warning));
+		if (user.warning)
+			api_req_warn(q, "%s", user.warning);
 		list = val_set_list(a, status, F_audiences);
 		for (size_t i = 0; i < t.ret_n; i++)
 			val_push(a, list, val_new_str(a, t.ret_audiences[i]));

@@ -1,8 +1,10 @@
 /* ServiceAccounts and their token subresource (TokenRequest, KEP-1205). */
+#include "apiserver/authn/sa_accounts.h"
 #include "apiserver/authn/sa_token.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/set_aside.h"
 #include "base/timefmt.h"
+#include "object/feature.h"
 
 #define TOKEN_MIN_S 600
 #define TOKEN_MAX_S (INT64_C(1) << 32)
@@ -105,6 +107,40 @@ static int token_check_life(struct api_req *q, int64_t seconds, struct err *err)
 			     arena_printf(q->arena, "Invalid value: %" PRId64 ": %s", seconds, rule));
 }
 
+/* A uid that the request names is the account's, or it was asked for another of that name. */
+static int token_check_uid(const struct val *doc, struct sv name, struct sv uid, struct err *err)
+{
+	struct sv asked = val_get_str(doc, F_metadata, F_uid);
+
+	if (!asked.n || sv_eq(asked, uid) || !feature_on(FG_TokenRequestServiceAccountUIDValidation))
+		return 0;
+	err_set(err, ERR_CONFLICT,
+		"Operation cannot be fulfilled on TokenRequest.authentication.k8s.io \"%.*s\": the UID in the token "
+		"request (%.*s) does not match the UID of the service account (%.*s)",
+		SV_ARG(name), SV_ARG(asked), SV_ARG(uid));
+	return err_set_object(err, SV("authentication.k8s.io"), SV("TokenRequest"), name);
+}
+
+/* How long it lasts: what was asked for, within what the server allows; a Pod's a year, with a mark. */
+static int64_t token_life(struct api_req *q, const struct sa_accounts *c, struct sa_token_request *r)
+{
+	int64_t told = r->expiration_s;
+	bool own = true;
+
+	if (c->max_s && told > c->max_s) {
+		api_req_warn(q, "requested expiration of %" PRId64 " seconds shortened to %" PRId64 " seconds", told,
+			     c->max_s);
+		r->expiration_s = told = c->max_s;
+	}
+	for (size_t i = 0; i < r->n_audiences; i++)
+		own = own && sa_accounts_hear(c, r->audiences[i]);
+	if (c->extend && own && told == SA_INJECTED_S && sv_is(r->bound_kind, "Pod")) {
+		r->warn_after_s = told;
+		r->expiration_s = SA_EXTENDED_S;
+	}
+	return told;
+}
+
 static int token_issue(struct api_req *q, struct val *doc, struct err *err)
 {
 	struct val *spec = val_ensure_map(q->arena, doc, F_spec), *status;
@@ -112,8 +148,9 @@ static int token_issue(struct api_req *q, struct val *doc, struct err *err)
 	struct sa_token_request r = { .ns = q->ns, .name = q->name };
 	struct sv *list = ARENA_ARRAY(q->arena, struct sv, val_len(audiences) + 1), token;
 	char text[TIME_TEXT_MAX];
+	const struct sa_accounts *c = sa_accounts_of(q->server);
 	struct obj *sa;
-	int64_t expires;
+	int64_t expires, told;
 
 	if (token_check_meta(q, doc, err) < 0)
 		return -1;
@@ -127,13 +164,20 @@ static int token_issue(struct api_req *q, struct val *doc, struct err *err)
 	VAL_EACH(audiences, a)
 		list[r.n_audiences++] = val_str(a);
 	r.audiences = list;
-	if (token_bind(q, val_get(spec, F_boundObjectRef), &r, err) < 0 ||
-	    sa_token_issue(q->server, q->arena, &r, &token, &expires, err) < 0)
+	if (token_check_uid(doc, q->name, r.uid, err) < 0 ||
+	    token_bind(q, val_get(spec, F_boundObjectRef), &r, err) < 0)
 		return -1;
-	val_set_int(q->arena, spec, F_expirationSeconds, r.expiration_s);
-	if (!r.n_audiences)
-		val_push(q->arena, val_set_list(q->arena, spec, F_audiences),
-			 val_new_str(q->arena, sa_issuer(q->server, q->arena)));
+	told = token_life(q, c, &r);
+	if (sa_token_issue(q->server, q->arena, &r, &token, &expires, err) < 0)
+		return -1;
+	expires -= (r.expiration_s - told) * NS_PER_SEC;
+	val_set_int(q->arena, spec, F_expirationSeconds, told);
+	if (!r.n_audiences) {
+		struct val *all = val_set_list(q->arena, spec, F_audiences);
+
+		for (size_t i = 0; i < c->n_audiences; i++)
+			val_push(q->arena, all, val_new_str(q->arena, c->audiences[i]));
+	}
 	status = val_set_map(q->arena, doc, F_status);
 	val_set_str(q->arena, status, F_token, token);
 	val_set_str(q->arena, status, F_expirationTimestamp, time_format(expires, false, text));
