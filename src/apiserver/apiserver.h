@@ -118,7 +118,6 @@ struct apiserver_opts {
 	bool tls_only_13;			  /* what is served with has no TLS 1.2; */
 	const char *const *tls_suites;		  /* else these suites of it, or NULL (net/tls.h) */
 	struct apiserver_kubelets kubelets;
-	const char *proxy_cert_file, *proxy_key_file; /* as whom aggregated servers are asked; NULL: as ours */
 	struct apiserver_accounts accounts;
 	const char *client_ca_file; /* CAs of clients beside the cluster's own; NULL: none */
 	struct apiserver_front_proxies front_proxies;

@@ -2,6 +2,7 @@
 #include "apiserver/metrics.h"
 #include "apiserver/admission/admission.h"
 #include "apiserver/aggregator/aggregator.h"
+#include "apiserver/authz/authz-internal.h"
 #include "apiserver/encryption/encryption.h"
 #include "apiserver/flow/flow.h"
 #include "apiserver/held.h"

@@ -248,9 +248,6 @@ static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_
 		ROW("tls-cipher-suites", 0, OPT_LIST, tls_suites, "NAME",
 		    "of TLS 1.2, such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 (those of ECDHE with AES-GCM or "
 		    "ChaCha20)"),
-		ROW("proxy-client-cert-file", 0, OPT_STRING, proxy_cert_file, "FILE",
-		    "as whom aggregated API servers are asked (one of the front proxy's own CA)"),
-		ROW("proxy-client-key-file", 0, OPT_STRING, proxy_key_file, "FILE", "its key"),
 		ROW("kubelet-timeout", 0, OPT_STRING, kubelet_timeout, "TIME", "until one is reached (10s)"),
 		ROW("kubelet-certificate-authority", 0, OPT_STRING, kubelets.ca_file, "FILE",
 		    "CAs of kubelets that are not of this cluster's own (none)"),
@@ -668,8 +665,6 @@ static int start_api(struct server *s, struct err *err)
 		.tls_key_file = o->tls_key_file,
 		.join_token = o->token,
 		.token_auth_file = o->token_auth_file,
-		.proxy_cert_file = o->proxy_cert_file,
-		.proxy_key_file = o->proxy_key_file,
 		.admission_config = o->admission_config,
 		.enable_admission = o->enable_admission.list.p,
 		.disable_admission = o->disable_admission.list.p,
