@@ -98,8 +98,6 @@ void ing_filters_gate_render(struct ing_filters_out *o, const struct ing_filters
 {
 	const struct ing_gate_filters *f = t->gate;
 
-	if (f->server_ms)
-		buf_printf(o->text, "  timeout server %" PRId64 "ms\n", f->server_ms);
 	if (f->cors)
 		gated_cors(o, f);
 	if (f->status)
