@@ -47,7 +47,8 @@ static void gated_cors(struct ing_filters_out *o, const struct ing_gate_filters 
 {
 	struct buf *b = o->text;
 
-	gated_value(o, "origins", f->cors_origins);
+	if (f->cors_origins.n) /* else nobody is let in */
+		gated_value(o, "origins", f->cors_origins);
 	buf_printf(b,
 		   "  http-request set-var(txn.or) req.hdr(Origin),lua.origin(%.*s) if { req.hdr(Origin) -m found }\n"
 		   "  http-request unset-var(txn.or) if { var(txn.or) -m len 0 }\n",
