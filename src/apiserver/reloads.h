@@ -1,5 +1,5 @@
-/* reloads.h - how often a file of configuration was taken up again, or could not be: upstream's metrics
- * apiserver_WHAT_config_controller_automatic_reloads_total and ..._last_timestamp_seconds.
+/* reloads.h - how often a file of configuration was taken up again, or could not be, and when that was last: upstream's
+ * metrics of automatic reloads.
  *
  * Threads: any.
  */
