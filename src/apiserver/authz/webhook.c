@@ -46,10 +46,21 @@ static struct val *authz_review_fields(struct arena *a, const struct field_selec
 	return sel;
 }
 
+/* What cannot be read selects nothing, and is told by nobody here. */
+static struct val *review_labels(struct arena *a, const struct authz_attrs *at)
+{
+	_cleanup_(err_release) struct err ignored = ERR_INIT;
+
+	if (val_len(at->label_requirements))
+		return val_clone(a, at->label_requirements);
+	return at->labels.n ? selector_requirements(a, selector_parse(a, at->labels, &ignored)) : NULL;
+}
+
 static struct val *review_spec(struct arena *a, const struct authz_attrs *at, bool v1beta1)
 {
 	const struct user_info *u = at->user;
 	struct val *spec = val_new_map(a), *what = val_new_map(a), *extra = val_new_map(a);
+	struct val *labels;
 
 	review_set(a, what, "namespace", at->ns);
 	review_set(a, what, "verb", at->verb);
@@ -61,6 +72,13 @@ static struct val *review_spec(struct arena *a, const struct authz_attrs *at, bo
 	review_set(a, what, "path", at->path);
 	if (at->resource_request && at->fields && at->fields->n)
 		val_set_sv(a, what, SV("fieldSelector"), authz_review_fields(a, at->fields));
+	labels = at->resource_request ? review_labels(a, at) : NULL;
+	if (val_len(labels)) {
+		struct val *sel = val_new_map(a);
+
+		val_set_sv(a, sel, SV("requirements"), labels);
+		val_set_sv(a, what, SV("labelSelector"), sel);
+	}
 	if (at->resource_request)
 		(void)val_del_sv(what, SV("path"));
 	val_set_sv(a, spec, at->resource_request ? SV("resourceAttributes") : SV("nonResourceAttributes"), what);
