@@ -159,8 +159,8 @@ static enum authz_says answer_read(struct arena *a, struct sv body, struct sv *r
 
 /* --- asking --- */
 
-static enum authz_says answered(struct authz_hook *h, struct api_req *q, struct webhook_asked *k, enum authz_says fails,
-				struct sv *ret_reason, struct err *err)
+static enum authz_says authz_hook_answered(struct authz_hook *h, struct api_req *q, struct webhook_asked *k,
+					   enum authz_says fails, struct sv *ret_reason, struct err *err)
 {
 	enum authz_says says;
 	struct sv body;
@@ -189,7 +189,7 @@ enum authz_says authz_hook_ask(struct authz_hook *h, struct api_req *q, const st
 	question = review_text(q->arena, h->v1beta1 ? review_spec(q->arena, at, true) : spec, h->v1beta1);
 	for (const struct authz_verdict *t = q->verdicts; t; t = t->next)
 		if (t->asked && webhook_asked_is(t->asked, h->asker, question))
-			return answered(h, q, t->asked, fails, ret_reason, err);
+			return authz_hook_answered(h, q, t->asked, fails, ret_reason, err);
 	if (webhook_ask_known(h->asker, q, question, &body)) {
 		enum authz_says says = answer_read(q->arena, body, ret_reason, err);
 
