@@ -126,6 +126,13 @@ void webhook_ask_remember(struct webhook_asked *k, int64_t life_ns)
 
 static void asked_send(struct webhook_asked *k);
 
+/* No call comes any more: what the call would have given back. */
+static void asked_given_up(struct webhook_asked *k)
+{
+	req_ticket_unref(k->ticket);
+	asked_unref(k);
+}
+
 /* The pause is over. */
 static void asked_again(void *ctx)
 {
@@ -141,7 +148,7 @@ static void asked_again(void *ctx)
 		asked_send(k); /* under the lock: while the server is there, for its end cancels */
 	pthread_mutex_unlock(&k->lock);
 	if (cancelled)
-		asked_unref(k);
+		asked_given_up(k);
 	asked_unref(k);
 }
 
@@ -217,7 +224,7 @@ static void asked_cancel(void *ctx)
 	webhook_call_cancel(k->call);
 	pthread_mutex_unlock(&k->lock);
 	if (timer && env_timer_stop(k->s->env, timer))
-		asked_unref(k); /* no call comes of it */
+		asked_given_up(k);
 }
 
 struct webhook_asked *webhook_ask_send(struct webhook_asker *w, struct api_req *q, struct sv question,
