@@ -18,7 +18,11 @@ struct authz_attrs {
 	struct sv group, version, resource, subresource, ns, name;
 	struct sv path;
 	const struct field_selector *fields; /* of a list, watch or deletecollection; NULL: none */
-	bool explain;			     /* a yes of RBAC shall say why, too: costs a sentence */
+	/* The label selector of the same: as it came, or as a review brings it (a list of requirements). Webhooks are
+	 * told of it; "" and NULL: none. */
+	struct sv labels;
+	const struct val *label_requirements;
+	bool explain; /* a yes of RBAC shall say why, too: costs a sentence */
 };
 
 /* What a list or watch of exactly one name is asked about: the value of metadata.name in the selector, SV_NULL when

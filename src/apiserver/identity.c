@@ -46,6 +46,8 @@ void pipeline_attrs(struct api_req *q, struct authz_attrs *ret)
 	    api_req_param(q, "fieldSelector", &fields))
 		ret->fields = field_selector_parse(q->arena, fields, &ignored);
 	err_release(&ignored);
+	if (q->resource_request && (one_or_many || q->verb == VERB_DELETECOLLECTION))
+		(void)api_req_param(q, "labelSelector", &ret->labels);
 	/* A list or watch of one name is a question about that name. */
 	if (!q->name.n && one_or_many)
 		ret->name = authz_selected_name(ret->fields);

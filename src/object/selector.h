@@ -17,6 +17,9 @@ const struct selector *selector_from_map(struct arena *a, const struct val *map)
 bool selector_matches(const struct selector *s, const struct val *labels);
 bool selector_empty(const struct selector *s); /* matches everything */
 void selector_format(struct buf *b, const struct selector *s);
+/* As a list of {key, operator: In, NotIn, Exists or DoesNotExist, values}, in the arena; what these cannot say is left
+ * out. */
+struct val *selector_requirements(struct arena *a, const struct selector *s);
 
 /* Field selectors: "metadata.name=x,status.phase!=Running". */
 struct field_term {

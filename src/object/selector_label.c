@@ -504,3 +504,36 @@ void selector_format(struct buf *b, const struct selector *s)
 		requirement_format(b, &s->reqs[i]);
 	}
 }
+
+struct val *selector_requirements(struct arena *a, const struct selector *s)
+{
+	static const char *const names[] = {
+		[OP_IN] = "In",
+		[OP_NOT_IN] = "NotIn",
+		[OP_EQUALS] = "In",
+		[OP_DOUBLE_EQUALS] = "In",
+		[OP_NOT_EQUALS] = "NotIn",
+		[OP_EXISTS] = "Exists",
+		[OP_NOT_EXISTS] = "DoesNotExist",
+	};
+	struct val *list = val_new_list(a);
+
+	for (size_t i = 0; s && i < s->n; i++) {
+		const struct requirement *r = &s->reqs[i];
+		struct val *one, *values;
+
+		if (r->op == OP_GT || r->op == OP_LT)
+			continue;
+		one = val_new_map(a);
+		val_set_str_sv(a, one, SV("key"), r->key);
+		val_set_str_sv(a, one, SV("operator"), sv_from(names[r->op]));
+		if (r->n) {
+			values = val_new_list(a);
+			for (size_t k = 0; k < r->n; k++)
+				val_push(a, values, val_new_str(a, r->values[k]));
+			val_set_sv(a, one, SV("values"), values);
+		}
+		val_push(a, list, one);
+	}
+	return list;
+}

@@ -4,7 +4,7 @@
 #include "apiserver/authn/sa_accounts.h"
 #include "apiserver/authn/sa_token.h"
 #include "apiserver/steps.h"
-#include "apiserver/webhook/kubeconfig.h"
+#include "apiserver/webhook/ask.h"
 #include "base/budget.h"
 #include "base/strmap.h"
 #include "base/timefmt.h"
@@ -19,30 +19,9 @@
 #define KEPT_MAX ((size_t)16 * 1024)
 
 struct token_hook {
-	struct webhook_peer peer;
+	struct webhook_asker *asker;
 	const char *version;
 	int64_t life_ns;
-	pthread_mutex_t lock;
-	struct strmap answers; /* under the lock: from a question to struct hook_answer */
-};
-
-/* What it answered, one allocation. */
-struct hook_answer {
-	int64_t until_ns; /* monotonic */
-	size_t n;
-	char text[];
-};
-
-/* A question under way. References: the request's arena's, that of the call, that of the result. */
-struct hook_asking {
-	atomic_int refs;
-	struct token_hook *h;
-	struct apiserver *s;
-	char *question; /* owned */
-	struct webhook_call *call;
-	struct req_ticket *ticket;
-	struct buf body; /* before the ticket is resumed */
-	struct err err;
 };
 
 struct token_hook *token_hook_new(struct apiserver *s, struct err *err)
@@ -53,7 +32,6 @@ struct token_hook *token_hook_new(struct apiserver *s, struct err *err)
 	if (!o->config_file)
 		return NULL;
 	h = xcalloc(1, sizeof(*h));
-	pthread_mutex_init(&h->lock, NULL);
 	h->version = o->version ? o->version : "v1beta1";
 	h->life_ns = DEFAULT_LIFE_NS;
 	if (strcmp(h->version, "v1") != 0 && strcmp(h->version, "v1beta1") != 0) {
@@ -65,7 +43,14 @@ struct token_hook *token_hook_new(struct apiserver *s, struct err *err)
 		err_set(err, ERR_INVALID, "--authentication-token-webhook-cache-ttl: '%s' is no time", o->cache_ttl);
 		return token_hook_free(h);
 	}
-	if (webhook_peer_read(&h->peer, o->config_file, err) < 0) {
+	h->asker = webhook_asker_new(&(struct webhook_asker_opts){ .kubeconfig = o->config_file,
+								   .what = "an authentication webhook",
+								   .answer_max = ANSWER_MAX,
+								   .known_max = ANSWERS_MAX,
+								   .question_kept = 2 * KEPT_MAX,
+								   .answer_kept = KEPT_MAX },
+				     err);
+	if (!h->asker) {
 		err_wrap(err, "--authentication-token-webhook-config-file");
 		return token_hook_free(h);
 	}
@@ -74,63 +59,10 @@ struct token_hook *token_hook_new(struct apiserver *s, struct err *err)
 
 struct token_hook *token_hook_free(struct token_hook *h)
 {
-	if (!h)
-		return NULL;
-	if (h->peer.target)
-		webhook_peer_release(&h->peer);
-	strmap_release_with(&h->answers, free);
-	pthread_mutex_destroy(&h->lock);
+	if (h)
+		webhook_asker_unref(h->asker);
 	free(h);
 	return NULL;
-}
-
-static void asking_unref(void *p)
-{
-	struct hook_asking *k = p;
-
-	if (atomic_fetch_sub(&k->refs, 1) != 1)
-		return;
-	webhook_call_unref(k->call);
-	buf_release(&k->body);
-	err_release(&k->err);
-	free(k->question);
-	free(k);
-}
-
-/* --- what is remembered --- */
-
-static bool hook_known(struct token_hook *h, struct api_req *q, struct sv question, struct sv *ret)
-{
-	const struct hook_answer *v;
-	bool known;
-
-	pthread_mutex_lock(&h->lock);
-	v = strmap_get(&h->answers, question);
-	known = v && env_mono_ns(q->server->env) < v->until_ns;
-	if (known)
-		*ret = arena_sv(q->arena, sv_make(v->text, v->n));
-	pthread_mutex_unlock(&h->lock);
-	return known;
-}
-
-static void hook_remember(const struct hook_asking *k)
-{
-	struct token_hook *h = k->h;
-	struct hook_answer *v;
-
-	if (!h->life_ns || k->body.n > KEPT_MAX || strlen(k->question) > 2 * KEPT_MAX)
-		return;
-	v = xcalloc(1, sizeof(*v) + k->body.n + 1);
-	v->n = k->body.n;
-	memcpy(v->text, k->body.p, k->body.n);
-	if (__builtin_add_overflow(env_mono_ns(k->s->env), h->life_ns, &v->until_ns))
-		v->until_ns = INT64_MAX;
-	pthread_mutex_lock(&h->lock);
-	if (h->answers.n >= ANSWERS_MAX)
-		strmap_release_with(&h->answers, free);
-	v = strmap_set(&h->answers, sv_from(k->question), v);
-	pthread_mutex_unlock(&h->lock);
-	free(v);
 }
 
 /* --- answers --- */
@@ -210,29 +142,6 @@ static int hook_read(struct api_req *q, struct sv body, struct token_question *t
 
 /* --- asking --- */
 
-static void token_hook_done(struct webhook_answer *answer_take, void *ctx)
-{
-	struct hook_asking *k = ctx;
-
-	if (answer_take->err.reason) {
-		err_move(&k->err, &answer_take->err);
-	} else {
-		buf_addsv(&k->body, buf_sv(&answer_take->body));
-		hook_remember(k);
-	}
-	webhook_answer_free(answer_take);
-	atomic_fetch_add(&k->refs, 1);
-	(void)req_resume(k->ticket, k, asking_unref);
-	asking_unref(k);
-}
-
-static void hook_cancel(void *ctx)
-{
-	struct hook_asking *k = ctx;
-
-	webhook_call_cancel(k->call);
-}
-
 static struct sv hook_question(const struct token_hook *h, struct api_req *q, const struct token_question *t)
 {
 	const struct sa_accounts *own = sa_accounts_of(q->server);
@@ -260,35 +169,18 @@ int token_hook_ask(struct token_hook *h, struct api_req *q, struct token_questio
 		   struct err *err)
 {
 	struct sv question = hook_question(h, q, t), body;
-	struct hook_asking *k;
+	struct webhook_asked *k;
 	void *result;
 
 	if (req_result(q, &result) && result) {
 		k = result;
-		if (k->err.reason) {
-			err_copy(err, &k->err);
+		if (webhook_asked_answer(k, &body, err) < 0)
 			return -1;
-		}
-		return hook_read(q, buf_sv(&k->body), t, ret, err);
-	}
-	if (hook_known(h, q, question, &body))
+		webhook_ask_remember(k, h->life_ns);
 		return hook_read(q, body, t, ret, err);
-	k = xcalloc(1, sizeof(*k));
-	atomic_init(&k->refs, 2);
-	k->h = h;
-	k->s = q->server;
-	k->question = xasprintf("%.*s", SV_ARG(question));
-	arena_defer(q->arena, asking_unref, k);
-	k->ticket = req_suspend(q, "an authentication webhook", hook_cancel, k);
-	k->call = webhook_call(q->server, &(struct webhook_call_opts){
-					      .target = h->peer.target,
-					      .body = question,
-					      .timeout_ns = ASK_NS,
-					      .answer_max = ANSWER_MAX,
-					      .done = token_hook_done,
-					      .ctx = k,
-					      .given = true,
-					      .as = h->peer.as,
-					  });
+	}
+	if (webhook_ask_known(h->asker, q, question, &body))
+		return hook_read(q, body, t, ret, err);
+	(void)webhook_ask_send(h->asker, q, question, ASK_NS, true);
 	return REQ_LATER;
 }

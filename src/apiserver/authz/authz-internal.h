@@ -15,8 +15,8 @@
 /* What a request was told in this step, for it is asked again after each wait; in its arena. */
 struct authz_verdict {
 	struct authz_verdict *next;
-	struct hook_asked *asked; /* of a chain's webhook (webhook.c), or: */
-	struct authz_attrs at;	  /* without its user, who may be gone */
+	struct webhook_asked *asked; /* of a chain's webhook (webhook.c), or: */
+	struct authz_attrs at;	     /* without its user, who may be gone */
 	struct sv user, reason;
 	int rc;
 };
@@ -31,7 +31,7 @@ struct authz {
 	struct token_cache *tokens;
 	struct token_use *uses;
 	struct token_store *static_tokens; /* NULL: none were asked for */
-	struct authz_chains *chains;	  /* who is asked instead of Node and RBAC; the same */
-	struct token_hook *token_hook;	  /* a webhook that knows tokens; the same */
-	struct jwt *jwt;		  /* tokens of other issuers; the same */
+	struct authz_chains *chains;	   /* who is asked instead of Node and RBAC; the same */
+	struct token_hook *token_hook;	   /* a webhook that knows tokens; the same */
+	struct jwt *jwt;		   /* tokens of other issuers; the same */
 };

@@ -35,7 +35,7 @@ static int authz_ask_outside(struct api_req *q, const struct authz_attrs *at, st
 	int rc;
 
 	for (v = q->verdicts; v; v = v->next)
-		if (sv_eq(v->user, at->user->name) && authz_same(&v->at, at)) {
+		if (!v->asked && sv_eq(v->user, at->user->name) && authz_same(&v->at, at)) {
 			*ret_reason = v->reason;
 			return v->rc;
 		}

@@ -167,8 +167,8 @@ bool authz_chains_has(struct authz_chains *c, enum authz_mode mode)
 
 /* --- asking --- */
 
-static enum authz_says link_ask(struct authz_chain *c, const struct authz_link *l, struct api_req *q,
-				const struct authz_attrs *at, struct sv *ret_reason, struct err *err)
+static enum authz_says link_ask(const struct authz_link *l, struct api_req *q, const struct authz_attrs *at,
+				struct sv *ret_reason, struct err *err)
 {
 	struct sv node;
 
@@ -188,7 +188,7 @@ static enum authz_says link_ask(struct authz_chain *c, const struct authz_link *
 			   ? AUTHZ_ALLOWS
 			   : AUTHZ_NO_OPINION;
 	case AUTHZ_WEBHOOK:
-		return authz_hook_ask(c, l->hook, q, at, ret_reason, err);
+		return authz_hook_ask(l->hook, q, at, ret_reason, err);
 	default:
 		return AUTHZ_NO_OPINION;
 	}
@@ -221,7 +221,7 @@ int authz_chains_ask(struct authz_chains *a, struct api_req *q, const struct aut
 		struct err one = ERR_INIT;
 		struct sv reason;
 
-		says = link_ask(c, &c->links[i], q, at, &reason, &one);
+		says = link_ask(&c->links[i], q, at, &reason, &one);
 		chain_failed(&failed, &one);
 		if (says != AUTHZ_NO_OPINION)
 			reasons = reason;

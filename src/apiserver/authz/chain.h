@@ -17,7 +17,7 @@
 #pragma once
 
 #include "apiserver/authz.h"
-#include "apiserver/webhook/kubeconfig.h"
+#include "apiserver/webhook/ask.h"
 #include "base/strmap.h"
 #include "object/cel/cel.h"
 
@@ -35,23 +35,14 @@ struct authz_condition {
 
 enum authz_says { AUTHZ_ALLOWS, AUTHZ_DENIES, AUTHZ_NO_OPINION, AUTHZ_LATER };
 
-/* What a webhook said, one allocation. */
-struct hook_verdict {
-	enum authz_says says;
-	int64_t until_ns; /* monotonic */
-	char reason[];
-};
-
 struct authz_hook {
 	struct sv name;
-	struct webhook_peer peer;
+	struct webhook_asker *asker;
 	int64_t timeout_ns, allowed_ns, denied_ns; /* the last two: how long answers count; 0: once */
 	bool deny_on_failure, v1beta1;
 	struct authz_condition *conditions;
 	size_t n_conditions;
 	const struct cel_type *type; /* of `request` */
-	pthread_mutex_t lock;
-	struct strmap answers; /* under the lock: from what was asked to struct hook_verdict */
 };
 
 struct authz_link {
@@ -76,9 +67,9 @@ DEFINE_CLEANUP(struct authz_chain *, authz_chain_unrefp, authz_chain_unref)
 
 /* --- webhook.c --- */
 
-/* Asks h, of c, for q. *ret_reason: in q's arena. err: it failed; what it says counts all the same. */
-enum authz_says authz_hook_ask(struct authz_chain *c, struct authz_hook *h, struct api_req *q,
-			       const struct authz_attrs *at, struct sv *ret_reason, struct err *err);
+/* Asks h for q. *ret_reason: in q's arena. err: it failed; what it says counts all the same. */
+enum authz_says authz_hook_ask(struct authz_hook *h, struct api_req *q, const struct authz_attrs *at,
+			       struct sv *ret_reason, struct err *err);
 
 /* --- chain.c --- */
 

@@ -9,6 +9,10 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#define ANSWER_MAX ((size_t)1 << 20)
+#define ANSWERS_MAX 8192   /* that are remembered of a webhook */
+#define QUESTION_MAX 10000 /* bytes; longer ones are asked each time, as upstream's */
+#define ANSWER_KEPT ((size_t)16 * 1024)
 #define CONDITIONS_MAX 64
 #define TIMEOUT_MAX_NS (30 * NS_PER_SEC)
 
@@ -96,7 +100,13 @@ static void chain_connection(struct conf *c, const struct val *v, struct sv at, 
 			   SV_ARG(file), errno == ENOENT ? "no such file or directory" : strerror(errno));
 	else if (!S_ISREG(st.st_mode))
 		conf_invalid(c, path, file, "must be a regular file");
-	else if (webhook_peer_read(&h->peer, arena_cstr(c->a, file), &err) < 0)
+	else if (!(h->asker = webhook_asker_new(&(struct webhook_asker_opts){ .kubeconfig = arena_cstr(c->a, file),
+									      .what = "an authorization webhook",
+									      .answer_max = ANSWER_MAX,
+									      .known_max = ANSWERS_MAX,
+									      .question_kept = QUESTION_MAX,
+									      .answer_kept = ANSWER_KEPT },
+						&err)))
 		conf_wrong(c, path, "Invalid value: %s", err_msg(&err));
 }
 
@@ -204,7 +214,6 @@ static void chain_link(struct conf *c, const struct val *v, struct sv at, struct
 	if (l->mode != AUTHZ_WEBHOOK)
 		return;
 	l->hook = ARENA_NEW(c->a, struct authz_hook);
-	pthread_mutex_init(&l->hook->lock, NULL);
 	l->hook->name = name;
 	l->hook->type = chain_request_type(c->a);
 	/* Without `webhook`, as upstream's paths are. */
@@ -250,10 +259,7 @@ static void hook_release(struct authz_hook *h)
 {
 	for (size_t i = 0; i < h->n_conditions; i++)
 		cel_program_unref(h->conditions[i].program);
-	if (h->peer.target)
-		webhook_peer_release(&h->peer);
-	strmap_release_with(&h->answers, free);
-	pthread_mutex_destroy(&h->lock);
+	webhook_asker_unref(h->asker);
 }
 
 struct authz_chain *authz_chain_unref(struct authz_chain *c)

@@ -11,40 +11,7 @@
 
 #include <stdlib.h>
 
-#define ANSWER_MAX ((size_t)1 << 20)
-#define ANSWERS_MAX 8192   /* that are remembered of a webhook; a full cache starts over */
-#define QUESTION_MAX 10000 /* bytes; longer ones are asked each time, as upstream's */
-#define REASON_MAX 2048	   /* bytes of a reason that are passed on */
-
-/* One question of one request. References: the request's arena's, and that of the call. */
-struct hook_asked {
-	atomic_int refs;
-	struct authz_chain *chain;
-	struct authz_hook *hook;
-	struct apiserver *s;
-	char *question; /* owned */
-	struct webhook_call *call;
-	struct req_ticket *ticket;
-	/* Before the ticket is resumed. */
-	bool done;
-	enum authz_says says;
-	char *reason;
-	struct err err;
-};
-
-static void asked_unref(void *p)
-{
-	struct hook_asked *k = p;
-
-	if (atomic_fetch_sub(&k->refs, 1) != 1)
-		return;
-	webhook_call_unref(k->call);
-	err_release(&k->err);
-	authz_chain_unref(k->chain);
-	free(k->question);
-	free(k->reason);
-	free(k);
-}
+#define REASON_MAX 2048 /* bytes of a reason that are passed on */
 
 /* --- what is asked --- */
 
@@ -79,10 +46,21 @@ static struct val *authz_review_fields(struct arena *a, const struct field_selec
 	return sel;
 }
 
+/* What cannot be read selects nothing, and is told by nobody here. */
+static struct val *review_labels(struct arena *a, const struct authz_attrs *at)
+{
+	_cleanup_(err_release) struct err ignored = ERR_INIT;
+
+	if (val_len(at->label_requirements))
+		return val_clone(a, at->label_requirements);
+	return at->labels.n ? selector_requirements(a, selector_parse(a, at->labels, &ignored)) : NULL;
+}
+
 static struct val *review_spec(struct arena *a, const struct authz_attrs *at, bool v1beta1)
 {
 	const struct user_info *u = at->user;
 	struct val *spec = val_new_map(a), *what = val_new_map(a), *extra = val_new_map(a);
+	struct val *labels;
 
 	review_set(a, what, "namespace", at->ns);
 	review_set(a, what, "verb", at->verb);
@@ -94,6 +72,13 @@ static struct val *review_spec(struct arena *a, const struct authz_attrs *at, bo
 	review_set(a, what, "path", at->path);
 	if (at->resource_request && at->fields && at->fields->n)
 		val_set_sv(a, what, SV("fieldSelector"), authz_review_fields(a, at->fields));
+	labels = at->resource_request ? review_labels(a, at) : NULL;
+	if (val_len(labels)) {
+		struct val *sel = val_new_map(a);
+
+		val_set_sv(a, sel, SV("requirements"), labels);
+		val_set_sv(a, what, SV("labelSelector"), sel);
+	}
 	if (at->resource_request)
 		(void)val_del_sv(what, SV("path"));
 	val_set_sv(a, spec, at->resource_request ? SV("resourceAttributes") : SV("nonResourceAttributes"), what);
@@ -146,152 +131,73 @@ static int review_matches(const struct authz_hook *h, struct arena *a, const str
 	return failed.reason ? err_move(err, &failed) : 1;
 }
 
-/* --- what is remembered --- */
+/* --- answers --- */
 
-static bool answer_known(struct authz_hook *h, struct api_req *q, struct sv question, enum authz_says *ret,
-			 struct sv *ret_reason)
+/* What it says; AUTHZ_LATER with err: nothing that can be read. */
+static enum authz_says answer_read(struct arena *a, struct sv body, struct sv *ret_reason, struct err *err)
 {
-	const struct hook_verdict *v;
-	bool known;
-
-	if (question.n > QUESTION_MAX)
-		return false;
-	pthread_mutex_lock(&h->lock);
-	v = strmap_get(&h->answers, question);
-	known = v && env_mono_ns(q->server->env) < v->until_ns;
-	if (known) {
-		*ret = v->says;
-		*ret_reason = arena_sv(q->arena, sv_from(v->reason));
-	}
-	pthread_mutex_unlock(&h->lock);
-	return known;
-}
-
-static void answer_remember(const struct hook_asked *k)
-{
-	struct authz_hook *h = k->hook;
-	int64_t life = k->says == AUTHZ_ALLOWS ? h->allowed_ns : h->denied_ns;
-	struct hook_verdict *v;
-
-	if (!life || strlen(k->question) > QUESTION_MAX)
-		return;
-	v = xcalloc(1, sizeof(*v) + strlen(k->reason) + 1);
-	v->says = k->says;
-	memcpy(v->reason, k->reason, strlen(k->reason) + 1);
-	if (__builtin_add_overflow(env_mono_ns(k->s->env), life, &v->until_ns))
-		v->until_ns = INT64_MAX;
-	pthread_mutex_lock(&h->lock);
-	if (h->answers.n >= ANSWERS_MAX)
-		strmap_release_with(&h->answers, free);
-	v = strmap_set(&h->answers, sv_from(k->question), v);
-	pthread_mutex_unlock(&h->lock);
-	free(v);
-}
-
-/* --- asking --- */
-
-static void answer_read(struct hook_asked *k, struct sv body)
-{
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct budget values = BUDGET(doc_values_limit);
-	const struct val *doc = webhook_answer_document(&a, body, &values, &k->err), *status;
+	const struct val *doc = webhook_answer_document(a, body, &values, err), *status;
 	bool allowed, denied;
 
 	if (!doc)
-		return;
+		return AUTHZ_LATER;
 	status = val_get(doc, F_status);
 	if (!val_is(val_get(doc, F_kind), "SubjectAccessReview")) {
-		err_set(&k->err, ERR_INTERNAL, "the webhook's answer is no SubjectAccessReview");
-		return;
+		err_set(err, ERR_INTERNAL, "the webhook's answer is no SubjectAccessReview");
+		return AUTHZ_LATER;
 	}
 	allowed = val_bool(val_member_sv(status, SV("allowed")));
 	denied = val_bool(val_member_sv(status, SV("denied")));
 	if (allowed && denied) {
-		err_set(&k->err, ERR_INTERNAL, "webhook subject access review returned both allow and deny response");
-		return;
+		err_set(err, ERR_INTERNAL, "webhook subject access review returned both allow and deny response");
+		return AUTHZ_LATER;
 	}
-	k->says = denied ? AUTHZ_DENIES : allowed ? AUTHZ_ALLOWS : AUTHZ_NO_OPINION;
-	free(k->reason);
-	k->reason = xasprintf("%.*s", SV_ARG(sv_sub(val_str(val_member_sv(status, SV("reason"))), 0, REASON_MAX)));
-	answer_remember(k);
+	*ret_reason = arena_sv(a, sv_sub(val_str(val_member_sv(status, SV("reason"))), 0, REASON_MAX));
+	return denied ? AUTHZ_DENIES : allowed ? AUTHZ_ALLOWS : AUTHZ_NO_OPINION;
 }
 
-static void asked_done(struct webhook_answer *answer_take, void *ctx)
+/* --- asking --- */
+
+static enum authz_says authz_hook_answered(struct authz_hook *h, struct api_req *q, struct webhook_asked *k,
+					   enum authz_says fails, struct sv *ret_reason, struct err *err)
 {
-	struct hook_asked *k = ctx;
+	enum authz_says says;
+	struct sv body;
 
-	if (answer_take->err.reason)
-		err_move(&k->err, &answer_take->err);
-	else
-		answer_read(k, buf_sv(&answer_take->body));
-	webhook_answer_free(answer_take);
-	k->done = true;
-	(void)req_resume(k->ticket, NULL, NULL);
-	asked_unref(k);
+	if (webhook_asked_answer(k, &body, err) < 0)
+		return fails;
+	says = answer_read(q->arena, body, ret_reason, err);
+	if (says == AUTHZ_LATER)
+		return fails;
+	webhook_ask_remember(k, says == AUTHZ_ALLOWS ? h->allowed_ns : h->denied_ns);
+	return says;
 }
 
-static void asked_cancel(void *ctx)
-{
-	struct hook_asked *k = ctx;
-
-	webhook_call_cancel(k->call);
-}
-
-static enum authz_says authz_hook_send(struct authz_chain *c, struct authz_hook *h, struct api_req *q,
-				       struct sv question)
-{
-	struct hook_asked *k = xcalloc(1, sizeof(*k));
-	struct authz_verdict *told = ARENA_NEW(q->arena, struct authz_verdict);
-
-	atomic_init(&k->refs, 2);
-	k->chain = authz_chain_ref(c);
-	k->hook = h;
-	k->s = q->server;
-	k->question = xasprintf("%.*s", SV_ARG(question));
-	k->reason = xstrdup("");
-	k->says = AUTHZ_NO_OPINION;
-	*told = (struct authz_verdict){ .next = q->verdicts, .asked = k };
-	q->verdicts = told;
-	arena_defer(q->arena, asked_unref, k);
-	k->ticket = req_suspend(q, "an authorization webhook", asked_cancel, k);
-	k->call = webhook_call(q->server, &(struct webhook_call_opts){
-					      .target = h->peer.target,
-					      .body = question,
-					      .timeout_ns = h->timeout_ns,
-					      .answer_max = ANSWER_MAX,
-					      .done = asked_done,
-					      .ctx = k,
-					      .given = true,
-					      .as = h->peer.as,
-					  });
-	return AUTHZ_LATER;
-}
-
-enum authz_says authz_hook_ask(struct authz_chain *c, struct authz_hook *h, struct api_req *q,
-			       const struct authz_attrs *at, struct sv *ret_reason, struct err *err)
+enum authz_says authz_hook_ask(struct authz_hook *h, struct api_req *q, const struct authz_attrs *at,
+			       struct sv *ret_reason, struct err *err)
 {
 	const enum authz_says fails = h->deny_on_failure ? AUTHZ_DENIES : AUTHZ_NO_OPINION;
 	const struct val *spec = review_spec(q->arena, at, false);
-	struct sv question;
-	enum authz_says says;
+	struct authz_verdict *told;
+	struct sv question, body;
 	int matches = review_matches(h, q->arena, spec, err);
 
 	*ret_reason = SV("");
 	if (matches <= 0)
 		return matches < 0 ? fails : AUTHZ_NO_OPINION;
 	question = review_text(q->arena, h->v1beta1 ? review_spec(q->arena, at, true) : spec, h->v1beta1);
-	for (const struct authz_verdict *t = q->verdicts; t; t = t->next) {
-		struct hook_asked *k = t->asked;
+	for (const struct authz_verdict *t = q->verdicts; t; t = t->next)
+		if (t->asked && webhook_asked_is(t->asked, h->asker, question))
+			return authz_hook_answered(h, q, t->asked, fails, ret_reason, err);
+	if (webhook_ask_known(h->asker, q, question, &body)) {
+		enum authz_says says = answer_read(q->arena, body, ret_reason, err);
 
-		if (!k->done || k->hook != h || !sv_is(question, k->question))
-			continue;
-		*ret_reason = sv_from(k->reason);
-		if (!k->err.reason)
-			return k->says;
-		err_copy(err, &k->err);
-		return fails;
+		return says == AUTHZ_LATER ? fails : says;
 	}
-	if (answer_known(h, q, question, &says, ret_reason))
-		return says;
-	return authz_hook_send(c, h, q, question);
+	told = ARENA_NEW(q->arena, struct authz_verdict);
+	*told = (struct authz_verdict){ .next = q->verdicts,
+					.asked = webhook_ask_send(h->asker, q, question, h->timeout_ns, false) };
+	q->verdicts = told;
+	return AUTHZ_LATER;
 }

@@ -135,7 +135,9 @@ static int get(struct rig *r, const char *user, const char *path)
 
 static void test_says(void **state)
 {
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct rig *r = *state;
+	const struct val *labels;
 
 	world(r, text_of(r, NODE_RBAC, "NoOpinion", ""));
 	far.status = "{\"allowed\":false,\"reason\":\"he is new\"}";
@@ -147,6 +149,15 @@ static void test_says(void **state)
 	assert_int_equal(get(r, "bob", MAPS), 500);
 	far.status = "{\"allowed\":true}";
 	assert_int_equal(get(r, "cyd", MAPS), 200);
+	assert_null(val_member_sv(val_member_sv(far.spec, SV("resourceAttributes")), SV("labelSelector")));
+	assert_int_equal(get(r, "lab", MAPS "?labelSelector=a%3Db,c%20in%20(e,d),!f,g%3E5"), 200);
+	labels = val_member_sv(val_member_sv(val_member_sv(far.spec, SV("resourceAttributes")), SV("labelSelector")),
+			       SV("requirements"));
+	json_encode(&b, labels);
+	assert_string_equal(buf_cstr(&b),
+			    "[{\"key\":\"a\",\"operator\":\"In\",\"values\":[\"b\"]},{\"key\":\"c\",\"operator\":"
+			    "\"In\",\"values\":[\"d\",\"e\"]},{\"key\":\"f\",\"operator\":\"DoesNotExist\"}]");
+	far.asked--;
 	assert_int_equal(get(r, "cyd", "/healthz"), 200); /* RBAC gives it, nobody else is asked */
 	assert_int_equal(far.asked, 3);
 	assert_int_equal(get(r, "cyd", "/metrics"), 200);

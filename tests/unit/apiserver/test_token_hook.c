@@ -13,7 +13,8 @@
 	"\"v\"]}}}"
 
 static struct {
-	size_t asked;
+	size_t asked, failures; /* so many times it fails with fails first */
+	int fails;
 	const char *status; /* NULL: no answer */
 	const char *kind;
 	struct arena arena;
@@ -30,6 +31,11 @@ static void far_call(struct webhook_call *c, const struct webhook_sent *sent, vo
 	assert_val(val_get(doc, F_kind), "TokenReview");
 	assert_val(val_get(doc, F_apiVersion), "authentication.k8s.io/v1");
 	assert_int_equal(val_len(val_get(doc, F_spec, F_audiences)), 1);
+	if (far.failures) {
+		far.failures--;
+		webhook_call_answer(c, far.fails, SV("text/plain"), SV("no"), NULL);
+		return;
+	}
 	if (far.status) {
 		webhook_call_answer(c, 200, SV("application/json"),
 				    arena_svf(&far.arena, "{\"kind\":\"%s\",\"status\":%s}", far.kind, far.status),
@@ -131,10 +137,50 @@ static void test_known(void **state)
 	assert_int_equal(far.asked, 3);
 }
 
+/* What may go well the next time is tried again, five times in all, with pauses; other failures are not. */
+static void test_again(void **state)
+{
+	struct rig *r = *state;
+	struct answer *a;
+
+	far.status = KNOWN;
+	far.failures = 4;
+	far.fails = 500;
+	a = api_start(r, &(struct ask){ .method = "GET", .path = "/version", .authorization = "Bearer a" });
+	rig_run(r, 400 * NS_PER_MS);
+	assert_int_equal(far.asked, 1);
+	rig_run(r, 200 * NS_PER_MS);
+	assert_int_equal(far.asked, 2);
+	rig_run(r, 4 * NS_PER_SEC);
+	assert_int_equal(a->code, 200);
+	assert_int_equal(far.asked, 5);
+	answer_free(a);
+	far.failures = 5;
+	far.fails = 429;
+	assert_int_equal(api_code(r, "GET", "/version", "Bearer b"), 401);
+	assert_int_equal(far.asked, 10);
+	far.failures = 1;
+	far.fails = 403;
+	assert_int_equal(api_code(r, "GET", "/version", "Bearer c"), 401);
+	assert_int_equal(far.asked, 11);
+	/* The end of the server, or of the request, ends the pause. */
+	far.failures = 1;
+	far.fails = 504;
+	a = api_start(r, &(struct ask){ .method = "GET", .path = "/version", .authorization = "Bearer d" });
+	rig_run(r, 0);
+	assert_int_equal(a->answers, 0);
+	apiserver_shutdown(r->server);
+	rig_run(r, 0);
+	assert_int_equal(a->answers, 1);
+	answer_free(a);
+	rig_run(r, 5 * NS_PER_SEC);
+	assert_int_equal(far.asked, 12);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = { T(test_refused), T(test_known) };
+	const struct CMUnitTest tests[] = { T(test_refused), T(test_known), T(test_again) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

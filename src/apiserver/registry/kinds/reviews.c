@@ -232,6 +232,8 @@ static int answer_access(struct api_req *q, struct val *doc, const struct user_i
 	at.name = val_get_str(r, F_name);
 	at.path = val_get_str(p, F_path);
 	at.fields = review_fields(q->arena, r);
+	at.labels = val_get_str(r, F_labelSelector, F_rawSelector);
+	at.label_requirements = val_get(r, F_labelSelector, F_requirements);
 	rc = authz_ask(q, &at, &reason, &why);
 	if (rc == REQ_LATER)
 		return rc;
