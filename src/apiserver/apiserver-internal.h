@@ -64,7 +64,7 @@ struct apiserver {
 	struct aggregator *aggregator;		   /* aggregator/: group versions that others answer */
 	struct recent *recent;			   /* events that were encoded a moment ago */
 
-	atomic_bool ready, stopping;
+	atomic_bool ready, unready, refusing, stopping;
 
 	/* Guarded by lock; cond tells apiserver_shutdown() of progress. */
 	pthread_mutex_t lock;
@@ -221,6 +221,7 @@ struct metrics *metrics_free(struct metrics *m);
 void metrics_count(struct api_req *q, int code);
 void metrics_inflight(struct apiserver *s, const struct api_req *q, int delta);
 void metrics_watchers(struct apiserver *s, int delta);
+int64_t metrics_under_way(const struct apiserver *s); /* requests that are not answered */
 void metrics_serve(struct api_req *q);
 
 /* --- discovery.c, openapi_handler.c, health.c, version.c --- */
