@@ -72,7 +72,7 @@ struct apiserver {
 	struct browser *browser;		   /* browser.h; NULL: nothing is said to browsers */
 	struct recent *recent;			   /* events that were encoded a moment ago */
 
-	atomic_bool ready, stopping;
+	atomic_bool ready, unready, refusing, stopping;
 
 	/* Guarded by lock; cond tells apiserver_shutdown() of progress. */
 	pthread_mutex_t lock;
@@ -235,6 +235,7 @@ void event_ttl_sweep(struct apiserver *s); /* a task: it waits for its writes */
 struct metrics *metrics_new(void);
 struct metrics *metrics_free(struct metrics *m);
 void metrics_inflight(struct apiserver *s, const struct api_req *q, int delta);
+int64_t metrics_under_way(const struct apiserver *s); /* requests that are not answered, but for those that last */
 void metrics_serve(struct api_req *q);
 
 /* --- discovery.c, openapi_handler.c, health.c, version.c --- */

@@ -100,6 +100,10 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	}
 	if (!s->o.request_timeout_ns)
 		s->o.request_timeout_ns = 60 * NS_PER_SEC;
+	if (s->o.min_watch_s <= 0)
+		s->o.min_watch_s = 1800;
+	if (!s->o.event_ttl_ns)
+		s->o.event_ttl_ns = 3600 * NS_PER_SEC;
 	if (!s->o.slow_request_ns)
 		s->o.slow_request_ns = NS_PER_SEC;
 	s->start_mono_ns = env_mono_ns(s->env);

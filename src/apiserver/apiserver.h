@@ -131,7 +131,10 @@ struct apiserver_opts {
 	void (*lost)(const struct err *why);
 	/* Together how many requests are served at once (flow/); neither: upstream's 400 and 200. */
 	int max_requests_inflight, max_mutating_inflight;
-	int64_t request_timeout_ns;		 /* of what does not last by nature; 0: a minute */
+	int64_t request_timeout_ns; /* of what does not last by nature; 0: a minute */
+	int min_watch_s;	    /* a watch that names no end lasts so long, or up to twice that; 0: 1800 */
+	int64_t event_ttl_ns;	    /* how long Events are kept; 0: an hour */
+	double goaway_chance;	    /* that a request is its HTTP/2 connection's last, so that clients spread anew */
 	const struct metric_rules *metric_rules; /* what the flags leave out of /metrics; borrowed; NULL: nothing */
 	/* What other components of this process add to /metrics; any thread, until apiserver_rest(). NULL: nothing. */
 	void (*more_metrics)(void *ctx, struct buf *b);
@@ -159,6 +162,12 @@ int apiserver_check_admission(const char *const *enable, const char *const *disa
  * (system namespaces, RBAC defaults, the `kubernetes` Service, priority classes) that are missing. Strings and lists
  * of o are borrowed for the server's life. Fast: this is most of "start to readyz". NULL with err. */
 struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err);
+/* The beginning of the end: /readyz turns false, all else goes on, for load balancers to notice. */
+void apiserver_unready(struct apiserver *s);
+/* New requests from outside are refused: 429, to be tried again in 5 s, elsewhere. Not those of health. */
+void apiserver_refuse(struct apiserver *s);
+/* Requests that are not answered yet; streams that have begun are. */
+int64_t apiserver_under_way(const struct apiserver *s);
 /* /readyz turns false, watches are ended, writes in flight are finished. */
 void apiserver_shutdown(struct apiserver *s);
 /* Behind the end of all listeners, which does not wait for what their clients left behind: ends what is still under way

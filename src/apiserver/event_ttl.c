@@ -1,4 +1,4 @@
-/* Events are told once and forgotten after an hour (upstream's --event-ttl). */
+/* Events are told once and forgotten after --event-ttl. */
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/watchcache.h"
 #include "base/timefmt.h"
@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 
-#define EVENT_TTL_NS (3600 * NS_PER_SEC)
 #define SWEEP_MAX 5000 /* the rest waits for the next minute */
 
 struct sweep {
@@ -39,7 +38,7 @@ static int event_ttl_collect(struct obj *o, void *ctx)
 void event_ttl_sweep(struct apiserver *s)
 {
 	static const char *const masters[] = { "system:masters", NULL };
-	struct sweep sweep = { .before_ns = env_now_ns(s->env) - EVENT_TTL_NS, .expired = VEC_INIT };
+	struct sweep sweep = { .before_ns = env_now_ns(s->env) - s->o.event_ttl_ns, .expired = VEC_INIT };
 	struct client *c = apiserver_client(s, "kube-apiserver", "system:apiserver", masters);
 
 	wc_each(s->wc, RES(core_events), SV(""), event_ttl_collect, &sweep);

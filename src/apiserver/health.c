@@ -55,7 +55,7 @@ static bool started(struct apiserver *s, struct err *why)
 
 static bool not_stopping(struct apiserver *s, struct err *why)
 {
-	if (!atomic_load(&s->stopping))
+	if (!atomic_load(&s->stopping) && !atomic_load(&s->unready))
 		return true;
 	err_set(why, ERR_UNAVAILABLE, "process is shutting down");
 	return false;

@@ -429,10 +429,21 @@ static struct api_req *request(struct http_req *r, void *ctx)
 	return q;
 }
 
+/* One of so many: clients that keep a connection for good never find another server. */
+static bool is_last(const struct apiserver *s)
+{
+	if (s->o.goaway_chance <= 0)
+		return false;
+	return (double)env_random_below(s->env, 1U << 30) < s->o.goaway_chance * (1U << 30);
+}
+
 void apiserver_http(struct http_req *r, void *ctx)
 {
-	struct api_req *q = request(r, ctx);
+	struct api_req *q;
 
+	if (is_last(ctx))
+		http_req_last(r);
+	q = request(r, ctx);
 	if (!q->server->browser || !browser_headers(q->server->browser, q)) {
 		api_serve(q);
 		return;

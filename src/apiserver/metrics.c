@@ -44,6 +44,11 @@ void metrics_inflight(struct apiserver *s, const struct api_req *q, int delta)
 		atomic_fetch_add_explicit(&s->metrics->inflight[req_mutating(q)], delta, memory_order_relaxed);
 }
 
+int64_t metrics_under_way(const struct apiserver *s)
+{
+	return atomic_load(&s->metrics->inflight[0]) + atomic_load(&s->metrics->inflight[1]);
+}
+
 void apiserver_http_calmed(const struct http_peer *peer, const char *what, void *ctx)
 {
 	struct apiserver *s = ctx;

@@ -3,6 +3,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/audit/audit.h"
 #include "apiserver/authn.h"
+#include "apiserver/ending.h"
 #include "apiserver/flow/flow.h"
 #include "apiserver/held.h"
 #include "apiserver/metrics.h"
@@ -287,7 +288,7 @@ void api_serve(struct api_req *q)
 	if (q->server->observer)
 		req_passed(q, STEP_RECEIVED);
 	metrics_inflight(q->server, q, 1);
-	if (req_check_timeout(q, &err) < 0)
+	if (ending_refuses(q, &err) < 0 || req_check_timeout(q, &err) < 0)
 		api_req_fail(q, &err);
 	else
 		pipeline_walk(q);

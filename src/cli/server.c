@@ -40,6 +40,7 @@
 #define DESCRIPTORS_KEPT 512  /* for files, the runtime, children: not for connections */
 #define KEPT_LISTENER "https" /* across a death of ours nobody is refused */
 #define STOP_GRACE_NS (2 * NS_PER_SEC)
+#define DRAIN_MAX_NS (10 * NS_PER_SEC) /* for requests; whoever stops a service gives it 90 s in all */
 
 struct server {
 	struct server_opts o;
@@ -263,6 +264,23 @@ static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_
 		    "one process, which is not started again when it dies: for debuggers"),
 		ROW("profiling", 0, OPT_BOOL, profiling, NULL,
 		    "/debug shows who may see it what the server does (true; false: nobody)"),
+		ROW("max-requests-inflight", 0, OPT_INT, max_requests, "N",
+		    "with --max-mutating-requests-inflight: requests that are served at once (400)"),
+		ROW("max-mutating-requests-inflight", 0, OPT_INT, max_mutating, "N",
+		    "what priority levels divide is the sum of both (200)"),
+		ROW("request-timeout", 0, OPT_STRING, request_timeout, "TIME",
+		    "in which a request must be answered that does not last by nature (1m0s)"),
+		ROW("min-request-timeout", 0, OPT_INT, min_request_timeout, "N",
+		    "seconds that a watch lasts which says nothing, at most twice that (1800)"),
+		ROW("event-ttl", 0, OPT_STRING, event_ttl, "TIME", "how long Events are kept (1h0m0s)"),
+		ROW("goaway-chance", 0, OPT_STRING, goaway_chance, "SHARE",
+		    "of requests that are their HTTP/2 connection's last, up to 0.02 (0)"),
+		ROW("shutdown-delay-duration", 0, OPT_STRING, shutdown_delay, "TIME",
+		    "how long it serves on when it is to end and /readyz says so (0s)"),
+		ROW("shutdown-send-retry-after", 0, OPT_BOOL, shutdown_retry_after, NULL,
+		    "after that, new requests are told to come again while others are finished"),
+		ROW("shutdown-watch-termination-grace-period", 0, OPT_STRING, shutdown_watch_grace, "TIME",
+		    "how long watches may take to end (2s)"),
 		ROW("runtime-config", 0, OPT_LIST, runtime_config, "KEY=BOOL",
 		    "versions of the API to serve or not: api/all, api/beta, api/alpha, GROUP/VERSION"),
 		ROW("debug", 0, OPT_BOOL, debug, NULL, "log more"),
@@ -308,6 +326,9 @@ static void defaults(struct server *s)
 		.node_port_range = "30000-32767",
 		.facts.cluster_domain = "cluster.local",
 		.port = 6443,
+		.max_requests = 400,
+		.max_mutating = 200,
+		.min_request_timeout = 1800,
 		.anonymous_auth = true,
 		.account_extend = true,
 		.account_lookup = true,
@@ -397,7 +418,7 @@ static int complete(struct server *s, struct err *err)
 
 	if (!o->node.data_dir)
 		o->node.data_dir = default_data_dir(&s->arena);
-	if (server_check(o, err) < 0 || choose_api(o, err) < 0)
+	if (server_check(o, err) < 0 || server_times(o, err) < 0 || choose_api(o, err) < 0)
 		return -1;
 	if (o->legacy_token_period) /* server_check() has looked at it */
 		(void)duration_parse(sv_from(o->legacy_token_period), &o->legacy_token_ns);
@@ -695,6 +716,12 @@ static int start_api(struct server *s, struct err *err)
 		.certs_renewed = certs_renewed,
 		.certs_ctx = s,
 		.lost = lost,
+		.max_requests_inflight = o->max_requests,
+		.max_mutating_inflight = o->max_mutating,
+		.request_timeout_ns = o->request_timeout_ns,
+		.min_watch_s = o->min_request_timeout,
+		.event_ttl_ns = o->event_ttl_ns,
+		.goaway_chance = o->goaway_share,
 	    },
 	    err);
 	if (!s->api || database_mark(&s->arena, o, apiserver_ca_pem(s->api), err) < 0)
@@ -769,16 +796,36 @@ static void start_control(struct server *s)
 	}
 }
 
+/* While everything still works: load balancers are told and given time, then whoever has asked is answered. */
+static void end_gently(struct server *s)
+{
+	int64_t until;
+
+	if (!s->api || !s->http)
+		return;
+	if (s->o.shutdown_retry_after) {
+		log_info("server", "new requests are told to come again", "after", "%ds", 5);
+		apiserver_refuse(s->api);
+	} else {
+		http_server_close(s->http);
+	}
+	until = env_mono_ns(s->env) + MIN(s->o.request_timeout_ns, DRAIN_MAX_NS);
+	while (apiserver_under_way(s->api) > 0 && env_mono_ns(s->env) < until && daemon_pause(10 * NS_PER_MS))
+		;
+	http_server_close(s->http);
+}
+
 /* Takes down whatever was started, in the reverse order; safe on a half-started server. */
 static void stop(struct server *s)
 {
 	daemon_node_stop(&s->node);
 	s->scheduler = scheduler_free(s->scheduler);
 	s->controllers = controllers_free(s->controllers);
+	end_gently(s);
 	if (s->api)
 		apiserver_shutdown(s->api);
 	if (s->http)
-		s->http = http_server_stop(s->http, STOP_GRACE_NS);
+		s->http = http_server_stop(s->http, MAX(s->o.shutdown_watch_grace_ns, STOP_GRACE_NS));
 	client_free(s->scheduler_client);
 	client_free(s->controller_client);
 	if (s->api)
@@ -829,6 +876,8 @@ static int server_serve(struct server *s, struct err *err)
 	}
 	signum = daemon_wait(s->o.disable_agent ? NULL : &s->node);
 	log_info("server", "stopping", "signal", "%s", strsignal(signum));
+	apiserver_unready(s->api);
+	(void)daemon_pause(s->o.shutdown_delay_ns);
 	return 0;
 }
 

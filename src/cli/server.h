@@ -27,6 +27,12 @@ struct server_opts {
 	const char *kubelet_timeout, *tls_min_version;
 	struct string_list kubelet_addresses, tls_suites;
 	struct string_list controllers; /* which run, as --controllers has them; none: all */
+	const char *request_timeout, *event_ttl, *goaway_chance, *shutdown_delay,
+	    *shutdown_watch_grace; /* and parsed: */
+	int64_t request_timeout_ns, event_ttl_ns, shutdown_delay_ns, shutdown_watch_grace_ns;
+	double goaway_share;
+	bool shutdown_retry_after;
+	int max_requests, max_mutating, min_request_timeout;
 	int port, node_mask_v4, node_mask_v6;
 	bool ipv6_masq, disable_agent, disable_scheduler, disable_controllers, no_supervise, anonymous_auth, profiling,
 	    debug, accept_database, no_sync;
@@ -37,6 +43,8 @@ struct server_opts {
 	bool encryption_reload, audit_throttle;
 };
 
+/* Durations and shares of flags become numbers. */
+int server_times(struct server_opts *o, struct err *err);
 /* A command that is this server with other flags (kube_apiserver.c). */
 struct server_name {
 	const char *config_file; /* NULL: none is read */

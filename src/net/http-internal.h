@@ -67,6 +67,7 @@ struct http_server {
 	_Atomic int refs;      /* the owner's, and one each connection */
 	_Atomic size_t bodies; /* bytes of requests that are not complete: bodies and large heads */
 	struct http_server_opts o;
+	bool closed;	      /* by its owner */
 	pthread_mutex_t lock; /* tls, n_conns, stopped */
 	pthread_cond_t changed;
 	struct tls_ctx *tls;

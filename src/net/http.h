@@ -95,6 +95,8 @@ struct http_req *http_req_unref(struct http_req *r);
 /* Whose it is, as a number of the caller's (0: nobody's): long answers on all connections of one get together what
  * those of another get on one. On r's loop. */
 void http_req_owner(struct http_req *r, uint64_t id);
+/* Its HTTP/2 connection takes no more requests after it, and says so. On the loop, before the answer. */
+void http_req_last(struct http_req *r);
 bool http_req_gone(const struct http_req *r); /* any thread; may turn true at any time */
 /* Runs fn(r, ctx) on r's loop thread, also when the peer is gone by then. Holds a reference meanwhile. */
 void http_req_post(struct http_req *r, void (*fn)(struct http_req *r, void *ctx), void *ctx);
@@ -187,7 +189,10 @@ int http_server_port(const struct http_server *s);
 /* Borrowed: for whoever keeps a copy of the listening socket. http_server_stop() ends listening for all copies. */
 int http_server_fd(const struct http_server *s);
 void http_server_set_tls(struct http_server *s, struct tls_ctx *tls); /* any thread; new connections use it */
-/* Stops accepting, sends GOAWAY, waits up to grace_ns for requests to finish, closes the rest.
+/* Stops accepting and says so to those who are connected (GOAWAY); what they have asked for is served. The first half
+ * of the end, for who has something to do before the other. */
+void http_server_close(struct http_server *s);
+/* Closes, if that has not been done, waits up to grace_ns for requests to finish, closes the rest.
  * Blocks while the loops run: not from a loop thread, and before they are stopped. References to
  * requests may outlive the server, but not the loops. */
 struct http_server *http_server_stop(struct http_server *s, int64_t grace_ns);

@@ -139,6 +139,14 @@ struct http_req *http_req_unref(struct http_req *pub)
 	return NULL;
 }
 
+void http_req_last(struct http_req *pub)
+{
+	struct http_conn *c = rq_of(pub)->conn;
+
+	if (c->h2)
+		c->ops->stop(c);
+}
+
 bool http_req_gone(const struct http_req *r)
 {
 	return atomic_load_explicit(&rq_of(r)->gone, memory_order_relaxed);

@@ -518,6 +518,15 @@ static void lane_abort(void *p)
 	pthread_mutex_unlock(&s->lock);
 }
 
+void http_server_close(struct http_server *s)
+{
+	if (s->closed)
+		return;
+	s->closed = true;
+	for (size_t i = 0; i < s->n_lanes; i++)
+		ev_loop_post(s->lanes[i].loop, lane_stop, &s->lanes[i]);
+}
+
 struct http_server *http_server_stop(struct http_server *s, int64_t grace_ns)
 {
 	struct timespec until;
@@ -530,8 +539,7 @@ struct http_server *http_server_stop(struct http_server *s, int64_t grace_ns)
 		deadline = INT64_MAX;
 	until.tv_sec = deadline / NS_PER_SEC;
 	until.tv_nsec = deadline % NS_PER_SEC;
-	for (size_t i = 0; i < s->n_lanes; i++)
-		ev_loop_post(s->lanes[i].loop, lane_stop, &s->lanes[i]);
+	http_server_close(s);
 	pthread_mutex_lock(&s->lock);
 	while (s->n_conns || s->listening) {
 		if (pthread_cond_timedwait(&s->changed, &s->lock, &until) == ETIMEDOUT)

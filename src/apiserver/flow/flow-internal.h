@@ -177,7 +177,8 @@ struct flow {
 	struct env_timer *timer;  /* of the borrowing */
 	bool armed;
 	unsigned calm; /* looks since somebody last waited */
-	/* Status updates of the last minute: dangling.c. */
+	/* The task's own: has it run, and status updates of the last minute (dangling.c). */
+	bool followed;
 	int64_t said_since_ns;
 	unsigned said;
 	atomic_bool borrowing; /* somebody waited or was refused lately: limits move */

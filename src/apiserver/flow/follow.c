@@ -33,6 +33,9 @@ static void flow_task(void *ctx)
 		f->dirty = false;
 		pthread_mutex_unlock(&f->lock);
 		flow_follow(f);
+		if (!f->followed) /* a start writes a dozen statuses, and idles then */
+			arena_trim();
+		f->followed = true;
 		lock_mutex(&f->lock, &flow_lock);
 	}
 	f->posted = false;

@@ -18,7 +18,6 @@
 /* Bytes not yet taken by the peer: they are let go of before the queue's, so there need not be more than keep a socket
  * busy. What waits in the queue costs nothing until it is old (watchcache.h). */
 #define STREAM_HIGH_WATER ((size_t)256 * 1024)
-#define WATCH_SECONDS_MIN 1800 /* upstream: 30 to 60 minutes, spread */
 
 #define EVENTS_HELD 64			       /* that are converted at once, */
 #define EVENTS_HELD_BYTES ((size_t)128 * 1024) /* of so many bytes, or one */
@@ -356,6 +355,12 @@ static void watch_revoked(struct api_req *q, struct err *why)
 	watch_finish(w);
 }
 
+/* Of one that does not say: spread, so that clients do not all come back at once. */
+static int64_t watch_seconds(struct apiserver *s)
+{
+	return s->o.min_watch_s + (int64_t)env_random_below(s->env, (uint64_t)s->o.min_watch_s);
+}
+
 void registry_watch(struct api_req *q)
 {
 	struct apiserver *s = q->server;
@@ -397,8 +402,7 @@ void registry_watch(struct api_req *q)
 	q->on_gone = watch_on_gone;
 	q->on_drain = watch_on_drain;
 	media_stream_begin(q);
-	ns = seconds ? seconds * NS_PER_SEC
-		     : (WATCH_SECONDS_MIN + (int64_t)env_random_below(s->env, WATCH_SECONDS_MIN)) * NS_PER_SEC;
+	ns = seconds ? seconds * NS_PER_SEC : watch_seconds(s) * NS_PER_SEC;
 	w->timer = env_after(s->env, ENV_TIMERS, ns, on_timeout, w);
 	w->standing =
 	    standing_begin(q, &(struct standing_opts){ .revoke = watch_revoked, .release = standing_released });
