@@ -58,6 +58,7 @@ static void tick(void *ctx)
 		bootstrap_keep(s);
 		pki_keep(s);
 		jwt_reload(s->authz->jwt);
+		admission_reload(s);
 		authz_chains_reload(s->authz->chains);
 		if (claims || service_claims_wrong(s))
 			(void)service_claims_repair(s, false, NULL); /* the same */

@@ -1,17 +1,17 @@
-/* storage version migrator: rewrites what is stored of a resource, when a StorageVersionMigration asks for it: in the
- * storage version and with the key of encryption that hold now.
+/* storage version migrator: rewrites what is stored of a resource, when a StorageVersionMigration asks for it: in
+ * the storage version and with the key of encryption that hold now.
  *
  *	the oldest of a resource ──▶ Running, the revision from which nothing is old ──▶ an empty apply to each object
  *	that is not newer ──▶ its CustomResourceDefinition's storedVersions ──▶ Succeeded, or Failed with the reason
  *
  * An apply that changes nothing is written all the same when what is stored is of another version or key (the API
- * server looks, apiserver/registry/write_versions.c); it names uid and resourceVersion, so that a conflict means that
- * somebody else has written it meanwhile, and there is nothing left to do.
+ * server looks, apiserver/registry/write_versions.c); it names uid and resourceVersion, so that a conflict means
+ * that somebody else has written it meanwhile, and there is nothing left to do.
  *
- * One at a time of a resource, by upstream's order. Every step may be repeated: a run that ended in between begins with
- * the revision that its status has, and what is rewritten already is newer. A definition that was changed meanwhile
- * keeps its storedVersions, for objects may have been stored in another version since. Conditions, reasons and words
- *are upstream's, whose two controllers these are. */
+ * One at a time of a resource, by upstream's order. Every step may be repeated: a run that ended in between begins
+ * with the revision that its status has, and what is rewritten already is newer. A definition that was changed
+ * meanwhile keeps its storedVersions, for objects may have been stored in another version since. Conditions,
+ * reasons and words are upstream's, whose two controllers these are. */
 #include "base/vec.h"
 #include "client/workq.h"
 #include "controllers/controllers-internal.h"
