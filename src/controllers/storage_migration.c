@@ -33,12 +33,15 @@ struct migrator {
 	atomic_bool stopping;
 };
 
+static struct sv migration_resource_key(struct arena *a, const struct obj *o)
+{
+	return arena_svf(a, "%.*s.%.*s", SV_ARG(val_str(obj_get(o, F_spec, F_resource, F_resource))),
+			 SV_ARG(val_str(obj_get(o, F_spec, F_resource, F_group))));
+}
+
 static void migration_key(const struct obj *o, struct index_keys *ret)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-
-	index_keys_add(ret, arena_svf(&a, "%.*s.%.*s", SV_ARG(val_str(obj_get(o, F_spec, F_resource, F_resource))),
-				      SV_ARG(val_str(obj_get(o, F_spec, F_resource, F_group)))));
+	index_keys_add(ret, migration_resource_key(&ret->arena, o));
 }
 
 static bool migration_is(const struct obj *o, const char *type)
@@ -297,9 +300,7 @@ static void migration_added(struct obj *o, void *ctx)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 
-	workq_add(((struct migrator *)ctx)->q,
-		  arena_svf(&a, "%.*s.%.*s", SV_ARG(val_str(obj_get(o, F_spec, F_resource, F_resource))),
-			    SV_ARG(val_str(obj_get(o, F_spec, F_resource, F_group)))));
+	workq_add(((struct migrator *)ctx)->q, migration_resource_key(&a, o));
 }
 
 static void migration_updated(struct obj *old, struct obj *now, void *ctx)

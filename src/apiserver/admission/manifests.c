@@ -74,12 +74,13 @@ static struct val *manifest_typed(struct manifest_read *r, const struct resource
 	validate_kind_fn *rules = validate_kind_for(res);
 	struct val *doc = decode_typed(r->a, res->schema, raw, &report, err);
 
+	if (doc && report.strict.n) {
+		err_set(err, ERR_INVALID, "strict decoding error: %.*s", SV_ARG(report.strict.p[0]));
+		doc = NULL;
+	}
+	vec_release(&report.strict);
 	if (!doc)
 		return NULL;
-	if (report.strict.n) {
-		err_set(err, ERR_INVALID, "strict decoding error: %.*s", SV_ARG(report.strict.p[0]));
-		return NULL;
-	}
 	default_typed(r->a, res->schema, doc);
 	order_typed(r->a, res->schema, doc);
 	field_errs_init(&fe, r->a);
