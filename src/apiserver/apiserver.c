@@ -63,6 +63,7 @@ static void tick(void *ctx)
 		flow_keep(s);
 		jwt_reload(s->authz->jwt);
 		token_store_reload(s->authz->static_tokens);
+		admission_reload(s);
 		authz_chains_reload(s->authz->chains);
 		if (claims || service_claims_wrong(s))
 			(void)service_claims_repair(s, false, NULL); /* the same */

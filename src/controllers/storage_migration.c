@@ -1,17 +1,17 @@
-/* storage version migrator: rewrites what is stored of a resource, when a StorageVersionMigration asks for it: in the
- * storage version and with the key of encryption that hold now.
+/* storage version migrator: rewrites what is stored of a resource, when a StorageVersionMigration asks for it: in
+ * the storage version and with the key of encryption that hold now.
  *
  *	the oldest of a resource ──▶ Running, the revision from which nothing is old ──▶ an empty apply to each object
  *	that is not newer ──▶ its CustomResourceDefinition's storedVersions ──▶ Succeeded, or Failed with the reason
  *
  * An apply that changes nothing is written all the same when what is stored is of another version or key (the API
- * server looks, apiserver/registry/write_versions.c); it names uid and resourceVersion, so that a conflict means that
- * somebody else has written it meanwhile, and there is nothing left to do.
+ * server looks, apiserver/registry/write_versions.c); it names uid and resourceVersion, so that a conflict means
+ * that somebody else has written it meanwhile, and there is nothing left to do.
  *
- * One at a time of a resource, by upstream's order. Every step may be repeated: a run that ended in between begins with
- * the revision that its status has, and what is rewritten already is newer. A definition that was changed meanwhile
- * keeps its storedVersions, for objects may have been stored in another version since. Conditions, reasons and words
- *are upstream's, whose two controllers these are. */
+ * One at a time of a resource, by upstream's order. Every step may be repeated: a run that ended in between begins
+ * with the revision that its status has, and what is rewritten already is newer. A definition that was changed
+ * meanwhile keeps its storedVersions, for objects may have been stored in another version since. Conditions,
+ * reasons and words are upstream's, whose two controllers these are. */
 #include "base/vec.h"
 #include "client/workq.h"
 #include "controllers/controllers-internal.h"
@@ -33,12 +33,15 @@ struct migrator {
 	atomic_bool stopping;
 };
 
+static struct sv migration_resource_key(struct arena *a, const struct obj *o)
+{
+	return arena_svf(a, "%.*s.%.*s", SV_ARG(val_str(obj_get(o, F_spec, F_resource, F_resource))),
+			 SV_ARG(val_str(obj_get(o, F_spec, F_resource, F_group))));
+}
+
 static void migration_key(const struct obj *o, struct index_keys *ret)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-
-	index_keys_add(ret, arena_svf(&a, "%.*s.%.*s", SV_ARG(val_str(obj_get(o, F_spec, F_resource, F_resource))),
-				      SV_ARG(val_str(obj_get(o, F_spec, F_resource, F_group)))));
+	index_keys_add(ret, migration_resource_key(&ret->arena, o));
 }
 
 static bool migration_is(const struct obj *o, const char *type)
@@ -297,9 +300,7 @@ static void migration_added(struct obj *o, void *ctx)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 
-	workq_add(((struct migrator *)ctx)->q,
-		  arena_svf(&a, "%.*s.%.*s", SV_ARG(val_str(obj_get(o, F_spec, F_resource, F_resource))),
-			    SV_ARG(val_str(obj_get(o, F_spec, F_resource, F_group)))));
+	workq_add(((struct migrator *)ctx)->q, migration_resource_key(&a, o));
 }
 
 static void migration_updated(struct obj *old, struct obj *now, void *ctx)

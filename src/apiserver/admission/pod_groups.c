@@ -6,7 +6,7 @@
 #include "apiserver/admission/plugins.h"
 #include "object/feature.h"
 
-static bool group_is(const struct resource *r, const char *plural)
+static bool pod_group_is(const struct resource *r, const char *plural)
 {
 	return strcmp(r->group, "scheduling.k8s.io") == 0 && strcmp(r->plural, plural) == 0;
 }
@@ -17,7 +17,7 @@ static int workload_validate(const struct admission *a, struct err *err)
 	struct sv name = val_get_str(ref, F_workloadName), template = val_get_str(ref, F_templateName);
 	struct obj *workload;
 
-	if (!feature_on(FG_GenericWorkload) || !group_is(a->res, "podgroups") || a->op != ADMIT_CREATE ||
+	if (!feature_on(FG_GenericWorkload) || !pod_group_is(a->res, "podgroups") || a->op != ADMIT_CREATE ||
 	    a->subresource.n || !name.n)
 		return 0;
 	workload = registry_peek(a->q, RES(scheduling_workloads_v1beta1), a->ns, name);
@@ -50,7 +50,7 @@ static int protection_validate(const struct admission *a, struct err *err)
 		return group_going(a, RES(scheduling_podgroups_v1beta1),
 				   val_get_str(spec, F_schedulingGroup, F_podGroupName), err);
 	if (!feature_on(FG_CompositePodGroup) ||
-	    (!group_is(a->res, "podgroups") && !group_is(a->res, "compositepodgroups")))
+	    (!pod_group_is(a->res, "podgroups") && !pod_group_is(a->res, "compositepodgroups")))
 		return 0;
 	return group_going(a, RES(scheduling_compositepodgroups_v1alpha3),
 			   val_get_str(spec, F_parentCompositePodGroupName), err);

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "codec/yaml.h"
+#include "object/feature.h"
 
 #include <stdlib.h>
 
@@ -191,7 +192,43 @@ static int set_quota(struct admission_set *s, const struct val *config, const ch
 	return s->quota_limited ? 0 : -1;
 }
 
-static int set_hooks(struct admission_set *s, const struct val *config, const char *dir, struct err *err)
+static int set_manifests(struct admission_set *s, enum manifests_of of, const struct val *config, struct err *err)
+{
+	struct sv dir = val_str(val_member_sv(config, SV("staticManifestsDir")));
+
+	if (!dir.n)
+		return 0;
+	if (!feature_on(FG_ManifestBasedAdmissionControlConfig))
+		return err_set(err, ERR_INVALID,
+			       "staticManifestsDir needs the feature gate ManifestBasedAdmissionControlConfig");
+	if (s->manifests[of])
+		return err_set(err, ERR_INVALID, "it is configured twice");
+	s->manifests[of] = manifests_new(of, arena_cstr(&s->arena, dir), err);
+	return s->manifests[of] ? 0 : -1;
+}
+
+static int set_policies(struct admission_set *s, enum manifests_of of, const char *kind, const struct val *config,
+			struct err *err)
+{
+	if (val_len(config) && !val_is(val_get(config, F_kind), kind))
+		return err_set(err, ERR_INVALID, "it is no %s", kind);
+	return set_manifests(s, of, config, err);
+}
+
+static int set_validating(struct admission_set *s, const struct val *config, const char *dir, struct err *err)
+{
+	(void)dir;
+	return set_policies(s, MANIFESTS_VALIDATING, "ValidatingAdmissionPolicyConfiguration", config, err);
+}
+
+static int set_mutating(struct admission_set *s, const struct val *config, const char *dir, struct err *err)
+{
+	(void)dir;
+	return set_policies(s, MANIFESTS_MUTATING, "MutatingAdmissionPolicyConfiguration", config, err);
+}
+
+static int set_hooks(struct admission_set *s, enum manifests_of of, const struct val *config, const char *dir,
+		     struct err *err)
 {
 	struct sv file = val_str(val_member_sv(config, SV("kubeConfigFile")));
 	size_t n = 0;
@@ -203,7 +240,17 @@ static int set_hooks(struct admission_set *s, const struct val *config, const ch
 		n++;
 	if (file.n && n < ARRAY_LEN(s->hook_kubeconfigs) - 1)
 		s->hook_kubeconfigs[n] = setup_path(&s->arena, dir, file);
-	return 0;
+	return set_manifests(s, of, config, err);
+}
+
+static int set_validating_hooks(struct admission_set *s, const struct val *config, const char *dir, struct err *err)
+{
+	return set_hooks(s, MANIFESTS_VALIDATING_HOOKS, config, dir, err);
+}
+
+static int set_mutating_hooks(struct admission_set *s, const struct val *config, const char *dir, struct err *err)
+{
+	return set_hooks(s, MANIFESTS_MUTATING_HOOKS, config, dir, err);
 }
 
 static const struct {
@@ -211,12 +258,14 @@ static const struct {
 	int (*set)(struct admission_set *s, const struct val *config, const char *dir, struct err *err);
 } setup_plugins[] = {
 	{ "EventRateLimit", set_event_rate },
-	{ "MutatingAdmissionWebhook", set_hooks },
+	{ "MutatingAdmissionPolicy", set_mutating },
+	{ "MutatingAdmissionWebhook", set_mutating_hooks },
 	{ "PodNodeSelector", set_node_selector },
 	{ "PodSecurity", set_pod_security },
 	{ "PodTolerationRestriction", set_tolerations },
 	{ "ResourceQuota", set_quota },
-	{ "ValidatingAdmissionWebhook", set_hooks },
+	{ "ValidatingAdmissionPolicy", set_validating },
+	{ "ValidatingAdmissionWebhook", set_validating_hooks },
 };
 
 int admission_set_configure(struct admission_set *s, struct sv name, const struct val *config, const char *dir,
@@ -286,7 +335,21 @@ struct admission_set *admission_set_free(struct admission_set *s)
 		return NULL;
 	event_limits_free(s->event_limits);
 	quota_limited_free(s->quota_limited);
+	for (size_t i = 0; i < ARRAY_LEN(s->manifests); i++)
+		manifests_free(s->manifests[i]);
 	arena_release(&s->arena);
 	free(s);
 	return NULL;
+}
+
+void admission_reload(struct apiserver *s)
+{
+	struct manifests *const *m = s->admission->manifests;
+
+	for (int mutating = 0; mutating < 2; mutating++) {
+		if (manifests_reload(m[mutating ? MANIFESTS_MUTATING : MANIFESTS_VALIDATING]))
+			admission_policies_changed(s, mutating);
+		if (manifests_reload(m[mutating ? MANIFESTS_MUTATING_HOOKS : MANIFESTS_VALIDATING_HOOKS]))
+			admission_webhooks_changed(s, mutating);
+	}
 }

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "apiserver/admission/manifests.h"
 #include "apiserver/admission/pod_security.h"
 
 struct admission_set {
@@ -20,8 +21,9 @@ struct admission_set {
 	/* Of PodTolerationRestriction: what pods are given, and what they may; of PodNodeSelector: by namespace, and
 	 * clusterDefaultNodeSelector. NULL: nothing is said. */
 	const struct val *tolerations_usual, *tolerations_allowed, *node_selectors;
-	struct quota_limited *quota_limited; /* NULL: nothing is */
-	const char *hook_kubeconfigs[3];     /* as whom webhooks are called: files, NULL-terminated */
+	struct quota_limited *quota_limited;	     /* NULL: nothing is */
+	const char *hook_kubeconfigs[3];	     /* as whom webhooks are called: files, NULL-terminated */
+	struct manifests *manifests[_MANIFESTS_MAX]; /* configurations out of files; NULL: none */
 };
 
 static inline bool admission_is_on(const struct admission_set *s, unsigned place)
@@ -35,3 +37,5 @@ struct admission_set *admission_set_new(const struct apiserver_opts *o, struct e
 int admission_set_configure(struct admission_set *s, struct sv name, const struct val *config, const char *dir,
 			    struct err *err);
 struct admission_set *admission_set_free(struct admission_set *s);
+/* Looks at the files of configurations again. One at a time. */
+void admission_reload(struct apiserver *s);

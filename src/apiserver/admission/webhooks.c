@@ -104,6 +104,12 @@ static void hook_turn_refresh(struct hook_turn *t, const struct admission *a)
 	}
 }
 
+/* How many of the set may be asked at all. */
+static size_t hook_asked(const struct hook_turn *t)
+{
+	return t->e.config ? t->set->n_files : t->set->n;
+}
+
 /* Adds the webhook at `index` to those to be asked, when it is one. */
 static int hook_consider(struct hook_turn *t, size_t index, struct err *err)
 {
@@ -294,7 +300,7 @@ static struct hook_turn *hook_turn_new(const struct admission *a, bool mutating)
 
 	if (!set)
 		return NULL;
-	if (!hook_event_init(&e, a)) {
+	if (!hook_event_init(&e, a) || (e.config && !set->n_files)) {
 		hook_set_unref(set);
 		return NULL;
 	}
@@ -361,7 +367,7 @@ int admission_webhooks_mutate(const struct admission *a, struct err *err)
 			if (rc == HOOK_DROP)
 				t->n_asks = 0;
 			rc = rc == HOOK_DROP ? 0 : rc;
-		} else if (t->next < t->set->n) {
+		} else if (t->next < hook_asked(t)) {
 			rc = hook_consider(t, t->next++, err);
 		} else {
 			break;
@@ -447,7 +453,7 @@ int admission_webhooks_validate(const struct admission *a, struct err *err)
 		q->hooks = NULL;
 		return rc;
 	}
-	while (rc == 0 && t->next < t->set->n)
+	while (rc == 0 && t->next < hook_asked(t))
 		rc = hook_consider(t, t->next++, err);
 	while (rc == 0 && t->ready < t->n_asks) {
 		rc = hook_ready(t, &t->asks[t->ready], err);

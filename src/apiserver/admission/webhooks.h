@@ -57,8 +57,8 @@ struct hook_set {
 	atomic_int refs;
 	unsigned made_of; /* the change behind which it was made */
 	struct arena arena;
-	struct hook *hooks;
-	size_t n;
+	struct hook *hooks; /* those out of files first */
+	size_t n, n_files;
 };
 
 /* The webhooks of now: a reference; NULL: there are none. */
@@ -75,8 +75,9 @@ struct hook_event {
 	struct sv kind[3], resource[3]; /* group, version, kind or plural: as it is asked */
 	struct sv operation;
 	struct obj *ns_obj; /* its namespace, once somebody looked */
+	bool config;	    /* about admission itself: only those out of files are asked */
 };
-/* False: not for webhooks (of the server's own, or about admission itself). */
+/* False: not for webhooks, as it is the server's own. */
 bool hook_event_init(struct hook_event *e, const struct admission *a);
 
 /* How one is asked: its rule may speak of another version. */

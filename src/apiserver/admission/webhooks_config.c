@@ -1,5 +1,6 @@
 /* Configurations of webhooks, compiled. The store's thread only says that there was a change; whoever asks next makes
  * the set anew, outside of all locks but the one that keeps two from doing so at once. */
+#include "apiserver/admission/setup.h"
 #include "apiserver/admission/webhooks.h"
 #include "apiserver/watchcache.h"
 
@@ -89,10 +90,19 @@ static void hook_compile(struct hook_set *set, struct hook *h, const struct obj 
 	h->review = hook_review_version(val_get(w, F_admissionReviewVersions));
 }
 
+static void hook_config_compile(struct hook_set *set, struct obj *o)
+{
+	(void)obj_link(&set->arena, obj_ref(o));
+	VAL_EACH(obj_get(o, F_webhooks), w)
+		hook_compile(set, &set->hooks[set->n++], o, w);
+}
+
 static struct hook_set *hook_set_make(struct apiserver *s, bool mutating, unsigned made_of)
 {
 	const struct resource *r = mutating ? RES(admissionregistration_mutatingwebhookconfigurations)
 					    : RES(admissionregistration_validatingwebhookconfigurations);
+	struct manifest_set *files =
+	    manifests_get(s->admission->manifests[mutating ? MANIFESTS_MUTATING_HOOKS : MANIFESTS_VALIDATING_HOOKS]);
 	struct hook_set *set = xcalloc(1, sizeof(*set));
 	struct wc_list list = { 0 };
 	size_t n = 0;
@@ -102,13 +112,16 @@ static struct hook_set *hook_set_make(struct apiserver *s, bool mutating, unsign
 	(void)wc_list(s->wc, r, SV(""), NULL, SV_NULL, 0, 0, &set->arena, &list);
 	for (size_t i = 0; i < list.n; i++)
 		n += val_len(obj_get(list.objs[i], F_webhooks));
+	for (size_t i = 0; files && i < files->n_main; i++)
+		n += val_len(obj_get(files->main[i], F_webhooks));
 	set->hooks = ARENA_ARRAY(&set->arena, struct hook, n + 1);
+	for (size_t i = 0; files && i < files->n_main; i++)
+		hook_config_compile(set, files->main[i]);
+	set->n_files = set->n;
+	manifest_set_unref(files);
 	/* In the order of keys, which is that of names. */
-	for (size_t i = 0; i < list.n; i++) {
-		(void)obj_link(&set->arena, obj_ref(list.objs[i]));
-		VAL_EACH(obj_get(list.objs[i], F_webhooks), w)
-			hook_compile(set, &set->hooks[set->n++], list.objs[i], w);
-	}
+	for (size_t i = 0; i < list.n; i++)
+		hook_config_compile(set, list.objs[i]);
 	wc_list_unref(&list);
 	return set;
 }

@@ -62,7 +62,7 @@ bool hook_event_init(struct hook_event *e, const struct admission *a)
 					   [ADMIT_CONNECT] = { "CONNECT", 7 } };
 	struct api_req *q = a->q;
 
-	if (hook_exempt(a->res) || !hook_requested(a))
+	if (!hook_requested(a))
 		return false;
 	*e = (struct hook_event){
 		.a = a,
@@ -73,6 +73,7 @@ bool hook_event_init(struct hook_event *e, const struct admission *a)
 		.doc = a->doc,
 		.old = a->old,
 		.operation = names[a->op],
+		.config = hook_exempt(a->res),
 	};
 	/* A Scale is another view of the object that is written. */
 	if (!e->sub.n && a->op == ADMIT_UPDATE && sv_is(q->subresource, "scale")) {

@@ -10,8 +10,8 @@
  * the answer is there: answers and converted objects are remembered for the request, and nothing is told to the client
  * or the audit before the last run is over.
  *
- * Policies are asked about what webhooks are asked about (hook_event_init()): not about admission's own configuration,
- * reviews, and what the server does on its own.
+ * Policies are asked about what webhooks are asked about (hook_event_init()): not about reviews and what the server
+ * does on its own, and only those out of files (admission/manifests.h) about admission's own configuration.
  *
  * Threads: sets belong to all, a turn to its request. Words of refusals are upstream's.
  */
@@ -85,8 +85,8 @@ struct policy_set {
 	atomic_int refs;
 	unsigned made_of;
 	struct arena arena;
-	struct policy_bound *all; /* those that have a binding */
-	size_t n;
+	struct policy_bound *all; /* those that have a binding; first those out of files (admission/manifests.h) */
+	size_t n, n_files;
 };
 
 /* --- policy_set.c --- */
@@ -135,6 +135,11 @@ struct policy_turn {
 };
 
 struct policy_turn *policy_turn_new(const struct admission *a, bool mutating); /* NULL: there is nothing to ask */
+/* How many of its set may be asked: about admission itself only those out of files are. */
+static inline size_t policy_turn_asked(const struct policy_turn *t)
+{
+	return t->e.config ? t->set->n_files : t->set->n;
+}
 /* The same, asked again. */
 void policy_turn_refresh(struct policy_turn *t, const struct admission *a);
 /* 0 and *ret; -1; REQ_LATER. */

@@ -108,7 +108,7 @@ static int calls_collect(struct policy_turn *t)
 	t->n_calls = t->at = t->mutation = 0;
 	t->faults = NULL;
 	t->last_fault = &t->faults;
-	for (size_t i = 0; rc == 0 && i < t->set->n; i++)
+	for (size_t i = 0; rc == 0 && i < policy_turn_asked(t); i++)
 		if (!t->second || t->wanted[i])
 			rc = collect_policy(t, i);
 	t->collected = rc == 0;

@@ -1,6 +1,7 @@
 /* Policies and bindings as sets. The store's thread only says that there was a change; whoever asks next makes the set
  * anew, under a lock that keeps two from doing so at once. */
 #include "apiserver/admission/policy/policy.h"
+#include "apiserver/admission/setup.h"
 #include "apiserver/watchcache.h"
 
 #include <stdlib.h>
@@ -81,16 +82,59 @@ static void set_bind(struct policy_set *set, struct policy_bound *to, struct obj
 				b->actions |= actions[i].bit;
 }
 
+/* Where policies come from, each list in the order of names; last has those of the same place from `at` to `end`. */
+struct set_source {
+	struct obj *const *policies, *const *bindings;
+	size_t n_policies, n_bindings;
+	const struct policy_set *last;
+	size_t at, end;
+};
+
 /* A policy that the last set has already, which stands in the same order. */
-static struct policy *set_policy(const struct policy_set *last, size_t *at, struct obj *o, bool mutating)
+static struct policy *set_policy(struct set_source *from, struct obj *o, bool mutating)
 {
-	while (last && *at < last->n && sv_cmp(last->all[*at].policy->name, obj_name(o)) < 0)
-		(*at)++;
-	if (last && *at < last->n && last->all[*at].policy->obj == o) {
-		atomic_fetch_add(&last->all[*at].policy->refs, 1);
-		return last->all[*at].policy;
+	const struct policy_set *last = from->last;
+
+	while (from->at < from->end && sv_cmp(last->all[from->at].policy->name, obj_name(o)) < 0)
+		from->at++;
+	if (from->at < from->end && last->all[from->at].policy->obj == o) {
+		atomic_fetch_add(&last->all[from->at].policy->refs, 1);
+		return last->all[from->at].policy;
 	}
 	return policy_new(o, mutating);
+}
+
+static void set_add(struct policy_set *set, struct set_source *from, bool mutating)
+{
+	_cleanup_(strmap_release) struct strmap counts =
+	    STRMAP_INIT; /* of bindings, by policy; then where it is, + 1 */
+	size_t first = set->n;
+
+	for (size_t i = 0; i < from->n_bindings; i++) {
+		void **n = strmap_slot(&counts, val_str(obj_get(from->bindings[i], F_spec, F_policyName)));
+
+		*n = (void *)((uintptr_t)*n + 1);
+	}
+	for (size_t i = 0; i < from->n_policies; i++) {
+		size_t n = (size_t)(uintptr_t)strmap_get(&counts, obj_name(from->policies[i]));
+		struct policy_bound *b = &set->all[set->n];
+
+		if (!n)
+			continue;
+		b->policy = set_policy(from, from->policies[i], mutating);
+		b->bindings = ARENA_ARRAY(&set->arena, struct policy_binding, n);
+		set->n++;
+	}
+	strmap_release(&counts);
+	counts = STRMAP_INIT;
+	for (size_t i = first; i < set->n; i++)
+		(void)strmap_set(&counts, set->all[i].policy->name, &set->all[i]);
+	for (size_t i = 0; i < from->n_bindings; i++) {
+		struct policy_bound *b = strmap_get(&counts, val_str(obj_get(from->bindings[i], F_spec, F_policyName)));
+
+		if (b)
+			set_bind(set, b, obj_link(&set->arena, obj_ref(from->bindings[i])));
+	}
 }
 
 static struct policy_set *set_make(struct apiserver *s, bool mutating, unsigned made_of, const struct policy_set *last)
@@ -99,43 +143,34 @@ static struct policy_set *set_make(struct apiserver *s, bool mutating, unsigned 
 					     : RES(admissionregistration_validatingadmissionpolicies);
 	const struct resource *to = mutating ? RES(admissionregistration_mutatingadmissionpolicybindings)
 					     : RES(admissionregistration_validatingadmissionpolicybindings);
-	_cleanup_(strmap_release) struct strmap counts =
-	    STRMAP_INIT; /* of bindings, by policy; then where it is, + 1 */
+	struct manifest_set *files =
+	    manifests_get(s->admission->manifests[mutating ? MANIFESTS_MUTATING : MANIFESTS_VALIDATING]);
+	struct set_source from = { .last = last };
 	struct policy_set *set = xcalloc(1, sizeof(*set));
 	struct wc_list policies = { 0 }, bindings = { 0 };
-	size_t at = 0;
 
 	atomic_init(&set->refs, 1);
 	set->made_of = made_of;
 	(void)wc_list(s->wc, to, SV(""), NULL, SV_NULL, 0, 0, &set->arena, &bindings);
 	if (bindings.n)
 		(void)wc_list(s->wc, of, SV(""), NULL, SV_NULL, 0, 0, &set->arena, &policies);
-	for (size_t i = 0; i < bindings.n; i++) {
-		void **n = strmap_slot(&counts, val_str(obj_get(bindings.objs[i], F_spec, F_policyName)));
-
-		*n = (void *)((uintptr_t)*n + 1);
+	set->all = ARENA_ARRAY(&set->arena, struct policy_bound, policies.n + (files ? files->n_main : 0) + 1);
+	if (files) {
+		from.policies = files->main;
+		from.n_policies = files->n_main;
+		from.bindings = files->bindings;
+		from.n_bindings = files->n_bindings;
+		from.end = last ? last->n_files : 0;
+		set_add(set, &from, mutating);
+		set->n_files = set->n;
 	}
-	set->all = ARENA_ARRAY(&set->arena, struct policy_bound, policies.n + 1);
-	for (size_t i = 0; i < policies.n; i++) {
-		size_t n = (size_t)(uintptr_t)strmap_get(&counts, obj_name(policies.objs[i]));
-		struct policy_bound *b = &set->all[set->n];
-
-		if (!n)
-			continue;
-		b->policy = set_policy(last, &at, policies.objs[i], mutating);
-		b->bindings = ARENA_ARRAY(&set->arena, struct policy_binding, n);
-		set->n++;
+	from = (struct set_source){ policies.objs, bindings.objs, policies.n, bindings.n, last, 0, 0 };
+	if (last) {
+		from.at = last->n_files;
+		from.end = last->n;
 	}
-	strmap_release(&counts);
-	counts = STRMAP_INIT;
-	for (size_t i = 0; i < set->n; i++)
-		(void)strmap_set(&counts, set->all[i].policy->name, &set->all[i]);
-	for (size_t i = 0; i < bindings.n; i++) {
-		struct policy_bound *b = strmap_get(&counts, val_str(obj_get(bindings.objs[i], F_spec, F_policyName)));
-
-		if (b)
-			set_bind(set, b, obj_link(&set->arena, obj_ref(bindings.objs[i])));
-	}
+	set_add(set, &from, mutating);
+	manifest_set_unref(files);
 	wc_list_unref(&policies);
 	wc_list_unref(&bindings);
 	return set;

@@ -14,7 +14,7 @@ struct policy_turn *policy_turn_new(const struct admission *a, bool mutating)
 
 	if (!set)
 		return NULL;
-	if (!hook_event_init(&e, a)) {
+	if (!hook_event_init(&e, a) || (e.config && !set->n_files)) {
 		policy_set_unref(set);
 		return NULL;
 	}

@@ -332,7 +332,7 @@ int admission_policies_validate(const struct admission *a, struct err *err)
 	v.last = &v.first;
 	q->policies = t;
 	policy_turn_refresh(t, a);
-	for (size_t i = 0; rc == 0 && i < t->set->n; i++)
+	for (size_t i = 0; rc == 0 && i < policy_turn_asked(t); i++)
 		rc = bound_judge(&v, &t->set->all[i], err);
 	if (rc == REQ_LATER)
 		return rc;

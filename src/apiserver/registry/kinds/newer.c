@@ -3,6 +3,7 @@
 #include "apiserver/flow/flow.h"
 #include "apiserver/aggregator/aggregator.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/admission/manifests.h"
 #include "apiserver/authz.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/versions.h"
@@ -100,13 +101,15 @@ static void apiservice_create(struct api_req *q, struct val *doc)
 
 /* --- strategies --- */
 
-#define MUTATING(id)                                                                       \
-	{ .res = RES(admissionregistration_mutatingadmissionpolicies##id),                 \
-	  .versions = &mutating_policy_versions,                                           \
-	  .observe = mutating_policy_observe },                                            \
-	{                                                                                  \
-		.res = RES(admissionregistration_mutatingadmissionpolicybindings##id),     \
-		.versions = &mutating_binding_versions, .observe = mutating_policy_observe \
+#define MUTATING(id)                                                                     \
+	{ .res = RES(admissionregistration_mutatingadmissionpolicies##id),               \
+	  .versions = &mutating_policy_versions,                                         \
+	  .validate = manifests_name_rule,                                               \
+	  .observe = mutating_policy_observe },                                          \
+	{                                                                                \
+		.res = RES(admissionregistration_mutatingadmissionpolicybindings##id),   \
+		.versions = &mutating_binding_versions, .validate = manifests_name_rule, \
+		.observe = mutating_policy_observe                                       \
 	}
 /* Of whichever version: what counts is the same in all. */
 static void pod_certificate_observe(struct apiserver *s, struct obj *old, struct obj *now)
@@ -157,8 +160,11 @@ const struct strategy newer_strategies[] = {
 	  .observe = aggregator_observe },
 	{ .res = RES(admissionregistration_validatingadmissionpolicies),
 	  .kept = status_alone,
+	  .validate = manifests_name_rule,
 	  .observe = validating_policy_observe },
-	{ .res = RES(admissionregistration_validatingadmissionpolicybindings), .observe = validating_policy_observe },
+	{ .res = RES(admissionregistration_validatingadmissionpolicybindings),
+	  .validate = manifests_name_rule,
+	  .observe = validating_policy_observe },
 	MUTATING(),
 	MUTATING(_v1beta1),
 	MUTATING(_v1alpha1),
