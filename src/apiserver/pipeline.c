@@ -87,6 +87,8 @@ static void route_path(struct api_req *q)
 		metrics_serve(q);
 	else if (sv_is(q->path, "/metrics/slis"))
 		slis_serve(q);
+	else if (sv_is(q->path, "/metrics/resources") && q->server->o.resource_metrics)
+		resource_metrics_serve(q);
 	else if (sv_is(q->path, "/openid/v1/jwks") && q->server->pki)
 		answer_text(q, 200, "application/jwk-set+json", sa_jwks(q->server, q->arena));
 	else if (sv_is(q->path, "/.well-known/openid-configuration") && q->server->pki)
@@ -142,7 +144,7 @@ static void to_pool(struct api_req *q)
 /* Documents of megabytes, or as long as there are kinds. */
 static bool is_large(const struct api_req *q)
 {
-	return sv_starts(q->path, SV("/openapi/")) || sv_is(q->path, "/metrics");
+	return sv_starts(q->path, SV("/openapi/")) || sv_starts(q->path, SV("/metrics"));
 }
 
 static void serve(struct api_req *q)

@@ -515,6 +515,16 @@ static void server_metrics(void *ctx, struct buf *b)
 	pthread_mutex_unlock(&s->parts);
 }
 
+static void server_resource_metrics(void *ctx, struct buf *b)
+{
+	struct server *s = ctx;
+
+	pthread_mutex_lock(&s->parts);
+	if (s->scheduler)
+		scheduler_resource_metrics(s->scheduler, b);
+	pthread_mutex_unlock(&s->parts);
+}
+
 static int flag_order(const void *a, const void *b)
 {
 	return strcmp(((const struct zpage_flag *)a)->name, ((const struct zpage_flag *)b)->name);
@@ -597,6 +607,7 @@ static int start_api(struct server *s, struct err *err)
 		.no_ingress = facts_no_ingress(&o->facts),
 		.metric_rules = s->metric_rules,
 		.more_metrics = server_metrics,
+		.resource_metrics = server_resource_metrics,
 		.more_ctx = s,
 		.flags = server_flags,
 		.flags_ctx = s,

@@ -23,6 +23,8 @@ enum sched_metric {
 };
 extern const struct metric_family sched_families[_SM_MAX];
 
+extern const struct metric_family sched_resource_families[2]; /* sched_resources.c */
+
 enum sched_point { POINT_PREFILTER, POINT_FILTER, POINT_POSTFILTER, POINT_SCORE, POINT_BIND, _POINT_MAX };
 enum sched_result { RESULT_SCHEDULED, RESULT_UNSCHEDULABLE, RESULT_ERROR, _RESULT_MAX };
 /* Into which queue a Pod comes, and why. */

@@ -7,6 +7,8 @@ static void test_the_table(void **state)
 {
 	(void)state;
 	assert_int_equal(metrics_table_check(sched_families, _SM_MAX, "scheduler"), _SM_MAX);
+	assert_int_equal(metrics_table_check(sched_resource_families, ARRAY_LEN(sched_resource_families), "resources"),
+			 2);
 }
 
 int main(void)
