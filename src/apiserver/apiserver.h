@@ -138,6 +138,8 @@ struct apiserver_opts {
 	const struct metric_rules *metric_rules; /* what the flags leave out of /metrics; borrowed; NULL: nothing */
 	/* What other components of this process add to /metrics; any thread, until apiserver_rest(). NULL: nothing. */
 	void (*more_metrics)(void *ctx, struct buf *b);
+	void (*resource_metrics)(void *ctx,
+				 struct buf *b); /* the same of /metrics/resources; NULL: there is no such page */
 	void *more_ctx;
 	/* The flags of this process as they are, by name, for /flagz; in the arena. Any thread; NULL: none are told. */
 	const struct zpage_flag *(*flags)(void *ctx, struct arena *a, size_t *ret_n);

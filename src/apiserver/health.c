@@ -114,10 +114,11 @@ static void plain(struct api_req *q, int code, struct buf *b)
 static bool health_at(struct apiserver *s, bool ready, size_t i, const char **ret_name, bool ask, bool *ret_well,
 		      struct err *why)
 {
-	const struct check *c = &checks[i];
+	const struct check *c;
 
 	if (i >= ARRAY_LEN(checks))
 		return encryption_check(s->o.encryption, i - ARRAY_LEN(checks), ret_name, ret_well, why);
+	c = &checks[i];
 	*ret_name = c->ready_only && !ready ? NULL : c->name;
 	if (*ret_name && ask)
 		*ret_well = c->ok(s, why);

@@ -251,3 +251,13 @@ void metrics_serve(struct api_req *q)
 	about_page(s, &b);
 	metrics_answer(q, &b);
 }
+
+void resource_metrics_serve(struct api_req *q)
+{
+	struct buf b = BUF_INIT;
+	size_t n, off;
+
+	q->server->o.resource_metrics(q->server->o.more_ctx, &b);
+	metric_page_finish(&b, q->server->o.metric_rules, &n, &off);
+	metrics_answer(q, &b);
+}

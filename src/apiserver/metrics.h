@@ -103,3 +103,4 @@ void admission_metrics(struct apiserver *s, struct buf *b);
 /* A check was asked by one of the health pages ("livez"). */
 void health_counted(struct apiserver *s, const char *check, const char *page, bool ok);
 void slis_serve(struct api_req *q);
+void resource_metrics_serve(struct api_req *q); /* /metrics/resources */

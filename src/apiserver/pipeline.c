@@ -105,6 +105,8 @@ static void route_path(struct api_req *q)
 		metrics_serve(q);
 	else if (sv_is(q->path, "/metrics/slis"))
 		slis_serve(q);
+	else if (sv_is(q->path, "/metrics/resources") && q->server->o.resource_metrics)
+		resource_metrics_serve(q);
 	else if (issuer_serve(q))
 		known = true;
 	else if (health_serve(q) || operator_serve(q) || flow_debug_serve(q) || openapi_serve(q) || debug_serve(q) ||
@@ -159,7 +161,7 @@ static void to_pool(struct api_req *q)
 /* Documents of megabytes, or as long as there are kinds. */
 static bool is_large(const struct api_req *q)
 {
-	return sv_starts(q->path, SV("/openapi/")) || sv_is(q->path, "/metrics");
+	return sv_starts(q->path, SV("/openapi/")) || sv_starts(q->path, SV("/metrics"));
 }
 
 static void serve(struct api_req *q)

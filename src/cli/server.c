@@ -56,6 +56,7 @@ struct server {
 	struct http_server *http;
 	char address[sizeof(struct ip_text)]; /* found for --advertise-address, followed; "": given, or none */
 	struct client *controller_client, *scheduler_client;
+	pthread_mutex_t parts; /* guards these two */
 	struct controllers *controllers;
 	struct scheduler *scheduler;
 	struct home_local home;
@@ -618,6 +619,29 @@ static void publish_facts(struct server *s)
 	client_free(c);
 }
 
+/* Of the components beside the API server, as they come and go. */
+static void server_metrics(void *ctx, struct buf *b)
+{
+	struct server *s = ctx;
+
+	pthread_mutex_lock(&s->parts);
+	if (s->scheduler)
+		scheduler_metrics(s->scheduler, b);
+	if (s->controllers)
+		controllers_metrics(s->controllers, b);
+	pthread_mutex_unlock(&s->parts);
+}
+
+static void server_resource_metrics(void *ctx, struct buf *b)
+{
+	struct server *s = ctx;
+
+	pthread_mutex_lock(&s->parts);
+	if (s->scheduler)
+		scheduler_resource_metrics(s->scheduler, b);
+	pthread_mutex_unlock(&s->parts);
+}
+
 static int flag_order(const void *a, const void *b)
 {
 	return strcmp(((const struct zpage_flag *)a)->name, ((const struct zpage_flag *)b)->name);
@@ -711,6 +735,9 @@ static int start_api(struct server *s, struct err *err)
 		.no_controllers = o->disable_controllers,
 		.no_gateway = facts_no_gateway(&o->facts),
 		.metric_rules = s->metric_rules,
+		.more_metrics = server_metrics,
+		.resource_metrics = server_resource_metrics,
+		.more_ctx = s,
 		.flags = server_flags,
 		.flags_ctx = s,
 		.certs_renewed = certs_renewed,
@@ -756,11 +783,13 @@ static struct client *controller_client(void *ctx, const char *account)
 static void start_control(struct server *s)
 {
 	static const char *const no_service_lb[] = { "service-lb-controller", NULL };
+	struct controllers *controllers = NULL;
+	struct scheduler *scheduler = NULL;
 
 	if (!s->o.disable_controllers) {
 		s->controller_client =
 		    apiserver_client(s->api, "kube-controller-manager", "system:kube-controller-manager", NULL);
-		s->controllers = controllers_new(&(struct controllers_opts){
+		controllers = controllers_new(&(struct controllers_opts){
 		    .env = s->env,
 		    .client = s->controller_client,
 		    .client_as = controller_client,
@@ -788,12 +817,16 @@ static void start_control(struct server *s)
 	}
 	if (!s->o.disable_scheduler) {
 		s->scheduler_client = apiserver_client(s->api, "kube-scheduler", "system:kube-scheduler", NULL);
-		s->scheduler = scheduler_new(&(struct scheduler_opts){
+		scheduler = scheduler_new(&(struct scheduler_opts){
 		    .env = s->env,
 		    .client = s->scheduler_client,
 		    .name = "default-scheduler",
 		});
 	}
+	pthread_mutex_lock(&s->parts);
+	s->controllers = controllers;
+	s->scheduler = scheduler;
+	pthread_mutex_unlock(&s->parts);
 }
 
 /* While everything still works: load balancers are told and given time, then whoever has asked is answered. */
@@ -818,9 +851,16 @@ static void end_gently(struct server *s)
 /* Takes down whatever was started, in the reverse order; safe on a half-started server. */
 static void stop(struct server *s)
 {
+	struct controllers *controllers;
+	struct scheduler *scheduler;
+
 	daemon_node_stop(&s->node);
-	s->scheduler = scheduler_free(s->scheduler);
-	s->controllers = controllers_free(s->controllers);
+	pthread_mutex_lock(&s->parts); /* /metrics asks them no more */
+	scheduler = TAKE(s->scheduler);
+	controllers = TAKE(s->controllers);
+	pthread_mutex_unlock(&s->parts);
+	scheduler_free(scheduler);
+	controllers_free(controllers);
 	end_gently(s);
 	if (s->api)
 		apiserver_shutdown(s->api);
@@ -895,7 +935,7 @@ static int run(void *ctx)
 
 int server_main(int argc, char **argv, const struct server_name *as)
 {
-	struct server s = { .cidr_hold = CIDRS_NO_HOLD };
+	struct server s = { .cidr_hold = CIDRS_NO_HOLD, .parts = PTHREAD_MUTEX_INITIALIZER };
 	struct option table[NODE_OPTIONS_MAX + SERVER_OPTIONS_MAX + SERVER_NAME_MAX];
 	struct err err = ERR_INIT;
 	size_t n, n_node;

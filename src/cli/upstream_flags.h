@@ -1,7 +1,7 @@
 /* upstream_flags.h - flags of upstream's kube-apiserver (v1.37) that are no options of ours.
  *
  * Every flag of upstream's is one of these: an option of `caravel server` (server.c, node_opts.c), or a row here, which
- * says what becomes of it.
+ * says what becomes of it. tests/fields/apiserver-flags.tsv has them all, and a test starts with each.
  */
 #pragma once
 

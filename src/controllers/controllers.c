@@ -1,6 +1,7 @@
 /* Lifecycle: one informer factory for all, so that ten controllers on pods cost one watch, and a
  * recorder per controller. Stopping goes the other way round: first no handler runs any more,
  * then each controller waits for its runs, then the informers they read go. */
+#include "controllers/ctrl_metrics.h"
 #include "controllers/controllers-internal.h"
 
 #include "base/vec.h"
@@ -65,6 +66,7 @@ struct controllers {
 	struct controllers_opts opts;
 	struct informer_factory *informers;
 	VEC(struct running *) running;
+	struct metric_set *counted;
 };
 
 static bool disabled(const struct controllers_opts *o, const char *name)
@@ -110,6 +112,7 @@ struct controllers *controllers_new(const struct controllers_opts *o)
 
 	c->opts = *o;
 	c->informers = informer_factory_new(o->client);
+	c->counted = metric_set_new(ctrl_families, _CM_MAX);
 	for (const struct controller_ops *const *t = controller_table; *t; t++) {
 		struct running *r;
 
@@ -124,13 +127,21 @@ struct controllers *controllers_new(const struct controllers_opts *o)
 			.client = r->own ? r->own : o->client,
 			.informers = c->informers,
 			.recorder = recorder_new(r->own ? r->own : o->client, (*t)->name, ""),
+			.counted = c->counted,
 			.opts = &c->opts,
 		};
 		r->controller = r->ops->start(&r->ctx);
+		metric_gauge(c->counted, CTRL_METRIC(RUNNING),
+			     (const struct sv[]){ SV("kube-controller-manager"), sv_from((*t)->name) }, 1);
 		vec_push(&c->running, r);
 	}
 	informer_factory_start(c->informers);
 	return c;
+}
+
+void controllers_metrics(struct controllers *c, struct buf *b)
+{
+	metric_set_write(c->counted, b);
 }
 
 bool controllers_synced(struct controllers *c)
@@ -157,6 +168,7 @@ struct controllers *controllers_free(struct controllers *c)
 	}
 	vec_release(&c->running);
 	informer_factory_free(c->informers);
+	metric_set_free(c->counted);
 	free(c);
 	return NULL;
 }

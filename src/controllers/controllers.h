@@ -50,6 +50,9 @@ int controllers_check(const char *const *which, struct err *err);
 
 struct controllers *controllers_new(const struct controllers_opts *o); /* starts them */
 bool controllers_synced(struct controllers *c);
+struct buf;
+struct metric_set;
+void controllers_metrics(struct controllers *c, struct buf *b); /* for /metrics; any thread */
 struct controllers *controllers_free(struct controllers *c);
 
 /* What each controller is given. */
@@ -57,7 +60,8 @@ struct controller_ctx {
 	struct env *env;
 	struct client *client; /* its own identity */
 	struct informer_factory *informers;
-	struct recorder *recorder; /* of this controller */
+	struct recorder *recorder;  /* of this controller */
+	struct metric_set *counted; /* of ctrl_families (ctrl_metrics.h); NULL: nobody counts */
 	const struct controllers_opts *opts;
 };
 struct controller_ops {

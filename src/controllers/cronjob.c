@@ -8,6 +8,7 @@
 #include "base/timefmt.h"
 #include "client/workq.h"
 #include "controllers/controllers-internal.h"
+#include "controllers/ctrl_metrics.h"
 #include "controllers/owner.h"
 #include "controllers/podutil.h"
 #include "controllers/status.h"
@@ -276,6 +277,8 @@ static int make_job(struct crun *r, int64_t at, struct err *err)
 
 	if (client_create(client, RES(batch_jobs), obj_ns(r->cj), job_from_template(r, at), NULL, &job, &why) == 0) {
 		EVENT(r, "Normal", "SuccessfulCreate", "Created job %.*s", SV_ARG(obj_name(job)));
+		metric_observe_ns(r->c->ctx->counted, CTRL_METRIC(CRONJOB_SKEW), NULL,
+				  MAX(env_now_ns(r->c->ctx->env) - at, 0));
 	} else if (why.reason == ERR_ALREADY_EXISTS) {
 		if (client_get(client, RES(batch_jobs), obj_ns(r->cj), job_name(r, at), &job, err) < 0)
 			return -1;

@@ -8,6 +8,7 @@
  *
  * One run: settle what was counted, count, decide, make or delete pods, record ended pods in the status, write it,
  * and only then let go of those pods (job_track.c says why in this order). */
+#include "controllers/ctrl_metrics.h"
 #include "controllers/controllers-internal.h"
 #include "controllers/job-internal.h"
 #include "controllers/job_policy.h"
@@ -208,6 +209,39 @@ static void job_load(struct jrun *r)
 	    val_is(job_spec(r, F_podReplacementPolicy), "Failed") || job_spec(r, F_podFailurePolicy) != NULL;
 }
 
+/* --- metrics --- */
+
+static uint64_t job_more(const struct jrun *r, enum sym count)
+{
+	int64_t was = val_int_or(obj_get(r->job, F_status, count), 0), is = val_int_or(val_member(r->st, count), 0);
+
+	return is > was ? (uint64_t)(is - was) : 0;
+}
+
+/* What this look at a Job, which had not ended before, came to. */
+static void job_counted(const struct jrun *r, int rc, int64_t took_ns)
+{
+	struct metric_set *m = r->c->ctx->counted;
+	struct sv mode = r->indexed ? SV("Indexed") : SV("NonIndexed");
+	const struct sv sync[] = { SV("reconciling"), mode, rc < 0 ? SV("error") : SV("success") };
+
+	metric_add(m, CTRL_METRIC(JOB_SYNCS), sync, 1);
+	metric_observe_ns(m, CTRL_METRIC(JOB_SYNC_DURATION), sync, took_ns);
+	if (rc < 0)
+		return;
+	metric_add(m, CTRL_METRIC(JOB_PODS), (const struct sv[]){ mode, SV("succeeded") }, job_more(r, F_succeeded));
+	metric_add(m, CTRL_METRIC(JOB_PODS), (const struct sv[]){ mode, SV("failed") }, job_more(r, F_failed));
+	VAL_EACH(val_member(r->st, F_conditions), c) {
+		bool well = val_is(val_get(c, F_type), "Complete");
+
+		if ((well || val_is(val_get(c, F_type), "Failed")) && val_is(val_get(c, F_status), "True"))
+			metric_add(m, CTRL_METRIC(JOBS_FINISHED),
+				   (const struct sv[]){ mode, val_get_str(c, F_reason),
+							well ? SV("succeeded") : SV("failed") },
+				   1);
+	}
+}
+
 static int job_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct job *c = ctx;
@@ -220,7 +254,9 @@ static int job_reconcile(void *ctx, struct sv key, struct reconcile_result *ret,
 			       .children = c->pods,
 			       .finalizer = JOB_FINALIZER };
 	struct sv ns, name;
+	int64_t since_ns;
 	bool may_act;
+	int rc;
 
 	/* A pod that left the list and its finalizer is counted in the new status only. */
 	if (!written_seen(c->written, key, c->jobs)) {
@@ -247,7 +283,10 @@ static int job_reconcile(void *ctx, struct sv key, struct reconcile_result *ret,
 	if (!claim.selector || claim_children(&a, &claim, &r.pods, err) < 0)
 		return -1;
 	job_load(&r);
-	return job_sync(&r, may_act, &ret->after_ns, err);
+	since_ns = env_mono_ns(c->ctx->env);
+	rc = job_sync(&r, may_act, &ret->after_ns, err);
+	job_counted(&r, rc, env_mono_ns(c->ctx->env) - since_ns);
+	return rc;
 }
 
 /* --- pods that lost their Job --- */

@@ -11,6 +11,7 @@
  * large zone is down, never in a small one), and not at all while every node is down: then it is
  * more likely the network between us and them. */
 #include "client/workq.h"
+#include "controllers/ctrl_metrics.h"
 #include "controllers/controllers-internal.h"
 #include "controllers/node_lifecycle.h"
 #include "controllers/podutil.h"
@@ -165,11 +166,17 @@ static int mark_silent(struct node_lifecycle *c, struct arena *a, struct obj **n
 	return 0;
 }
 
-static struct zone *lifecycle_zone_of(struct node_lifecycle *c, const struct obj *node, struct arena *a)
+static struct sv zone_name(struct arena *a, const struct obj *node)
 {
 	struct sv region = label_of(obj_root(node), "topology.kubernetes.io/region");
 	struct sv name = label_of(obj_root(node), "topology.kubernetes.io/zone");
-	void **slot = strmap_slot(&c->zones, arena_svf(a, "%.*s:%.*s", SV_ARG(region), SV_ARG(name)));
+
+	return arena_svf(a, "%.*s:%.*s", SV_ARG(region), SV_ARG(name));
+}
+
+static struct zone *lifecycle_zone_of(struct node_lifecycle *c, const struct obj *node, struct arena *a)
+{
+	void **slot = strmap_slot(&c->zones, zone_name(a, node));
 
 	if (!*slot)
 		*slot = xcalloc(1, sizeof(struct zone));
@@ -218,7 +225,11 @@ static int taint(struct node_lifecycle *c, struct arena *a, struct obj *node, bo
 		return 0;
 	doc = obj_edit(a, node);
 	val_set(a, val_ensure_map(a, doc, F_spec), F_taints, taints);
-	return client_update(c->ctx->client, RES(core_nodes), doc, NULL, NULL, err);
+	if (client_update(c->ctx->client, RES(core_nodes), doc, NULL, NULL, err) < 0)
+		return -1;
+	if (want && !has_one)
+		metric_add(c->ctx->counted, CTRL_METRIC(EVICTIONS), (const struct sv[]){ zone_name(a, node) }, 1);
+	return 0;
 }
 
 static int lifecycle_look_at(struct node_lifecycle *c, struct arena *a, struct obj **node, struct err *err)

@@ -35,6 +35,7 @@ struct kubelet {
 	struct informer *pods, *services;
 	void (*metrics)(void *ctx, struct buf *b);
 	void *metrics_ctx;
+	int64_t since_ns; /* wall clock: of its start */
 	struct recorder *recorder;
 	struct workq *q, *orphans; /* by uid */
 

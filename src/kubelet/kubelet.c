@@ -154,6 +154,7 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	pthread_cond_init(&k->idle, NULL);
 
 	k->metrics = o->metrics;
+	k->since_ns = env_now_ns(o->env);
 	k->metrics_ctx = o->metrics_ctx;
 	k->recorder = recorder_new(k->client, "kubelet", k->node_name);
 	k->images = images_new(k);

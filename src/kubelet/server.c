@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/timefmt.h"
+#include "client/zpages.h"
 #include "codec/json.h"
 #include "kubelet/kpod.h"
 #include "kubelet/kubelet-internal.h"
@@ -95,6 +96,20 @@ static void metrics_page(struct http_req *r, struct kubelet *k)
 	server_answer(r, 200, "text/plain; version=0.0.4", buf_sv(&b));
 }
 
+/* /statusz, in whatever form is asked for. */
+static void status_page(struct http_req *r, const struct kubelet *k)
+{
+	static const char *const paths[] = { "/healthz", "/metrics", "/pods", "/stats", "/statusz", NULL };
+	const struct zpage_about z = {
+		.component = "kubelet", .start_ns = k->since_ns, .now_ns = env_now_ns(k->env), .paths = paths
+	};
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const char *type;
+	int code = zpage_make(ZPAGE_STATUS, &z, http_header_get(r, "accept"), &b, &type);
+
+	server_answer(r, code, type, buf_sv(&b));
+}
+
 static void stats_page(struct http_req *r, struct kubelet *k)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -169,6 +184,7 @@ static void dispatch(struct http_req *r, const struct asked *q)
 	struct kserver *s = q->s;
 	const struct sv *part = q->part;
 	bool get = sv_is(r->method, "GET");
+	enum zpage page;
 	size_t n = q->n;
 
 	if (n == 2 && get && sv_is(part[1], "healthz"))
@@ -177,6 +193,8 @@ static void dispatch(struct http_req *r, const struct asked *q)
 		server_task(r, s, NULL, pods_page);
 	else if (n == 2 && get && sv_is(part[1], "metrics"))
 		server_task(r, s, NULL, metrics_page);
+	else if (n == 2 && get && zpage_on(r->path, &page) && page == ZPAGE_STATUS)
+		status_page(r, s->k);
 	else if (n == 3 && get && sv_is(part[1], "stats") && sv_is(part[2], "summary"))
 		server_task(r, s, NULL, stats_page);
 	else if (n == 5 && get && sv_is(part[1], "containerLogs"))

@@ -1,6 +1,6 @@
 /* server.h - inside of the kubelet's HTTPS server.
  *
- *	/healthz  /pods  /metrics  /stats/summary
+ *	/healthz  /pods  /metrics  /stats/summary  /statusz
  *	/containerLogs/<ns>/<pod>/<container>?follow&tailLines&...	server_logs.c
  *	/exec  /attach/<ns>/<pod>/<container>, /portForward/<ns>/<pod>	server_stream.c
  *

@@ -1,5 +1,6 @@
 #include "proxy/health.h"
 
+#include "client/zpages.h"
 #include "base/log.h"
 #include "base/strmap.h"
 #include "base/timefmt.h"
@@ -29,6 +30,7 @@ struct health_port {
 
 struct proxy_health {
 	struct env *env;
+	int64_t since_ns;    /* wall clock: of its start */
 	struct strmap ports; /* "namespace/name" -> struct health_port */
 	struct http_server *healthz, *metrics;
 	struct ev_loop *loop;
@@ -121,15 +123,31 @@ void proxy_health_metrics(struct proxy_health *h, struct buf *b)
 	proxy_metrics_write(&h->metrics_of, b);
 }
 
+static void phealth_status(struct http_req *r, struct proxy_health *h)
+{
+	static const char *const paths[] = { "/healthz", "/metrics", "/proxyMode", "/statusz", NULL };
+	const struct zpage_about z = {
+		.component = "kube-proxy", .start_ns = h->since_ns, .now_ns = env_now_ns(h->env), .paths = paths
+	};
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const char *type;
+	int code = zpage_make(ZPAGE_STATUS, &z, http_header_get(r, "accept"), &b, &type);
+
+	phealth_answer(r, code, type, buf_sv(&b), NULL);
+}
+
 static void on_metrics_request(struct http_req *r, void *ctx)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct proxy_health *h = ctx;
+	enum zpage page;
 
 	if (sv_is(r->path, "/proxyMode")) {
 		http_respond_text(r, 200, "text/plain; charset=utf-8", SV("nftables"));
 	} else if (sv_is(r->path, "/healthz")) {
 		http_respond_text(r, 200, "text/plain; charset=utf-8", SV("ok"));
+	} else if (zpage_on(r->path, &page) && page == ZPAGE_STATUS) {
+		phealth_status(r, h);
 	} else if (sv_is(r->path, "/metrics")) {
 		proxy_health_metrics(h, &b);
 		phealth_answer(r, 200, "text/plain; version=0.0.4; charset=utf-8", buf_sv(&b), NULL);
@@ -237,6 +255,7 @@ struct proxy_health *proxy_health_new(const struct proxy_health_opts *o, struct 
 	struct proxy_health *h = xcalloc(1, sizeof(*h));
 
 	h->env = o->env;
+	h->since_ns = env_now_ns(o->env);
 	h->loop = o->loop;
 	h->borrowed = o->loop;
 	pthread_mutex_init(&h->lock, NULL);

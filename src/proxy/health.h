@@ -2,7 +2,7 @@
  *
  *	healthz address	/healthz	200 while rules follow the cluster and the Node is to stay, else 503
  *			/livez		the same, whether the Node is to stay or not
- *	metrics address	/metrics, /proxyMode
+ *	metrics address	/metrics, /proxyMode, /statusz
  *	a healthCheckNodePort, any path	200 while a ready endpoint of its Service runs on this node, else 503
  *
  * Answers are upstream's, words and headers (X-Load-Balancing-Endpoint-Weight). A port that is taken is told in the log

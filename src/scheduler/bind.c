@@ -46,6 +46,10 @@ static void bind_finish_locked(struct scheduler *s, struct job *j, int rc, const
 	int64_t now = env_mono_ns(s->env);
 
 	p->binding = false;
+	sched_count_attempt(&s->counts, rc == 0 ? RESULT_SCHEDULED : RESULT_ERROR, now - j->since_ns);
+	sched_count_point(&s->counts, POINT_BIND, rc == 0 ? RESULT_SCHEDULED : RESULT_ERROR, now - j->begun_ns);
+	if (rc == 0)
+		sched_count_pod(&s->counts, p->attempts, now - p->queued_ns);
 	if (p->gone) {
 		pod_info_free(&s->cache, p);
 		return;
@@ -315,6 +319,7 @@ static void job_task(void *ctx)
 
 	switch (j->kind) {
 	case JOB_BIND:
+		j->begun_ns = env_mono_ns(s->env);
 		rc = bind_pod(s, j, &err);
 		break;
 	case JOB_STATUS:

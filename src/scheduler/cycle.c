@@ -196,5 +196,7 @@ struct node_info *cycle_find(struct cycle_state *cs, size_t *start)
 			cycle_count_reasons(cs, 1);
 	}
 	*start = (*start + looked) % n;
+	if (n_ok && cs->env)
+		cs->score_from_ns = env_mono_ns(cs->env);
 	return n_ok == 0 ? NULL : cycle_best(cs, ok, n_ok);
 }

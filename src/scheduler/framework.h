@@ -98,6 +98,8 @@ struct cycle_state {
 	unsigned n_reasons;
 	uint8_t *outcome; /* enum sched_outcome by node slot; SCHED_OK where not tried */
 	uint64_t chance;  /* for ties; from env_random, once a cycle */
+	struct env *env;  /* for the clock of metrics; NULL: nobody measures */
+	int64_t score_from_ns;
 
 	/* For preemption only: the PodDisruptionBudgets there are. */
 	struct obj *const *budgets;

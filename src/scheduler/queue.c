@@ -68,8 +68,18 @@ static bool gated(const struct pod_info *p)
 	return val_len(obj_get(p->obj, F_spec, F_schedulingGates)) > 0;
 }
 
+static void queue_came(const struct queue *q, const struct pod_info *p, enum sched_came why)
+{
+	if (q->counts)
+		sched_count_incoming(q->counts, why,
+				     p->place == POD_GATED	     ? QUEUE_GATED
+				     : p->place == POD_BACKOFF	     ? QUEUE_BACKOFF
+				     : p->place == POD_UNSCHEDULABLE ? QUEUE_UNSCHEDULABLE
+								     : QUEUE_ACTIVE);
+}
+
 /* To the gated ones, to the active ones, or to those whose back-off is not over. */
-static void queue_enqueue(struct queue *q, struct pod_info *p, int64_t now_ns)
+static void queue_enqueue(struct queue *q, struct pod_info *p, enum sched_came why, int64_t now_ns)
 {
 	BUG_ON(p->place != POD_NOWHERE);
 	if (gated(p)) {
@@ -83,6 +93,7 @@ static void queue_enqueue(struct queue *q, struct pod_info *p, int64_t now_ns)
 		p->place = POD_ACTIVE;
 		heap_push(&q->active, p);
 	}
+	queue_came(q, p, why);
 }
 
 void queue_add(struct queue *q, struct pod_info *p, int64_t now_ns)
@@ -90,7 +101,7 @@ void queue_add(struct queue *q, struct pod_info *p, int64_t now_ns)
 	p->seq = q->seq++;
 	p->queued_ns = now_ns;
 	p->backoff_until_ns = 0;
-	queue_enqueue(q, p, now_ns);
+	queue_enqueue(q, p, CAME_NEW, now_ns);
 }
 
 struct pod_info *queue_pop(struct queue *q)
@@ -128,18 +139,19 @@ void queue_park(struct queue *q, struct pod_info *p, uint32_t rejected_by, int64
 	p->place = POD_UNSCHEDULABLE;
 	q->n_unschedulable++;
 	list_add_tail(&q->unschedulable, &p->waiting);
+	queue_came(q, p, CAME_FAILED);
 }
 
 void queue_retry(struct queue *q, struct pod_info *p, int64_t now_ns)
 {
 	start_backoff(p, now_ns);
 	p->failed = true;
-	queue_enqueue(q, p, now_ns);
+	queue_enqueue(q, p, CAME_FAILED, now_ns);
 }
 
 void queue_again(struct queue *q, struct pod_info *p, int64_t now_ns)
 {
-	queue_enqueue(q, p, now_ns);
+	queue_enqueue(q, p, CAME_UPDATED, now_ns);
 }
 
 static bool may_help(struct queue *q, const struct pod_info *p, const struct sched_change *change)
@@ -169,7 +181,7 @@ size_t queue_event(struct queue *q, const struct sched_change *change, int64_t n
 		if (!may_help(q, p, change))
 			continue;
 		queue_remove(q, p);
-		queue_enqueue(q, p, now_ns);
+		queue_enqueue(q, p, CAME_EVENT + (unsigned)__builtin_ctz(change->what), now_ns);
 		moved++;
 	}
 	return moved;
@@ -185,7 +197,7 @@ void queue_tick(struct queue *q, int64_t now_ns)
 		while ((p = heap_peek(h)) && p->backoff_until_ns <= now_ns) {
 			queue_remove(q, p);
 			p->failed = false;
-			queue_enqueue(q, p, now_ns);
+			queue_enqueue(q, p, CAME_BACKOFF_END, now_ns);
 		}
 	}
 	while (!list_empty(&q->unschedulable)) {
@@ -193,7 +205,7 @@ void queue_tick(struct queue *q, int64_t now_ns)
 		if (p->parked_ns + QUEUE_FLUSH_NS > now_ns)
 			break;
 		queue_remove(q, p);
-		queue_enqueue(q, p, now_ns);
+		queue_enqueue(q, p, CAME_TIMEOUT, now_ns);
 	}
 }
 

@@ -18,6 +18,7 @@
 
 #include "base/heap.h"
 #include "scheduler/framework.h"
+#include "scheduler/sched_metrics.h"
 
 #define QUEUE_BACKOFF_NS NS_PER_SEC
 #define QUEUE_BACKOFF_MAX_NS (10 * NS_PER_SEC)
@@ -29,6 +30,7 @@ struct queue {
 	struct list unschedulable;	     /* oldest first */
 	struct list gated;
 	size_t n_unschedulable, n_gated;
+	struct sched_counts *counts; /* where it is counted what comes; NULL: nowhere */
 	uint64_t seq;
 };
 

@@ -51,13 +51,20 @@ static void start_preemption(struct scheduler *s, struct pod_info *p, const stru
 
 static void schedule_no_node(struct scheduler *s, struct cycle_state *cs, struct pod_info *p)
 {
+	int64_t since_ns = env_mono_ns(s->env);
 	struct preemption pre = { 0 };
 	struct sv message = cycle_message(cs);
 
 	if (informer_count(s->budgets))
 		cs->budgets = informer_list(s->budgets, &s->arena, SV(""), &cs->n_budgets);
-	if (preemption_find(cs, &pre))
+	if (preemption_find(cs, &pre)) {
+		sched_count_preemption(&s->counts, pre.n);
+		sched_count_point(&s->counts, POINT_POSTFILTER, RESULT_SCHEDULED, env_mono_ns(s->env) - since_ns);
 		start_preemption(s, p, &pre);
+	} else {
+		sched_count_preemption(&s->counts, 0);
+		sched_count_point(&s->counts, POINT_POSTFILTER, RESULT_UNSCHEDULABLE, env_mono_ns(s->env) - since_ns);
+	}
 	if (pre.message.n)
 		message = arena_svf(&s->arena, "%.*s %.*s", SV_ARG(message), SV_ARG(pre.message));
 	recorder_event(s->recorder, RES(core_pods), obj_root(p->obj), "Warning", "FailedScheduling", "%.*s",
@@ -82,22 +89,45 @@ static void bind_claims_first(struct scheduler *s, struct pod_info *p, struct no
 	bind_job_add_locked(s, j);
 }
 
+/* The node of one cycle, or NULL, with how long its steps took. */
+static struct node_info *schedule_find(struct scheduler *s, struct cycle_state *cs, struct pod_info *p,
+				       int64_t begun_ns)
+{
+	enum sched_outcome first = cycle_begin(cs, &s->cache, p, &s->arena);
+	int64_t filter_ns = env_mono_ns(s->env), now;
+	struct node_info *node;
+
+	sched_count_point(&s->counts, POINT_PREFILTER, first == SCHED_OK ? RESULT_SCHEDULED : RESULT_UNSCHEDULABLE,
+			  filter_ns - begun_ns);
+	if (first != SCHED_OK)
+		return NULL;
+	cs->chance = env_random_u64(s->env);
+	cs->env = s->env;
+	node = cycle_find(cs, &s->start);
+	now = env_mono_ns(s->env);
+	if (cs->score_from_ns)
+		sched_count_point(&s->counts, POINT_SCORE, RESULT_SCHEDULED, now - cs->score_from_ns);
+	sched_count_point(&s->counts, POINT_FILTER, node ? RESULT_SCHEDULED : RESULT_UNSCHEDULABLE,
+			  (cs->score_from_ns ? cs->score_from_ns : now) - filter_ns);
+	return node;
+}
+
 static void schedule_one(struct scheduler *s, struct pod_info *p)
 {
-	struct node_info *node = NULL;
+	struct node_info *node;
 	claim_works work = VEC_INIT;
 	struct cycle_state cs;
+	int64_t begun_ns;
 	struct job *j;
 
 	if (p->deleting)
 		return; /* its end will be reported */
 	arena_reset(&s->arena);
-	if (cycle_begin(&cs, &s->cache, p, &s->arena) == SCHED_OK) {
-		cs.chance = env_random_u64(s->env);
-		node = cycle_find(&cs, &s->start);
-	}
+	begun_ns = env_mono_ns(s->env);
+	node = schedule_find(s, &cs, p, begun_ns);
 	if (!node) {
 		schedule_no_node(s, &cs, p);
+		sched_count_attempt(&s->counts, RESULT_UNSCHEDULABLE, env_mono_ns(s->env) - begun_ns);
 		return;
 	}
 	volume_binding_work(&cs, node, &work);
@@ -109,6 +139,7 @@ static void schedule_one(struct scheduler *s, struct pod_info *p)
 	cache_assume(&s->cache, p, node);
 	p->binding = true;
 	j = job_new(JOB_BIND, p, node->name, SV(""));
+	j->since_ns = begun_ns;
 	bind_job_add_locked(s, j);
 	scheduler_event_locked(s, &(struct sched_change){ .what = EV_POD_ADD, .pod = p });
 }

@@ -32,6 +32,7 @@ struct job {
 	char *node;	 /* to bind to; to nominate (or NULL) */
 	char *message;
 	claim_works claims;
+	int64_t since_ns, begun_ns; /* JOB_BIND: when its cycle, and the call, began; monotonic */
 };
 
 struct scheduler {
@@ -45,6 +46,7 @@ struct scheduler {
 	pthread_cond_t quiet; /* running turned 0 */
 	struct cache cache;
 	struct queue queue;
+	struct sched_counts counts;
 	struct strmap pods; /* "ns/name" -> struct pod_info * */
 	struct arena arena; /* of the cycle under way */
 	size_t start;	    /* node to begin with next time */

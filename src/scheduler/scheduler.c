@@ -295,6 +295,7 @@ struct scheduler *scheduler_new(const struct scheduler_opts *o)
 	pthread_cond_init(&s->quiet, NULL);
 	cache_init(&s->cache);
 	queue_init(&s->queue, &s->cache);
+	s->queue.counts = &s->counts;
 	list_init(&s->jobs);
 	list_init(&s->explanations);
 	s->refs = 1;
@@ -373,6 +374,7 @@ struct scheduler *scheduler_free(struct scheduler *s)
 	}
 	strmap_release(&s->pods);
 	queue_release(&s->queue);
+	sched_counts_release(&s->counts);
 	cache_release(&s->cache);
 	arena_release(&s->arena);
 	pthread_mutex_unlock(&s->lock);
@@ -380,4 +382,17 @@ struct scheduler *scheduler_free(struct scheduler *s)
 	pthread_mutex_lock(&s->lock);
 	scheduler_unref_locked(s);
 	return NULL;
+}
+
+void scheduler_metrics(struct scheduler *s, struct buf *b)
+{
+	size_t pending[_QUEUE_MAX];
+
+	pthread_mutex_lock(&s->lock);
+	pending[QUEUE_ACTIVE] = s->queue.active.n;
+	pending[QUEUE_BACKOFF] = s->queue.backoff.n + s->queue.failed.n;
+	pending[QUEUE_UNSCHEDULABLE] = s->queue.n_unschedulable;
+	pending[QUEUE_GATED] = s->queue.n_gated;
+	pthread_mutex_unlock(&s->lock);
+	sched_counts_write(&s->counts, s->name, pending, b);
 }

@@ -20,5 +20,8 @@ struct scheduler_opts {
 };
 
 struct scheduler *scheduler_new(const struct scheduler_opts *o); /* starts */
+struct buf;
+void scheduler_metrics(struct scheduler *s, struct buf *b);	     /* for /metrics; any thread */
+void scheduler_resource_metrics(struct scheduler *s, struct buf *b); /* for /metrics/resources; the same */
 bool scheduler_synced(struct scheduler *s);
 struct scheduler *scheduler_free(struct scheduler *s);
