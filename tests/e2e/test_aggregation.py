@@ -101,7 +101,7 @@ class Far:
             def handle_error(self, *_):
                 pass
 
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls = self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(pem, pem + ".key")
         tls.load_verify_locations(cadata=client_ca)
         tls.verify_mode = ssl.CERT_REQUIRED
@@ -341,11 +341,26 @@ def a_restart_changes_nothing(c, far):
     equal(c.request("GET", f"{SERVICES}/v1beta1.{GROUP}")[1]["spec"], before)
 
 
+def a_given_certificate_is_shown(c, far):
+    pair = os.path.join(c.dir, "as-proxy")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-keyout",
+                    pair + ".key", "-out", pair + ".crt", "-subj", "/CN=given-proxy"], check=True, capture_output=True)
+    far.tls.load_verify_locations(pair + ".crt")
+    c.stop()
+    c.args += ["--proxy-client-cert-file", pair + ".crt", "--proxy-client-key-file", pair + ".key"]
+    c.start()
+    wait_available(c, f"v1beta1.{GROUP}", "True", "Passed")
+    far.seen.clear()
+    equal(c.request("GET", BASE + "/nodes")[0], 200)
+    equal(far.seen[0][2]["subject"], ((("commonName", "given-proxy"),),))
+
+
 TESTS = [own_ones_are_there_from_the_start, a_request_says_whose_it_is, impersonation_is_done_here, bodies_both_ways,
          an_answer_without_end_goes_through_and_ends_with_its_client, an_upgrade_is_a_pipe, discovery_shows_it, kubectl_finds_it,
          what_leads_to_this_server_is_not_dialled, a_built_in_group_version_stays_ours, a_certificate_of_another_is_none,
          a_redirect_is_not_passed_on, who_has_no_right_is_not_passed_on, what_is_missing_is_named,
-         a_definition_has_one_while_it_is_served, one_that_fails_is_stale, a_lying_list_harms_nobody, a_restart_changes_nothing]
+         a_definition_has_one_while_it_is_served, one_that_fails_is_stale, a_lying_list_harms_nobody, a_restart_changes_nothing,
+         a_given_certificate_is_shown]
 
 if __name__ == "__main__":
     if not own_address():
