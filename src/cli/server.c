@@ -781,15 +781,7 @@ int server_main(int argc, char **argv, const struct server_name *as)
 		s.crash_dir = arena_printf(&s.arena, "%s/crash", s.o.node.data_dir);
 		status = daemon_run(s.crash_dir, s.o.no_supervise, run, &s);
 	}
-	string_list_release(&s.o.tls_sans);
-	string_list_release(&s.o.controllers);
-	string_list_release(&s.o.kubelet_addresses);
-	string_list_release(&s.o.tls_suites);
-	string_list_release(&s.o.runtime_config);
-	string_list_release(&s.o.enable_admission);
-	string_list_release(&s.o.disable_admission);
-	node_opts_release(&s.o.node);
-	string_list_release(&s.o.facts.disable);
+	cli_options_release(table, n);
 	arena_release(&s.arena);
 	return rc < 0 ? cli_fail_err(&err) : status;
 }
