@@ -20,6 +20,8 @@ OBJECT = {"base", "codec", "re", "object"}
 CLIENT = OBJECT | {"ev", "net", "client"}
 POD = {"pod"}
 QUOTA = {"quota"}
+GATEWAY = {"gateway"}
+POLICY = {"policy"}
 ALLOWED = {
     "base": set(),
     "ev": BASE,
@@ -29,18 +31,20 @@ ALLOWED = {
     "re": BASE,
     "object": BASE | {"codec", "re"},
     "pod": OBJECT,
+    "policy": OBJECT,
     "quota": OBJECT | POD,
     "print": OBJECT,
     "store": BASE | {"ev"},
     "client": OBJECT | {"ev", "net"},
-    "apiserver": CLIENT | POD | QUOTA | {"print", "store"},
-    "controllers": CLIENT | POD | QUOTA,
+    "gateway": CLIENT,
+    "apiserver": CLIENT | GATEWAY | POD | POLICY | QUOTA | {"print", "store"},
+    "controllers": CLIENT | GATEWAY | POD | POLICY | QUOTA,
     "scheduler": CLIENT | POD,
     "kubelet": CLIENT | POD,
     "proxy": CLIENT | {"nft"},
     "dns": CLIENT,
     "netd": CLIENT | POD | {"nft"},
-    "ingress": CLIENT,
+    "ingress": CLIENT | GATEWAY,
     "sim": CLIENT | {"store", "apiserver", "controllers", "scheduler", "kubelet", "proxy"},
     "cli": CLIENT | {"store", "apiserver", "controllers", "scheduler", "kubelet", "proxy", "dns", "netd", "ingress", "sim"},
 }

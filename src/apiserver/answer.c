@@ -1,14 +1,21 @@
 /* Answers that come in more than one form, and what every answer ends with. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/flow/flow.h"
 #include "apiserver/held.h"
 #include "apiserver/inflight.h"
 #include "apiserver/media.h"
+#include "apiserver/metrics.h"
 #include "apiserver/watchcache.h"
 #include "base/board.h"
 
 #include <stdlib.h>
 
 void api_req_answered(struct api_req *q, int code)
+{
+	api_req_answered_bytes(q, code, -1);
+}
+
+void api_req_answered_bytes(struct api_req *q, int code, int64_t bytes)
 {
 	if (q->answered)
 		return;
@@ -18,7 +25,7 @@ void api_req_answered(struct api_req *q, int code)
 	req_passed(q, STEP_ANSWERED);
 	if (q->audit)
 		audit_answered(q, code);
-	metrics_count(q, code);
+	request_count(q, code, bytes);
 	metrics_inflight(q->server, q, -1);
 	flow_release(q);
 	inflight_drop(q);
@@ -170,7 +177,8 @@ static void document_done(void *owner)
 void document_answer(struct api_req *q, const struct document *d, const char *content_type, bool immutable)
 {
 	/* The document lives as long as the kinds it is about. */
-	struct http_chunk c = { .data = d->json, .release = document_done };
+	struct http_chunk c = { .release = document_done };
+	bool zipped = q->http && d->bytes > 4096 && accepts_gzip(q);
 	size_t json_type_n = strlen(media_json.content_type);
 	struct sv etag = sv_from(d->etag), seen = q->http ? http_header_get(q->http, "if-none-match") : SV_NULL;
 
@@ -187,12 +195,8 @@ void document_answer(struct api_req *q, const struct document *d, const char *co
 		struct http_chunk made[MEDIA_CHUNKS];
 
 		content_type = arena_printf(q->arena, "%s%s", media_of(q)->content_type, content_type + json_type_n);
-		q->sink->bytes(q, 200, content_type, made, (size_t)media_text(q, d->json, made));
+		q->sink->bytes(q, 200, content_type, made, (size_t)media_text(q, document_text(q->arena, d), made));
 		return;
-	}
-	if (q->http && d->json.n > 4096 && accepts_gzip(q)) {
-		api_req_header(q, SV("content-encoding"), SV("gzip"));
-		c.data = d->gzip;
 	}
 	if (d->hold) {
 		c.owner = d->hold(d->owner);
@@ -200,5 +204,12 @@ void document_answer(struct api_req *q, const struct document *d, const char *co
 	} else {
 		c.owner = (void *)(uintptr_t)api_set_ref(q->api);
 	}
+	if (!zipped && !d->json.p) {
+		answer_source(q, 200, content_type, gunzip_source(d->gzip, d->bytes, c.release, c.owner));
+		return;
+	}
+	if (zipped)
+		api_req_header(q, SV("content-encoding"), SV("gzip"));
+	c.data = zipped ? d->gzip : d->json;
 	q->sink->bytes(q, 200, content_type, &c, 1);
 }

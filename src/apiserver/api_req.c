@@ -15,7 +15,7 @@ static void kinds_drop(void *set)
 void api_req_take_late(struct api_req *q)
 {
 	q->api = api_current_get(q->server->api);
-	if (q->api->n_custom) /* the built-in ones are for ever */
+	if (q->api->n_late) /* the built-in ones are for ever */
 		arena_defer(q->arena, kinds_drop, (void *)(uintptr_t)q->api);
 }
 

@@ -181,6 +181,7 @@ struct api_req {
 	unsigned asked;		    /* of several that one step asks, how many have answered; 0 between steps */
 	bool has_result;
 	bool parts;			/* req_has_parts() */
+	struct admission_clock *clock;	/* admission/chain.c: since when it is asked; NULL: never yet */
 	struct hook_turn *hooks;	/* admission/webhooks.c: how far it has asked webhooks; NULL between steps */
 	struct policy_turn *policies;	/* admission/policy/: how far it has asked policies; NULL between steps */
 	struct authz_verdict *verdicts; /* that this step was told before it waited (authz.h) */
@@ -223,6 +224,8 @@ void api_req_fail(struct api_req *q, struct err *err);
 /* Every sink calls this first when it is given an answer: frees the priority level's seats
  * and counts. code is the HTTP status. */
 void api_req_answered(struct api_req *q, int code);
+/* The same where it is known how many bytes the body has. */
+void api_req_answered_bytes(struct api_req *q, int code, int64_t bytes);
 
 /* Runs q through the whole pipeline; the answer comes through q->sink, possibly before this
  * returns. */

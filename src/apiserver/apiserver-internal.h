@@ -17,6 +17,10 @@ struct watchcache;
 struct set_aside;
 struct flow;
 struct metrics;
+struct browser;
+struct metric_set;
+struct request_cells;
+struct admission_cells;
 struct pki;
 struct authz;
 struct standing_set;
@@ -31,17 +35,21 @@ struct apiserver {
 	struct store *store;
 	int64_t start_mono_ns;
 
-	struct watchcache *wc;			   /* watchcache.c */
-	struct set_aside *aside;		   /* set_aside.c: what the cache leaves out */
-	struct flow *flow;			   /* flow.c */
-	struct metrics *metrics;		   /* metrics.c */
-	struct api_current *api;		   /* late_kind.c: the kinds that are served */
-	const struct api_set *built_in;		   /* api_set_built_in(): what it is mostly */
-	atomic_bool late;			   /* there are, or are about to be, others than these */
-	struct documents *docs;			   /* documents.c: discovery, OpenAPI of the built-in kinds */
-	struct pki *pki;			   /* pki.c; from pki_wait() on */
-	struct authz *authz;			   /* authz/ */
-	struct standing_set *standing;		   /* standing.c */
+	struct watchcache *wc;				   /* watchcache.c */
+	struct set_aside *aside;			   /* set_aside.c: what the cache leaves out */
+	struct flow *flow;				   /* flow/: priority and fairness */
+	struct metrics *metrics;			   /* metrics.c */
+	struct request_cells *requests;			   /* metrics_requests.c */
+	struct metric_set *counted;			   /* of the families in metrics.h, what has no cells */
+	struct metric_set *slis;			   /* metrics_health.c; of the same families */
+	_Atomic(struct admission_cells *) admission_cells; /* metrics_admission.c */
+	struct api_current *api;			   /* late_kind.c: the kinds that are served */
+	const struct api_set *built_in;			   /* api_set_built_in(): what it is mostly */
+	atomic_bool late;				   /* there are, or are about to be, others than these */
+	struct documents *docs;				   /* documents.c: discovery, OpenAPI of the built-in kinds */
+	struct pki *pki;				   /* pki.c; from pki_wait() on */
+	struct authz *authz;				   /* authz/ */
+	struct standing_set *standing;			   /* standing.c */
 	void *strategies;			   /* registry/: state of allocators and other kind strategies */
 	struct req_waits *waits;		   /* steps.c */
 	struct run_queue *runs;			   /* run_queue.c */
@@ -52,7 +60,6 @@ struct apiserver {
 	struct webhooks *webhooks;		   /* webhook/ */
 	struct quota_turns *quota_turns;	   /* admission/quota_turns.c */
 	struct admission_set *admission;	   /* admission/setup.h: which plugins are on */
-	struct quota_limited *quota_limited;	   /* admission/quota_limited.c; NULL: nothing is */
 	struct hook_sets *hook_sets;		   /* admission/webhooks_config.c */
 	struct policy_sets *policy_sets;	   /* admission/policy/ */
 	_Atomic(struct hook_counts *) hook_counts; /* admission/webhooks_metrics.c */
@@ -62,6 +69,7 @@ struct apiserver {
 	const struct media *more_media;		   /* media.h; NULL: none */
 	struct crds *crds;			   /* crd/: CustomResourceDefinitions that are served */
 	struct aggregator *aggregator;		   /* aggregator/: group versions that others answer */
+	struct browser *browser;		   /* browser.h; NULL: nothing is said to browsers */
 	struct recent *recent;			   /* events that were encoded a moment ago */
 
 	atomic_bool ready, stopping;
@@ -188,6 +196,9 @@ void answer_source(struct api_req *q, int code, const char *content_type, struct
 int pipeline_identify(struct api_req *q, struct err *err);
 /* q->user becomes whom the headers name, or -1 when he may not be that. */
 int pipeline_impersonate(struct api_req *q, struct err *err);
+/* What q asks for, as a question about q->user. */
+struct authz_attrs;
+void pipeline_attrs(struct api_req *q, struct authz_attrs *ret);
 /* Allowed? Fills the 403 otherwise. */
 int pipeline_authorize(struct api_req *q, struct err *err);
 
@@ -211,26 +222,19 @@ void slow_log_note(struct api_req *q, int code);
 bool node_tunnel_serve(struct api_req *q); /* false: not one of its paths */
 bool debug_serve(struct api_req *q);	   /* false: not one of its paths, or they are turned off */
 
+/* --- operator_pages.c --- */
+
+bool operator_serve(struct api_req *q); /* the same */
+
 /* --- event_ttl.c --- */
 
 void event_ttl_sweep(struct apiserver *s); /* a task: it waits for its writes */
-
-/* --- flow.c --- */
-
-struct flow *flow_new(struct apiserver *s);
-struct flow *flow_free(struct flow *f);
-/* A step: 0 when q has its seats, REQ_LATER until its priority level has room, or 429. */
-int flow_admit(struct api_req *q, struct err *err);
-void flow_release(struct api_req *q);
-void flow_metrics(struct apiserver *s, struct buf *b);
 
 /* --- metrics.c --- */
 
 struct metrics *metrics_new(void);
 struct metrics *metrics_free(struct metrics *m);
-void metrics_count(struct api_req *q, int code);
 void metrics_inflight(struct apiserver *s, const struct api_req *q, int delta);
-void metrics_watchers(struct apiserver *s, int delta);
 void metrics_serve(struct api_req *q);
 
 /* --- discovery.c, openapi_handler.c, health.c, version.c --- */
@@ -250,12 +254,12 @@ struct api_version;
 void discovery_version(struct buf *b, const struct api_version *v);
 #define DISCOVERY_AGGREGATED "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
-/* A document made once and kept, with its digest; guarded by the lock in struct documents. There is one of those for
- * each snapshot of kinds. */
+/* A document made once and kept, with its digest. There are some for each snapshot of kinds. */
 struct document {
 	char *key;	/* owned */
-	struct sv json; /* owned */
-	struct sv gzip; /* owned; SV_NULL until asked for */
+	struct sv json; /* owned; SV_NULL where there is much of it: then it is in gzip alone */
+	struct sv gzip; /* owned */
+	size_t bytes;	/* of what is in gzip */
 	char etag[140];
 	/* Whose it is, when not the kinds': taken and given back by who sends it. */
 	void *(*hold)(void *owner);
@@ -265,8 +269,12 @@ struct document {
 /* Of what b holds, which is taken. */
 struct document *document_new(const char *key, struct buf *b);
 void document_free(void *d); /* NULL is fine */
-/* The document `key` of the kinds that q knows, made by make() when it is not there yet. Lives as long as q->api. */
+/* The document `key` of the kinds that q knows, made by make() when it is not there yet. Lives as long as q->api. b is
+ * for document_piece(): a long one calls it whenever there is a piece, which need not all be in memory at once. */
 typedef void document_make_fn(struct apiserver *s, const struct api_set *api, const char *key, struct buf *b);
+void document_piece(struct buf *b);
+/* All of it, kept by d or in the arena. */
+struct sv document_text(struct arena *a, const struct document *d);
 const struct document *document_get(struct api_req *q, const char *key, document_make_fn *make);
 /* Answers with it (answer.c): ETag and If-None-Match, gzip. */
 void document_answer(struct api_req *q, const struct document *d, const char *content_type, bool immutable);
@@ -274,5 +282,11 @@ void document_answer(struct api_req *q, const struct document *d, const char *co
 /* --- gzip.c --- */
 
 void gzip_bytes(struct buf *b, struct sv bytes);
+/* The same of what comes in pieces: what there is of it each time is appended to b. */
+struct gzip_pieces *gzip_begin(void);
+void gzip_add(struct gzip_pieces *g, struct sv bytes, bool last, struct buf *b);
+void gzip_end(struct gzip_pieces *g);
+/* What gzip_bytes() made, uncompressed while it is sent; bytes: how many. let_go(owner) is called behind it. */
+struct http_source *gunzip_source(struct sv gzip, size_t bytes, void (*let_go)(void *owner), void *owner);
 /* A source of inner's bytes, compressed. */
 struct http_source *gzip_source(struct http_source *inner_take);

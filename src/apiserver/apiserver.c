@@ -2,15 +2,17 @@
 #include "apiserver/node_tunnel.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/admission/admission.h"
-#include "apiserver/admission/quota_limited.h"
 #include "apiserver/admission/resource_quota.h"
 #include "apiserver/admission/setup.h"
 #include "apiserver/aggregator/aggregator.h"
+#include "apiserver/browser.h"
 #include "apiserver/authz/authz-internal.h"
 #include "apiserver/crd/crd.h"
+#include "apiserver/flow/flow.h"
 #include "apiserver/held.h"
 #include "apiserver/recent.h"
 #include "apiserver/inflight.h"
+#include "apiserver/metrics.h"
 #include "apiserver/registry/commit.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/storekey.h"
@@ -58,7 +60,9 @@ static void tick(void *ctx)
 		event_ttl_sweep(s);
 		pki_keep(s); /* bootstrap tells of the CAs */
 		bootstrap_keep(s);
+		flow_keep(s);
 		jwt_reload(s->authz->jwt);
+		token_store_reload(s->authz->static_tokens);
 		authz_chains_reload(s->authz->chains);
 		if (claims || service_claims_wrong(s))
 			(void)service_claims_repair(s, false, NULL); /* the same */
@@ -90,6 +94,12 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 		s->o.cluster_domain = "cluster.local";
 	if (!s->o.advertise_port)
 		s->o.advertise_port = 6443;
+	if (!s->o.max_requests_inflight && !s->o.max_mutating_inflight) {
+		s->o.max_requests_inflight = 400;
+		s->o.max_mutating_inflight = 200;
+	}
+	if (!s->o.request_timeout_ns)
+		s->o.request_timeout_ns = 60 * NS_PER_SEC;
 	if (!s->o.slow_request_ns)
 		s->o.slow_request_ns = NS_PER_SEC;
 	s->start_mono_ns = env_mono_ns(s->env);
@@ -98,6 +108,9 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	list_init(&s->commits.list);
 	strategies_start();
 	s->metrics = metrics_new();
+	s->requests = request_cells_new();
+	s->counted = metric_set_new(api_metrics, AM_HEALTH);
+	s->slis = metric_set_new(API_METRIC(HEALTH), 2);
 	s->inflight = inflight_new();
 	s->slow = slow_log_new();
 	s->held = held_new();
@@ -121,13 +134,13 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	if (!o->insecure_in_memory)
 		pki_begin(s);
 	s->admission = admission_set_new(o, err);
-	if (!s->admission || audit_new(s, &s->o.audit, &s->audit, err) < 0 ||
-	    (o->admission_config && (webhooks_configure(s->webhooks, o->admission_config, err) < 0 ||
-				     !(s->quota_limited = quota_limited_read(o->admission_config, err)))) ||
-	    authz_start(s, err) < 0 || allocators_start(s, err) < 0 ||
-	    store_layout_bring(s->store, STOREKEY_LAYOUT, NULL, 0, err) < 0 || watchcache_start(s->wc, err) < 0 ||
-	    service_claims_repair(s, true, err) < 0 || bootstrap_run(s, err) < 0)
+	if (!s->admission || browser_new(o->cors, o->hsts, &s->browser, err) < 0 || aggregator_check(s, err) < 0 ||
+	    audit_new(s, &s->o.audit, &s->audit, err) < 0 ||
+	    webhooks_configure(s->webhooks, s->admission->hook_kubeconfigs, err) < 0 || authz_start(s, err) < 0 ||
+	    allocators_start(s, err) < 0 || store_layout_bring(s->store, STOREKEY_LAYOUT, NULL, 0, err) < 0 ||
+	    watchcache_start(s->wc, err) < 0 || service_claims_repair(s, true, err) < 0 || bootstrap_run(s, err) < 0)
 		return apiserver_free(s);
+	flow_start(s);
 	crds_start(s);
 	aggregator_start(s);
 	pthread_mutex_lock(&s->lock);
@@ -156,6 +169,7 @@ void apiserver_shutdown(struct apiserver *s)
 	while (s->tick_armed || s->commits.n)
 		pthread_cond_wait(&s->cond, &s->lock);
 	pthread_mutex_unlock(&s->lock);
+	flow_stop(s);
 	crds_stop(s);
 	aggregator_stop(s);
 	service_repair_stop(s);
@@ -202,11 +216,15 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->quota_turns = quota_turns_free(s->quota_turns);
 	s->admission = admission_set_free(s->admission);
 	s->policy_sets = policy_sets_free(s->policy_sets);
-	s->quota_limited = quota_limited_free(s->quota_limited);
 	hook_counts_free(atomic_load(&s->hook_counts));
 	s->inflight = inflight_free(s->inflight);
 	s->api = api_current_free(s->api);
+	s->browser = browser_free(s->browser);
 	s->metrics = metrics_free(s->metrics);
+	s->requests = request_cells_free(s->requests);
+	s->counted = metric_set_free(s->counted);
+	s->slis = metric_set_free(s->slis);
+	admission_cells_free(atomic_load(&s->admission_cells));
 	s->audit = audit_free(s->audit);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->cond);

@@ -17,12 +17,16 @@
 #include "base/env.h"
 #include "base/err.h"
 #include "client/client.h"
+#include "client/foreign.h"
 #include "net/http.h"
 #include "object/api_set.h"
 #include "store/store.h"
 
 struct apiserver;
+struct buf;
 struct encryption;
+struct metric_rules;
+struct zpage_flag;
 
 /* The flags --oidc-*: one issuer of tokens. NULL: not given. */
 struct apiserver_oidc {
@@ -101,6 +105,8 @@ struct apiserver_opts {
 	const char *admission_config; /* an AdmissionConfiguration (admission/setup.h); NULL: none */
 	/* Names of plugins, NULL-terminated, or NULL: on beside those that are, off of them. */
 	const char *const *enable_admission, *const *disable_admission;
+	/* What aggregated servers are shown, files of PEM, both or neither; NULL: a certificate of a CA of our own. */
+	const char *proxy_cert_file, *proxy_key_file;
 	const char *token_auth_file; /* static tokens (authn/token_file.h); NULL: none */
 	struct encryption
 	    *encryption;	 /* of the store; borrowed; NULL: nothing is encrypted (encryption/encryption.h) */
@@ -112,7 +118,6 @@ struct apiserver_opts {
 	bool tls_only_13;			  /* what is served with has no TLS 1.2; */
 	const char *const *tls_suites;		  /* else these suites of it, or NULL (net/tls.h) */
 	struct apiserver_kubelets kubelets;
-	const char *proxy_cert_file, *proxy_key_file; /* as whom aggregated servers are asked; NULL: as ours */
 	struct apiserver_accounts accounts;
 	const char *client_ca_file; /* CAs of clients beside the cluster's own; NULL: none */
 	struct apiserver_front_proxies front_proxies;
@@ -124,8 +129,25 @@ struct apiserver_opts {
 	/* The store tells of no more changes, so that nothing can be answered any more; only another process helps. On
 	 * the store's thread; NULL: requests are refused and /livez says why. */
 	void (*lost)(const struct err *why);
+	/* Together how many requests are served at once (flow/); neither: upstream's 400 and 200. */
+	int max_requests_inflight, max_mutating_inflight;
+	int64_t request_timeout_ns;		 /* of what does not last by nature; 0: a minute */
+	const struct metric_rules *metric_rules; /* what the flags leave out of /metrics; borrowed; NULL: nothing */
+	/* What other components of this process add to /metrics; any thread, until apiserver_rest(). NULL: nothing. */
+	void (*more_metrics)(void *ctx, struct buf *b);
+	void *more_ctx;
+	/* The flags of this process as they are, by name, for /flagz; in the arena. Any thread; NULL: none are told. */
+	const struct zpage_flag *(*flags)(void *ctx, struct arena *a, size_t *ret_n);
+	void *flags_ctx;
+	/* Expressions for origins of web pages, and directives (browser.h); NULL-terminated, or NULL. */
+	const char *const *cors, *const *hsts;
+	/* How long Pods stay on nodes that are not ready or cannot be reached unless they say so themselves; both 0:
+	 * five minutes. */
+	int not_ready_s, unreachable_s;
 	int64_t slow_request_ns; /* longer ones are told in the log; 0: a second */
 	bool no_ingress;	 /* Ingresses are somebody else's: nodes read no Secrets for them */
+	bool no_controllers;	 /* of this process: others may scale what HorizontalPodAutoscalers name */
+	bool no_gateway;	 /* nor because of Gateways */
 	bool profiling;		 /* /debug, for those who are allowed it */
 	bool anonymous_auth;	 /* who shows nothing is system:anonymous, and RBAC decides; else 401 */
 	bool insecure_in_memory; /* no PKI is made: simulator and tests */
@@ -177,6 +199,9 @@ int apiserver_issue_client_cert(struct apiserver *s, struct arena *a, const char
 /* The kubelet's serving certificate; valid as long as the CA, for it lives no longer than the process. */
 int apiserver_issue_server_cert(struct apiserver *s, struct arena *a, const char *cn, const char *const *dns,
 				const char *const *ips, struct sv *ret_cert, struct sv *ret_key, struct err *err);
+
+/* Of what aggregated servers keep in a namespace (client/foreign.h); ctx = the apiserver. */
+foreign_empty_fn apiserver_empty_foreign;
 
 /* --- kinds at run time --- */
 

@@ -25,8 +25,8 @@ struct authz_attrs {
  * there is none or it cannot be a name. */
 struct sv authz_selected_name(const struct field_selector *fields);
 
-/* A Pod, PersistentVolume, VolumeAttachment, Node, Ingress or IngressClass changed: what nodes may reach follows. On
- * the store's thread. */
+/* A Pod, PersistentVolume, VolumeAttachment, ResourceSlice, PodCertificateRequest, Node, Ingress or IngressClass
+ * changed: what nodes may reach follows. On the store's thread. */
 void authz_observe_use(struct apiserver *s, const struct resource *r, struct obj *old, struct obj *now);
 
 /* Allowed? 0: yes, 1: no; *ret_reason (arena; may be "") explains a no, and a yes where at->explain is set. -1: who was
@@ -38,6 +38,8 @@ int authz_ask(struct api_req *q, const struct authz_attrs *at, struct sv *ret_re
 int authz_require(struct api_req *q, const struct authz_attrs *at, struct err *err);
 /* And the reason of either, as authz_ask() has it. */
 int authz_decide(struct api_req *q, const struct authz_attrs *at, struct sv *ret_reason, struct err *err);
+/* The 403 itself, for who has found a no by himself. Returns -1. */
+int authz_refuse(struct arena *a, const struct authz_attrs *at, struct sv reason, struct err *err);
 /* Every rule of RBAC the user has in ns, as SelfSubjectRulesReview.status; it says when that is not all: of a node, and
  * where somebody else decides as well. */
 struct val *authz_rules(struct apiserver *s, struct arena *a, const struct user_info *u, struct sv ns);

@@ -95,19 +95,6 @@ static int credentials_pair(struct arena *a, const char *cert_flag, const char *
 	return 0;
 }
 
-static int credentials_front_proxy(struct apiserver *s, struct err *err)
-{
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct sv cert = SV(""), key = SV("");
-
-	if (credentials_pair(&a, "proxy-client-cert-file", s->o.proxy_cert_file, "proxy-client-key-file",
-			     s->o.proxy_key_file, &cert, &key, err) < 0)
-		return -1;
-	if (cert.n)
-		pki_front_proxy_given(s->pki, cert, key);
-	return 0;
-}
-
 static int credentials_kubelets(struct apiserver *s, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -163,7 +150,7 @@ static int credentials_load(struct apiserver *s, struct err *err)
 	vec_release(&names);
 	vec_release(&addrs);
 	if (!s->pki || credentials_trust(s, err) < 0 || credentials_show(s, err) < 0 ||
-	    credentials_kubelets(s, err) < 0 || credentials_front_proxy(s, err) < 0)
+	    credentials_kubelets(s, err) < 0)
 		return -1;
 	return s->pki->tls ? 0 : pki_load_tls(s->pki, err);
 }

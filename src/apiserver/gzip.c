@@ -23,27 +23,54 @@ static void start(z_stream *z)
 	BUG_ON(deflateInit2(z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK);
 }
 
-void gzip_bytes(struct buf *b, struct sv bytes)
+struct gzip_pieces {
+	z_stream z;
+};
+
+struct gzip_pieces *gzip_begin(void)
 {
-	z_stream z = { .next_in = (unsigned char *)(uintptr_t)bytes.p };
+	struct gzip_pieces *g = xcalloc(1, sizeof(*g));
+
+	start(&g->z);
+	return g;
+}
+
+void gzip_add(struct gzip_pieces *g, struct sv bytes, bool last, struct buf *b)
+{
+	z_stream *z = &g->z;
 	size_t left = bytes.n;
 	int rc;
 
-	start(&z);
+	z->next_in = (unsigned char *)(uintptr_t)bytes.p;
+	z->avail_in = 0;
 	do {
-		if (!z.avail_in) {
-			z.avail_in = (uInt)MIN(left, (size_t)1 << 30);
-			left -= z.avail_in;
+		if (!z->avail_in) {
+			z->avail_in = (uInt)MIN(left, (size_t)1 << 30);
+			left -= z->avail_in;
 		}
 		buf_reserve(b, PIECE);
-		z.next_out = (unsigned char *)b->p + b->n;
-		z.avail_out = PIECE;
-		rc = deflate(&z, left ? Z_NO_FLUSH : Z_FINISH);
-		b->n += PIECE - z.avail_out;
-	} while (rc == Z_OK);
-	BUG_ON(rc != Z_STREAM_END);
-	deflateEnd(&z);
-	b->p[b->n] = '\0';
+		z->next_out = (unsigned char *)b->p + b->n;
+		z->avail_out = PIECE;
+		rc = deflate(z, last && !left ? Z_FINISH : Z_NO_FLUSH);
+		b->n += PIECE - z->avail_out;
+		BUG_ON(rc == Z_STREAM_ERROR);
+	} while (last ? rc != Z_STREAM_END : z->avail_in || left || !z->avail_out);
+	if (b->p)
+		b->p[b->n] = '\0';
+}
+
+void gzip_end(struct gzip_pieces *g)
+{
+	deflateEnd(&g->z);
+	free(g);
+}
+
+void gzip_bytes(struct buf *b, struct sv bytes)
+{
+	struct gzip_pieces *g = gzip_begin();
+
+	gzip_add(g, bytes, true, b);
+	gzip_end(g);
 }
 
 static void release_in(struct gzip_source *g)
@@ -99,5 +126,61 @@ struct http_source *gzip_source(struct http_source *inner_take)
 	g->src = (struct http_source){ .total = -1, .next = next, .release = gzip_release };
 	g->inner = inner_take;
 	start(&g->z);
+	return &g->src;
+}
+
+/* --- and back, of what we compressed ourselves --- */
+
+struct gunzip_source {
+	struct http_source src;
+	z_stream z;
+	void (*let_go)(void *owner);
+	void *owner;
+	bool finished;
+};
+
+static bool gunzip_next(struct http_source *s, struct http_chunk *ret)
+{
+	struct gunzip_source *g = CONTAINER_OF(s, struct gunzip_source, src);
+	unsigned char *out;
+	int rc;
+
+	if (g->finished)
+		return false;
+	out = xmalloc(PIECE);
+	g->z.next_out = out;
+	g->z.avail_out = PIECE;
+	rc = inflate(&g->z, Z_NO_FLUSH);
+	BUG_ON(rc != Z_OK && rc != Z_STREAM_END);
+	g->finished = rc == Z_STREAM_END;
+	if (g->z.avail_out == PIECE) { /* what came before was all */
+		free(out);
+		return false;
+	}
+	*ret =
+	    (struct http_chunk){ .data = sv_make((char *)out, PIECE - g->z.avail_out), .release = free, .owner = out };
+	return true;
+}
+
+static void gunzip_release(struct http_source *s)
+{
+	struct gunzip_source *g = CONTAINER_OF(s, struct gunzip_source, src);
+
+	inflateEnd(&g->z);
+	if (g->let_go)
+		g->let_go(g->owner);
+	free(g);
+}
+
+struct http_source *gunzip_source(struct sv gzip, size_t bytes, void (*let_go)(void *owner), void *owner)
+{
+	struct gunzip_source *g = xcalloc(1, sizeof(*g));
+
+	g->src = (struct http_source){ .total = (int64_t)bytes, .next = gunzip_next, .release = gunzip_release };
+	g->let_go = let_go;
+	g->owner = owner;
+	BUG_ON(gzip.n > UINT_MAX || inflateInit2(&g->z, 15 + 16) != Z_OK);
+	g->z.next_in = (unsigned char *)(uintptr_t)gzip.p;
+	g->z.avail_in = (uInt)gzip.n;
 	return &g->src;
 }

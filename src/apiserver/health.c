@@ -1,12 +1,23 @@
-/* /livez, /readyz and /healthz: each a list of named checks. As upstream's, the check of the store asks whether it can
- * be read: on a full disk, or one that hangs, the server lives, and a new start would mend nothing. Whether it can be
- * written /readyz says. */
+/* /livez, /readyz and /healthz: each a list of named checks, with upstream's names and words.
+ *
+ * As upstream's, the check of the store asks whether it can be read: on a full disk, or one that hangs, the server
+ * lives, and a new start would mend nothing. Whether it can be written /readyz says. What upstream calls post-start
+ * hooks are parts of our start: apiserver_new() has done them all before anybody can ask over the network, and a check
+ * is there so that who excludes or asks for it by name finds it.
+ *
+ * Why a check fails its own page tells (/livez/etcd), which asks for a right; the list, which everybody may read, says
+ * that the reason is withheld. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/encryption/encryption.h"
+#include "apiserver/metrics.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
+#include "base/log.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
+/* That something is answered. Of the log, too: a line is one write, and nothing of it waits in here. */
 static bool always(struct apiserver *s, struct err *why)
 {
 	(void)s;
@@ -59,13 +70,87 @@ static const struct check {
 	{ "log", always, false },
 	{ "etcd", storage_reads, false },
 	{ "etcd-readiness", storage_writes, true },
-	{ "watch-cache", watch_cache, false },
+	{ "watch-cache", watch_cache, false }, /* ours: does it follow the store? */
 	{ "informer-sync", started, true },
 	{ "poststarthook/start-apiserver-admission-initializer", started, false },
+	{ "poststarthook/generic-apiserver-start-informers", watch_cache, false },
+	{ "poststarthook/priority-and-fairness-config-consumer", started, false },
+	{ "poststarthook/priority-and-fairness-filter", started, false },
+	{ "poststarthook/storage-object-count-tracker-hook", watch_cache, false },
+	{ "poststarthook/storage-readiness", watch_cache, false },
+	{ "poststarthook/start-apiextensions-informers", watch_cache, false },
+	{ "poststarthook/start-apiextensions-controllers", started, false },
+	{ "poststarthook/crd-informer-synced", started, false },
+	{ "poststarthook/start-system-namespaces-controller", started, false },
+	{ "poststarthook/start-cluster-authentication-info-controller", started, false },
+	{ "poststarthook/start-legacy-token-tracking-controller", started, false },
+	{ "poststarthook/start-service-ip-repair-controllers", started, false },
 	{ "poststarthook/rbac/bootstrap-roles", started, false },
 	{ "poststarthook/scheduling/bootstrap-system-priority-classes", started, false },
+	{ "poststarthook/priority-and-fairness-config-producer", started, false },
+	{ "poststarthook/bootstrap-controller", started, false },
+	{ "poststarthook/start-kubernetes-service-cidr-controller", started, false },
+	{ "poststarthook/start-kube-aggregator-informers", watch_cache, false },
+	{ "poststarthook/apiservice-status-local-available-controller", started, false },
+	{ "poststarthook/apiservice-status-remote-available-controller", started, false },
+	{ "poststarthook/apiservice-registration-controller", started, false },
+	{ "poststarthook/apiservice-discovery-controller", started, false },
+	{ "poststarthook/kube-apiserver-autoregistration", started, false },
+	{ "autoregister-completion", started, false },
+	{ "poststarthook/apiservice-openapi-controller", started, false },
+	{ "poststarthook/apiservice-openapiv3-controller", started, false },
 	{ "shutdown", not_stopping, true },
 };
+
+static void plain(struct api_req *q, int code, struct buf *b)
+{
+	api_req_header(q, SV("x-content-type-options"), SV("nosniff"));
+	answer_text(q, code, "text/plain; charset=utf-8", arena_sv(q->arena, buf_sv(b)));
+	buf_release(b);
+}
+
+/* The i-th check of a page, and what it says now; *ret_name NULL: it is not one of this page's. False: there are no
+ * more. Behind those of the table come the programs that keep keys. */
+static bool health_at(struct apiserver *s, bool ready, size_t i, const char **ret_name, bool ask, bool *ret_well,
+		      struct err *why)
+{
+	const struct check *c = &checks[i];
+
+	if (i >= ARRAY_LEN(checks))
+		return encryption_check(s->o.encryption, i - ARRAY_LEN(checks), ret_name, ret_well, why);
+	*ret_name = c->ready_only && !ready ? NULL : c->name;
+	if (*ret_name && ask)
+		*ret_well = c->ok(s, why);
+	return true;
+}
+
+static bool one_check(struct api_req *q, const char *which, struct sv name)
+{
+	bool ready = strcmp(which, "readyz") == 0, well = true;
+	const char *is;
+
+	for (size_t i = 0;; i++) {
+		struct err why = ERR_INIT;
+		struct buf b = BUF_INIT;
+		bool more = health_at(q->server, ready, i, &is, false, &well, &why);
+
+		err_release(&why);
+		if (!more)
+			return false;
+		if (!is || !sv_is(name, is))
+			continue;
+		(void)health_at(q->server, ready, i, &is, true, &well, &why);
+		if (well)
+			buf_adds(&b, "ok");
+		else
+			buf_printf(&b, "internal server error: %s\n", err_msg(&why));
+		err_release(&why);
+		plain(q, well ? 200 : 500, &b);
+		return true;
+	}
+}
+
+/* --- what is excluded --- */
 
 static bool excluded(struct api_req *q, const char *name)
 {
@@ -75,47 +160,84 @@ static bool excluded(struct api_req *q, const char *name)
 	return false;
 }
 
-static void plain(struct api_req *q, int code, struct buf *b)
+static bool health_has(struct apiserver *s, const char *which, struct sv name)
 {
-	answer_text(q, code, "text/plain; charset=utf-8", arena_sv(q->arena, buf_sv(b)));
-	buf_release(b);
-}
+	bool ready = strcmp(which, "readyz") == 0, well, more = true;
+	const char *is;
 
-static void one_check(struct api_req *q, const struct check *c)
-{
-	struct err why = ERR_INIT;
-	struct buf b = BUF_INIT;
-	bool ok = c->ok(q->server, &why);
-
-	if (ok)
-		buf_adds(&b, "ok");
-	else
-		buf_printf(&b, "internal server error: %s\n", err_msg(&why));
-	err_release(&why);
-	plain(q, ok ? 200 : 500, &b);
-}
-
-static void all_checks(struct api_req *q, const char *which)
-{
-	bool ready = strcmp(which, "readyz") == 0, ok = true;
-	struct buf b = BUF_INIT;
-	struct sv v;
-
-	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
+	for (size_t i = 0; more; i++) {
 		struct err why = ERR_INIT;
 
-		if (checks[i].ready_only && !ready)
+		more = health_at(s, ready, i, &is, false, &well, &why);
+		err_release(&why);
+		if (more && is && sv_is(name, is))
+			return true;
+	}
+	return false;
+}
+
+#define UNMATCHED_MAX 64 /* of a URL's parameters; who names more is told of so many */
+
+/* Those that no check has the name of, once each and in order. */
+static void unmatched(struct api_req *q, const char *which, struct buf *b)
+{
+	struct sv names[UNMATCHED_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < q->n_params && n < UNMATCHED_MAX; i++)
+		if (sv_is(q->params[i].name, "exclude") && !health_has(q->server, which, q->params[i].value))
+			names[n++] = q->params[i].value;
+	if (!n)
+		return;
+	qsort(names, n, sizeof(*names), sv_order);
+	buf_adds(b, "warn: some health checks cannot be excluded: no matches for ");
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || !sv_eq(names[i], names[i - 1]))
+			buf_printf(b, "%s\"%.*s\"", i ? "," : "", SV_ARG(names[i]));
+	buf_addc(b, '\n');
+}
+
+/* --- a list --- */
+
+/* Reasons are for the log: everybody may read this. */
+static bool list_checks(struct api_req *q, const char *which, struct buf *b)
+{
+	bool ready = strcmp(which, "readyz") == 0, ok = true, more = true;
+
+	for (size_t i = 0; more; i++) {
+		struct err why = ERR_INIT;
+		const char *name;
+		bool well = true;
+
+		more = health_at(q->server, ready, i, &name, false, &well, &why);
+		err_release(&why);
+		if (!more || !name)
 			continue;
-		if (excluded(q, checks[i].name)) {
-			buf_printf(&b, "[+]%s excluded: ok\n", checks[i].name);
-		} else if (checks[i].ok(q->server, &why)) {
-			buf_printf(&b, "[+]%s ok\n", checks[i].name);
+		if (excluded(q, name)) {
+			buf_printf(b, "[+]%s excluded: ok\n", name);
+			continue;
+		}
+		(void)health_at(q->server, ready, i, &name, true, &well, &why);
+		health_counted(q->server, name, which, well);
+		if (well) {
+			buf_printf(b, "[+]%s ok\n", name);
 		} else {
-			buf_printf(&b, "[-]%s failed: %s\n", checks[i].name, err_msg(&why));
+			buf_printf(b, "[-]%s failed: reason withheld\n", name);
+			log_debug("apiserver", "a check of health fails", name, "%s", err_msg(&why));
 			ok = false;
 		}
 		err_release(&why);
 	}
+	return ok;
+}
+
+static void all_checks(struct api_req *q, const char *which)
+{
+	struct buf b = BUF_INIT;
+	struct sv v;
+	bool ok = list_checks(q, which, &b);
+
+	unmatched(q, which, &b);
 	set_aside_health(q->server, &b);
 	if (!ok) {
 		buf_printf(&b, "%s check failed\n", which);
@@ -134,22 +256,17 @@ bool health_serve(struct api_req *q)
 	struct sv path = sv_sub(q->path, 1, q->path.n);
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		struct sv rest = path;
+		size_t n = strlen(names[i]);
+		struct sv rest;
 
 		if (sv_is(path, names[i])) {
 			all_checks(q, names[i]);
 			return true;
 		}
-		if (!sv_starts(path, sv_from(names[i])) || path.n <= strlen(names[i]) ||
-		    path.p[strlen(names[i])] != '/')
+		if (!sv_starts(path, sv_from(names[i])) || path.n <= n || path.p[n] != '/')
 			continue;
-		rest = sv_sub(path, strlen(names[i]) + 1, path.n);
-		for (size_t k = 0; k < ARRAY_LEN(checks); k++) {
-			if (sv_is(rest, checks[k].name)) {
-				one_check(q, &checks[k]);
-				return true;
-			}
-		}
+		rest = sv_sub(path, n + 1, path.n);
+		return one_check(q, names[i], rest);
 	}
 	return false;
 }

@@ -4,6 +4,8 @@
  * here. A request holds a reference on its http_req until it is answered; answers given on another thread hop to the
  * connection's loop first. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/browser.h"
+#include "apiserver/flow/flow.h"
 #include "apiserver/held.h"
 #include "apiserver/media.h"
 #include "apiserver/ws_stream.h"
@@ -88,6 +90,7 @@ static size_t make_headers(struct api_req *q, struct http_header *h, const char 
 	h[n++] = (struct http_header){ SV("cache-control"), SV("no-cache, private") };
 	if (*content_type)
 		h[n++] = (struct http_header){ SV("content-type"), sv_from(content_type) };
+	n += flow_headers(q, h + n);
 	for (size_t i = 0; i < q->n_headers && n < HEADERS_MAX; i++) {
 		if (sv_is(q->headers[i].name, "cache-control"))
 			h[1].value = q->headers[i].value;
@@ -133,9 +136,12 @@ static void respond(struct api_req *q, int code, const char *content_type, bool 
 {
 	struct http_header headers[HEADERS_MAX + 2];
 	struct http_req *r = q->http;
+	int64_t bytes = 0;
 	size_t n;
 
-	api_req_answered(q, code);
+	for (size_t i = 0; i < n_chunks; i++)
+		bytes += (int64_t)chunks[i].data.n;
+	api_req_answered_bytes(q, code, bytes);
 	n = make_headers(q, headers, content_type);
 	if (gzipped)
 		n = gzip_headers(headers, n);
@@ -151,7 +157,7 @@ static void respond_source(struct api_req *q, int code, const char *content_type
 	struct http_req *r = q->http;
 	size_t n = make_headers(q, headers, content_type);
 
-	api_req_answered(q, code);
+	api_req_answered_bytes(q, code, src->total);
 	if (answer_gzips(q, code, src->total)) {
 		src = gzip_source(src);
 		n = gzip_headers(headers, n);
@@ -169,11 +175,40 @@ static void source_hop(struct api_req *q, void *ctx)
 	free(h);
 }
 
+/* For an answer that goes when its audit event has gone. */
+struct answer_hold {
+	struct api_req *q;
+	void (*fn)(struct api_req *q, void *ctx);
+	struct answer_hop *h;
+};
+
+static void hold_over(void *ctx)
+{
+	struct answer_hold *hold = ctx;
+
+	http_sink_post(hold->q, hold->fn, hold->h);
+	free(hold);
+}
+
+/* The answer goes on q's own thread, later. */
+static void answer_later(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), struct answer_hop *h)
+{
+	struct answer_hold *hold;
+
+	if (!audit_holds(q)) {
+		http_sink_post(q, fn, h);
+		return;
+	}
+	hold = xcalloc(1, sizeof(*hold));
+	*hold = (struct answer_hold){ q, fn, h };
+	audit_answer_held(q, h->code, hold_over, hold);
+}
+
 static void sink_source(struct api_req *q, int code, const char *content_type, struct http_source *src)
 {
 	struct answer_hop *h;
 
-	if (here(q)) {
+	if (here(q) && !audit_holds(q)) {
 		respond_source(q, code, content_type, src);
 		return;
 	}
@@ -181,7 +216,7 @@ static void sink_source(struct api_req *q, int code, const char *content_type, s
 	h->code = code;
 	h->content_type = content_type;
 	h->src = src;
-	http_sink_post(q, source_hop, h);
+	answer_later(q, source_hop, h);
 }
 
 static void bytes_hop(struct api_req *q, void *ctx)
@@ -210,7 +245,7 @@ static void http_sink_bytes(struct api_req *q, int code, const char *content_typ
 		n = 1;
 		gzipped = true;
 	}
-	if (here(q)) {
+	if (here(q) && !audit_holds(q)) {
 		respond(q, code, content_type, gzipped, chunks, n);
 		return;
 	}
@@ -220,7 +255,7 @@ static void http_sink_bytes(struct api_req *q, int code, const char *content_typ
 	h->chunks = xmemdup(chunks, n * sizeof(*chunks));
 	h->n = n;
 	h->gzipped = gzipped;
-	http_sink_post(q, bytes_hop, h);
+	answer_later(q, bytes_hop, h);
 }
 
 static void http_sink_failure(struct api_req *q, const struct err *err)
@@ -396,7 +431,15 @@ static struct api_req *request(struct http_req *r, void *ctx)
 
 void apiserver_http(struct http_req *r, void *ctx)
 {
-	api_serve(request(r, ctx));
+	struct api_req *q = request(r, ctx);
+
+	if (!q->server->browser || !browser_headers(q->server->browser, q)) {
+		api_serve(q);
+		return;
+	}
+	q->start_ns = env_mono_ns(q->server->env);
+	metrics_inflight(q->server, q, 1);
+	http_sink_bytes(q, 204, "", NULL, 0);
 }
 
 void apiserver_http_too_large(struct http_req *r, void *ctx)

@@ -24,9 +24,9 @@ static int audited(struct api_req *q, struct authz_attrs *at, struct err *err)
 	return rc;
 }
 
-int pipeline_authorize(struct api_req *q, struct err *err)
+void pipeline_attrs(struct api_req *q, struct authz_attrs *ret)
 {
-	struct authz_attrs at = {
+	*ret = (struct authz_attrs){
 		.user = &q->user,
 		.verb = request_verb(q),
 		.resource_request = q->resource_request,
@@ -44,11 +44,18 @@ int pipeline_authorize(struct api_req *q, struct err *err)
 
 	if (q->resource_request && (one_or_many || q->verb == VERB_DELETECOLLECTION) &&
 	    api_req_param(q, "fieldSelector", &fields))
-		at.fields = field_selector_parse(q->arena, fields, &ignored);
+		ret->fields = field_selector_parse(q->arena, fields, &ignored);
 	err_release(&ignored);
 	/* A list or watch of one name is a question about that name. */
 	if (!q->name.n && one_or_many)
-		at.name = authz_selected_name(at.fields);
+		ret->name = authz_selected_name(ret->fields);
+}
+
+int pipeline_authorize(struct api_req *q, struct err *err)
+{
+	struct authz_attrs at;
+
+	pipeline_attrs(q, &at);
 	return q->audit ? audited(q, &at, err) : authz_require(q, &at, err);
 }
 

@@ -3,6 +3,7 @@
 #include "apiserver/late_kind.h"
 
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/metrics.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
 
@@ -16,8 +17,7 @@ static void late_kind_free(void *p)
 
 	if (l->wc && resource_storage(l->strategy.res) == l->strategy.res)
 		wc_late_free(l->wc);
-	for (size_t i = 0; i < ARRAY_LEN(l->cells); i++)
-		free(atomic_load(&l->cells[i]));
+	cells_free(l->cells);
 	set_aside_release(&l->aside);
 	if (l->versions_unref)
 		l->versions_unref(l->versions.ctx);
@@ -136,17 +136,12 @@ static int late_kind_start(struct apiserver *s, const struct kind_come *come, co
 			   struct err *err)
 {
 	struct api_kind *k = come->kind;
-	bool served = false;
 
 	if (api_kind_state(k))
 		return err_set(err, ERR_ALREADY_EXISTS, "the kind %s has been served before: make it anew",
 			       api_kind_resource(k)->kind);
-	for (struct api_kind *v = k; v; v = api_kind_next(v)) {
+	for (struct api_kind *v = k; v; v = api_kind_next(v))
 		(void)late_kind_attach(v);
-		served = served || api_kind_served(v);
-	}
-	if (!served)
-		return err_set(err, ERR_BAD_REQUEST, "no version of %s is served", api_kind_resource(k)->plural);
 	if (api_kind_next(k) && late_versions(k, come->how, err) < 0)
 		return -1;
 	if (wc_late_add(s->wc, api_kind_resource(k), replaces, err) < 0)
@@ -169,26 +164,19 @@ static void late_documents_free(void *p)
 
 static void late_swap(struct apiserver *s, const struct api_set *now_take)
 {
-	if (now_take->n_custom) {
+	if (now_take->n_late) {
 		api_set_attach(now_take, documents_new(), late_documents_free);
 		atomic_store(&s->late, true);
 	}
 	api_current_swap(s->api, now_take);
-	atomic_store(&s->late, now_take->n_custom > 0);
-}
-
-static bool late_served(const struct api_set *api, const struct api_kind *k)
-{
-	while (!api_kind_served(k))
-		k = api_kind_next(k);
-	return api_has(api, api_kind_resource(k));
+	atomic_store(&s->late, now_take->n_late > 0);
 }
 
 /* store path -> the kind of c->gone that is served under it. */
 static void late_replaced(struct strmap *by_path, const struct api_set *was, const struct kind_change *c)
 {
 	for (size_t i = 0; i < c->n_gone; i++)
-		if (late_served(was, c->gone[i]))
+		if (api_has(was, api_kind_resource(c->gone[i])))
 			strmap_set(by_path, sv_from(api_kind_resource(c->gone[i])->store_path), c->gone[i]);
 }
 
@@ -231,7 +219,7 @@ int apiserver_change_kinds(struct apiserver *s, const struct kind_change *c, str
 	if (rc == 0) {
 		late_swap(s, now);
 		for (size_t i = 0; i < c->n_gone; i++)
-			if (late_served(was, c->gone[i]))
+			if (api_has(was, api_kind_resource(c->gone[i])))
 				late_kind_stop(s, c->gone[i]);
 	} else {
 		/* The one that failed is as it was. */

@@ -5,6 +5,7 @@
  * watch cache. A watch reads its queue in tasks of the env, one at a time. */
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/inbox.h"
+#include "apiserver/late_kind.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/versions.h"
 
@@ -112,6 +113,19 @@ static void call_end(struct call *k)
 	arena_release(&k->arena);
 }
 
+/* A kind that the caller made itself, knowing its name alone (object/api_kind.h), stands for what this server has now
+ * by that name; the request keeps that. */
+static int call_kind(struct call *k, struct err *err)
+{
+	struct api_req *q = &k->q;
+
+	if (!resource_late(q->res) || late_kind_of(q->res))
+		return 0;
+	api_req_take_kinds(q);
+	q->res = api_find_late(q->api, q->group, q->version, q->plural);
+	return q->res ? 0 : err_set(err, ERR_NOT_FOUND, "the server could not find the requested resource");
+}
+
 /* A read's, which has no other step. */
 static void resumed(struct api_req *q, void *ctx)
 {
@@ -181,6 +195,10 @@ static void set_sub(struct call *k, const char *sub)
 static int write_call(struct call *k, const struct val *doc, const struct client_write_opts *o, struct obj **ret,
 		      struct err *err)
 {
+	if (call_kind(k, err) < 0) {
+		call_end(k);
+		return -1;
+	}
 	k->q.body_doc = doc;
 	k->q.field_validation = SV("Ignore");
 	k->q.options_ok = true;
@@ -202,8 +220,11 @@ static int local_get(struct client *c, const struct resource *r, struct sv ns, s
 	int rc;
 
 	call_init(&k, c, VERB_GET, r, ns, name);
-	rc = call_authorize(&k, err);
+	rc = call_kind(&k, err);
+	if (rc == 0)
+		rc = call_authorize(&k, err);
 	if (rc == 0) {
+		r = k.q.res;
 		o = wc_get(k.q.server->wc, r, k.q.ns, name);
 		if (!o)
 			rc = set_aside_error(k.q.server, r, k.q.ns, name, err);
@@ -248,7 +269,9 @@ static int local_list(struct client *c, const struct resource *r, struct sv ns, 
 	int rc = -1;
 
 	call_init(&k, c, VERB_LIST, r, ns, SV_NULL);
-	if (authorize_list(&k, o, err) == 0 && make_selection(&k.arena, r, o, &sel, err) == 0) {
+	if (call_kind(&k, err) == 0 && authorize_list(&k, o, err) == 0 &&
+	    make_selection(&k.arena, k.q.res, o, &sel, err) == 0) {
+		r = k.q.res;
 		if (o && o->resource_version > wc_rev(k.q.server->wc)) {
 			err_too_large_rev(err, o->resource_version, wc_rev(k.q.server->wc));
 		} else if (resource_late(r) && !wc_serves(k.q.server->wc, r)) {
@@ -327,6 +350,10 @@ static int local_del(struct client *c, const struct resource *r, struct sv ns, s
 			val_set(&k.arena, doc, F_preconditions, pre);
 	}
 	k.q.body_doc = doc;
+	if (call_kind(&k, err) < 0) {
+		call_end(&k);
+		return -1;
+	}
 	api_serve(&k.q);
 	return call_wait(&k, NULL, err);
 }
@@ -444,11 +471,15 @@ static int local_watch(struct client *c, const struct resource *r, struct sv ns,
 	cw->c = c;
 	cw->cb = *cb;
 	cw->ctx = ctx;
-	cw->res = resource_ref(r);
 	atomic_init(&cw->refs, 1);
 	pthread_mutex_init(&cw->running, NULL);
 	call_init(&k, c, VERB_WATCH, r, ns, SV_NULL);
-	rc = authorize_list(&k, o, err);
+	rc = call_kind(&k, err);
+	if (rc == 0) {
+		wo.res = r = k.q.res;
+		rc = authorize_list(&k, o, err);
+	}
+	cw->res = resource_ref(r);
 	call_end(&k);
 	if (rc == 0)
 		rc = make_selection(&cw->arena, r, o, &wo.sel, err);

@@ -7,6 +7,9 @@
 
 #include <stdlib.h>
 
+#define EVENT_SHORT \
+	((size_t)8 * 1024) /* of an object: to copy it once for all who watch is less than its parts' chunks */
+
 void media_release_obj(void *o)
 {
 	obj_unref(o);
@@ -286,18 +289,34 @@ static size_t send_part(struct api_req *q, struct buf *out)
 	return media_write(q, &c, 1);
 }
 
+/* Appends an event. */
+static bool event_encode(const struct api_req *q, struct buf *out, enum media_event e, struct obj *o)
+{
+	struct media_part p = { .place = MEDIA_EVENT, .event = e, .doc = obj_root(o) };
+	_cleanup_(buf_release) struct buf before = BUF_INIT;
+	const struct media *m = media_of(q);
+
+	if (m->encode)
+		return part_encode(q, out, &p, o);
+	if (!m->kept(o, &p.body))
+		return false;
+	buf_addsv(out, m->before(&before, &p));
+	buf_addsv(out, p.body);
+	buf_addsv(out, media_behind(m, &p));
+	return true;
+}
+
 /* Encoded for the first who is told of it; with what parts events where the transport does not. */
 static struct recent_bytes *event_encoded(struct api_req *q, enum media_event e, struct obj *o)
 {
 	const struct media *m = media_of(q);
 	const struct recent_key key = { .o = o, .media = m, .form = media_form_of(q), .event = (int)e };
-	struct media_part p = { .place = MEDIA_EVENT, .event = e, .doc = obj_root(o) };
 	struct recent_bytes *known = recent_find(q->server->recent, &key);
 	_cleanup_(buf_release) struct buf part = BUF_INIT;
 	struct buf out = BUF_INIT;
 	size_t n;
 
-	if (known || !part_encode(q, &part, &p, o))
+	if (known || !event_encode(q, &part, e, o))
 		return known;
 	if (m->frame)
 		m->frame(&out, part.n);
@@ -329,7 +348,7 @@ static size_t send_encoded(struct api_req *q, enum media_event e, struct obj *o)
 	return q->sink->stream_event(q, m->binary, &c, 1);
 }
 
-size_t media_send(struct api_req *q, enum media_event e, struct obj *o_take, int64_t rev, bool first)
+size_t media_send(struct api_req *q, enum media_event e, struct obj *o_take, int64_t rev, bool first, bool shared)
 {
 	_cleanup_obj_ struct obj *o = o_take;
 	struct media_part p = { .place = MEDIA_EVENT, .event = e, .doc = obj_root(o) };
@@ -339,7 +358,7 @@ size_t media_send(struct api_req *q, enum media_event e, struct obj *o_take, int
 	struct buf out = BUF_INIT, text = BUF_INIT;
 	struct err err = ERR_INIT;
 
-	if (m->encode)
+	if (m->encode || (shared && !media_makes(q) && obj_json(o).n < EVENT_SHORT))
 		return send_encoded(q, e, o);
 	if (!media_makes(q)) {
 		if (m->kept(o, &p.body))

@@ -178,7 +178,8 @@ void media_item_make(struct api_req *q, struct buf *b, const struct media_list *
 
 /* Begins a watch: q's encoding becomes that of its streams. */
 void media_stream_begin(struct api_req *q);
-/* Events, written to the stream. Return the bytes waiting there. */
-size_t media_send(struct api_req *q, enum media_event e, struct obj *o_take, int64_t rev, bool first);
+/* Events, written to the stream. Return the bytes waiting there. first: it was told of no object yet. shared: others
+ * are told the same at about the same time, so it is encoded for them, too. */
+size_t media_send(struct api_req *q, enum media_event e, struct obj *o_take, int64_t rev, bool first, bool shared);
 size_t media_send_bookmark(struct api_req *q, int64_t rev, bool initial_end);
 size_t media_send_error(struct api_req *q, struct err *err); /* released */

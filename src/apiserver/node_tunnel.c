@@ -1,6 +1,7 @@
 #include "apiserver/node_tunnel.h"
 
 #include "apiserver/authz/node.h"
+#include "apiserver/flow/flow.h"
 #include "apiserver/registry/strategy.h"
 #include "apiserver/standing.h"
 #include "net/reverse.h"

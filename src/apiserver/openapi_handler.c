@@ -9,15 +9,14 @@ static void make_v2(struct apiserver *s, const struct api_set *api, const char *
 {
 	(void)s;
 	(void)key;
-	openapi_v2(b, api->custom, api->n_custom);
+	openapi_v2(b, api->custom, api->n_custom, document_piece);
 }
 
 static void make_v2_proto(struct apiserver *s, const struct api_set *api, const char *key, struct buf *b)
 {
-	_cleanup_(buf_release) struct buf json = BUF_INIT;
-
-	make_v2(s, api, key, &json);
-	openapi_v2_proto(b, buf_sv(&json));
+	(void)s;
+	(void)key;
+	openapi_v2_proto(b, api->custom, api->n_custom, document_piece);
 }
 
 /* client-go asks for protobuf only; browsers and scripts get JSON. */
@@ -77,7 +76,7 @@ bool openapi_serve(struct api_req *q)
 	if (sv_is(q->path, "/openapi/v3") || sv_is(q->path, "/openapi/v3/")) {
 		const struct document *d = document_get(q, "openapi/v3", make_index);
 
-		if (!aggregator_openapi_index(q, d->json))
+		if (!aggregator_openapi_index(q, document_text(q->arena, d)))
 			document_answer(q, d, "application/json", false);
 		return true;
 	}

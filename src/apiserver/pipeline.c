@@ -3,7 +3,9 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/audit/audit.h"
 #include "apiserver/authn.h"
+#include "apiserver/flow/flow.h"
 #include "apiserver/held.h"
+#include "apiserver/metrics.h"
 #include "apiserver/watchcache.h"
 #include "apiserver/registry/registry.h"
 #include "base/board.h"
@@ -85,7 +87,8 @@ static void route_path(struct api_req *q)
 
 	/* Health and the list of groups do not ask for the method. */
 	if (!sv_is(q->method, "GET") && !sv_is(q->method, "HEAD") && !sv_is(q->path, "/apis") &&
-	    !sv_is(q->path, "/healthz") && !sv_is(q->path, "/livez") && !sv_is(q->path, "/readyz")) {
+	    !sv_is(q->path, "/healthz") && !sv_is(q->path, "/livez") && !sv_is(q->path, "/readyz") &&
+	    !sv_is(q->path, "/debug/flags/v")) {
 		err_set(&err, ERR_METHOD_NOT_ALLOWED,
 			"the server does not allow this method on the requested resource");
 		api_req_fail(q, &err);
@@ -99,9 +102,12 @@ static void route_path(struct api_req *q)
 		answer_text(q, 200, "text/plain", apiserver_ca_pem(q->server));
 	else if (sv_is(q->path, "/metrics"))
 		metrics_serve(q);
+	else if (sv_is(q->path, "/metrics/slis"))
+		slis_serve(q);
 	else if (issuer_serve(q))
 		known = true;
-	else if (health_serve(q) || openapi_serve(q) || debug_serve(q) || node_tunnel_serve(q))
+	else if (health_serve(q) || operator_serve(q) || flow_debug_serve(q) || openapi_serve(q) || debug_serve(q) ||
+		 node_tunnel_serve(q))
 		known = true;
 	else if (!discovery_aggregated(q) && negotiate_accept(q, &err) < 0)
 		api_req_fail(q, &err);
@@ -149,10 +155,10 @@ static void to_pool(struct api_req *q)
 	api_req_fail(q, &err);
 }
 
-/* A document of megabytes, made when it is first asked for. */
+/* Documents of megabytes, or as long as there are kinds. */
 static bool is_large(const struct api_req *q)
 {
-	return sv_starts(q->path, SV("/openapi/"));
+	return sv_starts(q->path, SV("/openapi/")) || sv_is(q->path, "/metrics");
 }
 
 static void serve(struct api_req *q)
@@ -161,6 +167,8 @@ static void serve(struct api_req *q)
 
 	if (aggregator_serve(q))
 		return;
+	if (request_is_long(q))
+		request_lasts(q);
 	if (!q->resource_request) {
 		if (q->sink->on_loop && is_large(q))
 			to_pool(q);
@@ -223,7 +231,8 @@ static int audit_step(struct api_req *q, size_t at, struct err *err)
 static int walk_steps(struct api_req *q, size_t end, struct err *err)
 {
 	while (q->at < end) {
-		int rc = steps[q->at].fn(q, err);
+		/* Who waits for the audit of a step has that step behind him. */
+		int rc = q->audit && audit_waits(q) ? 0 : steps[q->at].fn(q, err);
 
 		if (rc == 0 && q->server->audit)
 			rc = audit_step(q, q->at, err);

@@ -280,12 +280,6 @@ int pki_front_proxy(struct pki *p, struct sv *ret_cert, struct sv *ret_key, stru
 	return rc;
 }
 
-void pki_front_proxy_given(struct pki *p, struct sv cert, struct sv key)
-{
-	p->front_cert = arena_sv(&p->arena, cert);
-	p->front_cert_key = arena_sv(&p->arena, key);
-}
-
 static const char *const *pki_copy_list(struct arena *a, const char *const *list)
 {
 	const char **copy;

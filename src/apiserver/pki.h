@@ -91,8 +91,6 @@ int pki_trust(struct pki *p, struct sv more_cas, struct sv proxy_cas, struct err
 int pki_show(struct pki *p, struct sv cert, struct sv key, struct err *err);
 /* How connections to kubelets are made, copied; "": as they are without. Before the first call of pki_kubelet_tls(). */
 void pki_kubelets(struct pki *p, struct sv ca, struct sv cert, struct sv key);
-/* As whom requests are passed on to aggregated servers, copied, in the place of what pki_front_proxy() would make. */
-void pki_front_proxy_given(struct pki *p, struct sv cert, struct sv key);
 /* All CAs of clients, and those of front proxies with our own: what other servers are told. In the arena. */
 void pki_trusted(struct pki *p, struct arena *a, struct sv *ret_clients, struct sv *ret_proxies);
 

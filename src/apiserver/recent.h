@@ -1,7 +1,8 @@
 /* recent.h - events that were encoded a moment ago, for whoever else watches.
  *
  * A change goes to all who watch at about the same time. In an encoding that objects do not carry (protobuf, CBOR) it
- * is encoded for the first of them; the others get the same bytes. Only the last few are remembered: kept with every
+ * is encoded for the first of them; the others get the same bytes. So it is with short ones in JSON: one piece is less
+ * than an object's text with what stands around it. Only the last few are remembered: kept with every
  * object, as its JSON is, they would cost memory for as long as it lives, and are needed for a moment.
  *
  * Ownership: bytes are reference-counted, and may outlive the set: they go into chunks. What the set remembers holds

@@ -175,6 +175,7 @@ static void standing_check(struct api_req *q, void *ctx)
 	c->st = st;
 	c->now = *q;
 	c->now.arena = &c->arena;
+	c->now.audit = NULL; /* it noted how the request came to be */
 	c->now.authn_since_ns = st->swept_ns;
 	c->now.until_ns = env_mono_ns(q->server->env) + SWEEP_NS;
 	c->now.asked = 0;

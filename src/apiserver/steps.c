@@ -15,7 +15,6 @@
 
 #include <stdlib.h>
 
-#define REQUEST_NS (60 * NS_PER_SEC)  /* upstream's --request-timeout */
 #define MUTATING_NS (34 * NS_PER_SEC) /* upstream's bound of what writes */
 
 enum wait_state { WAIT_RUNNING, WAIT_PARKED, WAIT_RESUMED, WAIT_LATE, WAIT_GONE, WAIT_STOPPED };
@@ -35,6 +34,7 @@ struct req_ticket {
 	/* Of the run that suspended, before the state says parked. */
 	req_fn *fn;
 	void *fn_ctx;
+	int64_t until_ns; /* no longer than that, monotonic; 0: as long as the request may last */
 	struct env_timer *timer;
 };
 
@@ -147,7 +147,7 @@ static void time_is_up(void *ctx)
 bool req_park(struct api_req *q, req_fn *fn, void *ctx)
 {
 	struct req_ticket *t = q->wait;
-	int64_t until = req_deadline_ns(q);
+	int64_t deadline = req_deadline_ns(q), until = t->until_ns ? MIN(t->until_ns, deadline) : deadline;
 	int running = WAIT_RUNNING;
 
 	t->fn = fn;
@@ -158,6 +158,11 @@ bool req_park(struct api_req *q, req_fn *fn, void *ctx)
 		t->timer = env_after(env, ENV_TIMERS, until - env_mono_ns(env), time_is_up, req_ticket_ref(t));
 	}
 	return !atomic_compare_exchange_strong(&t->state, &running, WAIT_PARKED);
+}
+
+void req_wait_at_most(struct req_ticket *t, int64_t until_ns)
+{
+	t->until_ns = until_ns;
 }
 
 static int wait_failed(const struct api_req *q, enum wait_state how, struct err *err)
@@ -199,7 +204,9 @@ int req_woken(struct api_req *q, struct err *err)
 	} else {
 		if (t->cancel)
 			t->cancel(t->ctx);
-		rc = wait_failed(q, how, err);
+		rc = how == WAIT_LATE && t->until_ns && env_mono_ns(q->server->env) < req_deadline_ns(q)
+			 ? err_too_many(err)
+			 : wait_failed(q, how, err);
 	}
 	req_ticket_unref(t);
 	return rc;
@@ -344,19 +351,26 @@ int req_check_timeout(struct api_req *q, struct err *err)
 	return err_set(err, ERR_BAD_REQUEST, "invalid timeout specified in the request URL - %s", buf_cstr(&why));
 }
 
+int64_t req_allotted_ns(const struct api_req *q)
+{
+	int64_t bound = q->server->o.request_timeout_ns, own;
+	struct sv text;
+
+	if (api_req_param(q, "timeout", &text) && duration_parse(text, &own) && own > 0 && own < bound)
+		bound = own;
+	return bound;
+}
+
 int64_t req_deadline_ns(struct api_req *q)
 {
-	int64_t bound = req_mutating(q) ? MUTATING_NS : REQUEST_NS, own;
-	int64_t from = q->start_ns ? q->start_ns : env_mono_ns(q->server->env);
-	struct sv text;
+	int64_t from = q->start_ns ? q->start_ns : env_mono_ns(q->server->env), ns;
 
 	if (q->until_ns)
 		return q->until_ns;
 	if (req_lasts(q))
 		return INT64_MAX;
-	if (api_req_param(q, "timeout", &text) && duration_parse(text, &own) && own > 0 && own < bound)
-		bound = own;
-	return from + bound;
+	ns = req_allotted_ns(q);
+	return from + (req_mutating(q) ? MIN(ns, MUTATING_NS) : ns);
 }
 
 /* --- where requests go on --- */

@@ -71,6 +71,8 @@ struct req_ticket;
  * NULL) runs when the wait ends without the ticket, which whoever holds it then resumes in vain or gives back. One at a
  * time for a request. */
 struct req_ticket *req_suspend(struct api_req *q, const char *what, void (*cancel)(void *ctx), void *ctx);
+/* The wait ends by then although the request could wait longer: 429. From the step that waits. */
+void req_wait_at_most(struct req_ticket *t, int64_t until_ns);
 /* The wait is over; result goes to req_result() and is released with the request (release may be NULL). From any
  * thread, also before the step has returned; of several the first counts. False: it came too late, the result has been
  * released, and the request may be gone. */
@@ -83,6 +85,8 @@ bool req_result(struct api_req *q, void **ret);
 
 /* When q must be answered, monotonic; INT64_MAX: it may last. */
 int64_t req_deadline_ns(struct api_req *q);
+/* How long it may take by that parameter, or else by --request-timeout, which bounds it. */
+int64_t req_allotted_ns(const struct api_req *q);
 /* -1: its parameter `timeout` is no duration, which upstream refuses before it looks at who asks. What has no deadline
  * may say there what it likes. */
 int req_check_timeout(struct api_req *q, struct err *err);

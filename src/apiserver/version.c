@@ -3,17 +3,6 @@
 
 #include "base/version.h"
 
-#ifdef __clang__
-#define COMPILER "clang"
-#else
-#define COMPILER "gcc"
-#endif
-#ifdef __aarch64__
-#define PLATFORM "arm64"
-#else
-#define PLATFORM "amd64"
-#endif
-
 void version_serve(struct api_req *q)
 {
 	if (!accepts(q, SV("application/json"), SV_NULL)) {
@@ -29,5 +18,5 @@ void version_serve(struct api_req *q)
 	       "  \"gitVersion\": \"" VERSION_TEXT "\",\n  \"gitCommit\": \"\",\n"
 	       "  \"gitTreeState\": \"clean\",\n  \"buildDate\": \"1970-01-01T00:00:00Z\",\n  \"goVersion\": "
 	       "\"none\",\n"
-	       "  \"compiler\": \"" COMPILER "\",\n  \"platform\": \"linux/" PLATFORM "\"\n}"));
+	       "  \"compiler\": \"" VERSION_COMPILER "\",\n  \"platform\": \"" VERSION_PLATFORM "\"\n}"));
 }

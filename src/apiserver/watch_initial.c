@@ -65,7 +65,7 @@ bool wc_initial_slice(struct wc_watch *w)
 	if (!initial_pinned(w)) {
 		in->slice.objs = ARENA_ARRAY(&in->arena, struct obj *, MIN(r->tree.count, SLICE_OBJECTS) + 1);
 		for (p = initial_from(w); (e = objtree_at(&r->tree, p)); p = objtree_next(&r->tree, p)) {
-			if (w->ns && !sv_is(sv_make(e->ns, e->ns_n), w->ns)) {
+			if (w->ns && !sv_eq(sv_make(e->ns, e->ns_n), w->o.ns)) {
 				e = NULL;
 				break;
 			}

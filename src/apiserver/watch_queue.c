@@ -164,7 +164,7 @@ bool wc_watch_wants(struct wc_watch *w, struct wc_change *c, enum watch_type *re
 	const struct selection *sel = w->o.sel;
 	bool now, before;
 
-	if (w->ns && !sv_is(obj_ns(c->o), w->ns))
+	if (w->ns && !sv_eq(obj_ns(c->o), w->o.ns))
 		return false;
 	now = !c->deleted && selection_matches(sel, c->o);
 	before = c->prev && selection_matches(sel, c->prev);

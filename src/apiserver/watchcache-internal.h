@@ -59,8 +59,18 @@ struct wc_initial {
 	size_t behind; /* so many queued changes come before the slice */
 };
 
+/* Those who want the same changes: of one namespace, by the same selectors. Guarded by the resource's lock. */
+struct wc_alike {
+	char *key;
+	size_t key_n, watches;
+	uint64_t asked; /* about the change of that number (wc_resource.dispatched), */
+	bool wants;	/* which said */
+	uint8_t type;	/* enum watch_type */
+};
+
 struct wc_watch {
 	struct list link;
+	struct wc_alike *alike; /* NULL: nobody is known to be */
 	struct wc_resource *in;
 	struct wc_watch_opts o;
 	char *ns, *bucket; /* owned; bucket: key of the index it is in, or NULL */
@@ -71,7 +81,6 @@ struct wc_watch {
 	struct wc_past *past;
 	pthread_mutex_t lock;
 	/* All below guarded by lock. */
-	struct wc_initial initial;
 	struct wc_item *queue; /* a ring that grows; NULL while nothing waits */
 	struct wc_item only;   /* where it is while it has room for one */
 	size_t head, n, cap;
@@ -80,7 +89,8 @@ struct wc_watch {
 	bool scheduled, ended;
 	bool read;		    /* somebody has */
 	uint64_t taken, taken_then; /* events; and at the last sweep */
-	int64_t stuck_ns;  /* this sweep was the first since something waits and nothing is taken; 0: none was */
+	int64_t stuck_ns; /* this sweep was the first since something waits and nothing is taken; 0: none was */
+	struct wc_initial initial;
 	enum wc_slow slow; /* why it ended, until that has been logged; with what waited then: */
 	size_t slow_events, slow_bytes;
 	struct list
@@ -113,14 +123,17 @@ struct wc_resource {
 	struct objtree tree;
 	struct wc_change **ring; /* circular */
 	size_t ring_head, ring_n, ring_cap, ring_bytes;
-	int64_t last_rev;      /* of the newest change, or of the fill */
-	int64_t ring_floor;    /* every change after this revision is in the ring */
-	struct list watchers;  /* those without a bucket */
-	struct list past;      /* those that are told older changes first; nothing is dispatched to them */
-	struct list to_wake;   /* watchers that got changes since the last wc_wake() */
-	struct strmap buckets; /* "n/NAME", "h/NODE" -> struct list * */
-	size_t n_watchers;
+	int64_t last_rev;	       /* of the newest change, or of the fill */
+	int64_t ring_floor;	       /* every change after this revision is in the ring */
+	struct list watchers;	       /* those without a bucket */
+	struct list past;	       /* those that are told older changes first; nothing is dispatched to them */
+	struct list to_wake;	       /* watchers that got changes since the last wc_wake() */
+	struct strmap buckets;	       /* "n/NAME", "h/NODE" -> struct list * */
+	struct strmap alike;	       /* namespace and words of selectors -> struct wc_alike * */
+	uint64_t dispatched;	       /* changes */
+	size_t n_watchers, n_pinned;   /* all; those with a bucket */
 	_Atomic uint64_t n_terminated; /* watchers that were too slow */
+	_Atomic uint64_t n_changes;    /* that the store told of */
 	bool changed;		       /* it is in watchcache.changed */
 	struct wc_late *late;	       /* of a kind that came at run time, else NULL; guarded by lock */
 };

@@ -1,5 +1,6 @@
 /* What the cache holds: made, read, given back. */
 #include "apiserver/watchcache-internal.h"
+#include "apiserver/metrics.h"
 #include "apiserver/storekey.h"
 #include "base/board.h"
 
@@ -33,6 +34,7 @@ void wc_resource_free(struct wc_resource *r)
 	wc_ring_release(r);
 	objtree_release(&r->tree);
 	strmap_release(&r->buckets);
+	strmap_release(&r->alike);
 	pthread_rwlock_destroy(&r->lock);
 	free(r->prefix);
 	free(r);
@@ -128,6 +130,19 @@ size_t wc_count(struct watchcache *c, const struct resource *res)
 		return 0;
 	lock_read(&r->lock, &wc_lock);
 	n = r->tree.count;
+	pthread_rwlock_unlock(&r->lock);
+	return n;
+}
+
+size_t wc_watcher_count(struct watchcache *c, const struct resource *res)
+{
+	struct wc_resource *r = wc_resource_find(c, res);
+	size_t n;
+
+	if (!r)
+		return 0;
+	lock_read(&r->lock, &wc_lock);
+	n = r->n_watchers - r->n_pinned;
 	pthread_rwlock_unlock(&r->lock);
 	return n;
 }
@@ -321,16 +336,29 @@ void wc_each(struct watchcache *c, const struct resource *res, struct sv ns, int
 
 static void count_one(struct wc_resource *r, void *ctx)
 {
+	_cleanup_(buf_release) struct buf labels = BUF_INIT;
 	char q[256];
 
-	buf_printf(ctx, "apiserver_storage_objects{resource=\"%s\"} %zu\n", resource_qualified(r->res, q, sizeof(q)),
-		   wc_count(r->cache, r->res));
+	metric_label(&labels, "resource", sv_from(resource_qualified(r->res, q, sizeof(q))));
+	metric_sample(ctx, API_METRIC(STORAGE_OBJECTS), buf_cstr(&labels), (double)wc_count(r->cache, r->res));
+}
+
+static void count_changes(struct wc_resource *r, void *ctx)
+{
+	_cleanup_(buf_release) struct buf labels = BUF_INIT;
+	uint64_t n = atomic_load_explicit(&r->n_changes, memory_order_relaxed);
+
+	if (!n)
+		return;
+	metric_label(&labels, "group", sv_from(r->res->group));
+	metric_label(&labels, "resource", sv_from(r->res->plural));
+	metric_sample(ctx, API_METRIC(STORAGE_EVENTS), buf_cstr(&labels), (double)n);
 }
 
 void wc_metrics(struct watchcache *c, struct buf *b)
 {
-	buf_adds(b,
-		 "# HELP apiserver_storage_objects Number of stored objects at the time of last check split by kind.\n"
-		 "# TYPE apiserver_storage_objects gauge\n");
+	metric_head(b, API_METRIC(STORAGE_OBJECTS));
 	wc_each_resource(c, count_one, b);
+	metric_head(b, API_METRIC(STORAGE_EVENTS));
+	wc_each_resource(c, count_changes, b);
 }

@@ -99,7 +99,8 @@ int64_t wc_rev(struct watchcache *c);				/* everything up to it is in the cache 
 /* False when the store has stopped telling the cache of changes, *why what it said: what is in it ages then. */
 bool wc_alive(struct watchcache *c, struct err *why);
 size_t wc_count(struct watchcache *c, const struct resource *r);
-size_t wc_bytes(struct watchcache *c, const struct resource *r); /* memory that its objects take */
+size_t wc_watcher_count(struct watchcache *c, const struct resource *r); /* but those of one name or node */
+size_t wc_bytes(struct watchcache *c, const struct resource *r);	 /* memory that its objects take */
 
 struct wc_list {
 	struct obj **objs; /* arena; references released by wc_list_unref() */
@@ -134,10 +135,13 @@ struct wc_watch_opts {
 	const struct resource *res;
 	struct sv ns;
 	const struct selection *sel; /* outlives the watch; may be NULL */
-	int64_t since;		     /* > 0: changes after it; WATCH_FROM_NOW: only new ones */
-	bool initial;		     /* first everything there is as ADDED; since is ignored */
-	bool initial_bookmark;	     /* and then a bookmark that says so (sendInitialEvents) */
-	bool bookmarks;		     /* periodic ones */
+	/* What sel was made of. Whose words are the same want the same: of those that watch so one is asked about a
+	 * change. "": nothing is known of it. Read by wc_watch_open() only. */
+	struct sv words;
+	int64_t since;	       /* > 0: changes after it; WATCH_FROM_NOW: only new ones */
+	bool initial;	       /* first everything there is as ADDED; since is ignored */
+	bool initial_bookmark; /* and then a bookmark that says so (sendInitialEvents) */
+	bool bookmarks;	       /* periodic ones */
 	struct sv user;	 /* whose it is, for the log; outlives the watch. "": a component's, which has no peer that
 			  * could stall */
 	struct sv share; /* with whose it counts (user_share()); "": the user's own */
@@ -150,6 +154,7 @@ struct wc_event {
 	enum watch_type type;
 	struct obj *o; /* owned reference; NULL for bookmarks */
 	int64_t rev;
+	bool was_there;	  /* of what there is already: told to this watcher alone */
 	bool initial_end; /* this bookmark ends the initial events */
 };
 

@@ -29,6 +29,7 @@ void wc_publish(struct wc_resource *r, struct sv ns, struct sv name, struct obj 
 	c->o = now;
 	c->prev = prev;
 	r->last_rev = rev;
+	atomic_fetch_add_explicit(&r->n_changes, 1, memory_order_relaxed);
 	if (now) {
 		wc_ring_push(r, c);
 		wc_dispatch(r, c);

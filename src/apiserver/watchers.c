@@ -36,6 +36,58 @@ static void wake_later(struct wc_watch *w)
 	list_add_tail(&w->in->to_wake, &w->to_wake);
 }
 
+/* --- who wants the same --- */
+
+/* The resource's lock is held for writing by these. */
+static void alike_join(struct wc_watch *w, struct sv words)
+{
+	_cleanup_(buf_release) struct buf key = BUF_INIT;
+	void **slot;
+
+	if (w->o.sel && !words.n)
+		return;
+	buf_printf(&key, "%zu ", w->o.ns.n); /* there may be any bytes in it */
+	buf_addsv(&key, w->o.ns);
+	buf_addsv(&key, words);
+	slot = strmap_slot(&w->in->alike, buf_sv(&key));
+	if (!*slot) {
+		w->alike = *slot = xcalloc(1, sizeof(*w->alike));
+		w->alike->key_n = key.n;
+		w->alike->key = buf_detach(&key);
+	}
+	w->alike = *slot;
+	w->alike->watches++;
+}
+
+static void alike_leave(struct wc_watch *w)
+{
+	struct wc_alike *a = TAKE(w->alike);
+
+	if (!a || --a->watches)
+		return;
+	(void)strmap_del(&w->in->alike, sv_make(a->key, a->key_n));
+	free(a->key);
+	free(a);
+}
+
+/* wc_watch_wants(), asked once for all who want the same. */
+static bool wants(struct wc_watch *w, struct wc_change *c, enum watch_type *ret)
+{
+	struct wc_alike *a = w->alike;
+
+	if (!a)
+		return wc_watch_wants(w, c, ret);
+	if (a->asked != w->in->dispatched) {
+		enum watch_type type = WATCH_ADDED;
+
+		a->asked = w->in->dispatched;
+		a->wants = wc_watch_wants(w, c, &type);
+		a->type = (uint8_t)type;
+	}
+	*ret = (enum watch_type)a->type;
+	return a->wants;
+}
+
 /* A change happens: the queue takes it if the selectors want it, wc_wake() wakes. The resource's lock is held for
  * writing. */
 static void offer(struct wc_watch *w, struct wc_change *c)
@@ -43,7 +95,7 @@ static void offer(struct wc_watch *w, struct wc_change *c)
 	enum watch_type type;
 
 	/* A watch may begin at a revision that is still to come. */
-	if (c->rev <= w->o.since || wc_initial_beyond(w, c->o) || !wc_watch_wants(w, c, &type))
+	if (c->rev <= w->o.since || wc_initial_beyond(w, c->o) || !wants(w, c, &type))
 		return;
 	pthread_mutex_lock(&w->lock);
 	if (!w->ended) {
@@ -75,6 +127,7 @@ void wc_dispatch(struct wc_resource *r, struct wc_change *c)
 {
 	struct sv node, was;
 
+	r->dispatched++;
 	LIST_EACH(&r->watchers, it)
 		offer(LIST_ENTRY(it, struct wc_watch, link), c);
 	if (!r->buckets.n)
@@ -179,6 +232,7 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 		w->o.since = WATCH_FROM_NOW;
 	w->ns = o->ns.n && o->res->namespaced ? xstrndup(o->ns.p, o->ns.n) : NULL;
 	w->o.ns = sv_from(w->ns);
+	w->o.words = SV_NULL;
 	w->bucket = bucket_of(o);
 	w->owner = wc_owner_get(c, o->share.n ? o->share : o->user);
 	w->opened_ns = env_mono_ns(c->s->env);
@@ -189,10 +243,12 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 
 	/* Under the write lock nothing is published between the past and the queue. */
 	lock_write(&r->lock, &wc_lock);
+	alike_join(w, o->words);
 	joined = wc_watch_enlist(w);
 	if (!joined)
 		list_add_tail(&r->past, &w->link);
 	r->n_watchers++;
+	r->n_pinned += w->bucket != NULL;
 	gone = wc_late_gone(r);
 	pthread_rwlock_unlock(&r->lock);
 	if (gone)
@@ -209,6 +265,7 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 static void next_initial(struct wc_initial *in, struct wc_event *ret)
 {
 	ret->type = WATCH_ADDED;
+	ret->was_there = true;
 	ret->o = in->slice.objs[in->at++];
 	ret->rev = obj_rev(ret->o);
 	if (in->at == in->slice.n) {
@@ -293,7 +350,9 @@ struct wc_watch *wc_watch_close(struct wc_watch *w)
 	lock_write(&r->lock, &wc_lock);
 	list_del(&w->link);
 	list_del(&w->to_wake);
+	alike_leave(w);
 	r->n_watchers--;
+	r->n_pinned -= w->bucket != NULL;
 	if (w->bucket) {
 		struct list *l = strmap_get(&r->buckets, sv_from(w->bucket));
 

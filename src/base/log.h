@@ -10,6 +10,8 @@
  * any number of key and value pairs. Values are escaped: no control character reaches the
  * terminal. Libraries (base to client) never log above debug; a function either logs or
  * returns errors, never both. Thread-safe: a line is one write(2).
+ *
+ * Which lines there are is a level for all and, for subsystems that a pattern names, one of their own.
  */
 #pragma once
 
@@ -31,7 +33,18 @@ void log_f(enum log_level lvl, const char *sys, const char *msg, const char *key
 	} while (0)
 
 void log_set_level(enum log_level lvl); /* default LVL_INFO */
-bool log_enabled(enum log_level lvl);
+bool log_enabled(enum log_level lvl);	/* by some subsystem at least */
+
+/* Upstream's verbosity: 0 to 3 is LVL_INFO, from 4 on LVL_DEBUG, from 8 on LVL_TRACE. Any thread, at any time. */
+void log_set_verbosity(int v);
+int log_verbosity(void); /* as it was set last; 0 */
+/* Subsystems that log at levels of their own: "PATTERN=N,...", patterns with * and ?, the first that fits counts; "":
+ * none. False: it is none, or there are too many. Any thread, at any time. */
+bool log_set_vmodule(struct sv text);
+
+/* Lines as JSON objects with upstream's members ts (ms), v, msg, logger, instead of text. Before the first thread. */
+enum log_format { LOG_TEXT, LOG_JSON };
+void log_set_format(enum log_format f);
 
 /* Where lines go instead of standard error (the simulator's event log); NULL restores it. The
  * sink gets the line without its time stamp and may be called from any thread. */

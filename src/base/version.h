@@ -6,3 +6,13 @@
 #define KUBERNETES_VERSION "v1." KUBERNETES_MINOR ".0"
 /* gitVersion of /version, kubeletVersion of a node: clients read the Kubernetes version out of it. */
 #define VERSION_TEXT KUBERNETES_VERSION "+caravel-" CARAVEL_VERSION
+#ifdef __clang__
+#define VERSION_COMPILER "clang"
+#else
+#define VERSION_COMPILER "gcc"
+#endif
+#ifdef __aarch64__
+#define VERSION_PLATFORM "linux/arm64"
+#else
+#define VERSION_PLATFORM "linux/amd64"
+#endif

@@ -455,6 +455,7 @@ static int start_ingress(struct agent *a, struct err *err)
 							   .client = a->ingress_client,
 							   .node_name = a->o->node_name,
 							   .data_dir = a->o->data_dir,
+							   .no_gateway = facts_no_gateway(facts),
 							   .trusted = facts->ingress_trusted,
 							   .proxy_protocol = facts->ingress_proxy_protocol,
 							   .http_port = a->o->ingress_http_port,

@@ -26,7 +26,8 @@
 struct node_opts {
 	const char *data_dir, *node_name, *node_ip, *resolv_conf;
 	const char *runtime_endpoint, *kubelet_root, *pause_image, *storage_dir, *registry_config_dir;
-	int kubelet_port, pod_max_pids;
+	const char *logging_format, *vmodule;
+	int kubelet_port, pod_max_pids, verbosity;
 	int ingress_http_port, ingress_https_port; /* 0: none */
 	const char *node_ip_more;  /* of the other family, by flag; NULL: found when the cluster has both */
 	const char *flannel_iface; /* over which nodes reach each other's pods; NULL: that of node_ip */
@@ -77,6 +78,8 @@ struct agent *agent_stop(struct agent *a);
 #define NODE_OPTIONS_MAX 24
 /* Rows for the table of options; how many. */
 size_t node_option_table(struct node_opts *o, struct option *t);
+/* The log is as the flags say: before anything is written to it. */
+int node_opts_log(const struct node_opts *o, bool debug, struct err *err);
 /* Refuses what cannot work, by the name of the flag, before anything is touched. */
 int node_opts_check(const struct node_opts *o, struct err *err);
 /* The process's feature gates, as --feature-gates has them (object/feature.h). Before any thread. */

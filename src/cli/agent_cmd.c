@@ -138,11 +138,10 @@ int cmd_agent(int argc, char **argv)
 
 	(void)mallopt(M_ARENA_MAX, 4); /* as a server */
 	rc = cli_options_parse(&j.arena, table, n, argc, argv, "/etc/caravel/config.yaml", NULL, &err);
-	if (rc == 0) {
-		if (j.debug)
-			log_set_level(LVL_DEBUG);
+	if (rc == 0)
+		rc = node_opts_log(&j.node, j.debug, &err);
+	if (rc == 0)
 		rc = agent_complete(&j, &err);
-	}
 	if (rc == 0)
 		status = daemon_run(j.crash_dir, j.no_supervise, agent_run, &j);
 	node_opts_release(&j.node);

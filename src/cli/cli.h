@@ -87,6 +87,8 @@ int cli_options_parse(struct arena *a, const struct option *table, size_t n, int
 void cli_options_release(const struct option *table, size_t n);
 /* Of a flag or key of k3s that is none here: what to do instead; NULL: k3s has none of that name either. */
 const char *k3s_flag_instead(struct sv name);
+/* What an option is now, as upstream prints flags; in a, or as long as the option's value. */
+const char *cli_option_text(struct arena *a, const struct option *o);
 /* Is -h or --help among the words? */
 bool cli_asks_for_help(int argc, char **argv);
 void string_list_release(struct string_list *l);

@@ -45,6 +45,11 @@ bool facts_no_ingress(const struct cluster_facts *f)
 	return facts_disabled(f, "ingress") || facts_disabled(f, "traefik");
 }
 
+bool facts_no_gateway(const struct cluster_facts *f)
+{
+	return facts_no_ingress(f) || facts_disabled(f, "gateway");
+}
+
 void facts_release(struct cluster_facts *f)
 {
 	string_list_release(&f->disable);

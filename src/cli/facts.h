@@ -36,6 +36,7 @@ struct cluster_facts {
 #define FACTS_MAX 16 /* rows */
 
 bool facts_disabled(const struct cluster_facts *f, const char *addon);
+bool facts_no_gateway(const struct cluster_facts *f); /* --disable gateway, or the whole of Ingress */
 bool facts_no_ingress(const struct cluster_facts *f); /* --disable ingress, and for scripts of k3s its own one's name */
 
 /* As a ConfigMap's data: a map of texts. */

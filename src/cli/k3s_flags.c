@@ -50,8 +50,6 @@ static const struct {
 	{ "snapshotter", RUNTIME },
 	{ "system-default-registry", NOT_YET ": `caravel image import` puts images on nodes" },
 	{ "tls-san-security", "the certificate names nobody who only asks for it: leave it out" },
-	{ "v", "--debug logs more" },
-	{ "vmodule", "--debug logs more" },
 	{ "vpn-auth*", "bring the VPN up by yourself, and name its interface with --flannel-iface" },
 	{ "with-node-id", "--node-name takes a name that is this machine's alone" },
 	{ "write-kubeconfig-group", "--write-kubeconfig-mode says who may read it" },

@@ -54,6 +54,11 @@ size_t node_option_table(struct node_opts *o, struct option *t)
 		    "(/etc/containerd/certs.d)"),
 		ROW("feature-gates", 0, OPT_LIST, feature_gates, "NAME=BOOL",
 		    "features of v1.37 to switch on or off; AllAlpha, AllBeta: those of a stage"),
+		ROW("v", 'v', OPT_INT, verbosity, "N",
+		    "how much is logged (0; from 4 on details, from 8 on traces); PUT /debug/flags/v changes it"),
+		ROW("vmodule", 0, OPT_STRING, vmodule, "PATTERN=N,...",
+		    "the same for some parts, by the name that stands in their lines"),
+		ROW("logging-format", 0, OPT_STRING, logging_format, "FORMAT", "of the log: text, or json (text)"),
 	};
 
 	_Static_assert(ARRAY_LEN(rows) <= NODE_OPTIONS_MAX, "more than callers have room for");
@@ -62,6 +67,19 @@ size_t node_option_table(struct node_opts *o, struct option *t)
 }
 
 #undef ROW
+
+int node_opts_log(const struct node_opts *o, bool debug, struct err *err)
+{
+	if (o->logging_format && strcmp(o->logging_format, "text") != 0 && strcmp(o->logging_format, "json") != 0)
+		return err_set(err, ERR_INVALID, "--logging-format is text or json, not '%s'", o->logging_format);
+	if (o->vmodule && !log_set_vmodule(sv_from(o->vmodule)))
+		return err_set(err, ERR_INVALID, "--vmodule takes up to 32 of PATTERN=N, separated by commas, not '%s'",
+			       o->vmodule);
+	if (o->logging_format && strcmp(o->logging_format, "json") == 0)
+		log_set_format(LOG_JSON);
+	log_set_verbosity(MAX(o->verbosity, debug ? 4 : 0));
+	return 0;
+}
 
 void node_opts_release(struct node_opts *o)
 {

@@ -2,7 +2,9 @@
  */
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "cli/cli.h"
+#include "cli/upstream_flags.h"
 #include "codec/doc.h"
 #include "codec/yaml.h"
 
@@ -134,8 +136,28 @@ static int options_unknown(const struct option *table, size_t n, struct sv name,
 		       near ? "'?" : "", more);
 }
 
-static int from_file(struct arena *a, const struct option *table, size_t n, const char *path, bool required,
-		     struct err *err)
+/* A flag of upstream's that is no option of ours. */
+static int options_upstream(const struct upstream_flag *f, struct sv value, struct err *err)
+{
+	if (f->how == UPSTREAM_REFUSED)
+		return err_set(err, ERR_INVALID, "--%s is not taken: %s", f->name, f->why);
+	/* Of lists upstream has KEY=VALUE for some: kube=1.37. */
+	if (f->how == UPSTREAM_ONLY && !sv_is(value, f->only) &&
+	    !(sv_starts(value, SV("kube=")) && sv_is(sv_sub(value, 5, value.n), f->only)))
+		return err_set(err, ERR_INVALID, "--%s is '%s' here and cannot be '%.*s': %s", f->name, f->only,
+			       SV_ARG(value), f->why);
+	if (f->how == UPSTREAM_NO_MEANING)
+		log_kv(LVL_WARN, "options", "a flag changes nothing here", "flag", f->name, "because", f->why, NULL);
+	return 0;
+}
+
+static const struct upstream_flag *options_upstream_of(const char *command, struct sv name)
+{
+	return strcmp(command, "server") == 0 || strstr(command, "kube-apiserver") ? upstream_flag_find(name) : NULL;
+}
+
+static int from_file(const char *command, struct arena *a, const struct option *table, size_t n, const char *path,
+		     bool required, struct err *err)
 {
 	struct err why = ERR_INIT;
 	struct sv text;
@@ -153,7 +175,13 @@ static int from_file(struct arena *a, const struct option *table, size_t n, cons
 		return err_wrap(err, "reading '%s'", path);
 	VAL_EACH_MEMBER(doc, m) {
 		const struct option *o = options_find(table, n, m.key);
+		const struct upstream_flag *f = o ? NULL : options_upstream_of(command, m.key);
 
+		if (f) {
+			if (options_upstream(f, scalar_text(a, m.value), err) < 0)
+				return err_wrap(err, "reading '%s'", path);
+			continue;
+		}
 		if (!o)
 			return options_unknown(
 			    table, n, m.key,
@@ -191,6 +219,7 @@ static int from_flag(struct arena *a, const struct option *table, size_t n, int 
 		     struct err *err)
 {
 	struct sv arg = sv_from(argv[*i]), name, value = SV_NULL;
+	const struct upstream_flag *f;
 	const struct option *o;
 	ssize_t eq;
 
@@ -206,7 +235,15 @@ static int from_flag(struct arena *a, const struct option *table, size_t n, int 
 		name = sv_sub(arg, 1, 1);
 		o = find_letter(table, n, name.n ? name.p[0] : '\0');
 		if (arg.n > 2)
-			value = sv_sub(arg, 2, arg.n);
+			value = sv_sub(arg, arg.p[2] == '=' ? 3 : 2, arg.n);
+	}
+	f = o ? NULL : options_upstream_of(argv[0], name);
+	if (f) {
+		if (!value.p && !f->is_switch && *i + 1 < argc)
+			value = sv_from(argv[++*i]);
+		else if (!value.p)
+			value = SV("true");
+		return options_upstream(f, value, err);
 	}
 	if (!o)
 		return options_unknown(table, n, name, arena_printf(a, "unknown flag '%s'", argv[*i]),
@@ -267,6 +304,30 @@ static void print_names(const struct option *table, size_t n, const char *config
 		printf("--%s\n", table[i].name);
 }
 
+const char *cli_option_text(struct arena *a, const struct option *o)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const char *text;
+
+	switch (o->kind) {
+	case OPT_BOOL:
+		return *(bool *)o->value ? "true" : "false";
+	case OPT_INT:
+		return arena_printf(a, "%d", *(int *)o->value);
+	case OPT_STRING:
+		text = *(const char **)o->value;
+		return text ? text : "";
+	case OPT_LIST:
+	case OPT_ARGS:
+		buf_addc(&b, '[');
+		for (const char *const *s = ((struct string_list *)o->value)->list.p; s && *s; s++)
+			buf_printf(&b, "%s%s", b.n > 1 ? "," : "", *s);
+		buf_addc(&b, ']');
+		return arena_cstr(a, buf_sv(&b));
+	}
+	return "";
+}
+
 bool cli_asks_for_help(int argc, char **argv)
 {
 	for (int i = 0; i < argc; i++)
@@ -289,7 +350,8 @@ int cli_options_parse(struct arena *a, const struct option *table, size_t n, int
 		print_names(table, n, config_file);
 		return 1;
 	}
-	if ((path && from_file(a, table, n, path, required, err) < 0) || from_environment(a, table, n, err) < 0)
+	if ((path && from_file(argv[0], a, table, n, path, required, err) < 0) ||
+	    from_environment(a, table, n, err) < 0)
 		return -1;
 	for (int i = 1; i < argc; i++) {
 		if (config_file && (strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0)) {

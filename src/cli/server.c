@@ -6,13 +6,16 @@
 #include "base/file.h"
 #include "base/ip.h"
 #include "base/log.h"
+#include "base/metric_page.h"
 #include "base/timefmt.h"
+#include "base/version.h"
 #include "cli/cidrs.h"
 #include "cli/daemon.h"
 #include "cli/home_local.h"
 #include "cli/stalls.h"
 #include "cli/supervise.h"
 #include "client/kubeconfig.h"
+#include "client/zpages.h"
 #include "controllers/controllers.h"
 #include "kubelet/machine.h"
 #include "net/tls.h"
@@ -47,6 +50,7 @@ struct server {
 	int n_threads;
 	struct store *store;
 	struct encryption *encryption;
+	struct metric_rules *metric_rules;
 	struct apiserver *api;
 	struct http_server *http;
 	char address[sizeof(struct ip_text)]; /* found for --advertise-address, followed; "": given, or none */
@@ -56,6 +60,8 @@ struct server {
 	struct home_local home;
 	struct daemon_node node;
 	const char *crash_dir;
+	const struct option *table; /* all options, for /flagz */
+	size_t n_table;
 	int cidr_hold; /* keeps other servers off our pod range; -1: none */
 };
 
@@ -64,7 +70,7 @@ struct server {
 		name, letter, kind, &o->field, arg, help \
 	}
 
-#define SERVER_OPTIONS_MAX 128
+#define SERVER_OPTIONS_MAX 160
 
 static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_node)
 {
@@ -81,6 +87,9 @@ static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_
 		    "what machines join with, <id>.<secret> (made; in DIR/server/node-token)"),
 		ROW("token-auth-file", 0, OPT_STRING, token_auth_file, "FILE",
 		    "static tokens: lines of TOKEN,USER,UID,\"GROUPS\""),
+		ROW("proxy-client-cert-file", 0, OPT_STRING, proxy_cert_file, "FILE",
+		    "the certificate that aggregated API servers are shown (of a CA of this server's own)"),
+		ROW("proxy-client-key-file", 0, OPT_STRING, proxy_key_file, "FILE", "its key"),
 		ROW("admission-control-config-file", 0, OPT_STRING, admission_config, "FILE",
 		    "an AdmissionConfiguration: of Pod Security, of webhooks and of other plugins"),
 		ROW("enable-admission-plugins", 0, OPT_LIST, enable_admission, "NAME",
@@ -89,6 +98,8 @@ static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_
 		    "the same to switch off, of those that are on"),
 		ROW("encryption-provider-config", 0, OPT_STRING, encryption_config, "FILE",
 		    "an EncryptionConfiguration: which resources are stored encrypted (none)"),
+		ROW("encryption-provider-config-automatic-reload", 0, OPT_BOOL, encryption_reload, NULL,
+		    "that file is looked at each minute, and counts when it has changed"),
 		ROW("audit-policy-file", 0, OPT_STRING, audit.policy_file, "FILE",
 		    "a Policy of audit.k8s.io/v1: which requests are noted, and how much of them (none)"),
 		ROW("audit-log-path", 0, OPT_STRING, audit.log_path, "FILE",
@@ -105,7 +116,20 @@ static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_
 		    "events that wait in mode batch, and no more (10000)"),
 		ROW("audit-webhook-config-file", 0, OPT_STRING, audit.hook_config, "FILE",
 		    "a kubeconfig: whom audit events are sent to, in batches (nobody)"),
-		ROW("audit-webhook-mode", 0, OPT_STRING, audit.hook_mode, "MODE", "batch, and no other"),
+		ROW("audit-webhook-mode", 0, OPT_STRING, audit.hook_mode, "MODE",
+		    "batch; blocking: requests wait until their events are sent; blocking-strict: and are refused when "
+		    "that fails (batch)"),
+		ROW("audit-webhook-batch-throttle-enable", 0, OPT_BOOL, audit_throttle, NULL,
+		    "batches are sent at a bounded rate (true)"),
+		ROW("audit-webhook-batch-throttle-qps", 0, OPT_STRING, audit.hook_qps, "N", "batches a second (10)"),
+		ROW("audit-webhook-batch-throttle-burst", 0, OPT_INT, audit.hook_burst, "N",
+		    "batches at once after a pause (15)"),
+		ROW("audit-webhook-truncate-enabled", 0, OPT_BOOL, audit.hook_truncate, NULL,
+		    "large events lose their objects"),
+		ROW("audit-webhook-truncate-max-event-size", 0, OPT_INT, audit.hook_event_size, "N",
+		    "bytes from which an event is large (102400)"),
+		ROW("audit-webhook-truncate-max-batch-size", 0, OPT_INT, audit.hook_batch_bytes, "N",
+		    "bytes in a batch (10485760)"),
 		ROW("audit-webhook-initial-backoff", 0, OPT_STRING, audit.hook_backoff, "DURATION",
 		    "until a batch that failed is sent again for the first time (10s)"),
 		ROW("audit-webhook-batch-max-wait", 0, OPT_STRING, audit.hook_max_wait, "DURATION",
@@ -146,6 +170,8 @@ static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_
 		    "tokens of Secrets count only with their Secret (true)"),
 		ROW("service-account-jwks-uri", 0, OPT_STRING, accounts.jwks_uri, "URL",
 		    "where the issuer's document says that the keys are (here)"),
+		ROW("legacy-service-account-token-clean-up-period", 0, OPT_STRING, legacy_token_period, "TIME",
+		    "unused for so long, Secrets' tokens that the cluster made are refused, then deleted (8760h0m0s)"),
 		ROW("client-ca-file", 0, OPT_STRING, client_ca_file, "FILE",
 		    "CAs of clients beside the cluster's own: CN is the user, O are groups"),
 		ROW("requestheader-client-ca-file", 0, OPT_STRING, proxy_ca_file, "FILE",
@@ -203,7 +229,7 @@ static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_
 		ROW("disable", 0, OPT_LIST, facts.disable, "NAME",
 		    "add-ons to leave out, by k3s's names; built in are coredns (cluster DNS), servicelb, "
 		    "local-storage "
-		    "(the class local-path) and ingress"),
+		    "(the class local-path), ingress and gateway"),
 		ROW("ingress-trusted-proxies", 0, OPT_STRING, facts.ingress_trusted, "CIDRS",
 		    "load balancers before Ingresses, whose X-Forwarded-For, -Proto, -Host and -Port count"),
 		ROW("ingress-proxy-protocol", 0, OPT_BOOL, facts.ingress_proxy_protocol, NULL,
@@ -222,9 +248,6 @@ static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_
 		ROW("tls-cipher-suites", 0, OPT_LIST, tls_suites, "NAME",
 		    "of TLS 1.2, such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 (those of ECDHE with AES-GCM or "
 		    "ChaCha20)"),
-		ROW("proxy-client-cert-file", 0, OPT_STRING, proxy_cert_file, "FILE",
-		    "as whom aggregated API servers are asked (one of the front proxy's own CA)"),
-		ROW("proxy-client-key-file", 0, OPT_STRING, proxy_key_file, "FILE", "its key"),
 		ROW("kubelet-timeout", 0, OPT_STRING, kubelet_timeout, "TIME", "until one is reached (10s)"),
 		ROW("kubelet-certificate-authority", 0, OPT_STRING, kubelets.ca_file, "FILE",
 		    "CAs of kubelets that are not of this cluster's own (none)"),
@@ -243,6 +266,26 @@ static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_
 		ROW("runtime-config", 0, OPT_LIST, runtime_config, "KEY=BOOL",
 		    "versions of the API to serve or not: api/all, api/beta, api/alpha, GROUP/VERSION"),
 		ROW("debug", 0, OPT_BOOL, debug, NULL, "log more"),
+		ROW("secure-port", 0, OPT_INT, port, "N", "the same as --https-listen-port"),
+		ROW("service-cluster-ip-range", 0, OPT_STRING, facts.service_cidr, "CIDR",
+		    "the same as --service-cidr"),
+		ROW("disabled-metrics", 0, OPT_LIST, disabled_metrics, "NAME", "metrics that /metrics leaves out"),
+		ROW("allow-metric-labels", 0, OPT_ARGS, metric_labels, "METRIC,LABEL='V,...'",
+		    "the only values that this label has in /metrics; all others are 'unexpected'"),
+		ROW("allow-metric-labels-manifest", 0, OPT_STRING, metric_manifest, "FILE",
+		    "the same as YAML, METRIC,LABEL: V,..."),
+		ROW("show-hidden-metrics-for-version", 0, OPT_STRING, hidden_metrics, "1." KUBERNETES_MINOR_BEFORE,
+		    "metrics that this version hides are shown; there are none"),
+		ROW("endpoint-reconciler-type", 0, OPT_STRING, endpoint_reconciler, "NAME",
+		    "lease: the Service `kubernetes` leads here; none: somebody else says where it leads (lease)"),
+		ROW("default-not-ready-toleration-seconds", 0, OPT_INT, not_ready_s, "N",
+		    "how long pods stay on a node that is not ready, unless they say (300)"),
+		ROW("default-unreachable-toleration-seconds", 0, OPT_INT, unreachable_s, "N",
+		    "the same of one that cannot be reached (300)"),
+		ROW("strict-transport-security-directives", 0, OPT_LIST, hsts, "TEXT",
+		    "of a Strict-Transport-Security header in answers (none)"),
+		ROW("cors-allowed-origins", 0, OPT_LIST, cors, "REGEXP",
+		    "web pages that may ask from a browser, as whole origins (none)"),
 	};
 
 	_Static_assert(ARRAY_LEN(rows) <= SERVER_OPTIONS_MAX, "more than there is room for");
@@ -270,6 +313,10 @@ static void defaults(struct server *s)
 		.account_lookup = true,
 		.ipv6_masq = true,
 		.profiling = true,
+		.audit_throttle = true,
+		.endpoint_reconciler = "lease",
+		.not_ready_s = 300,
+		.unreachable_s = 300,
 	};
 }
 
@@ -316,6 +363,14 @@ static struct apiserver_kubelets server_kubelets(const struct server_opts *o)
 	return k;
 }
 
+static struct audit_opts server_audit(const struct server_opts *o)
+{
+	struct audit_opts a = o->audit;
+
+	a.hook_no_throttle = !o->audit_throttle;
+	return a;
+}
+
 static struct apiserver_authorization server_authorization(const struct server_opts *o)
 {
 	struct apiserver_authorization z = o->authorization;
@@ -344,6 +399,8 @@ static int complete(struct server *s, struct err *err)
 		o->node.data_dir = default_data_dir(&s->arena);
 	if (server_check(o, err) < 0 || choose_api(o, err) < 0)
 		return -1;
+	if (o->legacy_token_period) /* server_check() has looked at it */
+		(void)duration_parse(sv_from(o->legacy_token_period), &o->legacy_token_ns);
 	if (o->port == 0)
 		o->port = host_free_port(o->bind_address);
 	if (!o->kubeconfig)
@@ -540,11 +597,31 @@ static void publish_facts(struct server *s)
 	client_free(c);
 }
 
+static int flag_order(const void *a, const void *b)
+{
+	return strcmp(((const struct zpage_flag *)a)->name, ((const struct zpage_flag *)b)->name);
+}
+
+/* For /flagz: what is an option, as it is. */
+static const struct zpage_flag *server_flags(void *ctx, struct arena *a, size_t *ret_n)
+{
+	const struct server *s = ctx;
+	struct zpage_flag *flags = ARENA_ARRAY(a, struct zpage_flag, s->n_table);
+
+	for (size_t i = 0; i < s->n_table; i++)
+		flags[i] = (struct zpage_flag){ .name = s->table[i].name,
+						.value = cli_option_text(a, &s->table[i]),
+						.secret = strcmp(s->table[i].name, "token") == 0 };
+	qsort(flags, s->n_table, sizeof(*flags), flag_order);
+	*ret_n = s->n_table;
+	return flags;
+}
+
 static int encrypt_store(struct server *s, struct err *err)
 {
 	if (!s->o.encryption_config)
 		return 0;
-	s->encryption = encryption_read(s->env, s->o.encryption_config, err);
+	s->encryption = encryption_read(s->env, s->o.encryption_config, s->o.encryption_reload, err);
 	if (!s->encryption)
 		return -1;
 	s->store = store_transformed(s->store, encryption_transform(s->encryption));
@@ -556,7 +633,9 @@ static int start_api(struct server *s, struct err *err)
 	struct server_opts *o = &s->o;
 	const char *db = arena_printf(&s->arena, "%s/db", o->node.data_dir);
 
-	if (database_check(&s->arena, o, err) < 0)
+	/* Not before the process has its seed, by which maps find what is in them. */
+	s->metric_rules = server_metric_rules(&s->arena, o, err);
+	if (!s->metric_rules || database_check(&s->arena, o, err) < 0)
 		return -1;
 	if (o->no_sync)
 		store_disk_no_sync();
@@ -572,7 +651,7 @@ static int start_api(struct server *s, struct err *err)
 		.cluster_cidr = o->facts.cluster_cidr,
 		.node_port_range = o->node_port_range,
 		.cluster_domain = o->facts.cluster_domain,
-		.advertise_address = o->advertise_address,
+		.advertise_address = strcmp(o->endpoint_reconciler, "none") == 0 ? NULL : o->advertise_address,
 		.find_address = *s->address ? server_address : NULL,
 		.find_ctx = s,
 		.advertise_port = o->port,
@@ -586,10 +665,12 @@ static int start_api(struct server *s, struct err *err)
 		.tls_key_file = o->tls_key_file,
 		.join_token = o->token,
 		.token_auth_file = o->token_auth_file,
+		.proxy_cert_file = o->proxy_cert_file,
+		.proxy_key_file = o->proxy_key_file,
 		.admission_config = o->admission_config,
 		.enable_admission = o->enable_admission.list.p,
 		.disable_admission = o->disable_admission.list.p,
-		.audit = o->audit,
+		.audit = server_audit(o),
 		.encryption = s->encryption,
 		.authentication_config = o->authentication_config,
 		.oidc = server_oidc(o),
@@ -598,14 +679,21 @@ static int start_api(struct server *s, struct err *err)
 		.tls_only_13 = o->tls_min_version && strcmp(o->tls_min_version, "VersionTLS13") == 0,
 		.tls_suites = o->tls_suites.list.p,
 		.kubelets = server_kubelets(o),
-		.proxy_cert_file = o->proxy_cert_file,
-		.proxy_key_file = o->proxy_key_file,
 		.accounts = server_accounts(o),
 		.client_ca_file = o->client_ca_file,
 		.front_proxies = server_front_proxies(o),
 		.anonymous_auth = o->anonymous_auth,
+		.not_ready_s = o->not_ready_s,
+		.unreachable_s = o->unreachable_s,
+		.hsts = o->hsts.list.p,
+		.cors = o->cors.list.p,
 		.profiling = o->profiling,
 		.no_ingress = facts_no_ingress(&o->facts),
+		.no_controllers = o->disable_controllers,
+		.no_gateway = facts_no_gateway(&o->facts),
+		.metric_rules = s->metric_rules,
+		.flags = server_flags,
+		.flags_ctx = s,
 		.certs_renewed = certs_renewed,
 		.certs_ctx = s,
 		.lost = lost,
@@ -653,6 +741,8 @@ static void start_control(struct server *s)
 		    .client_as = controller_client,
 		    .client_ctx = s,
 		    .kinds = apiserver_kinds(s->api),
+		    .empty_foreign = apiserver_empty_foreign,
+		    .foreign_ctx = s->api,
 		    .cluster_cidr = s->o.facts.cluster_cidr,
 		    .cluster_dns = facts_disabled(&s->o.facts, "coredns") ? NULL : s->o.facts.cluster_dns,
 		    .service_cidr = s->o.facts.service_cidr,
@@ -664,8 +754,10 @@ static void start_control(struct server *s)
 		    .signing_key_pem = apiserver_ca_key_pem(s->api),
 		    .server_cert_pem = apiserver_cert_pem(s->api),
 		    .token_key_pem = apiserver_token_key_pem(s->api),
+		    .legacy_token_ns = s->o.legacy_token_ns,
 		    .no_ingress = facts_no_ingress(&s->o.facts),
 		    .which = s->o.controllers.list.p,
+		    .no_gateway = facts_no_gateway(&s->o.facts),
 		    .disable = facts_disabled(&s->o.facts, "servicelb") ? no_service_lb : NULL,
 		});
 	}
@@ -769,19 +861,21 @@ int server_main(int argc, char **argv, const struct server_name *as)
 	n = option_table(&s.o, table, &n_node);
 	if (as->options)
 		n = as->options(as->ctx, &s.o, table, n, n_node);
+	s.table = table;
+	s.n_table = n;
 	rc = cli_options_parse(&s.arena, table, n, argc, argv, as->config_file, NULL, &err);
 	if (rc == 0 && as->settle)
 		rc = as->settle(as->ctx, &s.arena, &err);
-	if (rc == 0) {
-		if (s.o.debug)
-			log_set_level(LVL_DEBUG);
+	if (rc == 0)
+		rc = node_opts_log(&s.o.node, s.o.debug, &err);
+	if (rc == 0)
 		rc = complete(&s, &err);
-	}
 	if (rc == 0) {
 		s.crash_dir = arena_printf(&s.arena, "%s/crash", s.o.node.data_dir);
 		status = daemon_run(s.crash_dir, s.o.no_supervise, run, &s);
 	}
 	cli_options_release(table, n);
+	metric_rules_free(s.metric_rules);
 	arena_release(&s.arena);
 	return rc < 0 ? cli_fail_err(&err) : status;
 }

@@ -9,7 +9,8 @@ struct server_opts {
 	struct node_opts node;
 	struct cluster_facts facts;
 	const char *bind_address, *kubeconfig, *kubeconfig_mode, *advertise_address, *node_port_range;
-	const char *token, *token_auth_file, *admission_config, *encryption_config, *authentication_config;
+	const char *token, *token_auth_file, *admission_config, *encryption_config, *authentication_config,
+	    *proxy_cert_file, *proxy_key_file;
 	struct string_list enable_admission, disable_admission;
 	struct audit_opts audit;
 	struct apiserver_oidc oidc; /* but for its lists: */
@@ -17,19 +18,24 @@ struct server_opts {
 	struct apiserver_accounts accounts; /* but for its lists, and what is off by true: */
 	struct string_list account_issuers, account_keys, api_audiences;
 	bool account_extend, account_lookup;
-	const char *client_ca_file, *proxy_ca_file;
+	const char *client_ca_file, *proxy_ca_file, *legacy_token_period;
+	int64_t legacy_token_ns;
 	struct string_list proxy_names, proxy_username, proxy_uid, proxy_group, proxy_extra;
 	struct apiserver_token_hook token_hook;
 	struct apiserver_authorization authorization; /* but for its modes */
 	const char *tls_cert_file, *tls_key_file;     /* a serving certificate of the administrator's; NULL: ours */
 	struct apiserver_kubelets kubelets;	      /* but for its list: */
-	const char *kubelet_timeout, *tls_min_version, *proxy_cert_file, *proxy_key_file;
+	const char *kubelet_timeout, *tls_min_version;
 	struct string_list kubelet_addresses, tls_suites;
 	struct string_list controllers; /* which run, as --controllers has them; none: all */
 	int port, node_mask_v4, node_mask_v6;
 	bool ipv6_masq, disable_agent, disable_scheduler, disable_controllers, no_supervise, anonymous_auth, profiling,
 	    debug, accept_database, no_sync;
 	struct string_list tls_sans, runtime_config;
+	struct string_list disabled_metrics, metric_labels, hsts, cors;
+	const char *metric_manifest, *hidden_metrics, *endpoint_reconciler;
+	int not_ready_s, unreachable_s;
+	bool encryption_reload, audit_throttle;
 };
 
 /* A command that is this server with other flags (kube_apiserver.c). */
@@ -43,12 +49,14 @@ struct server_name {
 	int (*settle)(void *ctx, struct arena *a, struct err *err);
 	void *ctx;
 };
-#define SERVER_NAME_MAX 32
+#define SERVER_NAME_MAX 16
 /* Returns the exit status. */
 int server_main(int argc, char **argv, const struct server_name *as);
 
 /* Refuses what cannot work, by the name of the flag, before anything is touched. */
 int server_check(const struct server_opts *o, struct err *err);
+/* What --disabled-metrics and its like say of /metrics (server_check.c); NULL with *err. */
+struct metric_rules *server_metric_rules(struct arena *a, const struct server_opts *o, struct err *err);
 /* Refuses a database that is not the pki's, or gone while the pki is in use; and a pki that lacks its CA or its key of
  * service accounts while there is a database. */
 int database_check(struct arena *a, const struct server_opts *o, struct err *err);

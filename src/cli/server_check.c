@@ -1,11 +1,15 @@
 /* What `caravel server` refuses at once, so that a mistyped flag is named and not a certificate or an object that
  * could not be made from it. */
+#include "base/file.h"
 #include "base/ip.h"
+#include "base/metric_page.h"
 #include "base/timefmt.h"
+#include "base/version.h"
 #include "apiserver/apiserver.h"
 #include "cli/cidrs.h"
 #include "cli/server.h"
 #include "client/bootstrap_token.h"
+#include "codec/yaml.h"
 #include "controllers/controllers.h"
 #include "netd/model.h"
 #include "object/validate.h"
@@ -122,7 +126,7 @@ static int check_pods_and_services(const struct cluster_facts *o, struct err *er
 static int check_disable(const struct string_list *l, struct err *err)
 {
 	static const char *const names[] = { "coredns",	       "servicelb", "traefik", "local-storage",
-					     "metrics-server", "runtimes",  "ingress" };
+					     "metrics-server", "runtimes",  "ingress", "gateway" };
 
 	for (const char *const *s = l->list.p; s && *s; s++) {
 		bool known = false;
@@ -132,7 +136,7 @@ static int check_disable(const struct string_list *l, struct err *err)
 		if (!known)
 			return err_set(err, ERR_INVALID,
 				       "--disable knows coredns, servicelb, traefik, local-storage, metrics-server, "
-				       "runtimes and ingress, not '%s'",
+				       "runtimes, ingress and gateway, not '%s'",
 				       *s);
 	}
 	return 0;
@@ -146,12 +150,20 @@ static int server_check_admission(const struct server_opts *o, struct err *err)
 static int check_tokens(const struct server_opts *o, struct err *err)
 {
 	struct join_token t;
+	int64_t period;
 
 	if (o->token && join_token_parse(sv_from(o->token), &t, err) < 0)
 		return err_wrap(err, "--token (it is what machines join with; for a static admin token there is "
 				     "--token-auth-file)");
+	if (o->legacy_token_period && (!duration_parse(sv_from(o->legacy_token_period), &period) || period <= 0))
+		return err_set(err, ERR_INVALID,
+			       "--legacy-service-account-token-clean-up-period takes a time like 8760h, not '%s'",
+			       o->legacy_token_period);
 	if (o->token_auth_file && !*o->token_auth_file)
 		return err_set(err, ERR_INVALID, "--token-auth-file needs the name of a file");
+	if (!o->proxy_cert_file != !o->proxy_key_file)
+		return err_set(err, ERR_INVALID,
+			       "--proxy-client-cert-file and --proxy-client-key-file need each other");
 	return 0;
 }
 
@@ -213,9 +225,6 @@ static int check_tls(const struct server_opts *o, struct err *err)
 
 	if (!o->tls_cert_file != !o->tls_key_file)
 		return err_set(err, ERR_INVALID, "--tls-cert-file and --tls-private-key-file need each other");
-	if (!o->proxy_cert_file != !o->proxy_key_file)
-		return err_set(err, ERR_INVALID,
-			       "--proxy-client-cert-file and --proxy-client-key-file need each other");
 	if (v && (strcmp(v, "VersionTLS10") == 0 || strcmp(v, "VersionTLS11") == 0))
 		return err_set(err, ERR_INVALID, "--tls-min-version=%s: nothing below VersionTLS12 is spoken here", v);
 	if (v && strcmp(v, "VersionTLS12") != 0 && strcmp(v, "VersionTLS13") != 0)
@@ -273,6 +282,56 @@ static int check_domain(const char *domain, struct err *err)
 	return why ? err_set(err, ERR_INVALID, "--cluster-domain '%s': %s", domain, why) : 0;
 }
 
+static int check_misc(const struct server_opts *o, struct err *err)
+{
+	const char *hidden = o->hidden_metrics, *type = o->endpoint_reconciler;
+
+	if (hidden && *hidden && strcmp(hidden, "1." KUBERNETES_MINOR_BEFORE) != 0)
+		return err_set(
+		    err, ERR_INVALID,
+		    "--show-hidden-metrics-for-version must be omitted or have the value '1." KUBERNETES_MINOR_BEFORE
+		    "'. Only the previous minor version is allowed");
+	if (strcmp(type, "lease") != 0 && strcmp(type, "none") != 0)
+		return err_set(err, ERR_INVALID, "--endpoint-reconciler-type is lease or none, not '%s'", type);
+	if (o->not_ready_s < 0 || o->unreachable_s < 0)
+		return err_set(err, ERR_INVALID, "--default-%s-toleration-seconds takes 0 or more, not %d",
+			       o->not_ready_s < 0 ? "not-ready" : "unreachable",
+			       o->not_ready_s < 0 ? o->not_ready_s : o->unreachable_s);
+	return 0;
+}
+
+#define MANIFEST_MAX ((size_t)1 << 20)
+
+static int metric_manifest(struct arena *a, struct metric_rules *r, const char *path, struct err *err)
+{
+	struct sv text;
+	const struct val *doc;
+
+	if (file_read(a, path, MANIFEST_MAX, &text, err) < 0)
+		return -1;
+	doc = yaml_decode_opts(a, text, &(struct yaml_opts){ .alone = true }, err);
+	if (!doc)
+		return -1;
+	VAL_EACH_MEMBER(doc, m)
+		if (metric_rules_allow(r, m.key, val_str(m.value), err) < 0)
+			return -1;
+	return 0;
+}
+
+struct metric_rules *server_metric_rules(struct arena *a, const struct server_opts *o, struct err *err)
+{
+	struct metric_rules *r = metric_rules_new(o->disabled_metrics.list.p, o->metric_labels.list.p, err);
+
+	if (!r) {
+		(void)err_wrap(err, "--allow-metric-labels");
+		return NULL;
+	}
+	if (!o->metric_manifest || metric_manifest(a, r, o->metric_manifest, err) == 0)
+		return r;
+	(void)err_wrap(err, "--allow-metric-labels-manifest");
+	return metric_rules_free(r);
+}
+
 int server_check(const struct server_opts *o, struct err *err)
 {
 	if (check_port("https-listen-port", o->port, err) < 0 ||
@@ -288,7 +347,7 @@ int server_check(const struct server_opts *o, struct err *err)
 	if (check_kubelets(o, err) < 0 || check_network(o, err) < 0 || node_opts_check(&o->node, err) < 0 ||
 	    check_disable(&o->facts.disable, err) < 0 || check_tokens(o, err) < 0 || check_front_proxies(o, err) < 0 ||
 	    server_check_admission(o, err) < 0 || check_egress(o->facts.egress, err) < 0 ||
-	    check_trusted(&o->facts, err) < 0)
+	    check_trusted(&o->facts, err) < 0 || check_misc(o, err) < 0)
 		return -1;
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include "base/quarantine.h"
 #include "base/retry.h"
 #include "base/strmap.h"
+#include "client/workq_metrics.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -32,6 +33,7 @@ struct item {
 	struct env_timer *timer; /* pending delayed add */
 	bool firing;		 /* a timer was too late to stop: its task will come */
 	int64_t timer_at_ns;
+	int64_t since_ns; /* ready, or running; monotonic */
 };
 
 struct workq {
@@ -48,6 +50,7 @@ struct workq {
 	bool asking; /* the ready hook is under way */
 	bool started, stopping;
 	struct env_timer *ready_timer;
+	struct workq_counts counts;
 	unsigned refs;
 };
 
@@ -96,11 +99,14 @@ static void kick(struct workq *q)
 static void make_ready(struct workq *q, struct item *it)
 {
 	if (it->running) {
+		q->counts.adds += !it->dirty;
 		it->dirty = true;
 		return;
 	}
 	if (!list_empty(&it->ready))
 		return;
+	q->counts.adds++;
+	it->since_ns = env_mono_ns(q->env);
 	list_add_tail(&q->ready, &it->ready);
 	q->n_ready++;
 	kick(q);
@@ -201,6 +207,7 @@ static void workq_finish(struct workq *q, struct item *it, int rc, const struct 
 	it->running = false;
 	if (rc < 0 && !hopeless(err)) {
 		it->failures += it->failures < UINT_MAX;
+		q->counts.retries++;
 		workq_tell(q, it, err);
 		if (!it->dirty)
 			add_after_locked(q, it, workq_pause_ns(q, it->failures));
@@ -211,6 +218,7 @@ static void workq_finish(struct workq *q, struct item *it, int rc, const struct 
 	}
 	if (it->dirty) {
 		it->dirty = false;
+		q->counts.adds--; /* it was counted when it was added */
 		make_ready(q, it);
 	}
 	item_drop_if_idle(q, it);
@@ -241,6 +249,7 @@ static void worker(void *ctx)
 	if (!q->stopping && !list_empty(&q->ready)) {
 		struct reconcile_result res = { 0 };
 		_cleanup_(err_release) struct err err = ERR_INIT;
+		int64_t now;
 		int rc;
 
 		it = LIST_ENTRY(q->ready.next, struct item, ready);
@@ -248,11 +257,15 @@ static void worker(void *ctx)
 		q->n_ready--;
 		it->running = true;
 		q->running++;
+		now = env_mono_ns(q->env);
+		workq_counts_queued(&q->counts, now - it->since_ns);
+		it->since_ns = now;
 		pthread_mutex_unlock(&q->lock);
 
 		rc = workq_reconcile(q, it, &res, &err);
 
 		pthread_mutex_lock(&q->lock);
+		workq_counts_worked(&q->counts, env_mono_ns(q->env) - it->since_ns);
 		q->running--;
 		if (q->stopping) {
 			it->running = false;
@@ -412,6 +425,41 @@ void workq_each(void (*fn)(const char *name, enum env_class class, size_t waitin
 		fn(q->opts.name, q->opts.class, waiting, running, ctx);
 	}
 	pthread_mutex_unlock(&all_lock);
+}
+
+/* Under q's lock. */
+static void workq_count_now(struct workq *q)
+{
+	struct workq_counts *c = &q->counts;
+	int64_t now = env_mono_ns(q->env);
+
+	c->depth = q->n_ready;
+	c->longest_ns = c->unfinished_ns = 0;
+	STRMAP_EACH(&q->items, e) {
+		const struct item *it = e->value;
+
+		if (!it->running)
+			continue;
+		c->longest_ns = MAX(c->longest_ns, now - it->since_ns);
+		c->unfinished_ns += now - it->since_ns;
+	}
+}
+
+void workq_metrics(struct buf *b)
+{
+	struct workq_table *t = workq_table_new();
+
+	pthread_mutex_lock(&all_lock);
+	for (struct list *l = all_queues.next; l != &all_queues; l = l->next) {
+		struct workq *q = LIST_ENTRY(l, struct workq, all);
+
+		pthread_mutex_lock(&q->lock);
+		workq_count_now(q);
+		workq_table_add(t, q->opts.name, &q->counts);
+		pthread_mutex_unlock(&q->lock);
+	}
+	pthread_mutex_unlock(&all_lock);
+	workq_table_write(t, b);
 }
 
 void workq_key_split(struct sv key, struct sv *ret_ns, struct sv *ret_name)

@@ -43,4 +43,6 @@ void workq_add_obj(struct workq *q, struct sv ns, struct sv name); /* key "ns/na
 size_t workq_len(struct workq *q);
 /* All queues of the process, for people: fn must not call into one. */
 void workq_each(void (*fn)(const char *name, enum env_class class, size_t waiting, int running, void *ctx), void *ctx);
+struct buf;
+void workq_metrics(struct buf *b); /* the same for /metrics, by name */
 void workq_key_split(struct sv key, struct sv *ret_ns, struct sv *ret_name);

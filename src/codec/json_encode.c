@@ -1,5 +1,6 @@
 /* The JSON encoder. Output is byte for byte what Go's json.Encoder writes for the same value
  * (its HTML escaping included), because encoded text is compared, hashed and signed by clients. */
+#include "base/double.h"
 #include "codec/json.h"
 
 #include <math.h>
@@ -168,65 +169,6 @@ void json_encode_str(struct buf *b, struct sv s)
 	encode_str(b, s, '\0');
 }
 
-/* The fewest significant digits that read back as d: Go's strconv with precision -1. Doubles
- * of normal size need 15 to 17 or fewer with zeros to strip; subnormal ones may need just one. */
-static void encode_double(struct buf *b, double d)
-{
-	double size = fabs(d);
-	bool exponent = size < 1e-6 || size >= 1e21;
-	char digits[40], *e, *w = digits;
-	int exp10, prec, n = 0;
-
-	if (!isfinite(d)) { /* no JSON number; decoders never make one */
-		buf_adds(b, "null");
-		return;
-	}
-	if (d == 0) {
-		buf_adds(b, signbit(d) ? "-0" : "0");
-		return;
-	}
-	for (prec = size < 1e-300 ? 0 : 14; prec < 17; prec++) {
-		snprintf(digits, sizeof(digits), "%.*e", prec, d);
-		if (strtod(digits, NULL) == d)
-			break;
-	}
-	/* "-d.ddde+XX" becomes its bare digits, without trailing zeros, and the exponent. */
-	e = strchr(digits, 'e');
-	exp10 = atoi(e + 1);
-	for (const char *p = digits; p < e; p++) {
-		if (*p >= '0' && *p <= '9')
-			*w++ = *p;
-	}
-	n = (int)(w - digits);
-	while (n > 1 && digits[n - 1] == '0')
-		n--;
-
-	if (d < 0)
-		buf_addc(b, '-');
-	if (exponent) {
-		buf_addc(b, digits[0]);
-		if (n > 1) {
-			buf_addc(b, '.');
-			buf_add(b, digits + 1, (size_t)n - 1);
-		}
-		/* Go cleans e-09 up to e-9 but keeps the plus sign. */
-		buf_printf(b, "e%c%d", exp10 < 0 ? '-' : '+', abs(exp10));
-	} else if (exp10 < 0) {
-		buf_adds(b, "0.");
-		for (int i = exp10 + 1; i < 0; i++)
-			buf_addc(b, '0');
-		buf_add(b, digits, (size_t)n);
-	} else if (n <= exp10 + 1) {
-		buf_add(b, digits, (size_t)n);
-		for (int i = n; i <= exp10; i++)
-			buf_addc(b, '0');
-	} else {
-		buf_add(b, digits, (size_t)exp10 + 1);
-		buf_addc(b, '.');
-		buf_add(b, digits + exp10 + 1, (size_t)(n - exp10 - 1));
-	}
-}
-
 static void encode_scalar(struct buf *b, const struct val *v)
 {
 	switch (val_type(v)) {
@@ -240,7 +182,10 @@ static void encode_scalar(struct buf *b, const struct val *v)
 		buf_addi64(b, v->i);
 		break;
 	case VAL_FLOAT:
-		encode_double(b, v->d);
+		if (isfinite(v->d))
+			double_json(b, v->d);
+		else
+			buf_adds(b, "null"); /* no JSON number; decoders never make one */
 		break;
 	case VAL_STR:
 		json_encode_str(b, sv_make(v->s, v->n));

@@ -8,6 +8,7 @@
 
 #include "client/client.h"
 #include "client/events.h"
+#include "client/foreign.h"
 #include "client/informer.h"
 #include "object/api_set.h"
 
@@ -20,7 +21,9 @@ struct controllers_opts {
 	 * by controllers_free(). NULL: they write with client. */
 	struct client *(*client_as)(void *ctx, const char *account);
 	void *client_ctx;
-	struct api_current *kinds;	/* the kinds that the API serves; NULL: built-in ones only */
+	struct api_current *kinds;	 /* the kinds that the API serves; NULL: built-in ones only */
+	foreign_empty_fn *empty_foreign; /* what other API servers keep in namespaces; NULL: there are none */
+	void *foreign_ctx;
 	const char *cluster_cidr;	/* "v4", "v6", "v4,v6": the pod CIDRs of nodes are cut from it */
 	int node_mask_v4, node_mask_v6; /* their lengths; 0: /24 and /64 */
 	const char *server_node;	/* the node beside this control plane; NULL: none */
@@ -30,7 +33,9 @@ struct controllers_opts {
 	struct sv server_cert_pem; /* of the API server: no node gets its names */
 	const char *cluster_dns;   /* "ADDR[,ADDR]" that pods ask; NULL: names are not ours to serve */
 	bool no_ingress;	   /* Ingresses are not ours to serve: what was said of them is taken back */
+	bool no_gateway;	   /* nor are Gateways, and their kinds are not made */
 	const char *service_cidr;  /* comma-separated: which addresses a Service may have */
+	int64_t legacy_token_ns;   /* unused for so long, tokens of Secrets are refused, and later deleted; 0: a year */
 	struct sv token_key_pem;   /* signs the tokens of token Secrets; empty: they stay as they are */
 	/* Node lifecycle, ns; 0 takes upstream's default: 50 s grace, 5 s period. */
 	int64_t node_monitor_grace_ns, node_monitor_period_ns;

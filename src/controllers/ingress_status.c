@@ -11,9 +11,8 @@
 #include "base/vec.h"
 #include "client/workq.h"
 #include "controllers/controllers-internal.h"
-#include "controllers/podutil.h"
+#include "controllers/ingress_nodes.h"
 #include "object/annotation.h"
-#include "object/condition.h"
 #include "object/default_class.h"
 #include "object/ingress_refs.h"
 
@@ -76,52 +75,17 @@ static int ingress_status_drop_class(struct ingress_status *c, struct err *err)
 
 /* --- addresses --- */
 
-static bool ingress_status_serves(const struct obj *node, bool any_chosen)
-{
-	return annotation_of(obj_root(node), INGRESS_NODE_ANNOTATION).n &&
-	       ingress_role_serves(ingress_node_role(obj_root(node)), any_chosen) && !obj_deleting(node) &&
-	       condition_ready(obj_root(node));
-}
-
-static void ingress_status_add(const struct obj *node, struct val **list, struct arena *a, struct strmap *seen)
-{
-	const char *const types[] = { "ExternalIP", "InternalIP" };
-	bool found = false;
-
-	for (size_t t = 0; !found && t < ARRAY_LEN(types); t++)
-		VAL_EACH(obj_get(node, F_status, F_addresses), addr) {
-			struct sv ip = val_get_str(addr, F_address);
-			struct val *one;
-
-			if (!val_is(val_get(addr, F_type), types[t]) || !ip.n)
-				continue;
-			found = true;
-			if (strmap_has(seen, ip))
-				continue;
-			strmap_set(seen, ip, seen);
-			one = val_new_map(a);
-			val_set_str(a, one, F_ip, ip);
-			val_push(a, *list, one);
-		}
-}
-
 /* As status.loadBalancer.ingress has it; NULL: nobody serves. */
 static const struct val *ingress_status_addresses(struct ingress_status *c, struct arena *a)
 {
-	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
 	size_t n;
 	struct obj **nodes = informer_list(c->nodes, a, SV(""), &n);
+	struct sv *ips = ingress_node_addresses(a, nodes, n, NULL, NULL, &n);
 	struct val *list = val_new_list(a);
-	bool chosen = false;
 
-	if (n > 1)
-		qsort(nodes, n, sizeof(struct obj *), obj_by_name);
 	for (size_t i = 0; i < n; i++)
-		chosen |= ingress_node_role(obj_root(nodes[i])) == INGRESS_ROLE_CHOSEN;
-	for (size_t i = 0; i < n; i++)
-		if (ingress_status_serves(nodes[i], chosen))
-			ingress_status_add(nodes[i], &list, a, &seen);
-	return val_len(list) ? list : NULL;
+		val_set_str(a, val_push(a, list, val_new_map(a)), F_ip, ips[i]);
+	return n ? list : NULL;
 }
 
 static int ingress_status_write(struct ingress_status *c, struct arena *a, const struct obj *o,
@@ -211,12 +175,9 @@ static void ingress_status_on_gone(struct obj *o, void *ctx)
 	(void)ctx;
 }
 
-/* A heartbeat changes nothing of this. */
 static void ingress_status_on_node_update(struct obj *old, struct obj *neu, void *ctx)
 {
-	if (ingress_status_serves(old, false) != ingress_status_serves(neu, false) ||
-	    ingress_node_role(obj_root(old)) != ingress_node_role(obj_root(neu)) ||
-	    !val_equal(obj_get(old, F_status, F_addresses), obj_get(neu, F_status, F_addresses)))
+	if (ingress_node_changed(old, neu))
 		ingress_status_on_object(neu, ctx);
 }
 

@@ -39,6 +39,11 @@ struct legacy_sweep {
 	struct err err;	     /* the first failure; the others are looked at all the same */
 };
 
+static int64_t legacy_period(const struct legacy_cleaner *c)
+{
+	return c->ctx->opts->legacy_token_ns ? c->ctx->opts->legacy_token_ns : UNUSED_NS;
+}
+
 static void legacy_pod_ref(enum pod_ref ref, struct sv name, void *ctx)
 {
 	struct legacy_sweep *w = ctx;
@@ -150,7 +155,7 @@ static int legacy_reconcile(void *ctx, struct sv key, struct reconcile_result *r
 	struct legacy_cleaner *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	int64_t now = env_now_ns(c->ctx->env), since;
-	struct legacy_sweep w = { .c = c, .before_ns = now - UNUSED_NS };
+	struct legacy_sweep w = { .c = c, .before_ns = now - legacy_period(c) };
 	char before[DATE_TEXT_MAX], today[DATE_TEXT_MAX];
 	struct obj **secrets;
 	size_t n;

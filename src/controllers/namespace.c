@@ -1,9 +1,9 @@
 /* namespace: empties a namespace that is being deleted, then lets it go.
  *
  * Order: pods first, and nothing else until they are gone, so that what protects them (network
- * policies, secrets they still use) outlives them (KEP-5080); then every other namespaced kind.
- * What remains is told in conditions and looked at again later; when nothing remains the
- * finalizer "kubernetes" is removed. */
+ * policies, secrets they still use) outlives them (KEP-5080); then every other namespaced kind, and what other API
+ * servers keep in it. What remains is told in conditions and looked at again later; when nothing remains the finalizer
+ * "kubernetes" is removed. */
 #include "base/buf.h"
 #include "base/strmap.h"
 #include "base/vec.h"
@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #define FINALIZER_ESTIMATE_S 15
+#define FOREIGN_AGAIN_NS (NS_PER_SEC / 5)
 #define RETRY_MAX_NS (60 * NS_PER_SEC) /* somebody waits for a deletion */
 
 struct namespace_controller {
@@ -33,6 +34,9 @@ struct content {
 	struct strmap finalizers; /* name -> count */
 	char *failure;		  /* the first */
 	size_t failures;
+	struct buf undiscovered; /* other servers of which it is not known what they have */
+	size_t n_undiscovered;
+	bool waits;	  /* for other servers: it is not known yet what they have */
 	size_t set_aside; /* of the failures: kinds of which something is stored that is not handed out */
 };
 
@@ -135,6 +139,34 @@ static void delete_kind(struct content *k, const struct resource *r)
 	note_remaining(k, r, &after);
 }
 
+/* What other servers keep in it: added to what was found. */
+static void delete_foreign(struct content *k)
+{
+	const struct controllers_opts *o = k->c->ctx->opts;
+	_cleanup_(foreign_left_release) struct foreign_left l = { 0 };
+
+	if (!o->empty_foreign)
+		return;
+	if (!o->empty_foreign(o->foreign_ctx, k->ns, &l)) {
+		k->waits = true;
+		return;
+	}
+	k->remaining += l.remaining;
+	if (l.kinds.n)
+		buf_printf(&k->kinds, "%s%s", k->kinds.n ? ", " : "", buf_cstr(&l.kinds));
+	STRMAP_EACH(&l.finalizers, e) {
+		void **slot = strmap_slot(&k->finalizers, sv_make(e->key, e->key_n));
+
+		*slot = (void *)((uintptr_t)*slot + (uintptr_t)e->value);
+		k->estimate_s = MAX(k->estimate_s, FINALIZER_ESTIMATE_S);
+	}
+	buf_addsv(&k->undiscovered, buf_sv(&l.undiscovered));
+	k->n_undiscovered = l.n_undiscovered;
+	if (l.failures && !k->failure)
+		k->failure = xstrdup(buf_cstr(&l.failure));
+	k->failures += l.failures;
+}
+
 /* Of all kinds that are served now; one that goes meanwhile is a failure, and looked at again. */
 static void delete_content(struct content *k)
 {
@@ -148,6 +180,7 @@ static void delete_content(struct content *k)
 		if (deletable(r) && !seen_before(r) && r != RES(core_pods))
 			delete_kind(k, r);
 	api_set_unref(api);
+	delete_foreign(k);
 }
 
 static void namespace_set_condition(struct arena *a, struct val *st, const char *type, bool bad, const char *reason,
@@ -164,9 +197,18 @@ static void namespace_set_conditions(struct content *k, struct arena *a, struct 
 	int64_t now = env_now_ns(k->c->ctx->env);
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	/* The kinds are known: there is nothing to discover that could fail. */
-	namespace_set_condition(a, st, "NamespaceDeletionDiscoveryFailure", false, "ResourcesDiscovered",
-				SV("All resources successfully discovered"), now);
+	/* Our own kinds are known: only those of other servers may not be. */
+	if (k->n_undiscovered)
+		namespace_set_condition(
+		    a, st, "NamespaceDeletionDiscoveryFailure", true, "DiscoveryFailed",
+		    arena_svf(a,
+			      "Discovery failed for some groups, %zu failing: unable to retrieve the "
+			      "complete list of server APIs: %s",
+			      k->n_undiscovered, buf_cstr(&k->undiscovered)),
+		    now);
+	else
+		namespace_set_condition(a, st, "NamespaceDeletionDiscoveryFailure", false, "ResourcesDiscovered",
+					SV("All resources successfully discovered"), now);
 	namespace_set_condition(a, st, "NamespaceDeletionGroupVersionParsingFailure", false, "ParsedGroupVersions",
 				SV("All legacy kube types successfully parsed"), now);
 	if (k->failures)
@@ -224,6 +266,10 @@ static int namespace_empty(struct content *k, struct arena *a, struct obj *ns, s
 	struct val *doc, *st;
 
 	delete_content(k);
+	if (k->waits) { /* nothing is said before all is known */
+		ret->after_ns = FOREIGN_AGAIN_NS;
+		return 0;
+	}
 	doc = obj_edit(a, ns);
 	st = val_ensure_map(a, doc, F_status);
 	namespace_set_conditions(k, a, st);
@@ -234,6 +280,10 @@ static int namespace_empty(struct content *k, struct arena *a, struct obj *ns, s
 	}
 	if (k->failures > k->set_aside)
 		return err_set(err, ERR_INTERNAL, "emptying namespace: %s", k->failure);
+	if (k->n_undiscovered)
+		return err_set(err, ERR_UNAVAILABLE,
+			       "emptying namespace: unable to retrieve the complete list of server APIs: %s",
+			       buf_cstr(&k->undiscovered));
 	if (k->remaining) {
 		ret->after_ns = (k->estimate_s / 2 + 1) * NS_PER_SEC;
 		return 0;
@@ -258,6 +308,7 @@ static int namespace_reconcile(void *ctx, struct sv key, struct reconcile_result
 	rc = namespace_empty(&k, &a, ns, ret, err);
 	free(k.failure);
 	buf_release(&k.kinds);
+	buf_release(&k.undiscovered);
 	strmap_release(&k.finalizers);
 	return rc;
 }

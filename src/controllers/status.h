@@ -22,18 +22,3 @@ struct sv time_text(struct arena *a, int64_t ns);    /* metav1.Time */
 bool time_get(const struct val *v, int64_t *ret_ns); /* false when absent or malformed */
 
 void status_int(struct arena *a, struct val *map, enum sym key, int64_t n);
-
-bool condition_reason_is(const struct val *list, const char *type, const char *reason);
-
-struct condition {
-	const char *type, *status, *reason;
-	struct sv message;
-	/* Members beyond lastTransitionTime that this kind's conditions carry, or SYM_NONE: deployments'
-	 * lastUpdateTime, nodes' lastHeartbeatTime. Set whenever the condition changes. */
-	enum sym also_time;
-	bool keep_message; /* a change of the message alone is no change (Deployment) */
-};
-/* Sets the condition in owner.conditions (made when absent); lastTransitionTime moves only with the
- * status. False when nothing changed. */
-bool condition_set(struct arena *a, struct val *owner, const struct condition *c, int64_t now_ns);
-bool condition_remove(struct val *owner, const char *type);

@@ -8,9 +8,10 @@
 
 #define ENDPOINTS_MAX 1024
 
-const char *const ing_service_paths[] = { "spec type",		 "spec ipFamilies",	"spec externalName",
-					  "spec externalIPs",	 "spec ports name",	"spec ports port",
-					  "spec ports protocol", "status loadBalancer", NULL };
+const char *const ing_service_paths[] = {
+	"spec type",	   "spec ipFamilies",	  "spec externalName",	    "spec externalIPs",	   "spec ports name",
+	"spec ports port", "spec ports protocol", "spec ports appProtocol", "status loadBalancer", NULL
+};
 const char *const ing_slice_paths[] = { "metadata labels " SLICE_SERVICE_LABEL,
 					"addressType",
 					"endpoints addresses",

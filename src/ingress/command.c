@@ -222,7 +222,8 @@ static bool command_pems(struct command *c, const struct ing_conf *was, const st
 bool ing_steps_between(struct arena *a, const struct ing_conf *was, const struct ing_conf *is, struct ing_steps *ret)
 {
 	/* Texts before what leads to them, and servers first of all. */
-	static const int order[] = { ING_MAP_VALUES, ING_MAP_EXACT, ING_MAP_PREFIX };
+	static const int order[] = { ING_MAP_VALUES, ING_MAP_EXACT, ING_MAP_PREFIX, ING_MAP_GATES };
+	_Static_assert(ARRAY_LEN(order) == ING_MAPS, "each map is told");
 	struct command c = { .a = a };
 	bool ok = sv_eq(was->shape, is->shape) && command_servers(&c, was, is) && command_pems(&c, was, is);
 

@@ -1,6 +1,7 @@
 #include "ingress/filters.h"
 
 #include "ingress/check.h"
+#include "ingress/filters_gate.h"
 
 #define VALUE(of, what) "%%[str(" of "." what "),map_str(values.map)]"
 #define TRACKED_MAX "20k" /* clients' addresses of one section with limits */
@@ -150,11 +151,17 @@ static void out_request(struct ing_filters_out *o, const struct ing_filters *t)
 			   "  http-request deny deny_status 413 if { req.body_size gt %" PRIu64 " }\n",
 			   t->body_max);
 	if (t->rewrite) {
-		buf_printf(b, "  http-request set-path " VALUE("%.*s", "path"), SV_ARG(o->name));
+		buf_adds(b, "  http-request set-path ");
+		if (t->rewrite_to.n) {
+			buf_printf(b, VALUE("%.*s", "path"), SV_ARG(o->name));
+			out_value(o, "path", t->rewrite_to);
+		}
 		if (t->rewrite_cut != SIZE_MAX)
 			buf_printf(b, "%%[var(txn.path),bytes(%zu)]", t->rewrite_cut);
 		buf_addc(b, '\n');
-		out_value(o, "path", t->rewrite_to);
+		if (!t->rewrite_to.n)
+			buf_printf(b, "  http-request set-path / if { var(txn.path),bytes(%zu) -m len 0 }\n",
+				   t->rewrite_cut);
 	}
 	if (t->vhost.n) {
 		buf_printf(b, "  http-request set-header Host " VALUE("%.*s", "host") "\n", SV_ARG(o->name));
@@ -179,6 +186,8 @@ void ing_filters_render(struct ing_filters_out *o, const struct ing_filters *t)
 					   SV_ARG(t->users[i].hash));
 	}
 	buf_printf(b, "backend %.*s\n", SV_ARG(o->name));
+	if (t->tcp)
+		buf_adds(b, "  mode tcp\n");
 	buf_printf(b, "  balance %s\n", t->least_conn ? "leastconn" : "roundrobin");
 	buf_printf(b, "  timeout connect %ds\n  timeout server %ds\n  timeout tunnel %ds\n", t->connect_s, t->server_s,
 		   t->tunnel_s);
@@ -192,5 +201,7 @@ void ing_filters_render(struct ing_filters_out *o, const struct ing_filters *t)
 	if (t->cors) /* before passwords are asked for */
 		out_cors(o, t);
 	out_access(o, t);
+	if (t->gate)
+		ing_filters_gate_render(o, t);
 	out_request(o, t);
 }

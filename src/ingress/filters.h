@@ -11,7 +11,7 @@ struct ing_filters_out {
 	struct buf *text;
 	struct sv name; /* of the section */
 	int https_port; /* where ssl_redirect leads; 0: it does not */
-	/* name.what has this text. NULL: they are counted alone. */
+	/* name.what has this text, borrowed for the call. NULL: they are counted alone. */
 	void (*value)(void *ctx, struct sv name, const char *what, struct sv text);
 	void *ctx;
 	size_t values; /* how many there were */

@@ -108,7 +108,7 @@ static struct from_cert *from_cert(struct from *f, const struct obj *ingress, st
 	c->key = key;
 	strmap_set(&f->cert_of, key, c);
 	vec_push(&f->certs, c);
-	why = ing_tls_secret(f->a, f->s->checked, key, f->s->secret(f->s->ctx, obj_ns(ingress), name), &c->pem);
+	why = tls_secret_pem(f->a, f->s->checked, key, f->s->secret(f->s->ctx, obj_ns(ingress), name), &c->pem);
 	if (why)
 		from_say(f, ingress, BAD, "secret %.*s %s: the self-made certificate is shown instead", SV_ARG(key),
 			 why);
@@ -213,7 +213,7 @@ static const char *from_users(struct from *f, const struct obj *ingress, const s
 				user_add(f, ingress, t, &seen, arena_sv(f->a, m.key), sv_trim(text));
 		return NULL;
 	}
-	text = ing_secret_data(f->a, secret, "auth");
+	text = tls_secret_data(f->a, secret, "auth");
 	if (!text.n)
 		return "has no key `auth`";
 	while (sv_split(&text, '\n', &line)) {
@@ -487,7 +487,7 @@ void ing_from_ingresses(struct arena *a, const struct ing_source *s, struct ing_
 		vec_release(&c->hosts);
 	}
 	if (s->checked)
-		ing_checked_sweep(s->checked);
+		tls_checked_sweep(s->checked);
 	vec_release(&f.routes);
 	vec_release(&f.certs);
 	vec_release(&ours);

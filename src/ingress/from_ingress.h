@@ -9,7 +9,7 @@
 #pragma once
 
 #include "ingress/model.h"
-#include "ingress/secret.h"
+#include "gateway/tls_secret.h"
 #include "object/ingress_refs.h"
 #include "object/obj.h"
 
@@ -26,7 +26,7 @@ struct ing_source {
 	/* Each Service that the model is made of, there or not: what to look at again. */
 	void (*uses)(void *ctx, struct sv ns, struct sv name);
 	void *ctx;
-	struct ing_checked *checked; /* of earlier runs, or NULL */
+	struct tls_checked *checked; /* of earlier runs, or NULL */
 };
 
 void ing_from_ingresses(struct arena *a, const struct ing_source *s, struct ing_model *ret);

@@ -9,6 +9,7 @@
 #include "ingress/annotations.h"
 #include "ingress/backend.h"
 #include "ingress/from_ingress.h"
+#include "ingress/gateways.h"
 #include "ingress/haproxy.h"
 #include "ingress/listen.h"
 #include "ingress/nodes.h"
@@ -44,6 +45,7 @@ struct ingress {
 	struct recorder *recorder;
 	struct informer_factory *factory; /* Ingresses and classes; and all else where nobody shares it */
 	struct informer *ingresses, *classes, *services, *slices, *nodes;
+	struct ing_gateways *gateways; /* NULL: Gateways are not served */
 	struct ing_secrets *secrets;
 	struct workq *q;
 
@@ -60,10 +62,11 @@ struct ingress {
 	bool stale;	 /* HAProxy was not given what there is now */
 	int64_t next_ns; /* before that the model is not made again */
 	struct ing_part part;
-	size_t routes;		  /* of the model */
-	struct ing_listen listen; /* as rendered */
+	size_t routes;				 /* of Ingresses in the model */
+	VEC(struct ing_gate_port) wanted, gates; /* by Gateways in the model; those of `listen` */
+	struct ing_listen listen;		 /* as rendered */
 	struct ing_names names;
-	struct ing_checked checked;
+	struct tls_checked checked;
 	struct ing_words words;
 	struct strmap using;	  /* of this run: goes to `used` */
 	int64_t ask_ns;		  /* when Secrets that are not watched are to be asked for; 0: there are none */
@@ -310,6 +313,8 @@ static bool ingress_model(struct ingress *g, struct arena *a, struct ing_model *
 	ing_words_begin(&g->words);
 	ing_secrets_begin(g->secrets);
 	ing_from_ingresses(a, &s, ret);
+	if (g->gateways && g->part.serves)
+		ing_gateways_add(g->gateways, a, &s, ret);
 	known = !ing_secrets_end(g->secrets, &ask_after);
 	g->ask_ns = ask_after ? now + ask_after : 0;
 	for (int i = 0; i < ING_PORTS; i++)
@@ -336,6 +341,9 @@ static bool ingress_model(struct ingress *g, struct arena *a, struct ing_model *
 	g->using = STRMAP_INIT;
 	strmap_release(&old);
 	g->routes = ret->n_routes;
+	g->wanted.n = 0;
+	for (size_t i = 0; i < ret->n_ports; i++)
+		vec_push(&g->wanted, ret->ports[i]);
 	return known;
 }
 
@@ -366,6 +374,51 @@ static void ingress_rest(struct ingress *g)
 	g->looked_for_old = true;
 }
 
+static bool listens(const struct ing_listen *l)
+{
+	return l->http_port || l->https_port || l->n_gates;
+}
+
+static struct sv ports_text(struct arena *a, const struct ing_listen *l)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const int own[] = { l->http_port, l->https_port };
+
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		if (own[i])
+			buf_printf(&b, "%s%d", b.n ? "," : "", own[i]);
+	for (size_t i = 0; i < l->n_gates; i++)
+		if (l->gates[i].port != l->http_port && l->gates[i].port != l->https_port)
+			buf_printf(&b, "%s%d", b.n ? "," : "", l->gates[i].port);
+	return arena_sv(a, buf_sv(&b));
+}
+
+/* Where it is to listen now: without an Ingress at their ports only when a Gateway has them, too; at none that a load
+ * balancer's Service has. */
+static struct ing_listen ingress_listen(struct ingress *g, struct arena *a, int64_t now)
+{
+	struct ing_listen l = ing_ports_listen(&g->ports, a, g->haproxy, now);
+	_cleanup_obj_ struct obj *node = informer_lookup(g->nodes, SV(""), sv_from(g->node_name));
+	struct ing_gate_port *wanted = ARENA_ARRAY(a, struct ing_gate_port, g->wanted.n);
+	size_t n = 0;
+
+	if (!g->routes)
+		l.http_port = l.https_port = 0;
+	for (size_t i = 0; i < g->wanted.n; i++) {
+		size_t n_services;
+		struct obj **services =
+		    informer_by_index(g->services, a, LB_PORTS, arena_svf(a, "%d", g->wanted.p[i].port), &n_services);
+
+		if (!node || !ing_balancer_at(node, services, n_services))
+			wanted[n++] = g->wanted.p[i];
+	}
+	ing_ports_gates(&g->ports, a, g->haproxy, wanted, n, &l);
+	l.own = (uint32_t)strmap_hash(sv_from(g->data_dir));
+	l.trusted = g->trusted;
+	l.proxy_protocol = g->proxy_protocol;
+	return l;
+}
+
 /* How soon to come again. m: NULL when nothing changed. */
 static int64_t ingress_serve(struct ingress *g, const struct ing_model *m, const struct ing_listen *l)
 {
@@ -373,7 +426,7 @@ static int64_t ingress_serve(struct ingress *g, const struct ing_model *m, const
 	struct ing_state *s = NULL;
 	int64_t after = 0;
 
-	if (!l->http_port && !l->https_port) {
+	if (!listens(l)) {
 		g->ports.looked_ns = 0;
 		haproxy_end(g->haproxy);
 		return ING_PORTS_NS;
@@ -381,7 +434,11 @@ static int64_t ingress_serve(struct ingress *g, const struct ing_model *m, const
 	if (m) {
 		s = ing_state_new();
 		ing_render(&s->arena, &g->names, m, l, &s->conf);
+		g->gates.n = 0;
+		for (size_t i = 0; i < l->n_gates; i++)
+			vec_push(&g->gates, l->gates[i]);
 		g->listen = *l;
+		g->listen.gates = g->gates.p;
 		g->stale = false;
 	}
 	if (haproxy_apply(g->haproxy, s, &after, &err) < 0) {
@@ -398,12 +455,11 @@ static struct sv ingress_says(struct ingress *g, struct arena *a, const struct i
 {
 	_cleanup_obj_ struct obj *node = NULL;
 
-	if (!l->http_port && !l->https_port)
+	if (!listens(l))
 		return SV("");
 	if (haproxy_runs(g->haproxy)) {
 		g->down_ns = 0;
-		return l->http_port && l->https_port ? arena_svf(a, "%d,%d", l->http_port, l->https_port)
-						     : arena_svf(a, "%d", l->http_port + l->https_port);
+		return ports_text(a, l);
 	}
 	g->down_ns = g->down_ns ? g->down_ns : now;
 	node = informer_lookup(g->nodes, SV(""), sv_from(g->node_name));
@@ -434,7 +490,7 @@ static int64_t ingress_run(struct ingress *g, struct arena *a, struct sv *ret_sa
 		ingress_made(g, now);
 		return MAX(INFORMER_POLL_NS, g->next_ns - now);
 	}
-	if (!g->routes) {
+	if (!g->routes && !g->wanted.n) {
 		if (pause)
 			return pause;
 		g->stale = false;
@@ -444,9 +500,7 @@ static int64_t ingress_run(struct ingress *g, struct arena *a, struct sv *ret_sa
 	g->looked_for_old = true;
 	if (!ingress_has_haproxy(g))
 		return MISSING_NS;
-	l = ing_ports_listen(&g->ports, a, g->haproxy, now);
-	l.trusted = g->trusted;
-	l.proxy_protocol = g->proxy_protocol;
+	l = ingress_listen(g, a, now);
 	if (!made && !ing_listen_same(&l, &g->listen)) {
 		made = g->stale = true;
 		if (!ingress_model(g, a, &m, now))
@@ -466,10 +520,15 @@ static int ingress_reconcile(void *ctx, _unused_ struct sv key, struct reconcile
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	int64_t now = env_mono_ns(g->env);
 	struct sv says = SV("");
+	int64_t look = 0;
 
 	if (!informer_factory_synced(g->factory) || !informer_synced(g->services) || !informer_synced(g->slices) ||
 	    !informer_synced(g->nodes)) {
 		ret->after_ns = INFORMER_POLL_NS;
+		return 0;
+	}
+	if (g->gateways && !ing_gateways_known(g->gateways, &look)) {
+		ret->after_ns = look;
 		return 0;
 	}
 	pthread_mutex_lock(&g->lock);
@@ -483,6 +542,8 @@ static int ingress_reconcile(void *ctx, _unused_ struct sv key, struct reconcile
 		haproxy_look(g->haproxy);
 	}
 	ret->after_ns = ingress_run(g, &a, &says, now);
+	if (look && (!ret->after_ns || look < ret->after_ns))
+		ret->after_ns = look;
 	return ingress_announce(g, &a, says, err);
 }
 
@@ -498,6 +559,9 @@ static struct informer *ingress_informer(struct ingress *g, const struct resourc
 
 void ingress_keep(struct informer_factory *f)
 {
+	static const char *const namespaces[] = { "metadata labels", NULL };
+
+	informer_factory_keep(f, RES(core_namespaces), namespaces);
 	informer_factory_keep(f, RES(core_services), ing_service_paths);
 	informer_factory_keep(f, RES(discovery_endpointslices), ing_slice_paths);
 	informer_factory_keep(f, RES(core_nodes), ing_node_paths);
@@ -552,6 +616,8 @@ struct ingress *ingress_start(const struct ingress_opts *o, struct err *err)
 	informer_add_handler(g->slices, &slices, g);
 	informer_add_handler(g->nodes, &nodes, g);
 	g->secrets = ing_secrets_new(o->env, o->client, ingress_wake, g);
+	if (!o->no_gateway)
+		g->gateways = ing_gateways_new(o->env, o->client, f, ingress_wake, g);
 	workq_add(g->q, ingress_key);
 	informer_factory_start(g->factory);
 	return g;
@@ -567,15 +633,18 @@ struct ingress *ingress_stop(struct ingress *g)
 	pthread_mutex_unlock(&g->lock);
 	workq_free(g->q);
 	haproxy_free(g->haproxy);
+	ing_gateways_free(g->gateways);
 	ing_secrets_free(g->secrets);
 	informer_factory_free(g->factory);
 	recorder_free(g->recorder);
 	ing_names_release(&g->names);
-	ing_checked_release(&g->checked);
+	tls_checked_release(&g->checked);
 	strmap_release(&g->used);
 	strmap_release(&g->using);
 	strmap_release(&g->meanwhile);
 	ing_words_release(&g->words);
+	vec_release(&g->wanted);
+	vec_release(&g->gates);
 	ing_ports_release(&g->ports);
 	arena_release(&g->fixed);
 	pthread_mutex_destroy(&g->lock);

@@ -21,6 +21,7 @@ struct ingress_opts {
 	 * own. */
 	struct informer_factory *informers;
 	const char *node_name, *data_dir;
+	bool no_gateway;	   /* Ingresses alone */
 	int http_port, https_port; /* 0: none */
 	const char *trusted;	   /* ranges of proxies before us, separated by commas; NULL: none */
 	bool proxy_protocol;	   /* which these speak */

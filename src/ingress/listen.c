@@ -14,6 +14,7 @@ void ing_ports_release(struct ing_ports *p)
 {
 	for (int i = 0; i < ING_PORTS; i++)
 		free(p->balancer[i]);
+	strmap_release(&p->gates);
 }
 
 bool ing_ports_set_balancer(struct ing_ports *p, int i, struct sv who)
@@ -50,8 +51,11 @@ struct ing_listen ing_ports_listen(struct ing_ports *p, struct arena *a, struct 
 		ports_look(p, a, h, i, now);
 		free_ports[i] = p->taken[i] || p->balancer[i] ? 0 : p->asked[i];
 	}
-	if (!p->looked_ns || now - p->looked_ns >= ING_PORTS_NS)
+	if (!p->looked_ns || now - p->looked_ns >= ING_PORTS_NS) {
 		p->looked_ns = now;
+		strmap_release(&p->gates); /* they are looked for again */
+		p->gates = STRMAP_INIT;
+	}
 	l.http_port = free_ports[0];
 	l.https_port = free_ports[1];
 	l.name_servers = access("/etc/resolv.conf", R_OK) == 0;
@@ -63,9 +67,56 @@ struct ing_listen ing_ports_listen(struct ing_ports *p, struct arena *a, struct 
 	return l;
 }
 
+static bool gates_same(const struct ing_listen *x, const struct ing_listen *y)
+{
+	bool same = x->n_gates == y->n_gates;
+
+	for (size_t i = 0; same && i < x->n_gates; i++) {
+		const struct ing_gate_port *a = &x->gates[i], *b = &y->gates[i];
+
+		same = a->port == b->port && a->tls == b->tls && a->passes == b->passes && a->ends == b->ends;
+	}
+	return same;
+}
+
+/* True: it is free. */
+static bool gate_port_free(struct ing_ports *p, struct arena *a, struct haproxy *h, int port)
+{
+	struct sv key = arena_svf(a, "%d", port);
+	uintptr_t known = (uintptr_t)strmap_get(&p->gates, key);
+	const char *who;
+
+	if (!known) {
+		who = port_holder(a, port, haproxy_pids(h, a));
+		known = who ? 2 : 1;
+		strmap_set(&p->gates, key, (void *)known);
+		if (who)
+			log_debug("ingress", "another program has the port of a Gateway", "port", "%d: %s", port, who);
+	}
+	return known == 1;
+}
+
+void ing_ports_gates(struct ing_ports *p, struct arena *a, struct haproxy *h, const struct ing_gate_port *wanted,
+		     size_t n, struct ing_listen *l)
+{
+	struct ing_gate_port *to = ARENA_ARRAY(a, struct ing_gate_port, n);
+
+	l->gates = to;
+	l->n_gates = 0;
+	for (size_t i = 0; i < n; i++) {
+		const struct ing_gate_port *g = &wanted[i];
+		bool http = g->port == l->http_port, https = g->port == l->https_port;
+
+		if (http || https ? g->tls != https : !gate_port_free(p, a, h, g->port))
+			continue;
+		to[l->n_gates] = *g;
+		to[l->n_gates++].ends |= https;
+	}
+}
+
 bool ing_listen_same(const struct ing_listen *x, const struct ing_listen *y)
 {
 	return x->http_port == y->http_port && x->https_port == y->https_port && x->v6 == y->v6 &&
 	       x->name_servers == y->name_servers && x->threads == y->threads &&
-	       x->max_connections == y->max_connections;
+	       x->max_connections == y->max_connections && gates_same(x, y);
 }

@@ -1,6 +1,11 @@
-/* model.h - HTTP from outside, as it is to be, whoever wished it: Ingress now, Gateway API later.
+/* model.h - HTTP from outside, as it is to be, whoever wished it: Ingress, or Gateway API.
  *
  *	certificates ─▶ listener ─▶ routes: host, path ─▶ filters ─▶ targets, by weight ─▶ backend: endpoints
+ *			       └──▶ gates: port, host, path, and what else a request has to be; then the same
+ *
+ * A gate is a match of a route of Gateway API. Of the gates of one place (port, host, kind of path, path) the first
+ * that matches has the request; where none does, those of the next shorter path, then those of the next less exact
+ * host; at a port of Ingresses these come last.
  *
  * Values alone, in the arena of one sync; nobody changes them once from_ingress.c has made them. Every text in here
  * went through check.h, and is a value: render.h writes it into map files and nowhere else. The words that HAProxy's
@@ -42,6 +47,32 @@ struct ing_nets {
 	size_t n;
 };
 
+struct ing_header {
+	struct sv name, value;
+};
+struct ing_headers {
+	struct ing_header *p;
+	size_t n;
+};
+
+/* What Gateway API knows beside Ingress' annotations. */
+struct ing_gate_filters {
+	struct sv id;				     /* whose it is: kind, route, rule, match, backend */
+	int status;				     /* answered with instead; 0: no */
+	struct ing_headers request_set, request_add; /* what is removed has no value */
+	struct ing_headers response_set, response_add;
+	bool redirect;
+	struct sv scheme, host, path; /* of the new location; "": the request's */
+	bool has_path;
+	size_t path_cut;   /* bytes of the request's path that it replaces; SIZE_MAX: all of it */
+	int port, code;	   /* port 0: by scheme, or the listener's */
+	int64_t server_ms; /* 0: filters.server_s */
+	bool cors, cors_credentials, cors_any_method, cors_any_header;
+	struct sv cors_origins;				   /* blank between; "*" and wildcards */
+	struct sv cors_methods, cors_headers, cors_expose; /* "": none */
+	int cors_age_s;
+};
+
 /* What happens to a request on its way, and to its answer. All zero: nothing. */
 struct ing_filters {
 	struct sv redirect; /* where it is sent instead of a backend */
@@ -75,6 +106,9 @@ struct ing_filters {
 	bool cors, cors_credentials;
 	struct sv cors_origin, cors_methods, cors_headers, cors_expose;
 	int cors_age_s;
+
+	bool tcp;			     /* connections, not requests: nothing else of this but times and slots */
+	const struct ing_gate_filters *gate; /* or NULL */
 };
 
 /* Who gets a request of a route. The first whose header or cookie says so; else by weight. */
@@ -102,6 +136,42 @@ struct ing_route {
 	const struct obj *from; /* who wishes it; of two that wish for one place the older has it */
 };
 
+#define ING_GATE_TARGETS_MAX 16
+
+struct ing_gate_target {
+	const struct ing_backend *backend; /* NULL: the filters answer */
+	const struct ing_filters *filters;
+	uint32_t weight; /* not 0 */
+};
+
+struct ing_gate {
+	uint16_t port;
+	struct sv host; /* "" for any; a wildcard stands for one label or more */
+	enum ing_path_kind path_kind;
+	struct sv path;	  /* as of a route */
+	struct sv method; /* "": any */
+	struct sv tail;	  /* the path ends so; "" */
+	struct ing_headers headers, queries;
+	struct ing_gate_target targets[ING_GATE_TARGETS_MAX];
+	size_t n_targets;
+	const struct obj *from;
+};
+
+struct ing_gate_port {
+	uint16_t port;
+	bool tls;
+	bool passes, ends; /* some names' TLS ends at the backend; some here */
+};
+
+/* A TLS connection that passes through, by the name that the client asks for. */
+struct ing_pass {
+	uint16_t port;
+	struct sv host; /* "": any */
+	struct ing_gate_target targets[ING_GATE_TARGETS_MAX];
+	size_t n_targets;
+	const struct obj *from;
+};
+
 struct ing_certificate {
 	struct sv key;	  /* "ns/secret" */
 	struct sv pem;	  /* chain and key */
@@ -112,8 +182,15 @@ struct ing_certificate {
 struct ing_model {
 	struct ing_route *routes; /* each place once */
 	size_t n_routes;
-	struct ing_certificate *certificates; /* a host once */
+	struct ing_certificate *certificates; /* a host once; without hosts: for the names it has itself */
 	size_t n_certificates;
+	size_t default_certificate; /* its number and 1: for hosts that have none; 0: the self-made one */
+	struct ing_gate *gates;	    /* of one place the first to be asked first */
+	size_t n_gates;
+	struct ing_gate_port *ports;
+	size_t n_ports;
+	struct ing_pass *passes; /* each place once */
+	size_t n_passes;
 };
 
 /* Where a route's requests are recognized, as one text: "h/path" for exact, "h/path/" for prefixes, where h is the

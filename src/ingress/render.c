@@ -1,237 +1,18 @@
-/* A section is rendered twice: once with "?" for its name, as what it means, by which it finds its name. */
-#include "ingress/render.h"
+#include "ingress/render-internal.h"
 
 #include "ingress/apr1.h"
 #include "ingress/filters.h"
+#include "ingress/gate_lua.h"
 #include "object/obj.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
-#define SLOTS_MIN 4
 #define HOPS_MAX 5	    /* trusted proxies one behind the other */
 #define SPLIT_PARTS 1000000 /* of which weights are shares */
 
-const char *const ing_map_names[ING_MAPS] = { "exact.map", "prefix.map", "values.map" };
+const char *const ing_map_names[ING_MAPS] = { "exact.map", "prefix.map", "values.map", "gates.map" };
 
-struct line {
-	struct sv key, value;
-};
-struct lines {
-	struct line *p;
-	size_t n, cap;
-};
-
-struct known {
-	uint64_t number;
-	struct ing_endpoint *slots;
-	size_t n_slots;
-	bool meant;	      /* in this rendering */
-	struct sv name, text; /* of this rendering */
-	const struct ing_backend *backend;
-	const struct ing_filters *filters;
-};
-
-struct render {
-	struct arena *a;
-	struct ing_names *names;
-	const struct ing_listen *listen;
-	struct lines maps[ING_MAPS];
-	VEC(struct known *) sections;
-	struct strmap met; /* filters and backend, as their addresses -> struct known * */
-	struct buf splits; /* rules of the frontend */
-	struct strmap split_done;
-	int longest_s;
-	bool external, apr1;
-};
-
-static const struct ing_backend nobody = { .key = { "", 0 } };
-
-void ing_names_release(struct ing_names *n)
-{
-	STRMAP_EACH(&n->sections, e) {
-		struct known *k = e->value;
-
-		free(k->slots);
-		free(k);
-	}
-	strmap_release(&n->sections);
-	strmap_release(&n->numbers);
-}
-
-static void render_line(struct render *r, int map, struct sv key, struct sv value)
-{
-	vec_push(&r->maps[map], ((struct line){ key, value }));
-}
-
-/* --- servers --- */
-
-static int slot_order(const void *x, const void *y)
-{
-	const struct ing_endpoint *const *a = x, *const *b = y;
-
-	return ing_endpoint_cmp(*a, *b);
-}
-
-/* Endpoints keep their slots; the slots of those that went are given to new ones. Both are walked in order. */
-static void render_slots(struct render *r, struct known *k)
-{
-	const struct ing_endpoint *e = k->backend->endpoints;
-	size_t n = k->backend->n, want = SLOTS_MIN, at = 0, free_at = 0;
-	struct ing_endpoint **by = ARENA_ARRAY(r->a, struct ing_endpoint *, k->n_slots);
-	bool *placed = ARENA_ARRAY(r->a, bool, n);
-
-	for (size_t i = 0; i < k->n_slots; i++)
-		by[i] = &k->slots[i];
-	if (k->n_slots > 1)
-		qsort(by, k->n_slots, sizeof(struct ing_endpoint *), slot_order);
-	for (size_t i = 0; i < k->n_slots; i++) {
-		struct ing_endpoint *s = by[i];
-
-		while (at < n && ing_endpoint_cmp(&e[at], s) < 0)
-			at++;
-		if (at < n && ing_endpoint_cmp(&e[at], s) == 0) {
-			placed[at] = true;
-			s->draining = e[at].draining;
-		} else {
-			*s = (struct ing_endpoint){ .port = 0 };
-		}
-	}
-	while (want < n)
-		want *= 2;
-	if (k->backend->external.n)
-		want = 0;
-	if (want > k->n_slots) {
-		k->slots = xrealloc(k->slots, want * sizeof(*k->slots));
-		memset(k->slots + k->n_slots, 0, (want - k->n_slots) * sizeof(*k->slots));
-		k->n_slots = want;
-	}
-	for (size_t i = 0; i < n; i++) {
-		if (placed[i])
-			continue;
-		while (k->slots[free_at].port)
-			free_at++;
-		k->slots[free_at] = e[i];
-	}
-}
-
-static const char *server_words(const struct ing_filters *t)
-{
-	switch (t->protocol) {
-	case ING_HTTP:
-		return "";
-	case ING_HTTPS:
-		return " ssl verify none";
-	case ING_H2C:
-		return " proto h2";
-	case ING_GRPCS:
-		return " ssl verify none alpn h2";
-	}
-	return "";
-}
-
-/* shape has as many servers, without addresses. */
-static void out_servers(struct render *r, struct buf *config, struct buf *shape, const struct known *k)
-{
-	const struct ing_backend *b = k->backend;
-	const char *words = server_words(k->filters);
-
-	if (b->external.n) {
-		_cleanup_(buf_release) struct buf line = BUF_INIT;
-
-		/* Whatever name it is, and whoever answers for it: not what this machine keeps for itself. */
-		buf_printf(
-		    &line,
-		    "  http-request do-resolve(txn.to,host) str(%.*s)\n"
-		    "  http-request return status 503 unless { var(txn.to) -m found }\n"
-		    "  http-request return status 503 if { var(txn.to) -m ip 0.0.0.0/8 127.0.0.0/8 169.254.0.0/16 "
-		    "224.0.0.0/4 255.255.255.255/32 ::/127 64:ff9b::/96 fe80::/10 ff00::/8 }\n"
-		    "  http-request set-dst var(txn.to)\n"
-		    "  server e1 0.0.0.0:%d%s\n",
-		    SV_ARG(b->external), b->external_port, words);
-		buf_addsv(config, buf_sv(&line));
-		buf_addsv(shape, buf_sv(&line));
-		r->external = true;
-		return;
-	}
-	for (size_t i = 0; i < k->n_slots; i++) {
-		const struct ing_endpoint *s = &k->slots[i];
-		struct ip_text ip = ip_text(s->ip);
-
-		if (!s->port)
-			buf_printf(config, "  server e%zu 0.0.0.0:1 disabled%s\n", i + 1, words);
-		else
-			buf_printf(config,
-				   ip_is_v4(s->ip) ? "  server e%zu %s:%d weight %d%s\n"
-						   : "  server e%zu [%s]:%d weight %d%s\n",
-				   i + 1, ip.s, s->port, s->draining ? 0 : 1, words);
-		buf_printf(shape, "  server e%zu%s\n", i + 1, words);
-	}
-}
-
-/* --- sections and choices --- */
-
-static void render_value(void *ctx, struct sv name, const char *what, struct sv text)
-{
-	struct render *r = ctx;
-
-	render_line(r, ING_MAP_VALUES, arena_svf(r->a, "%.*s.%s", SV_ARG(name), what), text);
-}
-
-static struct sv render_section(struct render *r, const struct ing_backend *b, const struct ing_route *route)
-{
-	_cleanup_(buf_release) struct buf text = BUF_INIT, meaning = BUF_INIT;
-	struct ing_filters_out what = {
-		.text = &meaning, .name = SV("?"), .https_port = r->listen->https_port, .ctx = r
-	};
-	struct met {
-		const struct ing_filters *filters;
-		const struct ing_backend *backend;
-	} met = { route->filters, b ? b : &nobody };
-	struct sv met_key = sv_make((const char *)&met, sizeof(met)), name;
-	struct known *k = strmap_get(&r->met, met_key);
-
-	if (k)
-		return k->name;
-	b = met.backend;
-	ing_filters_render(&what, route->filters);
-	if (what.values) /* they are those of one Ingress */
-		buf_printf(&meaning, "%.*s/%.*s\n", SV_ARG(obj_ns(route->from)), SV_ARG(obj_name(route->from)));
-	buf_printf(&meaning, "%.*s %.*s:%d", SV_ARG(b->key), SV_ARG(b->external), b->external_port);
-	buf_adds(&meaning, server_words(route->filters));
-	k = strmap_get(&r->names->sections, buf_sv(&meaning));
-	if (!k) {
-		k = xcalloc(1, sizeof(*k));
-		k->number = ++r->names->next;
-		strmap_set(&r->names->sections, buf_sv(&meaning), k);
-	}
-	strmap_set(&r->met, met_key, k);
-	if (k->meant)
-		return k->name;
-	k->meant = true;
-	k->name = name = arena_svf(r->a, "b%" PRIu64, k->number);
-	k->backend = b;
-	k->filters = route->filters;
-	what.text = &text;
-	what.name = name;
-	what.value = render_value;
-	ing_filters_render(&what, route->filters);
-	r->apr1 |= what.apr1;
-	k->text = arena_sv(r->a, buf_sv(&text));
-	r->longest_s = MAX(r->longest_s, route->filters->server_s);
-	vec_push(&r->sections, k);
-	render_slots(r, k);
-	return name;
-}
-
-static uint64_t render_number(struct render *r, struct sv meaning)
-{
-	void **slot = strmap_slot(&r->names->numbers, meaning);
-	uintptr_t n = *slot ? (uintptr_t)*slot / 2 : (uintptr_t)++r->names->next;
-
-	*slot = (void *)(n * 2 + 1);
-	return n;
-}
+/* --- choices --- */
 
 /* By header and cookie, which decide both ways; then by weight, whose bounds are values: they change while HAProxy
  * runs. */
@@ -290,7 +71,7 @@ static struct sv render_route(struct render *r, const struct ing_route *route)
 	struct sv names[ING_TARGETS_MAX], s;
 
 	for (size_t i = 0; i < route->n_targets; i++)
-		names[i] = render_section(r, route->targets[i].backend, route);
+		names[i] = render_section(r, route->targets[i].backend, route->filters, route->from);
 	if (route->n_targets == 1)
 		return names[0];
 	buf_adds(&meaning, "split");
@@ -345,6 +126,8 @@ static void out_global(const struct render *r, struct buf *b)
 	    l->threads, l->max_connections, MAX(r->longest_s, 60));
 	if (r->apr1)
 		buf_adds(b, "global\n  lua-load " ING_APR1_LUA "\n");
+	if (r->gates)
+		buf_adds(b, "global\n  lua-load " ING_GATE_LUA "\n");
 	if (r->external)
 		buf_printf(b, "resolvers host\n%s  hold valid 10s\n", l->name_servers ? "  parse-resolv-conf\n" : "");
 }
@@ -382,6 +165,12 @@ static void out_client(const struct render *r, struct buf *b)
 			   r->listen->trusted.n ? told[i] : "", r->listen->trusted.n ? ") -m found }" : "");
 }
 
+/* By which gates know where a request came in. */
+static const char *socket_name(const struct render *r, int port)
+{
+	return r->gates ? arena_printf(r->a, " name %d", port) : "";
+}
+
 /* The path is what it means: without ".", ".." and needless escapes, for us and for the backend; doubled slashes are
  * one for us alone. */
 static void out_frontend(const struct render *r, struct buf *b)
@@ -399,11 +188,14 @@ static void out_frontend(const struct render *r, struct buf *b)
 	for (int v6 = 0; v6 <= r->listen->v6; v6++) {
 		const char *any = v6 ? ":::" : "0.0.0.0:", *only = v6 ? " v6only" : "";
 
-		if (r->listen->http_port)
-			buf_printf(b, "  bind %s%d%s\n", any, r->listen->http_port, only);
-		if (r->listen->https_port)
-			buf_printf(b, "  bind %s%d%s%s\n", any, r->listen->https_port, only, tls);
+		if (r->listen->http_port && !render_gate_has(r, r->listen->http_port))
+			buf_printf(b, "  bind %s%d%s%s\n", any, r->listen->http_port, only,
+				   socket_name(r, r->listen->http_port));
+		if (r->listen->https_port && !render_gate_has(r, r->listen->https_port))
+			buf_printf(b, "  bind %s%d%s%s%s\n", any, r->listen->https_port, only, tls,
+				   socket_name(r, r->listen->https_port));
 	}
+	render_gate_binds(r, b);
 	ing_filters_nets(b, "trusted", &r->listen->trusted);
 	if (r->listen->trusted.n && r->listen->proxy_protocol)
 		buf_adds(b, "  tcp-request connection expect-proxy layer4 if trusted\n");
@@ -426,10 +218,15 @@ static void out_frontend(const struct render *r, struct buf *b)
 		    "  http-request set-var(txn.wp) var(txn.w),concat(/)\n"
 		    "  http-request set-var(txn.a) str(*),concat(,txn.path)\n"
 		    "  http-request set-var(txn.ap) var(txn.a),concat(/)\n");
+	render_gate_rules(r, b);
 	for (size_t i = 0; i < ARRAY_LEN(lookups); i++)
 		buf_printf(b, "  http-request set-var(txn.b) var(txn.%s),map_%s(%s.map)%s\n", lookups[i].host,
-			   i % 2 ? "beg" : "str", lookups[i].sample, i ? " unless { var(txn.b) -m found }" : "");
-	buf_adds(b, "  http-request set-var(txn.b) str(*),map_str(exact.map) unless { var(txn.b) -m found }\n");
+			   i % 2 ? "beg" : "str", lookups[i].sample,
+			   r->gates ? " if ingresses !{ var(txn.b) -m found }"
+			   : i	    ? " unless { var(txn.b) -m found }"
+				    : "");
+	buf_printf(b, "  http-request set-var(txn.b) str(*),map_str(exact.map) %s\n",
+		   r->gates ? "if ingresses !{ var(txn.b) -m found }" : "unless { var(txn.b) -m found }");
 	buf_addsv(b, buf_sv(&r->splits));
 	buf_adds(
 	    b, "  use_backend %[var(txn.b)] if { var(txn.b) -m found }\n"
@@ -468,9 +265,9 @@ const struct ing_pem *ing_conf_pem(const struct ing_conf *c, struct sv file)
 static void render_pems(struct render *r, const struct ing_model *m, struct ing_conf *ret)
 {
 	_cleanup_(buf_release) struct buf list = BUF_INIT;
+	struct sv first = SV("");
 
-	buf_adds(&list, ING_DEFAULT_PEM "\n");
-	ret->n_pems = r->listen->https_port ? m->n_certificates : 0;
+	ret->n_pems = r->listen->https_port || r->listen->n_gates ? m->n_certificates : 0;
 	ret->pems = arena_zalloc_array(r->a, ret->n_pems, sizeof(*ret->pems));
 	for (size_t i = 0; i < ret->n_pems; i++) {
 		const struct ing_certificate *c = &m->certificates[i];
@@ -483,8 +280,16 @@ static void render_pems(struct render *r, const struct ing_model *m, struct ing_
 		ret->pems[i].pem = arena_sv(r->a, c->pem);
 		ret->pems[i].hosts = arena_sv(r->a, buf_sv(&hosts));
 		buf_printf(&list, "%.*s%.*s\n", SV_ARG(ret->pems[i].file), SV_ARG(ret->pems[i].hosts));
+		if (m->default_certificate == i + 1)
+			first = ret->pems[i].file;
 	}
-	ret->crt_list = arena_sv(r->a, buf_sv(&list));
+	/* The first of the list is for names that have none. Only a HAProxy that reads anew learns of another. */
+	ret->crt_list = arena_svf(r->a, "%.*s%s" ING_DEFAULT_PEM "\n%.*s", SV_ARG(first), first.n ? "\n" : "",
+				  SV_ARG(buf_sv(&list)));
+	if (first.n) {
+		ret->config = arena_svf(r->a, "%.*s# default %.*s\n", SV_ARG(ret->config), SV_ARG(first));
+		ret->shape = arena_svf(r->a, "%.*s# default %.*s\n", SV_ARG(ret->shape), SV_ARG(first));
+	}
 }
 
 static int known_order(const void *x, const void *y)
@@ -506,39 +311,13 @@ static void render_sections(struct render *r, struct buf *config, struct buf *sh
 
 		buf_addsv(config, k->text);
 		buf_addsv(shape, k->text);
-		out_servers(r, config, shape, k);
+		render_servers(r, config, shape, k);
 		s->name = k->name;
 		s->n_slots = k->n_slots;
 		s->slots = ARENA_ARRAY(r->a, struct ing_endpoint, k->n_slots);
 		if (k->n_slots)
 			memcpy(s->slots, k->slots, k->n_slots * sizeof(*s->slots));
 	}
-}
-
-/* What was not meant this time loses its name. */
-static void names_sweep(struct ing_names *n)
-{
-	struct strmap left = STRMAP_INIT;
-
-	STRMAP_EACH(&n->sections, e) {
-		struct known *k = e->value;
-
-		if (k->meant) {
-			k->meant = false;
-			strmap_set(&left, sv_make(e->key, e->key_n), k);
-		} else {
-			free(k->slots);
-			free(k);
-		}
-	}
-	strmap_release(&n->sections);
-	n->sections = left;
-	left = STRMAP_INIT;
-	STRMAP_EACH(&n->numbers, e)
-		if ((uintptr_t)e->value % 2)
-			strmap_set(&left, sv_make(e->key, e->key_n), (void *)((uintptr_t)e->value - 1));
-	strmap_release(&n->numbers);
-	n->numbers = left;
 }
 
 void ing_render(struct arena *a, struct ing_names *names, const struct ing_model *m, const struct ing_listen *l,
@@ -553,9 +332,12 @@ void ing_render(struct arena *a, struct ing_names *names, const struct ing_model
 			    m->routes[i].path_kind == ING_PATH_PREFIX && !m->routes[i].fallback ? ING_MAP_PREFIX
 												: ING_MAP_EXACT,
 			    ing_route_key(a, &m->routes[i]), render_route(&r, &m->routes[i]));
+	render_gates(&r, m);
+	render_passes(&r, m);
 	render_sections(&r, &tail, &tail_shape, ret);
 	out_global(&r, &config);
 	out_frontend(&r, &config);
+	render_pass_frontends(&r, &config);
 	buf_addsv(&shape, buf_sv(&config));
 	buf_addsv(&config, buf_sv(&tail));
 	buf_addsv(&shape, buf_sv(&tail_shape));
@@ -566,7 +348,7 @@ void ing_render(struct arena *a, struct ing_names *names, const struct ing_model
 		vec_release(&r.maps[i]);
 	}
 	render_pems(&r, m, ret);
-	names_sweep(names);
+	render_names_sweep(names);
 	vec_release(&r.sections);
 	strmap_release(&r.met);
 	strmap_release(&r.split_done);

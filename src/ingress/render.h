@@ -6,6 +6,7 @@
  *	exact.map	host/path   -> b7 or s3
  *	prefix.map	host/path/  -> b7 or s3, the longest that a request's path begins with
  *	values.map	b7.realm    -> the text
+ *	gates.map	of Gateway API: gate_lua.h
  *
  * So a changed host, path or text is a changed map, and a changed endpoint a changed server, which the running HAProxy
  * takes by command (command.h). Only when `shape` differs, the configuration without addresses, it has to read anew.
@@ -20,9 +21,9 @@
 #include "base/vec.h"
 #include "ingress/model.h"
 
-#define ING_MAPS 3
+#define ING_MAPS 4
 extern const char *const ing_map_names[ING_MAPS]; /* "exact.map", ... */
-enum { ING_MAP_EXACT, ING_MAP_PREFIX, ING_MAP_VALUES };
+enum { ING_MAP_EXACT, ING_MAP_PREFIX, ING_MAP_VALUES, ING_MAP_GATES };
 
 struct ing_section {
 	struct sv name;		    /* "b7" */
@@ -38,7 +39,10 @@ struct ing_names {
 void ing_names_release(struct ing_names *n);
 
 struct ing_listen {
-	int http_port, https_port; /* 0: none */
+	int http_port, https_port;	   /* 0: none */
+	const struct ing_gate_port *gates; /* ports of Gateways that are free here, beside or among those two */
+	size_t n_gates;
+	uint32_t own; /* a number that no other data directory of this machine has */
 	bool v6;
 	bool name_servers; /* there is a resolv.conf: names of ExternalNames are asked of its servers */
 	int threads, max_connections;

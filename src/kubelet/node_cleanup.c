@@ -294,7 +294,7 @@ int node_cleanup(const struct node_cleanup_opts *o, struct err *err)
 	each_entry(&c, "/var/lib/cni/results", remove_cni_result);
 	rmdir("/var/lib/cni/results");
 	rmdir("/var/lib/cni");
-	shims_tidy();
+	shims_tidy(env_now_ns(o->env));
 	remove_bridge(&c, o->bridge ? o->bridge : bridge);
 	if (o->cgroup_root && *o->cgroup_root) {
 		rc = cgroup_remove_all(o->cgroup_root, &e);

@@ -1,5 +1,6 @@
 #include "kubelet/shims.h"
 
+#include "base/env.h"
 #include "base/file.h"
 #include "net/digest.h"
 
@@ -9,10 +10,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define SHARED "/run/containerd"
+#define LEFT_BEHIND_S 5
 #define SHIM_NAMESPACE "k8s.io" /* in which CRI keeps its containers */
 
 /* Calls fn with every process's command line, NUL between the words, until it returns false. */
@@ -151,8 +154,29 @@ int shims_find_daemon(const char *config)
 	return (int)h.pid;
 }
 
-void shims_tidy(void)
+/* Between its bind() and its listen() a socket looks like one that was left; nobody takes seconds for that. */
+static void drop_left_behind(int64_t now_ns)
 {
+	DIR *d = opendir(SHARED "/s");
+
+	if (!d)
+		return;
+	for (struct dirent *e; (e = readdir(d));) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		const char *path = arena_printf(&a, SHARED "/s/%s", e->d_name);
+		struct stat st;
+
+		if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+		    now_ns / NS_PER_SEC - (int64_t)st.st_mtim.tv_sec > LEFT_BEHIND_S &&
+		    shims_call(path) == ECONNREFUSED)
+			unlink(path);
+	}
+	closedir(d);
+}
+
+void shims_tidy(int64_t now_ns)
+{
+	drop_left_behind(now_ns);
 	if (access(SHARED "/containerd.sock", F_OK) == 0)
 		return; /* somebody's daemon lives there */
 	rmdir(SHARED "/s");

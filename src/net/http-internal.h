@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/vec.h"
 #include "ev/ev-internal.h"
 #include "net/http.h"
 #include "net/http1_parse.h"
@@ -31,6 +32,19 @@ enum http_wait {
 	_HTTP_WAIT_MAX
 };
 
+/* On its way to the loop. */
+struct rq_post {
+	struct http_req *r; /* reference */
+	void (*fn)(struct http_req *r, void *p);
+	void *ctx;
+	bool copied; /* fn gets the copy instead */
+	void *copy[HTTP_POST_COPY / sizeof(void *)];
+};
+struct rq_posts {
+	struct rq_post *p;
+	size_t n, cap;
+};
+
 struct lane {
 	struct http_server *srv;
 	struct ev_loop *loop;
@@ -42,6 +56,8 @@ struct lane {
 	int64_t timer_due_ns;
 	struct list spare; /* struct http_rq.link */
 	size_t n_spare;
+	pthread_mutex_t posts_lock; /* struct http_conn.posts, of all of its connections, and the next */
+	struct rq_posts spare_posts;
 	int64_t date_s;
 	char date[HTTP_DATE_LEN + 1];
 	bool stopping, aborting;
@@ -80,15 +96,6 @@ enum rq_state {
 	RQ_DONE,      /* sent, or the peer is gone */
 };
 
-/* On its way to the loop. */
-struct rq_post {
-	struct http_req *r; /* reference */
-	void (*fn)(struct http_req *r, void *p);
-	void *ctx;
-	bool copied; /* fn gets the copy instead */
-	void *copy[HTTP_POST_COPY / sizeof(void *)];
-};
-
 struct http_rq {
 	struct http_req pub;
 	struct arena arena;
@@ -96,8 +103,6 @@ struct http_rq {
 	struct list link; /* conn->rqs, or lane->spare */
 	_Atomic int refs;
 	_Atomic bool gone;
-	_Atomic bool post_used;
-	struct rq_post post; /* saves an allocation where one is on its way */
 	enum rq_state state;
 	int32_t stream_id; /* HTTP/2 */
 	struct rq_chunk *q, *q_tail;
@@ -186,6 +191,7 @@ struct http_conn {
 	int64_t deadline_ns;
 	struct list rqs; /* requests being read or answered */
 	size_t n_rqs;
+	struct rq_posts posts; /* guarded by lane->posts_lock; those of other threads for its requests */
 	struct http_peer peer;
 	char *peer_mem; /* owned: the certificate's strings */
 	char address[64];
@@ -224,7 +230,8 @@ void rq_header_add(struct http_rq *r, struct sv name, struct sv value); /* views
 void rq_dispatch(struct http_rq *r);					/* complete: to the handler */
 void rq_refuse_body(struct http_rq *r, int status);			/* 413 in the server's way, or 429 */
 void rq_done(struct http_rq *r);					/* answered: the connection's reference goes */
-void rq_peer_gone(struct http_rq *r);					/* the same, but not answered */
+void rq_shed(struct http_rq *r);		    /* who reads slowly holds no more than the answer */
+void rq_peer_gone(struct http_rq *r);		    /* the same, but not answered */
 void rq_fill(struct http_rq *r, size_t want);	    /* lets the source make chunks until the queue holds `want` bytes */
 void rq_consume(struct http_rq *r, size_t n);	    /* n bytes of the queue's first chunk are taken */
 struct http_chunk rq_take_chunk(struct http_rq *r); /* the whole first chunk, not partly sent */

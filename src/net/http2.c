@@ -360,11 +360,20 @@ static int h2_on_frame_sent(nghttp2_session *h2, const nghttp2_frame *f, void *c
 	return 0;
 }
 
+#define EACH(byte) ((uint64_t)(byte)*UINT64_C(0x0101010101010101))
+
 static struct sv h2_lower(struct arena *a, struct sv name)
 {
 	char *p = NULL;
+	size_t i = 0;
 
-	for (size_t i = 0; i < name.n; i++) {
+	/* Ours are in lower case: eight at once, as long as none of them looks like another. */
+	for (uint64_t x; i + sizeof(x) <= name.n; i += sizeof(x)) {
+		memcpy(&x, name.p + i, sizeof(x));
+		if ((x | ((x + EACH(0x80 - 'A')) & ~(x + EACH(0x80 - 'Z' - 1)))) & EACH(0x80))
+			break;
+	}
+	for (; i < name.n; i++) {
 		if (name.p[i] < 'A' || name.p[i] > 'Z')
 			continue;
 		if (!p)
@@ -401,8 +410,12 @@ static void h2_respond(struct http_rq *r, int status, const struct http_header *
 	for (size_t i = 0; i < n_headers; i++) {
 		struct sv name = h2_lower(&r->arena, headers[i].name);
 
-		if (!h2_hop_by_hop(name))
-			nv[n++] = h2_nv(name, headers[i].value);
+		if (h2_hop_by_hop(name))
+			continue;
+		nv[n++] = h2_nv(name, headers[i].value);
+		/* Another one each time: a place in both sides' tables would be work for nothing. */
+		if (sv_is(name, "audit-id"))
+			nv[n - 1].flags |= NGHTTP2_NV_FLAG_NO_INDEX;
 	}
 	nv[n++] = h2_nv(SV("date"), lane_date(c->lane));
 	if (content_length >= 0 && status != 204 && status != 304)

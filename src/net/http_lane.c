@@ -31,6 +31,8 @@ void http_server_unref(struct http_server *s)
 	for (size_t i = 0; i < s->n_lanes; i++) {
 		LIST_EACH(&s->lanes[i].spare, it)
 			free(LIST_ENTRY(it, struct http_rq, link));
+		vec_release(&s->lanes[i].spare_posts);
+		pthread_mutex_destroy(&s->lanes[i].posts_lock);
 	}
 	tls_ctx_unref(s->tls);
 	free(s->unix_path);

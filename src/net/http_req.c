@@ -166,7 +166,7 @@ static void rq_forget_body(struct http_rq *r)
 
 /* All of its answer is there: what it was made of goes, for its reader may take his time. The caller holds a reference,
  * and is the last one but the connection. */
-static void rq_shed(struct http_rq *r)
+void rq_shed(struct http_rq *r)
 {
 	if (r->state != RQ_FINISHING || r->src || atomic_load(&r->refs) != 2 || r->conn->proto == PROTO_TUNNEL)
 		return;
@@ -187,46 +187,6 @@ static void rq_shed(struct http_rq *r)
 	r->pub.n_headers = r->headers_cap = 0;
 	r->pub.user = NULL;
 	arena_release(&r->arena);
-}
-
-static void rq_run_post(void *p)
-{
-	struct rq_post post = *(struct rq_post *)p;
-	struct http_rq *r = rq_of(post.r);
-
-	if (p == &r->post)
-		atomic_store(&r->post_used, false);
-	else
-		free(p);
-	post.fn(post.r, post.copied ? post.copy : post.ctx);
-	rq_shed(r);
-	http_req_unref(post.r);
-}
-
-/* To be filled in and posted. */
-static struct rq_post *rq_post_new(struct http_req *r)
-{
-	struct http_rq *rq = rq_of(r);
-
-	return atomic_exchange(&rq->post_used, true) ? xmalloc(sizeof(struct rq_post)) : &rq->post;
-}
-
-void http_req_post(struct http_req *r, void (*fn)(struct http_req *r, void *ctx), void *ctx)
-{
-	struct rq_post *p = rq_post_new(r);
-
-	*p = (struct rq_post){ .r = http_req_ref(r), .fn = fn, .ctx = ctx };
-	ev_loop_post(http_req_loop(r), rq_run_post, p);
-}
-
-void http_req_post_copy(struct http_req *r, void (*fn)(struct http_req *r, void *copy), const void *from, size_t n)
-{
-	struct rq_post *p = rq_post_new(r);
-
-	BUG_ON(n > sizeof(p->copy));
-	*p = (struct rq_post){ .r = http_req_ref(r), .fn = fn, .copied = true };
-	memcpy(p->copy, from, n);
-	ev_loop_post(http_req_loop(r), rq_run_post, p);
 }
 
 static void rq_leave(struct http_rq *r)

@@ -432,6 +432,7 @@ struct http_server *http_server_start(struct ev_loop *const *loops, size_t n_loo
 		list_init(&ln->conns);
 		list_init(&ln->spare);
 		list_init(&ln->stalls);
+		pthread_mutex_init(&ln->posts_lock, NULL);
 		for (int w = 0; w < _HTTP_WAIT_MAX; w++)
 			list_init(&ln->waits[w]);
 	}

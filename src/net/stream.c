@@ -748,6 +748,14 @@ void stream_want(struct stream *s)
 		stream_touch(s);
 }
 
+void stream_send_now(struct stream *s)
+{
+	if (s->closing || list_empty(&s->dirty) || !list_empty(&s->owner->streams))
+		return; /* nothing to send, or more than has its turn now */
+	list_del(&s->dirty);
+	stream_flush(s);
+}
+
 /* --- receiving --- */
 
 static void stream_on_eof(struct stream *s)

@@ -74,6 +74,8 @@ size_t stream_write_chunk(struct stream *s,
 size_t stream_queued(const struct stream *s);
 uint64_t stream_sent_bytes(const struct stream *s); /* since the beginning: grows while the peer reads */
 void stream_want(struct stream *s);
+/* Not before the loop sleeps but now, unless much was sent already. Not from within a callback of a stream. */
+void stream_send_now(struct stream *s);
 /* The time that this turn of the loop has for long answers is over: a pull() that could make another piece, or the
  * first, returns and wants another turn. To be asked before each. A clock read. */
 bool stream_turn_over(struct stream *s);

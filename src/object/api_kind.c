@@ -254,6 +254,11 @@ struct api_kind *api_kind_next(const struct api_kind *k)
 	return k->next;
 }
 
+const struct api_kind *api_kind_storage(const struct api_kind *k)
+{
+	return k->storage;
+}
+
 bool api_kind_served(const struct api_kind *k)
 {
 	return !k->unserved;

@@ -56,6 +56,7 @@ struct api_kind *api_kind_new(const struct api_kind_def *d, struct err *err);
 struct api_kind *api_kind_add_version(struct api_kind *k, const struct api_kind_def *d, struct err *err);
 struct api_kind *
 api_kind_next(const struct api_kind *k); /* its versions: the storage version, and from there on; NULL */
+const struct api_kind *api_kind_storage(const struct api_kind *k); /* the first of its versions */
 bool api_kind_served(const struct api_kind *k);
 /* r is the first served version of a late kind, the one that stands for it where each kind is looked at once. */
 bool api_kind_first(const struct resource *r);

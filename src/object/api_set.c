@@ -220,6 +220,7 @@ static void set_fill(struct set *s)
 			s->n_versions++;
 	all = ARENA_ARRAY(&s->arena, const struct resource *, resource_count + s->n_versions + 1);
 	custom = ARENA_ARRAY(&s->arena, struct openapi_custom, s->n_versions + 1);
+	s->pub.n_late = s->n_kinds;
 	if (s->n_kinds)
 		qsort(s->kinds, s->n_kinds, sizeof(struct api_kind *), kind_cmp);
 	for (size_t i = 0; i < resource_count; i++)
@@ -382,7 +383,16 @@ const struct resource *api_find_kind(const struct api_set *s, struct sv group, s
 
 bool api_has(const struct api_set *s, const struct resource *r)
 {
-	return !resource_late(r) || api_find(s, sv_from(r->group), sv_from(r->version), sv_from(r->plural)) == r;
+	const struct api_kind *k;
+	struct api_kind **found;
+
+	if (!resource_late(r))
+		return true;
+	if (!s || !s->n_late)
+		return false;
+	k = api_kind_storage(api_kind_of(r));
+	found = bsearch(&k, api_set_of(s)->kinds, api_set_of(s)->n_kinds, sizeof(struct api_kind *), kind_cmp);
+	return found && *found == k;
 }
 
 const struct api_group *api_group_of(const struct api_set *s, struct sv group)

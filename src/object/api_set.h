@@ -41,7 +41,8 @@ struct api_set {
 	const struct api_group *groups; /* as discovery orders them; only those with resources */
 	size_t n_groups;
 	const struct openapi_custom *custom; /* those that are not built in, for openapi.h */
-	size_t n_custom;		     /* 0: it is the built-in set */
+	size_t n_custom;
+	size_t n_late; /* kinds that are not built in, also those without a served version; 0: the built-in set */
 };
 
 const struct api_set *api_set_built_in(void);
@@ -72,6 +73,7 @@ static inline const struct resource *api_find(const struct api_set *s, struct sv
 const struct resource *api_find_kind(const struct api_set *s, struct sv group, struct sv version, struct sv kind);
 /* Of two versions by their names, as discovery orders them: v2 before v1 before v1beta2; negative: x comes first. */
 int api_version_order(const char *x, const char *y);
+/* Is r's kind there? Also of a version that is not served: it is known of what is stored, and found by nobody. */
 bool api_has(const struct api_set *s, const struct resource *r);
 const struct api_group *api_group_of(const struct api_set *s, struct sv group); /* NULL: nobody serves it */
 const struct api_version *api_served(const struct api_set *s, struct sv group, struct sv version);

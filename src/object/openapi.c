@@ -104,36 +104,104 @@ bool openapi_v3(struct buf *b, struct sv group, struct sv version, const struct 
 	return true;
 }
 
-void openapi_v2(struct buf *b, const struct openapi_custom *custom, size_t n)
+/* --- version 2, part by part --- */
+
+#define PART_BYTES ((size_t)32 * 1024) /* parts are longer than this, but for the last */
+
+struct v2_writer {
+	struct openapi_writer o;
+	struct buf b; /* members of a part, as far as they are */
+	enum openapi_part part;
+	openapi_part_fn *fn;
+	void *ctx;
+};
+
+static void v2_flush(struct v2_writer *v)
 {
-	_cleanup_(writer_release) struct openapi_writer o;
+	if (v->b.n)
+		v->fn(v->part, buf_sv(&v->b), v->ctx);
+	buf_clear(&v->b);
+	v->o.w.comma = false;
+}
 
-	writer_init(&o, b, false);
-	use_common(&o);
-	for (size_t i = 0; i < resource_count; i++)
-		if (resource_served(&resource_all[i]))
-			use_resource(&o, &resource_all[i]);
+static void v2_whole(struct openapi_writer *o)
+{
+	struct v2_writer *v = CONTAINER_OF(o, struct v2_writer, o);
 
-	jw_open(&o.w, '{');
+	if (v->b.n >= PART_BYTES)
+		v2_flush(v);
+}
+
+void openapi_v2_head(struct buf *b)
+{
+	struct openapi_writer o = { .w.b = b };
+
 	jw_raw(&o.w, "\"swagger\":\"2.0\"");
 	add_info(&o);
-	jw_key(&o.w, "paths");
-	jw_open(&o.w, '{');
+}
+
+void openapi_v2_parts(const struct openapi_custom *custom, size_t n, openapi_part_fn *fn, void *ctx)
+{
+	struct v2_writer v = { .b = BUF_INIT, .part = OPENAPI_PATHS, .fn = fn, .ctx = ctx };
+
+	writer_init(&v.o, &v.b, false);
+	v.o.whole = v2_whole;
+	use_common(&v.o);
 	for (size_t i = 0; i < resource_count; i++)
 		if (resource_served(&resource_all[i]))
-			openapi_paths(&o, &resource_all[i]);
-	for (size_t i = 0; i < n; i++)
-		openapi_paths(&o, custom[i].resource);
-	jw_close(&o.w, '}');
-	jw_key(&o.w, "definitions");
-	jw_open(&o.w, '{');
-	openapi_definitions(&o);
-	for (size_t i = 0; i < n; i++)
-		openapi_custom_definitions(&o, &custom[i]);
-	jw_close(&o.w, '}');
-	jw_raw(&o.w, "\"securityDefinitions\":{\"BearerToken\":{\"type\":\"apiKey\",\"description\":\"Bearer token\","
-		     "\"name\":\"authorization\",\"in\":\"header\"}},\"security\":[{\"BearerToken\":[]}]");
-	jw_close(&o.w, '}');
+			use_resource(&v.o, &resource_all[i]);
+	for (size_t i = 0; i < resource_count; i++) {
+		if (resource_served(&resource_all[i]))
+			openapi_paths(&v.o, &resource_all[i]);
+		v2_whole(&v.o);
+	}
+	for (size_t i = 0; i < n; i++) {
+		openapi_paths(&v.o, custom[i].resource);
+		v2_whole(&v.o);
+	}
+	v2_flush(&v);
+	v.part = OPENAPI_DEFINITIONS;
+	openapi_definitions(&v.o);
+	for (size_t i = 0; i < n; i++) {
+		openapi_custom_definitions(&v.o, &custom[i]);
+		v2_whole(&v.o);
+	}
+	v2_flush(&v);
+	buf_release(&v.b);
+	writer_release(&v.o);
+}
+
+struct v2_json {
+	struct buf *b;
+	openapi_piece_fn *piece;
+	enum openapi_part at;
+	bool any;
+};
+
+static void v2_json_part(enum openapi_part part, struct sv members, void *ctx)
+{
+	struct v2_json *j = ctx;
+
+	if (j->at != part)
+		buf_adds(j->b, "},\"definitions\":{");
+	else if (j->any)
+		buf_addc(j->b, ',');
+	j->at = part;
+	j->any = true;
+	buf_addsv(j->b, members);
+	if (j->piece)
+		j->piece(j->b);
+}
+
+void openapi_v2(struct buf *b, const struct openapi_custom *custom, size_t n, openapi_piece_fn *piece)
+{
+	struct v2_json j = { .b = b, .piece = piece, .at = OPENAPI_PATHS };
+
+	buf_addc(b, '{');
+	openapi_v2_head(b);
+	buf_adds(b, ",\"paths\":{");
+	openapi_v2_parts(custom, n, v2_json_part, &j);
+	buf_adds(b, "}," OPENAPI_V2_TAIL "}");
 }
 
 /* --- the index --- */

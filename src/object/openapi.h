@@ -8,8 +8,9 @@
  * Custom resources take part with the schema of their CustomResourceDefinition as it was
  * written; their struct resource describes the paths, its `schema` may be NULL.
  *
- * Everything is appended to a buffer as compact JSON; caching is the caller's job. The legacy
- * paths below /watch/ are not described. Functions are pure; any thread.
+ * Everything is appended to a buffer as compact JSON; caching is the caller's job. Version 2, which has all kinds in
+ * one document of megabytes, comes in pieces of some ten kilobytes. The legacy paths below /watch/ are not described.
+ * Functions are pure; any thread.
  */
 #pragma once
 
@@ -31,10 +32,12 @@ bool openapi_v3(struct buf *b, struct sv group, struct sv version, const struct 
 
 /* The version 2 document. Custom kinds are described as objects of any content: version 2 cannot
  * say what their schemas may. */
-void openapi_v2(struct buf *b, const struct openapi_custom *custom, size_t n);
+/* piece, which may be NULL, is called each time b holds whole pieces, and may take what is in b and clear it. */
+typedef void openapi_piece_fn(struct buf *b);
+void openapi_v2(struct buf *b, const struct openapi_custom *custom, size_t n, openapi_piece_fn *piece);
 
-/* The same as protobuf (openapi.v2.Document of gnostic), from its JSON. */
-void openapi_v2_proto(struct buf *b, struct sv json);
+/* The same as protobuf (openapi.v2.Document of gnostic). */
+void openapi_v2_proto(struct buf *b, const struct openapi_custom *custom, size_t n, openapi_piece_fn *piece);
 
 /* What the index's URL ends in: "?hash=" and this. All zeros when nobody serves the group version. */
 uint64_t openapi_v3_hash(struct sv group, struct sv version, const struct openapi_custom *custom, size_t n);

@@ -3,7 +3,7 @@
  * tables of fields, so there is one author of the contents. `security` is left out. */
 #include "codec/json.h"
 #include "codec/pbwire.h"
-#include "object/openapi.h"
+#include "object/openapi_write.h"
 
 #include <string.h>
 
@@ -241,10 +241,41 @@ static void openapi_proto_message(struct buf *b, const struct val *v, const stru
 	}
 }
 
-void openapi_v2_proto(struct buf *b, struct sv json)
+struct proto_doc {
+	struct buf *b;
+	openapi_piece_fn *piece;
+};
+
+/* Members of the document, as the document that has these alone: the parts of one message, one behind the other, are
+ * that message, and so are the parts of one that it has in it. So no length is known before its contents are. */
+static void proto_members(struct buf *b, const char *open, struct sv members, const char *close)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	const struct val *doc = json_decode(&a, json, &(struct json_opts){ .borrow_text = true }, NULL);
+	_cleanup_(buf_release) struct buf text = BUF_INIT;
 
-	openapi_proto_message(b, doc, document);
+	buf_adds(&text, open);
+	buf_addsv(&text, members);
+	buf_adds(&text, close);
+	openapi_proto_message(b, json_decode(&a, buf_sv(&text), &(struct json_opts){ .borrow_text = true }, NULL),
+			      document);
+}
+
+static void proto_part(enum openapi_part part, struct sv members, void *ctx)
+{
+	struct proto_doc *d = ctx;
+
+	proto_members(d->b, part == OPENAPI_PATHS ? "{\"paths\":{" : "{\"definitions\":{", members, "}}");
+	if (d->piece)
+		d->piece(d->b);
+}
+
+void openapi_v2_proto(struct buf *b, const struct openapi_custom *custom, size_t n, openapi_piece_fn *piece)
+{
+	_cleanup_(buf_release) struct buf head = BUF_INIT;
+	struct proto_doc d = { b, piece };
+
+	openapi_v2_head(&head);
+	proto_members(b, "{", buf_sv(&head), "}");
+	openapi_v2_parts(custom, n, proto_part, &d);
+	proto_members(b, "{", SV(OPENAPI_V2_TAIL), "}");
 }

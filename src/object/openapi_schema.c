@@ -1,6 +1,7 @@
 /* Definitions: one JSON schema a type. Version 3 wraps references in allOf, because siblings
  * of $ref (doc, default, list marks) count for nothing there; version 2 readers expect them bare. */
 #include "object/openapi_write.h"
+#include "object/schema_build.h"
 
 #include <stdlib.h>
 
@@ -238,8 +239,11 @@ static void add_type(struct openapi_writer *o, const struct schema *s)
 void openapi_definitions(struct openapi_writer *o)
 {
 	for (size_t i = 0; i < schema_count; i++)
-		if (o->types[i])
+		if (o->types[i]) {
 			add_type(o, schema_all[i]);
+			if (o->whole)
+				o->whole(o);
+		}
 	for (size_t k = 0; k < _FIELD_KIND_MAX; k++) {
 		const struct special *s = &specials[k];
 
@@ -273,20 +277,12 @@ const struct schema *openapi_list_schema(const struct resource *r)
 
 const char *openapi_kind_name(const struct resource *r, struct buf *tmp, bool list)
 {
-	struct sv rest = sv_from(r->group);
-
 	if (r->schema && !list)
 		return r->schema->openapi;
 	if (openapi_list_schema(r))
 		return openapi_list_schema(r)->openapi;
-	/* Custom kinds: the group's labels reversed, "com.example.stable". */
 	buf_clear(tmp);
-	for (ssize_t dot; rest.n; rest = sv_sub(rest, 0, dot < 0 ? 0 : (size_t)dot)) {
-		for (dot = (ssize_t)rest.n - 1; dot >= 0 && rest.p[dot] != '.'; dot--)
-			;
-		buf_addsv(tmp, sv_sub(rest, (size_t)(dot + 1), rest.n));
-		buf_addc(tmp, '.');
-	}
-	buf_printf(tmp, "%s.%s", r->version, list ? r->list_kind : r->kind);
+	schema_package(tmp, sv_from(r->group));
+	buf_printf(tmp, ".%s.%s", r->version, list ? r->list_kind : r->kind);
 	return buf_cstr(tmp);
 }

@@ -66,6 +66,7 @@ struct openapi_writer {
 	bool v3;
 	bool used[_FIELD_KIND_MAX]; /* scalar kinds that have definitions of their own: Time, Quantity, ... */
 	bool *types;		    /* by index into schema_all: to be defined */
+	void (*whole)(struct openapi_writer *o); /* called behind each definition; NULL: nothing */
 };
 
 /* "#/components/schemas/" or "#/definitions/" and name, as a $ref object's only member. */
@@ -76,6 +77,17 @@ void openapi_gvk(struct openapi_writer *o, const char *group, const char *versio
 void openapi_use(struct openapi_writer *o, const struct schema *s);
 /* The members of the definitions object: every marked type. */
 void openapi_definitions(struct openapi_writer *o);
+
+/* The version 2 document part by part: members is JSON text, "key":value,..., of paths or of definitions, never empty.
+ * All paths come first. */
+enum openapi_part { OPENAPI_PATHS, OPENAPI_DEFINITIONS };
+typedef void openapi_part_fn(enum openapi_part part, struct sv members, void *ctx);
+void openapi_v2_parts(const struct openapi_custom *custom, size_t n, openapi_part_fn *fn, void *ctx);
+/* What stands before its paths and behind its definitions: members, too. */
+void openapi_v2_head(struct buf *b);
+#define OPENAPI_V2_TAIL                                                                                   \
+	"\"securityDefinitions\":{\"BearerToken\":{\"type\":\"apiKey\",\"description\":\"Bearer token\"," \
+	"\"name\":\"authorization\",\"in\":\"header\"}},\"security\":[{\"BearerToken\":[]}]"
 /* One custom kind and its list. */
 void openapi_custom_definitions(struct openapi_writer *o, const struct openapi_custom *c);
 

@@ -7,6 +7,19 @@
 
 #include <stdlib.h>
 
+void schema_package(struct buf *b, struct sv group)
+{
+	struct sv rest = group;
+
+	for (ssize_t dot; rest.n; rest = sv_sub(rest, 0, dot < 0 ? 0 : (size_t)dot)) {
+		for (dot = (ssize_t)rest.n - 1; dot >= 0 && rest.p[dot] != '.'; dot--)
+			;
+		if (rest.n != group.n)
+			buf_addc(b, '.');
+		buf_addsv(b, sv_sub(rest, (size_t)(dot + 1), rest.n));
+	}
+}
+
 static const struct schema *build_struct(struct schema_maker *m, const struct val *o, const char *name);
 
 /* A typed kind reads what has unknown members as a value of any form. A custom kind reads by another schema
@@ -204,6 +217,7 @@ static struct schema *build_type(struct schema_maker *m, const struct val *o, st
 				 const char *name, bool root)
 {
 	struct schema *s = ARENA_NEW(m->a, struct schema);
+	_cleanup_(buf_release) struct buf package = BUF_INIT;
 	bool open = m->open, given = n > 0;
 
 	/* Once unknown members are kept, they are in all that is below. */
@@ -214,8 +228,9 @@ static struct schema *build_type(struct schema_maker *m, const struct val *o, st
 		if (build_field(m, &fields[n++], p.key, p.value, name) < 0)
 			return NULL;
 	}
+	schema_package(&package, sv_from(m->group));
 	*s = (struct schema){ .ref = arena_printf(m->a, "%s/%s.%s", m->group, m->version, name),
-			      .openapi = arena_printf(m->a, "%s.%s.%s", m->group, m->version, name),
+			      .openapi = arena_printf(m->a, "%s.%s.%s", buf_cstr(&package), m->version, name),
 			      .fields = fields,
 			      .n_fields = (uint16_t)n,
 			      .root = root,

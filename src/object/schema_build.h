@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "codec/symbol.h"
 #include "object/schema.h"
@@ -17,6 +18,9 @@ struct schema_maker {
 	struct err *err;
 	bool open; /* schema_build()'s own: it is where unknown members are kept */
 };
+
+/* The labels of a group the other way round, as names of definitions in OpenAPI begin: "com.example.stable". */
+void schema_package(struct buf *b, struct sv group);
 
 /* The root type: kind, apiVersion and metadata as everywhere, then the properties. openapi NULL: spec and status of
  * any form. NULL on failure. */

@@ -73,6 +73,15 @@ void structural_validate(const struct structural *s, struct field_errs *fe, cons
 void structural_validate_rest(const struct structural *s, struct field_errs *fe, const struct val *doc,
 			      const struct val *old, const struct structural_run *run);
 
+/* Has it rules at all? And compiles them, which else the first object does: true: just now, by this call. */
+bool structural_has_rules(const struct structural *s);
+bool structural_compile_rules(const struct structural *s);
+/* --- for those who check expressions against it --- */
+
+struct cel_type;
+/* The type of its objects, under this name. NULL: expressions can do nothing with them. Borrows from s. */
+const struct cel_type *structural_type(struct arena *a, const struct structural *s, struct sv name);
+
 /* --- for the validation of CustomResourceDefinitions --- */
 
 /* The rules of a schema: those that do not compile, cost too much by estimate, or have messages, reasons or paths that

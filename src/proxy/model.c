@@ -452,7 +452,8 @@ static void model_add_family(struct model *m, struct obj *const *slices, size_t 
 		m->cluster = cluster_endpoints(m->a, &c);
 		m->local = local_endpoints(m->a, &c);
 		m->lasting = (struct endpoints){ 0 };
-		if (val_is(val_get(port, F_protocol), "UDP") || val_is(val_get(port, F_protocol), "SCTP"))
+		if (!node->questions &&
+		    (val_is(val_get(port, F_protocol), "UDP") || val_is(val_get(port, F_protocol), "SCTP")))
 			m->lasting = model_pick(m->a, &c, want_serving, false);
 		vec_release(&c.v);
 		model_add_port(m, port);

@@ -55,13 +55,15 @@ static void batch_push(struct batch *b, struct service_update u)
 static void add_update(struct batch *b, struct sv key, struct obj *svc)
 {
 	struct proxy *p = b->p;
+	bool own = p->own_service && sv_is(key, p->own_service);
 	struct node_view node = { .name = sv_from(p->node_name),
 				  .zone = sv_from(p->node.zone),
 				  .external = p->node.external.v.p,
 				  .n_external = p->node.external.v.n,
 				  .internal = p->node.internal.v.p,
 				  .n_internal = p->node.internal.v.n,
-				  .leaves = p->leaves && p->own_service && sv_is(key, p->own_service) };
+				  .questions = own,
+				  .leaves = own && p->leaves };
 	struct service_update u = { .key = arena_sv(&b->arena, key) };
 	struct obj **slices = NULL;
 	size_t n = 0;

@@ -173,6 +173,7 @@ static int cluster_start(struct cluster *c, const struct cluster_opts *o, struct
 								     .client_as = cluster_controller_client,
 								     .client_ctx = c,
 								     .kinds = apiserver_kinds(c->server),
+								     .no_gateway = true, /* nobody serves any there */
 								     .cluster_cidr = "10.42.0.0/16" });
 	c->scheduler = scheduler_new(&(struct scheduler_opts){ .env = c->env, .client = c->scheduler_client });
 	c->nodes = xcalloc((size_t)o->nodes, sizeof(*c->nodes));

@@ -11,10 +11,11 @@ import threading
 
 
 class Hooks:
-    """Behaviours: functions of this class's handler by name; `calls` are the reviews that came, by path."""
+    """Behaviours: functions of this class's handler by name; by path: `calls` are the requests of the reviews that came,
+    `reviews` their versions."""
 
     def __init__(self, folder, names=("localhost", "hook.default.svc"), address="127.0.0.1"):
-        self.calls, self.connections, self.answers, self.headers = collections.defaultdict(list), 0, {}, {}
+        self.calls, self.connections, self.answers, self.headers, self.reviews = collections.defaultdict(list), 0, {}, {}, {}
         self.go = threading.Event()  # what /slow waits for
         self.lock = threading.Lock()
         cnf, self.pem = os.path.join(folder, "hook.cnf"), os.path.join(folder, "hook.pem")
@@ -44,7 +45,7 @@ class Hooks:
                 path = self.path.split("?")[0]
                 with hooks.lock:
                     hooks.calls[path].append(review.get("request"))
-                    hooks.headers[path] = self.headers
+                    hooks.headers[path], hooks.reviews[path] = self.headers, review.get("apiVersion")
                 try:
                     getattr(self, "be_" + path.split("/")[1])(review)
                 except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
@@ -110,7 +111,7 @@ class Hooks:
                 for o in objects:
                     o["apiVersion"] = review["request"]["desiredAPIVersion"]
                     was, now = ("old", "fresh") if o["apiVersion"].endswith("/v2") else ("fresh", "old")
-                    if was in o.get("spec", {}):
+                    if was in (o.get("spec") or {}):  # null while server-side apply takes what is owned by nobody
                         o["spec"][now] = o["spec"].pop(was)
                 self.send(200, json.dumps({"apiVersion": review["apiVersion"], "kind": review["kind"], "response": {
                     "uid": review["request"]["uid"], "result": {"status": "Success"}, "convertedObjects": objects}}))

@@ -51,6 +51,9 @@ def files(*tops):
     return below | set(filter(os.path.exists, tops))
 
 
+SHARED = ["/run/containerd/s", "/var/lib/cni/results"]  # whose what is in these is, its name does not say
+
+
 class Others:
     """Nodes that run on this machine and are not this program's: what is theirs comes and goes as they like, also while one is
     killed by the program that has it."""
@@ -73,8 +76,8 @@ class Others:
             words += [run, data, "/" + tag, *re.findall(r'"bridge": *"(\w+)"', networks),
                       *(said[k] for k in ("kubelet-root", "log-dir") if k in said)]
         words += ["/run/caravel-e2e", "/caravel-e2e", "cvle2e"]  # what test_leftovers makes, and is about
-        if self.tags:  # whose these are, their names do not say
-            words += ["/run/containerd/s", "/var/lib/cni/results"]
+        if self.tags:
+            words += SHARED
         self.tags.update(names)
         self.words = re.compile("|".join([rf"{re.escape(w)}(?![\w.-])" for w in words] + [rf"\b{n}\b" for n in names]) or "(?!)")
 
@@ -102,6 +105,8 @@ def snapshot():
         # the last of those who need one gives it back
         "settings": [] if others.tags else [f"{s} = {read('/proc/sys/' + s)}" for s in SETTINGS],
     }
+    # What an earlier one left is not ours, whether or not another's node hid it at the time.
+    out["shared"] = sorted(files(*SHARED))
     with open("/proc/mounts", encoding="utf-8") as f:
         # the small disks that other tests fill beside this are called like store-test, and come and go
         out["mounts"] = others.without({where for what, where, *_ in map(str.split, f) if not what.endswith("-test")})
@@ -143,8 +148,10 @@ def left_since(before):
         new = sorted(set(after[what]) - set(was))
         if what == "settings" and not was:
             continue  # another's node was here
+        if what == "shared":
+            continue  # of these "files" has what counts
         if what == "files":  # shared by all that run containers here, so that nobody knows when he is the last
-            new = [f for f in new if f not in ("/run/containerd", "/run/containerd/s", "/var/lib/cni", "/var/lib/cni/results")]
+            new = sorted(set(new) - set(before["shared"]) - {"/run/containerd", "/var/lib/cni", *SHARED})
         if what == "cgroups":
             # Whatever else runs here makes groups, too. What we left runs nothing: that would be under "processes".
             new = [g for g in new if os.path.isdir(g) and not read(os.path.join(g, "cgroup.procs"))]

@@ -25,6 +25,7 @@ class Far:
     """An aggregated server: it believes what a client with a certificate by `client_ca` says of the user."""
 
     def __init__(self, folder, address, client_ca):
+        self.kept, self.finalizers = {}, []  # (namespace, name) of its things; what one more of each has
         self.seen, self.down, self.redirects, self.endless, self.discovery = [], False, False, threading.Event(), LIST
         cnf, pem = os.path.join(folder, "far.cnf"), os.path.join(folder, "far.pem")
         with open(cnf, "w", encoding="utf-8") as f:
@@ -60,6 +61,14 @@ class Far:
                     self.send(302, b"", Location="https://203.0.113.9/")
                 elif path == BASE:
                     self.send(200, far.discovery)
+                elif path == "/openapi/v3":
+                    self.send(200, {"paths": {f"apis/{GROUP}/v1beta1": {"serverRelativeURL": f"/openapi/v3/apis/{GROUP}/v1beta1?hash=AB12"}}})
+                elif path == f"/openapi/v3/apis/{GROUP}/v1beta1":
+                    self.send(200, {"openapi": "3.0.0"}, ETag='"AB12"', Cache_Control="public, immutable")
+                elif path.endswith("/things"):
+                    ns = path.split("/")[5]
+                    self.send(200, {"kind": "ThingList", "apiVersion": f"{GROUP}/v1beta1", "items": [
+                        {"metadata": {"name": n, "finalizers": far.finalizers}} for s, n in far.kept if s == ns]})
                 elif path.endswith("/forever"):
                     self.send_response(200)
                     self.send_header("Content-Type", "application/json")
@@ -85,6 +94,13 @@ class Far:
                     self.send(200, {"far": path}, Impersonate_User="admin", X_Remote_User="admin", Connection="X-Hop", X_Hop="1",
                               Access_Control_Allow_Origin="*")
 
+            def do_DELETE(self):
+                path = self.path.split("?")[0].split("/")
+                far.seen.append((self.path, self.headers, self.connection.getpeercert()))
+                if not far.finalizers:
+                    far.kept = {k: v for k, v in far.kept.items() if k[0] != path[5] or len(path) > 7 and k[1] != path[7]}
+                self.send(200, {"kind": "Status", "status": "Success"})
+
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 far.seen.append((self.path, self.headers, self.connection.getpeercert()))
@@ -101,7 +117,7 @@ class Far:
             def handle_error(self, *_):
                 pass
 
-        tls = self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(pem, pem + ".key")
         tls.load_verify_locations(cadata=client_ca)
         tls.verify_mode = ssl.CERT_REQUIRED
@@ -294,7 +310,12 @@ def discovery_shows_it(c, _):
         {"resource": "nodes", "responseKind": {**kind, "kind": "NodeMetrics"}, "scope": "Cluster", "singularResource": "node",
          "verbs": ["get", "list"], "shortNames": ["nm"],
          "subresources": [{"subresource": "log", "responseKind": {**kind, "kind": "Log"}, "verbs": ["get"]}]}]})
-    contains(list(c.request("GET", "/openapi/v3")[1]["paths"]), f"apis/{GROUP}/v1beta1", "apis/apps/v1")
+    paths = wait_for("its document", lambda: [p for p in [c.request("GET", "/openapi/v3")[1]["paths"]] if f"apis/{GROUP}/v1beta1" in p])[0]
+    contains(list(paths), "apis/apps/v1")
+    url = paths[f"apis/{GROUP}/v1beta1"]["serverRelativeURL"]
+    equal(url, f"/openapi/v3/apis/{GROUP}/v1beta1?hash=AB12")
+    code, text, headers = c.request("GET", url)
+    equal((code, text, headers["ETag"], headers["Cache-Control"]), (200, {"openapi": "3.0.0"}, '"AB12"', "public, immutable"))
 
 
 def kubectl_finds_it(c, _):
@@ -341,26 +362,78 @@ def a_restart_changes_nothing(c, far):
     equal(c.request("GET", f"{SERVICES}/v1beta1.{GROUP}")[1]["spec"], before)
 
 
-def a_given_certificate_is_shown(c, far):
-    pair = os.path.join(c.dir, "as-proxy")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-keyout",
-                    pair + ".key", "-out", pair + ".crt", "-subj", "/CN=given-proxy"], check=True, capture_output=True)
-    far.tls.load_verify_locations(pair + ".crt")
-    c.stop()
-    c.args += ["--proxy-client-cert-file", pair + ".crt", "--proxy-client-key-file", pair + ".key"]
-    c.start()
-    wait_available(c, f"v1beta1.{GROUP}", "True", "Passed")
-    far.seen.clear()
-    equal(c.request("GET", BASE + "/nodes")[0], 200)
-    equal(far.seen[0][2]["subject"], ((("commonName", "given-proxy"),),))
+def a_certificate_from_elsewhere(*_):
+    """--proxy-client-cert-file: refused when it is none, else shown."""
+    c = Cluster(args=["--disable-scheduler", "--disable-controller-manager"])
+    pem = os.path.join(c.dir, "proxy.pem")
+    c.args += ["--proxy-client-cert-file", pem, "--proxy-client-key-file", pem + ".key"]
+    try:
+        c.start(wait=False)
+        equal(c.proc.wait(30) != 0, True)
+        contains(c.tail(), "--proxy-client-cert-file")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                        "-keyout", pem + ".key", "-out", pem, "-subj", "/CN=a-proxy-of-ours"], check=True, capture_output=True)
+        c.start()
+        with open(pem, encoding="utf-8") as f:
+            far = Far(c.dir, own_address(), f.read())
+        service(c, "far", own_address(), far.port)
+        register(c, GROUP, "v1beta1", service="far", caBundle=far.ca)
+        wait_available(c, f"v1beta1.{GROUP}", "True", "Passed")
+        equal(c.request("GET", BASE + "/nodes")[0], 200)
+        equal(far.seen[-1][2]["subject"], ((("commonName", "a-proxy-of-ours"),),))
+    finally:
+        c.cleanup()
+
+
+def a_namespace_goes_with_what_others_keep_in_it(*_):
+    with Cluster(args=["--disable-scheduler"]) as c:
+        known = c.request("GET", "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication")[1]["data"]
+        far = Far(c.dir, own_address(), known["requestheader-client-ca-file"])
+        far.discovery = {**LIST, "resources": [{"name": "things", "singularName": "thing", "namespaced": True, "kind": "Thing",
+                                                "verbs": ["list", "delete", "deletecollection"]}]}
+        service(c, "far", own_address(), far.port)
+        register(c, GROUP, "v1beta1", service="far", caBundle=far.ca)
+        wait_available(c, f"v1beta1.{GROUP}", "True", "Passed")
+
+        def condition(ns, kind):
+            found = c.request("GET", f"/api/v1/namespaces/{ns}")[1].get("status", {}).get("conditions", [])
+            return {x["type"]: (x["status"], x["reason"], x["message"]) for x in found}.get(kind)
+
+        for ns in ("goes", "waits"):
+            equal(c.request("POST", "/api/v1/namespaces", {"metadata": {"name": ns}})[0], 201)
+        far.kept = {("goes", "a"): 1, ("goes", "b"): 1, ("other", "c"): 1}
+        equal(c.request("DELETE", "/api/v1/namespaces/goes")[0], 200)
+        wait_for("the namespace to go", lambda: c.request("GET", "/api/v1/namespaces/goes")[0] == 404)
+        equal(list(far.kept), [("other", "c")])
+
+        far.kept, far.finalizers = {("waits", "a"): 1}, ["example.io/wait"]
+        equal(c.request("DELETE", "/api/v1/namespaces/waits")[0], 200)
+        wait_for("what is left to be told", lambda: condition("waits", "NamespaceContentRemaining") == (
+            "True", "SomeResourcesRemain", f"Some resources are remaining: things.{GROUP} has 1 resource instances"))
+        equal(condition("waits", "NamespaceFinalizersRemaining")[2],
+              "Some content in the namespace has finalizers remaining: example.io/wait in 1 resource instances")
+        far.kept, far.finalizers = {}, []
+        wait_for("the namespace to go", lambda: c.request("GET", "/api/v1/namespaces/waits")[0] == 404)
+
+        equal(c.request("POST", "/api/v1/namespaces", {"metadata": {"name": "stale"}})[0], 201)
+        far.down = True
+        equal(c.request("PATCH", f"{SERVICES}/v1beta1.{GROUP}", {"spec": {"versionPriority": 99}},
+                        {"Content-Type": "application/merge-patch+json"})[0], 200)
+        wait_available(c, f"v1beta1.{GROUP}", "False", "FailedDiscoveryCheck")
+        equal(c.request("DELETE", "/api/v1/namespaces/stale")[0], 200)
+        wait_for("the failure to be told", lambda: condition("stale", "NamespaceDeletionDiscoveryFailure") and
+                 condition("stale", "NamespaceDeletionDiscoveryFailure")[0] == "True")
+        contains(condition("stale", "NamespaceDeletionDiscoveryFailure")[2],
+                 f"Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs: {GROUP}/v1beta1: ")
+        equal(c.request("DELETE", f"{SERVICES}/v1beta1.{GROUP}")[0], 200)
+        wait_for("the namespace to go", lambda: c.request("GET", "/api/v1/namespaces/stale")[0] == 404)
 
 
 TESTS = [own_ones_are_there_from_the_start, a_request_says_whose_it_is, impersonation_is_done_here, bodies_both_ways,
          an_answer_without_end_goes_through_and_ends_with_its_client, an_upgrade_is_a_pipe, discovery_shows_it, kubectl_finds_it,
          what_leads_to_this_server_is_not_dialled, a_built_in_group_version_stays_ours, a_certificate_of_another_is_none,
          a_redirect_is_not_passed_on, who_has_no_right_is_not_passed_on, what_is_missing_is_named,
-         a_definition_has_one_while_it_is_served, one_that_fails_is_stale, a_lying_list_harms_nobody, a_restart_changes_nothing,
-         a_given_certificate_is_shown]
+         a_definition_has_one_while_it_is_served, a_certificate_from_elsewhere, a_namespace_goes_with_what_others_keep_in_it, one_that_fails_is_stale, a_lying_list_harms_nobody, a_restart_changes_nothing]
 
 if __name__ == "__main__":
     if not own_address():

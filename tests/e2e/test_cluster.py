@@ -45,7 +45,7 @@ def hello_starts(c):
     equal(len(ready_pods(c)), 3)
     contains(c.kubectl("get", "pods", *NS), "1/1", "Running")
     # Events are told behind what they are about.
-    wait_for("the events", lambda: contains(c.kubectl("describe", "pods", *NS), "Scheduled", "Pulled", "Created", "Started") or True)
+    wait_for("the events", lambda: contains(c.kubectl("describe", "pods", *NS, "--show-events"), "Scheduled", "Pulled", "Created", "Started") or True)
 
 
 def names_hit(url, want, limit=400):

@@ -125,7 +125,223 @@ def taken_away(c):
     equal(c.request("GET", PATH)[1]["items"], [])
 
 
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
+def definition(plural, kind, *served, group="late.example.com", **version):
+    """Of versions v1 (stored), v2, ...: served says which are."""
+    return {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": f"{plural}.{group}"},
+            "spec": {"group": group, "scope": "Namespaced", "names": {"plural": plural, "kind": kind}, "versions": [
+                {"name": f"v{i + 1}", "served": yes, "storage": i == 0, "schema": {"openAPIV3Schema": OPEN}, **version}
+                for i, yes in enumerate(served)]}}
+
+
+def late(plural, name=None, version="v1"):
+    return f"/apis/late.example.com/{version}/namespaces/default/{plural}" + (f"/{name}" if name else "")
+
+
+def make(c, plural, kind, *served, objects=(), **version):
+    code, answer, _ = c.request("POST", CRDS, definition(plural, kind, *served, **version))
+    equal(code, 201, str(answer))
+    wait_for(plural, lambda: c.request("GET", late(plural))[0] == 200)
+    for o in objects:
+        code, answer, _ = c.request("POST", late(plural), {"apiVersion": "late.example.com/v1", "kind": kind, "metadata": o})
+        equal(code, 201, str(answer))
+
+
+def gone(c, plural):
+    wait_for("the end of " + plural, lambda: c.request("GET", f"{CRDS}/{plural}.late.example.com")[0] == 404)
+
+
+def what_nobody_serves_goes_with_its_definition(c):
+    """Neither an unserved storage version nor the want of any served one keeps objects, or the definition, for ever."""
+    for plural, kind, served in (("halves", "Half", (False, True)), ("nones", "None", (False, False))):
+        make(c, plural, kind, True, True, objects=[{"name": "o"}])
+        crd = c.request("GET", f"{CRDS}/{plural}.late.example.com")[1]
+        for version, yes in zip(crd["spec"]["versions"], served):
+            version["served"] = yes
+        equal(c.request("PUT", f"{CRDS}/{plural}.late.example.com", crd)[0], 200)
+        wait_for("v1 to go", lambda p=plural: c.request("GET", late(p))[0] == 404)
+        equal(c.request("GET", late(plural, "o", "v2"))[0], 200 if served[1] else 404)
+        equal(c.request("DELETE", f"{CRDS}/{plural}.late.example.com")[0], 200)
+        gone(c, plural)
+        make(c, plural, kind, True, True)
+        equal(c.request("GET", late(plural))[1]["items"], [])
+        equal(c.request("DELETE", f"{CRDS}/{plural}.late.example.com")[0], 200)
+        gone(c, plural)
+
+
+def finalizers_of_objects_keep_the_definition(c):
+    make(c, "kepts", "Kept", True, objects=[{"name": "o", "finalizers": ["example.com/wait"]}, {"name": "p"}])
+    equal(c.request("DELETE", CRDS + "/kepts.late.example.com")[0], 200)
+
+    def terminating():
+        found = {x["type"]: x for x in c.request("GET", CRDS + "/kepts.late.example.com")[1]["status"]["conditions"]}
+        return found.get("Terminating", {}).get("reason") == "InstanceDeletionInProgress"
+    wait_for("Terminating", terminating)
+    wait_for("the other object to go", lambda: c.request("GET", late("kepts", "p"))[0] == 404)
+    code, answer, _ = c.request("POST", late("kepts"), {"apiVersion": "late.example.com/v1", "kind": "Kept", "metadata": {"name": "q"}})
+    equal((code, answer["message"]), (405, "create not allowed while custom resource definition is terminating"))
+    code, answer, _ = c.request("PATCH", late("kepts", "o"), {"metadata": {"finalizers": None}}, {"Content-Type": "application/merge-patch+json"})
+    equal(code, 200, str(answer))
+    gone(c, "kepts")
+
+
+def of_many_who_want_a_name_one_has_it(c):
+    """All at once; the others hear why, and one of them has it when the first goes."""
+    plurals = [f"race{i}s" for i in range(8)]
+
+    def define(plural):
+        equal(c.request("POST", CRDS, definition(plural, "Racer", True))[0], 201)
+    threads = [threading.Thread(target=define, args=(p,)) for p in plurals]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+
+    def settled():
+        got = {}
+        for p in plurals:
+            conditions = c.request("GET", f"{CRDS}/{p}.late.example.com")[1].get("status", {}).get("conditions") or []
+            got[p] = {x["type"]: (x["status"], x["reason"], x["message"]) for x in conditions}
+        return got if all("NamesAccepted" in x for x in got.values()) else None
+    got = wait_for("all of them to be settled", settled)
+    (winner,) = [p for p in plurals if got[p]["NamesAccepted"][0] == "True"]
+    for p in plurals:
+        if p != winner:
+            equal(got[p]["NamesAccepted"], ("False", "ListKindConflict", '"RacerList" is already in use'))
+            equal((got[p]["Established"][0], c.request("GET", late(p))[0]), ("False", 404))
+    equal(c.request("DELETE", f"{CRDS}/{winner}.late.example.com")[0], 200)
+    gone(c, winner)
+    wait_for("the next", lambda: sum(c.request("GET", late(p))[0] == 200 for p in plurals) == 1)
+    for p in plurals:
+        c.request("DELETE", f"{CRDS}/{p}.late.example.com")
+        gone(c, p)
+
+
+def published_everywhere_and_taken_back(c):
+    make(c, "shows", "Show", True, schema={"openAPIV3Schema": {"type": "object", "properties": {
+        "spec": {"type": "object", "description": "Words of its own.", "properties": {"size": {"type": "integer"}}}}}})
+    v3 = c.request("GET", "/openapi/v3")[1]["paths"]["apis/late.example.com/v1"]["serverRelativeURL"]
+    contains(json.dumps(c.request("GET", v3)[1]), "Words of its own.")
+    contains(json.dumps(c.request("GET", "/openapi/v2")[1]["definitions"]["com.example.late.v1.Show"]), "Words of its own.")
+    contains(c.request("GET", "/openapi/v2", headers={"Accept": "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"})[1], "Words of its own.")
+    contains([g["name"] for g in c.request("GET", "/apis")[1]["groups"]], "late.example.com")
+    contains(c.kubectl("explain", "show", "--output=plaintext-openapiv2"), "Words of its own.")  # which reads protobuf
+    code, answer, _ = c.request("PATCH", CRDS + "/shows.late.example.com", [
+        {"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/description", "value": "Other words."}],
+        {"Content-Type": "application/json-patch+json"})
+    equal(code, 200, str(answer))
+    wait_for("another document", lambda: "Other words." in json.dumps(c.request("GET", "/openapi/v2")[1]["definitions"]["com.example.late.v1.Show"]))
+    after = c.request("GET", "/openapi/v3")[1]["paths"]["apis/late.example.com/v1"]["serverRelativeURL"]
+    equal((after != v3, "Other words." in json.dumps(c.request("GET", after)[1])), (True, True))
+    equal(c.request("DELETE", CRDS + "/shows.late.example.com")[0], 200)
+    gone(c, "shows")
+    equal(["apis/late.example.com/v1" in c.request("GET", "/openapi/v3")[1]["paths"], c.request("GET", v3)[0],
+           "com.example.late.v1.Show" in c.request("GET", "/openapi/v2")[1]["definitions"],
+           "late.example.com" in [g["name"] for g in c.request("GET", "/apis")[1]["groups"]]], [False, 404, False, False])
+
+
+def no_protobuf_of_custom_objects(c):
+    make(c, "jsons", "Jason", True, objects=[{"name": "o"}])
+    for path in (late("jsons"), late("jsons", "o")):
+        code, text, _ = c.request("GET", path, headers={"Accept": "application/vnd.kubernetes.protobuf"})
+        equal(code, 406)
+        contains(str(text), "only the following media types are accepted: application/json, application/yaml")
+        code, _, headers = c.request("GET", path, headers={"Accept": "application/vnd.kubernetes.protobuf, */*"})
+        equal((code, headers["Content-Type"]), (200, "application/json"))
+        # Tables and metadata alone are built-in types.
+        code, _, headers = c.request("GET", path, headers={"Accept": "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata"
+                                                           + ("List" if path.endswith("s") else "") + ";g=meta.k8s.io;v=v1"})
+        equal((code, headers["Content-Type"].split(";")[0]), (200, "application/vnd.kubernetes.protobuf"))
+    code, answer, _ = c.request("POST", late("jsons"), "k8s\0xx", {"Content-Type": "application/vnd.kubernetes.protobuf"})
+    equal((code, answer["reason"]), (415, "UnsupportedMediaType"))
+    equal(c.request("DELETE", CRDS + "/jsons.late.example.com")[0], 200)
+    gone(c, "jsons")
+
+
+RICH = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: riches.rich.example.com}
+spec:
+  group: rich.example.com
+  scope: Namespaced
+  names: {plural: riches, kind: Rich}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    additionalPrinterColumns:
+    - {name: First, type: string, jsonPath: ".spec.parts[*].name"}
+    - {name: Slice, type: string, jsonPath: ".spec.parts[1:2].name"}
+    - {name: Last, type: string, jsonPath: ".spec.parts[-1:].name"}
+    - {name: Ready, type: string, jsonPath: '.spec.conditions[?(@.type=="Ready")].status'}
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            properties:
+              size: {type: integer, default: 1}
+              port: {x-kubernetes-int-or-string: true}
+              any: {x-kubernetes-preserve-unknown-fields: true}
+              template: {type: object, x-kubernetes-embedded-resource: true, x-kubernetes-preserve-unknown-fields: true}
+              conditions: {type: array, items: {type: object, properties: {type: {type: string}, status: {type: string}}}}
+              parts:
+                type: array
+                x-kubernetes-list-type: map
+                x-kubernetes-list-map-keys: [name]
+                items: {type: object, required: [name], properties: {name: {type: string}, image: {type: string}}}
+"""
+ONE_RICH = """
+apiVersion: rich.example.com/v1
+kind: Rich
+metadata: {name: one}
+spec:
+  port: 80
+  any: {a: [1, 2.5, null]}
+  template: {apiVersion: v1, kind: Pod, metadata: {name: x, labels: {a: b}}, spec: {unknown: yes}}
+  conditions: [{type: Other, status: "False"}, {type: Ready, status: "True"}]
+  parts: [{name: a, image: ia}, {name: b, image: ib}, {name: c, image: ic}]
+"""
+
+
+def applied_again_and_again(c):
+    c.apply(RICH)
+    c.kubectl("wait", "--for=condition=Established", "crd/riches.rich.example.com", "--timeout=30s")
+    equal(c.apply(ONE_RICH).split()[-1], "created")
+    for _ in range(2):
+        equal(c.apply(ONE_RICH).split()[-1], "unchanged")
+    equal(c.run("diff", "-f", "-", stdin=ONE_RICH, check=False).returncode, 0)
+    other = ONE_RICH.replace("image: ib", "image: other").replace("port: 80", "port: http")
+    r = c.run("diff", "-f", "-", stdin=other, check=False)
+    equal(r.returncode, 1)
+    contains(r.text, "-  - image: ib", "+  - image: other", "-  port: 80", "+  port: http")
+    equal(c.apply(other).split()[-1], "configured")
+    got = c.get("rich", "one")
+    equal(got["spec"]["parts"], [{"name": "a", "image": "ia"}, {"name": "b", "image": "other"}, {"name": "c", "image": "ic"}])
+    equal((got["spec"]["size"], got["spec"]["template"]["spec"]), (1, {"unknown": True}))
+    versions = []
+    for _ in range(3):
+        equal(c.apply(other, "--server-side").split()[-1], "serverside-applied")
+        versions.append(c.get("rich", "one")["metadata"]["resourceVersion"])
+    equal(versions[1:], versions[:1] * 2)
+    equal(c.run("diff", "--server-side", "-f", "-", stdin=other, check=False).returncode, 0)
+    equal(c.run("diff", "--server-side", "-f", "-", stdin=ONE_RICH, check=False).returncode, 1)
+    row = c.kubectl("get", "riches", "--no-headers").split()
+    equal(row, ["one", "a", "b", "c", "True"])
+    contains(c.kubectl("explain", "rich.spec.template.metadata"), "labels", "ownerReferences")
+    contains(c.kubectl("explain", "rich", "--recursive"), "parts", "-required-")
+    c.kubectl("delete", "crd", "riches.rich.example.com", "--timeout=30s")
+
+
 if __name__ == "__main__":
     need_tools()
     with Cluster(args=["--disable-scheduler", "--disable-controller-manager"]) as cluster:
-        sys.exit(main([installed, used, refused, changed_while_it_is_used, several_versions, there_after_a_restart, taken_away], cluster))
+        sys.exit(main([
+            what_nobody_serves_goes_with_its_definition, finalizers_of_objects_keep_the_definition, of_many_who_want_a_name_one_has_it,
+            no_protobuf_of_custom_objects, installed, used, refused, changed_while_it_is_used, several_versions, there_after_a_restart,
+            taken_away, published_everywhere_and_taken_back, applied_again_and_again], cluster))

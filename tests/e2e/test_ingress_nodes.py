@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -139,6 +140,44 @@ def secrets(w):
         equal(tls_connect(443, "theirs.example", address=w.addresses[n])[1], "caravel-ingress-default")
     equal(as_node(w, "get", "secret", "ours")[0], 0)
     equal(as_node(w, "get", "secret", "unnamed")[0], 1)
+
+
+def gateways(w):
+    """On every node, beside Ingresses and at a port of their own; its certificate is for nodes because a Gateway names it, and the
+    grant of another namespace counts."""
+    kind = "gateway.networking.k8s.io/v1"
+    wait_for("the class", lambda: w.c.request("GET", f"/apis/{kind}/gatewayclasses/caravel")[0] == 200)
+    w.make({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "certs"}},
+           {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": "far", "namespace": "certs"},
+            "data": {k: base64.b64encode(v).decode() for k, v in certificate("far").items()}},
+           {"apiVersion": kind, "kind": "Gateway", "metadata": {"name": "g"}, "spec": {"gatewayClassName": "caravel", "listeners": [
+               {"name": "http", "port": 80, "protocol": "HTTP", "hostname": "gate.example"},
+               {"name": "own", "port": 8088, "protocol": "HTTP"},
+               {"name": "tls", "port": 443, "protocol": "HTTPS", "hostname": "gate.example",
+                "tls": {"certificateRefs": [{"name": "far", "namespace": "certs"}]}}]}},
+           {"apiVersion": kind, "kind": "HTTPRoute", "metadata": {"name": "r"}, "spec": {"parentRefs": [{"name": "g"}], "rules": [
+               {"matches": [{"headers": [{"name": "x-gate", "value": "yes"}]}], "backendRefs": [{"name": "a", "port": 80}]}]}})
+
+    def gate(n, **headers):
+        return w.ask(n, "gate.example", headers)[0]
+    for n in range(1, NODES + 1):
+        wait_for(f"the Gateway at dev-{n}", lambda n=n: gate(n, **{"X-Gate": "yes"}) == 200)
+        equal((gate(n), w.name(n, "web.example")), (404, "a"), f"dev-{n}")
+        with socket.create_connection((w.addresses[n - 1], 8088), 20):
+            pass
+    equal(as_node(w, "get", "secret", "far", "-n", "certs")[0], 1, "without a grant")
+    equal(tls_connect(443, "gate.example", address=w.addresses[1])[1], "caravel-ingress-default")
+    w.make({"apiVersion": kind, "kind": "ReferenceGrant", "metadata": {"name": "x", "namespace": "certs"}, "spec": {
+        "from": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "namespace": "default"}],
+        "to": [{"group": "", "kind": "Secret", "name": "far"}]}})
+    for n in range(NODES):
+        wait_for("the certificate", lambda n=n: tls_connect(443, "gate.example", address=w.addresses[n])[1] == "far")
+    equal(as_node(w, "get", "secret", "far", "-n", "certs")[0], 0)
+    equal(as_node(w, "get", "secret", "-n", "certs")[0], 1)
+    wait_for("its addresses", lambda: sorted(a["value"] for a in w.c.get("gateway", "g")["status"]["addresses"]) == sorted(w.addresses))
+    w.c.kubectl("delete", "gateway/g", "httproute/r", "ns/certs")
+    w.everywhere("gate.example", 404)
+    equal(as_node(w, "get", "secret", "far", "-n", "certs")[0], 1)
 
 
 def certificates_change(w):
@@ -378,7 +417,7 @@ def a_node_is_lost(w):
     w.addresses_are("web", 1, 2, 3, timeout=60)
 
 
-TESTS = [every_node_serves, secrets, certificates_change, websockets, http2_and_grpc, trusted_proxies, chosen_nodes,
+TESTS = [every_node_serves, secrets, gateways, certificates_change, websockets, http2_and_grpc, trusted_proxies, chosen_nodes,
          a_port_of_a_load_balancer, haproxy_is_killed, a_rollout, a_flood, a_node_is_lost]
 
 if __name__ == "__main__":

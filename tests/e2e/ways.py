@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import datetime
 
 EVERY = 0.1
 PATIENCE = 2.0  # for one answer
@@ -111,6 +112,11 @@ class Ways:
         print(f"# {what}: {time.time() - since:.1f} s")
         for way, (asked, answered, silence, who, errors) in self.table(since, until).items():
             print(f"#   {way:24} {answered}/{asked} longest {silence:.1f} s {who} {errors or ''}", flush=True)
+        shown = {}
+        for began, ended, way, ok, said in self.read(since, until):  # beside the logs of nodes: what happened just then
+            shown[way] = shown.get(way, 0) + (not ok)
+            if not ok and shown[way] <= 3:
+                print(f"#   {datetime.utcfromtimestamp(began):%H:%M:%S.%f} +{ended - began:.3f} {way}: {said}", flush=True)
 
 
 if __name__ == "__main__":

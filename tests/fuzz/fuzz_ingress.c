@@ -5,8 +5,8 @@
  * and that no line has a quote or a '%' that a line of ours has not. Map files: one line an entry, a key without
  * blanks.
  */
+#include "check_haproxy.h"
 #include "ingress/from_ingress.h"
-#include "ingress/render.h"
 
 #include <stdio.h>
 
@@ -23,44 +23,6 @@ static const char *const annotations[] = {
 	N "proxy-read-timeout",	 N "whitelist-source-range",
 	N "backend-protocol",	 N "session-cookie-max-age",
 	N "limit-rps",		 N "denylist-source-range",
-};
-
-/* The words that begin a line. */
-static const char *const words[] = {
-	"global",
-	"defaults",
-	"frontend",
-	"backend",
-	"userlist",
-	"resolvers",
-	"expose-experimental-directives",
-	"stats",
-	"log",
-	"nbthread",
-	"maxconn",
-	"tune.ssl.cachesize",
-	"ssl-default-bind-options",
-	"mode",
-	"option",
-	"retries",
-	"retry-on",
-	"timeout",
-	"bind",
-	"http-request",
-	"tcp-request",
-	"default-server",
-	"http-response",
-	"use_backend",
-	"default_backend",
-	"balance",
-	"server",
-	"acl",
-	"stick-table",
-	"dynamic-cookie-key",
-	"cookie",
-	"user",
-	"parse-resolv-conf",
-	"hold",
 };
 
 struct fuzz {
@@ -162,44 +124,6 @@ static struct obj *fuzz_ingress(struct fuzz *f, bool canary, unsigned bits)
 	val_push(&f->a, tls, one);
 	val_set(&f->a, spec, F_tls, tls);
 	return fuzz_object(f, "Ingress", canary ? SV("c") : SV("i"), &meta, spec);
-}
-
-static void check_config(struct sv config)
-{
-	struct sv line;
-
-	while (sv_split(&config, '\n', &line)) {
-		struct sv word = line, rest;
-		bool known = !sv_trim(line).n;
-
-		word = sv_trim(line);
-		rest = word;
-		(void)sv_split(&rest, ' ', &word);
-		for (size_t i = 0; i < ARRAY_LEN(words); i++)
-			known |= sv_is(word, words[i]);
-		BUG_ON(!known);
-		for (size_t i = 0; i < line.n; i++)
-			BUG_ON(line.p[i] < ' ' || line.p[i] > '~');
-		BUG_ON(sv_find_sv(line, SV("lua")) >= 0 && !sv_is(word, "user") && !sv_is(word, "server") &&
-		       !sv_is(word, "cookie") && sv_find_sv(line, SV("req.")) < 0);
-	}
-}
-
-static void check_map(struct sv map)
-{
-	struct sv line, last = SV("");
-
-	while (map.n && sv_split(&map, '\n', &line)) {
-		ssize_t blank = sv_find(line, ' ');
-
-		if (!line.n)
-			continue;
-		BUG_ON(blank <= 0 || (size_t)blank + 1 >= line.n || line.p[0] == '#');
-		BUG_ON(sv_cmp(last, sv_sub(line, 0, (size_t)blank)) >= 0); /* each key once */
-		last = sv_sub(line, 0, (size_t)blank);
-		for (size_t i = 0; i < line.n; i++)
-			BUG_ON(line.p[i] < ' ' || line.p[i] > '~');
-	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

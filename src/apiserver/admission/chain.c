@@ -1,5 +1,6 @@
 /* The order of upstream's recommended plugins; a plugin is one entry here and one file. */
 #include "apiserver/admission/setup.h"
+#include "apiserver/metrics.h"
 
 // clang-format off: one a line
 const struct admission_plugin *const admission_chain[] = {
@@ -20,6 +21,7 @@ const struct admission_plugin *const admission_chain[] = {
 	&admission_extended_tolerations,
 	&admission_default_storage_class,
 	&admission_storage_protection,
+	&admission_pod_group_protection,
 	&admission_owner_references,
 	&admission_claim_resize,
 	&admission_runtime_class,
@@ -32,6 +34,8 @@ const struct admission_plugin *const admission_chain[] = {
 	&admission_default_ingress_class,
 	&admission_external_ips,
 	&admission_topology_labels,
+	&admission_pod_group_workload,
+	&admission_pod_resize,
 	&admission_mutating_policies,
 	&admission_mutating_webhooks,
 	&admission_validating_policies,
@@ -50,12 +54,41 @@ static bool asked_before(struct api_req *q, unsigned i)
 	return i < q->asked;
 }
 
-static int answered(struct api_req *q, unsigned i, int rc)
+/* Since when this step is asked, and the plugin that answers next: what waits is measured whole. 0: it is not. */
+struct admission_clock {
+	int64_t step_ns, plugin_ns;
+};
+
+static void clock_on(struct api_req *q)
 {
+	int64_t now = env_mono_ns(q->server->env);
+
+	if (!q->clock) {
+		q->clock = ARENA_NEW(q->arena, struct admission_clock);
+		*q->clock = (struct admission_clock){ now, now };
+	}
+	if (!q->clock->step_ns)
+		q->clock->step_ns = q->clock->plugin_ns = now;
+}
+
+static int answered(const struct admission *a, unsigned i, bool validating, int rc)
+{
+	struct api_req *q = a->q;
+
 	q->asked = rc == REQ_LATER ? i : 0;
-	if (rc != REQ_LATER)
-		req_forget(q);
+	if (rc == REQ_LATER)
+		return rc;
+	req_forget(q);
+	admission_step_counted(a, validating, rc < 0, q->clock->step_ns);
+	q->clock->step_ns = 0;
 	return rc;
+}
+
+static void counted(const struct admission *a, unsigned i, bool validating, int rc)
+{
+	if (rc != REQ_LATER)
+		a->q->clock->plugin_ns =
+		    admission_counted(a, i, admission_chain[i]->name, validating, rc < 0, a->q->clock->plugin_ns);
 }
 
 /* After a webhook or a policy has changed the object all are asked once more, for what they fill in may depend on it.
@@ -67,6 +100,7 @@ int admission_mutate(const struct admission *a, struct err *err)
 	const struct req_plugins *out = a->q->server->plugins;
 	int rc = 0;
 
+	clock_on(a->q);
 	for (; rc == 0 && i < 2 * n; i++) {
 		const struct admission_plugin *p = admission_chain[i % n];
 
@@ -81,12 +115,14 @@ int admission_mutate(const struct admission *a, struct err *err)
 		if (!admission_is_on(a->q->server->admission, i % n) || !p->mutate || (p->mutates & asked) != asked)
 			continue;
 		rc = p->mutate(a, err);
+		counted(a, i % n, false, rc);
 		if (rc)
-			return answered(a->q, i, rc);
+			return answered(a, i, false, rc);
 	}
 	a->q->hooks = NULL;
 	a->q->policies = NULL;
-	return answered(a->q, 2 * n, out && out->mutate && a->op != ADMIT_DELETE ? out->mutate(a, err, out->ctx) : 0);
+	return answered(a, 2 * n, false,
+			out && out->mutate && a->op != ADMIT_DELETE ? out->mutate(a, err, out->ctx) : 0);
 }
 
 int admission_validate(const struct admission *a, struct err *err)
@@ -95,14 +131,16 @@ int admission_validate(const struct admission *a, struct err *err)
 	unsigned i = 0;
 	int rc;
 
+	clock_on(a->q);
 	for (const struct admission_plugin *p; (p = admission_chain[i]); i++) {
 		if (asked_before(a->q, i) || !admission_is_on(a->q->server->admission, i) || !p->validate)
 			continue;
 		rc = p->validate(a, err);
+		counted(a, i, true, rc);
 		if (rc)
-			return answered(a->q, i, rc);
+			return answered(a, i, true, rc);
 	}
-	return answered(a->q, i, out && out->validate ? out->validate(a, err, out->ctx) : 0);
+	return answered(a, i, true, out && out->validate ? out->validate(a, err, out->ctx) : 0);
 }
 
 /* --- what is created through a subresource --- */

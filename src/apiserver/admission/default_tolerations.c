@@ -1,6 +1,7 @@
 /* DefaultTolerationSeconds: a pod stays on a node that is not ready or unreachable for five
- * minutes, unless it says something about that itself. */
+ * minutes, or as long as the server's flags say, unless it says something about that itself. */
 #include "apiserver/admission/plugins.h"
+#include "apiserver/apiserver-internal.h"
 
 #define DEFAULT_SECONDS 300
 
@@ -18,6 +19,8 @@ static bool says_something(const struct val *tolerations, const char *key)
 static int tolerations_mutate(const struct admission *a, struct err *err)
 {
 	static const char *const keys[] = { "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable" };
+	const struct apiserver_opts *o = &a->q->server->o;
+	bool said = o->not_ready_s || o->unreachable_s;
 	struct val *spec;
 
 	(void)err;
@@ -33,7 +36,10 @@ static int tolerations_mutate(const struct admission *a, struct err *err)
 		val_set_cstr(a->q->arena, t, F_key, keys[i]);
 		val_set_cstr(a->q->arena, t, F_operator, "Exists");
 		val_set_cstr(a->q->arena, t, F_effect, "NoExecute");
-		val_set_int(a->q->arena, t, F_tolerationSeconds, DEFAULT_SECONDS);
+		val_set_int(a->q->arena, t, F_tolerationSeconds,
+			    !said    ? DEFAULT_SECONDS
+			    : i == 0 ? o->not_ready_s
+				     : o->unreachable_s);
 		val_push(a->q->arena, val_ensure_list(a->q->arena, spec, F_tolerations), t);
 	}
 	return 0;

@@ -1,63 +1,35 @@
 #include "apiserver/admission/quota_limited.h"
 #include "apiserver/admission/plugins.h"
-#include "apiserver/config_reader.h"
 
 #include <stdlib.h>
 
 #define LIMITED_MAX 1000
 
 struct quota_limited {
-	struct arena arena;
 	const struct val *list; /* limitedResources */
 };
 
-static int limited_plugin(struct quota_limited *l, const struct val *plugin, const char *dir, struct err *err)
+struct quota_limited *quota_limited_new(const struct val *config, struct err *err)
 {
-	const struct val *config = val_member_sv(plugin, SV("configuration"));
-	struct sv path = val_str(val_member_sv(plugin, SV("path")));
+	const struct val *list = val_member_sv(config, SV("limitedResources"));
+	struct quota_limited *l;
 
-	if (!config && path.n)
-		config = conf_file(&l->arena,
-				   path.p[0] == '/' ? arena_cstr(&l->arena, path)
-						    : arena_printf(&l->arena, "%s/%.*s", dir, SV_ARG(path)),
-				   "ResourceQuotaConfiguration", err);
-	if (!config)
-		return path.n ? -1 : 0;
 	if (!val_is(val_get(config, F_kind), "ResourceQuotaConfiguration") &&
 	    !(val_is(val_get(config, F_kind), "Configuration") &&
 	      val_is(val_get(config, F_apiVersion), "resourcequota.admission.k8s.io/v1beta1")))
-		return err_set(err, ERR_INVALID, "the configuration of ResourceQuota is no ResourceQuotaConfiguration");
-	l->list = val_member_sv(config, SV("limitedResources"));
-	if (val_len(l->list) > LIMITED_MAX)
-		return err_set(err, ERR_INVALID, "more than %d limitedResources", LIMITED_MAX);
-	VAL_EACH(l->list, e)
+		return err_set(err, ERR_INVALID, "it is no ResourceQuotaConfiguration"), NULL;
+	if (val_len(list) > LIMITED_MAX)
+		return err_set(err, ERR_INVALID, "more than %d limitedResources", LIMITED_MAX), NULL;
+	VAL_EACH(list, e)
 		if (!val_str(val_member_sv(e, SV("resource"))).n)
-			return err_set(err, ERR_INVALID, "an entry of limitedResources names no resource");
-	return 0;
-}
-
-struct quota_limited *quota_limited_read(const char *path, struct err *err)
-{
-	struct quota_limited *l = xcalloc(1, sizeof(*l));
-	const char *slash = strrchr(path, '/');
-	const char *dir = slash ? arena_strndup(&l->arena, path, MAX((size_t)(slash - path), (size_t)1)) : ".";
-	const struct val *doc = conf_file(&l->arena, path, "AdmissionConfiguration", err);
-	int rc = doc ? 0 : -1;
-
-	VAL_EACH(val_member_sv(doc, SV("plugins")), p)
-		if (rc == 0 && val_is(val_get(p, F_name), "ResourceQuota"))
-			rc = limited_plugin(l, p, dir, err);
-	if (rc == 0)
-		return l;
-	err_wrap(err, "--admission-control-config-file");
-	return quota_limited_free(l);
+			return err_set(err, ERR_INVALID, "an entry of limitedResources names no resource"), NULL;
+	l = xcalloc(1, sizeof(*l));
+	l->list = list;
+	return l;
 }
 
 struct quota_limited *quota_limited_free(struct quota_limited *l)
 {
-	if (!l)
-		return NULL;
-	arena_release(&l->arena);
 	free(l);
 	return NULL;
 }

@@ -14,8 +14,8 @@
 
 struct quota_limited;
 
-/* NULL: *err says what is wrong. A file that says nothing of ResourceQuota limits nothing. */
-struct quota_limited *quota_limited_read(const char *path, struct err *err);
+/* Of the plugin's configuration, which outlives it. NULL: *err says what is wrong. */
+struct quota_limited *quota_limited_new(const struct val *config, struct err *err);
 struct quota_limited *quota_limited_free(struct quota_limited *l);
 /* Is there an entry for r? l may be NULL. */
 bool quota_limited_has(const struct quota_limited *l, const struct resource *r);

@@ -2,6 +2,7 @@
 #include "apiserver/admission/resource_quota.h"
 #include "apiserver/admission/plugins.h"
 #include "apiserver/admission/quota_limited.h"
+#include "apiserver/admission/setup.h"
 #include "apiserver/storekey.h"
 #include "apiserver/watchcache.h"
 #include "base/vec.h"
@@ -218,13 +219,13 @@ static int judge_limited(struct quota_judge *j, struct err *err)
 	for (size_t i = 0; i < j->about.n; i++)
 		for (size_t k = 0; k < j->about.p[i].names.n; k++)
 			quota_list_set(&covered, j->about.p[i].names.p[k].name, SV("1"));
-	return quota_limited_check(j->ad->q->server->quota_limited, j->ad, &j->delta, &covered, j->quotas.p,
+	return quota_limited_check(j->ad->q->server->admission->quota_limited, j->ad, &j->delta, &covered, j->quotas.p,
 				   j->quotas.n, err);
 }
 
 static int quota_judge_all(struct quota_judge *j, struct obj *const *newer, size_t n, struct err *err)
 {
-	bool limited = quota_limited_has(j->ad->q->server->quota_limited, j->ad->res);
+	bool limited = quota_limited_has(j->ad->q->server->admission->quota_limited, j->ad->res);
 
 	j->count = quota_count_name(j->a, j->ad->res);
 	judge_quotas(j, newer, n);
@@ -298,7 +299,7 @@ static int resource_quota(const struct admission *a, struct err *err)
 
 	if (!quota_counted(a))
 		return 0;
-	return quota_concerns(a) || quota_limited_has(a->q->server->quota_limited, a->res)
+	return quota_concerns(a) || quota_limited_has(a->q->server->admission->quota_limited, a->res)
 		   ? quota_judge_all(&j, NULL, 0, err)
 		   : 0;
 }

@@ -1,6 +1,7 @@
 /* Flags and the AdmissionConfiguration file, read once. */
 #include "apiserver/admission/setup.h"
 #include "apiserver/admission/event_rate.h"
+#include "apiserver/admission/quota_limited.h"
 #include "base/budget.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -124,79 +125,141 @@ static uint64_t flags_on(const struct apiserver_opts *o)
 static struct val *document_read(struct arena *a, const char *path, struct err *err)
 {
 	struct budget values = BUDGET(doc_values_limit);
+	struct val *doc;
 	struct sv text;
 
 	if (file_read(a, path, CONFIG_MAX, &text, err) < 0)
 		return NULL;
-	return yaml_decode_opts(a, text, &(struct yaml_opts){ .values = &values, .alone = true }, err);
+	doc = yaml_decode_opts(a, text, &(struct yaml_opts){ .values = &values, .alone = true }, err);
+	if (!doc)
+		err_wrap(err, "'%s'", path);
+	return doc;
 }
 
-/* What the entry of a plugin says: it stands there, or in a file of its own beside this one. */
-static const struct val *entry_config(struct arena *a, const struct val *entry, const char *file, struct err *err)
+static const char *setup_dir(struct arena *a, const char *path)
 {
-	const struct val *config = val_member_sv(entry, SV("configuration"));
-	struct sv path = val_str(val_member_sv(entry, SV("path")));
-	const char *slash = strrchr(file, '/');
+	const char *slash = strrchr(path, '/');
 
-	if (config || !path.n)
-		return config ? config : val_new_map(a);
-	if (path.p[0] != '/' && slash)
-		path = arena_svf(a, "%.*s/%.*s", (int)(slash - file), file, SV_ARG(path));
-	config = document_read(a, arena_cstr(a, path), err);
-	if (!config)
-		err_wrap(err, "'%.*s'", SV_ARG(path));
-	return config;
+	return slash ? arena_strndup(a, path, MAX((size_t)(slash - path), (size_t)1)) : ".";
 }
 
-int admission_set_configure(struct admission_set *s, struct sv name, const struct val *config, struct err *err)
+static const char *setup_path(struct arena *a, const char *dir, struct sv path)
 {
-	if (sv_is(name, "PodSecurity"))
-		return ps_config_read(&s->arena, &s->pod_security, config, err);
-	if (sv_is(name, "EventRateLimit")) {
-		event_limits_free(s->event_limits);
-		s->event_limits = event_limits_new(config, err);
-		return s->event_limits ? 0 : -1;
-	}
-	if (sv_is(name, "PodNodeSelector")) {
-		s->node_selectors = val_member_sv(config, SV("podNodeSelectorPluginConfig"));
-	} else {
-		s->tolerations_usual = val_member_sv(config, SV("default"));
-		s->tolerations_allowed = val_member_sv(config, SV("whitelist"));
-	}
+	return path.p[0] == '/' ? arena_cstr(a, path) : arena_printf(a, "%s/%.*s", dir, SV_ARG(path));
+}
+
+/* --- what plugins are told --- */
+
+static int set_pod_security(struct admission_set *s, const struct val *config, const char *dir, struct err *err)
+{
+	(void)dir;
+	return ps_config_read(&s->arena, &s->pod_security, config, err);
+}
+
+static int set_event_rate(struct admission_set *s, const struct val *config, const char *dir, struct err *err)
+{
+	(void)dir;
+	event_limits_free(s->event_limits);
+	s->event_limits = event_limits_new(config, err);
+	return s->event_limits ? 0 : -1;
+}
+
+static int set_node_selector(struct admission_set *s, const struct val *config, const char *dir, struct err *err)
+{
+	(void)dir;
+	(void)err;
+	s->node_selectors = val_member_sv(config, SV("podNodeSelectorPluginConfig"));
 	return 0;
 }
 
-static int setup_entry(struct admission_set *s, const struct val *entry, const char *file, struct err *err)
+static int set_tolerations(struct admission_set *s, const struct val *config, const char *dir, struct err *err)
 {
-	struct sv name = val_get_str(entry, F_name);
-	const struct val *config;
+	(void)dir;
+	(void)err;
+	s->tolerations_usual = val_member_sv(config, SV("default"));
+	s->tolerations_allowed = val_member_sv(config, SV("whitelist"));
+	return 0;
+}
 
-	/* Webhooks and quotas read theirs themselves (webhook/credentials.h, quota_limited.c). */
-	if (sv_is(name, "ValidatingAdmissionWebhook") || sv_is(name, "MutatingAdmissionWebhook") ||
-	    sv_is(name, "ResourceQuota"))
+static int set_quota(struct admission_set *s, const struct val *config, const char *dir, struct err *err)
+{
+	(void)dir;
+	if (!val_len(config))
 		return 0;
-	if (!sv_is(name, "PodSecurity") && !sv_is(name, "EventRateLimit") && !sv_is(name, "PodNodeSelector") &&
-	    !sv_is(name, "PodTolerationRestriction")) {
-		log_warn("admission", "this plugin has no configuration here: what the file says of it is passed over",
-			 "plugin", "%.*s", SV_ARG(name));
-		return 0;
+	quota_limited_free(s->quota_limited);
+	s->quota_limited = quota_limited_new(config, err);
+	return s->quota_limited ? 0 : -1;
+}
+
+static int set_hooks(struct admission_set *s, const struct val *config, const char *dir, struct err *err)
+{
+	struct sv file = val_str(val_member_sv(config, SV("kubeConfigFile")));
+	size_t n = 0;
+
+	if (val_len(config) && !val_is(val_get(config, F_kind), "WebhookAdmissionConfiguration") &&
+	    !val_is(val_get(config, F_kind), "WebhookAdmission"))
+		return err_set(err, ERR_INVALID, "it is no WebhookAdmissionConfiguration");
+	while (s->hook_kubeconfigs[n])
+		n++;
+	if (file.n && n < ARRAY_LEN(s->hook_kubeconfigs) - 1)
+		s->hook_kubeconfigs[n] = setup_path(&s->arena, dir, file);
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int (*set)(struct admission_set *s, const struct val *config, const char *dir, struct err *err);
+} setup_plugins[] = {
+	{ "EventRateLimit", set_event_rate },
+	{ "MutatingAdmissionWebhook", set_hooks },
+	{ "PodNodeSelector", set_node_selector },
+	{ "PodSecurity", set_pod_security },
+	{ "PodTolerationRestriction", set_tolerations },
+	{ "ResourceQuota", set_quota },
+	{ "ValidatingAdmissionWebhook", set_hooks },
+};
+
+int admission_set_configure(struct admission_set *s, struct sv name, const struct val *config, const char *dir,
+			    struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(setup_plugins); i++)
+		if (sv_is(name, setup_plugins[i].name))
+			return setup_plugins[i].set(s, config, dir, err);
+	log_warn("admission", "this plugin has no configuration here: what the file says of it is passed over",
+		 "plugin", "%.*s", SV_ARG(name));
+	return 0;
+}
+
+static int setup_entry(struct admission_set *s, const struct val *entry, const char *dir, struct err *err)
+{
+	struct sv name = val_get_str(entry, F_name), path = val_str(val_member_sv(entry, SV("path")));
+	const struct val *config = val_member_sv(entry, SV("configuration"));
+
+	if (!config && path.n) {
+		const char *file = setup_path(&s->arena, dir, path);
+
+		config = document_read(&s->arena, file, err);
+		if (!config)
+			return -1;
+		dir = setup_dir(&s->arena, file);
 	}
-	config = entry_config(&s->arena, entry, file, err);
 	if (!config)
-		return -1;
-	return admission_set_configure(s, name, config, err) < 0 ? err_wrap(err, "plugin '%.*s'", SV_ARG(name)) : 0;
+		config = val_new_map(&s->arena);
+	return admission_set_configure(s, name, config, dir, err) < 0 ? err_wrap(err, "plugin '%.*s'", SV_ARG(name))
+								      : 0;
 }
 
 static int file_apply(struct admission_set *s, const char *path, struct err *err)
 {
 	const struct val *doc = document_read(&s->arena, path, err);
+	int rc = doc ? 0 : -1;
 
-	if (!doc)
-		return err_wrap(err, "--admission-control-config-file '%s'", path);
+	if (doc && !val_is(val_get(doc, F_kind), "AdmissionConfiguration"))
+		rc = err_set(err, ERR_INVALID, "'%s': it is no AdmissionConfiguration", path);
 	VAL_EACH(val_member_sv(doc, SV("plugins")), entry)
-		if (setup_entry(s, entry, path, err) < 0)
-			return err_wrap(err, "--admission-control-config-file '%s'", path);
-	return 0;
+		if (rc == 0)
+			rc = setup_entry(s, entry, setup_dir(&s->arena, path), err);
+	return rc < 0 ? err_wrap(err, "--admission-control-config-file") : 0;
 }
 
 struct admission_set *admission_set_new(const struct apiserver_opts *o, struct err *err)
@@ -222,6 +285,7 @@ struct admission_set *admission_set_free(struct admission_set *s)
 	if (!s)
 		return NULL;
 	event_limits_free(s->event_limits);
+	quota_limited_free(s->quota_limited);
 	arena_release(&s->arena);
 	free(s);
 	return NULL;

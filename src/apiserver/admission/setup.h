@@ -4,6 +4,8 @@
  * on unless it is switched off, for nodes join with credentials of their own. The plugins that are ours alone cannot be
  * switched off. An unknown name, and a plugin that is not built in here, are errors of the start.
  *
+ * The file is read once: each plugin is handed what stands there of it, or in a file of its own that it names.
+ *
  * Made before the first request, then read by any thread. What of it a plugin changes is behind a lock of its own.
  */
 #pragma once
@@ -18,6 +20,8 @@ struct admission_set {
 	/* Of PodTolerationRestriction: what pods are given, and what they may; of PodNodeSelector: by namespace, and
 	 * clusterDefaultNodeSelector. NULL: nothing is said. */
 	const struct val *tolerations_usual, *tolerations_allowed, *node_selectors;
+	struct quota_limited *quota_limited; /* NULL: nothing is */
+	const char *hook_kubeconfigs[3];     /* as whom webhooks are called: files, NULL-terminated */
 };
 
 static inline bool admission_is_on(const struct admission_set *s, unsigned place)
@@ -26,6 +30,8 @@ static inline bool admission_is_on(const struct admission_set *s, unsigned place
 }
 
 struct admission_set *admission_set_new(const struct apiserver_opts *o, struct err *err); /* NULL with err */
-/* One plugin's configuration, in s->arena or longer. */
-int admission_set_configure(struct admission_set *s, struct sv name, const struct val *config, struct err *err);
+/* One plugin's configuration, in s->arena or longer. dir: the folder of the file it stands in, where the paths that it
+ * names start. */
+int admission_set_configure(struct admission_set *s, struct sv name, const struct val *config, const char *dir,
+			    struct err *err);
 struct admission_set *admission_set_free(struct admission_set *s);

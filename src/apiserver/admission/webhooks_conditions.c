@@ -1,7 +1,7 @@
 /* matchConditions: expressions that must all hold for a webhook to be asked. One that is false says no, whatever others
  * failed with; else a failure counts as the webhook's failure policy says. */
 #include "apiserver/admission/webhooks.h"
-#include "apiserver/admission/policy/policy_compile.h"
+#include "policy/policy_compile.h"
 
 struct hook_condition {
 	struct sv name, text;

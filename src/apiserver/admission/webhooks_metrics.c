@@ -1,5 +1,6 @@
 /* What webhooks cost and how they end, under upstream's names. There is nothing until one is called. */
 #include "apiserver/admission/webhooks.h"
+#include "apiserver/metrics.h"
 #include "base/strmap.h"
 
 #include <stdlib.h>
@@ -127,7 +128,7 @@ void hook_count_open(struct apiserver *s, const struct hook *h, bool mutating)
 static void hook_counter(struct buf *b, const struct strmap *m, const char *name, const char *help)
 {
 	if (m->n)
-		buf_printf(b, "# HELP %s %s\n# TYPE %s counter\n", name, help, name);
+		buf_printf(b, "# HELP %s [ALPHA] %s\n# TYPE %s counter\n", name, help, name);
 	STRMAP_EACH(m, e)
 		buf_printf(b, "%s{%s} %" PRIu64 "\n", name, e->key, ((const struct hook_row *)e->value)->calls);
 }
@@ -141,8 +142,7 @@ void hook_metrics(struct apiserver *s, struct buf *b)
 		return;
 	pthread_mutex_lock(&c->lock);
 	if (c->durations.n)
-		buf_printf(b, "# HELP %s How long calls of admission webhooks took.\n# TYPE %s histogram\n", name,
-			   name);
+		metric_head(b, API_METRIC(ADMISSION_WEBHOOK));
 	STRMAP_EACH(&c->durations, e) {
 		const struct hook_row *r = e->value;
 		uint64_t sum = 0;

@@ -5,13 +5,15 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/webhook/webhook.h"
 #include "base/vec.h"
+#include "net/http.h"
 
 /* The label of those that are made here. */
 #define AGG_MANAGED "kube-aggregator.kubernetes.io/automanaged"
-#define AGG_PERIOD_NS (30 * NS_PER_SEC)	  /* between two questions to one that answers */
-#define AGG_TIMEOUT_NS (5 * NS_PER_SEC)	  /* of each, as upstream */
-#define AGG_LIST_MAX ((size_t)512 * 1024) /* bytes of its discovery */
-#define AGG_RESOURCES_MAX ((size_t)2000)  /* and resources in it */
+#define AGG_PERIOD_NS (30 * NS_PER_SEC)		 /* between two questions to one that answers */
+#define AGG_TIMEOUT_NS (5 * NS_PER_SEC)		 /* of each, as upstream */
+#define AGG_LIST_MAX ((size_t)512 * 1024)	 /* bytes of its discovery */
+#define AGG_ITEMS_MAX ((size_t)16 * 1024 * 1024) /* bytes of a list of objects */
+#define AGG_RESOURCES_MAX ((size_t)2000)	 /* and resources in it */
 
 /* A remote APIService: immutable but for what the aggregator's lock guards. */
 struct agg_service {
@@ -29,7 +31,9 @@ struct agg_service {
 	unsigned failures;	 /* in a row */
 	int64_t due_ns;		 /* monotonic: to be asked again */
 	uint64_t unavailable[6]; /* how often it turned that, by agg_reasons */
-	struct buf list;	 /* its resources as aggregated discovery has them, JSON; empty: never known */
+	bool openapi;		 /* it has a document of version 3, with this hash or "" */
+	struct buf openapi_hash;
+	struct buf list; /* its resources as aggregated discovery has them, JSON; empty: never known */
 };
 
 struct agg_service *agg_service_new(struct apiserver *s, struct obj *o);
@@ -52,8 +56,12 @@ struct aggregator {
 	size_t n_docs;
 	const struct api_set *docs_of;
 	struct env_timer *timer;
-	unsigned refs; /* the server's, and one for each task and timer that is on its way */
-	env_fn *run;   /* the task */
+	struct agg_emptied *emptied; /* namespaces that are emptied, or were */
+	size_t emptying;	     /* tasks that do it now */
+	int64_t cert_due_ns;	     /* these two are the task's: when the files are read again; */
+	uint64_t cert_hash;	     /* what was in them; 0: not looked yet */
+	unsigned refs;		     /* the server's, and one for each task and timer that is on its way */
+	env_fn *run;		     /* the task */
 	bool running, looking, again, locals, stopping, listening;
 };
 
@@ -69,6 +77,19 @@ int agg_locals(struct aggregator *g);
 /* resources.c: an APIResourceList, of that group version, as the `resources` of aggregated discovery, "[...]". -1: it
  * is none. Any bytes; out is at most some times as long as they are, and AGG_RESOURCES_MAX times a row of its own. */
 int agg_resources(struct sv body, struct sv group, struct sv version, struct buf *out, struct err *err);
+/* front_proxy.c: what aggregated servers are shown, PEM; "" where there are no keys. */
+int agg_front_proxy(struct apiserver *s, struct arena *a, struct sv *ret_cert, struct sv *ret_key, struct err *err);
+/* namespaces.c: nobody asks any more what was emptied; waits for those that are at it. The lock is held. */
+void agg_emptied_drop(struct aggregator *g);
+/* The lock is held, and is not any more: what was on its way holds g, and comes late when the server ended before. */
+void agg_let_go(struct aggregator *g);
+/* What is said to each when this server asks for itself, which may see everything. */
+#define AGG_OWN_HEADERS ((size_t)4)
+extern const struct http_header agg_own_headers[AGG_OWN_HEADERS];
+/* openapi.c: asks e for its index of documents, which tells of that of its group version. */
+void agg_openapi_ask(struct aggregator *g, struct agg_service *e);
+/* Whether that document is in this index, any bytes, and its hash: "" when it has none that is fit for a URL. */
+bool agg_openapi_hash(struct sv index, struct sv group, struct sv version, struct buf *ret);
 /* Why one is not available. */
 extern const char *const agg_reasons[];
 #define AGG_REASONS 6

@@ -1,6 +1,7 @@
 /* Which group versions other servers answer, and the task that looks at them. */
 #include "apiserver/aggregator/aggregator-internal.h"
 #include "apiserver/watchcache.h"
+#include "base/log.h"
 #include "object/condition.h"
 
 #include <stdlib.h>
@@ -67,19 +68,6 @@ void aggregator_observe(struct apiserver *s, struct obj *old, struct obj *now)
 
 /* --- the task --- */
 
-/* The lock is held, and is not any more: what was on its way holds g, and comes late when the server ended before. */
-static void agg_let_go(struct aggregator *g)
-{
-	bool last = --g->refs == 0;
-
-	pthread_mutex_unlock(&g->lock);
-	if (!last)
-		return;
-	pthread_mutex_destroy(&g->lock);
-	pthread_cond_destroy(&g->idle);
-	free(g);
-}
-
 static void agg_tick(void *ctx)
 {
 	struct aggregator *g = ctx;
@@ -90,12 +78,55 @@ static void agg_tick(void *ctx)
 	agg_let_go(g);
 }
 
+/* e as it is, led to its server under another certificate: who uses e has a reference, and goes on with that. */
+static struct agg_service *agg_shown_anew(struct aggregator *g, struct agg_service *e)
+{
+	struct agg_service *next = agg_service_new(g->s, e->obj);
+
+	next->available = e->available;
+	next->openapi = e->openapi;
+	buf_addsv(&next->list, buf_sv(&e->list));
+	buf_addsv(&next->openapi_hash, buf_sv(&e->openapi_hash));
+	memcpy(next->unavailable, e->unavailable, sizeof(next->unavailable));
+	return next;
+}
+
+/* Certificates are renewed while servers run: files are read again with each round of questions, and what does not fit
+ * together changes nothing. */
+static void agg_follow_certificate(struct aggregator *g)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct sv cert, key;
+	uint64_t now;
+
+	if (!g->s->o.proxy_cert_file || env_mono_ns(g->env) < g->cert_due_ns)
+		return;
+	g->cert_due_ns = env_mono_ns(g->env) + AGG_PERIOD_NS;
+	if (agg_front_proxy(g->s, &a, &cert, &key, &why) < 0) {
+		log_warn("apiserver", "aggregated servers are shown the certificate there was", "error", "%s",
+			 err_msg(&why));
+		return;
+	}
+	now = sv_hash(cert) ^ sv_hash(key);
+	pthread_mutex_lock(&g->lock);
+	for (size_t i = 0; g->cert_hash && g->cert_hash != now && i < g->list.n; i++) {
+		struct agg_service *was = g->list.p[i];
+
+		g->list.p[i] = agg_shown_anew(g, was);
+		agg_service_unref(was);
+	}
+	g->cert_hash = now;
+	pthread_mutex_unlock(&g->lock);
+}
+
 static void agg_look(struct aggregator *g)
 {
 	struct agg_service **all;
 	size_t n;
 	bool locals;
 
+	agg_follow_certificate(g);
 	pthread_mutex_lock(&g->lock);
 	n = g->list.n;
 	all = xcalloc(n + 1, sizeof(struct agg_service *));
@@ -213,6 +244,7 @@ void aggregator_free(struct apiserver *s)
 	if (!g)
 		return;
 	pthread_mutex_lock(&g->lock);
+	agg_emptied_drop(g);
 	agg_docs_drop(g);
 	for (size_t i = 0; i < g->list.n; i++)
 		agg_service_unref(g->list.p[i]);

@@ -28,7 +28,8 @@
 
 struct aggregator; /* opaque */
 
-struct aggregator *aggregator_new(struct apiserver *s); /* before the watch cache is filled */
+struct aggregator *aggregator_new(struct apiserver *s);	    /* before the watch cache is filled */
+int aggregator_check(struct apiserver *s, struct err *err); /* -1: the front proxy's certificate is none */
 void aggregator_start(struct apiserver *s);
 void aggregator_stop(struct apiserver *s); /* no task runs any more, none begins */
 void aggregator_free(struct apiserver *s); /* behind the end of all calls; what was not started is fine */

@@ -88,7 +88,7 @@ static void agg_answered(struct webhook_answer *answer, void *ctx)
 	struct agg_service *e = k->e;
 	_cleanup_(buf_release) struct buf list = BUF_INIT;
 	char *failure = NULL;
-	bool changed = false;
+	bool changed = false, answers = answer->err.reason == ERR_NONE;
 
 	if (answer->err.reason == ERR_NONE) {
 		/* A list that is none is a list of nothing: what it answers requests with is not for us to judge. */
@@ -122,20 +122,18 @@ static void agg_answered(struct webhook_answer *answer, void *ctx)
 	}
 	if (changed)
 		agg_docs_drop(g);
+	answers = answers && !g->stopping;
 	if (!g->stopping)
 		agg_wake_locked(g);
 	pthread_mutex_unlock(&g->lock);
+	if (answers)
+		agg_openapi_ask(g, e);
 	agg_service_unref(e);
 	free(k);
 }
 
-/* As the server itself, which may see everything. */
 static void agg_ask(struct aggregator *g, struct agg_service *e)
 {
-	static const struct http_header headers[] = { { SV("accept"), SV("application/json") },
-						      { SV("user-agent"), SV("kube-apiserver") },
-						      { SV("x-remote-user"), SV("system:kube-aggregator") },
-						      { SV("x-remote-group"), SV("system:masters") } };
 	_cleanup_free_ char *path = xasprintf("/apis/%s/%s", e->group, e->version);
 	struct question *k = xcalloc(1, sizeof(*k));
 
@@ -145,8 +143,8 @@ static void agg_ask(struct aggregator *g, struct agg_service *e)
 						  .target = e->target,
 						  .body = SV(""),
 						  .get = path,
-						  .headers = headers,
-						  .n_headers = ARRAY_LEN(headers),
+						  .headers = agg_own_headers,
+						  .n_headers = AGG_OWN_HEADERS,
 						  .timeout_ns = AGG_TIMEOUT_NS,
 						  .answer_max = AGG_LIST_MAX,
 						  .done = agg_answered,

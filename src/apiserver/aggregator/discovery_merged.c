@@ -211,7 +211,7 @@ static bool make_one(const struct rows *l, struct sv group, struct buf *b)
 	return false;
 }
 
-/* The index of what is served here, and a line for each version of others that are there: its document is theirs. */
+/* The index of what is served here, and a line for each version of others that are there and have a document. */
 static void make_openapi(const struct rows *l, struct sv own, struct buf *b)
 {
 	while (own.n && own.p[own.n - 1] != '}')
@@ -219,10 +219,15 @@ static void make_openapi(const struct rows *l, struct sv own, struct buf *b)
 	if (own.n < 2)
 		return;
 	buf_addsv(b, sv_sub(own, 0, own.n - 2));
-	for (size_t i = 0; i < l->n; i++)
-		if (l->p[i].remote && l->p[i].remote->available)
-			buf_printf(b, ",\"apis/%s/%s\":{\"serverRelativeURL\":\"/openapi/v3/apis/%s/%s\"}",
-				   l->p[i].group, l->p[i].version, l->p[i].group, l->p[i].version);
+	for (size_t i = 0; i < l->n; i++) {
+		const struct agg_service *e = l->p[i].remote;
+
+		if (!e || !e->available || !e->openapi)
+			continue;
+		buf_printf(b, ",\"apis/%s/%s\":{\"serverRelativeURL\":\"/openapi/v3/apis/%s/%s%s%.*s\"}", l->p[i].group,
+			   l->p[i].version, l->p[i].group, l->p[i].version, e->openapi_hash.n ? "?hash=" : "",
+			   SV_ARG(buf_sv(&e->openapi_hash)));
+	}
 	buf_adds(b, "}}");
 }
 

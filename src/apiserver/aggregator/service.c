@@ -1,11 +1,15 @@
 /* One remote APIService, as it was written; and the wish for a look. */
 #include "apiserver/aggregator/aggregator-internal.h"
-#include "apiserver/pki.h"
 #include "base/b64.h"
 #include "base/log.h"
 #include "object/condition.h"
 
 #include <stdlib.h>
+
+const struct http_header agg_own_headers[AGG_OWN_HEADERS] = { { SV("accept"), SV("application/json") },
+							      { SV("user-agent"), SV("kube-apiserver") },
+							      { SV("x-remote-user"), SV("system:kube-aggregator") },
+							      { SV("x-remote-group"), SV("system:masters") } };
 
 struct agg_service *agg_service_ref(struct agg_service *e)
 {
@@ -20,6 +24,7 @@ struct agg_service *agg_service_unref(struct agg_service *e)
 	webhook_target_unref(e->target);
 	obj_unref(e->obj);
 	buf_release(&e->list);
+	buf_release(&e->openapi_hash);
 	free(e->failure);
 	free(e->name);
 	free(e->group);
@@ -48,7 +53,7 @@ void agg_service_aim(struct apiserver *s, struct agg_service *e)
 	struct sv ca = SV(""), cert = SV(""), key = SV("");
 
 	(void)b64_decode(&a, val_get_str(spec, F_caBundle), &ca);
-	if (s->pki && pki_front_proxy(s->pki, &cert, &key, &why) < 0)
+	if (agg_front_proxy(s, &a, &cert, &key, &why) < 0)
 		log_warn("apiserver", "there is no certificate to show to aggregated servers", "error", "%s",
 			 err_msg(&why));
 	webhook_target_unref(e->target);
@@ -74,6 +79,18 @@ struct agg_service *agg_service_new(struct apiserver *s, struct obj *o)
 	e->built_in = api_served(api_set_built_in(), sv_from(e->group), sv_from(e->version)) != NULL;
 	agg_service_aim(s, e);
 	return e;
+}
+
+void agg_let_go(struct aggregator *g)
+{
+	bool last = --g->refs == 0;
+
+	pthread_mutex_unlock(&g->lock);
+	if (!last)
+		return;
+	pthread_mutex_destroy(&g->lock);
+	pthread_cond_destroy(&g->idle);
+	free(g);
 }
 
 void agg_wake_locked(struct aggregator *g)

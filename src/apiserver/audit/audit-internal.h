@@ -42,6 +42,9 @@ typedef void audit_lost_fn(struct audit *a, size_t events, const struct err *why
 struct audit_hook *audit_hook_new(struct audit *a, const struct audit_opts *o, audit_lost_fn *lost, struct err *err);
 /* json: an event without its end of line. -1: too many wait. */
 int audit_hook_add(struct audit_hook *h, struct sv json, struct err *err);
+/* One event by itself, tried once; why NULL: it was taken. On any thread, perhaps before this returns. */
+typedef void audit_sent_fn(void *ctx, const struct err *why);
+void audit_hook_send_now(struct audit_hook *h, struct sv json, audit_sent_fn *sent, void *ctx);
 void audit_hook_stop(struct audit_hook *h);
 struct audit_hook *audit_hook_free(struct audit_hook *h); /* stopped before; returns NULL */
 
@@ -55,11 +58,13 @@ struct audit_event {
 	size_t n_ips;
 	int64_t received_ns; /* wall clock */
 	struct user_info user, as;
+	struct sv constraint; /* "": none */
 	bool has_as, lasts, begun;
 	struct sv name, uid, rev; /* of the object, from the body */
 	struct sv request, response, status;
 	int code;
-	bool cut; /* objects were left out for their size */
+	bool cut;     /* objects were left out for their size */
+	bool waiting; /* its first stage is on its way to a webhook that blocks */
 };
 
 void audit_event_fill(struct api_req *q, struct audit_event *e);
@@ -74,6 +79,7 @@ struct audit {
 	struct audit_log *log;	 /* NULL: none */
 	struct audit_hook *hook; /* the same */
 	bool strict, batch;
+	bool hook_blocks, hook_strict;
 	atomic_uint_least64_t events, errors, hook_errors, rejected, levels[_LEVEL_MAX];
 	pthread_mutex_t mu;
 	pthread_cond_t idle;

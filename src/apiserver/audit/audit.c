@@ -66,6 +66,8 @@ int audit_new(struct apiserver *s, const struct audit_opts *o, struct audit **re
 	a->o = *o;
 	a->strict = strcmp(mode, "blocking-strict") == 0;
 	a->batch = strcmp(mode, "batch") == 0;
+	a->hook_strict = o->hook_config && o->hook_mode && strcmp(o->hook_mode, "blocking-strict") == 0;
+	a->hook_blocks = a->hook_strict || (o->hook_config && o->hook_mode && strcmp(o->hook_mode, "blocking") == 0);
 	pthread_mutex_init(&a->mu, NULL);
 	pthread_cond_init(&a->idle, NULL);
 	a->policy = audit_policy_read(&a->arena, o->policy_file, err);
@@ -113,22 +115,25 @@ void audit_metrics(struct apiserver *s, struct buf *b)
 	if (!a)
 		return;
 	buf_printf(b,
-		   "# HELP apiserver_audit_event_total Counter of audit events generated and sent to the audit "
+		   "# HELP apiserver_audit_event_total [ALPHA] Counter of audit events generated and sent to the audit "
 		   "backend.\n# TYPE apiserver_audit_event_total counter\napiserver_audit_event_total %" PRIu64 "\n",
 		   (uint64_t)atomic_load(&a->events));
-	buf_printf(b,
-		   "# HELP apiserver_audit_error_total Counter of audit events that failed to be audited properly. "
-		   "Plugin identifies the plugin affected by the error.\n# TYPE apiserver_audit_error_total counter\n"
-		   "apiserver_audit_error_total{plugin=\"log\"} %" PRIu64 "\n"
-		   "apiserver_audit_error_total{plugin=\"webhook\"} %" PRIu64 "\n",
-		   (uint64_t)atomic_load(&a->errors), (uint64_t)atomic_load(&a->hook_errors));
-	buf_printf(b,
-		   "# HELP apiserver_audit_requests_rejected_total Counter of apiserver requests rejected due to an "
-		   "error in audit logging backend.\n# TYPE apiserver_audit_requests_rejected_total counter\n"
-		   "apiserver_audit_requests_rejected_total %" PRIu64 "\n",
-		   (uint64_t)atomic_load(&a->rejected));
-	buf_adds(b, "# HELP apiserver_audit_level_total Counter of policy levels for audit events (1 per request).\n"
-		    "# TYPE apiserver_audit_level_total counter\n");
+	buf_printf(
+	    b,
+	    "# HELP apiserver_audit_error_total [ALPHA] Counter of audit events that failed to be audited properly. "
+	    "Plugin identifies the plugin affected by the error.\n# TYPE apiserver_audit_error_total counter\n"
+	    "apiserver_audit_error_total{plugin=\"log\"} %" PRIu64 "\n"
+	    "apiserver_audit_error_total{plugin=\"webhook\"} %" PRIu64 "\n",
+	    (uint64_t)atomic_load(&a->errors), (uint64_t)atomic_load(&a->hook_errors));
+	buf_printf(
+	    b,
+	    "# HELP apiserver_audit_requests_rejected_total [ALPHA] Counter of apiserver requests rejected due to an "
+	    "error in audit logging backend.\n# TYPE apiserver_audit_requests_rejected_total counter\n"
+	    "apiserver_audit_requests_rejected_total %" PRIu64 "\n",
+	    (uint64_t)atomic_load(&a->rejected));
+	buf_adds(
+	    b, "# HELP apiserver_audit_level_total [ALPHA] Counter of policy levels for audit events (1 per request).\n"
+	       "# TYPE apiserver_audit_level_total counter\n");
 	for (enum audit_level l = LEVEL_NONE; l < _LEVEL_MAX; l++)
 		buf_printf(b, "apiserver_audit_level_total{level=\"%s\"} %" PRIu64 "\n", audit_level_name(l),
 			   (uint64_t)atomic_load(&a->levels[l]));
@@ -178,18 +183,22 @@ static int audit_queue(struct audit *a, struct sv line, struct err *err)
 }
 
 /* Large ones lose their objects, for whoever asked for that. */
-static int audit_encode_cut(struct api_req *q, struct audit_event *e, enum audit_stage stage, bool json, struct buf *b,
-			    struct err *err)
+static int audit_encode_cut(struct api_req *q, struct audit_event *e, enum audit_stage stage, bool json, bool hook,
+			    struct buf *b, struct err *err)
 {
 	const struct audit_opts *o = &q->server->audit->o;
-	size_t most = (size_t)(o->truncate_event_size > 0 ? o->truncate_event_size : EVENT_SIZE);
+	bool truncate = hook ? o->hook_truncate : o->truncate;
+	int size = hook ? o->hook_event_size : o->truncate_event_size;
+	size_t most = (size_t)(size > 0 ? size : EVENT_SIZE);
+
+	e->cut = false; /* the other one may be told all */
 
 	for (int i = 0; i < 2; i++) {
 		if (json)
 			audit_event_json(q, e, stage, b);
 		else
 			audit_event_legacy(q, e, stage, b);
-		if (!o->truncate || b->n <= most)
+		if (!truncate || b->n <= most)
 			return 0;
 		e->cut = true;
 		if (i == 0)
@@ -204,7 +213,7 @@ static int audit_to_log(struct api_req *q, struct audit_event *e, enum audit_sta
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	bool json = !a->o.log_format || strcmp(a->o.log_format, "json") == 0;
 
-	if (audit_encode_cut(q, e, stage, json, &b, err) < 0)
+	if (audit_encode_cut(q, e, stage, json, false, &b, err) < 0)
 		return -1;
 	return a->batch ? audit_queue(a, buf_sv(&b), err) : audit_log_write(a->log, buf_sv(&b), err);
 }
@@ -213,25 +222,63 @@ static int audit_to_hook(struct api_req *q, struct audit_event *e, enum audit_st
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	if (audit_encode_cut(q, e, stage, true, &b, err) < 0)
+	if (audit_encode_cut(q, e, stage, true, true, &b, err) < 0)
 		return -1;
 	return audit_hook_add(q->server->audit->hook, sv_sub(buf_sv(&b), 0, b.n - 1), err);
 }
 
-static int audit_emit(struct api_req *q, struct audit_event *e, enum audit_stage stage, struct err *err)
+/* The event alone, now; sent() comes in any case. */
+static void audit_to_hook_now(struct api_req *q, struct audit_event *e, enum audit_stage stage, audit_sent_fn *sent,
+			      void *ctx)
 {
-	_cleanup_(err_release) struct err why = ERR_INIT, hook_why = ERR_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	_cleanup_(err_release) struct err why = ERR_INIT;
 	struct audit *a = q->server->audit;
 
-	if (e->verdict.omit_stages & (1U << stage))
-		return 0;
-	atomic_fetch_add(&a->events, 1);
-	if (a->hook && audit_to_hook(q, e, stage, &hook_why) < 0)
-		audit_lost(a, "webhook", 1, &hook_why);
+	if (audit_encode_cut(q, e, stage, true, true, &b, &why) == 0) {
+		audit_hook_send_now(a->hook, sv_sub(buf_sv(&b), 0, b.n - 1), sent, ctx);
+		return;
+	}
+	audit_lost(a, "webhook", 1, &why);
+	sent(ctx, &why);
+}
+
+static bool audit_omits(const struct audit_event *e, enum audit_stage stage)
+{
+	return e->verdict.omit_stages & (1U << stage);
+}
+
+static int audit_emit_log(struct api_req *q, struct audit_event *e, enum audit_stage stage, struct err *err)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct audit *a = q->server->audit;
+
 	if (!a->log || audit_to_log(q, e, stage, &why) == 0)
 		return 0;
 	audit_lost(a, "log", 1, &why);
 	return err_set(err, ERR_INTERNAL, "audit backend failed: %s", err_msg(&why));
+}
+
+static void audit_sent_unasked(void *ctx, const struct err *why)
+{
+	(void)ctx;
+	(void)why;
+}
+
+/* For who does not wait, whatever the mode. */
+static int audit_emit(struct api_req *q, struct audit_event *e, enum audit_stage stage, struct err *err)
+{
+	_cleanup_(err_release) struct err hook_why = ERR_INIT;
+	struct audit *a = q->server->audit;
+
+	if (audit_omits(e, stage))
+		return 0;
+	atomic_fetch_add(&a->events, 1);
+	if (a->hook_blocks)
+		audit_to_hook_now(q, e, stage, audit_sent_unasked, NULL);
+	else if (a->hook && audit_to_hook(q, e, stage, &hook_why) < 0)
+		audit_lost(a, "webhook", 1, &hook_why);
+	return audit_emit_log(q, e, stage, err);
 }
 
 /* --- a request --- */
@@ -261,20 +308,74 @@ static struct audit_event *audit_event_new(struct api_req *q, const struct audit
 	return e;
 }
 
+/* --- the first stage, for which a request may have to wait --- */
+
+static void audit_drop_err(void *p)
+{
+	if (p)
+		err_release(p);
+	free(p);
+}
+
+static void audit_received_sent(void *ctx, const struct err *why)
+{
+	struct err *copy = NULL;
+
+	if (why) {
+		copy = xcalloc(1, sizeof(*copy));
+		err_copy(copy, why);
+	}
+	(void)req_resume(ctx, copy, audit_drop_err);
+}
+
+bool audit_waits(const struct api_req *q)
+{
+	return q->audit && q->audit->waiting;
+}
+
+/* It has been sent, or not. */
+static int audit_received_again(struct api_req *q, struct err *err)
+{
+	struct audit *a = q->server->audit;
+	void *why = NULL;
+
+	q->audit->waiting = false;
+	if (!req_result(q, &why) || !why || !a->hook_strict)
+		return 0;
+	atomic_fetch_add(&a->rejected, 1);
+	return err_set(err, ERR_INTERNAL, "audit backend failed: %s", err_msg(why));
+}
+
 int audit_received(struct api_req *q, struct err *err)
 {
 	struct audit *a = q->server->audit;
-	struct audit_verdict v = audit_policy_ask(a->policy, q, &q->user);
+	struct audit_verdict v;
+	int rc;
 
+	if (audit_waits(q))
+		return audit_received_again(q, err);
+	v = audit_policy_ask(a->policy, q, &q->user);
 	atomic_fetch_add(&a->levels[v.level], 1);
 	if (v.level == LEVEL_NONE)
 		return 0;
 	q->audit = audit_event_new(q, &v);
 	user_copy(q->arena, &q->audit->user, &q->user);
-	if (audit_emit(q, q->audit, STAGE_RECEIVED, a->strict ? err : NULL) == 0 || !a->strict)
+	if (!a->hook_blocks || audit_omits(q->audit, STAGE_RECEIVED)) {
+		rc = audit_emit(q, q->audit, STAGE_RECEIVED, a->strict ? err : NULL);
+	} else {
+		atomic_fetch_add(&a->events, 1);
+		rc = audit_emit_log(q, q->audit, STAGE_RECEIVED, a->strict ? err : NULL);
+	}
+	if (rc < 0 && a->strict) {
+		atomic_fetch_add(&a->rejected, 1);
+		return -1;
+	}
+	if (!a->hook_blocks || audit_omits(q->audit, STAGE_RECEIVED))
 		return 0;
-	atomic_fetch_add(&a->rejected, 1);
-	return -1;
+	q->audit->waiting = true;
+	audit_to_hook_now(q, q->audit, STAGE_RECEIVED, audit_received_sent,
+			  req_suspend(q, "audit webhook", NULL, NULL));
+	return REQ_LATER;
 }
 
 void audit_unknown(struct api_req *q)
@@ -312,6 +413,11 @@ void audit_impersonated(struct api_req *q)
 	e->has_as = q->http && http_header_get(q->http, "impersonate-user").n;
 	if (e->has_as)
 		user_copy(q->arena, &e->as, &q->user);
+}
+
+void audit_constraint(struct api_req *q, struct sv verb)
+{
+	q->audit->constraint = verb;
 }
 
 /* --- bodies --- */
@@ -447,19 +553,61 @@ static void audit_complete(void *ctx)
 	(void)audit_emit(q, q->audit, STAGE_COMPLETE, NULL);
 }
 
-void audit_answered(struct api_req *q, int code)
+/* The stage that the answer is. */
+static enum audit_stage audit_answer_stage(struct api_req *q, int code)
 {
 	struct audit_event *e = q->audit;
 
-	if (e->begun)
-		return;
 	e->begun = true;
 	e->code = code;
 	request_from_body(q);
-	if (e->lasts) {
-		(void)audit_emit(q, e, STAGE_STARTED, NULL);
+	return e->lasts ? STAGE_STARTED : STAGE_COMPLETE;
+}
+
+static void audit_last_later(struct api_req *q)
+{
+	if (q->audit->lasts)
 		arena_defer(q->arena, audit_complete, q); /* its end is the request's own */
+}
+
+void audit_answered(struct api_req *q, int code)
+{
+	if (q->audit->begun)
 		return;
-	}
-	(void)audit_emit(q, e, STAGE_COMPLETE, NULL);
+	(void)audit_emit(q, q->audit, audit_answer_stage(q, code), NULL);
+	audit_last_later(q);
+}
+
+bool audit_holds(const struct api_req *q)
+{
+	const struct audit_event *e = q->audit;
+
+	return e && q->server->audit->hook_blocks && !e->begun &&
+	       !audit_omits(e, e->lasts ? STAGE_STARTED : STAGE_COMPLETE);
+}
+
+struct audit_held {
+	void (*done)(void *ctx);
+	void *ctx;
+};
+
+static void audit_held_sent(void *ctx, const struct err *why)
+{
+	struct audit_held h = *(struct audit_held *)ctx;
+
+	(void)why;
+	free(ctx);
+	h.done(h.ctx);
+}
+
+void audit_answer_held(struct api_req *q, int code, void (*done)(void *ctx), void *ctx)
+{
+	enum audit_stage stage = audit_answer_stage(q, code);
+	struct audit_held *h = xcalloc(1, sizeof(*h));
+
+	*h = (struct audit_held){ done, ctx };
+	atomic_fetch_add(&q->server->audit->events, 1);
+	(void)audit_emit_log(q, q->audit, stage, NULL);
+	audit_last_later(q);
+	audit_to_hook_now(q, q->audit, stage, audit_held_sent, h); /* q may be gone */
 }

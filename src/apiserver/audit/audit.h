@@ -10,10 +10,14 @@
  * the policy passes over one of q->audit. Events are text of audit.k8s.io/v1, a line each. Those of level Metadata hold
  * no byte of a body.
  *
- * The mode says how the file is written. `blocking`: before the answer goes; a slow disk is felt then, as asked for.
- * `blocking-strict`: and what cannot be noted when it is received is refused. `batch`: by a task, through a bounded
- * queue; what finds no room is counted. An event that could not be written is counted (apiserver_audit_error_total) and
- * told in the log; the request goes on, but for the strict mode.
+ * The mode says how the file is written, and the webhook's how it is asked. `blocking`: before the answer goes; a slow
+ *disk is felt then, as asked for. `blocking-strict`: and what cannot be noted when it is received is refused. `batch`:
+ *by a task, through a bounded queue; what finds no room is counted. An event that could not be written is counted
+ *(apiserver_audit_error_total) and told in the log; the request goes on, but for the strict mode. For a webhook that
+ *blocks, a request waits for one attempt at each of its events, of five seconds at most, and holds no thread: at the
+ *first step, and with its answer. What lasts does not wait at its end.
+ *
+ * There is no stage Panic: a fault ends the process, and its crash report names the request (ARCHITECTURE.md).
  *
  * Words, rules and metrics are upstream's (staging/src/k8s.io/apiserver/pkg/audit).
  *
@@ -39,11 +43,15 @@ struct audit_opts {
 	int max_size;				  /* MB; 0: 100 */
 	bool compress;				  /* rotated files */
 	const char *hook_config;		  /* a kubeconfig: whom events are sent to, and as whom; NULL: nobody */
-	const char *hook_mode;			  /* "batch" (NULL) */
+	const char *hook_mode;			  /* "batch" (NULL), "blocking", "blocking-strict" */
 	const char *hook_backoff, *hook_max_wait; /* durations; NULL: 10s, 30s */
 	int hook_batch_size, hook_buffer_size;	  /* events a call, events that wait; 0: 400, 10000 */
-	bool truncate;				  /* events above truncate_event_size lose their objects */
-	int truncate_event_size;		  /* bytes; 0: 102400 */
+	bool truncate, hook_truncate;		  /* events above so many bytes lose their objects */
+	int truncate_event_size, hook_event_size; /* 0: 102400 */
+	int hook_batch_bytes;			  /* a batch is not larger; 0: 10485760 */
+	bool hook_no_throttle;			  /* batches are sent as they come; else: */
+	int hook_burst;				  /* so many at once; 0: 15 */
+	const char *hook_qps;			  /* and so many a second; NULL: 10 */
 	int batch_size;				  /* events in the queue; 0: 10000 */
 };
 
@@ -57,7 +65,7 @@ void audit_metrics(struct apiserver *s, struct buf *b);
 
 /* --- hooks; only where q->server->audit --- */
 
-/* It is known who asks. -1: it cannot be noted, and shall be refused for that. */
+/* It is known who asks. -1: it cannot be noted, and shall be refused for that; REQ_LATER. */
 int audit_received(struct api_req *q, struct err *err);
 /* Nobody who is known. */
 void audit_unknown(struct api_req *q);
@@ -66,12 +74,20 @@ void audit_unknown(struct api_req *q);
 
 /* Whom it is made as, when that is another user than who came: told by what q->user was. */
 void audit_impersonated(struct api_req *q);
+/* By which constrained right he may be that (impersonate.c): a verb, constant or in the arena. */
+void audit_constraint(struct api_req *q, struct sv verb);
 void audit_request(struct api_req *q, const struct val *doc);		      /* what the body is, decoded */
 void audit_response(struct api_req *q, struct obj *o, const struct val *doc); /* either; borrowed */
 void audit_response_bytes(struct api_req *q, struct sv json);		      /* of a list */
 void audit_failure(struct api_req *q, const struct err *err);
 bool audit_wants_response(const struct api_req *q);
 void audit_answered(struct api_req *q, int code);
+/* audit_received() has said REQ_LATER, and is asked again. */
+bool audit_waits(const struct api_req *q);
+/* Whether q's answer has to wait until its event has been sent. Then this does, instead of audit_answered(), and calls
+ * done() once: on any thread, perhaps before it returns. */
+bool audit_holds(const struct api_req *q);
+void audit_answer_held(struct api_req *q, int code, void (*done)(void *ctx), void *ctx);
 
 /* Of any request: its event's, else the one that its client gave it, else a new one. */
 struct sv audit_id(const struct api_req *q);

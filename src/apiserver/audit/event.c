@@ -176,6 +176,11 @@ void audit_event_json(struct api_req *q, const struct audit_event *e, enum audit
 	add_user(q, b, "user", &e->user);
 	if (e->has_as)
 		add_user(q, b, "impersonatedUser", &e->as);
+	if (e->constraint.n) {
+		buf_adds(b, ",\"authenticationMetadata\":{");
+		event_str(b, "impersonationConstraint", e->constraint);
+		buf_addc(b, '}');
+	}
 	if (e->n_ips) {
 		buf_adds(b, ",\"sourceIPs\":");
 		event_strs(b, e->ips, e->n_ips);

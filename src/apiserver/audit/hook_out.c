@@ -5,11 +5,13 @@
  *	                                      ▲              │failed
  *	                                      └── back-off ──┘  five times, then the batch is lost, and counted
  *
- * One batch is under way at a time; what comes meanwhile waits, as much as the buffer has room for. */
+ * One batch is under way at a time, and batches are throttled; what comes meanwhile waits, as much as the buffer has
+ *room for. */
 #include "apiserver/audit/audit-internal.h"
 #include "apiserver/webhook/credentials.h"
 #include "apiserver/webhook/webhook.h"
 #include "base/b64.h"
+#include "base/bucket.h"
 #include "base/list.h"
 #include "base/timefmt.h"
 #include "client/kubeconfig.h"
@@ -19,7 +21,9 @@
 #define BATCH_EVENTS 400
 #define BUFFER_EVENTS 10000
 #define BUFFER_BYTES ((size_t)16 << 20)
-#define BATCH_BYTES ((size_t)4 << 20)
+#define BATCH_BYTES ((size_t)10 << 20)
+#define BURST 15
+#define PER_SECOND 10.0
 #define BACKOFF_NS (10 * NS_PER_SEC)
 #define MAX_WAIT_NS (30 * NS_PER_SEC)
 #define CALL_NS (5 * NS_PER_SEC)
@@ -39,7 +43,9 @@ struct audit_hook {
 	struct webhook_target *target;
 	struct webhook_credential as;
 	int64_t backoff_ns, max_wait_ns;
-	size_t batch_max, buffer_max;
+	size_t batch_max, buffer_max, bytes_max;
+	int burst;
+	int64_t every_ns; /* batches are that far apart, but for a burst; 0: as they come */
 	pthread_mutex_t mu;
 	pthread_cond_t changed;
 	/* Guarded by mu. */
@@ -48,6 +54,8 @@ struct audit_hook {
 	struct buf body; /* the batch under way, or waiting for its next attempt; empty: none */
 	size_t batch_n;
 	int attempt;
+	struct bucket room; /* for batches */
+	size_t ones;	    /* events under way by themselves */
 	bool calling, stopping;
 	struct env_timer *timer; /* for what has to wait; NULL: nothing has */
 	bool timing, running;	 /* it is set; its function is at work */
@@ -82,23 +90,30 @@ static void hook_arm(struct audit_hook *h, int64_t ns)
 
 /* --- batches; the lock is held --- */
 
-static void hook_fill(struct audit_hook *h)
+static const char hook_head[] =
+    "{\"kind\":\"EventList\",\"apiVersion\":\"audit.k8s.io/v1\",\"metadata\":{},\"items\":[";
+
+/* In a list its kind says what an item is. */
+static void hook_add_item(struct buf *b, struct sv json)
 {
-	static const char head[] =
-	    "{\"kind\":\"EventList\",\"apiVersion\":\"audit.k8s.io/v1\",\"metadata\":{},\"items\":[";
 	static const struct sv kind = { "\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\",", 46 };
 
-	buf_adds(&h->body, head);
-	h->batch_n = 0;
-	while (!list_empty(&h->queue) && h->batch_n < h->batch_max && h->body.n < BATCH_BYTES) {
-		struct hook_item *it = LIST_ENTRY(h->queue.next, struct hook_item, link);
-		struct sv json = sv_make(it->json, it->n);
+	if (sv_starts(sv_sub(json, 1, json.n), kind))
+		json = sv_sub(json, 1 + kind.n, json.n);
+	buf_addc(b, '{');
+	buf_addsv(b, json);
+}
 
-		/* In a list its kind says what an item is. */
-		if (sv_starts(sv_sub(json, 1, json.n), kind))
-			json = sv_sub(json, 1 + kind.n, json.n);
-		buf_adds(&h->body, h->batch_n++ ? ",{" : "{");
-		buf_addsv(&h->body, json);
+static void hook_fill(struct audit_hook *h)
+{
+	buf_adds(&h->body, hook_head);
+	h->batch_n = 0;
+	while (!list_empty(&h->queue) && h->batch_n < h->batch_max && h->body.n < h->bytes_max) {
+		struct hook_item *it = LIST_ENTRY(h->queue.next, struct hook_item, link);
+
+		if (h->batch_n++)
+			buf_addc(&h->body, ',');
+		hook_add_item(&h->body, sv_make(it->json, it->n));
 		list_del(&it->link);
 		h->n--;
 		h->bytes -= it->n;
@@ -172,9 +187,15 @@ static void hook_send(struct audit_hook *h)
 				       .done = hook_done,
 				       .ctx = h };
 	_cleanup_(buf_release) struct buf body = BUF_INIT;
+	unsigned missing;
 
 	if (h->calling || (!h->n && !h->body.n))
 		return;
+	if (!h->body.n && h->every_ns && !h->stopping &&
+	    !bucket_take(&h->room, h->burst, h->every_ns, env_mono_ns(h->a->s->env), &missing)) {
+		hook_arm(h, h->every_ns);
+		return;
+	}
 	if (!h->body.n)
 		hook_fill(h);
 	h->calling = true;
@@ -208,6 +229,59 @@ int audit_hook_add(struct audit_hook *h, struct sv json, struct err *err)
 	return room ? 0 : err_set(err, ERR_UNAVAILABLE, "audit backend queue is full");
 }
 
+/* --- one by itself, for who waits for it --- */
+
+struct hook_one {
+	struct audit_hook *h;
+	audit_sent_fn *sent;
+	void *ctx;
+};
+
+static void hook_one_done(struct webhook_answer *answer, void *ctx)
+{
+	struct hook_one *one = ctx;
+	struct audit_hook *h = one->h;
+	bool well = answer->status >= 200 && answer->status <= 299;
+	struct err why = ERR_INIT;
+
+	if (!well && answer->err.reason)
+		err_copy(&why, &answer->err);
+	else if (!well)
+		err_set(&why, ERR_UNAVAILABLE, "the webhook answered %d", answer->status);
+	webhook_answer_free(answer);
+	if (!well)
+		h->lost(h->a, 1, &why);
+	one->sent(one->ctx, well ? NULL : &why);
+	err_release(&why);
+	free(one);
+	pthread_mutex_lock(&h->mu);
+	h->ones--;
+	pthread_cond_broadcast(&h->changed);
+	pthread_mutex_unlock(&h->mu);
+}
+
+void audit_hook_send_now(struct audit_hook *h, struct sv json, audit_sent_fn *sent, void *ctx)
+{
+	_cleanup_(buf_release) struct buf body = BUF_INIT;
+	struct webhook_call_opts o = { .target = h->target,
+				       .as = &h->as,
+				       .timeout_ns = CALL_NS,
+				       .answer_max = ANSWER_MAX,
+				       .done = hook_one_done };
+	struct hook_one *one = xcalloc(1, sizeof(*one));
+
+	*one = (struct hook_one){ h, sent, ctx };
+	o.ctx = one;
+	buf_adds(&body, hook_head);
+	hook_add_item(&body, json);
+	buf_adds(&body, "]}");
+	o.body = buf_sv(&body);
+	pthread_mutex_lock(&h->mu);
+	h->ones++;
+	pthread_mutex_unlock(&h->mu);
+	(void)webhook_call_unref(webhook_call(h->a->s, &o));
+}
+
 /* --- life --- */
 
 static int hook_duration(const char *flag, const char *text, int64_t or_else, int64_t *ret, struct err *err)
@@ -218,15 +292,38 @@ static int hook_duration(const char *flag, const char *text, int64_t or_else, in
 	return 0;
 }
 
+static int hook_throttle(struct audit_hook *h, const struct audit_opts *o, struct err *err)
+{
+	char *end;
+	double qps = o->hook_qps ? strtod(o->hook_qps, &end) : PER_SECOND;
+
+	if (o->hook_qps && (end == o->hook_qps || *end || !(qps > 0) || qps > 1e6))
+		return err_set(err, ERR_INVALID,
+			       "invalid audit batch webhook throttle QPS %s, must be a positive number", o->hook_qps);
+	if (o->hook_burst < 0)
+		return err_set(err, ERR_INVALID,
+			       "invalid audit batch webhook throttle burst %d, must be a positive number",
+			       o->hook_burst);
+	h->burst = o->hook_burst ? o->hook_burst : BURST;
+	h->every_ns = o->hook_no_throttle ? 0 : (int64_t)(1e9 / qps);
+	return 0;
+}
+
 static int hook_configure(struct audit_hook *h, const struct audit_opts *o, struct err *err)
 {
 	struct kubeconfig k;
 	struct val *cc;
 
-	if (o->hook_mode && strcmp(o->hook_mode, "batch") != 0)
+	if (o->hook_mode && strcmp(o->hook_mode, "batch") != 0 && strcmp(o->hook_mode, "blocking") != 0 &&
+	    strcmp(o->hook_mode, "blocking-strict") != 0)
 		return err_set(err, ERR_INVALID,
-			       "--audit-webhook-mode is batch here, not '%s': no request waits for another program",
+			       "invalid audit webhook mode %s, allowed modes are \"batch,blocking,blocking-strict\"",
 			       o->hook_mode);
+	if (hook_throttle(h, o, err) < 0)
+		return -1;
+	if (o->hook_batch_bytes < 0)
+		return err_set(err, ERR_INVALID, "--audit-webhook-truncate-max-batch-size is not negative");
+	h->bytes_max = o->hook_batch_bytes ? (size_t)o->hook_batch_bytes : BATCH_BYTES;
 	if (o->hook_batch_size < 0 || o->hook_buffer_size < 0)
 		return err_set(err, ERR_INVALID, "--audit-webhook-batch-max-size and -buffer-size are not negative");
 	if (hook_duration("audit-webhook-initial-backoff", o->hook_backoff, BACKOFF_NS, &h->backoff_ns, err) < 0 ||
@@ -279,7 +376,7 @@ void audit_hook_stop(struct audit_hook *h)
 			h->timing = false;
 		hook_send(h); /* and hook_done() the rest: each batch once */
 	}
-	while (h->timing || h->running || h->calling)
+	while (h->timing || h->running || h->calling || h->ones)
 		pthread_cond_wait(&h->changed, &h->mu);
 	pthread_mutex_unlock(&h->mu);
 }

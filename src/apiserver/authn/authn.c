@@ -103,7 +103,7 @@ int authn_token(struct apiserver *s, struct arena *a, struct sv token, const str
 	if (token.n == 0 || !s->pki)
 		return err_set(err, ERR_UNAUTHORIZED, INVALID_TOKEN), 0;
 	/* These two have no audience: they are the cluster's own. */
-	if (token_file_find(s->authz->static_tokens, a, token, ret))
+	if (token_store_find(s->authz->static_tokens, a, token, ret))
 		return 1;
 	rc = bootstrap_token_verify(s, a, token, ret, NULL);
 	if (rc == 0)

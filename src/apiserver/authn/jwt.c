@@ -1,5 +1,6 @@
 /* Tokens of other issuers: which configuration counts, and what it says of a token. */
 #include "apiserver/authn/jwt.h"
+#include "apiserver/metrics.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/authn/jwt_keys.h"
 #include "apiserver/authn/sa_accounts.h"
@@ -191,6 +192,8 @@ void jwt_reload(struct jwt *j)
 	if (!j || !j->path)
 		return;
 	rc = jwt_read(j, &now, &err);
+	if (rc != 1)
+		metrics_reloaded(j->s, API_METRIC(AUTHN_RELOADS), API_METRIC(AUTHN_RELOAD_TIME), rc == 0);
 	if (rc < 0) {
 		if (!j->told)
 			log_warn("authn", "the authentication configuration is wrong: the one before counts on",

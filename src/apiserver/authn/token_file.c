@@ -1,9 +1,12 @@
 #include "apiserver/authn/token_file.h"
 #include "apiserver/api_req.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/vec.h"
 #include "net/digest.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define FILE_MAX ((size_t)1 << 20)
@@ -16,6 +19,7 @@ struct static_token {
 };
 
 struct token_file {
+	atomic_int refs;
 	struct arena arena;
 	VEC(struct static_token) tokens;
 };
@@ -103,6 +107,7 @@ struct token_file *token_file_parse(struct sv text, struct err *err)
 	size_t number = 0;
 	struct sv line;
 
+	atomic_init(&f->refs, 1);
 	while (text.n && sv_split(&text, '\n', &line)) {
 		number++;
 		line = sv_trim(line);
@@ -112,23 +117,12 @@ struct token_file *token_file_parse(struct sv text, struct err *err)
 	return f;
 }
 
-struct token_file *token_file_read(const char *path, struct err *err)
-{
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct token_file *f = NULL;
-	struct sv text;
-
-	if (file_read(&a, path, FILE_MAX, &text, err) < 0 || !(f = token_file_parse(text, err)))
-		err_wrap(err, "--token-auth-file '%s'", path);
-	return f;
-}
-
 struct token_file *token_file_free(struct token_file *f)
 {
-	if (f) {
-		vec_release(&f->tokens);
-		arena_release(&f->arena);
-	}
+	if (!f || atomic_fetch_sub(&f->refs, 1) != 1)
+		return NULL;
+	vec_release(&f->tokens);
+	arena_release(&f->arena);
 	free(f);
 	return NULL;
 }
@@ -142,5 +136,89 @@ bool token_file_find(const struct token_file *f, struct arena *a, struct sv toke
 			found = &f->tokens.p[i];
 	if (found)
 		user_copy(a, ret, &found->user);
+	return found;
+}
+
+/* --- the file --- */
+
+struct token_store {
+	const char *path; /* borrowed for the server's life */
+	pthread_mutex_t lock;
+	struct token_file *now; /* under the lock */
+	struct buf text;	/* of the file as it counts; the reloader's, */
+	bool told;		/* as is whether a wrong one was told of */
+};
+
+/* 1: the file is as it was. */
+static int store_read(struct token_store *s, struct token_file **ret, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv text;
+
+	if (file_read(&a, s->path, FILE_MAX, &text, err) < 0)
+		return err_wrap(err, "--token-auth-file '%s'", s->path);
+	if (s->now && sv_eq(text, buf_sv(&s->text)))
+		return 1;
+	if (!(*ret = token_file_parse(text, err)))
+		return err_wrap(err, "--token-auth-file '%s'", s->path);
+	buf_clear(&s->text);
+	buf_addsv(&s->text, text);
+	return 0;
+}
+
+struct token_store *token_store_new(const char *path, struct err *err)
+{
+	struct token_store *s = xcalloc(1, sizeof(*s));
+
+	s->path = path;
+	pthread_mutex_init(&s->lock, NULL);
+	return store_read(s, &s->now, err) < 0 ? token_store_free(s) : s;
+}
+
+struct token_store *token_store_free(struct token_store *s)
+{
+	if (!s)
+		return NULL;
+	token_file_free(s->now);
+	buf_release(&s->text);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+	return NULL;
+}
+
+void token_store_reload(struct token_store *s)
+{
+	struct token_file *now = NULL, *old;
+	struct err err = ERR_INIT;
+	int rc = s ? store_read(s, &now, &err) : 1;
+
+	if (rc < 0 && !s->told)
+		log_warn("authn", "the file of tokens is wrong: those before count on", "error", "%s", err_msg(&err));
+	err_release(&err);
+	if (s)
+		s->told = rc < 0;
+	if (rc)
+		return;
+	pthread_mutex_lock(&s->lock);
+	old = s->now;
+	s->now = now;
+	pthread_mutex_unlock(&s->lock);
+	token_file_free(old);
+	log_info("authn", "the file of tokens has changed", "file", "%s", s->path);
+}
+
+bool token_store_find(struct token_store *s, struct arena *a, struct sv token, struct user_info *ret)
+{
+	struct token_file *f;
+	bool found;
+
+	if (!s)
+		return false;
+	pthread_mutex_lock(&s->lock);
+	f = s->now;
+	atomic_fetch_add(&f->refs, 1);
+	pthread_mutex_unlock(&s->lock);
+	found = token_file_find(f, a, token, ret);
+	token_file_free(f);
 	return found;
 }

@@ -30,7 +30,7 @@ struct authz {
 	struct sa_accounts *accounts; /* as whom and for whom tokens are issued */
 	struct token_cache *tokens;
 	struct token_use *uses;
-	struct token_file *static_tokens; /* NULL: none were asked for */
+	struct token_store *static_tokens; /* NULL: none were asked for */
 	struct authz_chains *chains;	  /* who is asked instead of Node and RBAC; the same */
 	struct token_hook *token_hook;	  /* a webhook that knows tokens; the same */
 	struct jwt *jwt;		  /* tokens of other issuers; the same */

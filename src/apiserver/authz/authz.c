@@ -82,7 +82,7 @@ int authz_ask(struct api_req *q, const struct authz_attrs *at, struct sv *ret_re
 
 /* The 403 of upstream: `pods "x" is forbidden: User "u" cannot get resource "pods" in API group "" in the namespace
  * "ns"`. */
-static int authz_forbidden(struct arena *a, const struct authz_attrs *at, struct sv reason, struct err *err)
+int authz_refuse(struct arena *a, const struct authz_attrs *at, struct sv reason, struct err *err)
 {
 	const char *colon = reason.n ? ": " : "";
 
@@ -114,7 +114,7 @@ int authz_decide(struct api_req *q, const struct authz_attrs *at, struct sv *ret
 {
 	int rc = authz_ask(q, at, ret_reason, err);
 
-	return rc == 1 ? authz_forbidden(q->arena, at, *ret_reason, err) : rc;
+	return rc == 1 ? authz_refuse(q->arena, at, *ret_reason, err) : rc;
 }
 
 int authz_require(struct api_req *q, const struct authz_attrs *at, struct err *err)

@@ -1,6 +1,7 @@
 /* The chain of authorizers that counts, and asking it. */
 #include "apiserver/authz/chain.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/metrics.h"
 #include "apiserver/authz/authz-internal.h"
 #include "apiserver/authz/node.h"
 #include "base/file.h"
@@ -132,6 +133,8 @@ void authz_chains_reload(struct authz_chains *c)
 			 err_msg(&err));
 	err_release(&err);
 	c->told = rc < 0;
+	if (rc != 1)
+		metrics_reloaded(c->s, API_METRIC(AUTHZ_RELOADS), API_METRIC(AUTHZ_RELOAD_TIME), rc == 0);
 	if (rc)
 		return;
 	pthread_mutex_lock(&c->lock);

@@ -1,6 +1,7 @@
 #include "apiserver/authz/node.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/authz/authz-internal.h"
+#include "apiserver/authz/node_gateway.h"
 #include "apiserver/authz/node_graph.h"
 #include "apiserver/authz/rbac.h"
 #include "object/node_identity.h"
@@ -60,6 +61,9 @@ static bool node_related(const struct node_question *q)
 		return true;
 	if (q->kind == NODE_GRAPH_SECRET && !q->s->o.no_ingress &&
 	    node_ingress_reaches(z->ingress, q->node, q->at->ns, q->at->name))
+		return true;
+	if (q->kind == NODE_GRAPH_SECRET && !q->s->o.no_gateway && node_ingress_serves(z->ingress, q->node) &&
+	    node_gateway_reaches(q->s, q->at->ns, q->at->name))
 		return true;
 	*q->reason = arena_svf(q->a, "no relationship found between node '%.*s' and this object", SV_ARG(q->node));
 	return false;
@@ -133,26 +137,44 @@ static bool node_csi_nodes(const struct node_question *q)
 	return true;
 }
 
-/* None is stored here yet, so none is related to a node; what may be asked is upstream's all the same. */
 static bool node_slices(const struct node_question *q)
 {
 	if (q->at->subresource.n)
 		return node_no(q, "cannot authorize ResourceSlice subresources");
 	if (sv_is(q->at->verb, "create"))
 		return true;
-	if (NODE_VERB_IN(q, "get", "update", "patch", "delete")) {
-		if (!q->at->name.n)
-			return node_no(q, "No Object name found");
-		*q->reason =
-		    arena_svf(q->a, "no relationship found between node '%.*s' and this object", SV_ARG(q->node));
-		return false;
-	}
+	if (NODE_VERB_IN(q, "get", "update", "patch", "delete"))
+		return node_one(q);
 	if (!NODE_VERB_IN(q, "watch", "list", "deletecollection"))
 		return node_no(q, "only the following verbs are allowed for a ResourceSlice: get, watch, list, "
 				  "create, update, patch, delete, deletecollection");
 	if (node_selects_own(q, "spec.nodeName"))
 		return true;
 	return node_no(q, "can only list/watch/deletecollection resourceslices with nodeName field selector");
+}
+
+/* Whose pod one is for admission looks at. */
+static bool node_pod_certificates(const struct node_question *q)
+{
+	if (q->at->subresource.n)
+		return node_no(q, "nodes may not access the status subresource of PodCertificateRequests");
+	if (sv_is(q->at->verb, "create"))
+		return true;
+	if (sv_is(q->at->verb, "get"))
+		return node_one(q);
+	if (!NODE_VERB_IN(q, "list", "watch"))
+		return node_no(q, "can only create, get, list and watch PodCertificateRequests");
+	if (node_selects_own(q, "spec.nodeName"))
+		return true;
+	return node_no(q, "can only list/watch podcertificaterequests with spec.nodeName field selector");
+}
+
+/* What pods project is for everybody to know. */
+static bool node_trust_bundles(const struct node_question *q)
+{
+	if (q->at->subresource.n || !NODE_VERB_IN(q, "get", "list", "watch"))
+		return node_no(q, "can only read resources of this type");
+	return true;
 }
 
 static bool node_nodes(const struct node_question *q)
@@ -210,7 +232,9 @@ static const struct {
 	{ "", "nodes", node_nodes, NODE_GRAPH_POD },
 	{ "", "pods", node_pods, NODE_GRAPH_POD },
 	{ "resource.k8s.io", "resourceclaims", node_gets, NODE_GRAPH_RESOURCE_CLAIM },
-	{ "resource.k8s.io", "resourceslices", node_slices, NODE_GRAPH_POD },
+	{ "resource.k8s.io", "resourceslices", node_slices, NODE_GRAPH_SLICE },
+	{ "certificates.k8s.io", "podcertificaterequests", node_pod_certificates, NODE_GRAPH_CERTIFICATE_REQUEST },
+	{ "certificates.k8s.io", "clustertrustbundles", node_trust_bundles, NODE_GRAPH_POD },
 	{ "storage.k8s.io", "volumeattachments", node_gets, NODE_GRAPH_ATTACHMENT },
 	{ "storage.k8s.io", "csinodes", node_csi_nodes, NODE_GRAPH_POD },
 	{ "coordination.k8s.io", "leases", node_leases, NODE_GRAPH_POD },

@@ -202,12 +202,22 @@ static void graph_claimed_volume(struct node_graph *g, struct obj *volume, bool 
 	graph_claim_drop_unused(g, ns, name);
 }
 
-static void graph_attachment(struct node_graph *g, const struct obj *o, bool add)
+/* What says itself of which node it is. */
+static const struct {
+	const struct resource *res;
+	enum node_graph_kind kind;
+} graph_named[] = {
+	{ RES(storage_volumeattachments), NODE_GRAPH_ATTACHMENT },
+	{ RES(resource_resourceslices), NODE_GRAPH_SLICE },
+	{ RES(certificates_podcertificaterequests), NODE_GRAPH_CERTIFICATE_REQUEST },
+};
+
+static void graph_of_node(struct node_graph *g, enum node_graph_kind kind, const struct obj *o, bool add)
 {
 	struct edges e = { .g = g, .add = add, .node = val_str(obj_get(o, F_spec, F_nodeName)) };
 
 	if (e.node.n)
-		graph_count(&e, NODE_GRAPH_ATTACHMENT, SV(""), obj_name(o));
+		graph_count(&e, kind, obj_ns(o), obj_name(o));
 }
 
 void node_graph_observe(struct node_graph *g, const struct resource *res, struct obj *old, struct obj *now)
@@ -224,11 +234,14 @@ void node_graph_observe(struct node_graph *g, const struct resource *res, struct
 			graph_pod(g, now, true);
 		if (old)
 			graph_pod(g, old, false);
-	} else if (res == RES(storage_volumeattachments)) {
+	}
+	for (size_t i = 0; i < ARRAY_LEN(graph_named); i++) {
+		if (res != graph_named[i].res)
+			continue;
 		if (now)
-			graph_attachment(g, now, true);
+			graph_of_node(g, graph_named[i].kind, now, true);
 		if (old)
-			graph_attachment(g, old, false);
+			graph_of_node(g, graph_named[i].kind, old, false);
 	}
 	pthread_rwlock_unlock(&g->lock);
 }

@@ -2,7 +2,7 @@
  *
  *	node ◀─ pod ◀─ Secret, ConfigMap, ServiceAccount, ResourceClaim
  *	node ◀─ pod ◀─ PersistentVolumeClaim ◀─ PersistentVolume (by its claimRef) ◀─ Secret
- *	node ◀─ VolumeAttachment
+ *	node ◀─ VolumeAttachment, ResourceSlice, PodCertificateRequest		(by their spec.nodeName)
  *
  * Kept as counts: for each pair of a node and an object, over how many ways it is reached. A question is one look into
  * a hash map; a changed pod costs as much as it names, a changed volume the nodes that use its claim. A mirror pod
@@ -24,13 +24,15 @@ enum node_graph_kind {
 	NODE_GRAPH_RESOURCE_CLAIM,
 	NODE_GRAPH_VOLUME,
 	NODE_GRAPH_ATTACHMENT,
+	NODE_GRAPH_SLICE,
+	NODE_GRAPH_CERTIFICATE_REQUEST,
 };
 
 struct node_graph;
 
 struct node_graph *node_graph_new(void);
 struct node_graph *node_graph_free(struct node_graph *g); /* NULL is fine; returns NULL */
-/* A Pod, PersistentVolume or VolumeAttachment changed; old or now may be NULL. */
+/* A Pod, PersistentVolume, VolumeAttachment, ResourceSlice or PodCertificateRequest changed; old or now may be NULL. */
 void node_graph_observe(struct node_graph *g, const struct resource *res, struct obj *old, struct obj *now);
 /* ns is "" for what lives in no namespace. */
 bool node_graph_reaches(struct node_graph *g, struct sv node, enum node_graph_kind kind, struct sv ns, struct sv name);

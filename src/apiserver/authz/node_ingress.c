@@ -171,17 +171,31 @@ void node_ingress_observe(struct node_ingress *g, const struct resource *res, st
 	pthread_rwlock_unlock(&g->lock);
 }
 
+static bool node_serves(struct node_ingress *g, struct sv node)
+{
+	uintptr_t role = (uintptr_t)strmap_get(&g->nodes, node);
+
+	return role > 0 && ingress_role_serves((enum ingress_role)(role - 1), g->chosen > 0);
+}
+
+bool node_ingress_serves(struct node_ingress *g, struct sv node)
+{
+	bool yes;
+
+	pthread_rwlock_rdlock(&g->lock);
+	yes = node_serves(g, node);
+	pthread_rwlock_unlock(&g->lock);
+	return yes;
+}
+
 bool node_ingress_reaches(struct node_ingress *g, struct sv node, struct sv ns, struct sv secret)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct sv key = obj_path(&b, ns, secret);
-	uintptr_t role;
 	bool yes;
 
 	pthread_rwlock_rdlock(&g->lock);
-	role = (uintptr_t)strmap_get(&g->nodes, node);
-	yes = role > 0 && ingress_role_serves((enum ingress_role)(role - 1), g->chosen > 0) &&
-	      strmap_has(&g->secrets, key);
+	yes = node_serves(g, node) && strmap_has(&g->secrets, key);
 	pthread_rwlock_unlock(&g->lock);
 	return yes;
 }

@@ -19,6 +19,7 @@ struct node_ingress *node_ingress_new(void);
 struct node_ingress *node_ingress_free(struct node_ingress *g); /* NULL is fine; returns NULL */
 /* An Ingress, IngressClass or Node changed; old or now may be NULL. */
 void node_ingress_observe(struct node_ingress *g, const struct resource *res, struct obj *old, struct obj *now);
+bool node_ingress_serves(struct node_ingress *g, struct sv node); /* is it one that is to serve? */
 bool node_ingress_reaches(struct node_ingress *g, struct sv node, struct sv ns, struct sv secret);
 /* What is known, all in all: for tests of what a change leaves behind. */
 size_t node_ingress_size(struct node_ingress *g);

@@ -53,7 +53,7 @@ int authz_start(struct apiserver *s, struct err *err)
 	s->authz->uses = token_use_new();
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		wc_each(s->wc, kinds[i], SV(""), load_object, &(struct load){ s->authz->rbac, kinds[i] });
-	if (s->o.token_auth_file && !(s->authz->static_tokens = token_file_read(s->o.token_auth_file, err)))
+	if (s->o.token_auth_file && !(s->authz->static_tokens = token_store_new(s->o.token_auth_file, err)))
 		return -1;
 	front_proxy_check(s);
 	s->authz->jwt = jwt_new(s, &failed);
@@ -77,7 +77,7 @@ void authz_free(struct apiserver *s)
 	sa_accounts_free(s->authz->accounts);
 	token_cache_free(s->authz->tokens);
 	token_use_free(s->authz->uses);
-	token_file_free(s->authz->static_tokens);
+	token_store_free(s->authz->static_tokens);
 	jwt_free(s->authz->jwt);
 	token_hook_free(s->authz->token_hook);
 	authz_chains_free(s->authz->chains);

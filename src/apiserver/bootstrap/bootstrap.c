@@ -1,6 +1,6 @@
 #include "apiserver/aggregator/aggregator.h"
+#include "apiserver/bootstrap/bootstrap-internal.h"
 #include "apiserver/bootstrap/bootstrap.h"
-#include "apiserver/apiserver-internal.h"
 #include "apiserver/bootstrap/cluster_info.h"
 #include "apiserver/bootstrap/join_token.h"
 #include "apiserver/inbox.h"
@@ -17,99 +17,6 @@
 #include "object/slice.h"
 
 #include <stdlib.h>
-
-struct batch;
-
-/* One write in flight: it is answered while we go on, so it has a request and an arena of its own. */
-struct write {
-	struct write *next;
-	struct batch *batch;
-	struct arena arena;
-	struct api_req req;
-	const struct val *wanted; /* of an update */
-};
-
-/* Counts writes in flight; the first failure is kept. */
-struct batch {
-	struct apiserver *server;
-	struct arena arena; /* of the documents */
-	struct write *writes;
-	struct inbox in; /* they are concluded on our thread, when we wait */
-	int pending;
-	struct err err;
-};
-
-static void post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx)
-{
-	struct batch *b = q->user_data;
-
-	inbox_post(&b->in, q, fn, ctx);
-}
-
-static const struct api_sink sink = { .post = post };
-
-static bool bootstrap_is_there(struct api_req *q, const struct write *w, const struct err *err)
-{
-	_cleanup_obj_ struct obj *o = NULL;
-
-	if (w->wanted || err->reason == ERR_ALREADY_EXISTS)
-		return !w->wanted;
-	o = wc_get(q->server->wc, q->res, q->ns, q->name);
-	return o && !obj_deleting(o);
-}
-
-static void bootstrap_written(struct api_req *q, struct obj *o, struct err *err, void *ctx)
-{
-	struct write *w = ctx;
-	struct batch *b = w->batch;
-
-	(void)o;
-	/* Another server on the same store may have been faster, and then the address that a Service asks for is taken,
-	 * too: what counts is that it is there. */
-	if (err && !bootstrap_is_there(q, w, err) && b->err.reason == ERR_NONE)
-		err_move(&b->err, err);
-	else if (err)
-		err_release(err);
-	b->pending--;
-}
-
-static struct write *bootstrap_begin(struct batch *b)
-{
-	static struct sv masters = { "system:masters", sizeof("system:masters") - 1 };
-	struct write *w = xcalloc(1, sizeof(*w));
-
-	w->batch = b;
-	w->next = b->writes;
-	b->writes = w;
-	w->req = (struct api_req){
-		.server = b->server,
-		.arena = &w->arena,
-		.sink = &sink,
-		.user_data = b,
-		.trusted = true,
-		.user = { .name = SV("system:apiserver"), .groups = &masters, .n_groups = 1 },
-		.user_agent = SV("kube-apiserver"),
-	};
-	b->pending++;
-	return w;
-}
-
-static void create(struct batch *b, const struct resource *r, struct sv ns, struct val *doc)
-{
-	struct write *w = bootstrap_begin(b);
-
-	registry_create_async(&w->req, r, ns, doc, bootstrap_written, w);
-}
-
-static void update(struct batch *b, const struct resource *r, struct sv ns, struct sv name,
-		   int (*change)(struct api_req *q, const struct val *old, struct val *doc, void *ctx, struct err *err),
-		   const struct val *wanted)
-{
-	struct write *w = bootstrap_begin(b);
-
-	w->wanted = wanted;
-	registry_update_async(&w->req, r, ns, name, NULL, change, bootstrap_written, w);
-}
 
 /* True when every wanted rule or subject is in have. */
 static bool contains_all(const struct val *have, const struct val *wanted)
@@ -157,7 +64,7 @@ static void ensure(struct batch *b, const struct resource *r, struct val *doc)
 	_cleanup_obj_ struct obj *have = wc_get(b->server->wc, r, ns, name);
 
 	if (!have) {
-		create(b, r, ns, doc);
+		bootstrap_create(b, r, ns, doc);
 		return;
 	}
 	if (!sv_is(annotation_of(obj_root(have), "rbac.authorization.kubernetes.io/autoupdate"), "true"))
@@ -165,7 +72,7 @@ static void ensure(struct batch *b, const struct resource *r, struct val *doc)
 	if (contains_all(obj_get(have, F_rules), val_get(doc, F_rules)) &&
 	    contains_all(obj_get(have, F_subjects), val_get(doc, F_subjects)))
 		return;
-	update(b, r, ns, name, restore, doc);
+	bootstrap_update(b, r, ns, name, restore, doc);
 }
 
 static struct val *new_object(struct arena *a, const struct resource *r, const char *ns, const char *name)
@@ -301,10 +208,10 @@ static void ensure_endpoints(struct batch *b, const struct resource *r, struct v
 	_cleanup_obj_ struct obj *have = wc_get(b->server->wc, r, ns, name);
 
 	if (!have) {
-		create(b, r, ns, doc);
+		bootstrap_create(b, r, ns, doc);
 		return;
 	}
-	update(b, r, ns, name, set_endpoints, doc);
+	bootstrap_update(b, r, ns, name, set_endpoints, doc);
 }
 
 static int second_range(struct api_req *q, const struct val *old, struct val *doc, void *ctx, struct err *err)
@@ -334,9 +241,9 @@ static void service_cidr(struct batch *b)
 		if (ip_net_parse(sv_trim(one), &net))
 			val_push(a, list, val_new_str(a, arena_svf(a, "%s", ip_net_text(net).s)));
 	if (!have)
-		create(b, RES(networking_servicecidrs), SV(""), doc);
+		bootstrap_create(b, RES(networking_servicecidrs), SV(""), doc);
 	else if (val_len(list) == 2 && val_len(obj_get(have, F_spec, F_cidrs)) == 1)
-		update(b, RES(networking_servicecidrs), SV(""), name, second_range, doc);
+		bootstrap_update(b, RES(networking_servicecidrs), SV(""), name, second_range, doc);
 }
 
 /* The first address of the service range belongs to the API server itself; its endpoint follows a machine that changes
@@ -472,9 +379,9 @@ static void extension_authentication(struct batch *b)
 	VAL_EACH_MEMBER(data, m)
 		same = same && have && val_equal(val_member_sv(obj_get(have, F_data), m.key), m.value);
 	if (!have)
-		create(b, RES(core_configmaps), ns, doc);
+		bootstrap_create(b, RES(core_configmaps), ns, doc);
 	else if (!same)
-		update(b, RES(core_configmaps), ns, name, data_of_wanted, doc);
+		bootstrap_update(b, RES(core_configmaps), ns, name, data_of_wanted, doc);
 }
 
 static int since_today(struct api_req *q, const struct val *old, struct val *doc, void *ctx, struct err *err)
@@ -504,9 +411,9 @@ static void token_tracking(struct batch *b)
 	val_set_str_sv(&b->arena, val_set_map(&b->arena, doc, F_data), SV(LEGACY_TOKEN_TRACKING_SINCE),
 		       date_format(env_now_ns(b->server->env), today));
 	if (have)
-		update(b, RES(core_configmaps), ns, name, since_today, doc);
+		bootstrap_update(b, RES(core_configmaps), ns, name, since_today, doc);
 	else
-		create(b, RES(core_configmaps), ns, doc);
+		bootstrap_create(b, RES(core_configmaps), ns, doc);
 }
 
 static int set_kubeconfig(struct api_req *q, const struct val *old, struct val *doc, void *ctx, struct err *err)
@@ -526,10 +433,10 @@ static void cluster_info(struct batch *b)
 	_cleanup_obj_ struct obj *have = doc ? wc_get(b->server->wc, RES(core_configmaps), ns, name) : NULL;
 
 	if (doc && !have)
-		create(b, RES(core_configmaps), ns, doc);
+		bootstrap_create(b, RES(core_configmaps), ns, doc);
 	else if (doc && !val_equal(val_member_sv(obj_get(have, F_data), SV("kubeconfig")),
 				   val_member_sv(val_member(doc, F_data), SV("kubeconfig"))))
-		update(b, RES(core_configmaps), ns, name, set_kubeconfig, doc);
+		bootstrap_update(b, RES(core_configmaps), ns, name, set_kubeconfig, doc);
 }
 
 static void join_token(struct batch *b, struct sv *ret_text, struct err *err)
@@ -540,39 +447,6 @@ static void join_token(struct batch *b, struct sv *ret_text, struct err *err)
 		ensure(b, RES(core_secrets), doc);
 }
 
-static void wait_all(struct batch *b)
-{
-	while (b->pending > 0)
-		inbox_run(&b->in);
-}
-
-static void batch_init(struct batch *b, struct apiserver *s)
-{
-	*b = (struct batch){ .server = s };
-	inbox_init(&b->in);
-}
-
-/* 0, or -1 with the first failure. */
-static int batch_end(struct batch *b, struct err *err)
-{
-	int rc = b->err.reason == ERR_NONE ? 0 : -1;
-
-	if (rc < 0) {
-		err_move(err, &b->err);
-		err_wrap(err, "writing the objects a cluster starts with");
-	}
-	while (b->writes) {
-		struct write *w = b->writes;
-
-		b->writes = w->next;
-		arena_release(&w->arena);
-		free(w);
-	}
-	arena_release(&b->arena);
-	inbox_release(&b->in);
-	return rc;
-}
-
 int bootstrap_run(struct apiserver *s, struct err *err)
 {
 	struct err why = ERR_INIT;
@@ -580,16 +454,17 @@ int bootstrap_run(struct apiserver *s, struct err *err)
 	struct batch b;
 	int rc, pki;
 
-	batch_init(&b, s);
+	bootstrap_batch_init(&b, s);
 	store_gather(s->store, true);
 	namespaces(&b);
 	store_gather(s->store, false);
-	wait_all(&b);		      /* what follows lives in them */
+	bootstrap_wait(&b);	      /* what follows lives in them */
 	store_gather(s->store, true); /* a hundred objects, one sync */
 	rc = policy(&b, &b.err);
 	pki = pki_wait(s, err);
 	if (rc == 0 && pki == 0) {
 		priority_classes(&b);
+		bootstrap_flow(&b);
 		service_cidr(&b);
 		kubernetes_service(&b);
 		extension_authentication(&b);
@@ -599,27 +474,28 @@ int bootstrap_run(struct apiserver *s, struct err *err)
 		join_token(&b, &token, &why);
 	}
 	store_gather(s->store, false);
-	wait_all(&b);
+	bootstrap_wait(&b);
 	if (token.n && b.err.reason == ERR_NONE && s->o.data_dir)
 		(void)join_token_write(&b.arena, s->o.data_dir, token, &why);
 	if (why.reason != ERR_NONE && pki == 0) {
-		(void)batch_end(&b, NULL);
+		(void)bootstrap_batch_end(&b, NULL);
 		return err_move(err, &why);
 	}
-	return batch_end(&b, pki == 0 ? err : NULL) < 0 || pki < 0 ? -1 : 0;
+	return bootstrap_batch_end(&b, pki == 0 ? err : NULL) < 0 || pki < 0 ? -1 : 0;
 }
 
 void bootstrap_keep(struct apiserver *s)
 {
 	struct batch b;
 
-	batch_init(&b, s);
+	bootstrap_batch_init(&b, s);
 	namespaces(&b);
-	wait_all(&b);
+	bootstrap_wait(&b);
+	bootstrap_flow(&b);
 	service_cidr(&b);
 	kubernetes_service(&b);
 	token_tracking(&b);
 	extension_authentication(&b);
-	wait_all(&b);
-	(void)batch_end(&b, NULL); /* the next minute tries again */
+	bootstrap_wait(&b);
+	(void)bootstrap_batch_end(&b, NULL); /* the next minute tries again */
 }

@@ -6,7 +6,6 @@
 
 #include "base/buf.h"
 #include "base/strmap.h"
-#include "base/timefmt.h"
 #include "object/annotation.h"
 #include "object/condition.h"
 #include "object/obj.h"
@@ -62,36 +61,16 @@ void crd_names_add(struct crd_names *n, const struct val *crd)
 
 /* --- conditions --- */
 
-static struct val *condition_mut(struct val *list, const char *type)
-{
-	for (size_t i = 0; i < val_len(list); i++)
-		if (val_is(val_member(val_at(list, i), F_type), type))
-			return val_at_mut(list, i);
-	return NULL;
-}
-
 void crd_condition(struct arena *a, struct val *crd, const char *type, const char *status, const char *reason,
 		   const char *message, int64_t now_ns)
 {
-	struct val *list = val_ensure_list(a, val_ensure_map(a, crd, F_status), F_conditions);
-	struct val *had = condition_mut(list, type), *c = val_new_map(a);
-	const struct val *since = val_member(had, F_lastTransitionTime);
-	char text[TIME_TEXT_MAX];
+	const struct condition c = { .type = type,
+				     .status = status,
+				     .reason = reason,
+				     .message = sv_from(message),
+				     .generation = val_get_int(crd, 0, F_metadata, F_generation) };
 
-	val_set_cstr(a, c, F_type, type);
-	val_set_cstr(a, c, F_status, status);
-	if (since && val_is(val_member(had, F_status), status))
-		val_set(a, c, F_lastTransitionTime, since);
-	else
-		val_set_str(a, c, F_lastTransitionTime, time_format(now_ns, false, text));
-	val_set_cstr(a, c, F_reason, reason);
-	val_set_cstr(a, c, F_message, message);
-	if (val_get_int(crd, 0, F_metadata, F_generation))
-		val_set_int(a, c, F_observedGeneration, val_get_int(crd, 0, F_metadata, F_generation));
-	if (had)
-		*had = *c;
-	else
-		val_push(a, list, c);
+	(void)condition_set(a, val_ensure_map(a, crd, F_status), &c, now_ns);
 }
 
 bool crd_condition_is(const struct val *crd, const char *type, const char *status)

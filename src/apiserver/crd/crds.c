@@ -202,14 +202,6 @@ static struct served *pass_serve(struct pass *p, struct obj *crd, const struct v
 	return served_free(e);
 }
 
-static bool has_served_version(const struct val *crd)
-{
-	VAL_EACH(val_get(crd, F_spec, F_versions), v)
-		if (val_get_bool(v, F_served))
-			return true;
-	return false;
-}
-
 static void pass_settle(struct pass *p, struct looked *l)
 {
 	struct crds *c = p->c;
@@ -223,7 +215,6 @@ static void pass_settle(struct pass *p, struct looked *l)
 	}
 	crd = obj_root(l->crd);
 	l->doc = crd_settle(&p->arena, p->names, crd, env_now_ns(c->s->env), &serve, &names);
-	serve = serve && has_served_version(crd);
 	if (!serve) {
 		l->drop = l->was != NULL;
 		return;
@@ -318,7 +309,7 @@ static void pass_write(struct pass *p, struct looked *l)
 		return;
 	/* Established is not said of what could not be served. */
 	if (l->doc &&
-	    (l->was || !crd_condition_is(l->doc, "Established", "True") || !has_served_version(obj_root(l->crd)) ||
+	    (l->was || !crd_condition_is(l->doc, "Established", "True") ||
 	     crd_condition_is(obj_root(l->crd), "Established", "True")) &&
 	    client_update_status(c->client, RES(apiextensions_customresourcedefinitions), l->doc, &said, &why) < 0) {
 		if (why.reason != ERR_CONFLICT && why.reason != ERR_NOT_FOUND)

@@ -1,11 +1,13 @@
 /* The file: which resources, which providers, which keys. Every complaint names the place, none shows a key. */
 #include "apiserver/encryption/encryption-internal.h"
 #include "base/b64.h"
+#include "base/env.h"
+#include "base/timefmt.h"
 #include "codec/yaml.h"
 
 #define NAMES_MAX 1000
 
-static const char *const cipher_names[_CIPHER_MAX] = { "identity", "aesgcm", "aescbc", "secretbox" };
+static const char *const cipher_names[_CIPHER_MAX] = { "identity", "aesgcm", "aescbc", "secretbox", "kms" };
 
 static int enc_known_names(const struct val *v, const char *at, const char *const *names, size_t n, struct err *err)
 {
@@ -59,6 +61,53 @@ static int enc_read_key(struct arena *a, enum cipher c, const struct val *v, con
 	return 0;
 }
 
+#define KMS_TIMEOUT_NS (3 * NS_PER_SEC)
+
+static int enc_read_kms(struct arena *a, const struct val *v, const char *at, struct enc_key *k, struct err *err)
+{
+	static const char *const names[] = { "apiVersion", "name", "cachesize", "endpoint", "timeout" };
+	const struct val *timeout = val_member_sv(v, SV("timeout"));
+	struct sv version = val_str(val_member_sv(v, SV("apiVersion"))), name = val_str(val_member_sv(v, SV("name"))),
+		  endpoint = val_str(val_member_sv(v, SV("endpoint")));
+
+	if (enc_known_names(v, at, names, ARRAY_LEN(names), err) < 0)
+		return -1;
+	*k = (struct enc_key){ .cipher = CIPHER_KMS, .timeout_ns = KMS_TIMEOUT_NS };
+	if (!version.n || sv_is(version, "v1"))
+		return err_set(
+		    err, ERR_INVALID,
+		    "%s.apiVersion: Invalid value: \"v1\": KMSv1 is deprecated and will only receive security "
+		    "updates going forward. Use KMSv2 instead",
+		    at);
+	if (!sv_is(version, "v2"))
+		return err_set(err, ERR_INVALID,
+			       "%s.apiVersion: Invalid value: \"%.*s\": unsupported apiVersion %.*s "
+			       "for KMS provider, only v1 and v2 are supported",
+			       at, SV_ARG(version), SV_ARG(version));
+	if (!name.n)
+		return err_set(err, ERR_INVALID, "%s.name: Required value: name is a required field", at);
+	if (sv_find(name, ':') >= 0)
+		return err_set(err, ERR_INVALID, "%s.name: Invalid value: \"%.*s\": should not contain ':'", at,
+			       SV_ARG(name));
+	if (val_member_sv(v, SV("cachesize")))
+		return err_set(err, ERR_INVALID, "%s.cachesize: Invalid value: cachesize is not supported in v2", at);
+	if (timeout && (!duration_parse(val_str(timeout), &k->timeout_ns) || k->timeout_ns <= 0))
+		return err_set(err, ERR_INVALID, "%s.timeout: Invalid value: \"%.*s\": should be a positive value", at,
+			       SV_ARG(val_str(timeout)));
+	if (!endpoint.n)
+		return err_set(err, ERR_INVALID, "%s.endpoint: Required value: endpoint is a required field", at);
+	if (!sv_starts(endpoint, SV("unix://")) || endpoint.n < 9 || endpoint.n > 100)
+		return err_set(
+		    err, ERR_INVALID,
+		    "%s.endpoint: Invalid value: \"%.*s\": unsupported scheme for KMS provider, only unix is "
+		    "supported",
+		    at, SV_ARG(endpoint));
+	k->kms_name = arena_cstr(a, name);
+	k->endpoint = arena_cstr(a, endpoint);
+	k->prefix = arena_printf(a, "k8s:enc:kms:v2:%s:", k->kms_name);
+	return 0;
+}
+
 static int enc_read_provider(struct arena *a, const struct val *v, const char *at, struct enc_rule *r, struct err *err)
 {
 	static const char *const list_names[] = { "keys" };
@@ -76,11 +125,6 @@ static int enc_read_provider(struct arena *a, const struct val *v, const char *a
 				c = i;
 				said = m.value;
 			}
-		if (sv_is(m.key, "kms"))
-			return err_set(err, ERR_INVALID,
-				       "%s.kms: key management services are not served yet: use secretbox, aesgcm or "
-				       "aescbc",
-				       at);
 	}
 	if (c == _CIPHER_MAX)
 		return err_set(err, ERR_INVALID,
@@ -94,6 +138,8 @@ static int enc_read_provider(struct arena *a, const struct val *v, const char *a
 		return 0;
 	}
 	at = arena_printf(a, "%s.%s", at, cipher_names[c]);
+	if (c == CIPHER_KMS)
+		return enc_read_kms(a, said, at, &r->keys[r->n_keys++], err);
 	if (enc_known_names(said, at, list_names, 1, err) < 0)
 		return -1;
 	keys = val_member_sv(said, SV("keys"));
@@ -187,6 +233,26 @@ static int enc_read_rule(struct arena *a, const struct val *v, const char *at, s
 	return 0;
 }
 
+/* Two of one name could not tell whose a value is. */
+static int enc_check_kms(const struct enc_rules *rules, struct err *err)
+{
+	_cleanup_(strmap_release) struct strmap names = STRMAP_INIT;
+
+	for (size_t i = 0; i < rules->n; i++) {
+		for (size_t k = 0; k < rules->rules[i].n_keys; k++) {
+			const char *name = rules->rules[i].keys[k].kms_name;
+
+			if (name && strmap_set(&names, sv_from(name), (void *)(uintptr_t)rules))
+				return err_set(
+				    err, ERR_INVALID,
+				    "resources[%zu].providers.kms.name: Invalid value: \"%s\": duplicate KMS "
+				    "provider name, KMS provider names must be unique",
+				    i, name);
+		}
+	}
+	return 0;
+}
+
 int enc_config_parse(struct arena *a, struct sv text, struct enc_rules *ret, struct err *err)
 {
 	static const char *const names[] = { "apiVersion", "kind", "metadata", "resources" };
@@ -209,7 +275,7 @@ int enc_config_parse(struct arena *a, struct sv text, struct enc_rules *ret, str
 		if (enc_read_rule(a, val_at(rules, i), arena_printf(a, "resources[%zu]", i), &ret->rules[ret->n++],
 				  err) < 0)
 			return -1;
-	return 0;
+	return enc_check_kms(ret, err);
 }
 
 const struct enc_rule *enc_rule_for(const struct enc_rules *rules, struct sv group, struct sv plural)

@@ -8,7 +8,9 @@
 
 #include <pthread.h>
 
-enum cipher { CIPHER_IDENTITY, CIPHER_AESGCM, CIPHER_AESCBC, CIPHER_SECRETBOX, _CIPHER_MAX };
+struct kms;
+
+enum cipher { CIPHER_IDENTITY, CIPHER_AESGCM, CIPHER_AESCBC, CIPHER_SECRETBOX, CIPHER_KMS, _CIPHER_MAX };
 
 #define KEY_BYTES_MAX 32
 
@@ -18,6 +20,10 @@ struct enc_key {
 	const char *prefix; /* "k8s:enc:aescbc:v1:key1:"; "" */
 	size_t n;
 	unsigned char bytes[KEY_BYTES_MAX];
+	/* Of CIPHER_KMS, which has no bytes. */
+	const char *kms_name, *endpoint;
+	int64_t timeout_ns;
+	struct kms *kms; /* made when the file is used (encryption.c) */
 };
 
 /* What one `resources` entry says; in the arena. */

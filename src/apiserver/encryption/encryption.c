@@ -1,58 +1,102 @@
-/* The transformer: which entry a store key is of, by which of its keys a value can be read, and what is stale. */
-#include "apiserver/encryption/encryption-internal.h"
+/* The transformer: by which key of which entry a value is sealed and read, what is stale, and the minute's look at
+ * programs and the file. */
+#include "apiserver/encryption/encryption.h"
+#include "apiserver/encryption/enc_set.h"
 #include "apiserver/storekey.h"
 #include "base/file.h"
-#include "object/api_set.h"
+#include "base/log.h"
+#include "base/metric.h"
 
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #define CONFIG_MAX ((size_t)1 << 20)
 #define MARK "k8s:enc:"
 
+static const double kms_bounds[] = { 0.0001, 0.0002, 0.0004, 0.0008, 0.0016, 0.0032, 0.0064, 0.0128,
+				     0.0256, 0.0512, 0.1024, 0.2048, 0.4096, 0.8192, 1.6384 };
+
+enum enc_metric { EM_OPERATIONS, EM_KMS, EM_RELOADS, EM_RELOAD_TIME, _EM_MAX };
+
+// clang-format off: a metric each
+static const struct metric_family enc_metrics[_EM_MAX] = {
+	[EM_OPERATIONS] = { "apiserver_storage_transformation_operations_total",
+			    "Values that were sealed or opened, by provider and how that went.", .type = METRIC_COUNTER,
+			    .labels = { "status", "transformation_type", "transformer_prefix" } },
+	[EM_KMS] = { "apiserver_envelope_encryption_kms_operations_latency_seconds",
+		     "How long calls of key management services took, in seconds, by provider, method and how they "
+		     "went.",
+		     .type = METRIC_HISTOGRAM, METRIC_BOUNDS(kms_bounds),
+		     .labels = { "grpc_status_code", "method_name", "provider_name" } },
+	[EM_RELOADS] = { "apiserver_encryption_config_controller_automatic_reloads_total",
+			 "How often the encryption configuration was read again, by how that went.",
+			 .type = METRIC_COUNTER, .labels = { "status" } },
+	[EM_RELOAD_TIME] = { "apiserver_encryption_config_controller_automatic_reload_last_timestamp_seconds",
+			     "When the encryption configuration was last read again, in Unix seconds, by how that "
+			     "went.",
+			     .type = METRIC_GAUGE, .labels = { "status" } },
+};
+// clang-format on
+
 struct encryption {
 	struct store_transform t;
 	struct env *env;
-	struct arena arena;
-	struct enc_rules rules;
-	struct strmap by_path; /* of built-in resources' store paths: struct enc_path */
+	struct metric_set *counted;
+	char *path; /* of the file that is looked at; NULL: none is */
 	pthread_mutex_t mu;
-	struct strmap stale; /* store keys; guarded by mu */
+	pthread_cond_t changed;
+	/* Guarded by mu. */
+	struct enc_set *set;
+	bool all_stale;	     /* but for what is in fresh; else what is in stale */
+	struct strmap stale; /* store keys */
+	struct strmap fresh;
+	struct buf text; /* of the file as it counts; the tick's */
+	struct env_timer *timer;
+	bool timing, running, stopping, told;
 };
 
-/* What is known of a path; rule NULL: stored as it is. */
-struct enc_path {
-	const struct enc_rule *rule;
-};
+static kms_call_fn *enc_call; /* NULL: gRPC */
+static void *enc_call_ctx;
 
-/* The entry of a store key. Resources of definitions have their group in it. */
-static const struct enc_rule *encryption_rule_of(const struct encryption *e, struct sv key)
+void encryption_ask_by(kms_call_fn *call, void *ctx)
 {
-	struct sv path, group, plural;
-
-	if (!sv_starts(key, SV(STORE_KEY_ROOT)))
-		return NULL;
-	for (size_t parts = STOREKEY_PATH_PARTS; parts > 0; parts--) {
-		const struct enc_path *p;
-
-		path = storekey_path(key, parts);
-		p = path.p ? strmap_get(&e->by_path, path) : NULL;
-		if (p)
-			return p->rule;
-	}
-	plural = storekey_path(key, 2);
-	if (!plural.p || !sv_split(&plural, '/', &group) || sv_find(group, '.') < 0)
-		return NULL;
-	return enc_rule_for(&e->rules, group, plural);
+	enc_call = call;
+	enc_call_ctx = ctx;
 }
+
+static struct enc_set *set_now(struct encryption *e)
+{
+	struct enc_set *s;
+
+	pthread_mutex_lock(&e->mu);
+	s = enc_set_ref(e->set);
+	pthread_mutex_unlock(&e->mu);
+	return s;
+}
+
+/* --- what is stale --- */
 
 static void set_stale(struct encryption *e, struct sv key, bool stale)
 {
 	pthread_mutex_lock(&e->mu);
-	if (stale)
+	if (e->all_stale && stale)
+		(void)strmap_del(&e->fresh, key);
+	else if (e->all_stale)
+		(void)strmap_set(&e->fresh, key, e);
+	else if (stale)
 		(void)strmap_set(&e->stale, key, e);
 	else if (e->stale.n)
 		(void)strmap_del(&e->stale, key);
+	pthread_mutex_unlock(&e->mu);
+}
+
+/* Another key writes from now on. */
+static void enc_all_stale(struct encryption *e)
+{
+	pthread_mutex_lock(&e->mu);
+	e->all_stale = true;
+	strmap_release(&e->stale);
+	strmap_release(&e->fresh);
+	e->stale = e->fresh = STRMAP_INIT;
 	pthread_mutex_unlock(&e->mu);
 }
 
@@ -63,17 +107,55 @@ bool encryption_stale(struct encryption *e, struct sv key)
 	if (!e)
 		return false;
 	pthread_mutex_lock(&e->mu);
-	is = e->stale.n && strmap_has(&e->stale, key);
+	is = e->all_stale ? enc_set_rule(e->set, key) && !strmap_has(&e->fresh, key)
+			  : e->stale.n && strmap_has(&e->stale, key);
 	pthread_mutex_unlock(&e->mu);
 	return is;
+}
+
+/* --- counting --- */
+
+static void enc_count(struct encryption *e, const struct enc_key *k, bool in, bool well)
+{
+	const struct sv values[] = { well ? SV("OK") : SV("Unknown"), in ? SV("to_storage") : SV("from_storage"),
+				     k ? sv_from(k->prefix) : SV("unknown") };
+
+	metric_add(e->counted, &enc_metrics[EM_OPERATIONS], values, 1);
+}
+
+static void enc_called(void *ctx, const struct kms *k, const char *method, const char *code, int64_t ns)
+{
+	struct encryption *e = ctx;
+	const struct sv values[] = { sv_from(code), sv_from(method), sv_from(kms_name(k)) };
+
+	metric_observe_ns(e->counted, &enc_metrics[EM_KMS], values, ns);
+}
+
+void encryption_metrics(struct encryption *e, struct buf *b)
+{
+	if (e)
+		metric_set_write(e->counted, b);
+}
+
+/* --- writing --- */
+
+static int enc_seal_by(struct encryption *e, const struct enc_key *k, struct sv key, struct sv value, struct buf *b,
+		       struct err *err)
+{
+	if (k->cipher != CIPHER_KMS)
+		return enc_seal(e->env, k, key, value, b, err);
+	buf_adds(b, k->prefix);
+	return kms_seal(k->kms, key, value, b, err);
 }
 
 static void enc_in(struct store_transform *t, struct sv key, struct sv value, store_value_fn *done, void *ctx)
 {
 	struct encryption *e = CONTAINER_OF(t, struct encryption, t);
-	const struct enc_rule *r = encryption_rule_of(e, key);
+	_cleanup_(enc_set_unrefp) struct enc_set *set = set_now(e);
+	const struct enc_rule *r = enc_set_rule(set, key);
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	_cleanup_(err_release) struct err err = ERR_INIT;
+	int rc;
 
 	if (!r || r->keys[0].cipher == CIPHER_IDENTITY) {
 		if (r)
@@ -81,12 +163,31 @@ static void enc_in(struct store_transform *t, struct sv key, struct sv value, st
 		done(value, NULL, ctx);
 		return;
 	}
-	if (enc_seal(e->env, &r->keys[0], key, value, &b, &err) < 0) {
+	rc = enc_seal_by(e, &r->keys[0], key, value, &b, &err);
+	enc_count(e, &r->keys[0], true, rc == 0);
+	if (rc < 0) {
 		done(SV_NULL, &err, ctx);
 		return;
 	}
 	set_stale(e, key, false); /* a write that fails leaves one that is not known to be stale: until the next read */
 	done(buf_sv(&b), NULL, ctx);
+}
+
+/* --- reading --- */
+
+static bool enc_is_of(const struct enc_key *k, struct sv value)
+{
+	return k->cipher == CIPHER_IDENTITY ? !sv_starts(value, SV(MARK)) : sv_starts(value, sv_from(k->prefix));
+}
+
+static int enc_open_by(const struct enc_key *k, struct sv key, struct sv value, struct buf *b, bool *ret_stale,
+		       struct err *err)
+{
+	struct sv sealed = sv_sub(value, strlen(k->prefix), value.n);
+
+	*ret_stale = false;
+	return k->cipher == CIPHER_KMS ? kms_open(k->kms, key, sealed, b, ret_stale, err)
+				       : enc_open(k, key, sealed, b, err);
 }
 
 /* 0: read; 1: none of r's keys is of its prefix; -1: one is, and it cannot be read by it. */
@@ -97,34 +198,29 @@ static int open_by(struct encryption *e, const struct enc_rule *r, struct sv key
 
 	for (size_t i = 0; i < r->n_keys; i++) {
 		const struct enc_key *k = &r->keys[i];
-		struct sv prefix = sv_from(k->prefix);
+		bool stale;
 
-		if (k->cipher == CIPHER_IDENTITY ? sv_starts(value, SV(MARK)) : !sv_starts(value, prefix))
+		if (!enc_is_of(k, value))
 			continue;
 		err_release(err);
 		buf_clear(b);
-		rc = enc_open(k, key, sv_sub(value, prefix.n, value.n), b, err);
+		rc = enc_open_by(k, key, value, b, &stale, err);
+		enc_count(e, k, false, rc == 0);
 		if (rc == 0) {
-			set_stale(e, key, i != 0);
+			set_stale(e, key, i != 0 || stale);
 			return 0;
 		}
 	}
 	return rc;
 }
 
-static void enc_out(struct store_transform *t, struct sv key, struct sv value, store_value_fn *done, void *ctx)
+static void enc_out_now(struct encryption *e, const struct enc_rule *r, struct sv key, struct sv value,
+			store_value_fn *done, void *ctx)
 {
-	struct encryption *e = CONTAINER_OF(t, struct encryption, t);
-	const struct enc_rule *r = encryption_rule_of(e, key);
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	_cleanup_(err_release) struct err err = ERR_INIT;
-	int rc;
+	int rc = r ? open_by(e, r, key, value, &b, &err) : 1;
 
-	if (!r && !(sv_starts(key, SV(STORE_KEY_ROOT)) && sv_starts(value, SV(MARK)))) {
-		done(value, NULL, ctx);
-		return;
-	}
-	rc = r ? open_by(e, r, key, value, &b, &err) : 1;
 	if (rc == 1)
 		err_set(&err, ERR_INTERNAL, "no matching prefix found");
 	if (rc == 0)
@@ -135,47 +231,253 @@ static void enc_out(struct store_transform *t, struct sv key, struct sv value, s
 		explicit_bzero(b.p, b.n);
 }
 
+/* A program has to be asked: on a task. */
+struct enc_later {
+	struct encryption *e;
+	struct enc_set *set;
+	const struct enc_rule *r;
+	struct sv key, value;
+	store_value_fn *done;
+	void *ctx;
+};
+
+static void enc_out_later(void *ctx)
+{
+	struct enc_later *l = ctx;
+
+	enc_out_now(l->e, l->r, l->key, l->value, l->done, l->ctx);
+	(void)enc_set_unref(l->set);
+	free(l);
+}
+
+static bool enc_asks(const struct enc_rule *r, struct sv value)
+{
+	for (size_t i = 0; r && i < r->n_keys; i++) {
+		const struct enc_key *k = &r->keys[i];
+
+		if (k->kms && enc_is_of(k, value) && !kms_knows(k->kms, sv_sub(value, strlen(k->prefix), value.n)))
+			return true;
+	}
+	return false;
+}
+
+static void enc_out(struct store_transform *t, struct sv key, struct sv value, store_value_fn *done, void *ctx)
+{
+	struct encryption *e = CONTAINER_OF(t, struct encryption, t);
+	_cleanup_(enc_set_unrefp) struct enc_set *set = set_now(e);
+	const struct enc_rule *r = enc_set_rule(set, key);
+	struct enc_later *l;
+
+	if (!r && !(sv_starts(key, SV(STORE_KEY_ROOT)) && sv_starts(value, SV(MARK)))) {
+		done(value, NULL, ctx);
+		return;
+	}
+	if (!enc_asks(r, value)) {
+		enc_out_now(e, r, key, value, done, ctx);
+		return;
+	}
+	l = xcalloc(1, sizeof(*l));
+	*l = (struct enc_later){ e, enc_set_ref(set), r, key, value, done, ctx };
+	env_post(e->env, ENV_SLOW, enc_out_later, l);
+}
+
 struct store_transform *encryption_transform(struct encryption *e)
 {
 	return &e->t;
 }
 
-/* --- life --- */
+/* --- each minute --- */
 
-/* Events are stored in the core group's form. */
-static void name_paths(struct encryption *e)
+/* Every program is asked how it is; the soonest that one is to be asked again. */
+static int64_t enc_ask_all(struct encryption *e, struct enc_set *set, bool first)
 {
-	const struct api_set *s = api_set_built_in();
+	int64_t next = KMS_POLL_NS;
+	struct kms *k;
 
-	for (size_t i = 0; i < s->n_resources; i++) {
-		const struct resource *r = s->resources[i];
-		struct enc_path *p;
+	for (size_t i = 0; (k = enc_set_kms(set, i)); i++) {
+		_cleanup_(err_release) struct err err = ERR_INIT;
+		bool rotated;
 
-		if (!r->store_path || !*r->store_path || strcmp(r->group, "events.k8s.io") == 0 ||
-		    strmap_has(&e->by_path, sv_from(r->store_path)))
-			continue;
-		p = ARENA_NEW(&e->arena, struct enc_path);
-		p->rule = enc_rule_for(&e->rules, sv_from(r->group), sv_from(r->plural));
-		(void)strmap_set(&e->by_path, sv_from(r->store_path), p);
+		if (kms_check(k, &rotated, &err) < 0)
+			log_warn("encryption", "a key management service is not well", "error", "%s", err_msg(&err));
+		else if (rotated && !first)
+			log_info("encryption",
+				 "a key management service has another key: what is stored by the one "
+				 "before is written anew by the next update",
+				 "provider", "%s", kms_name(k));
+		if (rotated && !first)
+			enc_all_stale(e);
+		next = MIN(next, kms_next_ns(k));
 	}
+	return next;
 }
+
+static struct kms_opts enc_kms_opts(struct encryption *e)
+{
+	return (struct kms_opts){
+		.env = e->env, .call = enc_call, .call_ctx = enc_call_ctx, .called = enc_called, .ctx = e
+	};
+}
+
+static void enc_reloaded(struct encryption *e, bool well)
+{
+	const struct sv values[] = { well ? SV("success") : SV("failure") };
+
+	metric_add(e->counted, &enc_metrics[EM_RELOADS], values, 1);
+	metric_gauge(e->counted, &enc_metrics[EM_RELOAD_TIME], values, (double)(env_now_ns(e->env) / NS_PER_SEC));
+}
+
+/* 1: it is as it was. */
+static int enc_read_again(struct encryption *e, struct enc_set **ret, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct kms_opts of = enc_kms_opts(e);
+	struct sv text;
+	struct kms *k;
+	int rc = 0;
+
+	if (file_read(&a, e->path, CONFIG_MAX, &text, err) < 0)
+		return -1;
+	if (sv_eq(text, buf_sv(&e->text))) {
+		explicit_bzero((void *)(uintptr_t)text.p, text.n);
+		return 1;
+	}
+	*ret = enc_set_new(text, &of, err);
+	for (size_t i = 0; *ret && rc == 0 && (k = enc_set_kms(*ret, i)); i++) {
+		bool rotated;
+
+		rc = kms_check(k, &rotated, err);
+	}
+	if (*ret && rc == 0) {
+		explicit_bzero(e->text.p, e->text.n);
+		buf_clear(&e->text);
+		buf_addsv(&e->text, text);
+	}
+	explicit_bzero((void *)(uintptr_t)text.p, text.n);
+	if (rc < 0)
+		*ret = enc_set_unref(*ret);
+	return *ret ? 0 : -1;
+}
+
+static void enc_reload(struct encryption *e)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct enc_set *set = NULL, *old;
+	int rc = enc_read_again(e, &set, &err);
+
+	if (rc == 1) {
+		e->told = false;
+		return;
+	}
+	enc_reloaded(e, rc == 0);
+	if (rc < 0) {
+		if (!e->told)
+			log_warn("encryption", "the encryption configuration is wrong: the one before counts on",
+				 "error", "%s", err_msg(&err));
+		e->told = true;
+		return;
+	}
+	e->told = false;
+	pthread_mutex_lock(&e->mu);
+	old = e->set;
+	e->set = set;
+	pthread_mutex_unlock(&e->mu);
+	if (!enc_set_writes_as(set, old) || !enc_set_writes_as(old, set) || enc_set_kms(set, 0))
+		enc_all_stale(e);
+	(void)enc_set_unref(old);
+	log_info("encryption", "the encryption configuration has changed", "file", "%s", e->path);
+}
+
+static int64_t enc_look(struct encryption *e)
+{
+	_cleanup_(enc_set_unrefp) struct enc_set *set = NULL;
+
+	if (e->path)
+		enc_reload(e);
+	set = set_now(e);
+	return enc_ask_all(e, set, false);
+}
+
+static void enc_tick(void *ctx);
+
+/* mu is held. */
+static void enc_arm(struct encryption *e, int64_t ns)
+{
+	if (e->stopping || (!e->path && !enc_set_kms(e->set, 0)))
+		return;
+	e->timing = true;
+	e->timer = env_after(e->env, ENV_SLOW, ns, enc_tick, e);
+}
+
+static void enc_tick(void *ctx)
+{
+	struct encryption *e = ctx;
+	int64_t next;
+
+	pthread_mutex_lock(&e->mu);
+	e->timer = env_timer_cancel(e->env, e->timer);
+	e->timing = false;
+	e->running = true;
+	pthread_mutex_unlock(&e->mu);
+	next = enc_look(e);
+	pthread_mutex_lock(&e->mu);
+	e->running = false;
+	enc_arm(e, next);
+	pthread_cond_broadcast(&e->changed);
+	pthread_mutex_unlock(&e->mu);
+}
+
+void encryption_poll(struct encryption *e)
+{
+	(void)enc_look(e);
+}
+
+/* --- health --- */
+
+bool encryption_check(struct encryption *e, size_t i, const char **ret_name, bool *ret_well, struct err *why)
+{
+	static const char *const names[] = { "kms-provider-0", "kms-provider-1", "kms-provider-2", "kms-provider-3",
+					     "kms-provider-4", "kms-provider-5", "kms-provider-6", "kms-provider-7" };
+	_cleanup_(enc_set_unrefp) struct enc_set *set = e ? set_now(e) : NULL;
+	struct kms *k;
+
+	if (!set || !enc_set_kms(set, 0) || (e->path ? i > 0 : i >= ARRAY_LEN(names)))
+		return false;
+	*ret_well = true;
+	if (!e->path) {
+		*ret_name = names[i];
+		k = enc_set_kms(set, i);
+		if (k)
+			*ret_well = kms_healthy(k, why);
+		return k != NULL;
+	}
+	*ret_name = "kms-providers"; /* those may be others at any time */
+	for (size_t n = 0; *ret_well && (k = enc_set_kms(set, n)); n++)
+		*ret_well = kms_healthy(k, why);
+	return true;
+}
+
+/* --- life --- */
 
 struct encryption *encryption_parse(struct env *env, struct sv text, struct err *err)
 {
 	struct encryption *e = xcalloc(1, sizeof(*e));
+	struct kms_opts of;
 
 	e->env = env;
 	e->t = (struct store_transform){ .in = enc_in, .out = enc_out };
+	e->counted = metric_set_new(enc_metrics, _EM_MAX);
 	pthread_mutex_init(&e->mu, NULL);
-	if (enc_config_parse(&e->arena, text, &e->rules, err) < 0)
+	pthread_cond_init(&e->changed, NULL);
+	of = enc_kms_opts(e);
+	e->set = enc_set_new(text, &of, err);
+	if (!e->set)
 		return encryption_free(e);
-	for (size_t i = 0; i < e->rules.n; i++) /* may fail, and is then as safe as before */
-		(void)mlock(e->rules.rules[i].keys, e->rules.rules[i].n_keys * sizeof(struct enc_key));
-	name_paths(e);
+	(void)enc_ask_all(e, e->set, true);
 	return e;
 }
 
-struct encryption *encryption_read(struct env *env, const char *path, struct err *err)
+struct encryption *encryption_read(struct env *env, const char *path, bool reload, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct encryption *e = NULL;
@@ -183,24 +485,51 @@ struct encryption *encryption_read(struct env *env, const char *path, struct err
 
 	if (file_read(&a, path, CONFIG_MAX, &text, err) == 0) {
 		e = encryption_parse(env, text, err);
+		if (e && reload) {
+			e->path = xstrdup(path);
+			buf_addsv(&e->text, text);
+		}
 		explicit_bzero((void *)(uintptr_t)text.p, text.n);
 	}
-	if (!e)
+	if (!e) {
 		err_wrap(err, "error while parsing file: --encryption-provider-config '%s'", path);
+		return NULL;
+	}
+	pthread_mutex_lock(&e->mu);
+	enc_arm(e, KMS_POLL_BAD_NS);
+	pthread_mutex_unlock(&e->mu);
 	return e;
+}
+
+static void enc_stop(struct encryption *e)
+{
+	struct env_timer *t;
+
+	pthread_mutex_lock(&e->mu);
+	e->stopping = true;
+	t = TAKE(e->timer);
+	if (t && env_timer_stop(e->env, t))
+		e->timing = false;
+	while (e->timing || e->running)
+		pthread_cond_wait(&e->changed, &e->mu);
+	pthread_mutex_unlock(&e->mu);
 }
 
 struct encryption *encryption_free(struct encryption *e)
 {
 	if (!e)
 		return NULL;
-	for (size_t i = 0; i < e->rules.n; i++)
-		if (e->rules.rules[i].keys)
-			explicit_bzero(e->rules.rules[i].keys, e->rules.rules[i].n_keys * sizeof(struct enc_key));
-	strmap_release(&e->by_path);
+	enc_stop(e);
+	(void)enc_set_unref(e->set);
 	strmap_release(&e->stale);
-	arena_release(&e->arena);
+	strmap_release(&e->fresh);
+	if (e->text.p)
+		explicit_bzero(e->text.p, e->text.n);
+	buf_release(&e->text);
+	metric_set_free(e->counted);
+	pthread_cond_destroy(&e->changed);
 	pthread_mutex_destroy(&e->mu);
+	free(e->path);
 	free(e);
 	return NULL;
 }

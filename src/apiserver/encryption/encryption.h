@@ -6,6 +6,7 @@
  *	k8s:enc:aesgcm:v1:KEYNAME:	a nonce of 12 bytes, AES-GCM of the value, bound to the store key
  *	k8s:enc:aescbc:v1:KEYNAME:	an IV of 16 bytes, AES-CBC of the value padded by PKCS #7
  *	k8s:enc:secretbox:v1:KEYNAME:	a nonce of 24 bytes, XSalsa20-Poly1305 of the value
+ *	k8s:enc:kms:v2:NAME:		what a program of somebody else's keeps the keys of (kms.h)
  *	anything else			the value itself (identity)
  *
  * The first entry that names a resource counts, of its providers the first one writes, with its first key; all of them
@@ -15,23 +16,39 @@
  *
  * What no provider can read is an error of that value alone: it is set aside (set_aside.h), and can be deleted unread.
  *
- * Not here: kms providers, which are refused by the words of the start.
+ * The file may be looked at each minute. A good one that has changed replaces the configuration, when its programs are
+ * well; a bad one is told in the log and counted, and what counted before counts on. What was written by another key
+ * than the one that writes now is stale from then on, as after a program's own rotation.
  *
- * Threads: any. The transformer answers before it returns.
+ * Not here: KMS v1, which upstream has switched off.
+ *
+ * Threads: any. The transformer answers before it returns, but for a read that a program has to be asked for.
  */
 #pragma once
 
+#include "base/arena.h"
 #include "base/env.h"
 #include "base/err.h"
 #include "store/transform.h"
 
 struct encryption; /* opaque */
 
-/* NULL with what is wrong with the file. */
-struct encryption *encryption_read(struct env *env, const char *path, struct err *err);
+/* NULL with what is wrong with the file. Asks its programs once; one that is not well is no failure, but writes to its
+ * resources fail until it is. reload: the file is looked at while the server runs. */
+struct encryption *encryption_read(struct env *env, const char *path, bool reload, struct err *err);
 struct encryption *encryption_parse(struct env *env, struct sv text, struct err *err); /* for tests */
 struct encryption *encryption_free(struct encryption *e);			       /* returns NULL */
+/* For tests: programs are asked by this; and what happens each minute, now. */
+void encryption_ask_by(int (*call)(void *ctx, const char *method, struct sv request, struct arena *a, struct sv *ret,
+				   struct err *err),
+		       void *ctx);
+void encryption_poll(struct encryption *e);
 
 struct store_transform *encryption_transform(struct encryption *e);
 /* What was last read under this key is not as it would be written now. NULL: it never is. */
 bool encryption_stale(struct encryption *e, struct sv key);
+
+/* The checks of health that it adds, by number; false: there are no more. *ret_name lives as long as e. */
+bool encryption_check(struct encryption *e, size_t i, const char **ret_name, bool *ret_well, struct err *why);
+struct buf;
+void encryption_metrics(struct encryption *e, struct buf *b); /* NULL is fine */

@@ -55,6 +55,8 @@ struct strategy {
 	 * subresources and deletions. old NULL: create. May say REQ_LATER (steps.h), as the question that it asks of
 	 * others (authz_ask()) may. */
 	int (*permit)(struct api_req *q, const struct val *old, const struct val *doc, struct err *err);
+	/* The same of a change of the status. */
+	int (*permit_status)(struct api_req *q, const struct val *old, const struct val *doc, struct err *err);
 
 	/* Side effects that must be undone when the commit fails (ClusterIP, node port). old NULL:
 	 * create; doc NULL: delete. commit() runs after success, rollback() after failure; state

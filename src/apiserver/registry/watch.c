@@ -4,8 +4,10 @@
  *
  * A stream lives until the client goes, its time is up, the right to it is gone (standing.h) or the watch ended;
  * everything that may still call back (the timer, a posted drain, a check of the right) holds a reference on it. */
+#include "apiserver/flow/flow.h"
 #include "base/board.h"
 #include "apiserver/media.h"
+#include "apiserver/metrics.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/held.h"
 #include "apiserver/standing.h"
@@ -41,6 +43,7 @@ struct watch_stream {
 	struct wc_watch *watch;
 	struct env_timer *timer;
 	struct standing *standing;
+	struct cell *cell; /* where its events are counted */
 	atomic_int refs;
 	bool blocked; /* waiting for on_drain */
 	bool over;    /* no more events */
@@ -85,7 +88,6 @@ static void watch_finish(struct watch_stream *w)
 	if (w->views && w->views->waits)
 		req_client_gone(&w->views->now);
 	w->watch = wc_watch_close(w->watch);
-	metrics_watchers(s, -1);
 	if (w->timer && env_timer_stop(s->env, w->timer))
 		stream_unref(w); /* its reference: it never runs */
 	w->timer = NULL;
@@ -108,11 +110,15 @@ static size_t send_event(struct watch_stream *w, struct wc_event *e)
 	_cleanup_(work_leave) _unused_ int mark = api_req_work(q);
 	bool first = !w->sent;
 
-	if (e->type == WATCH_BOOKMARK)
+	if (e->type == WATCH_BOOKMARK) {
+		if (e->initial_end)
+			request_listed(q);
 		return media_send_bookmark(q, e->rev, e->initial_end);
+	}
+	request_sent(w->cell, obj_json(e->o).n);
 	wc_work(q->server->wc, q->res, e->o);
 	w->sent = true;
-	return media_send(q, events[e->type], e->o, e->rev, first);
+	return media_send(q, events[e->type], e->o, e->rev, first, !e->was_there);
 }
 
 static void drain(struct watch_stream *w);
@@ -283,6 +289,17 @@ static void on_timeout(void *ctx)
 	api_req_post(w->q, timeout_posted, w);
 }
 
+/* Lengths in front, as there may be any bytes in what clients send. Versions have fields of their own. */
+static struct sv selector_words(struct api_req *q, struct sv labels, struct sv fields)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	buf_printf(&b, "%s %zu ", q->res->version, labels.n);
+	buf_addsv(&b, labels);
+	buf_addsv(&b, fields);
+	return arena_sv(q->arena, buf_sv(&b));
+}
+
 static int watch_parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t *seconds, struct err *err)
 {
 	struct sv rv = SV_NULL, labels = SV_NULL, fields = SV_NULL, v;
@@ -306,6 +323,7 @@ static int watch_parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t 
 	*o = (struct wc_watch_opts){ .res = q->res,
 				     .ns = q->ns,
 				     .sel = sel,
+				     .words = selector_words(q, labels, fields),
 				     .user = q->user.name,
 				     .share = user_share(&q->user),
 				     .bookmarks = option_bool(q, "allowWatchBookmarks") };
@@ -358,6 +376,7 @@ void registry_watch(struct api_req *q)
 	}
 	w = xcalloc(1, sizeof(*w));
 	w->q = q;
+	w->cell = request_cell(q);
 	if (views_needed(q->res))
 		w->views = xcalloc(1, sizeof(*w->views));
 	atomic_init(&w->refs, 4); /* our own, the timer's, the standing request's and this function's */
@@ -372,7 +391,6 @@ void registry_watch(struct api_req *q)
 			api_req_fail(q, &err);
 		return;
 	}
-	metrics_watchers(s, 1);
 	flow_release(q);						 /* a standing watch holds no seat */
 	arena_defer(q->arena, held_give, held_take(q, q->arena->bytes)); /* but its selectors */
 	q->stream = w;

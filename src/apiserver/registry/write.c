@@ -111,9 +111,13 @@ static int write_op_settle(struct write_op *op, struct err *err)
 
 static int permit(struct write_op *op, struct err *err)
 {
-	if (!op->strat->permit || op->sub.n || op->tombstone)
+	const struct strategy *strat = op->strat;
+	int (*fn)(struct api_req * q, const struct val *old, const struct val *doc, struct err *err) =
+	    op->sub.n ? (sv_is(op->sub, "status") ? strat->permit_status : NULL) : strat->permit;
+
+	if (!fn || op->tombstone)
 		return 0;
-	return op->strat->permit(op->q, op->old ? obj_root(op->old) : NULL, op->doc, err);
+	return fn(op->q, op->old ? obj_root(op->old) : NULL, op->doc, err);
 }
 
 static int reserve(struct write_op *op, struct err *err)

@@ -1,4 +1,5 @@
 /* The steps of a write that all verbs have: its struct, defaults, ownership, admission, validation, its end. */
+#include "apiserver/metrics.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/registry/validate/validate_kinds.h"
 #include "object/decode.h"
@@ -121,6 +122,26 @@ int write_admit(struct write_op *op, bool mutate, enum admission_op kind, struct
 	return mutate ? admission_mutate(&ad, err) : admission_validate(&ad, err);
 }
 
+/* The rest of a custom kind's rules, with how long its expressions take. */
+static void write_validate_rest(struct write_op *op, struct field_errs *fe, const struct val *old)
+{
+	const struct structural *custom = op->res->schema->custom;
+	struct apiserver *s = op->q->server;
+	int64_t since_ns = env_mono_ns(s->env), now;
+
+	if (!structural_has_rules(custom)) {
+		structural_validate_rest(custom, fe, op->doc, old, NULL);
+		return;
+	}
+	if (structural_compile_rules(custom)) {
+		now = env_mono_ns(s->env);
+		metric_observe_ns(s->counted, API_METRIC(CEL_COMPILATION), NULL, now - since_ns);
+		since_ns = now;
+	}
+	structural_validate_rest(custom, fe, op->doc, old, NULL);
+	metric_observe_ns(s->counted, API_METRIC(CEL_EVALUATION), NULL, env_mono_ns(s->env) - since_ns);
+}
+
 int write_validate(struct write_op *op, const struct val *old, struct err *err)
 {
 	validate_kind_fn *kind_rules = validate_kind_for(op->res);
@@ -148,7 +169,7 @@ int write_validate(struct write_op *op, const struct val *old, struct err *err)
 		op->strat->validate(&rules, op->doc, old, sub);
 	field_errs_merge(&fe, &rules);
 	if (op->res->schema->custom)
-		structural_validate_rest(op->res->schema->custom, &fe, op->doc, old, NULL);
+		write_validate_rest(op, &fe, old);
 	if (old && !sub && fe.list.n)
 		causes_repeat(&fe, op->res);
 	/* An Event is core's, whatever group it comes by. */

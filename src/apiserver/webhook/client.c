@@ -96,7 +96,8 @@ static void call_failed(struct webhook_call *c, struct webhook_answer *a, struct
 {
 	a->late = err->reason == ERR_TIMEOUT;
 	err_move(&a->err, err);
-	err_wrap(&a->err, "%s \"%s\"", c->sent.get ? "Get" : "Post", c->url);
+	err_wrap(&a->err, "%s \"%s\"",
+		 c->sent.get ? (strcmp(c->sent.method, "GET") == 0 ? "Get" : c->sent.method) : "Post", c->url);
 }
 
 void webhook_call_answer(struct webhook_call *c, int status, struct sv type, struct sv body, struct err *err)
@@ -262,7 +263,7 @@ static void call_send(struct webhook_call *c)
 	};
 	c->on_wire = http_keep_call(w->keep, &(struct http_keep_opts){
 						 .ep = &ep,
-						 .method = c->sent.get ? "GET" : "POST",
+						 .method = c->sent.get ? c->sent.method : "POST",
 						 .target = c->path,
 						 .headers = c->sent.get ? c->headers : headers,
 						 .n_headers = c->sent.get ? c->n_headers : n_headers,
@@ -403,10 +404,14 @@ struct webhooks *webhooks_new(struct apiserver *s)
 	return w;
 }
 
-int webhooks_configure(struct webhooks *w, const char *path, struct err *err)
+int webhooks_configure(struct webhooks *w, const char *const *kubeconfigs, struct err *err)
 {
-	w->credentials = webhook_credentials_new();
-	return webhook_credentials_read(w->credentials, path, err);
+	if (*kubeconfigs)
+		w->credentials = webhook_credentials_new();
+	for (; *kubeconfigs; kubeconfigs++)
+		if (webhook_credentials_read(w->credentials, *kubeconfigs, err) < 0)
+			return err_wrap(err, "--admission-control-config-file");
+	return 0;
 }
 
 void webhooks_stop(struct webhooks *w)
@@ -489,6 +494,7 @@ struct webhook_call *webhook_call(struct apiserver *s, const struct webhook_call
 		.timeout_ns = o->timeout_ns,
 		.answer_max = o->answer_max,
 		.get = o->get != NULL,
+		.method = o->method ? o->method : "GET",
 	};
 	if (o->target->wrong.reason) {
 		err_copy(&err, &o->target->wrong);

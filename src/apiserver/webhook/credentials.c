@@ -130,48 +130,14 @@ int webhook_credentials_add(struct webhook_credentials *c, const struct val *kub
 	return 0;
 }
 
-/* One plugin of the AdmissionConfiguration: its configuration stands there, or in a file of its own. */
-static int credentials_plugin(struct webhook_credentials *c, const struct val *plugin, const char *dir, struct err *err)
-{
-	const struct val *config = val_member_sv(plugin, SV("configuration"));
-	struct sv path = val_str(val_member_sv(plugin, SV("path"))), file;
-	const char *kubeconfig;
-	const struct val *doc;
-
-	if (!config && path.n) {
-		const char *at = credentials_path(&c->arena, dir, path);
-
-		config = conf_file(&c->arena, at, "WebhookAdmissionConfiguration", err);
-		if (!config)
-			return -1;
-		dir = credentials_dir(&c->arena, at);
-	}
-	file = val_str(val_member_sv(config, SV("kubeConfigFile")));
-	if (!file.n)
-		return 0;
-	kubeconfig = credentials_path(&c->arena, dir, file);
-	doc = conf_file(&c->arena, kubeconfig, "Config", err);
-	if (!doc)
-		return -1;
-	if (webhook_credentials_add(c, doc, credentials_dir(&c->arena, kubeconfig), err) < 0)
-		return err_wrap(err, "'%s'", kubeconfig);
-	return 0;
-}
-
 int webhook_credentials_read(struct webhook_credentials *c, const char *path, struct err *err)
 {
-	const struct val *doc = conf_file(&c->arena, path, "AdmissionConfiguration", err);
+	const struct val *doc = conf_file(&c->arena, path, "Config", err);
 
 	if (!doc)
-		return err_wrap(err, "--admission-control-config-file");
-	VAL_EACH(val_member_sv(doc, SV("plugins")), p) {
-		struct sv name = val_get_str(p, F_name);
-
-		/* Of others admission reads what the file says (admission/setup.h). */
-		if ((sv_is(name, "ValidatingAdmissionWebhook") || sv_is(name, "MutatingAdmissionWebhook")) &&
-		    credentials_plugin(c, p, credentials_dir(&c->arena, path), err) < 0)
-			return err_wrap(err, "--admission-control-config-file '%s'", path);
-	}
+		return -1;
+	if (webhook_credentials_add(c, doc, credentials_dir(&c->arena, path), err) < 0)
+		return err_wrap(err, "'%s'", path);
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 /* credentials.h - as whom webhooks are called: the kubeconfigs that an AdmissionConfiguration names.
  *
- *	--admission-control-config-file ─▶ plugins[...AdmissionWebhook] ─▶ kubeConfigFile ─▶ users
+ *	--admission-control-config-file ─▶ plugins[...AdmissionWebhook] ─▶ kubeConfigFile (admission/setup.h) ─▶ users
  *
  * A user's name is whom it is for, as upstream has it: a Service's NAME.NAMESPACE.svc (with :PORT where that is not
  * 443), the host (and port) of a URL, either with leading labels replaced by a star ("*.example.com"), or "*" for all.
@@ -26,7 +26,7 @@ struct webhook_credential {
 struct webhook_credentials;
 
 struct webhook_credentials *webhook_credentials_new(void);
-/* The users of the kubeconfigs that the file at path names. */
+/* The users of the kubeconfig at path. */
 int webhook_credentials_read(struct webhook_credentials *c, const char *path, struct err *err);
 /* The users of a kubeconfig as a document; dir: where its relative paths start, NULL: it may name no files. */
 int webhook_credentials_add(struct webhook_credentials *c, const struct val *kubeconfig, const char *dir,

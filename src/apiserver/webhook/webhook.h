@@ -83,7 +83,7 @@ struct webhook_call_opts {
 	struct sv body; /* JSON; copied */
 	/* Instead of a POST of the body: a GET of this path ("": of the target's own) with these headers besides, all
 	 * copied. Any answer of 200 to 299 is one, of whatever type; the failure of another says its status alone. */
-	const char *get;
+	const char *get, *method; /* method: in place of GET, or NULL */
 	const struct http_header *headers;
 	size_t n_headers;
 	int64_t timeout_ns;
@@ -111,6 +111,7 @@ struct webhook_sent {
 	int64_t timeout_ns;
 	size_t answer_max;
 	bool get;
+	const char *method; /* of such */
 };
 /* Instead of sockets: gets every call, and ends each by webhook_call_answer(). */
 struct webhook_network {
@@ -126,8 +127,9 @@ void webhook_call_answer(struct webhook_call *c, int status, struct sv type, str
 /* --- the server's life --- */
 
 struct webhooks *webhooks_new(struct apiserver *s);
-/* As whom they are called: the AdmissionConfiguration at path (credentials.h). Before the first call. */
-int webhooks_configure(struct webhooks *w, const char *path, struct err *err);
+/* As whom those of admission are called: the users of these kubeconfigs (credentials.h), NULL-terminated. Before the
+ * first call. */
+int webhooks_configure(struct webhooks *w, const char *const *kubeconfigs, struct err *err);
 /* Calls under way end, and so do those that are made from now on; no done() runs behind it. */
 void webhooks_stop(struct webhooks *w);
 struct webhooks *webhooks_free(struct webhooks *w);

@@ -68,6 +68,9 @@ enum {
 /* Of an OpenAPI v3 schema document (structural: a CustomResourceDefinition's). NULL: values of it cannot be used in
  * rules (the property that has it does not exist for them). Keys and texts are borrowed from the schema. */
 const struct cel_type *cel_type_openapi(struct arena *a, const struct val *schema, unsigned flags);
+/* The same, where several stand in one environment: types with one name are one type. */
+const struct cel_type *cel_type_openapi_named(struct arena *a, const struct val *schema, unsigned flags,
+					      struct sv name);
 struct schema;
 /* Of a kind with tables (object/schema.h), whose names and texts must outlive the type. */
 const struct cel_type *cel_type_schema(struct arena *a, const struct schema *schema);

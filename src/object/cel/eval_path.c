@@ -5,6 +5,8 @@
  */
 #include "object/cel/eval.h"
 
+#include "base/double.h"
+
 #include <stdlib.h>
 
 /* --- members of large documents --- */
@@ -97,6 +99,8 @@ bool eval_member(struct cel_eval *e, const struct cel_value *m, const struct cel
 /* How an error names a key: strings as they are. */
 static struct cel_value eval_no_key(struct cel_eval *e, const struct cel_value *key)
 {
+	_cleanup_(buf_release) struct buf text = BUF_INIT;
+
 	switch (key->kind) {
 	case CEL_STRING:
 		return eval_error(e, "no such key: %.*s", SV_ARG(cel_text(key)));
@@ -107,7 +111,8 @@ static struct cel_value eval_no_key(struct cel_eval *e, const struct cel_value *
 	case CEL_BOOL:
 		return eval_error(e, "no such key: %s", key->b ? "true" : "false");
 	case CEL_DOUBLE:
-		return eval_error(e, "no such key: %g", key->d);
+		double_g(&text, key->d);
+		return eval_error(e, "no such key: %s", buf_cstr(&text));
 	default:
 		return eval_error(e, "unsupported key type: %.*s", SV_ARG(cel_type_name_of(key)));
 	}

@@ -1,12 +1,11 @@
 /* What several libraries need: paying for memory, positions in text, values as text. */
 #include "object/cel/lib-internal.h"
 
+#include "base/double.h"
 #include "base/timefmt.h"
 #include "base/utf8.h"
 
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define LIB_FREE_BYTES 256
 #define LIB_BYTES_A_UNIT 10 /* of text, as everywhere */
@@ -56,31 +55,6 @@ struct cel_value lib_strings(struct arena *a, const struct sv *s, size_t n)
 	return list;
 }
 
-/* strconv.FormatFloat(d, 'g', -1, 64): as few digits as read back the same; below 1e-4 and from 1e6 on with an
- * exponent. */
-static void lib_double(struct buf *b, double d)
-{
-	char text[40];
-	int digits = 0, exponent;
-	char *e;
-
-	if (isnan(d) || isinf(d)) {
-		buf_adds(b, isnan(d) ? "NaN" : d > 0 ? "+Inf" : "-Inf");
-		return;
-	}
-	do {
-		(void)snprintf(text, sizeof(text), "%.*e", digits, d);
-	} while (++digits < 18 && strtod(text, NULL) != d);
-	e = strchr(text, 'e');
-	exponent = e ? atoi(e + 1) : 0;
-	if (exponent < -4 || exponent >= 6) {
-		buf_adds(b, text);
-		return;
-	}
-	digits = MAX(digits - 1 - exponent, 0);
-	buf_printf(b, "%.*f", digits, d);
-}
-
 static void lib_fraction(struct buf *b, uint32_t ns)
 {
 	char text[16];
@@ -128,7 +102,7 @@ bool lib_text(struct arena *a, const struct cel_value *v, struct buf *b)
 		buf_addu64(b, v->u);
 		return true;
 	case CEL_DOUBLE:
-		lib_double(b, v->d);
+		double_g(b, v->d);
 		return true;
 	case CEL_BYTES:
 		if (!utf8_valid(cel_text(v)))

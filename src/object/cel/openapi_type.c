@@ -273,7 +273,12 @@ static const struct cel_type *oas_type(struct arena *a, const struct val *s, boo
 	return oas_is_type(s, "integer") ? &cel_t_int : NULL;
 }
 
+const struct cel_type *cel_type_openapi_named(struct arena *a, const struct val *schema, unsigned flags, struct sv name)
+{
+	return oas_type(a, schema, flags & CEL_OAS_ROOT, NULL, name, OAS_DEPTH_MAX);
+}
+
 const struct cel_type *cel_type_openapi(struct arena *a, const struct val *schema, unsigned flags)
 {
-	return oas_type(a, schema, flags & CEL_OAS_ROOT, NULL, SV("selfType"), OAS_DEPTH_MAX);
+	return cel_type_openapi_named(a, schema, flags, SV("selfType"));
 }

@@ -2,6 +2,7 @@
 #include "object/cel/eval.h"
 #include "object/cel/std.h"
 
+#include "base/double.h"
 #include "base/timefmt.h"
 #include "base/utf8.h"
 
@@ -24,24 +25,10 @@ static int convert_same(struct cel_call *c, const struct cel_value *args, size_t
 
 struct sv cel_double_text(struct arena *a, double d)
 {
-	char e[40], *exp;
-	int x, digits = 1;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	if (isnan(d))
-		return SV("NaN");
-	if (isinf(d))
-		return d < 0 ? SV("-Inf") : SV("+Inf");
-	for (; digits < 17; digits++) {
-		snprintf(e, sizeof(e), "%.*e", digits - 1, d);
-		if (strtod(e, NULL) == d)
-			break;
-	}
-	snprintf(e, sizeof(e), "%.*e", digits - 1, d);
-	exp = strchr(e, 'e');
-	x = atoi(exp + 1);
-	if (x < -4 || x >= MAX(digits, 21))
-		return arena_svf(a, "%s", e);
-	return arena_svf(a, "%.*f", MAX(digits - 1 - x, 0), d);
+	double_g(&b, d);
+	return arena_sv(a, buf_sv(&b));
 }
 
 /* --- from text --- */

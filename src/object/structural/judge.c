@@ -2,6 +2,7 @@
 #include "object/structural/judge.h"
 
 #include "base/buf.h"
+#include "base/double.h"
 #include "codec/json.h"
 #include "re/re.h"
 
@@ -244,19 +245,9 @@ size_t judge_text(struct judge *j, const struct sbounds *b, const struct val *v,
 /* As Go prints a float64 with %v. */
 static struct sv go_float(struct arena *a, double d)
 {
-	struct val v = { .type = VAL_FLOAT, .d = d };
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	char text[40];
 
-	if (d != 0 && fabs(d) < 1e-4) {
-		for (int digits = 0; digits < 17; digits++) {
-			snprintf(text, sizeof(text), "%.*e", digits, d);
-			if (strtod(text, NULL) == d)
-				break;
-		}
-		return arena_sv(a, sv_from(text));
-	}
-	json_encode(&b, &v);
+	double_g(&b, d);
 	return arena_sv(a, buf_sv(&b));
 }
 

@@ -21,6 +21,11 @@ const struct cel_type *rules_property_type(struct arena *a, const struct cel_typ
 	return f ? f->type : NULL;
 }
 
+const struct cel_type *structural_type(struct arena *a, const struct structural *s, struct sv name)
+{
+	return cel_type_openapi_named(a, s->root->src, CEL_OAS_ROOT, name);
+}
+
 const struct cel_type *rules_item_type(const struct cel_type *t)
 {
 	return t && t->kind == CEL_LIST ? t->params[0] : NULL;
@@ -169,6 +174,19 @@ const struct rules *rules_of(const struct structural *s)
 	}
 	pthread_mutex_unlock(&lock);
 	return r;
+}
+
+bool structural_has_rules(const struct structural *s)
+{
+	return s->n_rules > 0;
+}
+
+bool structural_compile_rules(const struct structural *s)
+{
+	bool before = atomic_load_explicit(&((struct structural *)(uintptr_t)s)->rules, memory_order_acquire) != NULL;
+
+	(void)rules_of(s);
+	return !before;
 }
 
 void structural_release(struct structural *s)

@@ -6,6 +6,8 @@
 #include "apiserver/admission/setup.h"
 #include "apiserver/apiserver-internal.h"
 #include "codec/yaml.h"
+#include "object/feature.h"
+#include "object/served.h"
 
 #include <stdio.h>
 
@@ -33,7 +35,7 @@ static void plugin_configure(struct rig *r, const char *name, const char *text)
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	const struct val *doc = yaml_decode(&s->arena, sv_from(text), &err);
 
-	if (!doc || admission_set_configure(s, sv_from(name), doc, &err) < 0)
+	if (!doc || admission_set_configure(s, sv_from(name), doc, ".", &err) < 0)
 		fail_msg("%s: %s", name, err_msg(&err));
 }
 
@@ -179,6 +181,74 @@ static void test_owners(void **state)
 	"\"},\"spec\":{\"storageClassName\":\"" class "\",\"accessModes\":[\"ReadWriteOnce\"],\"resources\":{" \
 						      "\"requests\":{\"storage\":\"1Gi\"}}}}"
 #define GROW "{\"spec\":{\"resources\":{\"requests\":{\"storage\":\"2Gi\"}}}}"
+
+#define RESIZE(cpu)                                                                              \
+	"{\"spec\":{\"containers\":[{\"name\":\"c\",\"resources\":{\"requests\":{\"cpu\":\"" cpu \
+	"\"},\"limits\":{\"cpu\":\"4\"}}}]}}"
+
+/* What a pod asks for in place is no more than its node has. */
+static void test_pod_resize(void **state)
+{
+	struct rig *r = *state;
+
+	expect(r, 201, "POST", "/api/v1/nodes", "{\"metadata\":{\"name\":\"n\"}}");
+	expect_type(r, 200, "PATCH", "/api/v1/nodes/n/status", MERGE,
+		    "{\"status\":{\"allocatable\":{\"cpu\":\"1\",\"memory\":\"1Gi\"}}}");
+	expect(r, 201, "POST", CORE "pods",
+	       "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"nodeName\":\"n\",\"containers\":[{\"name\":\"c\",\"image\":"
+	       "\"i\","
+	       "\"resources\":{\"requests\":{\"cpu\":\"100m\"},\"limits\":{\"cpu\":\"4\"}}}]}}");
+	try(r, NULL, "PATCH", CORE "pods/p/resize", STRATEGIC, RESIZE("2"), 403,
+	    "pods \\\"p\\\" is forbidden: node didn't have enough allocatable resources: cpu, requested: 2000, "
+	    "allocatable: 1000");
+	try(r, NULL, "PATCH", CORE "pods/p/resize", STRATEGIC, RESIZE("2"), 403, "\"reason\":\"NodeCapacity\"");
+	try(r, NULL, "PATCH", CORE "pods/p/resize", STRATEGIC, RESIZE("1"), 200, NULL);
+	expect_type(r, 200, "PATCH", "/api/v1/nodes/n", MERGE,
+		    "{\"metadata\":{\"labels\":{\"kubernetes.io/os\":\"windows\"}}}");
+	try(r, NULL, "PATCH", CORE "pods/p/resize", STRATEGIC, RESIZE("200m"), 403,
+	    "pod resize is only supported on linux nodes, node \\\"n\\\" is \\\"windows\\\"");
+	expect(r, 200, "DELETE", "/api/v1/nodes/n", NULL);
+	try(r, NULL, "PATCH", CORE "pods/p/resize", STRATEGIC, RESIZE("200m"), 403, "node \\\"n\\\" not found");
+}
+
+#define GROUPS "/apis/scheduling.k8s.io/v1beta1/namespaces/default/"
+#define GROUP(workload, template)                                                                                   \
+	"{\"metadata\":{\"name\":\"g\",\"finalizers\":[\"x.io/y\"]},\"spec\":{\"schedulingPolicy\":{\"basic\":{}}," \
+	"\"workloadRef\":{\"workloadName\":\"" workload "\",\"templateName\":\"" template "\"}}}"
+
+static void test_pod_groups(void **state)
+{
+	struct rig *r = *state;
+
+	expect(r, 201, "POST", GROUPS "workloads",
+	       "{\"metadata\":{\"name\":\"w\"},\"spec\":{\"podGroupTemplates\":[{\"name\":\"t\",\"schedulingPolicy\":"
+	       "{\"basic\":{}}}]}}");
+	try(r, NULL, "POST", GROUPS "podgroups", NULL, GROUP("no", "t"), 403,
+	    "PodGroup rejected: Workload \\\"no\\\" not found");
+	try(r, NULL, "POST", GROUPS "podgroups", NULL, GROUP("w", "no"), 403,
+	    "PodGroup rejected: PodGroupTemplate \\\"no\\\" not found in Workload \\\"w\\\"");
+	try(r, NULL, "POST", GROUPS "podgroups", NULL, GROUP("w", "t"), 201, NULL);
+	try(r, NULL, "POST", CORE "pods", NULL, POD("a", "\"schedulingGroup\":{\"podGroupName\":\"g\"},"), 201, NULL);
+	expect(r, 200, "DELETE", GROUPS "podgroups/g", NULL);
+	try(r, NULL, "POST", CORE "pods", NULL, POD("b", "\"schedulingGroup\":{\"podGroupName\":\"g\"},"), 403,
+	    "cannot create Pod referencing PodGroup \\\"g\\\" because it is being deleted");
+}
+
+static int setup_groups(void **state)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	assert_int_equal(features_set(SV("GenericWorkload=true"), &err), 0);
+	assert_int_equal(served_set(SV("scheduling.k8s.io/v1beta1=true"), &err), 0);
+	return setup(state);
+}
+
+static int teardown_groups(void **state)
+{
+	features_reset();
+	served_reset();
+	return rig_teardown(state);
+}
 
 static void test_resize(void **state)
 {
@@ -367,10 +437,20 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_pull_images), TEST(test_external_ips),  TEST(test_anti_affinity),
-		TEST(test_extended),	TEST(test_exists),	  TEST(test_owners),
-		TEST(test_resize),	TEST(test_attest),	  cmocka_unit_test(test_event_buckets),
-		TEST(test_event_rate),	TEST(test_node_selector), TEST(test_toleration_restriction),
+		TEST(test_pull_images),
+		TEST(test_external_ips),
+		TEST(test_anti_affinity),
+		TEST(test_extended),
+		TEST(test_exists),
+		TEST(test_owners),
+		TEST(test_resize),
+		TEST(test_pod_resize),
+		cmocka_unit_test_setup_teardown(test_pod_groups, setup_groups, teardown_groups),
+		TEST(test_attest),
+		cmocka_unit_test(test_event_buckets),
+		TEST(test_event_rate),
+		TEST(test_node_selector),
+		TEST(test_toleration_restriction),
 		TEST(test_topology),
 	};
 

@@ -4,7 +4,11 @@
 
 #include "apiserver/aggregator/aggregator-internal.h"
 
+#include "base/file.h"
+#include "net/tls.h"
+
 #include <stdio.h>
+#include <unistd.h>
 
 #define SERVICES "/apis/apiregistration.k8s.io/v1/apiservices"
 #define NAME SERVICES "/v1.far.example.io"
@@ -15,6 +19,7 @@ static struct {
 	size_t asked;
 	char url[200];
 	size_t max;
+	const char *openapi; /* its index; NULL: 404 */
 	bool hold;
 	struct webhook_call *held;
 } far;
@@ -32,9 +37,52 @@ static void far_say(struct webhook_call *c)
 			    &err);
 }
 
+/* What it keeps in namespaces: things, which it deletes one by one or all at once; one may stay for its finalizer. */
+static struct {
+	int n;		 /* of them */
+	bool stay;	 /* the last one does */
+	int status;	 /* of every answer; 0: as it should be */
+	char asked[600]; /* "GET /apis/...;" of each */
+} kept;
+
+static void far_keeps(struct webhook_call *c, const struct webhook_sent *sent)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const char *path = strstr(sent->url, "/apis/"), *query = strchr(path, '?');
+	size_t n = strlen(kept.asked);
+	struct err err = ERR_INIT;
+
+	(void)snprintf(kept.asked + n, sizeof(kept.asked) - n, "%s %.*s;", sent->method, (int)(query - path), path);
+	if (kept.status) {
+		webhook_call_answer(c, kept.status, SV("application/json"), SV(""), &err);
+		return;
+	}
+	if (strcmp(sent->method, "DELETE") == 0) {
+		assert_non_null(strstr(query, "propagationPolicy=Background"));
+		kept.n = strstr(path, "/things?") ? kept.stay : kept.n - 1;
+	}
+	buf_adds(&b, "{\"kind\":\"ThingList\",\"items\":[");
+	for (int i = 0; i < kept.n; i++)
+		buf_printf(&b, "%s{\"metadata\":{\"name\":\"t%d\"%s}}", i ? "," : "", i,
+			   kept.stay ? ",\"deletionTimestamp\":\"x\",\"finalizers\":[\"example.io/wait\"]" : "");
+	buf_adds(&b, "]}");
+	webhook_call_answer(c, 200, SV("application/json"), buf_sv(&b), &err);
+}
+
 static void far_call(struct webhook_call *c, const struct webhook_sent *sent, void *ctx)
 {
 	(void)ctx;
+	if (strstr(sent->url, "/openapi/v3")) {
+		struct err err = ERR_INIT;
+
+		webhook_call_answer(c, far.openapi ? 200 : 404, SV("application/json"),
+				    sv_from(far.openapi ? far.openapi : ""), &err);
+		return;
+	}
+	if (strstr(sent->url, "/namespaces/")) {
+		far_keeps(c, sent);
+		return;
+	}
 	far.asked++;
 	(void)snprintf(far.url, sizeof(far.url), "%s", sent->url);
 	far.max = sent->answer_max;
@@ -51,6 +99,7 @@ static int setup(void **state)
 	if (rig_setup(state))
 		return -1;
 	memset(&far, 0, sizeof(far));
+	memset(&kept, 0, sizeof(kept));
 	far.status = 200;
 	webhook_set_network(((struct rig *)*state)->server, &far_network);
 	return 0;
@@ -160,6 +209,51 @@ static void one_that_fails(void **state)
 	assert_null(shown(r));
 }
 
+/* What the index says of its document; NULL: nothing. */
+static const char *document(struct rig *r, struct arena *a)
+{
+	const struct val *paths = val_get(expect(r, 200, "GET", "/openapi/v3", NULL), F_paths);
+	const struct val *e = val_member_sv(paths, SV("apis/far.example.io/v1"));
+
+	assert_non_null(val_member_sv(paths, SV("apis/apps/v1")));
+	return e ? arena_cstr(a, val_str(val_member_sv(e, SV("serverRelativeURL")))) : NULL;
+}
+
+static void its_document_is_in_the_index(void **state)
+{
+	static const struct {
+		const char *index, *url;
+	} rows[] = {
+		{ NULL, NULL },
+		{ "[]", NULL },
+		{ "{\"paths\":{\"apis/other/v1\":{\"serverRelativeURL\":\"/openapi/v3/apis/other/v1?hash=1\"}}}",
+		  NULL },
+		{ "{\"paths\":{\"apis/far.example.io/v1\":{\"serverRelativeURL\":7}}}", NULL },
+		{ "{\"paths\":{\"apis/far.example.io/v1\":{\"serverRelativeURL\":\"/evil/path?hash=0aF9\"}}}",
+		  "/openapi/v3/apis/far.example.io/v1?hash=0aF9" },
+		{ "{\"paths\":{\"apis/far.example.io/v1\":{\"serverRelativeURL\":\"/x?hash=1\\\"2\"}}}",
+		  "/openapi/v3/apis/far.example.io/v1" },
+		{ "{\"paths\":{\"apis/far.example.io/v1\":{\"serverRelativeURL\":\"/x\"}}}",
+		  "/openapi/v3/apis/far.example.io/v1" },
+	};
+	struct rig *r = *state;
+
+	add_service(r);
+	add_slice(r, "https");
+	add_far(r);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		const char *url;
+
+		far.openapi = rows[i].index;
+		rig_run(r, 40 * NS_PER_SEC);
+		url = document(r, &a);
+		assert_int_equal(url != NULL, rows[i].url != NULL);
+		if (url)
+			assert_string_equal(url, rows[i].url);
+	}
+}
+
 static void asked_once_at_a_time(void **state)
 {
 	struct rig *r = *state;
@@ -214,6 +308,180 @@ static void one_that_comes_home(void **state)
 	assert_null(shown(r));
 }
 
+static void write_pair(const struct rig *r, const char *name)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct cert_opts c = { .common_name = name,
+			       .client = true,
+			       .not_after_ns = env_now_ns(r->env) + 86400 * NS_PER_SEC };
+	struct sv cert, key;
+
+	assert_int_equal(cert_make(&a, &c, SV(""), SV(""), &cert, &key, NULL), 0);
+	assert_int_equal(file_write(r->server->o.proxy_cert_file, cert, 0600, NULL), 0);
+	assert_int_equal(file_write(r->server->o.proxy_key_file, key, 0600, NULL), 0);
+}
+
+/* Files that are renewed are followed; what is no pair is not. */
+static void the_certificate_is_renewed(void **state)
+{
+	char dir[] = "/tmp/caravel-front-XXXXXX", cert[64], key[64];
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct rig *r = *state;
+	const struct agg_service *was;
+
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(cert, sizeof(cert), "%s/tls.crt", dir);
+	(void)snprintf(key, sizeof(key), "%s/tls.key", dir);
+	r->server->o.proxy_cert_file = cert;
+	r->server->o.proxy_key_file = key;
+	assert_int_equal(aggregator_check(r->server, &err), -1);
+	assert_non_null(strstr(err_msg(&err), "--proxy-client-cert-file"));
+	write_pair(r, "one");
+	assert_int_equal(aggregator_check(r->server, NULL), 0);
+	add_service(r);
+	add_slice(r, "https");
+	add_far(r);
+	condition(r, NAME, "True", "Passed", "all checks passed");
+	was = r->server->aggregator->list.p[0];
+	rig_run(r, 60 * NS_PER_SEC);
+	assert_ptr_equal(r->server->aggregator->list.p[0], was);
+	assert_int_equal(file_write(key, SV("none"), 0600, NULL), 0);
+	rig_run(r, 60 * NS_PER_SEC);
+	assert_ptr_equal(r->server->aggregator->list.p[0], was);
+	write_pair(r, "two");
+	rig_run(r, 60 * NS_PER_SEC);
+	assert_ptr_not_equal(r->server->aggregator->list.p[0], was);
+	assert_val(val_get(shown(r), F_freshness), "Current");
+	assert_val(val_get(val_at(val_get(shown(r), F_resources), 0), F_resource), "things");
+	r->server->o.proxy_cert_file = r->server->o.proxy_key_file = NULL;
+	(void)unlink(cert);
+	(void)unlink(key);
+	(void)rmdir(dir);
+}
+
+#define THINGS(verbs)                                                                                               \
+	"{\"kind\":\"APIResourceList\",\"resources\":[{\"name\":\"things\",\"kind\":\"Thing\",\"namespaced\":true," \
+	"\"verbs\":[" verbs "]},{\"name\":\"wholes\",\"kind\":\"Whole\",\"namespaced\":false,\"verbs\":[\"list\","  \
+	"\"delete\"]},{\"name\":\"../evil\",\"kind\":\"Evil\",\"namespaced\":true,\"verbs\":[\"list\",\"delete\"]}]}"
+
+/* Asked until it is done. */
+static struct foreign_left emptied(struct rig *r)
+{
+	struct foreign_left l = { 0 };
+
+	while (!apiserver_empty_foreign(r->server, SV("ns"), &l))
+		rig_run(r, NS_PER_SEC / 100);
+	return l;
+}
+
+static void what_it_keeps_in_a_namespace_goes(void **state)
+{
+	static const struct {
+		const char *list;
+		int status, n;
+		bool stay;
+		size_t remaining, failures;
+		const char *asked;
+	} rows[] = {
+		{ THINGS("\"list\",\"delete\",\"deletecollection\""), 0, 0, false, 0, 0, "GET L;" },
+		{ THINGS("\"list\",\"delete\",\"deletecollection\""), 0, 3, false, 0, 0, "GET L;DELETE L;GET L;" },
+		{ THINGS("\"list\",\"delete\""), 0, 2, false, 0, 0, "GET L;DELETE L/t0;DELETE L/t1;GET L;" },
+		{ THINGS("\"list\",\"deletecollection\""), 0, 1, true, 1, 0, "GET L;DELETE L;GET L;" },
+		{ THINGS("\"list\",\"delete\""), 0, 1, true, 1, 0, "GET L;GET L;" }, /* it goes already */
+		{ THINGS("\"list\",\"delete\""), 500, 1, false, 0, 1, "GET L;" },
+		{ THINGS("\"list\",\"delete\""), 404, 1, false, 0, 0, "GET L;" },
+		{ THINGS("\"get\",\"list\""), 0, 1, false, 0, 0, "" },
+		{ THINGS("\"get\",\"delete\""), 0, 1, false, 0, 0, "" },
+	};
+	struct rig *r = *state;
+	struct foreign_left l = emptied(r);
+
+	assert_int_equal(l.n_undiscovered, 0); /* nobody else serves anything */
+	add_service(r);
+	add_slice(r, "https");
+	add_far(r);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		_cleanup_(buf_release) struct buf asked = BUF_INIT;
+
+		far.body = rows[i].list;
+		rig_run(r, 40 * NS_PER_SEC);
+		kept.n = rows[i].n;
+		kept.stay = rows[i].stay;
+		kept.status = rows[i].status;
+		kept.asked[0] = '\0';
+		l = emptied(r);
+		for (const char *p = rows[i].asked; *p; p++)
+			if (*p == 'L' && p[1] != 'E')
+				buf_adds(&asked, "/apis/far.example.io/v1/namespaces/ns/things");
+			else
+				buf_addc(&asked, *p);
+		assert_string_equal(kept.asked, asked.n ? buf_cstr(&asked) : "");
+		assert_int_equal(l.remaining, rows[i].remaining);
+		assert_int_equal(l.failures, rows[i].failures);
+		assert_int_equal(l.n_undiscovered, 0);
+		if (l.remaining) {
+			assert_sv(buf_sv(&l.kinds), "things.far.example.io has 1 resource instances");
+			assert_int_equal((uintptr_t)strmap_get(&l.finalizers, SV("example.io/wait")), 1);
+		}
+		if (l.failures)
+			assert_non_null(
+			    strstr(buf_cstr(&l.failure), "bad status from https://far.default.svc:443/apis/"));
+		foreign_left_release(&l);
+	}
+}
+
+/* Of one that does not answer: whether something of it may be there is known from before, or is not. */
+static void what_it_keeps_while_it_is_away(void **state)
+{
+	struct rig *r = *state;
+	struct foreign_left l;
+
+	add_service(r);
+	add_slice(r, "https");
+	far.status = 503;
+	add_far(r);
+	rig_run(r, 2 * NS_PER_SEC);
+	l = emptied(r);
+	assert_sv(buf_sv(&l.undiscovered), "far.example.io/v1: the server is currently unable to handle the request");
+	foreign_left_release(&l);
+	far.status = 200;
+	far.body = THINGS("\"list\",\"delete\"");
+	rig_run(r, 40 * NS_PER_SEC);
+	far.status = 503;
+	rig_run(r, 40 * NS_PER_SEC);
+	l = emptied(r);
+	assert_sv(buf_sv(&l.undiscovered), "far.example.io/v1: stale GroupVersion discovery: far.example.io/v1");
+	foreign_left_release(&l);
+	far.status = 200;
+	far.body = THINGS("\"get\",\"list\"");
+	rig_run(r, 40 * NS_PER_SEC);
+	far.status = 503;
+	rig_run(r, 40 * NS_PER_SEC);
+	l = emptied(r);
+	assert_int_equal(l.n_undiscovered, 0); /* nothing that could be left */
+	assert_string_equal(kept.asked, "");
+	foreign_left_release(&l);
+}
+
+/* An outcome that nobody fetches, and one that is under way when the server ends. */
+static void what_nobody_asks_for_again(void **state)
+{
+	struct foreign_left l = { 0 };
+	struct rig *r = *state;
+
+	add_service(r);
+	add_slice(r, "https");
+	far.body = THINGS("\"list\",\"delete\"");
+	add_far(r);
+	rig_run(r, 2 * NS_PER_SEC);
+	assert_false(apiserver_empty_foreign(r->server, SV("one"), &l));
+	rig_run(r, 400 * NS_PER_SEC);
+	assert_false(apiserver_empty_foreign(r->server, SV("two"), &l));
+	assert_false(apiserver_empty_foreign(r->server, SV("one"), &l)); /* that was dropped */
+	rig_run(r, NS_PER_SEC);
+	assert_false(apiserver_empty_foreign(r->server, SV("three"), &l)); /* and that is not run */
+}
+
 /* Nothing of what it says is repeated for each of its resources. */
 static void a_list_that_would_grow(void **state)
 {
@@ -237,9 +505,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_is_missing, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(one_that_fails, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(its_document_is_in_the_index, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(asked_once_at_a_time, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(built_in_ones, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(one_that_comes_home, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(the_certificate_is_renewed, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(what_it_keeps_in_a_namespace_goes, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(what_it_keeps_while_it_is_away, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(what_nobody_asks_for_again, setup, rig_teardown),
 		cmocka_unit_test(a_list_that_would_grow),
 	};
 

@@ -336,7 +336,7 @@ static void sink_call(struct webhook_call *c, const struct webhook_sent *sent, v
 
 static const struct webhook_network sink_network = { .call = sink_call };
 
-static void hooked(struct rig *r)
+static void hooked(struct rig *r, const char *rules)
 {
 	static const char text[] = "apiVersion: v1\nkind: Config\ncurrent-context: a\n"
 				   "clusters: [{name: c, cluster: {server: 'https://audit.example:8443/sink'}}]\n"
@@ -346,7 +346,7 @@ static void hooked(struct rig *r)
 
 	assert_int_equal(file_write(path, sv_from(text), 0600, NULL), 0);
 	r->audit.hook_config = path;
-	server_with(r, ALL("Metadata"));
+	server_with(r, rules);
 	webhook_set_network(r->server, &sink_network);
 	sink.calls = sink.fails = 0;
 }
@@ -362,7 +362,7 @@ static void batches_go_to_a_program(void **state)
 	const struct val *list, *e;
 	size_t n;
 
-	hooked(r);
+	hooked(r, ALL("Metadata"));
 	expect(r, 200, "GET", SECRETS, NULL);
 	assert_int_equal(sink.calls, 0);
 	rig_run(r, 31 * NS_PER_SEC);
@@ -399,6 +399,40 @@ static void batches_go_to_a_program(void **state)
 	buf_release(&sink.last);
 }
 
+/* In the blocking modes each event is sent by itself, the first before anything is done. */
+static void a_program_may_block(void **state)
+{
+	/* What the server does at its start has no network yet. */
+	static const char of_admin[] = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n"
+				       "- {level: Metadata, users: [admin]}\n";
+	struct rig *r = *state;
+	size_t n;
+
+	r->audit.hook_mode = "blocking-strict";
+	hooked(r, of_admin);
+	expect(r, 200, "GET", SECRETS, NULL);
+	assert_int_equal(sink.calls, 2);
+	assert_true(sv_find_sv(buf_sv(&sink.last), SV("\"stage\":\"ResponseComplete\"")) >= 0);
+	/* What cannot be noted is refused, and not done. */
+	sink.fails = 1;
+	expect_status(
+	    r, 500, "InternalError", "audit backend failed",
+	    &(struct ask){ .method = "POST", .path = SECRETS, .body = "{\"metadata\":{\"name\":\"never\"}}" });
+	expect(r, 404, "GET", SECRETS "/never", NULL);
+	assert_int_equal(lost(r), 1);
+	/* Nor does a failure at the answer undo what is done. */
+	n = sink.calls;
+	expect(r, 201, "POST", SECRETS, "{\"metadata\":{\"name\":\"made\"}}");
+	assert_int_equal(sink.calls, n + 2);
+	/* Without strictness it goes on. */
+	r->audit.hook_mode = "blocking";
+	hooked(r, of_admin);
+	sink.fails = 1;
+	expect(r, 200, "GET", SECRETS "/made", NULL);
+	assert_int_equal(lost(r), 1);
+	buf_release(&sink.last);
+}
+
 static int folder(void **state)
 {
 	(void)state;
@@ -424,6 +458,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(none_is_nothing, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(a_full_disk_refuses_only_in_strict_mode, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(batches_go_to_a_program, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(a_program_may_block, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(rotates_and_keeps_as_many_as_it_is_told, rig_setup, rig_teardown),
 	};
 

@@ -331,6 +331,15 @@ static void test_reviews(void **state)
 	assert_true(val_get_bool(st, F_incomplete));
 }
 
+static void metrics_say(struct rig *r, const char *one, const char *other)
+{
+	struct answer *a = api(r, "GET", "/metrics");
+
+	assert_non_null(strstr(buf_cstr(&a->body), one));
+	assert_non_null(strstr(buf_cstr(&a->body), other));
+	answer_free(a);
+}
+
 static void test_reload_and_flags(void **state)
 {
 	static const char *const modes[] = { "Node", "RBAC", "Webhook", NULL };
@@ -347,6 +356,9 @@ static void test_reload_and_flags(void **state)
 		   "RBAC, name: r}]\n");
 	rig_run(r, 61 * NS_PER_SEC);
 	assert_int_equal(get(r, "ann", MAPS), 403);
+	metrics_say(r,
+		    "config_controller_automatic_reloads_total{apiserver_id_hash=\"sha256:", "status=\"success\"} 1\n");
+	metrics_say(r, "status=\"failure\"} 1\n", "automatic_reload_last_timestamp_seconds{");
 	r->authorization = (struct apiserver_authorization){ .modes = modes,
 							     .webhook_config_file = far.kubeconfig,
 							     .webhook_version = "v1" };

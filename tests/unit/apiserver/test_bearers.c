@@ -5,6 +5,7 @@
 #include "apiserver/authn/token_file.h"
 #include "apiserver/bootstrap/cluster_info.h"
 #include "base/b64.h"
+#include "base/file.h"
 #include "client/bootstrap_token.h"
 
 #include <stdio.h>
@@ -244,6 +245,33 @@ static void test_token_file(void **state)
 	token_file_free(f);
 }
 
+static void write_tokens(struct rig *r, const char *text)
+{
+	assert_int_equal(file_write(r->token_auth_file, sv_from(text), 0600, NULL), 0);
+}
+
+/* Who is taken out of the file is nobody within a minute and what is remembered; a wrong file changes nothing. */
+static void test_token_file_changes(void **state)
+{
+	struct rig *r = *state;
+
+	r->token_auth_file = arena_printf(&r->arena, "%s/tokens", r->dir);
+	write_tokens(r, "one,ann,1\n");
+	rig_restart(r);
+	assert_int_equal(status(r, "Bearer one"), 201);
+	assert_int_equal(status(r, "Bearer two"), 401);
+	write_tokens(r, "two,bob,2\n");
+	rig_run(r, 75 * NS_PER_SEC);
+	assert_int_equal(status(r, "Bearer one"), 401);
+	assert_int_equal(status(r, "Bearer two"), 201);
+	write_tokens(r, ",bob,2\n");
+	rig_run(r, 75 * NS_PER_SEC);
+	assert_int_equal(status(r, "Bearer two"), 201);
+	write_tokens(r, "");
+	rig_run(r, 75 * NS_PER_SEC);
+	assert_int_equal(status(r, "Bearer two"), 401);
+}
+
 static void test_bad_token_files(void **state)
 {
 	static const struct {
@@ -276,7 +304,7 @@ static void test_bad_token_files(void **state)
 			buf_printf(&b, "t%d,u,1\n", i);
 		assert_null(token_file_parse(buf_sv(&b), NULL));
 	}
-	assert_null(token_file_read("/nonexistent/tokens", NULL));
+	assert_null(token_store_new("/nonexistent/tokens", NULL));
 }
 
 static void test_static_tokens(void **state)
@@ -308,6 +336,7 @@ int main(void)
 		T(test_cluster_info),
 		T(test_nothing),
 		T(test_static_tokens),
+		T(test_token_file_changes),
 		cmocka_unit_test(test_token_file),
 		cmocka_unit_test(test_bad_token_files),
 	};

@@ -135,7 +135,7 @@ static void test_flood(void **state)
 	char body[128];
 	int answered = 0;
 
-	/* "default" has 200 seats and a queue; its users may do everything here. */
+	/* "global-default" has 49 seats of 600, and queues; its users may do everything here. */
 	expect(r, 201, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
 	       "{\"metadata\":{\"name\":\"all\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":"
 	       "\"ClusterRole\","
@@ -149,7 +149,7 @@ static void test_flood(void **state)
 							.user = "flood" });
 	}
 	/* Only what has a seat reached the store; the rest waits. */
-	assert_int_equal(slow.n, 200);
+	assert_int_equal(slow.n, 49);
 
 	/* The scheduler's lease and an administrator's write do not stand in that line. */
 	lease = api_start(
@@ -161,7 +161,7 @@ static void test_flood(void **state)
 	admin = api_start(r, &(struct ask){ .method = "POST",
 					    .path = "/api/v1/namespaces/default/configmaps",
 					    .body = "{\"metadata\":{\"name\":\"admin\"}}" });
-	assert_int_equal(slow.n, 202);
+	assert_int_equal(slow.n, 51);
 	/* Reads need no seat for longer than they take: but a full level lets nobody of its own in. */
 	expect(r, 200, "GET", "/api/v1/namespaces/default/configmaps", NULL);
 
@@ -182,9 +182,9 @@ static void test_flood(void **state)
 static void test_too_many(void **state)
 {
 	struct rig *r = *state;
-	struct answer *a[12];
+	struct answer *a[15];
 
-	/* The level of last resort: 10 seats and no queue. */
+	/* The level of last resort: 13 seats and no queue. */
 	expect(r, 201, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
 	       "{\"metadata\":{\"name\":\"all\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":"
 	       "\"ClusterRole\","
@@ -198,14 +198,14 @@ static void test_too_many(void **state)
 						   .body = "{\"metadata\":{\"generateName\":\"o-\"}}",
 						   .user = "odd",
 						   .no_groups = true });
-	assert_int_equal(slow.n, 10);
-	assert_int_equal(a[10]->code, 429);
-	assert_val(val_get(api_json(a[10]), F_reason), "TooManyRequests");
-	assert_int_equal(val_get_int(api_json(a[10]), 0, F_details, F_retryAfterSeconds), 1);
+	assert_int_equal(slow.n, 13);
+	assert_int_equal(a[13]->code, 429);
+	assert_val(val_get(api_json(a[13]), F_reason), "TooManyRequests");
+	assert_int_equal(val_get_int(api_json(a[13]), 0, F_details, F_retryAfterSeconds), 1);
 	slow_release();
 	rig_run(r, NS_PER_SEC);
 	for (size_t i = 0; i < ARRAY_LEN(a); i++) {
-		assert_int_equal(a[i]->code, i < 10 ? 201 : 429);
+		assert_int_equal(a[i]->code, i < 13 ? 201 : 429);
 		answer_free(a[i]);
 	}
 }
@@ -221,7 +221,7 @@ static struct answer *create_as_flood(struct rig *r, const char *path, const cha
 /* Who asks for more seats than are free holds up those behind it only as long as it waits. */
 static void test_head_gives_up(void **state)
 {
-	enum { SEATS = 200 };
+	enum { SEATS = 49 };
 	static const char path[] = "/api/v1/namespaces/default/configmaps";
 	struct rig *r = *state;
 	struct answer *a[SEATS - 1], *large, *small;
@@ -243,7 +243,7 @@ static void test_head_gives_up(void **state)
 	small = create_as_flood(r, path, "{\"metadata\":{\"name\":\"small\"}}");
 	assert_int_equal(slow.n, SEATS - 1); /* in their order */
 	rig_run(r, 2 * NS_PER_SEC);
-	assert_int_equal(large->code, 504);
+	assert_int_equal(large->code, 429); /* a quarter of its time is enough to wait */
 	assert_int_equal(slow.n, SEATS);
 	slow_release();
 	rig_run(r, NS_PER_SEC);
@@ -269,14 +269,16 @@ static bool held_is(size_t i, const char *name)
 	return sv_find_sv(slow.held[i].w.key, sv_from(name)) >= 0;
 }
 
-/* One user's flood in front of everybody's queue costs another one turn, and never the place in the queue. */
+/* One user's flood fills the queues that he was dealt, and no others: another waits for as many of his as he has
+ * queues.
+ */
 static void test_users_take_turns(void **state)
 {
-	enum { SEATS = 200, QUEUE = 6400, FLOOD = SEATS + QUEUE / 2 + 10 };
+	enum { SEATS = 49, HAND = 6, LENGTH = 50, FLOOD = SEATS + HAND * LENGTH + 10 };
 	static const char path[] = "/api/v1/namespaces/default/configmaps";
 	struct answer **flood = calloc(FLOOD, sizeof(*flood)), *other[2], *read;
 	struct rig *r = *state;
-	size_t refused = 0, made = 0;
+	size_t refused = 0, made = 0, found = 0;
 
 	allow_everything(r);
 	slow.hold = true;
@@ -285,7 +287,7 @@ static void test_users_take_turns(void **state)
 	for (size_t i = 0; i < FLOOD; i++)
 		refused += flood[i]->code == 429;
 	assert_int_equal(slow.n, SEATS);
-	assert_int_equal(refused, 10); /* half of the queue is not the flood's */
+	assert_int_equal(refused, 10);
 
 	for (size_t i = 0; i < ARRAY_LEN(other); i++) {
 		char body[64];
@@ -297,13 +299,13 @@ static void test_users_take_turns(void **state)
 	rig_run(r, 0);
 	assert_int_equal(other[0]->code, 0);
 	assert_int_equal(read->code, 0);
-	slow_let(3); /* as many seats as there are users who wait */
+	slow_let(HAND + 3); /* one of each queue of the flood's, and those who came behind it */
 	rig_run(r, 0);
 	assert_int_equal(read->code, 200);
-	assert_true(held_is(SEATS - 3, "/o-") && held_is(SEATS - 2, "/other-0"));
-	slow_let(1);
-	rig_run(r, 0);
-	assert_true(held_is(SEATS - 1, "/other-1") || held_is(SEATS - 2, "/other-1"));
+	assert_int_equal(slow.n, SEATS);
+	for (size_t i = 0; i < slow.n; i++)
+		found += held_is(i, "/other-0") || held_is(i, "/other-1");
+	assert_int_equal(found, 2);
 
 	while (slow.n) {
 		slow_let(slow.n);
@@ -319,9 +321,144 @@ static void test_users_take_turns(void **state)
 		made += flood[i]->code == 201;
 		answer_free(flood[i]);
 	}
-	assert_int_equal(made, SEATS + QUEUE / 2);
+	assert_int_equal(made, FLOOD - 10);
 	answer_free(read);
 	free(flood);
+}
+
+#define LEVELS "/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations"
+#define SCHEMAS "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas"
+
+/* What the others do not use is lent: after ten seconds in which somebody waited. */
+static void test_borrowing(void **state)
+{
+	enum { SEATS = 49, FLOOD = 200 };
+	static const char path[] = "/api/v1/namespaces/default/configmaps";
+	struct rig *r = *state;
+	struct answer *a[FLOOD];
+
+	allow_everything(r);
+	slow.hold = true;
+	for (size_t i = 0; i < ARRAY_LEN(a); i++)
+		a[i] = create_as_flood(r, path, "{\"metadata\":{\"generateName\":\"o-\"}}");
+	assert_int_equal(slow.n, SEATS);
+	rig_run(r, 9 * NS_PER_SEC);
+	assert_int_equal(slow.n, SEATS);
+	rig_run(r, 2 * NS_PER_SEC);
+	assert_int_equal(slow.n, FLOOD);
+	slow_release();
+	rig_run(r, NS_PER_SEC);
+	for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+		assert_int_equal(a[i]->code, 201);
+		answer_free(a[i]);
+	}
+}
+
+/* One may borrow no more than its object says, and lends what it says. */
+static void test_borrowing_is_bounded(void **state)
+{
+	static const char path[] = "/api/v1/namespaces/default/configmaps";
+	struct rig *r = *state;
+	struct answer *a[100];
+
+	allow_everything(r);
+	expect_type(r, 200, "PATCH", LEVELS "/global-default", "application/merge-patch+json",
+		    "{\"metadata\":{\"annotations\":{\"apf.kubernetes.io/autoupdate-spec\":\"false\"}},\"spec\":{"
+		    "\"limited\":{\"borrowingLimitPercent\":20}}}");
+	rig_run(r, NS_PER_SEC);
+	slow.hold = true;
+	for (size_t i = 0; i < ARRAY_LEN(a); i++)
+		a[i] = create_as_flood(r, path, "{\"metadata\":{\"generateName\":\"o-\"}}");
+	assert_int_equal(slow.n, 49);
+	rig_run(r, 11 * NS_PER_SEC);
+	assert_int_equal(slow.n, 59); /* 49 and a fifth of that */
+	rig_run(r, 6 * NS_PER_SEC);   /* the others have waited a quarter of their minute */
+	for (size_t i = 0; i < ARRAY_LEN(a); i++)
+		assert_int_equal(a[i]->code, i < 59 ? 0 : 429);
+	slow_release();
+	rig_run(r, NS_PER_SEC);
+	for (size_t i = 0; i < ARRAY_LEN(a); i++)
+		answer_free(a[i]);
+}
+
+/* Its object goes while somebody sits and waits there: all of them are served, and then it is no more. */
+static void test_level_goes(void **state)
+{
+	static const char path[] = "/api/v1/namespaces/default/configmaps";
+	struct rig *r = *state;
+	struct answer *a[8], *dump;
+
+	allow_everything(r);
+	expect(r, 201, "POST", LEVELS,
+	       "{\"metadata\":{\"name\":\"few\"},\"spec\":{\"type\":\"Limited\",\"limited\":{"
+	       "\"nominalConcurrencyShares\":1,\"limitResponse\":{\"type\":\"Queue\",\"queuing\":{\"queues\":1,"
+	       "\"handSize\":1,\"queueLengthLimit\":10}}}}}");
+	expect(r, 201, "POST", SCHEMAS,
+	       "{\"metadata\":{\"name\":\"few\"},\"spec\":{\"priorityLevelConfiguration\":{\"name\":\"few\"},"
+	       "\"matchingPrecedence\":700,\"rules\":[{\"subjects\":[{\"kind\":\"User\",\"user\":{\"name\":"
+	       "\"flood\"}}],\"resourceRules\":[{\"verbs\":[\"create\"],\"apiGroups\":[\"\"],\"resources\":["
+	       "\"configmaps\"],\"namespaces\":[\"default\"]}]}]}}");
+	rig_run(r, NS_PER_SEC);
+	slow.hold = true;
+	for (size_t i = 0; i < ARRAY_LEN(a); i++)
+		a[i] = create_as_flood(r, path, "{\"metadata\":{\"generateName\":\"o-\"}}");
+	assert_int_equal(slow.n, 3); /* 600 / 246, rounded up */
+	slow.hold = false;
+	expect(r, 200, "DELETE", LEVELS "/few", NULL);
+	slow.hold = true;
+	rig_run(r, NS_PER_SEC);
+	dump = api(r, "GET", "/debug/api_priority_and_fairness/dump_priority_levels");
+	assert_non_null(strstr(buf_cstr(&dump->body), "\nfew,"));
+	assert_non_null(strstr(buf_cstr(&dump->body), "false,  true,"));
+	answer_free(dump);
+	slow_release();
+	rig_run(r, NS_PER_SEC);
+	for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+		assert_int_equal(a[i]->code, 201);
+		answer_free(a[i]);
+	}
+	rig_run(r, 61 * NS_PER_SEC);
+	dump = api(r, "GET", "/debug/api_priority_and_fairness/dump_priority_levels");
+	assert_null(strstr(buf_cstr(&dump->body), "\nfew,"));
+	answer_free(dump);
+}
+
+/* What people see of it while requests wait. */
+static void test_dumps(void **state)
+{
+	static const char path[] = "/api/v1/namespaces/default/configmaps";
+	struct rig *r = *state;
+	struct answer *a[52], *dump;
+
+	allow_everything(r);
+	slow.hold = true;
+	for (size_t i = 0; i < ARRAY_LEN(a); i++)
+		a[i] = create_as_flood(r, path, "{\"metadata\":{\"generateName\":\"o-\"}}");
+	dump = api(r, "GET", "/debug/api_priority_and_fairness/dump_requests?includeRequestDetails=1");
+	assert_int_equal(dump->code, 200);
+	assert_non_null(strstr(buf_cstr(&dump->body), "global-default,"));
+	assert_non_null(strstr(buf_cstr(&dump->body), "flood,"));
+	assert_non_null(strstr(buf_cstr(&dump->body), "create,"));
+	answer_free(dump);
+	dump = api(r, "GET", "/debug/api_priority_and_fairness/dump_queues");
+	assert_non_null(strstr(buf_cstr(&dump->body), "workload-low,      127,"));
+	answer_free(dump);
+	dump = api(r, "GET", "/metrics");
+	assert_non_null(strstr(buf_cstr(&dump->body),
+			       "apiserver_flowcontrol_current_inqueue_requests{flow_schema=\"global-default\","
+			       "priority_level=\"global-default\"} 3\n"));
+	assert_non_null(strstr(buf_cstr(&dump->body),
+			       "apiserver_flowcontrol_nominal_limit_seats{priority_level=\"global-default\"} 49\n"));
+	answer_free(dump);
+	expect_status(r, 403, "Forbidden", "dump_requests",
+		      &(struct ask){ .method = "GET",
+				     .path = "/debug/api_priority_and_fairness/dump_requests",
+				     .user = "nobody",
+				     .no_groups = true });
+	slow_release();
+	rig_run(r, NS_PER_SEC);
+	for (size_t i = 0; i < ARRAY_LEN(a); i++)
+		answer_free(a[i]);
 }
 
 static struct req_ticket *asked[300];
@@ -376,8 +513,15 @@ static void test_lasting_ones_sit_nowhere(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, rig_teardown)
-	const struct CMUnitTest tests[] = { T(test_flood), T(test_too_many), T(test_head_gives_up),
-					    T(test_users_take_turns), T(test_lasting_ones_sit_nowhere) };
+	const struct CMUnitTest tests[] = { T(test_flood),
+					    T(test_too_many),
+					    T(test_head_gives_up),
+					    T(test_users_take_turns),
+					    T(test_borrowing),
+					    T(test_borrowing_is_bounded),
+					    T(test_level_goes),
+					    T(test_dumps),
+					    T(test_lasting_ones_sit_nowhere) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,8 +61,38 @@ static size_t unpack(struct sv packed, char *out, size_t room)
 	return room - z.avail_out;
 }
 
+static int let_go;
+
+static void count(void *owner)
+{
+	assert_ptr_equal(owner, &let_go);
+	let_go++;
+}
+
+/* Uncompressed while it is sent, it is what it was. */
+static void check_back(struct sv gzip, size_t n)
+{
+	struct http_source *g = gunzip_source(gzip, n, count, &let_go);
+	struct http_chunk c;
+	size_t at = 0;
+
+	let_go = 0;
+	assert_int_equal(g->total, n);
+	while (g->next(g, &c)) {
+		assert_true(c.data.n > 0);
+		for (size_t i = 0; i < c.data.n; i++)
+			assert_true(c.data.p[i] == byte_at(at++));
+		c.release(c.owner);
+	}
+	assert_int_equal(at, n);
+	assert_int_equal(let_go, 0);
+	g->release(g);
+	assert_int_equal(let_go, 1);
+}
+
 static void check(size_t n, size_t piece)
 {
+	struct gzip_pieces *z;
 	struct pieces p = { .src = { .total = (int64_t)n, .next = next, .release = release }, .n = n, .piece = piece };
 	struct http_source *g;
 	struct http_chunk c;
@@ -92,6 +122,16 @@ static void check(size_t n, size_t piece)
 	assert_int_equal(unpack(buf_sv(&packed), out, n + 1), n);
 	for (size_t i = 0; i < n; i++)
 		assert_true(out[i] == byte_at(i));
+	check_back(buf_sv(&packed), n);
+	buf_release(&packed);
+
+	/* And piece by piece. */
+	z = gzip_begin();
+	for (size_t at = 0; at < n; at += MIN(piece, n - at))
+		gzip_add(z, sv_make(out + at, MIN(piece, n - at)), false, &packed);
+	gzip_add(z, SV(""), true, &packed);
+	gzip_end(z);
+	check_back(buf_sv(&packed), n);
 	buf_release(&packed);
 	free(out);
 }

@@ -2,6 +2,8 @@
  * table. */
 #include "harness.h"
 
+#include "object/feature.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -106,7 +108,8 @@ static void test_older_eviction(void **state)
 	expect(r, 404, "GET", POD, NULL);
 }
 
-/* Groups, uid or extras of nobody: refused before any right is asked for, in plain text. */
+/* Without constrained impersonation (test_impersonation.c has that). Groups, uid or extras of nobody: refused before
+ * any right is asked for, in plain text. */
 static void test_impersonating_nobody(void **state)
 {
 	static const struct {
@@ -124,6 +127,7 @@ static void test_impersonating_nobody(void **state)
 	struct rig *r = *state;
 	struct answer *a;
 
+	assert_int_equal(features_set(SV("ConstrainedImpersonation=false"), NULL), 0);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		a = api(r, "POST", REVIEWS, .body = "{}", .cert_user = "alice", .headers = rows[i].headers);
 		assert_int_equal(a->code, 500);
@@ -137,6 +141,7 @@ static void test_impersonating_nobody(void **state)
 	assert_int_equal(a->code, 201);
 	assert_val(val_get(api_json(a), F_status, F_userInfo, F_username), "alice");
 	answer_free(a);
+	features_reset();
 }
 
 /* Who alice is by these headers: "NAME GROUP GROUP", or what she may not. */
@@ -159,7 +164,8 @@ static void expect_self(struct rig *r, const struct http_header *headers, const 
 	answer_free(a);
 }
 
-/* alice may be the accounts of team and the group system:unauthenticated. */
+/* alice may be the accounts of team and the group system:unauthenticated. In the words of the right that is not
+ * constrained. */
 static void test_impersonating_accounts(void **state)
 {
 #define AS(name)                                 \
@@ -194,6 +200,7 @@ static void test_impersonating_accounts(void **state)
 #undef AS
 	struct rig *r = *state;
 
+	assert_int_equal(features_set(SV("ConstrainedImpersonation=false"), NULL), 0);
 	expect(r, 201, "POST", "/api/v1/namespaces", "{\"metadata\":{\"name\":\"team\"}}");
 	expect(
 	    r, 201, "POST", "/apis/rbac.authorization.k8s.io/v1/namespaces/team/roles",
@@ -210,6 +217,7 @@ static void test_impersonating_accounts(void **state)
 	       "\"ClusterRole\",\"name\":\"nobody\"},\"subjects\":[{\"kind\":\"User\",\"name\":\"alice\"}]}");
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		expect_self(r, rows[i].headers, rows[i].self);
+	features_reset();
 }
 
 /* A certificate that names nobody is none, and one that says that he is not authenticated is believed. */

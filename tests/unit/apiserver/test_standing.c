@@ -186,6 +186,7 @@ static void test_token_secret_changed(void **state)
 	struct rig *r = *state;
 	struct answer *a;
 	struct sv t, uid;
+	_cleanup_(jws_keys_freep) struct jws_keys *keys = jws_keys_pem_all(apiserver_token_key_pem(r->server), NULL);
 
 	robot(r);
 	uid = val_get_str(expect(r, 200, "GET", "/api/v1/namespaces/default/serviceaccounts/robot", NULL), F_metadata,
@@ -199,7 +200,7 @@ static void test_token_secret_changed(void **state)
 			       "\"kubernetes.io/serviceaccount/service-account.name\":\"robot\","
 			       "\"kubernetes.io/serviceaccount/service-account.uid\":\"%.*s\"}",
 			       SV_ARG(uid)),
-		     apiserver_token_key_pem(r->server), SV("k"), &t, NULL),
+		     apiserver_token_key_pem(r->server), jws_keys_id(keys), &t, NULL),
 	    0);
 	expect(r, 201, "POST", secrets,
 	       arena_printf(&r->arena,

@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include "apiserver/watchcache.h"
+#include "base/costs.h"
 #include "base/log.h"
 #include "base/strmap.h"
 #include "store/store.h"
@@ -388,6 +389,93 @@ static void test_described(void **state)
 	answer_gone(slow);
 }
 
+/* --- who wants the same --- */
+
+/* Watches are asked as one when they say the same, and only then: labels are not fields, and a watch that has them from
+ * another revision still goes by that. */
+static void test_alike(void **state)
+{
+	static const char *const queries[] = {
+		"&labelSelector=l%3Da",
+		"&labelSelector=l%3Da",
+		"&labelSelector=l%3Db",
+		"&fieldSelector=metadata.name%3Do00001",
+		"&labelSelector=l&fieldSelector=metadata.name%3Do00001",
+		"&labelSelector=l%3Da&resourceVersion=1000",
+		"",
+	};
+	static const size_t want[] = { 2, 2, 2, 2, 2, 0, 3 };
+	struct answer *a[ARRAY_LEN(queries)], *late;
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(queries); i++)
+		a[i] = watch_as(r, queries[i], "u", false);
+	put_n(r, 0, "a", 10, true);
+	put_n(r, 1, "b", 10, true);
+	put_n(r, 1, "a", 10, false); /* for some it is new, for others gone */
+	for (size_t i = 0; i < ARRAY_LEN(queries); i++)
+		assert_int_equal(stream_lines(a[i]), want[i]);
+	/* Who is gone is not asked, and who comes is. */
+	answer_gone(a[0]);
+	late = watch_as(r, queries[0], "u", false);
+	put_n(r, 2, "a", 10, true);
+	assert_int_equal(stream_lines(late), 3); /* what there was, first */
+	assert_int_equal(stream_lines(a[1]), 3);
+	assert_int_equal(stream_lines(a[2]), 2);
+	answer_gone(late);
+	for (size_t i = 1; i < ARRAY_LEN(queries); i++)
+		answer_gone(a[i]);
+}
+
+#ifdef CARAVEL_COUNT_COSTS
+
+/* One change to so many who watch by the same words, of so many terms. */
+static uint64_t steps_of_change(struct rig *r, size_t watches, size_t terms)
+{
+	struct answer **a = xcalloc(watches, sizeof(*a));
+	_cleanup_(buf_release) struct buf q = BUF_INIT;
+	static size_t number;
+	uint64_t before;
+
+	buf_adds(&q, "&labelSelector=l");
+	for (size_t i = 0; i < terms; i++)
+		buf_printf(&q, ",k%zu!%%3Dv", i);
+	for (size_t i = 0; i < watches; i++)
+		a[i] = watch_as(r, buf_cstr(&q), "u", false);
+	before = costs;
+	put_n(r, 100 + number++, "a", 10, true);
+	before = costs - before;
+	for (size_t i = 0; i < watches; i++) {
+		assert_int_equal(stream_lines(a[i]), number); /* what there was, first */
+		answer_gone(a[i]);
+	}
+	free(a);
+	return before;
+}
+
+static void test_alike_cost(void **state)
+{
+	uint64_t one, few, many;
+
+	(void)steps_of_change(*state, 1, 1);
+	few = steps_of_change(*state, 200, 1);
+	one = steps_of_change(*state, 1, 200);
+	many = steps_of_change(*state, 200, 200);
+	if (many > 2 * (few + one))
+		fail_msg("%" PRIu64 " steps, where many watches cost %" PRIu64 " and many terms %" PRIu64, many, few,
+			 one);
+}
+
+#else
+
+static void test_alike_cost(void **state)
+{
+	(void)state;
+	skip();
+}
+
+#endif
+
 static int setup(void **state)
 {
 	buf_release(&logged);
@@ -408,9 +496,14 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_unread),		  T(test_current_costs_nothing),
-		T(test_unread_beginning), T(test_stalled),
-		T(test_thousand),	  T(test_described),
+		T(test_unread),
+		T(test_current_costs_nothing),
+		T(test_unread_beginning),
+		T(test_stalled),
+		T(test_thousand),
+		T(test_described),
+		T(test_alike),
+		T(test_alike_cost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,6 +49,8 @@ static void test_flags(void **state)
 	REFUSED(port, -1, "--https-listen-port");
 	REFUSED(ipv6_masq, false, "--flannel-ipv6-masq");
 	REFUSED(port, 65536, "--https-listen-port");
+	REFUSED(proxy_cert_file, "/a", "--proxy-client-key-file");
+	REFUSED(proxy_key_file, "/a", "--proxy-client-cert-file");
 	REFUSED(node.kubelet_port, -1, "--kubelet-port");
 	REFUSED(node.pod_max_pids, -2, "--pod-max-pids");
 	REFUSED(node.pod_max_pids, 15, "--pod-max-pids");

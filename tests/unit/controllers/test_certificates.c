@@ -16,6 +16,26 @@ static const struct sv joining[] = { { "system:bootstrappers", 20 },
 				     { "system:authenticated", 20 } },
 		       nodes[] = { { "system:nodes", 12 }, { "system:authenticated", 20 } };
 
+/* As JSON. */
+static struct sv json_text(struct rig *r, const struct val *v)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	json_encode(&b, v);
+	return arena_sv(&r->arena, buf_sv(&b));
+}
+
+/* The base64 of a PEM text without its lines, behind its first one. */
+static const char *base64_of(struct rig *r, struct sv rest)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct sv line;
+
+	while (sv_split(&rest, '\n', &line) && !sv_starts(line, SV("-----")))
+		buf_addsv(&b, line);
+	return arena_strdup(&r->arena, buf_cstr(&b));
+}
+
 struct who {
 	const char *user;
 	const struct sv *groups;
@@ -273,6 +293,64 @@ static struct sv signature(struct cluster *k, const char *id)
 	return val_str(val_member_sv(data, sv_from(arena_printf(&k->rig->arena, "jws-kubeconfig-%s", id))));
 }
 
+#define BUNDLES "/apis/certificates.k8s.io/v1/clustertrustbundles"
+
+/* What the API server is known by is there under its hash, again when it is taken away, and alone. */
+static void test_trust_bundle(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+	const struct val *list, *one;
+	const char *path;
+
+	cluster_run(&k, 2);
+	list = val_get(expect(r, 200, "GET", BUNDLES, NULL), F_items);
+	assert_int_equal(val_len(list), 1);
+	one = val_at(list, 0);
+	assert_true(sv_starts(val_get_str(one, F_metadata, F_name), SV("kubernetes.io:kube-apiserver-serving:")));
+	assert_int_equal(val_get_str(one, F_metadata, F_name).n, 37 + 12);
+	assert_val(val_get(one, F_spec, F_signerName), "kubernetes.io/kube-apiserver-serving");
+	assert_true(sv_eq(val_get_str(one, F_spec, F_trustBundle), apiserver_ca_pem(r->server)));
+	path = arena_printf(&r->arena, BUNDLES "/%.*s", SV_ARG(val_get_str(one, F_metadata, F_name)));
+	expect(r, 200, "DELETE", path, NULL);
+	expect(r, 201, "POST", BUNDLES,
+	       arena_printf(
+		   &r->arena,
+		   "{\"metadata\":{\"name\":\"kubernetes.io:kube-apiserver-serving:old\"},\"spec\":{\"signerName\":"
+		   "\"kubernetes.io/kube-apiserver-serving\",\"trustBundle\":%s}}",
+		   arena_cstr(&r->arena, json_text(r, val_get(one, F_spec, F_trustBundle)))));
+	cluster_run(&k, 2);
+	assert_int_equal(val_len(val_get(expect(r, 200, "GET", BUNDLES, NULL), F_items)), 1);
+	expect(r, 200, "GET", path, NULL);
+	cluster_finish(&k);
+}
+
+/* A quarter of an hour is enough for whoever asked. */
+static void test_pod_certificates_cleaned(void **state)
+{
+	static const char in[] = "/apis/certificates.k8s.io/v1/namespaces/default/podcertificaterequests";
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+	const struct cert_opts o = { .common_name = "x" };
+	struct sv pem, key, der;
+
+	assert_int_equal(csr_make(&r->arena, &o, SV(""), &pem, &key, NULL), 0);
+	der = sv_sub(pem, 0, pem.n);
+	(void)sv_split(&der, '\n', &key);
+	expect(
+	    r, 201, "POST", in,
+	    arena_printf(&r->arena,
+			 "{\"metadata\":{\"name\":\"r\"},\"spec\":{\"signerName\":\"a.b/c\",\"podName\":\"p\","
+			 "\"podUID\":\"u\",\"serviceAccountName\":\"s\",\"serviceAccountUID\":\"u\",\"nodeName\":\"a\","
+			 "\"nodeUID\":\"u\",\"stubPKCS10Request\":\"%s\"}}",
+			 base64_of(r, der)));
+	rig_run(r, 890 * NS_PER_SEC);
+	expect(r, 200, "GET", arena_printf(&r->arena, "%s/r", in), NULL);
+	rig_run(r, 15 * NS_PER_SEC);
+	expect(r, 404, "GET", arena_printf(&r->arena, "%s/r", in), NULL);
+	cluster_finish(&k);
+}
+
 static void test_cluster_info(void **state)
 {
 	struct cluster k = cluster_start(state);
@@ -306,8 +384,10 @@ int main(void)
 {
 #define WITH_KEYS(fn) cmocka_unit_test_setup_teardown(fn, rig_setup_with_keys, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		WITH_KEYS(test_nobody_approves), WITH_KEYS(test_a_node_joins), WITH_KEYS(test_serving),
-		WITH_KEYS(test_signers_refuse),	 WITH_KEYS(test_asked_again),  WITH_KEYS(test_cleaned),
+		WITH_KEYS(test_nobody_approves), WITH_KEYS(test_a_node_joins),
+		WITH_KEYS(test_serving),	 WITH_KEYS(test_signers_refuse),
+		WITH_KEYS(test_asked_again),	 WITH_KEYS(test_cleaned),
+		WITH_KEYS(test_trust_bundle),	 WITH_KEYS(test_pod_certificates_cleaned),
 		WITH_KEYS(test_cluster_info),
 	};
 

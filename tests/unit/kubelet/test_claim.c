@@ -5,6 +5,7 @@
 #include "kubelet/claim.h"
 #include "kubelet/containerd.h"
 #include "kubelet/node_cleanup.h"
+#include "sim/env_sim.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,7 +109,8 @@ static void test_directories(_unused_ void **state)
 static void test_cleanup_spares_others(_unused_ void **state)
 {
 	struct err err = ERR_INIT;
-	struct node_cleanup_opts o = { .data_dir = path("data"),
+	struct node_cleanup_opts o = { .env = env_sim_new(1, 0, false),
+				       .data_dir = path("data"),
 				       .kubelet_root = path("logs"),
 				       .log_dir = path("logs") };
 
@@ -122,6 +124,7 @@ static void test_cleanup_spares_others(_unused_ void **state)
 	assert_false(exists(path("kubelet")));
 	assert_true(exists(path("logs/theirs")));
 	assert_int_equal(node_cleanup(&o, &err), 0);
+	env_sim_free(o.env);
 }
 
 int main(void)

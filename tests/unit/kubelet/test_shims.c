@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct arena A;
@@ -58,8 +59,15 @@ static void test_dead_sockets(void **state)
 	assert_int_equal(shims_drop_dead(ours, arena_printf(&A, "%s/nosuch", bundles)), 0);
 	close(fds[1]);
 	assert_int_equal(shims_drop_dead(ours, bundles), 1);
-	assert_int_equal(unlink(foreign), 0);
-	shims_tidy();
+	shims_tidy((int64_t)time(NULL) * NS_PER_SEC); /* it may be about to listen */
+	assert_int_equal(access(foreign, F_OK), 0);
+	fds[1] = bound(alive, true);
+	shims_tidy(((int64_t)time(NULL) + 100) * NS_PER_SEC);
+	assert_int_equal(access(foreign, F_OK), -1);
+	assert_int_equal(access(alive, F_OK), 0);
+	close(fds[1]);
+	assert_int_equal(unlink(alive), 0);
+	shims_tidy((int64_t)time(NULL) * NS_PER_SEC);
 }
 
 /* A shell under a shim's name, which waits for the end of in. */

@@ -134,7 +134,7 @@ static void test_v2(void **state)
 	const struct val *doc;
 
 	(void)state;
-	openapi_v2(&b, NULL, 0);
+	openapi_v2(&b, NULL, 0, NULL);
 	doc = parse(&a, &b);
 	assert_true(val_is(at(doc, "swagger"), "2.0"));
 	check_refs(doc, at(doc, "definitions"), "#/definitions/");
@@ -192,12 +192,43 @@ static void test_custom(void **state)
 	assert_non_null(at(doc, "paths|/apis/stable.example.com/v1/namespaces/{namespace}/crontabs/{name}/status|put"));
 
 	buf_clear(&b);
-	openapi_v2(&b, &custom, 1);
+	openapi_v2(&b, &custom, 1, NULL);
 	doc = parse(&a, &b);
 	check_refs(doc, at(doc, "definitions"), "#/definitions/");
 	kind = at(doc, "definitions|com.example.stable.v1.CronTab");
 	assert_int_equal(val_len(at(kind, "properties")), 4);
 	assert_non_null(at(kind, "properties|metadata|$ref"));
+}
+
+static struct buf taken;
+static size_t n_pieces;
+
+static void take_piece(struct buf *b)
+{
+	buf_addsv(&taken, buf_sv(b));
+	buf_clear(b);
+	n_pieces++;
+}
+
+/* Whoever takes version 2 piece by piece has the same at the end, and no piece is all of it. */
+static void test_v2_in_pieces(void **state)
+{
+	static void (*const writers[])(struct buf *, const struct openapi_custom *, size_t,
+				       openapi_piece_fn *) = { openapi_v2, openapi_v2_proto };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(writers); i++) {
+		_cleanup_(buf_release) struct buf whole = BUF_INIT, rest = BUF_INIT;
+
+		n_pieces = 0;
+		writers[i](&whole, NULL, 0, NULL);
+		writers[i](&rest, NULL, 0, take_piece);
+		buf_addsv(&taken, buf_sv(&rest));
+		assert_true(n_pieces > 10);
+		assert_true(sv_eq(buf_sv(&taken), buf_sv(&whole)));
+		buf_release(&taken);
+		taken = (struct buf)BUF_INIT;
+	}
 }
 
 /* What a value looks like in the definitions of the two versions. ' stands for ". */
@@ -251,7 +282,7 @@ static void test_custom_values(void **state)
 
 		custom.schema =
 		    quoted(&a, arena_printf(&a, "{'type':'object','properties':{'a':%s}}", custom_values[i].written));
-		openapi_v2(&b, &custom, 1);
+		openapi_v2(&b, &custom, 1, NULL);
 		if (!val_equal(at(parse(&a, &b), "definitions|com.example.g.v1.T|properties|a"),
 			       quoted(&a, custom_values[i].v2)))
 			fail_msg("v2 of %s", custom_values[i].written);
@@ -290,7 +321,7 @@ static void test_custom_embedded(void **state)
 		if (v3)
 			openapi_v3(&b, SV("g.example.com"), SV("v1"), &custom, 1);
 		else
-			openapi_v2(&b, &custom, 1);
+			openapi_v2(&b, &custom, 1, NULL);
 		doc = parse(&a, &b);
 		check_refs(doc, at(doc, v3 ? "components|schemas" : "definitions"),
 			   v3 ? "#/components/schemas/" : "#/definitions/");
@@ -306,6 +337,7 @@ int main(void)
 		cmocka_unit_test(test_v3_of_every_group),
 		cmocka_unit_test(test_v3_details),
 		cmocka_unit_test(test_v2),
+		cmocka_unit_test(test_v2_in_pieces),
 		cmocka_unit_test(test_custom),
 		cmocka_unit_test(test_custom_values),
 		cmocka_unit_test(test_custom_embedded),

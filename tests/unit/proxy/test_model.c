@@ -56,7 +56,7 @@ static const char *model_text(const char *svc_text, const char *slice_text, cons
 	static const struct ip_net external[] = { { { { [10] = 0xff, [11] = 0xff, 198, 51, 100, 1 } }, 128 } },
 				   internal[] = { { { { [10] = 0xff, [11] = 0xff, 172, 16, 0, 1 } }, 128 },
 						  { { { 0xfd, [15] = 1 } }, 128 } };
-	struct node_view node = { SV("n1"), SV("za"), external, internal, 1, 2, false };
+	struct node_view node = { SV("n1"), SV("za"), external, internal, 1, 2, false, false };
 	struct frontend *f;
 	size_t n;
 
@@ -313,6 +313,29 @@ static void test_hints(_unused_ void **state)
 }
 
 /* What a client controls and the API server lets through must not hurt. */
+/* Flows of UDP last at whatever serves, wherever new ones go; a question is no flow. */
+static void test_lasting(_unused_ void **state)
+{
+	struct obj *svc = kit_obj(KIT_SERVICE("dns", "'clusterIP':'10.43.0.10','trafficDistribution':'PreferSameNode',"
+						     "'ports':[{'port':53,'protocol':'UDP'}]"),
+				  1);
+	struct obj *slice = kit_obj(KIT_SLICE("dns", "{'port':5300,'protocol':'UDP'}",
+					      NODE_HINTED("10.42.0.2", "n1") "," NODE_HINTED("10.42.0.3", "n2")),
+				    1);
+
+	for (int own = 0; own <= 1; own++) {
+		struct node_view node = { .name = SV("n1"), .questions = own };
+		size_t n;
+		struct frontend *f = service_model(&A, svc, &slice, 1, &node, &n);
+
+		assert_int_equal(n, 1);
+		assert_int_equal(f->outer.n, 1);
+		assert_int_equal(f->lasting.n, own ? 0 : 2);
+	}
+	obj_unref(svc);
+	obj_unref(slice);
+}
+
 static void test_odd_input(_unused_ void **state)
 {
 	assert_string_equal(
@@ -485,6 +508,7 @@ int main(void)
 		cmocka_unit_test(test_external),
 		cmocka_unit_test(test_affinity),
 		cmocka_unit_test(test_hints),
+		cmocka_unit_test(test_lasting),
 		cmocka_unit_test(test_odd_input),
 		cmocka_unit_test(test_families),
 		cmocka_unit_test(test_ranges),

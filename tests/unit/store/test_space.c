@@ -544,7 +544,7 @@ static void test_own_data_less(_unused_ void **state)
 
 static void test_own_data_small(_unused_ void **state)
 {
-	own_data("56m", 20, false);
+	own_data("56m", 100, false);
 }
 
 static void test_own_data_large(_unused_ void **state)

@@ -17,7 +17,7 @@
  */
 #pragma once
 
-#include "apiserver/admission/policy/policy_compile.h"
+#include "policy/policy_compile.h"
 #include "apiserver/admission/webhooks.h"
 #include "apiserver/registry/registry.h"
 

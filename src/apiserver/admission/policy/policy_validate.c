@@ -1,6 +1,7 @@
 /* ValidatingAdmissionPolicy: the plugin. All policies are asked, whatever the first ones say: of several refusals the
  * first counts, but warnings and notes are everybody's. */
 #include "apiserver/admission/policy/policy.h"
+#include "apiserver/metrics.h"
 #include "base/budget.h"
 #include "codec/json.h"
 
@@ -16,6 +17,8 @@ struct verdicts {
 	struct told *first, **last;
 	bool denied;
 	struct sv message, reason;
+	int64_t since_ns;  /* monotonic: the check at hand, */
+	const char *error; /* and what went wrong with it, as metrics have it */
 };
 
 static void verdict_tell(struct verdicts *v, struct sv key, struct sv text)
@@ -54,6 +57,31 @@ static void deny_config(struct verdicts *v, const struct policy *p, const struct
 
 /* --- a rule that does not hold --- */
 
+static void verdict_count(const struct verdicts *v, const struct policy *p, const struct policy_binding *b,
+			  const char *action)
+{
+	struct apiserver *s = v->turn->e.q->server;
+	const struct sv values[] = { sv_from(action), sv_from(v->error), p->name, b->name };
+
+	metric_observe_ns(s->counted, API_METRIC(POLICY_DURATION), values, env_mono_ns(s->env) - v->since_ns);
+	metric_add(s->counted, API_METRIC(POLICY_TOTAL), values, 1);
+}
+
+static void verdict_begin(struct verdicts *v)
+{
+	v->since_ns = env_mono_ns(v->turn->e.q->server->env);
+	v->error = "no_error";
+}
+
+/* What came of the check at hand. */
+static void verdict_ran(struct verdicts *v, const struct policy_expr *e, enum policy_ran how)
+{
+	v->error = how == POLICY_VALUE	 ? "no_error"
+		   : how == POLICY_SPENT ? "out_of_budget"
+		   : e->program		 ? "invalid_error"
+					 : "compile_error";
+}
+
 static void verdict_note(struct verdicts *v, const struct policy *p, const struct policy_binding *b, size_t index,
 			 struct sv message)
 {
@@ -74,10 +102,16 @@ static void verdict_note(struct verdicts *v, const struct policy *p, const struc
 static void verdict_refuse(struct verdicts *v, const struct policy *p, const struct policy_binding *b, size_t index,
 			   struct sv message, struct sv reason)
 {
-	if (b->actions & POLICY_DENY)
+	if (b->actions & POLICY_DENY) {
 		policy_deny(v, p, b, message, reason);
-	if (b->actions & POLICY_AUDIT)
+		verdict_count(v, p, b, "deny");
+	}
+	if (b->actions & POLICY_AUDIT) {
 		verdict_note(v, p, b, index, message);
+		verdict_count(v, p, b, "audit");
+	}
+	if (b->actions & POLICY_WARN)
+		verdict_count(v, p, b, "warn");
 	if (b->actions & POLICY_WARN)
 		verdict_tell(
 		    v, SV(""),
@@ -122,10 +156,13 @@ static int rules_judge(struct verdicts *v, struct policy_run *r, const struct po
 		const struct policy_rule *rule = &p->rules[i];
 		struct cel_value value;
 		struct sv why;
-		enum policy_ran how = policy_eval(r, &rule->expr, &budget, &value, &why);
+		enum policy_ran how;
 
+		verdict_begin(v);
+		how = policy_eval(r, &rule->expr, &budget, &value, &why);
 		if (how == POLICY_WAITS)
 			return REQ_LATER;
+		verdict_ran(v, &rule->expr, how);
 		if (how == POLICY_VALUE && value.kind == CEL_BOOL && value.b)
 			continue;
 		if (how == POLICY_VALUE) {
@@ -139,6 +176,9 @@ static int rules_judge(struct verdicts *v, struct policy_run *r, const struct po
 		}
 		if (!p->ignore)
 			verdict_refuse(v, p, b, i, why, rule->reason);
+		else
+			verdict_count(v, p, b,
+				      "allow"); /* as upstream: only where it is let through despite an error */
 		if (how == POLICY_SPENT)
 			break;
 	}
@@ -198,8 +238,10 @@ static int policy_judge(struct verdicts *v, const struct policy *p, const struct
 
 	if (rc < 0)
 		return rc;
+	verdict_begin(v);
 	rc = p->n_conditions ? policy_conditions_hold(&run, &why) : 1;
 	if (rc < 0) {
+		v->error = "invalid_error";
 		verdict_refuse(v, p, b, 0, why, SV(""));
 		return 0;
 	}

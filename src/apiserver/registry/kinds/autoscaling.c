@@ -139,7 +139,8 @@ static void autoscaling_v1_update(struct api_req *q, const struct val *old, stru
 static void autoscaling_warn(struct api_req *q, const struct val *doc, const struct val *old)
 {
 	(void)doc;
-	if (!old)
+	/* Whose controllers are others' is told nothing: theirs may well do it. */
+	if (!old && !q->server->o.no_controllers)
 		api_req_warn(q, "spec: HorizontalPodAutoscalers are stored, but nothing is scaled by them yet");
 }
 

@@ -1,6 +1,7 @@
 /* resource.k8s.io: claims for devices, and the devices. v1 is stored and the hub; v1beta2 is the same by another name.
  * v1beta1 differs in two places: what a request asks for stands in the request itself and not in `exactly`, and what a
  * device is like stands in `basic` and not in the device. Of taint rules v1beta2 is what is stored. */
+#include "apiserver/authz.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/versions.h"
 #include "base/timefmt.h"
@@ -232,6 +233,12 @@ static const struct kept_on status_alone[] = {
 	{ NULL, NULL },
 };
 
+/* Of whichever version: what counts is the same in all. */
+static void slice_observe(struct apiserver *s, struct obj *old, struct obj *now)
+{
+	authz_observe_use(s, RES(resource_resourceslices), old, now);
+}
+
 #define CLASS(id)                                                                                                 \
 	{                                                                                                         \
 		.res = RES(resource_deviceclasses##id), .unconditional_update = true, .versions = &class_versions \
@@ -240,7 +247,7 @@ static const struct kept_on status_alone[] = {
 	{                                                                                                     \
 		.res = RES(resource_resourceclaims##id), .unconditional_update = true, .no_generation = true, \
 		.kept = status_alone, .set_defaults = devices_claim_defaults, .permit = device_admin_permit,  \
-		.versions = &claim_form.pub                                                                   \
+		.permit_status = device_status_permit, .versions = &claim_form.pub                            \
 	}
 #define TEMPLATE(id)                                                                                                  \
 	{                                                                                                             \
@@ -248,10 +255,10 @@ static const struct kept_on status_alone[] = {
 		.set_defaults = devices_template_defaults, .permit = device_admin_permit,                             \
 		.versions = &template_form.pub                                                                        \
 	}
-#define SLICE(id)                                                                      \
-	{                                                                              \
-		.res = RES(resource_resourceslices##id), .unconditional_update = true, \
-		.set_defaults = devices_slice_defaults, .versions = &slice_form.pub    \
+#define SLICE(id)                                                                                             \
+	{                                                                                                     \
+		.res = RES(resource_resourceslices##id), .unconditional_update = true,                        \
+		.set_defaults = devices_slice_defaults, .versions = &slice_form.pub, .observe = slice_observe \
 	}
 #define TAINT_RULE(id)                                                                                         \
 	{                                                                                                      \

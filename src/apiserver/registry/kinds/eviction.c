@@ -1,4 +1,4 @@
-/* The eviction subresource: a delete that PodDisruptionBudgets may refuse (policy/v1).
+/* The eviction subresource: a delete that PodDisruptionBudgets may refuse.
  *
  *	look ──no budget counts the pod──────────────────────────▶ mark ──▶ delete
  *	  └────one budget──▶ take one disruption from its status ──▶ ─┘

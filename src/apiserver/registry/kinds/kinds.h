@@ -49,6 +49,8 @@ void endpointslice_warn(struct api_req *q, const struct val *doc, const struct v
 
 /* device_admin.c: a strategy's permit() of claims and of their templates. */
 int device_admin_permit(struct api_req *q, const struct val *old, const struct val *doc, struct err *err);
+/* And who may write its status. */
+int device_status_permit(struct api_req *q, const struct val *old, const struct val *doc, struct err *err);
 
 /* Defaults of a pod spec that depend on other fields (pods.c), for templates as well. */
 void default_pod_template(struct arena *a, struct val *workload_spec);

@@ -1,7 +1,9 @@
 /* Groups whose kinds are data for controllers, drivers and the API itself: flags, and versions that differ in their
  * names alone. */
+#include "apiserver/flow/flow.h"
 #include "apiserver/aggregator/aggregator.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/authz.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/versions.h"
 
@@ -106,6 +108,12 @@ static void apiservice_create(struct api_req *q, struct val *doc)
 		.res = RES(admissionregistration_mutatingadmissionpolicybindings##id),     \
 		.versions = &mutating_binding_versions, .observe = mutating_policy_observe \
 	}
+/* Of whichever version: what counts is the same in all. */
+static void pod_certificate_observe(struct apiserver *s, struct obj *old, struct obj *now)
+{
+	authz_observe_use(s, RES(certificates_podcertificaterequests), old, now);
+}
+
 #define CERTIFICATES(id)                                                                                          \
 	{ .res = RES(certificates_clustertrustbundles##id),                                                       \
 	  .name_check = fmt_path_segment,                                                                         \
@@ -113,7 +121,7 @@ static void apiservice_create(struct api_req *q, struct val *doc)
 	  .versions = &trust_bundle_versions },                                                                   \
 	{                                                                                                         \
 		.res = RES(certificates_podcertificaterequests##id), .no_generation = true, .kept = status_alone, \
-		.versions = &pod_certificate_versions                                                             \
+		.versions = &pod_certificate_versions, .observe = pod_certificate_observe                         \
 	}
 #define SCHEDULING(id)                                                                                   \
 	{ .res = RES(scheduling_workloads##id), .no_generation = true, .versions = &workload_versions }, \
@@ -131,6 +139,13 @@ static void apiservice_create(struct api_req *q, struct val *doc)
 		.res = RES(storagemigration_storageversionmigrations##id), .unconditional_update = true, \
 		.no_generation = true, .kept = status_alone, .versions = &migration_versions             \
 	}
+
+static void flow_observe(struct apiserver *s, struct obj *old, struct obj *neu)
+{
+	(void)old;
+	(void)neu;
+	flow_changed(s);
+}
 
 const struct strategy newer_strategies[] = {
 	/* A name is "v1." for the version of the core group. */
@@ -150,8 +165,14 @@ const struct strategy newer_strategies[] = {
 	{ .res = RES(internal_storageversions), .no_generation = true, .kept = status_alone },
 	CERTIFICATES(),
 	CERTIFICATES(_v1beta1),
-	{ .res = RES(flowcontrol_flowschemas), .unconditional_update = true, .kept = status_alone },
-	{ .res = RES(flowcontrol_prioritylevelconfigurations), .unconditional_update = true, .kept = status_alone },
+	{ .res = RES(flowcontrol_flowschemas),
+	  .unconditional_update = true,
+	  .kept = status_alone,
+	  .observe = flow_observe },
+	{ .res = RES(flowcontrol_prioritylevelconfigurations),
+	  .unconditional_update = true,
+	  .kept = status_alone,
+	  .observe = flow_observe },
 	{ .res = RES(node_runtimeclasses), .create_on_update = true, .no_generation = true },
 	SCHEDULING(_v1beta1),
 	SCHEDULING(_v1alpha3),

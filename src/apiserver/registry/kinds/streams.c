@@ -1,5 +1,6 @@
 /* Pod subresources that reach into a node: log, exec, attach, portforward. */
 #include "apiserver/authz.h"
+#include "apiserver/flow/flow.h"
 #include "apiserver/kubelet_client.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/set_aside.h"

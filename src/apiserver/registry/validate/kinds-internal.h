@@ -1,7 +1,7 @@
 /* kinds-internal.h - shared by the files of this folder. */
 #pragma once
 
-#include "apiserver/admission/policy/policy_compile.h"
+#include "policy/policy_compile.h"
 #include "apiserver/registry/validate/validate_kinds.h"
 #include "base/strmap.h"
 

@@ -54,7 +54,8 @@ static void trust_name(struct field_errs *fe, struct sv name, struct sv signer)
 void validate_cluster_trust_bundle(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
 	const struct val *spec = val_member(doc, F_spec), *was = val_member(old, F_spec);
-	struct fpath at = FPATH_ROOT(F_spec), bundle_at = FPATH(&at, F_trustBundle);
+	struct fpath at = FPATH_ROOT(F_spec), bundle_at = FPATH(&at, F_trustBundle),
+		     signer_at = FPATH(&at, F_signerName);
 	struct sv bundle = val_get_str(spec, F_trustBundle);
 	struct trust_ctx c = { .fe = fe, .at = &bundle_at };
 
@@ -63,8 +64,7 @@ void validate_cluster_trust_bundle(struct field_errs *fe, const struct val *doc,
 	if (val_get_str(spec, F_signerName).n)
 		validate_signer_name(fe, spec, &at);
 	if (was && !sv_eq(val_get_str(was, F_signerName), val_get_str(spec, F_signerName)))
-		fe_invalid(fe, &(struct fpath)FPATH(&at, F_signerName),
-			   val_new_str(fe->a, val_get_str(spec, F_signerName)), "field is immutable");
+		fe_invalid(fe, &signer_at, val_new_str(fe->a, val_get_str(spec, F_signerName)), "field is immutable");
 	if (was && sv_eq(val_get_str(was, F_trustBundle), bundle))
 		return;
 	if (bundle.n > BUNDLE_MAX)

@@ -201,6 +201,7 @@ static const struct {
 	{ "double('1.5') + double(2)", "3.5", -1 },
 	{ "string(1.0) + string(true) + string(-3) + string(2u)", "\"1true-32\"", -1 },
 	{ "string(1e100)", "\"1e+100\"", -1 },
+	{ "string(1e6) + string(123456789.25) + string(0.0001)", "\"1e+061.2345678925e+080.0001\"", -1 },
 	{ "string(0.1 + 0.2)", "\"0.30000000000000004\"", -1 },
 	{ "bytes('\xc3\xa9') == b'\\303\\251'", "true", -1 },
 	{ "string(b'\\xff' + b'')", "error: invalid UTF-8 in bytes, cannot convert to string", -1 },

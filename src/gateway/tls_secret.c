@@ -1,4 +1,4 @@
-#include "ingress/secret.h"
+#include "gateway/tls_secret.h"
 
 #include "base/b64.h"
 #include "base/buf.h"
@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-struct sv ing_secret_data(struct arena *a, const struct obj *secret, const char *key)
+struct sv tls_secret_data(struct arena *a, const struct obj *secret, const char *key)
 {
 	struct sv bytes = SV_NULL;
 
@@ -39,13 +39,13 @@ struct checked {
 	char pem[];
 };
 
-void ing_checked_release(struct ing_checked *c)
+void tls_checked_release(struct tls_checked *c)
 {
 	strmap_release_with(&c->known, free);
 	strmap_release_with(&c->used, free);
 }
 
-void ing_checked_sweep(struct ing_checked *c)
+void tls_checked_sweep(struct tls_checked *c)
 {
 	strmap_release_with(&c->known, free);
 	c->known = c->used;
@@ -61,8 +61,8 @@ static const char *secret_check(struct arena *a, const struct obj *secret, struc
 
 	if (!sv_is(val_get_str(obj_root(secret), F_type), "kubernetes.io/tls"))
 		return "is not of the type kubernetes.io/tls";
-	cert = ing_secret_data(a, secret, "tls.crt");
-	key = ing_secret_data(a, secret, "tls.key");
+	cert = tls_secret_data(a, secret, "tls.crt");
+	key = tls_secret_data(a, secret, "tls.key");
 	if (!key.n || pem_encrypted(key) || sv_find(cert, '\0') >= 0 || sv_find(key, '\0') >= 0 ||
 	    cert_chain_check(cert, &err) < 0)
 		return "has no certificate and key that can be read";
@@ -79,7 +79,7 @@ static const char *secret_check(struct arena *a, const struct obj *secret, struc
 	return NULL;
 }
 
-const char *ing_tls_secret(struct arena *a, struct ing_checked *c, struct sv key, const struct obj *secret,
+const char *tls_secret_pem(struct arena *a, struct tls_checked *c, struct sv key, const struct obj *secret,
 			   struct sv *ret_pem)
 {
 	struct checked *k;

@@ -1,5 +1,5 @@
 /* Types of what expressions know of a request. Each is one constant table; fields stand in the order of their names. */
-#include "apiserver/admission/policy/policy_compile.h"
+#include "policy/policy_compile.h"
 
 #define FIELD(field, t)                                                                                \
 	{                                                                                              \

@@ -1,6 +1,6 @@
 /* Compiling. What an expression sees of `variables` is made of the names that stand in its text, so that many variables
  * cost each expression nothing. */
-#include "apiserver/admission/policy/policy_compile.h"
+#include "policy/policy_compile.h"
 
 #include "base/vec.h"
 #include "codec/symbol.h"
@@ -18,25 +18,58 @@ void policy_compiler_init(struct policy_compiler *c, struct arena *a, const stru
 void policy_compiler_release(struct policy_compiler *c)
 {
 	strmap_release(&c->variables);
+	strmap_release(&c->types);
+}
+
+/* A type that contains itself is known when it is met again. As deep as schemas are. */
+static void compile_know(struct policy_compiler *c, const struct cel_type *t)
+{
+	_cleanup_(buf_release) struct buf name = BUF_INIT;
+
+	if (t->kind != CEL_OBJECT) {
+		for (size_t i = 0; i < ARRAY_LEN(t->params); i++)
+			if (t->params[i])
+				compile_know(c, t->params[i]);
+		return;
+	}
+	cel_type_write(&name, t);
+	if (strmap_has(&c->types, buf_sv(&name)))
+		return;
+	(void)strmap_set(&c->types, buf_sv(&name), (void *)(uintptr_t)t);
+	for (size_t i = 0; i < t->n_fields; i++)
+		compile_know(c, t->fields[i].type);
+}
+
+void policy_compiler_types(struct policy_compiler *c, const struct cel_type *object, const struct cel_type *params)
+{
+	c->params = params;
+	c->object_type = object;
+	c->params_type = params;
+	compile_know(c, object);
+	if (params)
+		compile_know(c, params);
 }
 
 /* A program keeps its result's type without fields, which are found again by the names of types; and it may go before
  * the type does. */
-static const struct cel_type *compile_result(struct arena *a, const struct cel_type *t)
+static const struct cel_type *compile_result(const struct policy_compiler *c, const struct cel_type *t)
 {
+	struct arena *a = c->arena;
 	const struct cel_type *found;
 	struct cel_type *copy;
 
 	switch ((enum cel_kind)t->kind) {
 	case CEL_OBJECT:
-		found = policy_named_type(a, t->name);
+		found = strmap_get(&c->types, t->name);
+		if (!found)
+			found = policy_named_type(a, t->name);
 		return found ? found : &cel_t_dyn;
 	case CEL_LIST:
-		return cel_type_list(a, compile_result(a, t->params[0]));
+		return cel_type_list(a, compile_result(c, t->params[0]));
 	case CEL_OPTIONAL:
-		return cel_type_optional(a, compile_result(a, t->params[0]));
+		return cel_type_optional(a, compile_result(c, t->params[0]));
 	case CEL_MAP:
-		return cel_type_map(a, compile_result(a, t->params[0]), compile_result(a, t->params[1]));
+		return cel_type_map(a, compile_result(c, t->params[0]), compile_result(c, t->params[1]));
 	case CEL_TYPE:
 		return &cel_t_dyn;
 	default:
@@ -49,7 +82,7 @@ static const struct cel_type *compile_result(struct arena *a, const struct cel_t
 
 void policy_compiler_add(struct policy_compiler *c, struct sv name, const struct cel_program *p)
 {
-	const struct cel_type *t = p ? compile_result(c->arena, cel_program_result(p)) : &cel_t_dyn;
+	const struct cel_type *t = p ? compile_result(c, cel_program_result(p)) : &cel_t_dyn;
 
 	if (!strmap_has(&c->variables, name))
 		(void)strmap_set(&c->variables, name, (void *)(uintptr_t)t);
@@ -119,9 +152,24 @@ static const struct cel_type *compile_find(void *ctx, struct sv name)
 	return policy_mutation_type(c->arena, name);
 }
 
-static struct cel_program *compile_text(struct policy_compiler *c, const struct cel_var *vars, enum policy_use use,
-					bool stored, struct sv text, struct sv *ret_why)
+/* NULL: *ret_why is what cel-go would print. */
+static struct cel_program *compile_text(struct policy_compiler *c, enum policy_use use, bool stored, struct sv text,
+					struct sv *ret_why)
 {
+	bool variables = use != POLICY_CONDITION && c->variables.n, asks = use != POLICY_MESSAGE;
+	const struct cel_type *object = c->object_type ? c->object_type : &cel_t_dyn;
+	const struct cel_var vars[_POLICY_VAR_MAX] = {
+		[POLICY_VAR_OBJECT] = { SV("object"), object },
+		[POLICY_VAR_OLD] = { SV("oldObject"), object },
+		[POLICY_VAR_REQUEST] = { SV("request"), policy_request_type() },
+		[POLICY_VAR_PARAMS] = { c->params ? SV("params") : NOBODY,
+					c->params_type ? c->params_type : &cel_t_dyn },
+		[POLICY_VAR_NAMESPACE] = { SV("namespaceObject"), policy_namespace_type() },
+		[POLICY_VAR_VARIABLES] = { variables ? SV("variables") : NOBODY,
+					   variables ? compile_variables(c, text) : &cel_t_dyn },
+		[POLICY_VAR_AUTHORIZER] = { asks ? SV("authorizer") : NOBODY, cel_t_authorizer },
+		[POLICY_VAR_RESOURCE] = { asks ? SV("authorizer.requestResource") : NOBODY, cel_t_resource_check },
+	};
 	struct cel_env env = { .release = CEL_V(1, 37), .stored = stored, .vars = vars, .n_vars = _POLICY_VAR_MAX };
 	struct cel_issues issues = CEL_ISSUES(c->arena);
 	struct cel_program *p;
@@ -132,9 +180,18 @@ static struct cel_program *compile_text(struct policy_compiler *c, const struct 
 		env.find_ctx = c;
 	}
 	p = cel_compile(&env, text, &issues);
+	if (!p)
+		*ret_why = cel_issues_text(c->arena, &issues, text);
+	return p;
+}
+
+struct cel_program *policy_compile(struct policy_compiler *c, enum policy_use use, bool stored, struct sv text,
+				   struct sv *ret_why)
+{
+	struct cel_program *p = compile_text(c, use, stored, text, ret_why);
+
 	if (!p) {
-		*ret_why =
-		    arena_svf(c->arena, "compilation failed: %.*s", SV_ARG(cel_issues_text(c->arena, &issues, text)));
+		*ret_why = arena_svf(c->arena, "compilation failed: %.*s", SV_ARG(*ret_why));
 	} else if (!compile_fits(p, use)) {
 		*ret_why = sv_from(compile_wants[use].why);
 		p = cel_program_unref(p);
@@ -142,23 +199,9 @@ static struct cel_program *compile_text(struct policy_compiler *c, const struct 
 	return p;
 }
 
-struct cel_program *policy_compile(struct policy_compiler *c, enum policy_use use, bool stored, struct sv text,
-				   struct sv *ret_why)
+struct cel_program *policy_compile_check(struct policy_compiler *c, struct sv text, struct sv *ret_why)
 {
-	bool variables = use != POLICY_CONDITION && c->variables.n, asks = use != POLICY_MESSAGE;
-	const struct cel_var vars[_POLICY_VAR_MAX] = {
-		[POLICY_VAR_OBJECT] = { SV("object"), &cel_t_dyn },
-		[POLICY_VAR_OLD] = { SV("oldObject"), &cel_t_dyn },
-		[POLICY_VAR_REQUEST] = { SV("request"), policy_request_type() },
-		[POLICY_VAR_PARAMS] = { c->params ? SV("params") : NOBODY, &cel_t_dyn },
-		[POLICY_VAR_NAMESPACE] = { SV("namespaceObject"), policy_namespace_type() },
-		[POLICY_VAR_VARIABLES] = { variables ? SV("variables") : NOBODY,
-					   variables ? compile_variables(c, text) : &cel_t_dyn },
-		[POLICY_VAR_AUTHORIZER] = { asks ? SV("authorizer") : NOBODY, cel_t_authorizer },
-		[POLICY_VAR_RESOURCE] = { asks ? SV("authorizer.requestResource") : NOBODY, cel_t_resource_check },
-	};
-
-	return compile_text(c, vars, use, stored, text, ret_why);
+	return compile_text(c, POLICY_VARIABLE, true, text, ret_why);
 }
 
 struct cel_program *policy_compile_hook(struct arena *a, bool stored, struct sv text, struct sv *ret_why)

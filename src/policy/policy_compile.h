@@ -41,6 +41,10 @@ struct policy_compiler {
 	struct arena *arena;
 	bool params, mutating;
 	struct strmap variables; /* name to const struct cel_type *; the first of a name */
+	/* Of policy_compile_check(): of which kinds object and oldObject, and params are; types in them by their names.
+	 */
+	const struct cel_type *object_type, *params_type;
+	struct strmap types;
 };
 
 void policy_compiler_init(struct policy_compiler *c, struct arena *a, const struct val *spec, bool mutating);
@@ -50,6 +54,10 @@ void policy_compiler_add(struct policy_compiler *c, struct sv name, const struct
 /* A reference, or NULL and in upstream's words why not. */
 struct cel_program *policy_compile(struct policy_compiler *c, enum policy_use use, bool stored, struct sv text,
 				   struct sv *ret_why);
+/* Of a policy's variable, rule or message, with these types instead of any: object, and params if params is not NULL.
+ * What is wrong is told as the expression's own error, and what it gives does not matter. */
+void policy_compiler_types(struct policy_compiler *c, const struct cel_type *object, const struct cel_type *params);
+struct cel_program *policy_compile_check(struct policy_compiler *c, struct sv text, struct sv *ret_why);
 /* matchConditions of a webhook. */
 struct cel_program *policy_compile_hook(struct arena *a, bool stored, struct sv text, struct sv *ret_why);
 

@@ -1,0 +1,339 @@
+/* What Gateways and routes are told: refusals first. */
+#include "unit.h"
+
+#include "base/vec.h"
+#include "codec/json.h"
+#include "gateway/gateway.h"
+
+struct rig {
+	struct arena a;
+	VEC(struct obj *) objects[_GW_KIND_MAX];
+	struct gw_source s;
+	struct gw_state st;
+};
+
+/* A list of documents with ' for ". */
+static void rig_add(struct rig *r, const char *text)
+{
+	char *json = arena_strdup(&r->a, text);
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	const struct val *v;
+
+	for (char *c = json; *c; c++)
+		if (*c == '\'')
+			*c = '"';
+	v = json_decode(&r->a, sv_from(json), NULL, &err);
+	if (!v)
+		fail_msg("%s: %s", json, err_msg(&err));
+	for (int k = 0; k < _GW_KIND_MAX; k++)
+		if (val_is(val_get(v, F_kind), gw_kind_names[k]))
+			vec_push(&r->objects[k], obj_link(&r->a, obj_new(v, 1)));
+}
+
+static const struct val *rig_labels(void *ctx, struct sv ns)
+{
+	struct rig *r = ctx;
+	struct val *labels = val_new_map(&r->a);
+
+	val_set_str_sv(&r->a, labels, SV("name"), ns);
+	return labels;
+}
+
+static enum gw_service rig_service(_unused_ void *ctx, _unused_ struct sv ns, struct sv name, int64_t port)
+{
+	return !sv_is(name, "a") ? GW_SERVICE_MISSING : port == 80 ? GW_SERVICE_OK : GW_SERVICE_NO_PORT;
+}
+
+static const char *rig_certificate(_unused_ void *ctx, _unused_ struct sv ns, struct sv name)
+{
+	return sv_is(name, "good") ? NULL : "is not there";
+}
+
+static void rig_make(struct rig *r)
+{
+	gw_state_release(&r->st);
+	r->s.namespace_labels = rig_labels;
+	r->s.service = rig_service;
+	r->s.certificate = rig_certificate;
+	r->s.ctx = r;
+	for (int k = 0; k < _GW_KIND_MAX; k++) {
+		r->s.objects[k] = r->objects[k].p;
+		r->s.n[k] = r->objects[k].n;
+	}
+	gw_state_make(&r->a, &r->s, &r->st);
+}
+
+static void rig_end(struct rig *r)
+{
+	gw_state_release(&r->st);
+	for (int k = 0; k < _GW_KIND_MAX; k++)
+		vec_release(&r->objects[k]);
+	arena_release(&r->a);
+}
+
+#define CLASS "{'kind':'GatewayClass','metadata':{'name':'ours'},'spec':{'controllerName':'" GW_CONTROLLER "'}}"
+#define GATEWAY(name, at, listeners)                                                                        \
+	"{'kind':'Gateway','metadata':{'namespace':'d','name':'" name "','creationTimestamp':'2026-01-0" at \
+	"T00:00:00Z'},'spec':{'gatewayClassName':'ours','listeners':[" listeners "]}}"
+#define HTTP(name, port, more) "{'name':'" name "','port':" port ",'protocol':'HTTP'" more "}"
+#define ROUTE(ns, name, parent, more)                                                                           \
+	"{'kind':'HTTPRoute','metadata':{'namespace':'" ns "','name':'" name "'},'spec':{'parentRefs':[" parent \
+	"],'rules':[{'backendRefs':[{'name':'a','port':80}]}]" more "}}"
+
+/* "True/Reason" */
+static const char *told(struct rig *r, const struct gw_conditions *c, const char *type)
+{
+	const struct gw_condition *one = gw_condition(c, type);
+
+	return one ? arena_printf(&r->a, "%s/%s", one->is ? "True" : "False", one->reason) : "";
+}
+
+static const struct gw_conditions *listener(struct rig *r, size_t gateway, size_t i)
+{
+	return &r->st.gateways[gateway].listeners[i].conditions;
+}
+
+static void test_nobodys(_unused_ void **state)
+{
+	struct rig r = { .s = { .ctx = NULL } };
+
+	rig_add(&r, "{'kind':'GatewayClass','metadata':{'name':'theirs'},'spec':{'controllerName':'x.org/y'}}");
+	rig_add(&r, "{'kind':'Gateway','metadata':{'namespace':'d','name':'g'},'spec':{'gatewayClassName':'theirs',"
+		    "'listeners':[{'name':'a','port':80,'protocol':'HTTP'}]}}");
+	rig_add(&r, ROUTE("d", "r", "{'name':'g'}", ""));
+	rig_make(&r);
+	assert_int_equal(r.st.n_classes + r.st.n_gateways + r.st.n_routes, 0);
+	rig_end(&r);
+}
+
+static void test_listeners(_unused_ void **state)
+{
+	struct rig r = { .s = { .ctx = NULL } };
+
+	rig_add(&r, CLASS);
+	rig_add(&r, GATEWAY("g", "1",
+			    HTTP("a", "80", "") "," HTTP(
+				"b", "80",
+				",'hostname':'b.org'") ","
+						       "{'name':'udp','port':53,'protocol':'UDP'},"
+						       "{'name':'no','port':443,'protocol':'HTTPS','hostname':'n.org','"
+						       "tls':{'certificateRefs':[{'name':'bad'}]}},"
+						       "{'name':'yes','port':443,'protocol':'HTTPS','hostname':'y.org',"
+						       "'tls':{'certificateRefs':[{'name':'good'}]}},"
+						       "{'name':'far','port':443,'protocol':'HTTPS','hostname':'f.org',"
+						       "'tls':{'certificateRefs':[{'name':'good','namespace':'e'}]}},"
+						       "{'name':'t','port':443,'protocol':'TLS','hostname':'t.org','"
+						       "tls':{'mode':'Terminate'}}"));
+	/* The younger does not turn a port round; what agrees is shared. */
+	rig_add(&r, GATEWAY("h", "2",
+			    "{'name':'tls','port':80,'protocol':'HTTPS','hostname':'z.org','tls':{'certificateRefs':[{'"
+			    "name':'good'}]}}"));
+	rig_add(&r, GATEWAY("i", "3", HTTP("same", "80", ",'hostname':'b.org'")));
+	rig_make(&r);
+	assert_string_equal(told(&r, listener(&r, 0, 0), "Programmed"), "True/Programmed");
+	assert_string_equal(told(&r, listener(&r, 0, 1), "Conflicted"), "False/NoConflicts");
+	assert_string_equal(told(&r, listener(&r, 0, 2), "Accepted"), "False/UnsupportedProtocol");
+	assert_string_equal(told(&r, listener(&r, 0, 3), "ResolvedRefs"), "False/InvalidCertificateRef");
+	assert_false(r.st.gateways[0].listeners[3].serves);
+	assert_true(r.st.gateways[0].listeners[4].serves);
+	assert_string_equal(told(&r, listener(&r, 0, 5), "ResolvedRefs"), "False/RefNotPermitted");
+	assert_string_equal(told(&r, listener(&r, 0, 6), "Accepted"), "False/UnsupportedValue");
+	assert_string_equal(told(&r, &r.st.gateways[0].conditions, "Accepted"), "True/ListenersNotValid");
+	assert_string_equal(told(&r, listener(&r, 1, 0), "Accepted"), "False/PortUnavailable");
+	assert_true(r.st.gateways[2].listeners[0].serves);
+	rig_end(&r);
+}
+
+static void test_conflicts(_unused_ void **state)
+{
+	struct rig r = { .s = { .ctx = NULL } };
+
+	rig_add(&r, CLASS);
+	rig_add(&r,
+		GATEWAY("g", "1",
+			HTTP("a", "80", ",'hostname':'a.org'") "," HTTP("b", "80", ",'hostname':'a.org'") "," HTTP(
+			    "c", "80", "") "," HTTP("d", "81", "") ",{'name':'e','port':81,'protocol':'TLS','hostname':"
+								   "'x.org','tls':{'mode':'Passthrough'}}"));
+	rig_make(&r);
+	assert_string_equal(told(&r, listener(&r, 0, 0), "Conflicted"), "True/HostnameConflict");
+	assert_string_equal(told(&r, listener(&r, 0, 1), "Conflicted"), "True/HostnameConflict");
+	assert_string_equal(told(&r, listener(&r, 0, 2), "Conflicted"), "False/NoConflicts");
+	assert_string_equal(told(&r, listener(&r, 0, 3), "Conflicted"), "True/ProtocolConflict");
+	assert_string_equal(told(&r, listener(&r, 0, 4), "Conflicted"), "True/ProtocolConflict");
+	assert_string_equal(told(&r, listener(&r, 0, 4), "Accepted"), "False/Invalid");
+	/* One name cannot both end here and pass through; nor has a listener in conflict routes. */
+	rig_add(&r, GATEWAY("h", "2",
+			    "{'name':'a','port':443,'protocol':'HTTPS','tls':{'certificateRefs':[{'name':'good'}]}},"
+			    "{'name':'b','port':443,'protocol':'TLS','tls':{'mode':'Passthrough'}}"));
+	rig_add(&r, ROUTE("d", "r", "{'name':'h','sectionName':'a'}", ""));
+	rig_make(&r);
+	assert_string_equal(told(&r, listener(&r, 1, 0), "Conflicted"), "True/ProtocolConflict");
+	assert_string_equal(told(&r, listener(&r, 1, 1), "Conflicted"), "True/ProtocolConflict");
+	assert_string_equal(told(&r, &r.st.routes[0].parents[0].conditions, "Accepted"), "False/NotAllowedByListeners");
+	assert_int_equal(r.st.gateways[1].listeners[0].attached, 0);
+	rig_end(&r);
+}
+
+static const char *parent(struct rig *r, const char *name, const char *type)
+{
+	for (size_t i = 0; i < r->st.n_routes; i++)
+		if (sv_is(obj_name(r->st.routes[i].o), name))
+			return told(r, &r->st.routes[i].parents[0].conditions, type);
+	return "none";
+}
+
+static void test_routes(_unused_ void **state)
+{
+	struct rig r = { .s = { .ctx = NULL } };
+
+	rig_add(&r, CLASS);
+	rig_add(&r, GATEWAY("g", "1",
+			    HTTP("a", "80", ",'hostname':'*.x.org'") "," HTTP(
+				"b", "81",
+				",'allowedRoutes':{'namespaces':{'from':'Selector','selector':{'matchLabels':{'name':'"
+				"e'}}}}") "," HTTP("c", "82",
+						   ",'allowedRoutes':{'namespaces':{'from':'All'},'kinds':[{'kind':'"
+						   "GRPCRoute'}]}")));
+	rig_add(&r, ROUTE("d", "section", "{'name':'g','sectionName':'z'}", ""));
+	rig_add(&r, ROUTE("d", "port", "{'name':'g','port':83}", ""));
+	rig_add(&r, ROUTE("d", "kind", "{'name':'g','sectionName':'c'}", ""));
+	rig_add(&r, ROUTE("f", "space", "{'name':'g','namespace':'d'}", ""));
+	rig_add(&r, ROUTE("e", "picked", "{'name':'g','namespace':'d'}", ""));
+	rig_add(&r, ROUTE("d", "host", "{'name':'g'}", ",'hostnames':['x.org','y.org']"));
+	rig_add(&r, ROUTE("d", "fine", "{'name':'g'}", ",'hostnames':['y.org','a.b.x.org','*.c.x.org','*.org']"));
+	rig_add(&r, ROUTE("d", "mesh", "{'name':'g','kind':'Service','group':''}", ""));
+	rig_make(&r);
+	assert_string_equal(parent(&r, "section", "Accepted"), "False/NoMatchingParent");
+	assert_string_equal(parent(&r, "port", "Accepted"), "False/NoMatchingParent");
+	assert_string_equal(parent(&r, "kind", "Accepted"), "False/NotAllowedByListeners");
+	assert_string_equal(parent(&r, "space", "Accepted"), "False/NotAllowedByListeners");
+	assert_string_equal(parent(&r, "picked", "Accepted"), "True/Accepted");
+	assert_string_equal(parent(&r, "host", "Accepted"), "False/NoMatchingListenerHostname");
+	assert_string_equal(parent(&r, "fine", "Accepted"), "True/Accepted");
+	assert_string_equal(parent(&r, "mesh", "Accepted"), "none");
+	for (size_t i = 0; i < r.st.n_routes; i++) {
+		const struct gw_parent *p = &r.st.routes[i].parents[0];
+
+		if (!sv_is(obj_name(r.st.routes[i].o), "fine"))
+			continue;
+		assert_int_equal(p->n_attached, 1);
+		assert_int_equal(p->attached[0].n_hosts, 3);
+		assert_sv(p->attached[0].hosts[0], "a.b.x.org");
+		assert_sv(p->attached[0].hosts[1], "*.c.x.org");
+		assert_sv(p->attached[0].hosts[2], "*.x.org");
+	}
+	assert_int_equal(r.st.gateways[0].listeners[0].attached, 1);
+	assert_int_equal(r.st.gateways[0].listeners[1].attached, 1);
+	rig_end(&r);
+}
+
+static void test_grants(_unused_ void **state)
+{
+	struct rig r = { .s = { .ctx = NULL } };
+
+	rig_add(&r, CLASS);
+	rig_add(&r, GATEWAY("g", "1", HTTP("a", "80", "")));
+	rig_add(&r, "{'kind':'HTTPRoute','metadata':{'namespace':'d','name':'r'},'spec':{'parentRefs':[{'name':'g'}],"
+		    "'rules':[{'backendRefs':[{'name':'a','namespace':'e','port':80}]}]}}");
+	rig_make(&r);
+	assert_string_equal(parent(&r, "r", "ResolvedRefs"), "False/RefNotPermitted");
+	/* Of the wrong namespace, kind, group or name. */
+#define GRANT(ns, kind, from, group, to)                                                              \
+	"{'kind':'ReferenceGrant','metadata':{'namespace':'" ns "'},'spec':{'from':[{'group':'" group \
+	"','kind':'" kind "','namespace':'" from "'}],'to':[{'group':'','kind':'Service'" to "}]}}"
+#define GW "gateway.networking.k8s.io"
+	rig_add(&r, GRANT("d", "HTTPRoute", "d", GW, ""));
+	rig_add(&r, GRANT("e", "GRPCRoute", "d", GW, ""));
+	rig_add(&r, GRANT("e", "HTTPRoute", "e", GW, ""));
+	rig_add(&r, GRANT("e", "HTTPRoute", "d", "", ""));
+	rig_add(&r, GRANT("e", "HTTPRoute", "d", GW, ",'name':'b'"));
+	rig_make(&r);
+	assert_string_equal(parent(&r, "r", "ResolvedRefs"), "False/RefNotPermitted");
+	rig_add(&r, GRANT("e", "HTTPRoute", "d", GW, ",'name':'a'"));
+	rig_make(&r);
+	assert_string_equal(parent(&r, "r", "ResolvedRefs"), "True/ResolvedRefs");
+	rig_end(&r);
+}
+
+static void test_hosts(_unused_ void **state)
+{
+	static const struct {
+		const char *x, *y, *wanted; /* NULL: none */
+	} cases[] = {
+		{ "", "", "" },
+		{ "", "a.org", "a.org" },
+		{ "a.org", "a.org", "a.org" },
+		{ "a.org", "b.org", NULL },
+		{ "*.a.org", "a.org", NULL },
+		{ "*.a.org", "b.a.org", "b.a.org" },
+		{ "*.a.org", "c.b.a.org", "c.b.a.org" },
+		{ "*.a.org", "ba.org", NULL },
+		{ "*.a.org", "*.a.org", "*.a.org" },
+		{ "*.a.org", "*.b.a.org", "*.b.a.org" },
+		{ "*.a.org", "*.b.org", NULL },
+		{ "*.", "a", NULL },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		for (int turn = 0; turn < 2; turn++) {
+			struct sv ret, x = sv_from(turn ? cases[i].y : cases[i].x),
+				       y = sv_from(turn ? cases[i].x : cases[i].y);
+			bool met = gw_hosts_meet(x, y, &ret);
+
+			assert_int_equal(met, cases[i].wanted != NULL);
+			if (met)
+				assert_sv(ret, cases[i].wanted);
+		}
+}
+
+static const char *unsupported(struct arena *a, enum gw_kind kind, const char *rule)
+{
+	char *json = arena_strdup(a, rule);
+
+	for (char *c = json; *c; c++)
+		if (*c == '\'')
+			*c = '"';
+	return gw_rule_unsupported(kind, json_decode(a, sv_from(json), NULL, NULL));
+}
+
+static void test_rules(_unused_ void **state)
+{
+	static const char *const bad[] = {
+		"{'matches':[{'path':{'type':'RegularExpression','value':'/a'}}]}",
+		"{'matches':[{'headers':[{'name':'a','type':'RegularExpression','value':'/a'}]}]}",
+		"{'matches':[{'headers':[{'name':'a b','value':'x'}]}]}",
+		"{'matches':[{'headers':[{'name':'a','value':' x'}]}]}",
+		"{'matches':[{'headers':[{'name':'a','value':'x\\ny'}]}]}",
+		"{'matches':[{'path':{'value':'/a\\u0001'}}]}",
+		"{'filters':[{'type':'RequestMirror'}]}",
+		"{'filters':[{'type':'ExtensionRef'}]}",
+		"{'filters':[{'type':'RequestHeaderModifier','requestHeaderModifier':{'set':[{'name':'a%','value':'x'}]"
+		"}}]}",
+		"{'filters':[{'type':'ResponseHeaderModifier','responseHeaderModifier':{'remove':['a:']}}]}",
+		"{'filters':[{'type':'URLRewrite','urlRewrite':{'path':{'replacePrefixMatch':'/a b'}}}]}",
+		"{'filters':[{'type':'RequestRedirect','requestRedirect':{'path':{'replaceFullPath':'a'}}}]}",
+		"{'backendRefs':[{'name':'a','filters':[{'type':'URLRewrite'}]}]}",
+	};
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		if (!unsupported(&a, GW_HTTPROUTES, bad[i]))
+			fail_msg("taken: %s", bad[i]);
+	assert_null(
+	    unsupported(&a, GW_HTTPROUTES,
+			"{'matches':[{'path':{'type':'Exact','value':'/a'},'headers':[{'name':'A-b','value':'%[x]'}],"
+			"'queryParams':[{'name':'a b','value':''}]}],'filters':[{'type':'CORS'}]}"));
+	assert_non_null(unsupported(&a, GW_GRPCROUTES, "{'matches':[{'method':{'type':'RegularExpression'}}]}"));
+	assert_null(unsupported(&a, GW_GRPCROUTES, "{'matches':[{'method':{'service':'a.B','method':'C'}}]}"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_nobodys), cmocka_unit_test(test_listeners), cmocka_unit_test(test_conflicts),
+		cmocka_unit_test(test_routes),	cmocka_unit_test(test_grants),	  cmocka_unit_test(test_hosts),
+		cmocka_unit_test(test_rules),
+	};
+
+	return cmocka_run_group_tests_name("gateway_state", tests, NULL, NULL);
+}
