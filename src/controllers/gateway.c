@@ -210,6 +210,7 @@ static int gateways_say(struct gateways *c, struct arena *a, struct gw_source *s
 
 /* --- runs --- */
 
+/* What cannot be made, because a policy refuses it, does not keep what is there waiting. */
 static int gateways_install(struct gateways *c, struct err *err)
 {
 	const struct resource *classes = gw_feed_resource(c->feed, GW_CLASSES);
@@ -237,19 +238,21 @@ static int gateways_reconcile(void *ctx, _unused_ struct sv key, struct reconcil
 		ret->after_ns = c->next_ns - began;
 		return 0;
 	}
-	if (gateways_install(c, err) < 0)
-		return -1;
-	if (!gw_feed_look(c->feed, &ret->after_ns) || gateways_install(c, err) < 0)
+	if (!c->installed)
+		(void)gateways_install(c, err);
+	if (!gw_feed_look(c->feed, &ret->after_ns))
 		return err->reason == ERR_NONE ? 0 : -1;
+	if (err->reason == ERR_NONE)
+		(void)gateways_install(c, err);
 	gw_feed_objects(c->feed, &a, &s);
 	if (s.n[GW_GATEWAYS] && !gateways_watch(c)) {
 		ret->after_ns = SYNC_POLL_NS;
-		return 0;
+		return err->reason == ERR_NONE ? 0 : -1;
 	}
 	rc = gateways_say(c, &a, &s, err);
 	c->next_ns = env_mono_ns(c->ctx->env);
 	c->next_ns += MIN(REST * (c->next_ns - began), REST_MAX_NS);
-	return rc;
+	return rc < 0 || err->reason != ERR_NONE ? -1 : 0;
 }
 
 /* Of our group, and when what is said of it changed: statuses of definitions are nothing to us. */

@@ -4,6 +4,14 @@
 #include "gateway/crds.h"
 #include "gateway/gateway.h"
 
+/* In kubectl's name and way, so that a bundle that is applied by it takes all of ours over: other managers would be
+ * told of conflicts, and what only ours has would stay. */
+static int install_kind(struct client *c, const struct resource *r, const struct val *crd, struct err *err)
+{
+	return client_patch(c, r, SV(""), val_get_str(crd, F_metadata, F_name), PATCH_APPLY, crd,
+			    &(struct client_write_opts){ .field_manager = "kubectl" }, NULL, err);
+}
+
 static int install_one(struct client *c, const struct resource *r, const struct val *doc, struct err *err)
 {
 	_cleanup_(err_release) struct err why = ERR_INIT;
@@ -16,21 +24,27 @@ static int install_one(struct client *c, const struct resource *r, const struct 
 int gateway_install_kinds(struct client *c, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct resource *r = RES(apiextensions_customresourcedefinitions);
 	const struct val *all = gw_crds(&a);
 
 	VAL_EACH(all, crd) {
 		_cleanup_(err_release) struct err why = ERR_INIT;
-		const struct resource *r = RES(apiextensions_customresourcedefinitions);
 		_cleanup_obj_ struct obj *there = NULL;
+		struct sv name = val_get_str(crd, F_metadata, F_name);
 
-		/* Reading is less work than being told that it is there. */
-		if (client_get(c, r, SV(""), val_get_str(crd, F_metadata, F_name), &there, &why) < 0 &&
-		    why.reason != ERR_NOT_FOUND)
-			return err_move(err, &why);
-		if (!there && install_one(c, r, crd, err) < 0)
-			return err_wrap(err, "creating the kind '%.*s'", SV_ARG(val_get_str(crd, F_metadata, F_name)));
+		if (client_get(c, r, SV(""), name, &there, &why) == 0)
+			continue;
+		if (why.reason == ERR_NOT_FOUND) {
+			err_release(&why);
+			if (install_kind(c, r, crd, &why) == 0)
+				continue;
+		}
+		if (err->reason == ERR_NONE) {
+			(void)err_move(err, &why);
+			(void)err_wrap(err, "making the kind '%.*s'", SV_ARG(name));
+		}
 	}
-	return 0;
+	return err->reason == ERR_NONE ? 0 : -1;
 }
 
 int gateway_install_class(struct client *c, const struct resource *r, struct err *err)

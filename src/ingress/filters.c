@@ -189,8 +189,11 @@ void ing_filters_render(struct ing_filters_out *o, const struct ing_filters *t)
 	if (t->tcp)
 		buf_adds(b, "  mode tcp\n");
 	buf_printf(b, "  balance %s\n", t->least_conn ? "leastconn" : "roundrobin");
-	buf_printf(b, "  timeout connect %ds\n  timeout server %ds\n  timeout tunnel %ds\n", t->connect_s, t->server_s,
-		   t->tunnel_s);
+	buf_printf(b, "  timeout connect %ds\n  timeout tunnel %ds\n", t->connect_s, t->tunnel_s);
+	if (t->gate && t->gate->server_ms)
+		buf_printf(b, "  timeout server %" PRId64 "ms\n", t->gate->server_ms);
+	else
+		buf_printf(b, "  timeout server %ds\n", t->server_s);
 	if (t->sticky) {
 		buf_printf(b, "  dynamic-cookie-key caravel\n  cookie %.*s insert indirect nocache httponly dynamic",
 			   SV_ARG(t->cookie));

@@ -47,7 +47,8 @@ static void gated_cors(struct ing_filters_out *o, const struct ing_gate_filters 
 {
 	struct buf *b = o->text;
 
-	gated_value(o, "origins", f->cors_origins);
+	if (f->cors_origins.n) /* else nobody is let in */
+		gated_value(o, "origins", f->cors_origins);
 	buf_printf(b,
 		   "  http-request set-var(txn.or) req.hdr(Origin),lua.origin(%.*s) if { req.hdr(Origin) -m found }\n"
 		   "  http-request unset-var(txn.or) if { var(txn.or) -m len 0 }\n",
@@ -98,8 +99,6 @@ void ing_filters_gate_render(struct ing_filters_out *o, const struct ing_filters
 {
 	const struct ing_gate_filters *f = t->gate;
 
-	if (f->server_ms)
-		buf_printf(o->text, "  timeout server %" PRId64 "ms\n", f->server_ms);
 	if (f->cors)
 		gated_cors(o, f);
 	if (f->status)

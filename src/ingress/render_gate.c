@@ -232,6 +232,7 @@ void render_pass_frontends(const struct render *r, struct buf *b)
 		buf_printf(b,
 			   "frontend tls%d\n"
 			   "  mode tcp\n"
+			   "  no option idle-close-on-response\n"
 			   "  timeout client 1h\n"
 			   "  bind 0.0.0.0:%d\n",
 			   g->port, g->port);

@@ -182,6 +182,30 @@ def kinds_are_there(w):
     equal(features, sorted(features))
 
 
+def a_bundle_of_a_users(w):
+    """Who applies one has it, without force; a start does not bring ours back."""
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/tlsroutes.gateway.networking.k8s.io"
+    crd = w.request("GET", path)[1]
+    ours = json.dumps({"apiVersion": crd["apiVersion"], "kind": crd["kind"], "spec": crd["spec"], "metadata": {
+        "name": crd["metadata"]["name"], "annotations": crd["metadata"]["annotations"]}})
+    theirs = json.loads(ours)
+    theirs["metadata"]["annotations"]["gateway.networking.k8s.io/bundle-version"] = "v1.9.9"
+    theirs["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"] = "theirs"
+    del theirs["spec"]["names"]["categories"]
+    w.c.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(theirs))
+
+    def theirs_now():
+        now = w.request("GET", path)[1]
+        return (now["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"], now["spec"]["names"].get("categories"),
+                now["metadata"]["annotations"]["gateway.networking.k8s.io/bundle-version"])
+    equal(theirs_now(), ("theirs", None, "v1.9.9"))
+    w.c.stop()
+    w.c.start()
+    wait_for("the class", lambda: true(w.get("GatewayClass", "caravel").get("status", {}).get("conditions"), "Accepted"))
+    equal(theirs_now(), ("theirs", None, "v1.9.9"))
+    w.c.kubectl("apply", "--server-side", "-f", "-", stdin=ours)
+
+
 def refusals(w):
     """Every object of the corpus that upstream's rules refuse; what is right of them is taken, so the rules are the reason."""
     if not os.path.isdir(CORPUS):
@@ -845,7 +869,7 @@ def conformance_manifests(w):
     equal(done > 35, True, done)
 
 
-TESTS = [kinds_are_there, refusals, listeners_are_told, listeners_that_are_wrong, listeners_that_conflict, what_is_not_served, routes_are_told,
+TESTS = [kinds_are_there, a_bundle_of_a_users, refusals, listeners_are_told, listeners_that_are_wrong, listeners_that_conflict, what_is_not_served, routes_are_told,
          statuses_of_others_stay, attached_routes_are_counted, namespaces_by_label, matching, methods_and_queries, hosts, header_modifiers, rewrites,
          redirects, weights, timeouts, cors, web_sockets, grpc, tls_ends_here, a_certificate_elsewhere, tls_passes_through, beside_ingresses, hostile_texts,
          after_a_restart, conformance_manifests, corpus_examples]

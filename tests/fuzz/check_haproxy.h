@@ -12,6 +12,7 @@ static const char *const words[] = {
 	"global",
 	"defaults",
 	"frontend",
+	"no",
 	"backend",
 	"userlist",
 	"resolvers",

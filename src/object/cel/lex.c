@@ -201,6 +201,29 @@ static bool lex_sign(struct lexer *l)
 	return false;
 }
 
+/* How far a string, a name in backquotes or half of an operator goes until it is none, in bytes. */
+static size_t lex_broken(const struct lexer *l)
+{
+	char c = lex_peek(l, 0);
+	size_t n = 0, end = l->c->text.n - l->at;
+
+	if (c == '"' || c == '\'') {
+		for (n = 1; n < end && !strchr("\n\r", lex_peek(l, n));)
+			n += lex_peek(l, n) == '\\' && n + 1 < end ? 2 : 1;
+	} else if (c == '`') {
+		for (n = 1; n < end && (lex_word_start(lex_peek(l, n)) || lex_digit(lex_peek(l, n)) ||
+					strchr(".-/ ", lex_peek(l, n)));)
+			n++;
+	} else if (c == '=' || c == '&' || c == '|') {
+		n = 1;
+	}
+	if (n < end)
+		n++;
+	while (n < end && ((unsigned char)lex_peek(l, n) & 0xc0) == 0x80)
+		n++;
+	return MIN(n, end);
+}
+
 void lex_next(struct lexer *l)
 {
 	for (;;) {
@@ -232,10 +255,19 @@ void lex_next(struct lexer *l)
 		}
 		if ((c == '`' && lex_quoted_ident(l)) || lex_sign(l))
 			return;
-		while (l->at + n < l->c->text.n && ((unsigned char)lex_peek(l, n) & 0xc0) == 0x80)
-			n++;
-		cel_issue(l->c, l->pos, "Syntax error: token recognition error at: '%.*s'", (int)n,
-			  l->c->text.p + l->at);
+		n = lex_broken(l);
+		if (!l->quiet)
+			cel_issue(l->c, l->pos, "Syntax error: token recognition error at: '%.*s'", (int)n,
+				  l->c->text.p + l->at);
 		lex_take(l, TOK_END, n);
 	}
+}
+
+enum tok lex_behind(const struct lexer *l)
+{
+	struct lexer ahead = *l;
+
+	ahead.quiet = true;
+	lex_next(&ahead);
+	return ahead.tok;
 }

@@ -1,6 +1,7 @@
 /* lex.h - an expression's text as tokens, one after the other. For this folder alone.
  *
- * Bytes that begin no token are reported and passed over, as upstream's lexer does; the parser goes on without them.
+ * What begins no token is reported and passed over, as upstream's lexer does: up to the character with which it is none
+ * any more, and that one, too. The parser goes on without it.
  */
 #pragma once
 
@@ -53,6 +54,9 @@ struct lexer {
 	enum tok tok;  /* the current one */
 	struct sv text;
 	uint32_t pos; /* code points */
+	bool quiet;   /* looks ahead: what is no token is told when it is come to */
 };
 
 void lex_next(struct lexer *l);
+/* The token behind the current one. */
+enum tok lex_behind(const struct lexer *l);

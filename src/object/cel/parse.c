@@ -1,7 +1,8 @@
 /* The parser: recursive descent over the grammar of the language, a function for each level of precedence.
  *
- * Chains of && and || become balanced trees, as upstream makes them, so that long ones are not deep. The first syntax
- * error ends it: what ANTLR says after its recovery is not worth repeating.
+ * Chains of && and || become balanced trees, as upstream makes them, so that long ones are not deep. A token too much
+ * where an operand or the end ought to be is passed over, as ANTLR does; any other syntax error ends it: what ANTLR
+ * says after its further recoveries is not worth repeating.
  */
 #include "object/cel/lex.h"
 
@@ -26,14 +27,26 @@ static const char PARSE_PRIMARY[] =
 static const char PARSE_PRIMARY_OR_CLOSE[] = "'[', '{', '(', ')', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, "
 					     "NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER";
 
-static void *parse_fail(struct parser *p, const char *expecting)
+static void parse_tell(struct parser *p, const char *what, const char *expecting)
 {
 	struct sv t = p->lex.tok == TOK_END ? SV("<EOF>") : p->lex.text;
 
 	if (!p->failed)
-		cel_issue(p->c, p->lex.pos, "Syntax error: mismatched input '%.*s' expecting %s", SV_ARG(t), expecting);
+		cel_issue(p->c, p->lex.pos, "Syntax error: %s input '%.*s' expecting %s", what, SV_ARG(t), expecting);
+}
+
+static void *parse_fail(struct parser *p, const char *expecting)
+{
+	parse_tell(p, "mismatched", expecting);
 	p->failed = true;
 	return NULL;
+}
+
+/* Without this one token it would go on: it is told and passed over. */
+static void parse_skip(struct parser *p, const char *expecting)
+{
+	parse_tell(p, "extraneous", expecting);
+	lex_next(&p->lex);
 }
 
 static struct ast *parse_error(struct parser *p, uint32_t pos, const char *what)
@@ -276,6 +289,32 @@ static struct ast *parse_name(struct parser *p)
 	return ast_ident(p->c, pos, name);
 }
 
+/* That begins an operand. */
+static bool parse_begins(enum tok t)
+{
+	switch (t) {
+	case TOK_DOT:
+	case TOK_IDENT:
+	case TOK_RESERVED:
+	case TOK_LPAREN:
+	case TOK_LBRACKET:
+	case TOK_LBRACE:
+	case TOK_INT:
+	case TOK_UINT:
+	case TOK_FLOAT:
+	case TOK_STRING:
+	case TOK_BYTES:
+	case TOK_TRUE:
+	case TOK_FALSE:
+	case TOK_NULL:
+	case TOK_MINUS:
+	case TOK_NOT:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static struct ast *parse_primary(struct parser *p)
 {
 	struct ast *e;
@@ -392,11 +431,15 @@ static struct ast *parse_member(struct parser *p)
 
 static struct ast *parse_unary(struct parser *p)
 {
-	enum tok op = p->lex.tok;
-	uint32_t pos = p->lex.pos;
+	enum tok op;
+	uint32_t pos;
 	unsigned n = 0;
 	struct ast *e;
 
+	if (p->lex.tok != TOK_END && !parse_begins(p->lex.tok) && parse_begins(lex_behind(&p->lex)))
+		parse_skip(p, arena_printf(p->c->arena, "{%s}", PARSE_PRIMARY));
+	op = p->lex.tok;
+	pos = p->lex.pos;
 	if (op != TOK_NOT && op != TOK_MINUS)
 		return parse_member(p);
 	while (parse_take(p, op))
@@ -530,7 +573,11 @@ struct ast *cel_parse(struct cel_compile *c)
 
 	lex_next(&p.lex);
 	e = parse_expr(&p);
-	if (e && p.lex.tok != TOK_END)
-		parse_fail(&p, "<EOF>");
+	if (e && p.lex.tok != TOK_END) {
+		if (lex_behind(&p.lex) == TOK_END)
+			parse_skip(&p, "<EOF>");
+		else
+			parse_fail(&p, "<EOF>");
+	}
 	return c->issues->n ? NULL : e;
 }

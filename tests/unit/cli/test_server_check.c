@@ -7,6 +7,7 @@ static struct server_opts usable(void)
 	return (struct server_opts){ .port = 6443,
 				     .bind_address = "0.0.0.0",
 				     .ipv6_masq = true,
+				     .endpoint_reconciler = "lease",
 				     .facts.cluster_cidr = "10.42.0.0/16",
 				     .facts.cluster_domain = "cluster.local" };
 }

@@ -307,8 +307,7 @@ static void test_rules(_unused_ void **state)
 		"{'matches':[{'path':{'value':'/a\\u0001'}}]}",
 		"{'filters':[{'type':'RequestMirror'}]}",
 		"{'filters':[{'type':'ExtensionRef'}]}",
-		"{'filters':[{'type':'RequestHeaderModifier','requestHeaderModifier':{'set':[{'name':'a%','value':'x'}]"
-		"}}]}",
+		"{'filters':[{'requestHeaderModifier':{'set':[{'name':'a%','value':'x'}]}}]}",
 		"{'filters':[{'type':'ResponseHeaderModifier','responseHeaderModifier':{'remove':['a:']}}]}",
 		"{'filters':[{'type':'URLRewrite','urlRewrite':{'path':{'replacePrefixMatch':'/a b'}}}]}",
 		"{'filters':[{'type':'RequestRedirect','requestRedirect':{'path':{'replaceFullPath':'a'}}}]}",

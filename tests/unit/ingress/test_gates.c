@@ -1,0 +1,249 @@
+/* Gates as HAProxy is given them: which come after which, in which order those of a place are asked, and that texts are
+ * values. Whether its Lua does what they say is in tests/e2e/test_gateway.py. */
+#include "ingress_kit.h"
+
+#include "base/file.h"
+#include "base/tree.h"
+#include "ev/ev.h"
+#include "ingress/command.h"
+#include "ingress/from_gateway.h"
+#include "ingress/gate_lua.h"
+#include "ingress/gate_rule.h"
+
+#include <unistd.h>
+
+struct rig {
+	struct kit k;
+	VEC(struct obj *) objects[_GW_KIND_MAX];
+	struct ing_names names;
+};
+
+static void rig_add(struct rig *r, const char *json)
+{
+	struct obj *o;
+
+	kit_add(&r->k, json);
+	if (!r->k.secrets.n)
+		return;
+	o = vec_pop(&r->k.secrets); /* where it puts what it does not know */
+	for (int i = 0; i < _GW_KIND_MAX; i++)
+		if (val_is(obj_get(o, F_kind), gw_kind_names[i]))
+			vec_push(&r->objects[i], o);
+}
+
+static enum gw_service rig_service(void *ctx, struct sv ns, struct sv name, int64_t port)
+{
+	return gw_service_port(kit_service(ctx, ns, name), port);
+}
+
+static const struct val *rig_labels(_unused_ void *ctx, _unused_ struct sv ns)
+{
+	return NULL;
+}
+
+static const char *rig_certificate(_unused_ void *ctx, _unused_ struct sv ns, _unused_ struct sv name)
+{
+	return "is not there";
+}
+
+static void rig_render(struct rig *r, struct ing_conf *ret)
+{
+	struct ing_source s = kit_source(&r->k);
+	struct gw_source gs = {
+		.namespace_labels = rig_labels, .service = rig_service, .certificate = rig_certificate, .ctx = &r->k
+	};
+	struct ing_listen l = { .threads = 1, .max_connections = 100, .own = 7 };
+	struct gw_state st;
+
+	for (int i = 0; i < _GW_KIND_MAX; i++) {
+		gs.objects[i] = r->objects[i].p;
+		gs.n[i] = r->objects[i].n;
+	}
+	kit_model(&r->k);
+	gw_state_make(&r->k.a, &gs, &st);
+	ing_from_gateways(&r->k.a, &s, &gs, &st, &r->k.m);
+	l.gates = r->k.m.ports;
+	l.n_gates = r->k.m.n_ports;
+	ing_render(&r->k.a, &r->names, &r->k.m, &l, ret);
+	gw_state_release(&st);
+}
+
+static void rig_end(struct rig *r)
+{
+	for (int i = 0; i < _GW_KIND_MAX; i++)
+		vec_release(&r->objects[i]);
+	ing_names_release(&r->names);
+	kit_release(&r->k);
+}
+
+#define CLASS "{'kind':'GatewayClass','metadata':{'name':'c'},'spec':{'controllerName':'" GW_CONTROLLER "'}}"
+#define GATEWAY                                                                                                  \
+	"{'kind':'Gateway','metadata':{'namespace':'d','name':'g'},'spec':{'gatewayClassName':'c','listeners':[" \
+	"{'name':'h','port':8080,'protocol':'HTTP'},{'name':'p','port':8443,'protocol':'TLS','tls':{'mode':"     \
+	"'Passthrough'}}]}}"
+#define ROUTE(kind, name, more, rules)                                                                               \
+	"{'kind':'" kind "','metadata':{'namespace':'d','name':'" name "'},'spec':{'parentRefs':[{'name':'g'}]" more \
+	",'rules':[" rules "]}}"
+#define BACK(name) "'backendRefs':[{'name':'" name "','port':80}]"
+#define PATH(type, value) "'path':{'type':'" type "','value':'" value "'}"
+
+static struct rig rig_new(void)
+{
+	struct rig r = { .k = { .m = { 0 } } };
+
+	rig_add(&r, KIT_SERVICE("a"));
+	rig_add(&r, KIT_SERVICE("b"));
+	rig_add(&r, CLASS);
+	rig_add(&r, GATEWAY);
+	return r;
+}
+
+/* A place goes on to the nearest that its path is below, of its own host and port. */
+static void test_chains(_unused_ void **state)
+{
+	struct rig r = rig_new();
+	struct ing_conf c;
+
+	rig_add(&r, ROUTE("HTTPRoute", "r", ",'hostnames':['x.org']",
+			  "{'matches':[{" PATH("PathPrefix", "/") "},{" PATH("PathPrefix", "/a/b/") "},{" PATH(
+			      "Exact", "/a/b") "},{" PATH("PathPrefix",
+							  "/a/bc") "},{" PATH("Exact", "/a/b/c") "}]," BACK("a") "}"));
+	rig_add(&r, ROUTE("HTTPRoute", "s", "", "{'matches':[{" PATH("PathPrefix", "/a") "}]," BACK("a") "}"));
+	rig_render(&r, &c);
+	assert_sv(c.maps[ING_MAP_GATES], "e8080|x.org/a/b/c| c6\ne8080|x.org/a/b| c4\np8080|*/a/ c7\np8080|x.org/ c1\n"
+					 "p8080|x.org/a/b/ c3\np8080|x.org/a/bc/ c5\n");
+	assert_sv(c.maps[ING_MAP_VALUES],
+		  "c1 1\nc1.1 b:b2=1\nc3 1 c1\nc3.1 b:b2=1\nc4 1 c3\nc4.1 b:b2=1\nc5 1 c1\nc5.1 b:b2=1\n"
+		  "c6 1 c3\nc6.1 b:b2=1\nc7 1\nc7.1 b:b2=1\n");
+	rig_end(&r);
+}
+
+/* Upstream's: method, headers, query, then who is older and comes first. */
+static void test_order(_unused_ void **state)
+{
+	struct rig r = rig_new();
+	struct ing_conf c;
+
+	rig_add(&r, ROUTE("HTTPRoute", "r", "",
+			  "{'matches':[{},{'queryParams':[{'name':'q','value':'1'}]},{'headers':[{'name':'A','value':'"
+			  "x y'},{'name':'a',"
+			  "'value':'z'}]},{'method':'GET'}]," BACK("a") "}"));
+	rig_add(&r,
+		ROUTE("HTTPRoute", "s", "",
+		      "{'matches':[{'headers':[{'name':'b','value':'1'},{'name':'c','value':'|'}]}]," BACK("b") "}"));
+	rig_render(&r, &c);
+	assert_sv(c.maps[ING_MAP_GATES], "p8080|*/ c1\n");
+	assert_sv(c.maps[ING_MAP_VALUES], "c1 5\nc1.1 b:b2=1 m:GET\nc1.2 b:b3=1 h:b:1 h:c:%7C\nc1.3 b:b2=1 h:a:x%20y\n"
+					  "c1.4 b:b2=1 q:q:1\nc1.5 b:b2=1\n");
+	rig_end(&r);
+}
+
+/* What changes a match or a weight changes maps alone; another filter does not go by commands. */
+static void test_changes(_unused_ void **state)
+{
+	static const char *const rules[] = {
+		"{'matches':[{" PATH(
+		    "Exact", "/a") "}],'backendRefs':[{'name':'a','port':80,'weight':1},{'name':'b','port':80}]}",
+		"{'matches':[{" PATH(
+		    "Exact",
+		    "/b") ",'method':'PUT'}],'backendRefs':[{'name':'a','port':80,'weight':9},{'name':'b','port':80}]}",
+		"{'matches':[{" PATH("Exact", "/b") "}],'timeouts':{'request':'1s'},'backendRefs':[{'name':'a','port':"
+						    "80},{'name':'b','port':80}]}",
+	};
+	struct rig r = rig_new();
+	struct ing_conf was, is;
+
+	for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
+		_cleanup_free_ char *text = xasprintf(ROUTE("HTTPRoute", "r", "", "%s"), rules[i]);
+		struct ing_steps steps;
+
+		r.objects[GW_HTTPROUTES].n = 0;
+		rig_add(&r, text);
+		rig_render(&r, &is);
+		if (i)
+			assert_int_equal(ing_steps_between(&r.k.a, &was, &is, &steps), i == 1);
+		was = is;
+	}
+	rig_end(&r);
+}
+
+static void test_durations(_unused_ void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t ms;
+	} cases[] = { { "500ms", 500 },
+		      { "1h1m1s1ms", 3661001 },
+		      { "0s", 0 },
+		      { "", 0 },
+		      { "10", 0 },
+		      { "1d", 0 },
+		      { "999999s", 0 },
+		      { "1m", 60000 },
+		      { "99999h", INT64_C(86400000) } };
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_int_equal(ing_gate_duration_ms(sv_from(cases[i].text)), cases[i].ms);
+}
+
+/* The program itself, too. */
+static void test_haproxy_takes_it(_unused_ void **state)
+{
+	static const char *const argv[] = { "/usr/sbin/haproxy", "-c", "-f", "haproxy.cfg", NULL };
+	char dir[] = "/tmp/test-gates-XXXXXX";
+	struct rig r = rig_new();
+	struct err err = ERR_INIT;
+	_cleanup_(buf_release) struct buf out = BUF_INIT, errout = BUF_INIT;
+	struct ing_conf c;
+	int status = -1;
+
+	if (access(argv[0], X_OK) < 0) {
+		rig_end(&r);
+		skip();
+	}
+	rig_add(&r, ROUTE("HTTPRoute", "r", "",
+			  "{'matches':[{" PATH("PathPrefix", "/p") "}]," BACK(
+			      "a") ",'timeouts':{'request':'10ms'},'filters':["
+				   "{'type':'RequestHeaderModifier','requestHeaderModifier':{'set':[{'name':'A','value'"
+				   ":'%[x] \\\" #'}],"
+				   "'add':[{'name':'B','value':'1'}],'remove':['C']}},"
+				   "{'type':'ResponseHeaderModifier','responseHeaderModifier':{'set':[{'name':'A','"
+				   "value':'b'}],'remove':['C']}},"
+				   "{'type':'URLRewrite','urlRewrite':{'hostname':'n.org','path':{'type':'"
+				   "ReplacePrefixMatch','replacePrefixMatch':'/'}}},"
+				   "{'type':'CORS','cors':{'allowOrigins':['*'],'allowMethods':['*'],'allowHeaders':['"
+				   "x'],'exposeHeaders':['y'],"
+				   "'allowCredentials':true,'maxAge':3}}]},"
+				   "{'filters':[{'type':'RequestRedirect','requestRedirect':{'scheme':'https','"
+				   "statusCode':308}}]}"));
+	rig_add(&r, ROUTE("GRPCRoute", "g", "",
+			  "{'matches':[{'method':{'service':'a.B','method':'C'}},{'method':{'method':'D'}}]," BACK(
+			      "a") "}"));
+	rig_add(&r, ROUTE("TLSRoute", "t", ",'hostnames':['t.org']", "{" BACK("a") "}"));
+	rig_render(&r, &c);
+	assert_non_null(mkdtemp(dir));
+	for (int i = 0; i < ING_MAPS; i++)
+		assert_int_equal(
+		    file_write_again(arena_printf(&r.k.a, "%s/%s", dir, ing_map_names[i]), c.maps[i], 0600, &err), 0);
+	assert_int_equal(file_write_again(arena_printf(&r.k.a, "%s/haproxy.cfg", dir), c.config, 0600, &err), 0);
+	assert_int_equal(
+	    file_write_again(arena_printf(&r.k.a, "%s/" ING_GATE_LUA, dir), sv_from(ing_gate_lua), 0600, &err), 0);
+	assert_int_equal(
+	    child_run(
+		&(struct child_opts){ .argv = argv, .cwd = dir, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1 },
+		60 * NS_PER_SEC, 1 << 16, &out, &errout, &status, &err),
+	    0);
+	if (status || errout.n)
+		fail_msg("%s%s", buf_cstr(&out), buf_cstr(&errout));
+	assert_int_equal(tree_remove(dir, &err), 0);
+	rig_end(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_chains), cmocka_unit_test(test_order),
+					    cmocka_unit_test(test_changes), cmocka_unit_test(test_durations),
+					    cmocka_unit_test(test_haproxy_takes_it) };
+
+	return cmocka_run_group_tests_name("ingress_gates", tests, NULL, NULL);
+}
