@@ -665,6 +665,8 @@ static int start_api(struct server *s, struct err *err)
 		.tls_key_file = o->tls_key_file,
 		.join_token = o->token,
 		.token_auth_file = o->token_auth_file,
+		.proxy_cert_file = o->proxy_cert_file,
+		.proxy_key_file = o->proxy_key_file,
 		.admission_config = o->admission_config,
 		.enable_admission = o->enable_admission.list.p,
 		.disable_admission = o->disable_admission.list.p,

@@ -9,7 +9,8 @@ struct server_opts {
 	struct node_opts node;
 	struct cluster_facts facts;
 	const char *bind_address, *kubeconfig, *kubeconfig_mode, *advertise_address, *node_port_range;
-	const char *token, *token_auth_file, *admission_config, *encryption_config, *authentication_config;
+	const char *token, *token_auth_file, *admission_config, *encryption_config, *authentication_config,
+	    *proxy_cert_file, *proxy_key_file;
 	struct string_list enable_admission, disable_admission;
 	struct audit_opts audit;
 	struct apiserver_oidc oidc; /* but for its lists: */
