@@ -83,6 +83,8 @@ struct option {
  * when help or the names of the flags were printed, -1 with *err. */
 int cli_options_parse(struct arena *a, const struct option *table, size_t n, int argc, char **argv,
 		      const char *config_file, struct string_list *rest, struct err *err);
+/* Releases the lists of a table. */
+void cli_options_release(const struct option *table, size_t n);
 /* Of a flag or key of k3s that is none here: what to do instead; NULL: k3s has none of that name either. */
 const char *k3s_flag_instead(struct sv name);
 /* What an option is now, as upstream prints flags; in a, or as long as the option's value. */

@@ -5,6 +5,7 @@
 #include "cli/agent.h"
 #include "cli/cli.h"
 #include "cli/daemon.h"
+#include "cli/stalls.h"
 #include "cli/test_plane.h"
 #include "codec/json.h"
 #include "ev/ev.h"
@@ -225,6 +226,7 @@ static int etcd_run(struct etcd *e, struct err *err)
 	if (e->loop)
 		ev_loop_stop(e->loop);
 	env_real_free(e->env); /* waits for the thread */
+	stalls_unwatch();
 	if (e->loop)
 		ev_loop_free(e->loop);
 	close(lock);

@@ -19,8 +19,8 @@
 
 struct kube_apiserver {
 	struct server_opts *o;
-	const char *cert_dir, *etcd_servers, *ignored;
-	bool allow_privileged, version;
+	const char *cert_dir, *etcd_servers;
+	bool version;
 };
 
 /* Rows of `caravel server` that upstream's has by another name, or that are of a node, a scheduler or k3s. */
@@ -41,23 +41,7 @@ static const char *const not_here[] = {
 	"disable-controller-manager",
 };
 /* Rows that node and server share, and upstream's API server has. */
-static const char *const of_nodes[] = { "data-dir", "feature-gates" };
-
-/* How upstream's reaches etcd and what it keeps there, where the database is our own. */
-static const char *const without[] = {
-	"etcd-prefix",
-	"etcd-cafile",
-	"etcd-certfile",
-	"etcd-keyfile",
-	"etcd-compaction-interval",
-	"etcd-count-metric-poll-period",
-	"etcd-db-metric-poll-interval",
-	"etcd-healthcheck-timeout",
-	"etcd-readycheck-timeout",
-	"etcd-servers-overrides",
-	"storage-backend",
-	"storage-media-type",
-};
+static const char *const of_nodes[] = { "data-dir", "feature-gates", "v", "vmodule", "logging-format" };
 
 static bool kube_apiserver_among(const char *const *list, size_t n, const char *name)
 {
@@ -79,8 +63,6 @@ static size_t kube_apiserver_options(void *ctx, struct server_opts *o, struct op
 		  ".key is, or is made; not with --tls-cert-file (none: one of the cluster's CA)" },
 		{ "service-cluster-ip-range", 0, OPT_STRING, &o->facts.service_cidr, "CIDR",
 		  "Service addresses (10.0.0.0/24); A,B: both families, A's by default" },
-		{ "allow-privileged", 0, OPT_BOOL, &k->allow_privileged, NULL,
-		  "taken, and of no consequence: privileged containers are for admission to judge" },
 		{ "version", 0, OPT_BOOL, &k->version, NULL, "print the version, and end" },
 	};
 	size_t kept = 0;
@@ -95,11 +77,7 @@ static size_t kube_apiserver_options(void *ctx, struct server_opts *o, struct op
 			       : !kube_apiserver_among(not_here, ARRAY_LEN(not_here), t[i].name))
 			t[kept++] = t[i];
 	memcpy(t + kept, own, sizeof(own));
-	kept += ARRAY_LEN(own);
-	for (size_t i = 0; i < ARRAY_LEN(without); i++)
-		t[kept++] =
-		    (struct option){ without[i], 0, OPT_STRING, &k->ignored, "VALUE", "taken, and of no consequence" };
-	return kept;
+	return kept + ARRAY_LEN(own);
 }
 
 /* The pair in --cert-dir; where there is none, a new one that signs itself, as upstream's makes it. */

@@ -381,3 +381,10 @@ int cli_options_parse(struct arena *a, const struct option *table, size_t n, int
 		vec_push(&rest->list, NULL);
 	return 0;
 }
+
+void cli_options_release(const struct option *table, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (table[i].kind == OPT_LIST || table[i].kind == OPT_ARGS)
+			string_list_release(table[i].value);
+}

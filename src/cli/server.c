@@ -710,6 +710,8 @@ static int start_api(struct server *s, struct err *err)
 		.tls_key_file = o->tls_key_file,
 		.join_token = o->token,
 		.token_auth_file = o->token_auth_file,
+		.proxy_cert_file = o->proxy_cert_file,
+		.proxy_key_file = o->proxy_key_file,
 		.admission_config = o->admission_config,
 		.enable_admission = o->enable_admission.list.p,
 		.disable_admission = o->disable_admission.list.p,
@@ -961,20 +963,8 @@ int server_main(int argc, char **argv, const struct server_name *as)
 		s.crash_dir = arena_printf(&s.arena, "%s/crash", s.o.node.data_dir);
 		status = daemon_run(s.crash_dir, s.o.no_supervise, run, &s);
 	}
-	string_list_release(&s.o.tls_sans);
-	string_list_release(&s.o.controllers);
-	string_list_release(&s.o.kubelet_addresses);
-	string_list_release(&s.o.disabled_metrics);
-	string_list_release(&s.o.metric_labels);
-	string_list_release(&s.o.hsts);
-	string_list_release(&s.o.cors);
+	cli_options_release(table, n);
 	metric_rules_free(s.metric_rules);
-	string_list_release(&s.o.tls_suites);
-	string_list_release(&s.o.runtime_config);
-	string_list_release(&s.o.enable_admission);
-	string_list_release(&s.o.disable_admission);
-	node_opts_release(&s.o.node);
-	string_list_release(&s.o.facts.disable);
 	arena_release(&s.arena);
 	return rc < 0 ? cli_fail_err(&err) : status;
 }

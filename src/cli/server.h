@@ -9,7 +9,8 @@ struct server_opts {
 	struct node_opts node;
 	struct cluster_facts facts;
 	const char *bind_address, *kubeconfig, *kubeconfig_mode, *advertise_address, *node_port_range;
-	const char *token, *token_auth_file, *admission_config, *encryption_config, *authentication_config;
+	const char *token, *token_auth_file, *admission_config, *encryption_config, *authentication_config,
+	    *proxy_cert_file, *proxy_key_file;
 	struct string_list enable_admission, disable_admission;
 	struct audit_opts audit;
 	struct apiserver_oidc oidc; /* but for its lists: */
@@ -56,7 +57,7 @@ struct server_name {
 	int (*settle)(void *ctx, struct arena *a, struct err *err);
 	void *ctx;
 };
-#define SERVER_NAME_MAX 32
+#define SERVER_NAME_MAX 16
 /* Returns the exit status. */
 int server_main(int argc, char **argv, const struct server_name *as);
 

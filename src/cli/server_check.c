@@ -161,6 +161,9 @@ static int check_tokens(const struct server_opts *o, struct err *err)
 			       o->legacy_token_period);
 	if (o->token_auth_file && !*o->token_auth_file)
 		return err_set(err, ERR_INVALID, "--token-auth-file needs the name of a file");
+	if (!o->proxy_cert_file != !o->proxy_key_file)
+		return err_set(err, ERR_INVALID,
+			       "--proxy-client-cert-file and --proxy-client-key-file need each other");
 	return 0;
 }
 

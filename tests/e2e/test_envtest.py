@@ -288,7 +288,8 @@ def webhooks_by_local_urls(p):
         p.ask("POST", f"/apis/admissionregistration.k8s.io/v1/{plural}", {
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": behaviour},
             "webhooks": [{"name": f"{behaviour}.shapes.example.com", "sideEffects": "None", "admissionReviewVersions": ["v1"],
-                          "clientConfig": {"url": f"https://127.0.0.1:{hooks.port}/{behaviour}/it", "caBundle": hooks.ca}, "rules": [rule]}]})
+                          "clientConfig": {"url": f"https://127.0.0.1:{hooks.port}/{behaviour}/it", "caBundle": hooks.ca},
+                          "rules": [rule]}]})
         return f"/apis/admissionregistration.k8s.io/v1/{plural}/{behaviour}"
     hooks.answers["/patch/it"] = [{"op": "add", "path": "/spec/colour", "value": "red"}]
     made = [install("MutatingWebhookConfiguration", "patch", rule),
@@ -445,6 +446,7 @@ if __name__ == "__main__":
         sys.exit(main([flags_are_looked_for, what_cannot_work_is_refused, a_foreign_etcd_is_refused, etcd_starts, kube_apiserver_starts,
                        users_have_certificates, tokens_are_signed_by_the_given_key, kubectl_is_the_real_one, crds_are_installed,
                        webhooks_by_local_urls, no_controllers_but_those_of_garbage, namespaces_finish_deleting, objects_outlive_a_restart,
-                       certificates_are_made_where_there_are_none, old_versions_of_tls_are_refused, kubelets_of_another_authority, everything_ends], PLANE))
+                       certificates_are_made_where_there_are_none, old_versions_of_tls_are_refused, kubelets_of_another_authority,
+                       everything_ends], PLANE))
     finally:
         PLANE.cleanup()
