@@ -162,17 +162,36 @@ static int list_parse_opts(struct api_req *q, struct list_opts *o, struct err *e
 
 /* --- reading the past --- */
 
+/* What has not changed since is the cache's own object: both are in the order of keys. So a list of the past costs what
+ * is different now. */
 struct past {
 	struct api_req *q;
 	const struct list_opts *o;
 	struct wc_list *out;
-	size_t cap, skip, bytes;
+	size_t cap, bytes;
+	struct wc_pick now;
+	struct objpick_at at;
+	struct obj *next;  /* of now, NULL: none is left */
+	size_t key_prefix; /* bytes before a key's namespace */
 };
+
+/* A reference on the object that kv is the text of, where it is still current. */
+static struct obj *past_still(struct past *p, const struct store_kv *kv)
+{
+	struct sv ns, name;
+	int c = -1;
+
+	storekey_split(p->q->res, sv_sub(kv->key, p->key_prefix, kv->key.n), &ns, &name);
+	while (p->next && (c = objtree_cmp(p->next, ns, name)) < 0)
+		p->next = objpick_next(&p->now.objs, &p->at);
+	return p->next && c == 0 && obj_rev(p->next) == kv->mod_rev ? obj_ref(p->next) : NULL;
+}
 
 static int past_one(const struct store_kv *kv, void *ctx)
 {
 	struct past *p = ctx;
 	struct obj *o;
+	bool still;
 
 	if (p->o->limit && p->out->n == (size_t)p->o->limit) {
 		p->out->more = true;
@@ -184,7 +203,10 @@ static int past_one(const struct store_kv *kv, void *ctx)
 	if (quarantine_has(kv->key))
 		return 0;
 	work_key(kv->key);
-	o = stored_parse(p->q->res, kv->value, kv->mod_rev);
+	o = past_still(p, kv);
+	still = o != NULL;
+	if (!o)
+		o = stored_parse(p->q->res, kv->value, kv->mod_rev);
 	if (!o)
 		return 0;
 	if (!selection_matches(p->o->sel, o)) {
@@ -200,7 +222,7 @@ static int past_one(const struct store_kv *kv, void *ctx)
 		p->cap = p->cap ? p->cap * 2 : 64;
 	}
 	p->out->objs[p->out->n++] = o;
-	p->bytes += obj_bytes(o);
+	p->bytes += still ? 0 : obj_bytes(o);
 	return 0;
 }
 
@@ -210,16 +232,22 @@ static int read_past(struct api_req *q, const struct list_opts *o, struct wc_pic
 	struct past p = { .q = q, .o = o, .out = out };
 	struct sv from, to;
 	int64_t rev;
+	int rc;
 
 	from = storekey_first(q->arena, q->res, q->ns);
 	to = storekey_behind(q->arena, from);
 	if (o->start.n)
 		from = storekey_at(q->arena, q->res, o->start);
-	if (store_range(q->server->store, from, to, o->exact, 0, past_one, &p, &rev, err) < 0) {
+	p.key_prefix = storekey_first(q->arena, q->res, SV("")).n;
+	(void)wc_pick(q->server->wc, q->res, q->ns, NULL, SV_NULL, 0, 0, q->arena, &p.now);
+	p.next = objpick_next(&p.now.objs, &p.at);
+	rc = store_range(q->server->store, from, to, o->exact, 0, past_one, &p, &rev, err);
+	wc_pick_release(&p.now);
+	if (rc < 0) {
 		wc_list_unref(out);
 		return -1;
 	}
-	/* Nobody else has these objects. */
+	/* Nobody else has the objects that are counted. */
 	arena_defer(q->arena, held_give, held_take(q, p.bytes));
 	*ret = (struct wc_pick){ .rev = o->exact, .more = out->more, .remaining = -1 };
 	if (out->more && !o->sel)
