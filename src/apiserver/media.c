@@ -174,7 +174,7 @@ static struct sv type_prefix(struct arena *a, const struct resource *r, struct s
 	return sv_starts(json, p) ? p : SV("");
 }
 
-struct media_list *media_list_new(struct api_req *q, const struct resource *r, struct obj *const *objs, size_t n,
+struct media_list *media_list_new(struct api_req *q, const struct resource *r, const struct obj *first_obj, size_t n,
 				  int64_t rev, struct sv cont, int64_t remaining)
 {
 	struct media_list *l = ARENA_NEW(q->arena, struct media_list);
@@ -186,7 +186,7 @@ struct media_list *media_list_new(struct api_req *q, const struct resource *r, s
 		.res = r, .head = arena_sv(q->arena, buf_sv(&head)), .items = f->items, .n = n, .bytes = -1
 	};
 	if (n && !f->item && !(r->schema && r->schema->custom)) /* upstream's generic lists repeat it */
-		l->prefix = type_prefix(q->arena, r, obj_json(objs[0]));
+		l->prefix = type_prefix(q->arena, r, obj_json(first_obj));
 	if (media_of(q)->lists_docs) {
 		buf_adds(&head, "[]}");
 		l->doc = json_decode(q->arena, arena_sv(q->arena, buf_sv(&head)), NULL, NULL);

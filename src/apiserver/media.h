@@ -164,7 +164,7 @@ static inline bool media_makes(const struct api_req *q)
 }
 
 /* What stands around these items; in the arena. bytes is -1. */
-struct media_list *media_list_new(struct api_req *q, const struct resource *r, struct obj *const *objs, size_t n,
+struct media_list *media_list_new(struct api_req *q, const struct resource *r, const struct obj *first_obj, size_t n,
 				  int64_t rev, struct sv cont, int64_t remaining);
 /* The i-th item's part of what an encoding keeps, without before(). False: media.kept() said no. */
 bool media_item_kept(const struct media *m, const struct media_list *l, size_t i, struct obj *o,

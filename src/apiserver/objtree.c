@@ -151,6 +151,61 @@ static struct objtree_entry entry_of(struct obj *o)
 	};
 }
 
+/* --- blocks --- */
+
+static struct objtree_block *objtree_block_new(void)
+{
+	struct objtree_block *b = xcalloc(1, sizeof(*b));
+
+	atomic_init(&b->refs, 1);
+	return b;
+}
+
+struct objtree_block *objtree_block_ref(struct objtree_block *b)
+{
+	atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
+	return b;
+}
+
+void objtree_block_unref(struct objtree_block *b)
+{
+	if (!b || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (size_t i = 0; i < b->n; i++)
+		obj_unref(b->e[i].o);
+	free(b);
+}
+
+struct objtree_block *objtree_block_of(struct obj *const *objs, size_t n)
+{
+	struct objtree_block *b = xcalloc(1, offsetof(struct objtree_block, e) + n * sizeof(b->e[0]));
+
+	atomic_init(&b->refs, 1);
+	for (size_t i = 0; i < n; i++)
+		b->e[i] = entry_of(objs[i]);
+	b->n = n;
+	return b;
+}
+
+/* The tree's block i, which is about to change: a copy, if somebody holds it. */
+static struct objtree_block *block_own(struct objtree *t, size_t i)
+{
+	struct objtree_block *b = t->blocks[i], *own;
+
+	if (atomic_load_explicit(&b->refs, memory_order_acquire) == 1)
+		return b;
+	own = objtree_block_new();
+	own->n = b->n;
+	own->same = b->same;
+	memcpy(own->heads, b->heads, b->n * sizeof(b->heads[0]));
+	memcpy(own->e, b->e, b->n * sizeof(b->e[0]));
+	for (size_t k = 0; k < own->n; k++)
+		(void)obj_ref(own->e[k].o);
+	t->blocks[i] = own;
+	objtree_block_unref(b);
+	return own;
+}
+
 static void insert_block(struct objtree *t, size_t at, struct objtree_block *b)
 {
 	if (t->n_blocks == t->cap_blocks) {
@@ -167,7 +222,7 @@ static void insert_block(struct objtree *t, size_t at, struct objtree_block *b)
 
 static void remove_block(struct objtree *t, size_t at)
 {
-	free(t->blocks[at]);
+	objtree_block_unref(t->blocks[at]); /* it is empty */
 	memmove(t->blocks + at, t->blocks + at + 1, (t->n_blocks - at - 1) * sizeof(*t->blocks));
 	memmove(t->heads + at, t->heads + at + 1, (t->n_blocks - at - 1) * sizeof(*t->heads));
 	t->n_blocks--;
@@ -209,7 +264,7 @@ static void objtree_allow(struct objtree *t, struct objtree_block *b, struct sv 
 
 static void block_insert(struct objtree *t, size_t block, size_t at, const struct objtree_entry *e)
 {
-	struct objtree_block *b = t->blocks[block];
+	struct objtree_block *b = block_own(t, block);
 
 	objtree_allow(t, b, sv_make(e->ns, e->ns_n), sv_make(e->name, e->name_n));
 	memmove(b->e + at + 1, b->e + at, (b->n - at) * sizeof(b->e[0]));
@@ -228,7 +283,7 @@ struct obj *objtree_put(struct objtree *t, struct obj *o)
 	struct objtree_block *b;
 
 	if (objtree_find(t, sv_make(fresh.ns, fresh.ns_n), sv_make(fresh.name, fresh.name_n), &p)) {
-		struct objtree_entry *e = &t->blocks[p.block]->e[p.at];
+		struct objtree_entry *e = &block_own(t, p.block)->e[p.at];
 		struct obj *was = e->o;
 
 		*e = fresh;
@@ -236,13 +291,14 @@ struct obj *objtree_put(struct objtree *t, struct obj *o)
 		return was;
 	}
 	if (!t->n_blocks)
-		insert_block(t, 0, xcalloc(1, sizeof(*b)));
+		insert_block(t, 0, objtree_block_new());
 	b = t->blocks[p.block];
 	if (b->n == OBJTREE_BLOCK) {
-		struct objtree_block *right = xcalloc(1, sizeof(*right));
+		struct objtree_block *right = objtree_block_new();
 		/* Keys that only grow (generated names, times) fill blocks to the brim. */
 		size_t keep = p.at == OBJTREE_BLOCK ? OBJTREE_BLOCK : OBJTREE_BLOCK / 2;
 
+		b = block_own(t, p.block);
 		right->n = b->n - keep;
 		memcpy(right->e, b->e + keep, right->n * sizeof(b->e[0]));
 		b->n = keep;
@@ -270,7 +326,7 @@ struct obj *objtree_del(struct objtree *t, struct sv ns, struct sv name)
 
 	if (!objtree_find(t, ns, name, &p))
 		return NULL;
-	b = t->blocks[p.block];
+	b = block_own(t, p.block);
 	was = b->e[p.at].o;
 	memmove(b->e + p.at, b->e + p.at + 1, (b->n - p.at - 1) * sizeof(b->e[0]));
 	memmove(b->heads + p.at, b->heads + p.at + 1, (b->n - p.at - 1) * sizeof(b->heads[0]));
@@ -324,11 +380,8 @@ struct objtree_pos objtree_next(const struct objtree *t, struct objtree_pos p)
 
 void objtree_release(struct objtree *t)
 {
-	for (size_t i = 0; i < t->n_blocks; i++) {
-		for (size_t k = 0; k < t->blocks[i]->n; k++)
-			obj_unref(t->blocks[i]->e[k].o);
-		free(t->blocks[i]);
-	}
+	for (size_t i = 0; i < t->n_blocks; i++)
+		objtree_block_unref(t->blocks[i]);
 	free(t->blocks);
 	free(t->heads);
 	*t = (struct objtree){ 0 };

@@ -9,11 +9,15 @@
  * knows how much its keys have in common, and of each the eight bytes after that, as a number: a search compares
  * numbers that lie side by side, and reads a key or two. The blocks' first keys are searched in the same way.
  *
- * Not thread-safe; the watch cache guards it.
+ * Blocks can be held (objpick.h): such a one is not changed any more, a write to what is in it is one to a copy.
+ *
+ * Not thread-safe; the watch cache guards it. Blocks are held under that guard, and let go of by any thread.
  */
 #pragma once
 
 #include "object/obj.h"
+
+#include <stdatomic.h>
 
 #define OBJTREE_BLOCK 128
 
@@ -24,6 +28,7 @@ struct objtree_entry {
 };
 
 struct objtree_block {
+	atomic_int refs; /* the tree's, and of those who hold it */
 	size_t n;
 	size_t same; /* all its keys begin with the same so many bytes, at least; a key is "ns/name", or "name" */
 	uint64_t heads[OBJTREE_BLOCK]; /* the eight bytes after them, zeros behind the end; big-endian, so in order */
@@ -38,6 +43,11 @@ struct objtree {
 	size_t count;
 	size_t bytes; /* of the objects: obj_bytes() */
 };
+
+struct objtree_block *objtree_block_ref(struct objtree_block *b);
+void objtree_block_unref(struct objtree_block *b); /* NULL is fine */
+/* One of no tree, of at most OBJTREE_BLOCK objects; takes the references. It has no heads. */
+struct objtree_block *objtree_block_of(struct obj *const *objs_take, size_t n);
 
 /* A place in the tree; valid until the tree changes. */
 struct objtree_pos {

@@ -160,164 +160,124 @@ size_t wc_bytes(struct watchcache *c, const struct resource *res)
 	return n;
 }
 
-/* Upper bound of the objects in [p, end of ns), by whole blocks: what a list may need room for. */
-static size_t room_for(const struct objtree *t, struct objtree_pos p, struct sv ns)
-{
-	size_t n = 0;
-
-	for (size_t i = p.block; i < t->n_blocks; i++) {
-		const struct objtree_entry *e = &t->blocks[i]->e[0];
-
-		if (i > p.block && ns.n && !sv_eq(sv_make(e->ns, e->ns_n), ns))
-			break;
-		n += t->blocks[i]->n;
-	}
-	return n;
-}
-
 int64_t wc_resource_rev(struct wc_resource *r)
 {
 	return MAX(wc_rev(r->cache), r->last_rev);
 }
 
-#define SELECT_LOCKED ((size_t)5000) /* objects looked at under the lock */
-#define SELECT_PIECE ((size_t)2000)  /* and behind that in one go: about a millisecond */
+#define SELECT_PIECE ((size_t)2000) /* objects looked at in one go: about a millisecond */
 
-/* Takes what is left of the range from p on, not looked at. */
-static void take_rest(struct wc_resource *r, struct objtree_pos p, struct sv ns, struct arena *a, struct wc_list *ret)
+/* What is asked for, before anything is selected; the lock is held. */
+static void pick_all(struct wc_resource *r, struct sv ns, bool selects, struct sv start, size_t limit, struct arena *a,
+		     struct wc_pick *ret)
 {
-	struct obj **objs = arena_alloc(a, (ret->n + room_for(&r->tree, p, ns)) * sizeof(*objs));
-	const struct objtree_entry *e;
-
-	if (ret->n)
-		memcpy(objs, ret->objs, ret->n * sizeof(*objs));
-	ret->objs = objs;
-	ret->rest = ret->end = ret->n;
-	for (; (e = objtree_at(&r->tree, p)); p = objtree_next(&r->tree, p)) {
-		if (ns.n && !sv_eq(sv_make(e->ns, e->ns_n), ns))
-			break;
-		objs[ret->end++] = obj_ref(e->o);
-	}
-}
-
-/* The list itself; the lock is held. */
-static void collect(struct wc_resource *r, struct sv ns, const struct selection *sel, struct sv start, size_t limit,
-		    struct arena *a, struct wc_list *ret)
-{
-	const struct objtree_entry *e;
-	struct objtree_pos p;
 	struct sv start_ns = ns, start_name = start;
-	size_t room, looked = 0;
+	size_t behind;
 
-	*ret = (struct wc_list){ .remaining = -1, .rev = wc_resource_rev(r) };
-	if (r->res->namespaced && start.n) {
+	if (!r->res->namespaced) {
+		start_ns = SV("");
+	} else if (start.n) {
 		ssize_t slash = sv_find(start, '/');
 
 		start_ns = slash < 0 ? start : sv_sub(start, 0, (size_t)slash);
 		start_name = slash < 0 ? SV_NULL : sv_sub(start, (size_t)slash + 1, start.n);
 	}
-	p = objtree_seek(&r->tree, r->res->namespaced ? start_ns : SV(""), start_name);
-	room = room_for(&r->tree, p, ns);
-	if (limit && limit < room)
-		room = limit;
-	if (sel && room > SELECT_LOCKED)
-		room = SELECT_LOCKED;
-	ret->objs = arena_alloc(a, (room ? room : 1) * sizeof(*ret->objs));
-	for (; (e = objtree_at(&r->tree, p)); p = objtree_next(&r->tree, p)) {
-		if (ns.n && !sv_eq(sv_make(e->ns, e->ns_n), ns))
-			break;
-		if (sel && looked++ == SELECT_LOCKED) {
-			take_rest(r, p, ns, a, ret);
-			return;
-		}
-		if (!selection_matches(sel, e->o))
-			continue;
-		if (ret->n == room) {
-			ret->more = true;
-			break;
-		}
-		ret->objs[ret->n++] = obj_ref(e->o);
-	}
-	if (ret->more && !sel) {
-		ret->remaining = 0;
-		for (; (e = objtree_at(&r->tree, p)); p = objtree_next(&r->tree, p)) {
-			if (ns.n && !sv_eq(sv_make(e->ns, e->ns_n), ns))
-				break;
-			ret->remaining++;
-		}
+	behind = objpick_take(&ret->objs, &r->tree, ns, start_ns, start_name, selects ? 0 : limit, a);
+	if (behind) {
+		ret->more = true;
+		ret->remaining = (int64_t)behind;
 	}
 }
 
-bool wc_list_select(struct wc_list *l, const struct selection *sel, size_t limit)
+/* One object by name: kubectl wait, get -w, leader election. The lock is held. */
+static void pick_named(struct wc_resource *r, struct sv ns, struct sv name, struct arena *a, struct wc_pick *ret)
 {
-	for (size_t looked = 0; l->rest < l->end && !l->more && looked < SELECT_PIECE; looked++) {
-		struct obj *o = l->objs[l->rest++];
+	struct obj *o = objtree_get(&r->tree, ns, name);
 
-		if (!selection_matches(sel, o))
-			obj_unref(o);
-		else if (!limit || l->n < limit)
-			l->objs[l->n++] = o;
+	if (o)
+		objpick_of(&ret->objs, &(struct obj *){ obj_ref(o) }, 1, a);
+}
+
+bool wc_pick(struct watchcache *c, const struct resource *res, struct sv ns, const struct selection *sel,
+	     struct sv start, size_t limit, int64_t exact, struct arena *a, struct wc_pick *ret)
+{
+	struct wc_resource *r = wc_resource_find(c, res);
+	bool ok;
+
+	*ret = (struct wc_pick){ .rev = wc_rev(c), .remaining = -1, .sel = sel, .limit = limit };
+	if (!r)
+		return true;
+	if (!res->namespaced)
+		ns = SV("");
+	lock_read(&r->lock, &wc_lock);
+	ok = !exact || (r->last_rev <= exact && exact <= wc_rev(c));
+	if (ok) {
+		ret->rev = exact ? exact : wc_resource_rev(r);
+		if (sel && sel->pinned_name.p && (ns.n || !res->namespaced) && !start.n && !exact)
+			pick_named(r, ns, sel->pinned_name, a, ret);
 		else
-			l->more = obj_unref(o) == NULL;
+			pick_all(r, ns, sel, start, limit, a, ret);
 	}
-	while (l->more && l->rest < l->end)
-		obj_unref(l->objs[l->rest++]);
-	return l->rest < l->end;
+	pthread_rwlock_unlock(&r->lock);
+	return ok;
+}
+
+bool wc_pick_select(struct wc_pick *p)
+{
+	struct obj *o;
+
+	if (!p->sel)
+		return false;
+	for (size_t looked = 0; looked < SELECT_PIECE; looked++) {
+		struct objpick_at here = p->at;
+
+		o = objpick_next(&p->objs, &p->at);
+		if (!o)
+			return false;
+		if (!selection_matches(p->sel, o)) {
+			objpick_drop(&p->objs, &p->at);
+		} else if (p->limit && p->selected == p->limit) {
+			p->more = true;
+			objpick_cut(&p->objs, &here);
+			return false;
+		} else {
+			p->selected++;
+		}
+	}
+	return true;
+}
+
+void wc_pick_release(struct wc_pick *p)
+{
+	objpick_release(&p->objs);
 }
 
 bool wc_list(struct watchcache *c, const struct resource *res, struct sv ns, const struct selection *sel,
 	     struct sv start, size_t limit, int64_t exact, struct arena *a, struct wc_list *ret)
 {
-	bool ok = wc_list_begin(c, res, ns, sel, start, limit, exact, a, ret);
+	struct objpick_at at = { 0 };
+	struct wc_pick p;
+	struct obj *o;
 
-	while (wc_list_select(ret, sel, limit))
-		;
-	return ok;
-}
-
-bool wc_list_begin(struct watchcache *c, const struct resource *res, struct sv ns, const struct selection *sel,
-		   struct sv start, size_t limit, int64_t exact, struct arena *a, struct wc_list *ret)
-{
-	struct wc_resource *r = wc_resource_find(c, res);
-	bool ok;
-
-	*ret = (struct wc_list){ .rev = wc_rev(c), .remaining = -1 };
-	if (!r)
-		return true;
-	if (!res->namespaced)
-		ns = SV("");
-	/* One object by name: kubectl wait, get -w, leader election. */
-	if (sel && sel->pinned_name.p && (ns.n || !res->namespaced) && !start.n && !exact) {
-		struct obj *o;
-
-		lock_read(&r->lock, &wc_lock);
-		ret->rev = wc_resource_rev(r);
-		o = obj_ref(objtree_get(&r->tree, ns, sel->pinned_name));
-		pthread_rwlock_unlock(&r->lock);
-		ret->objs = arena_alloc(a, sizeof(*ret->objs));
-		if (o && selection_matches(sel, o))
-			ret->objs[ret->n++] = o;
-		else
-			obj_unref(o);
-		return true;
+	if (!wc_pick(c, res, ns, sel, start, limit, exact, a, &p)) {
+		*ret = (struct wc_list){ .rev = p.rev, .remaining = -1 };
+		return false;
 	}
-	lock_read(&r->lock, &wc_lock);
-	ok = !exact || (r->last_rev <= exact && exact <= wc_rev(c));
-	if (ok)
-		collect(r, ns, sel, start, limit, a, ret);
-	pthread_rwlock_unlock(&r->lock);
-	if (exact)
-		ret->rev = exact;
-	return ok;
+	while (wc_pick_select(&p))
+		;
+	*ret = (struct wc_list){ .rev = p.rev, .more = p.more, .remaining = p.remaining };
+	ret->objs = arena_alloc(a, MAX(p.objs.n, (size_t)1) * sizeof(*ret->objs));
+	while ((o = objpick_next(&p.objs, &at)))
+		ret->objs[ret->n++] = obj_ref(o);
+	wc_pick_release(&p);
+	return true;
 }
 
 void wc_list_unref(struct wc_list *l)
 {
 	for (size_t i = 0; i < l->n; i++)
 		obj_unref(l->objs[i]);
-	for (size_t i = l->rest; i < l->end; i++)
-		obj_unref(l->objs[i]);
-	l->n = l->rest = l->end = 0;
+	l->n = 0;
 }
 
 void wc_each(struct watchcache *c, const struct resource *res, struct sv ns, int (*fn)(struct obj *o, void *ctx),

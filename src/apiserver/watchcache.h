@@ -41,6 +41,7 @@
  */
 #pragma once
 
+#include "apiserver/objpick.h"
 #include "apiserver/registry/selection.h"
 #include "client/client.h"
 #include "object/obj.h"
@@ -105,7 +106,6 @@ size_t wc_bytes(struct watchcache *c, const struct resource *r);	 /* memory that
 struct wc_list {
 	struct obj **objs; /* arena; references released by wc_list_unref() */
 	size_t n;
-	size_t rest, end; /* objs[rest] to before objs[end]: taken, and not looked at yet */
 	int64_t rev;
 	bool more;	   /* limit cut it off */
 	int64_t remaining; /* objects after the cut when there is no selector, else -1 */
@@ -115,13 +115,24 @@ struct wc_list {
  * resource has changed since (ask the store). */
 bool wc_list(struct watchcache *c, const struct resource *r, struct sv ns, const struct selection *sel, struct sv start,
 	     size_t limit, int64_t exact, struct arena *a, struct wc_list *ret);
-/* The same with an end to what is done in one go: of many objects to select from the first are looked at, the others
- * only taken, so that neither the resource's lock nor the caller's thread is held. Whoever has time then calls
- * wc_list_select(), which looks at a few more, until it says false: the list is complete. */
-bool wc_list_begin(struct watchcache *c, const struct resource *r, struct sv ns, const struct selection *sel,
-		   struct sv start, size_t limit, int64_t exact, struct arena *a, struct wc_list *ret);
-bool wc_list_select(struct wc_list *l, const struct selection *sel, size_t limit);
-void wc_list_unref(struct wc_list *l); /* complete or not */
+void wc_list_unref(struct wc_list *l);
+
+/* The same for answers that may be long and take their time: without a reference for each object (objpick.h), and
+ * selected piece by piece, so that neither the resource's lock nor the caller's thread is held. Whoever has time calls
+ * wc_pick_select(), which looks at a few more, until it says false: the pick is complete. */
+struct wc_pick {
+	struct objpick objs;
+	int64_t rev, remaining; /* as above */
+	bool more;
+	/* Of the selecting. */
+	const struct selection *sel;
+	size_t limit, selected;
+	struct objpick_at at;
+};
+bool wc_pick(struct watchcache *c, const struct resource *r, struct sv ns, const struct selection *sel, struct sv start,
+	     size_t limit, int64_t exact, struct arena *a, struct wc_pick *ret);
+bool wc_pick_select(struct wc_pick *p);
+void wc_pick_release(struct wc_pick *p); /* complete or not */
 void wc_each(struct watchcache *c, const struct resource *r, struct sv ns, int (*fn)(struct obj *o, void *ctx),
 	     void *ctx);
 

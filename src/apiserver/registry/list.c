@@ -162,17 +162,36 @@ static int list_parse_opts(struct api_req *q, struct list_opts *o, struct err *e
 
 /* --- reading the past --- */
 
+/* What has not changed since is the cache's own object: both are in the order of keys. So a list of the past costs what
+ * is different now. */
 struct past {
 	struct api_req *q;
 	const struct list_opts *o;
 	struct wc_list *out;
-	size_t cap, skip, bytes;
+	size_t cap, bytes;
+	struct wc_pick now;
+	struct objpick_at at;
+	struct obj *next;  /* of now, NULL: none is left */
+	size_t key_prefix; /* bytes before a key's namespace */
 };
+
+/* A reference on the object that kv is the text of, where it is still current. */
+static struct obj *past_still(struct past *p, const struct store_kv *kv)
+{
+	struct sv ns, name;
+	int c = -1;
+
+	storekey_split(p->q->res, sv_sub(kv->key, p->key_prefix, kv->key.n), &ns, &name);
+	while (p->next && (c = objtree_cmp(p->next, ns, name)) < 0)
+		p->next = objpick_next(&p->now.objs, &p->at);
+	return p->next && c == 0 && obj_rev(p->next) == kv->mod_rev ? obj_ref(p->next) : NULL;
+}
 
 static int past_one(const struct store_kv *kv, void *ctx)
 {
 	struct past *p = ctx;
 	struct obj *o;
+	bool still;
 
 	if (p->o->limit && p->out->n == (size_t)p->o->limit) {
 		p->out->more = true;
@@ -184,7 +203,10 @@ static int past_one(const struct store_kv *kv, void *ctx)
 	if (quarantine_has(kv->key))
 		return 0;
 	work_key(kv->key);
-	o = stored_parse(p->q->res, kv->value, kv->mod_rev);
+	o = past_still(p, kv);
+	still = o != NULL;
+	if (!o)
+		o = stored_parse(p->q->res, kv->value, kv->mod_rev);
 	if (!o)
 		return 0;
 	if (!selection_matches(p->o->sel, o)) {
@@ -200,29 +222,37 @@ static int past_one(const struct store_kv *kv, void *ctx)
 		p->cap = p->cap ? p->cap * 2 : 64;
 	}
 	p->out->objs[p->out->n++] = o;
-	p->bytes += obj_bytes(o);
+	p->bytes += still ? 0 : obj_bytes(o);
 	return 0;
 }
 
-static int read_past(struct api_req *q, const struct list_opts *o, struct wc_list *out, struct err *err)
+static int read_past(struct api_req *q, const struct list_opts *o, struct wc_pick *ret, struct err *err)
 {
+	struct wc_list found = { .remaining = 0, .rev = o->exact }, *out = &found;
 	struct past p = { .q = q, .o = o, .out = out };
 	struct sv from, to;
 	int64_t rev;
+	int rc;
 
-	*out = (struct wc_list){ .remaining = 0, .rev = o->exact };
 	from = storekey_first(q->arena, q->res, q->ns);
 	to = storekey_behind(q->arena, from);
 	if (o->start.n)
 		from = storekey_at(q->arena, q->res, o->start);
-	if (store_range(q->server->store, from, to, o->exact, 0, past_one, &p, &rev, err) < 0) {
+	p.key_prefix = storekey_first(q->arena, q->res, SV("")).n;
+	(void)wc_pick(q->server->wc, q->res, q->ns, NULL, SV_NULL, 0, 0, q->arena, &p.now);
+	p.next = objpick_next(&p.now.objs, &p.at);
+	rc = store_range(q->server->store, from, to, o->exact, 0, past_one, &p, &rev, err);
+	wc_pick_release(&p.now);
+	if (rc < 0) {
 		wc_list_unref(out);
 		return -1;
 	}
-	/* Nobody else has these objects. */
+	/* Nobody else has the objects that are counted. */
 	arena_defer(q->arena, held_give, held_take(q, p.bytes));
-	if (!out->more || o->sel)
-		out->remaining = -1;
+	*ret = (struct wc_pick){ .rev = o->exact, .more = out->more, .remaining = -1 };
+	if (out->more && !o->sel)
+		ret->remaining = out->remaining;
+	objpick_of(&ret->objs, out->objs, out->n, q->arena);
 	return 0;
 }
 
@@ -258,7 +288,7 @@ static void list_woken(struct api_req *q, void *ctx)
 }
 
 /* May say REQ_LATER: nothing has been read then. */
-static int list_past(struct api_req *q, const struct list_opts *o, struct wc_list *out, struct err *err)
+static int list_past(struct api_req *q, const struct list_opts *o, struct wc_pick *out, struct err *err)
 {
 	const struct req_plugins *p = q->server->plugins;
 	int rc = p && p->history ? p->history(q, err, p->ctx) : 0;
@@ -266,13 +296,13 @@ static int list_past(struct api_req *q, const struct list_opts *o, struct wc_lis
 	return rc ? rc : read_past(q, o, out, err);
 }
 
-/* In the version that is asked for. */
-static void list_send(struct api_req *q, struct wc_list *l, const struct selection *sel)
+/* In the version that is asked for. Takes what is picked. */
+static void list_send(struct api_req *q, struct wc_pick *l, const struct selection *sel)
 {
 	struct sv cont = SV_NULL;
 
-	if (l->more && l->n) {
-		struct obj *last = l->objs[l->n - 1];
+	if (l->more && l->objs.n) {
+		struct obj *last = objpick_last(&l->objs);
 
 		cont = token_make(q->arena, l->rev,
 				  q->res->namespaced
@@ -280,14 +310,15 @@ static void list_send(struct api_req *q, struct wc_list *l, const struct selecti
 				      : obj_name(last));
 	}
 	set_aside_warn(q, sel ? sel->pinned_name : SV_NULL);
-	list_answer(q, q->res, l->objs, l->n, l->rev, cont, l->remaining);
+	list_answer_pick(q, q->res, &l->objs, l->rev, cont, l->remaining);
 }
 
 /* A list on which there is still something to be done. */
 struct selecting {
-	struct wc_list l;
+	struct wc_pick l;
 	const struct selection *sel;
-	size_t limit;
+	struct obj **objs; /* of which views are made: references */
+	size_t n;
 	struct views views;
 };
 
@@ -297,15 +328,18 @@ static void list_seen(struct api_req *q, struct views *v, struct err *err, void 
 
 	(void)v;
 	if (!err) {
+		objpick_of(&s->l.objs, s->objs, s->n, q->arena);
 		list_send(q, &s->l, s->sel);
 		return;
 	}
-	wc_list_unref(&s->l);
+	for (size_t i = 0; i < s->n; i++)
+		obj_unref(s->objs[i]);
 	api_req_fail(q, err);
 }
 
-static void list_done(struct api_req *q, struct wc_list *l, const struct selection *sel)
+static void list_done(struct api_req *q, struct wc_pick *l, const struct selection *sel)
 {
+	struct objpick_at at = { 0 };
 	struct selecting *s;
 
 	if (!views_needed(q->res)) {
@@ -314,7 +348,11 @@ static void list_done(struct api_req *q, struct wc_list *l, const struct selecti
 	}
 	s = ARENA_NEW(q->arena, struct selecting);
 	*s = (struct selecting){ .l = *l, .sel = sel };
-	views_init(&s->views, q, q->res, s->l.objs, s->l.n);
+	s->objs = ARENA_ARRAY(q->arena, struct obj *, l->objs.n + 1);
+	for (struct obj *o; (o = objpick_next(&l->objs, &at));)
+		s->objs[s->n++] = obj_ref(o);
+	objpick_release(&s->l.objs);
+	views_init(&s->views, q, q->res, s->objs, s->n);
 	views_then(&s->views, list_seen, s);
 }
 
@@ -325,9 +363,9 @@ static void list_select(struct api_req *q, void *ctx)
 	struct err err = ERR_INIT;
 
 	if (req_over(q, &err) < 0) {
-		wc_list_unref(&s->l);
+		wc_pick_release(&s->l);
 		api_req_fail(q, &err);
-	} else if (wc_list_select(&s->l, s->sel, s->limit)) {
+	} else if (wc_pick_select(&s->l)) {
 		req_go(q, list_select, s);
 	} else {
 		list_done(q, &s->l, s->sel);
@@ -335,16 +373,16 @@ static void list_select(struct api_req *q, void *ctx)
 }
 
 /* l is from memory. */
-static void list_memory(struct api_req *q, const struct list_opts *o, struct wc_list *l)
+static void list_memory(struct api_req *q, const struct list_opts *o, struct wc_pick *l)
 {
 	struct selecting *s;
 
-	if (l->rest == l->end) {
+	if (!wc_pick_select(l)) {
 		list_done(q, l, o->sel);
 		return;
 	}
 	s = ARENA_NEW(q->arena, struct selecting);
-	*s = (struct selecting){ .l = *l, .sel = o->sel, .limit = (size_t)o->limit };
+	*s = (struct selecting){ .l = *l, .sel = o->sel };
 	list_select(q, s);
 }
 
@@ -353,7 +391,7 @@ void registry_list(struct api_req *q)
 	struct apiserver *s = q->server;
 	struct list_opts o = { 0 };
 	struct err err = ERR_INIT;
-	struct wc_list l;
+	struct wc_pick l;
 	int rc;
 
 	if (list_parse_opts(q, &o, &err) < 0)
@@ -366,7 +404,7 @@ void registry_list(struct api_req *q)
 		wait_for_rev(q, MAX(o.rev, o.exact), registry_list);
 		return;
 	}
-	if (wc_list_begin(s->wc, q->res, q->ns, o.sel, o.start, (size_t)o.limit, o.exact, q->arena, &l)) {
+	if (wc_pick(s->wc, q->res, q->ns, o.sel, o.start, (size_t)o.limit, o.exact, q->arena, &l)) {
 		list_memory(q, &o, &l);
 		return;
 	}

@@ -3,9 +3,9 @@
  * Items of an encoding that keeps them are the objects' own bytes, by reference: nothing is copied. What is made of
  * them (Tables, metadata, what people read) is made a piece at a time. One that says lengths in front encodes all items
  * twice: for the sum of their lengths, and piece by piece; what that costs in time, keeping them would in memory, for
- * each object for ever. Either way a LIST under way costs a reference for each object that is not sent yet, so two
- * hundred of five thousand objects cost as little as their readers' windows, and a loop has turns for its other
- * connections.
+ * each object for ever. Either way a LIST under way costs a bit for each object and holds blocks of the cache's tree
+ * (objpick.h) until they are sent, so fifty of a hundred thousand objects cost as little as their readers' windows, and
+ * a loop has turns for its other connections.
  */
 #include "apiserver/held.h"
 #include "apiserver/media.h"
@@ -20,13 +20,23 @@ struct list_body {
 	struct api_req *q;
 	const struct media *media;
 	struct media_list *list;
-	struct obj **objs;
-	size_t at;		/* objs[at] is the next; those before it are not ours any more */
+	struct objpick objs;
+	struct objpick_at next; /* behind the one at hand; what lies before is not ours any more */
+	struct obj *o;		/* at hand, the pick's; NULL: the end */
+	size_t at;		/* its number */
 	struct buf made;	/* written, not handed out */
-	struct media_part part; /* of objs[at], if what stands before it is out */
+	struct media_part part; /* of o, if what stands before it is out */
 	bool separated;
 	bool ended;
 };
+
+/* To the next object: the first, and behind the one that has been told. */
+static void list_body_step(struct list_body *l)
+{
+	l->at += l->o != NULL;
+	l->o = objpick_next(&l->objs, &l->next);
+	objpick_pass(&l->objs, &l->next);
+}
 
 static bool list_body_end(struct list_body *l)
 {
@@ -43,11 +53,13 @@ static bool list_body_end(struct list_body *l)
 static int64_t kept_bytes(const struct list_body *l)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct objpick_at at = { 0 };
 	struct media_part p;
 	size_t total = 0;
+	struct obj *o;
 
-	for (size_t i = 0; i < l->list->n; i++) {
-		if (!media_item_kept(l->media, l->list, i, l->objs[i], &p))
+	for (size_t i = 0; (o = objpick_next(&l->objs, &at)); i++) {
+		if (!media_item_kept(l->media, l->list, i, o, &p))
 			return -1;
 		total += l->media->before(&b, &p).n;
 		total += p.body.n;
@@ -62,7 +74,7 @@ static int64_t kept_bytes(const struct list_body *l)
 /* What stands before the next item; false: nothing does. */
 static bool kept_before(struct list_body *l, struct http_chunk *ret)
 {
-	struct obj *o = l->objs[l->at];
+	struct obj *o = l->o;
 	struct sv before;
 
 	wc_work(l->q->server->wc, l->list->res, o);
@@ -78,20 +90,20 @@ static bool kept_next(struct http_source *s, struct http_chunk *ret)
 {
 	struct list_body *l = CONTAINER_OF(s, struct list_body, src);
 
-	if (l->made.n || (l->at == l->list->n && list_body_end(l) && l->made.n)) {
+	if (l->made.n || (!l->o && list_body_end(l) && l->made.n)) {
 		*ret = media_chunk(&l->made);
 		return true;
 	}
-	if (l->at == l->list->n)
+	if (!l->o)
 		return false;
 	if (!l->separated && kept_before(l, ret)) {
 		l->separated = true;
 		return true;
 	}
-	*ret = (struct http_chunk){ .data = l->part.body, .release = media_release_obj, .owner = l->objs[l->at] };
+	*ret = (struct http_chunk){ .data = l->part.body, .release = media_release_obj, .owner = obj_ref(l->o) };
 	if (l->media->behind)
 		buf_addsv(&l->made, l->media->behind(&l->part));
-	l->at++;
+	list_body_step(l);
 	l->separated = false;
 	return true;
 }
@@ -102,16 +114,13 @@ static bool kept_next(struct http_source *s, struct http_chunk *ret)
 static bool list_body_make(struct list_body *l, size_t want)
 {
 	while (!l->ended && l->made.n < want) {
-		struct obj *o = l->at < l->list->n ? l->objs[l->at] : NULL;
-
-		if (!o) {
+		if (!l->o) {
 			(void)list_body_end(l);
 			break;
 		}
-		wc_work(l->q->server->wc, l->list->res, o);
-		media_item_make(l->q, &l->made, l->list, l->at, o);
-		l->at++;
-		obj_unref(o);
+		wc_work(l->q->server->wc, l->list->res, l->o);
+		media_item_make(l->q, &l->made, l->list, l->at, l->o);
+		list_body_step(l);
 	}
 	return !l->ended;
 }
@@ -132,13 +141,15 @@ static bool made_next(struct http_source *s, struct http_chunk *ret)
 /* The bytes of all parts; -1: there is one that cannot be said. */
 static int64_t encoded_bytes(struct list_body *l)
 {
+	struct objpick_at at = { 0 };
 	int64_t total = 0;
+	struct obj *o;
 
-	for (size_t i = 0; i < l->list->n; i++) {
+	for (size_t i = 0; (o = objpick_next(&l->objs, &at)); i++) {
 		int64_t n;
 
-		wc_work(l->q->server->wc, l->list->res, l->objs[i]);
-		n = media_item_bytes(l->q, l->list, i, l->objs[i]);
+		wc_work(l->q->server->wc, l->list->res, o);
+		n = media_item_bytes(l->q, l->list, i, o);
 		if (n < 0)
 			return -1;
 		total += n;
@@ -151,16 +162,13 @@ static bool encoded_next(struct http_source *s, struct http_chunk *ret)
 	struct list_body *l = CONTAINER_OF(s, struct list_body, src);
 
 	while (!l->ended && l->made.n < PIECE) {
-		struct obj *o = l->at < l->list->n ? l->objs[l->at] : NULL;
-
-		if (!o) {
+		if (!l->o) {
 			(void)list_body_end(l);
 			break;
 		}
-		wc_work(l->q->server->wc, l->list->res, o);
-		(void)media_item_encode(l->q, &l->made, l->list, l->at, o); /* as when its bytes were counted */
-		l->at++;
-		obj_unref(o);
+		wc_work(l->q->server->wc, l->list->res, l->o);
+		(void)media_item_encode(l->q, &l->made, l->list, l->at, l->o); /* as when its bytes were counted */
+		list_body_step(l);
 	}
 	if (!l->made.n)
 		return false;
@@ -174,8 +182,7 @@ static void list_body_release(struct http_source *s)
 {
 	struct list_body *l = CONTAINER_OF(s, struct list_body, src);
 
-	while (l->at < l->list->n)
-		obj_unref(l->objs[l->at++]);
+	objpick_release(&l->objs);
 	buf_release(&l->made);
 }
 
@@ -197,15 +204,27 @@ static int list_body_begin(struct list_body *l, struct err *err)
 void list_answer(struct api_req *q, const struct resource *r, struct obj **objs, size_t n, int64_t rev, struct sv cont,
 		 int64_t remaining)
 {
+	struct objpick p;
+
+	objpick_of(&p, objs, n, q->arena);
+	list_answer_pick(q, r, &p, rev, cont, remaining);
+}
+
+void list_answer_pick(struct api_req *q, const struct resource *r, struct objpick *objs_take, int64_t rev,
+		      struct sv cont, int64_t remaining)
+{
+	struct objpick_at first = { 0 };
 	struct list_body *l = ARENA_NEW(q->arena, struct list_body);
 	struct err err = ERR_INIT;
 	struct http_chunk all;
+	size_t n;
 
 	l->src = (struct http_source){ .total = -1, .next = made_next, .release = list_body_release };
 	l->q = q;
 	l->media = media_of(q);
-	l->list = media_list_new(q, r, objs, n, rev, cont, remaining);
-	l->objs = objs;
+	l->objs = *objs_take;
+	l->list = media_list_new(q, r, objpick_next(&l->objs, &first), l->objs.n, rev, cont, remaining);
+	list_body_step(l);
 	if (l->media->encode || !media_makes(q)) {
 		if (list_body_begin(l, &err) == 0) {
 			answer_source(q, 200, l->media->content_type, &l->src);

@@ -172,6 +172,9 @@ void custom_scale_validate(struct field_errs *fe, const struct resource *r, cons
 /* list_body.c: answers with a list in the form the client asked for. Takes the references. */
 void list_answer(struct api_req *q, const struct resource *r, struct obj **objs, size_t n, int64_t rev, struct sv cont,
 		 int64_t remaining);
+struct objpick;
+void list_answer_pick(struct api_req *q, const struct resource *r, struct objpick *objs_take, int64_t rev,
+		      struct sv cont, int64_t remaining);
 /* list.c: judges how resourceVersion, its match, continue and sendInitialEvents go together, for a list or a watch:
  * everything that is wrong is in *err. */
 int list_options_check(struct api_req *q, bool watch, struct err *err);

@@ -273,6 +273,38 @@ static void test_revisions(void **state)
 		      &(struct ask){ .method = "GET", .path = CM "?resourceVersionMatch=Exact&resourceVersion=0" });
 }
 
+/* The text of a list, whatever has happened to some of what was in it, to names between them, or to another namespace.
+ */
+static void test_past_as_it_was(void **state)
+{
+	_cleanup_(buf_release) struct buf was = BUF_INIT, then_path = BUF_INIT;
+	struct rig *r = *state;
+	struct answer *a;
+	char path[64], body[96];
+
+	make(r, 40);
+	a = api(r, "GET", CM);
+	buf_addsv(&was, buf_sv(&a->body));
+	buf_printf(&then_path, CM "?resourceVersionMatch=Exact&resourceVersion=%d", (int)rev_of(api_json(a)));
+	answer_free(a);
+	for (int i = 0; i < 40; i++) {
+		(void)snprintf(path, sizeof(path), CM "/c%02d", i);
+		(void)snprintf(body, sizeof(body), "{\"metadata\":{\"name\":\"c%02d-a\"}}", i);
+		if (i % 3 == 0)
+			expect_type(r, 200, "PATCH", path, "application/merge-patch+json",
+				    "{\"data\":{\"changed\":\"1\"}}");
+		if (i % 5 == 0)
+			expect(r, 200, "DELETE", path, NULL);
+		if (i % 7 == 0)
+			expect(r, 201, "POST", CM, body);
+	}
+	a = api(r, "GET", buf_cstr(&then_path));
+	assert_sv(buf_sv(&a->body), buf_cstr(&was));
+	answer_free(a);
+	buf_adds(&then_path, "&labelSelector=nobody");
+	assert_int_equal(val_len(val_get(expect(r, 200, "GET", buf_cstr(&then_path), NULL), F_items)), 0);
+}
+
 /* The store's history may be on a disk: the thread of the request is back before it is read, also when the client has
  * gone meanwhile or there are many. */
 static void test_past_later(void **state)
@@ -596,19 +628,13 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_plain),
-		T(test_order),
-		T(test_selectors),
-		T(test_few_and_large),
-		T(test_pages),
-		T(test_lost_page),
-		T(test_revisions),
-		T(test_past_later),
-		T(test_forms),
-		T(test_flags),
-		T(test_every_kind_lists),
-		T(test_rows_of_pods),
-		T(test_selected_in_pieces),
+		T(test_plain),	      T(test_order),
+		T(test_selectors),    T(test_few_and_large),
+		T(test_pages),	      T(test_lost_page),
+		T(test_revisions),    T(test_past_as_it_was),
+		T(test_past_later),   T(test_forms),
+		T(test_flags),	      T(test_every_kind_lists),
+		T(test_rows_of_pods), T(test_selected_in_pieces),
 		T(test_past_breaks),
 	};
 

@@ -1,7 +1,7 @@
 /* Objects in the order of their keys, whatever those have in common: compared with a plain sorted array. */
 #include "unit.h"
 
-#include "apiserver/objtree.h"
+#include "apiserver/objpick.h"
 #include "base/arena.h"
 #include "codec/json.h"
 
@@ -178,11 +178,135 @@ static void test_seek(void **state)
 	objtree_release(&t);
 }
 
+/* --- picks: what they are of stays as it was --- */
+
+#define PICKED 1000
+
+static void pick_key(struct key *k, size_t i)
+{
+	*k = (struct key){ 0 };
+	snprintf(k->ns, sizeof(k->ns), "%s", i < PICKED / 4 ? "a" : i < 3 * PICKED / 4 ? "b" : "c");
+	snprintf(k->name, sizeof(k->name), "o%05zu", 2 * i); /* room between them */
+}
+
+static void put_number(struct objtree *t, size_t i)
+{
+	struct key k;
+
+	pick_key(&k, i);
+	obj_unref(objtree_put(t, object(&k)));
+}
+
+static void del_number(struct objtree *t, size_t i)
+{
+	struct key k;
+
+	pick_key(&k, i);
+	obj_unref(objtree_del(t, sv_from(k.ns), sv_from(k.name)));
+}
+
+/* Walks it; every second one is dropped. Returns how many there were. */
+static size_t walk_and_drop(struct objpick *p, size_t from)
+{
+	struct objpick_at at = { 0 };
+	size_t n = 0, before = p->n;
+	struct obj *o;
+
+	for (; (o = objpick_next(p, &at)); n++) {
+		struct key k;
+
+		pick_key(&k, from + n);
+		assert_sv(obj_name(o), k.name);
+		if (n % 2)
+			objpick_drop(p, &at);
+	}
+	assert_int_equal(n, before);
+	assert_int_equal(p->n, n - n / 2);
+	return n;
+}
+
+static void test_pick(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct objpick all, some, few, none, cut;
+	struct objtree t = { 0 };
+	struct objpick_at at = { 0 };
+	struct obj *o;
+	size_t n = 0;
+
+	(void)state;
+	for (size_t i = 0; i < PICKED; i++)
+		put_number(&t, i);
+	assert_int_equal(objpick_take(&all, &t, SV(""), SV(""), SV(""), 0, &a), 0);
+	assert_int_equal(objpick_take(&some, &t, SV("b"), SV("b"), SV(""), 0, &a), 0);
+	assert_int_equal(objpick_take(&few, &t, SV("b"), SV("b"), SV("o00501"), 300, &a), PICKED / 2 - 1 - 300);
+	assert_int_equal(objpick_take(&cut, &t, SV(""), SV(""), SV(""), 0, &a), 0);
+	/* A start of another namespace finds nothing of this one. */
+	assert_int_equal(objpick_take(&none, &t, SV("b"), SV("a"), SV("o00100"), 0, &a), 0);
+	assert_int_equal(none.n, 0);
+	assert_null(objpick_last(&none));
+	/* Everything is replaced, much goes, more comes: whole blocks are split and emptied. */
+	for (size_t i = 0; i < PICKED; i += 3)
+		put_number(&t, i);
+	for (size_t i = 0; i < PICKED; i++)
+		if (i % 5)
+			del_number(&t, i);
+	for (size_t i = PICKED; i < 2 * PICKED; i++)
+		put_number(&t, i);
+	assert_int_equal(walk_and_drop(&all, 0), PICKED);
+	assert_int_equal(walk_and_drop(&some, PICKED / 4), PICKED / 2);
+	assert_int_equal(walk_and_drop(&few, PICKED / 4 + 1), 300);
+	/* The first hundred of them, let go of on the way. */
+	for (size_t i = 0; i < 100; i++)
+		assert_non_null(objpick_next(&cut, &at));
+	objpick_cut(&cut, &at);
+	assert_int_equal(cut.n, 100);
+	assert_sv(obj_name(objpick_last(&cut)), "o00198");
+	for (at = (struct objpick_at){ 0 }; (o = objpick_next(&cut, &at)); n++) {
+		objpick_pass(&cut, &at);
+		assert_true(obj_name(o).n > 0);
+	}
+	objpick_pass(&cut, &at);
+	assert_int_equal(n, 100);
+	assert_null(cut.blocks[0]);
+	objtree_release(&t); /* picks outlive it */
+	assert_int_equal(walk_and_drop(&none, 0), 0);
+	objpick_release(&all);
+	objpick_release(&some);
+	objpick_release(&few);
+	objpick_release(&cut);
+	objpick_release(&none);
+}
+
+static void test_pick_of(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct obj *objs[OBJTREE_BLOCK + 10];
+	struct objpick p;
+	struct key k;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(objs); i++) {
+		pick_key(&k, i);
+		objs[i] = object(&k);
+	}
+	objpick_of(&p, objs, ARRAY_LEN(objs), &a);
+	assert_int_equal(p.n_blocks, 2);
+	assert_ptr_equal(objpick_last(&p), objs[ARRAY_LEN(objs) - 1]);
+	assert_int_equal(walk_and_drop(&p, 0), ARRAY_LEN(objs));
+	objpick_release(&p);
+	objpick_of(&p, NULL, 0, &a);
+	assert_null(objpick_last(&p));
+	objpick_release(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_seek),
+		cmocka_unit_test(test_pick),
+		cmocka_unit_test(test_pick_of),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
