@@ -291,7 +291,7 @@ static int check_misc(const struct server_opts *o, struct err *err)
 		    err, ERR_INVALID,
 		    "--show-hidden-metrics-for-version must be omitted or have the value '1." KUBERNETES_MINOR_BEFORE
 		    "'. Only the previous minor version is allowed");
-	if (strcmp(type, "lease") != 0 && strcmp(type, "none") != 0)
+	if (type && strcmp(type, "lease") != 0 && strcmp(type, "none") != 0)
 		return err_set(err, ERR_INVALID, "--endpoint-reconciler-type is lease or none, not '%s'", type);
 	if (o->not_ready_s < 0 || o->unreachable_s < 0)
 		return err_set(err, ERR_INVALID, "--default-%s-toleration-seconds takes 0 or more, not %d",
