@@ -10,8 +10,8 @@
  * 12.5 is "125" and 1. Zero is "0" and 0. Returns how many. */
 int double_shortest(double d, char ret[DOUBLE_DIGITS_MAX], int *ret_exp10);
 
-/* As strconv's format 'g' with the shortest precision, which is what %v and %g print: below 1e-4 and from 1e6 on with an
- * exponent of two digits at least; NaN, +Inf, -Inf. */
+/* As strconv's format 'g' with the shortest precision, which is what %v and %g print: below 1e-4 and from 1e6 on with
+ * an exponent of two digits at least; NaN, +Inf, -Inf. */
 void double_g(struct buf *b, double d);
 /* As encoding/json: below 1e-6 and from 1e21 on with an exponent, of as few digits as it has. d is finite. */
 void double_json(struct buf *b, double d);

@@ -23,7 +23,8 @@ int shims_drop_dead(const char *socket, const char *bundles);
 #define SHIM_BUNDLES "io.containerd.runtime.v2.task/k8s.io" /* below containerd's state and root directories */
 /* The containerd that was started with this configuration file; 0 when there is none. */
 int shims_find_daemon(const char *config);
-/* Removes what shims share with those of other containerds on the machine: sockets that were left behind before `now_ns`
- * (Unix time) and a few seconds, whoever's they were, and the directories if they are empty then. A containerd that is
- * ended while it starts a shim kills what made the socket and removes the bundle, and then nothing tells whose it was. */
+/* Removes what shims share with those of other containerds on the machine: sockets that were left behind before
+ * `now_ns` (Unix time) and a few seconds, whoever's they were, and the directories if they are empty then. A containerd
+ * that is ended while it starts a shim kills what made the socket and removes the bundle, and then nothing tells whose
+ * it was. */
 void shims_tidy(int64_t now_ns);

@@ -79,8 +79,8 @@ struct node_view {
 	 * load balancer that has one of the former is served at the latter, too. */
 	const struct ip_net *external, *internal;
 	size_t n_external, n_internal;
-	/* The cluster's names: each datagram is a question by itself. A client that has the port of an earlier one must not
-	 * be led to the server that answered that, which may be gone while this one is asked. */
+	/* The cluster's names: each datagram is a question by itself. A client that has the port of an earlier one must
+	 * not be led to the server that answered that, which may be gone while this one is asked. */
 	bool questions;
 	bool leaves; /* what serves here is about to end: it counts only where nothing else serves */
 };
