@@ -166,7 +166,7 @@ static int mark_silent(struct node_lifecycle *c, struct arena *a, struct obj **n
 	return 0;
 }
 
-static struct sv zone_name(struct arena *a, const struct obj *node)
+static struct sv lifecycle_zone_name(struct arena *a, const struct obj *node)
 {
 	struct sv region = label_of(obj_root(node), "topology.kubernetes.io/region");
 	struct sv name = label_of(obj_root(node), "topology.kubernetes.io/zone");
@@ -176,7 +176,7 @@ static struct sv zone_name(struct arena *a, const struct obj *node)
 
 static struct zone *lifecycle_zone_of(struct node_lifecycle *c, const struct obj *node, struct arena *a)
 {
-	void **slot = strmap_slot(&c->zones, zone_name(a, node));
+	void **slot = strmap_slot(&c->zones, lifecycle_zone_name(a, node));
 
 	if (!*slot)
 		*slot = xcalloc(1, sizeof(struct zone));
@@ -228,7 +228,8 @@ static int taint(struct node_lifecycle *c, struct arena *a, struct obj *node, bo
 	if (client_update(c->ctx->client, RES(core_nodes), doc, NULL, NULL, err) < 0)
 		return -1;
 	if (want && !has_one)
-		metric_add(c->ctx->counted, CTRL_METRIC(EVICTIONS), (const struct sv[]){ zone_name(a, node) }, 1);
+		metric_add(c->ctx->counted, CTRL_METRIC(EVICTIONS), (const struct sv[]){ lifecycle_zone_name(a, node) },
+			   1);
 	return 0;
 }
 

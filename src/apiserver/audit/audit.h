@@ -11,11 +11,11 @@
  * no byte of a body.
  *
  * The mode says how the file is written, and the webhook's how it is asked. `blocking`: before the answer goes; a slow
- *disk is felt then, as asked for. `blocking-strict`: and what cannot be noted when it is received is refused. `batch`:
- *by a task, through a bounded queue; what finds no room is counted. An event that could not be written is counted
- *(apiserver_audit_error_total) and told in the log; the request goes on, but for the strict mode. For a webhook that
- *blocks, a request waits for one attempt at each of its events, of five seconds at most, and holds no thread: at the
- *first step, and with its answer. What lasts does not wait at its end.
+ * disk is felt then, as asked for. `blocking-strict`: and what cannot be noted when it is received is refused. `batch`:
+ * by a task, through a bounded queue; what finds no room is counted. An event that could not be written is counted
+ * (apiserver_audit_error_total) and told in the log; the request goes on, but for the strict mode. For a webhook that
+ * blocks, a request waits for one attempt at each of its events, of five seconds at most, and holds no thread: at the
+ * first step, and with its answer. What lasts does not wait at its end.
  *
  * There is no stage Panic: a fault ends the process, and its crash report names the request (ARCHITECTURE.md).
  *

@@ -5,8 +5,8 @@
  *	                                      ▲              │failed
  *	                                      └── back-off ──┘  five times, then the batch is lost, and counted
  *
- * One batch is under way at a time, and batches are throttled; what comes meanwhile waits, as much as the buffer has
- *room for. */
+ * One batch is under way at a time, and batches are throttled; what comes meanwhile waits, as much as the buffer
+ * has room for. */
 #include "apiserver/audit/audit-internal.h"
 #include "apiserver/webhook/credentials.h"
 #include "apiserver/webhook/webhook.h"

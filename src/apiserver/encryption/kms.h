@@ -5,8 +5,8 @@
  *	       └─▶ a value's own key: HKDF-Expand-SHA256(seed, 32 random bytes) ─▶ AES-256-GCM, bound to the store key
  *
  * Stored is upstream's EncryptedObject (protobuf): those 32 bytes, nonce and text; the key's id, the sealed seed, the
- * program's annotations. So a write asks nobody, and a read only for a seed that has not been seen: seeds are kept,
- *some thousand of them.
+ * program's annotations. So a write asks nobody, and a read only for a seed that has not been seen: some thousand
+ * seeds are kept.
  *
  * Each minute, or ten seconds while something is wrong, the program is asked how it is and by which key it seals now.
  * Another key means another seed, and what is stored by the one before is stale. A program that does not answer for
