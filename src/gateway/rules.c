@@ -50,7 +50,7 @@ static bool name_fine(struct sv s)
 }
 
 /* A path to put in another's place: what a URL has in its path, and no escape that is none. */
-static bool path_fine(struct sv s)
+static bool gw_path_fine(struct sv s)
 {
 	if (!s.n)
 		return true;
@@ -97,8 +97,8 @@ static const char *filter_unsupported(const struct val *f)
 	for (size_t i = 0; !why && i < ARRAY_LEN(paths); i++) {
 		const struct val *path = val_get(f, paths[i], F_path);
 
-		if (!path_fine(val_get_str(path, F_replaceFullPath)) ||
-		    !path_fine(val_get_str(path, F_replacePrefixMatch)))
+		if (!gw_path_fine(val_get_str(path, F_replaceFullPath)) ||
+		    !gw_path_fine(val_get_str(path, F_replacePrefixMatch)))
 			why = BAD_PATH;
 	}
 	return why;

@@ -84,6 +84,9 @@ int create_prepare(struct write_op *op, struct err *err)
 {
 	struct val *meta = val_ensure_map(op->a, op->doc, F_metadata);
 
+	/* Once more: admission may have written another one, and rights, quotas and standards were asked about this. */
+	if (settle_namespace(op, err) < 0)
+		return -1;
 	op->name = val_get_str(meta, F_name);
 	if (op->generated_name || (!op->name.n && val_get_str(meta, F_generateName).n)) {
 		op->generated_name = true;

@@ -282,6 +282,10 @@ static int store(struct write_op *op, struct err *err)
 			       "this takes %zu numbers at once, at most %zu can be: please take them "
 			       "in several writes",
 			       w.n_also, STORE_ALSO_MAX);
+	/* Lists, indices and RBAC go by the object, the store by the key. */
+	if (built &&
+	    (!sv_eq(obj_ns(built), op->res->namespaced ? op->ns : SV("")) || !sv_eq(obj_name(built), op->name)))
+		return err_set(err, ERR_INTERNAL, "admission has changed the name or the namespace of the object");
 	w.key = storekey(op->a, op->res, op->ns, op->name);
 	w.expect_rev = op->creating ? 0 : obj_rev(op->old);
 	w.tombstone = op->tombstone;

@@ -10,7 +10,7 @@ static void test_unready(void **state)
 	apiserver_unready(r->server);
 	a = api(r, "GET", "/readyz?verbose");
 	assert_int_equal(a->code, 500);
-	assert_non_null(strstr(buf_cstr(&a->body), "[-]shutdown failed: process is shutting down"));
+	assert_non_null(strstr(buf_cstr(&a->body), "[-]shutdown failed: reason withheld"));
 	answer_free(a);
 	expect(r, 200, "GET", "/livez", NULL);
 	expect(r, 201, "POST", "/api/v1/namespaces/default/configmaps", "{\"metadata\":{\"name\":\"c\"}}");

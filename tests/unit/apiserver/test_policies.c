@@ -133,6 +133,35 @@ static void mutations(void **state)
 	assert_true(val_is(val_get(o, F_reason), "Invalid"));
 }
 
+#define JSON_PATCH(expr)                                                                                              \
+	"\"reinvocationPolicy\":\"Never\",\"mutations\":[{\"patchType\":\"JSONPatch\",\"jsonPatch\":{\"expression\":" \
+	"\"" expr "\"}}]"
+
+/* Everything was asked about the namespace of the request: rights, quotas, standards of Pods. */
+static void an_object_stays_where_it_was_made(void **state)
+{
+	struct rig *r = *state;
+	const struct val *o;
+
+	expect(r, 201, "POST", "/api/v1/namespaces", "{\"metadata\":{\"name\":\"other\"}}");
+	put(r, "mutating", "away",
+	    JSON_PATCH("[JSONPatch{op: 'replace', path: '/metadata/namespace', value: 'other'}]"), "");
+	o = expect(r, 400, "POST", MAPS, "{\"metadata\":{\"name\":\"x\"}}");
+	says(o, "the namespace of the provided object does not match the namespace sent on the request");
+	expect(r, 400, "POST", MAPS, "{\"metadata\":{\"generateName\":\"x\"}}");
+	expect(r, 404, "GET", MAPS "/x", NULL);
+	expect(r, 404, "GET", "/api/v1/namespaces/other/configmaps/x", NULL);
+}
+
+static void an_object_keeps_its_kind(void **state)
+{
+	struct rig *r = *state;
+
+	put(r, "mutating", "secret", JSON_PATCH("[JSONPatch{op: 'replace', path: '/kind', value: 'Secret'}]"), "");
+	says(expect(r, 403, "POST", MAPS, "{\"metadata\":{\"name\":\"x\"}}"),
+	     "policy 'secret' with binding 'secret' denied request: the patch changes the object's kind or apiVersion");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -142,6 +171,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(types_of_variables_stay, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(exclusions_and_names, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(mutations, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(an_object_stays_where_it_was_made, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(an_object_keeps_its_kind, rig_setup, rig_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
