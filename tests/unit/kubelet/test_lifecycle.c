@@ -864,6 +864,13 @@ static void test_resize(void **state)
 	assert_int_equal(val_get_int(cs(p, 0), -1, F_restartCount), 0);
 	assert_int_equal(val_get_int(p, 0, F_status, F_observedGeneration), 2);
 
+	/* More than the node has: the API server refuses it; where it believes the node has more, the node does. */
+	expect_type(w->rig, 403, "PATCH", "/api/v1/namespaces/default/pods/grows/resize",
+		    "application/strategic-merge-patch+json",
+		    "{\"spec\":{\"containers\":[{\"name\":\"a\",\"resources\":{\"requests\":{\"cpu\":\"9000\"},"
+		    "\"limits\":{\"cpu\":\"9000\"}}}]}}");
+	expect_type(w->rig, 200, "PATCH", "/api/v1/nodes/n1/status", "application/merge-patch+json",
+		    "{\"status\":{\"capacity\":{\"cpu\":\"10000\"},\"allocatable\":{\"cpu\":\"10000\"}}}");
 	resize(w, "grows", "{\"requests\":{\"cpu\":\"9000\"},\"limits\":{\"cpu\":\"9000\"}}"); /* never */
 	p = pod(w, "grows");
 	assert_val(cond(p, "PodResizePending"), "True");
