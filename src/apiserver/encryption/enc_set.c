@@ -1,7 +1,6 @@
 #include "apiserver/encryption/enc_set.h"
 
 #include "apiserver/storekey.h"
-#include "net/digest.h"
 #include "object/api_set.h"
 
 #include <stdlib.h>
@@ -112,30 +111,4 @@ struct kms *enc_set_kms(const struct enc_set *s, size_t i)
 			if (s->rules.rules[r].keys[k].kms && i-- == 0)
 				return s->rules.rules[r].keys[k].kms;
 	return NULL;
-}
-
-static bool enc_same_key(const struct enc_key *a, const struct enc_key *b)
-{
-	if (!a || !b)
-		return a == b;
-	return a->cipher == b->cipher && strcmp(a->prefix, b->prefix) == 0 && a->n == b->n &&
-	       (!a->n || secret_equal(sv_make((const char *)a->bytes, a->n), sv_make((const char *)b->bytes, b->n)));
-}
-
-static const struct enc_key *enc_writes(const struct enc_rule *r)
-{
-	return r ? &r->keys[0] : NULL;
-}
-
-bool enc_set_writes_as(const struct enc_set *a, const struct enc_set *b)
-{
-	STRMAP_EACH(&a->by_path, e) {
-		const struct enc_path *p = e->value, *q = strmap_get(&b->by_path, sv_make(e->key, e->key_n));
-
-		if (!enc_same_key(enc_writes(p->rule), enc_writes(q ? q->rule : NULL)))
-			return false;
-	}
-	/* Kinds of definitions are found by what entries say of groups: the same only if these are the same. */
-	return enc_same_key(enc_writes(enc_rule_for(&a->rules, SV("a.b"), SV("c"))),
-			    enc_writes(enc_rule_for(&b->rules, SV("a.b"), SV("c"))));
 }

@@ -26,5 +26,3 @@ DEFINE_CLEANUP(struct enc_set *, enc_set_unrefp, enc_set_unref)
 const struct enc_rule *enc_set_rule(const struct enc_set *s, struct sv key);
 /* The i-th program of all entries; NULL: there are no more. */
 struct kms *enc_set_kms(const struct enc_set *s, size_t i);
-/* Do both write everything that the first one knows by the same key? Programs are not compared. */
-bool enc_set_writes_as(const struct enc_set *a, const struct enc_set *b);

@@ -41,14 +41,12 @@ struct encryption {
 	struct store_transform t;
 	struct env *env;
 	struct metric_set *counted;
-	char *path; /* of the file that is looked at; NULL: none is */
+	struct store *inner; /* borrowed: where what is sealed can be seen */
+	char *path;	     /* of the file that is looked at; NULL: none is */
 	pthread_mutex_t mu;
 	pthread_cond_t changed;
 	/* Guarded by mu. */
 	struct enc_set *set;
-	bool all_stale;	     /* but for what is in fresh; else what is in stale */
-	struct strmap stale; /* store keys */
-	struct strmap fresh;
 	struct buf text; /* of the file as it counts; the tick's */
 	struct env_timer *timer;
 	bool timing, running, stopping, told;
@@ -71,46 +69,6 @@ static struct enc_set *set_now(struct encryption *e)
 	s = enc_set_ref(e->set);
 	pthread_mutex_unlock(&e->mu);
 	return s;
-}
-
-/* --- what is stale --- */
-
-static void set_stale(struct encryption *e, struct sv key, bool stale)
-{
-	pthread_mutex_lock(&e->mu);
-	if (e->all_stale && stale)
-		(void)strmap_del(&e->fresh, key);
-	else if (e->all_stale)
-		(void)strmap_set(&e->fresh, key, e);
-	else if (stale)
-		(void)strmap_set(&e->stale, key, e);
-	else if (e->stale.n)
-		(void)strmap_del(&e->stale, key);
-	pthread_mutex_unlock(&e->mu);
-}
-
-/* Another key writes from now on. */
-static void enc_all_stale(struct encryption *e)
-{
-	pthread_mutex_lock(&e->mu);
-	e->all_stale = true;
-	strmap_release(&e->stale);
-	strmap_release(&e->fresh);
-	e->stale = e->fresh = STRMAP_INIT;
-	pthread_mutex_unlock(&e->mu);
-}
-
-bool encryption_stale(struct encryption *e, struct sv key)
-{
-	bool is;
-
-	if (!e)
-		return false;
-	pthread_mutex_lock(&e->mu);
-	is = e->all_stale ? enc_set_rule(e->set, key) && !strmap_has(&e->fresh, key)
-			  : e->stale.n && strmap_has(&e->stale, key);
-	pthread_mutex_unlock(&e->mu);
-	return is;
 }
 
 /* --- counting --- */
@@ -158,8 +116,6 @@ static void enc_in(struct store_transform *t, struct sv key, struct sv value, st
 	int rc;
 
 	if (!r || r->keys[0].cipher == CIPHER_IDENTITY) {
-		if (r)
-			set_stale(e, key, false);
 		done(value, NULL, ctx);
 		return;
 	}
@@ -169,7 +125,6 @@ static void enc_in(struct store_transform *t, struct sv key, struct sv value, st
 		done(SV_NULL, &err, ctx);
 		return;
 	}
-	set_stale(e, key, false); /* a write that fails leaves one that is not known to be stale: until the next read */
 	done(buf_sv(&b), NULL, ctx);
 }
 
@@ -180,14 +135,11 @@ static bool enc_is_of(const struct enc_key *k, struct sv value)
 	return k->cipher == CIPHER_IDENTITY ? !sv_starts(value, SV(MARK)) : sv_starts(value, sv_from(k->prefix));
 }
 
-static int enc_open_by(const struct enc_key *k, struct sv key, struct sv value, struct buf *b, bool *ret_stale,
-		       struct err *err)
+static int enc_open_by(const struct enc_key *k, struct sv key, struct sv value, struct buf *b, struct err *err)
 {
 	struct sv sealed = sv_sub(value, strlen(k->prefix), value.n);
 
-	*ret_stale = false;
-	return k->cipher == CIPHER_KMS ? kms_open(k->kms, key, sealed, b, ret_stale, err)
-				       : enc_open(k, key, sealed, b, err);
+	return k->cipher == CIPHER_KMS ? kms_open(k->kms, key, sealed, b, err) : enc_open(k, key, sealed, b, err);
 }
 
 /* 0: read; 1: none of r's keys is of its prefix; -1: one is, and it cannot be read by it. */
@@ -198,18 +150,15 @@ static int open_by(struct encryption *e, const struct enc_rule *r, struct sv key
 
 	for (size_t i = 0; i < r->n_keys; i++) {
 		const struct enc_key *k = &r->keys[i];
-		bool stale;
 
 		if (!enc_is_of(k, value))
 			continue;
 		err_release(err);
 		buf_clear(b);
-		rc = enc_open_by(k, key, value, b, &stale, err);
+		rc = enc_open_by(k, key, value, b, err);
 		enc_count(e, k, false, rc == 0);
-		if (rc == 0) {
-			set_stale(e, key, i != 0 || stale);
+		if (rc == 0)
 			return 0;
-		}
 	}
 	return rc;
 }
@@ -286,6 +235,67 @@ struct store_transform *encryption_transform(struct encryption *e)
 	return &e->t;
 }
 
+/* --- what is stale --- */
+
+void encryption_stored_in(struct encryption *e, struct store *inner)
+{
+	e->inner = inner;
+}
+
+/* Two keys may have the same name, of two providers or of a file before this one: the prefix alone says nothing. */
+static bool enc_wrote(const struct enc_key *k, struct sv key, struct sv value)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	bool so;
+
+	if (!enc_is_of(k, value))
+		return false;
+	if (k->cipher == CIPHER_IDENTITY)
+		return true;
+	if (k->cipher == CIPHER_KMS)
+		return kms_seals_so(k->kms, sv_sub(value, strlen(k->prefix), value.n));
+	so = enc_open_by(k, key, value, &b, &err) == 0;
+	if (b.p)
+		explicit_bzero(b.p, b.n);
+	return so;
+}
+
+bool encryption_stale_value(struct encryption *e, struct sv key, struct sv stored)
+{
+	_cleanup_(enc_set_unrefp) struct enc_set *set = set_now(e);
+	const struct enc_rule *r = enc_set_rule(set, key);
+
+	return r && !enc_wrote(&r->keys[0], key, stored);
+}
+
+struct enc_look_at {
+	struct encryption *e;
+	bool stale;
+};
+
+static int enc_look_at(const struct store_kv *kv, void *ctx)
+{
+	struct enc_look_at *l = ctx;
+
+	l->stale = encryption_stale_value(l->e, kv->key, kv->value);
+	return 1;
+}
+
+bool encryption_stale(struct encryption *e, struct sv key)
+{
+	struct enc_look_at l = { .e = e };
+	_cleanup_(enc_set_unrefp) struct enc_set *set = e ? set_now(e) : NULL;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	int64_t rev;
+
+	if (!set || !enc_set_rule(set, key))
+		return false;
+	if (!e->inner || store_range(e->inner, key, SV(""), 0, 1, enc_look_at, &l, &rev, &err) < 0)
+		return true; /* the write that follows says what is wrong */
+	return l.stale;
+}
+
 /* --- each minute --- */
 
 /* Every program is asked how it is; the soonest that one is to be asked again. */
@@ -305,8 +315,6 @@ static int64_t enc_ask_all(struct encryption *e, struct enc_set *set, bool first
 				 "a key management service has another key: what is stored by the one "
 				 "before is written anew by the next update",
 				 "provider", "%s", kms_name(k));
-		if (rotated && !first)
-			enc_all_stale(e);
 		next = MIN(next, kms_next_ns(k));
 	}
 	return next;
@@ -382,8 +390,6 @@ static void enc_reload(struct encryption *e)
 	old = e->set;
 	e->set = set;
 	pthread_mutex_unlock(&e->mu);
-	if (!enc_set_writes_as(set, old) || !enc_set_writes_as(old, set) || enc_set_kms(set, 0))
-		enc_all_stale(e);
 	(void)enc_set_unref(old);
 	log_info("encryption", "the encryption configuration has changed", "file", "%s", e->path);
 }
@@ -521,8 +527,6 @@ struct encryption *encryption_free(struct encryption *e)
 		return NULL;
 	enc_stop(e);
 	(void)enc_set_unref(e->set);
-	strmap_release(&e->stale);
-	strmap_release(&e->fresh);
 	if (e->text.p)
 		explicit_bzero(e->text.p, e->text.n);
 	buf_release(&e->text);
