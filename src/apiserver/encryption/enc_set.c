@@ -112,3 +112,36 @@ struct kms *enc_set_kms(const struct enc_set *s, size_t i)
 				return s->rules.rules[r].keys[k].kms;
 	return NULL;
 }
+
+/* --- a key and what is stored --- */
+
+bool enc_key_is_of(const struct enc_key *k, struct sv value)
+{
+	return k->cipher == CIPHER_IDENTITY ? !sv_starts(value, SV(ENC_MARK)) : sv_starts(value, sv_from(k->prefix));
+}
+
+int enc_key_open(const struct enc_key *k, struct sv key, struct sv value, struct buf *b, struct err *err)
+{
+	struct sv sealed = sv_sub(value, strlen(k->prefix), value.n);
+
+	return k->cipher == CIPHER_KMS ? kms_open(k->kms, key, sealed, b, err) : enc_open(k, key, sealed, b, err);
+}
+
+/* Two keys may have the same name, of two providers or of a file before this one: the prefix alone says nothing. */
+bool enc_key_wrote(const struct enc_key *k, struct sv key, struct sv value)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	bool so;
+
+	if (!enc_key_is_of(k, value))
+		return false;
+	if (k->cipher == CIPHER_IDENTITY)
+		return true;
+	if (k->cipher == CIPHER_KMS)
+		return kms_seals_so(k->kms, sv_sub(value, strlen(k->prefix), value.n));
+	so = enc_key_open(k, key, value, &b, &err) == 0;
+	if (b.p)
+		explicit_bzero(b.p, b.n);
+	return so;
+}

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 #define CONFIG_MAX ((size_t)1 << 20)
-#define MARK "k8s:enc:"
 
 static const double kms_bounds[] = { 0.0001, 0.0002, 0.0004, 0.0008, 0.0016, 0.0032, 0.0064, 0.0128,
 				     0.0256, 0.0512, 0.1024, 0.2048, 0.4096, 0.8192, 1.6384 };
@@ -130,18 +129,6 @@ static void enc_in(struct store_transform *t, struct sv key, struct sv value, st
 
 /* --- reading --- */
 
-static bool enc_is_of(const struct enc_key *k, struct sv value)
-{
-	return k->cipher == CIPHER_IDENTITY ? !sv_starts(value, SV(MARK)) : sv_starts(value, sv_from(k->prefix));
-}
-
-static int enc_open_by(const struct enc_key *k, struct sv key, struct sv value, struct buf *b, struct err *err)
-{
-	struct sv sealed = sv_sub(value, strlen(k->prefix), value.n);
-
-	return k->cipher == CIPHER_KMS ? kms_open(k->kms, key, sealed, b, err) : enc_open(k, key, sealed, b, err);
-}
-
 /* 0: read; 1: none of r's keys is of its prefix; -1: one is, and it cannot be read by it. */
 static int open_by(struct encryption *e, const struct enc_rule *r, struct sv key, struct sv value, struct buf *b,
 		   struct err *err)
@@ -151,11 +138,11 @@ static int open_by(struct encryption *e, const struct enc_rule *r, struct sv key
 	for (size_t i = 0; i < r->n_keys; i++) {
 		const struct enc_key *k = &r->keys[i];
 
-		if (!enc_is_of(k, value))
+		if (!enc_key_is_of(k, value))
 			continue;
 		err_release(err);
 		buf_clear(b);
-		rc = enc_open_by(k, key, value, b, err);
+		rc = enc_key_open(k, key, value, b, err);
 		enc_count(e, k, false, rc == 0);
 		if (rc == 0)
 			return 0;
@@ -204,7 +191,7 @@ static bool enc_asks(const struct enc_rule *r, struct sv value)
 	for (size_t i = 0; r && i < r->n_keys; i++) {
 		const struct enc_key *k = &r->keys[i];
 
-		if (k->kms && enc_is_of(k, value) && !kms_knows(k->kms, sv_sub(value, strlen(k->prefix), value.n)))
+		if (k->kms && enc_key_is_of(k, value) && !kms_knows(k->kms, sv_sub(value, strlen(k->prefix), value.n)))
 			return true;
 	}
 	return false;
@@ -217,7 +204,7 @@ static void enc_out(struct store_transform *t, struct sv key, struct sv value, s
 	const struct enc_rule *r = enc_set_rule(set, key);
 	struct enc_later *l;
 
-	if (!r && !(sv_starts(key, SV(STORE_KEY_ROOT)) && sv_starts(value, SV(MARK)))) {
+	if (!r && !(sv_starts(key, SV(STORE_KEY_ROOT)) && sv_starts(value, SV(ENC_MARK)))) {
 		done(value, NULL, ctx);
 		return;
 	}
@@ -227,7 +214,7 @@ static void enc_out(struct store_transform *t, struct sv key, struct sv value, s
 	}
 	l = xcalloc(1, sizeof(*l));
 	*l = (struct enc_later){ e, enc_set_ref(set), r, key, value, done, ctx };
-	env_post(e->env, ENV_SLOW, enc_out_later, l);
+	env_post(e->env, ENV_KEYS, enc_out_later, l);
 }
 
 struct store_transform *encryption_transform(struct encryption *e)
@@ -242,31 +229,12 @@ void encryption_stored_in(struct encryption *e, struct store *inner)
 	e->inner = inner;
 }
 
-/* Two keys may have the same name, of two providers or of a file before this one: the prefix alone says nothing. */
-static bool enc_wrote(const struct enc_key *k, struct sv key, struct sv value)
-{
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	_cleanup_(err_release) struct err err = ERR_INIT;
-	bool so;
-
-	if (!enc_is_of(k, value))
-		return false;
-	if (k->cipher == CIPHER_IDENTITY)
-		return true;
-	if (k->cipher == CIPHER_KMS)
-		return kms_seals_so(k->kms, sv_sub(value, strlen(k->prefix), value.n));
-	so = enc_open_by(k, key, value, &b, &err) == 0;
-	if (b.p)
-		explicit_bzero(b.p, b.n);
-	return so;
-}
-
 bool encryption_stale_value(struct encryption *e, struct sv key, struct sv stored)
 {
 	_cleanup_(enc_set_unrefp) struct enc_set *set = set_now(e);
 	const struct enc_rule *r = enc_set_rule(set, key);
 
-	return r && !enc_wrote(&r->keys[0], key, stored);
+	return r && !enc_key_wrote(&r->keys[0], key, stored);
 }
 
 struct enc_look_at {
@@ -299,7 +267,7 @@ bool encryption_stale(struct encryption *e, struct sv key)
 /* --- each minute --- */
 
 /* Every program is asked how it is; the soonest that one is to be asked again. */
-static int64_t enc_ask_all(struct encryption *e, struct enc_set *set, bool first)
+static int64_t enc_ask_all(struct enc_set *set, bool first)
 {
 	int64_t next = KMS_POLL_NS;
 	struct kms *k;
@@ -401,7 +369,7 @@ static int64_t enc_look(struct encryption *e)
 	if (e->path)
 		enc_reload(e);
 	set = set_now(e);
-	return enc_ask_all(e, set, false);
+	return enc_ask_all(set, false);
 }
 
 static void enc_tick(void *ctx);
@@ -412,7 +380,7 @@ static void enc_arm(struct encryption *e, int64_t ns)
 	if (e->stopping || (!e->path && !enc_set_kms(e->set, 0)))
 		return;
 	e->timing = true;
-	e->timer = env_after(e->env, ENV_SLOW, ns, enc_tick, e);
+	e->timer = env_after(e->env, ENV_KEYS, ns, enc_tick, e);
 }
 
 static void enc_tick(void *ctx)
@@ -479,7 +447,7 @@ struct encryption *encryption_parse(struct env *env, struct sv text, struct err 
 	e->set = enc_set_new(text, &of, err);
 	if (!e->set)
 		return encryption_free(e);
-	(void)enc_ask_all(e, e->set, true);
+	(void)enc_ask_all(e->set, true);
 	return e;
 }
 

@@ -245,6 +245,26 @@ static void test_rotation(void **state)
 	got_release(&now);
 }
 
+/* All that waits for others hangs: a program is asked for its keys all the same. */
+static void test_slow_work_hangs(void **state)
+{
+	struct rig *r = *state;
+	struct encryption *e;
+	struct got sealed;
+
+	program_fresh();
+	e = parsed(r, CONFIG(KMS("mine")));
+	sealed = seal(e, "a secret");
+	encryption_free(e);
+	e = parsed(r, CONFIG(KMS("mine")));
+	env_sim_hold(r->env, ENV_SLOW);
+	opens(r, e, &sealed, "a secret");
+	env_sim_release(r->env, ENV_SLOW);
+	assert_int_equal(program.asked[2], 1);
+	encryption_free(e);
+	got_release(&sealed);
+}
+
 /* Nothing is sealed by what the program does not stand by; what can be read stays readable. */
 static void test_ill(void **state)
 {
@@ -462,8 +482,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_there_and_back), T(test_tampered), T(test_rotation), T(test_ill),
-		T(test_gone_for_long),	T(test_the_file), T(test_reload),   T(test_a_server),
+		T(test_slow_work_hangs), T(test_there_and_back), T(test_tampered), T(test_rotation), T(test_ill),
+		T(test_gone_for_long),	 T(test_the_file),	 T(test_reload),   T(test_a_server),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
