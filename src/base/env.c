@@ -2,11 +2,10 @@
 
 const char *env_class_name(enum env_class c)
 {
-	static const char *const names[] = { [ENV_CONTROL] = "control",
-					     [ENV_NODE] = "node",
-					     [ENV_SLOW] = "slow",
-					     [ENV_REQUESTS] = "requests",
-					     [ENV_TIMERS] = "timers" };
+	static const char *const names[] = {
+		[ENV_CONTROL] = "control",   [ENV_NODE] = "node", [ENV_SLOW] = "slow",
+		[ENV_REQUESTS] = "requests", [ENV_KEYS] = "keys", [ENV_TIMERS] = "timers"
+	};
 
 	BUG_ON(c >= ARRAY_LEN(names));
 	return names[c];

@@ -669,6 +669,7 @@ static int encrypt_store(struct server *s, struct err *err)
 	s->encryption = encryption_read(s->env, s->o.encryption_config, s->o.encryption_reload, err);
 	if (!s->encryption)
 		return -1;
+	encryption_stored_in(s->encryption, s->store);
 	s->store = store_transformed(s->store, encryption_transform(s->encryption));
 	return 0;
 }

@@ -22,6 +22,7 @@ static const struct {
 	[ENV_CONTROL] = { "control", NS_PER_SEC, 2 * NS_PER_SEC },
 	[ENV_NODE] = { "node", 0, 60 * NS_PER_SEC },
 	[ENV_SLOW] = { "slow", 0, 0 },
+	[ENV_KEYS] = { "keys", 0, 0 },
 };
 
 static struct {

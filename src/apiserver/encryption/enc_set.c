@@ -1,7 +1,6 @@
 #include "apiserver/encryption/enc_set.h"
 
 #include "apiserver/storekey.h"
-#include "net/digest.h"
 #include "object/api_set.h"
 
 #include <stdlib.h>
@@ -114,28 +113,35 @@ struct kms *enc_set_kms(const struct enc_set *s, size_t i)
 	return NULL;
 }
 
-static bool enc_same_key(const struct enc_key *a, const struct enc_key *b)
+/* --- a key and what is stored --- */
+
+bool enc_key_is_of(const struct enc_key *k, struct sv value)
 {
-	if (!a || !b)
-		return a == b;
-	return a->cipher == b->cipher && strcmp(a->prefix, b->prefix) == 0 && a->n == b->n &&
-	       (!a->n || secret_equal(sv_make((const char *)a->bytes, a->n), sv_make((const char *)b->bytes, b->n)));
+	return k->cipher == CIPHER_IDENTITY ? !sv_starts(value, SV(ENC_MARK)) : sv_starts(value, sv_from(k->prefix));
 }
 
-static const struct enc_key *enc_writes(const struct enc_rule *r)
+int enc_key_open(const struct enc_key *k, struct sv key, struct sv value, struct buf *b, struct err *err)
 {
-	return r ? &r->keys[0] : NULL;
+	struct sv sealed = sv_sub(value, strlen(k->prefix), value.n);
+
+	return k->cipher == CIPHER_KMS ? kms_open(k->kms, key, sealed, b, err) : enc_open(k, key, sealed, b, err);
 }
 
-bool enc_set_writes_as(const struct enc_set *a, const struct enc_set *b)
+/* Two keys may have the same name, of two providers or of a file before this one: the prefix alone says nothing. */
+bool enc_key_wrote(const struct enc_key *k, struct sv key, struct sv value)
 {
-	STRMAP_EACH(&a->by_path, e) {
-		const struct enc_path *p = e->value, *q = strmap_get(&b->by_path, sv_make(e->key, e->key_n));
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	bool so;
 
-		if (!enc_same_key(enc_writes(p->rule), enc_writes(q ? q->rule : NULL)))
-			return false;
-	}
-	/* Kinds of definitions are found by what entries say of groups: the same only if these are the same. */
-	return enc_same_key(enc_writes(enc_rule_for(&a->rules, SV("a.b"), SV("c"))),
-			    enc_writes(enc_rule_for(&b->rules, SV("a.b"), SV("c"))));
+	if (!enc_key_is_of(k, value))
+		return false;
+	if (k->cipher == CIPHER_IDENTITY)
+		return true;
+	if (k->cipher == CIPHER_KMS)
+		return kms_seals_so(k->kms, sv_sub(value, strlen(k->prefix), value.n));
+	so = enc_key_open(k, key, value, &b, &err) == 0;
+	if (b.p)
+		explicit_bzero(b.p, b.n);
+	return so;
 }

@@ -26,5 +26,12 @@ DEFINE_CLEANUP(struct enc_set *, enc_set_unrefp, enc_set_unref)
 const struct enc_rule *enc_set_rule(const struct enc_set *s, struct sv key);
 /* The i-th program of all entries; NULL: there are no more. */
 struct kms *enc_set_kms(const struct enc_set *s, size_t i);
-/* Do both write everything that the first one knows by the same key? Programs are not compared. */
-bool enc_set_writes_as(const struct enc_set *a, const struct enc_set *b);
+
+#define ENC_MARK "k8s:enc:" /* all prefixes begin with it */
+
+/* value is of k by its prefix, which more keys may have. */
+bool enc_key_is_of(const struct enc_key *k, struct sv value);
+/* Such a value, opened. May ask a program. */
+int enc_key_open(const struct enc_key *k, struct sv key, struct sv value, struct buf *b, struct err *err);
+/* value is what k makes of something to be stored under key. Asks no program. */
+bool enc_key_wrote(const struct enc_key *k, struct sv key, struct sv value);

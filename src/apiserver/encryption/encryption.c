@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 #define CONFIG_MAX ((size_t)1 << 20)
-#define MARK "k8s:enc:"
 
 static const double kms_bounds[] = { 0.0001, 0.0002, 0.0004, 0.0008, 0.0016, 0.0032, 0.0064, 0.0128,
 				     0.0256, 0.0512, 0.1024, 0.2048, 0.4096, 0.8192, 1.6384 };
@@ -41,14 +40,12 @@ struct encryption {
 	struct store_transform t;
 	struct env *env;
 	struct metric_set *counted;
-	char *path; /* of the file that is looked at; NULL: none is */
+	struct store *inner; /* borrowed: where what is sealed can be seen */
+	char *path;	     /* of the file that is looked at; NULL: none is */
 	pthread_mutex_t mu;
 	pthread_cond_t changed;
 	/* Guarded by mu. */
 	struct enc_set *set;
-	bool all_stale;	     /* but for what is in fresh; else what is in stale */
-	struct strmap stale; /* store keys */
-	struct strmap fresh;
 	struct buf text; /* of the file as it counts; the tick's */
 	struct env_timer *timer;
 	bool timing, running, stopping, told;
@@ -71,46 +68,6 @@ static struct enc_set *set_now(struct encryption *e)
 	s = enc_set_ref(e->set);
 	pthread_mutex_unlock(&e->mu);
 	return s;
-}
-
-/* --- what is stale --- */
-
-static void set_stale(struct encryption *e, struct sv key, bool stale)
-{
-	pthread_mutex_lock(&e->mu);
-	if (e->all_stale && stale)
-		(void)strmap_del(&e->fresh, key);
-	else if (e->all_stale)
-		(void)strmap_set(&e->fresh, key, e);
-	else if (stale)
-		(void)strmap_set(&e->stale, key, e);
-	else if (e->stale.n)
-		(void)strmap_del(&e->stale, key);
-	pthread_mutex_unlock(&e->mu);
-}
-
-/* Another key writes from now on. */
-static void enc_all_stale(struct encryption *e)
-{
-	pthread_mutex_lock(&e->mu);
-	e->all_stale = true;
-	strmap_release(&e->stale);
-	strmap_release(&e->fresh);
-	e->stale = e->fresh = STRMAP_INIT;
-	pthread_mutex_unlock(&e->mu);
-}
-
-bool encryption_stale(struct encryption *e, struct sv key)
-{
-	bool is;
-
-	if (!e)
-		return false;
-	pthread_mutex_lock(&e->mu);
-	is = e->all_stale ? enc_set_rule(e->set, key) && !strmap_has(&e->fresh, key)
-			  : e->stale.n && strmap_has(&e->stale, key);
-	pthread_mutex_unlock(&e->mu);
-	return is;
 }
 
 /* --- counting --- */
@@ -158,8 +115,6 @@ static void enc_in(struct store_transform *t, struct sv key, struct sv value, st
 	int rc;
 
 	if (!r || r->keys[0].cipher == CIPHER_IDENTITY) {
-		if (r)
-			set_stale(e, key, false);
 		done(value, NULL, ctx);
 		return;
 	}
@@ -169,26 +124,10 @@ static void enc_in(struct store_transform *t, struct sv key, struct sv value, st
 		done(SV_NULL, &err, ctx);
 		return;
 	}
-	set_stale(e, key, false); /* a write that fails leaves one that is not known to be stale: until the next read */
 	done(buf_sv(&b), NULL, ctx);
 }
 
 /* --- reading --- */
-
-static bool enc_is_of(const struct enc_key *k, struct sv value)
-{
-	return k->cipher == CIPHER_IDENTITY ? !sv_starts(value, SV(MARK)) : sv_starts(value, sv_from(k->prefix));
-}
-
-static int enc_open_by(const struct enc_key *k, struct sv key, struct sv value, struct buf *b, bool *ret_stale,
-		       struct err *err)
-{
-	struct sv sealed = sv_sub(value, strlen(k->prefix), value.n);
-
-	*ret_stale = false;
-	return k->cipher == CIPHER_KMS ? kms_open(k->kms, key, sealed, b, ret_stale, err)
-				       : enc_open(k, key, sealed, b, err);
-}
 
 /* 0: read; 1: none of r's keys is of its prefix; -1: one is, and it cannot be read by it. */
 static int open_by(struct encryption *e, const struct enc_rule *r, struct sv key, struct sv value, struct buf *b,
@@ -198,18 +137,15 @@ static int open_by(struct encryption *e, const struct enc_rule *r, struct sv key
 
 	for (size_t i = 0; i < r->n_keys; i++) {
 		const struct enc_key *k = &r->keys[i];
-		bool stale;
 
-		if (!enc_is_of(k, value))
+		if (!enc_key_is_of(k, value))
 			continue;
 		err_release(err);
 		buf_clear(b);
-		rc = enc_open_by(k, key, value, b, &stale, err);
+		rc = enc_key_open(k, key, value, b, err);
 		enc_count(e, k, false, rc == 0);
-		if (rc == 0) {
-			set_stale(e, key, i != 0 || stale);
+		if (rc == 0)
 			return 0;
-		}
 	}
 	return rc;
 }
@@ -255,7 +191,7 @@ static bool enc_asks(const struct enc_rule *r, struct sv value)
 	for (size_t i = 0; r && i < r->n_keys; i++) {
 		const struct enc_key *k = &r->keys[i];
 
-		if (k->kms && enc_is_of(k, value) && !kms_knows(k->kms, sv_sub(value, strlen(k->prefix), value.n)))
+		if (k->kms && enc_key_is_of(k, value) && !kms_knows(k->kms, sv_sub(value, strlen(k->prefix), value.n)))
 			return true;
 	}
 	return false;
@@ -268,7 +204,7 @@ static void enc_out(struct store_transform *t, struct sv key, struct sv value, s
 	const struct enc_rule *r = enc_set_rule(set, key);
 	struct enc_later *l;
 
-	if (!r && !(sv_starts(key, SV(STORE_KEY_ROOT)) && sv_starts(value, SV(MARK)))) {
+	if (!r && !(sv_starts(key, SV(STORE_KEY_ROOT)) && sv_starts(value, SV(ENC_MARK)))) {
 		done(value, NULL, ctx);
 		return;
 	}
@@ -278,7 +214,7 @@ static void enc_out(struct store_transform *t, struct sv key, struct sv value, s
 	}
 	l = xcalloc(1, sizeof(*l));
 	*l = (struct enc_later){ e, enc_set_ref(set), r, key, value, done, ctx };
-	env_post(e->env, ENV_SLOW, enc_out_later, l);
+	env_post(e->env, ENV_KEYS, enc_out_later, l);
 }
 
 struct store_transform *encryption_transform(struct encryption *e)
@@ -286,10 +222,52 @@ struct store_transform *encryption_transform(struct encryption *e)
 	return &e->t;
 }
 
+/* --- what is stale --- */
+
+void encryption_stored_in(struct encryption *e, struct store *inner)
+{
+	e->inner = inner;
+}
+
+bool encryption_stale_value(struct encryption *e, struct sv key, struct sv stored)
+{
+	_cleanup_(enc_set_unrefp) struct enc_set *set = set_now(e);
+	const struct enc_rule *r = enc_set_rule(set, key);
+
+	return r && !enc_key_wrote(&r->keys[0], key, stored);
+}
+
+struct enc_look_at {
+	struct encryption *e;
+	bool stale;
+};
+
+static int enc_look_at(const struct store_kv *kv, void *ctx)
+{
+	struct enc_look_at *l = ctx;
+
+	l->stale = encryption_stale_value(l->e, kv->key, kv->value);
+	return 1;
+}
+
+bool encryption_stale(struct encryption *e, struct sv key)
+{
+	struct enc_look_at l = { .e = e };
+	_cleanup_(enc_set_unrefp) struct enc_set *set = e ? set_now(e) : NULL;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	int64_t rev;
+
+	if (!set || !enc_set_rule(set, key))
+		return false;
+	if (!e->inner || store_range(e->inner, key, SV(""), 0, 1, enc_look_at, &l, &rev, &err) < 0)
+		return true; /* the write that follows says what is wrong */
+	return l.stale;
+}
+
 /* --- each minute --- */
 
 /* Every program is asked how it is; the soonest that one is to be asked again. */
-static int64_t enc_ask_all(struct encryption *e, struct enc_set *set, bool first)
+static int64_t enc_ask_all(struct enc_set *set, bool first)
 {
 	int64_t next = KMS_POLL_NS;
 	struct kms *k;
@@ -305,8 +283,6 @@ static int64_t enc_ask_all(struct encryption *e, struct enc_set *set, bool first
 				 "a key management service has another key: what is stored by the one "
 				 "before is written anew by the next update",
 				 "provider", "%s", kms_name(k));
-		if (rotated && !first)
-			enc_all_stale(e);
 		next = MIN(next, kms_next_ns(k));
 	}
 	return next;
@@ -382,8 +358,6 @@ static void enc_reload(struct encryption *e)
 	old = e->set;
 	e->set = set;
 	pthread_mutex_unlock(&e->mu);
-	if (!enc_set_writes_as(set, old) || !enc_set_writes_as(old, set) || enc_set_kms(set, 0))
-		enc_all_stale(e);
 	(void)enc_set_unref(old);
 	log_info("encryption", "the encryption configuration has changed", "file", "%s", e->path);
 }
@@ -395,7 +369,7 @@ static int64_t enc_look(struct encryption *e)
 	if (e->path)
 		enc_reload(e);
 	set = set_now(e);
-	return enc_ask_all(e, set, false);
+	return enc_ask_all(set, false);
 }
 
 static void enc_tick(void *ctx);
@@ -406,7 +380,7 @@ static void enc_arm(struct encryption *e, int64_t ns)
 	if (e->stopping || (!e->path && !enc_set_kms(e->set, 0)))
 		return;
 	e->timing = true;
-	e->timer = env_after(e->env, ENV_SLOW, ns, enc_tick, e);
+	e->timer = env_after(e->env, ENV_KEYS, ns, enc_tick, e);
 }
 
 static void enc_tick(void *ctx)
@@ -473,7 +447,7 @@ struct encryption *encryption_parse(struct env *env, struct sv text, struct err 
 	e->set = enc_set_new(text, &of, err);
 	if (!e->set)
 		return encryption_free(e);
-	(void)enc_ask_all(e, e->set, true);
+	(void)enc_ask_all(e->set, true);
 	return e;
 }
 
@@ -521,8 +495,6 @@ struct encryption *encryption_free(struct encryption *e)
 		return NULL;
 	enc_stop(e);
 	(void)enc_set_unref(e->set);
-	strmap_release(&e->stale);
-	strmap_release(&e->fresh);
 	if (e->text.p)
 		explicit_bzero(e->text.p, e->text.n);
 	buf_release(&e->text);

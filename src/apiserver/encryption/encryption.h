@@ -10,15 +10,14 @@
  *	anything else			the value itself (identity)
  *
  * The first entry that names a resource counts, of its providers the first one writes, with its first key; all of them
- * read. What was read by another key than that is stale, and is written anew by the next update, also by one that
- * changes nothing: so keys are rotated as upstream documents it. Keys are kept in memory that is not swapped, and
- * wiped at the end.
+ * read. What is stored by another key than that is stale, and is written anew by the next update, also by one that
+ * changes nothing: so keys are rotated as upstream documents it. Such an update looks at the stored bytes; nothing is
+ * remembered about keys of the store. Keys are kept in memory that is not swapped, and wiped at the end.
  *
  * What no provider can read is an error of that value alone: it is set aside (set_aside.h), and can be deleted unread.
  *
  * The file may be looked at each minute. A good one that has changed replaces the configuration, when its programs are
- * well; a bad one is told in the log and counted, and what counted before counts on. What was written by another key
- * than the one that writes now is stale from then on, as after a program's own rotation.
+ * well; a bad one is told in the log and counted, and what counted before counts on.
  *
  * Not here: KMS v1, which upstream has switched off.
  *
@@ -45,8 +44,14 @@ void encryption_ask_by(int (*call)(void *ctx, const char *method, struct sv requ
 void encryption_poll(struct encryption *e);
 
 struct store_transform *encryption_transform(struct encryption *e);
-/* What was last read under this key is not as it would be written now. NULL: it never is. */
+/* The store below the transformed one; borrowed, for as long as e is asked. Before the first question. */
+void encryption_stored_in(struct encryption *e, struct store *inner);
+/* What is stored under this key is not as it would be written now. Reads one value of the store below, and asks no
+ * program: for a request's thread, not for a loop nor a store's callback. What cannot be read is stale: a write more
+ * loses nothing. e NULL: it never is. */
 bool encryption_stale(struct encryption *e, struct sv key);
+/* The same about these bytes, which are or were stored under key. */
+bool encryption_stale_value(struct encryption *e, struct sv key, struct sv stored);
 
 /* The checks of health that it adds, by number; false: there are no more. *ret_name lives as long as e. */
 bool encryption_check(struct encryption *e, size_t i, const char **ret_name, bool *ret_well, struct err *why);

@@ -395,7 +395,7 @@ static int kms_fetch(struct kms *k, const struct kms_stored *s, struct kms_seed 
 	return rc;
 }
 
-int kms_open(struct kms *k, struct sv aad, struct sv sealed, struct buf *b, bool *ret_stale, struct err *err)
+int kms_open(struct kms *k, struct sv aad, struct sv sealed, struct buf *b, struct err *err)
 {
 	struct kms_stored s;
 	struct kms_seed seed = { 0 };
@@ -412,15 +412,26 @@ int kms_open(struct kms *k, struct sv aad, struct sv sealed, struct buf *b, bool
 	}
 	if (rc == 0)
 		rc = enc_open(&key, aad, s.data, b, err);
-	if (rc == 0) {
-		pthread_mutex_lock(&k->mu);
-		*ret_stale = s.kind != KIND_SEED || !sv_eq(s.key_id, buf_sv(&k->key_id));
-		pthread_mutex_unlock(&k->mu);
-	}
 	explicit_bzero(&key, sizeof(key));
 	explicit_bzero(&seed, sizeof(seed));
 	buf_release(&s.head);
 	return rc;
+}
+
+bool kms_seals_so(struct kms *k, struct sv sealed)
+{
+	struct kms_stored s;
+	struct err why = ERR_INIT;
+	bool so = false;
+
+	if (kms_parse(sealed, &s, &why) == 0) {
+		pthread_mutex_lock(&k->mu);
+		so = s.kind == KIND_SEED && sv_eq(s.key_id, buf_sv(&k->key_id));
+		pthread_mutex_unlock(&k->mu);
+	}
+	err_release(&why);
+	buf_release(&s.head);
+	return so;
 }
 
 /* --- life --- */

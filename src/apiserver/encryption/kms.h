@@ -63,5 +63,6 @@ int64_t kms_next_ns(struct kms *k);
 int kms_seal(struct kms *k, struct sv aad, struct sv plain, struct buf *b, struct err *err);
 /* Whether sealed can be opened, or refused, without asking. */
 bool kms_knows(struct kms *k, struct sv sealed);
-/* *ret_stale: it is not sealed by the key that seals now. */
-int kms_open(struct kms *k, struct sv aad, struct sv sealed, struct buf *b, bool *ret_stale, struct err *err);
+int kms_open(struct kms *k, struct sv aad, struct sv sealed, struct buf *b, struct err *err);
+/* It is sealed as the program's key that seals now would. Asks nobody. */
+bool kms_seals_so(struct kms *k, struct sv sealed);

@@ -2,7 +2,10 @@
 #include "harness.h"
 
 #include "apiserver/encryption/encryption.h"
+#include "base/file.h"
 #include "store/store.h"
+
+#include <unistd.h>
 
 #define KEY_A "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 #define KEY_B "HxweHRobGBkWFxQVEhMQEQ4PDA0KCwgJBgcEBQIDAAE="
@@ -129,7 +132,7 @@ static void there_and_back(void **state)
 			pass(e, false, STORED, buf_sv(&sealed.b), &plain);
 			assert_false(plain.failed);
 			assert_true(sv_eq(buf_sv(&plain.b), value));
-			assert_false(encryption_stale(e, SV(STORED)));
+			assert_false(encryption_stale_value(e, SV(STORED), buf_sv(&sealed.b)));
 			/* One bit, anywhere behind the prefix. */
 			sealed.b.p[sealed.b.n - 1 - n % 12] ^= (char)(1 << n % 8);
 			pass(e, false, STORED, buf_sv(&sealed.b), &plain);
@@ -208,6 +211,80 @@ static void first_entry_that_names_it_counts(void **state)
 	encryption_free(e);
 }
 
+/* --- what is stale --- */
+
+/* The file is read again while the server runs, with another key first: what is stored by the one before is stale, of
+ * whatever resource, however the entry names it. */
+static void reload_makes_all_stale(void **state)
+{
+	static const char *const names[] = { "widgets.example.com", "*.example.com", "*.*" };
+	static const char *const keys[] = { "/registry/example.com/widgets/default/x",
+					    "/registry/example.com/others/default/x" };
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		char path[] = "/tmp/caravel-enc-XXXXXX";
+		const char *before = arena_printf(&r->arena, CONFIG("\"%s\"", ONE("aesgcm", "a", KEY_A)), names[i]);
+		const char *after = arena_printf(
+		    &r->arena, CONFIG("\"%s\"", ONE("aesgcm", "b", KEY_B) "," ONE("aesgcm", "a", KEY_A)), names[i]);
+		struct got old = { 0 }, new = { 0 };
+		struct err err = ERR_INIT;
+		struct encryption *e;
+		int fd = mkstemp(path);
+
+		assert_true(fd >= 0);
+		close(fd);
+		assert_int_equal(file_write_again(path, sv_from(before), 0600, NULL), 0);
+		e = encryption_read(r->env, path, true, &err);
+		assert_non_null(e);
+		for (size_t k = 0; k < (i == 0 ? 1 : ARRAY_LEN(keys)); k++) {
+			pass(e, true, keys[k], SV("{}"), &old);
+			assert_false(encryption_stale_value(e, sv_from(keys[k]), buf_sv(&old.b)));
+			assert_int_equal(file_write_again(path, sv_from(after), 0600, NULL), 0);
+			encryption_poll(e);
+			assert_true(encryption_stale_value(e, sv_from(keys[k]), buf_sv(&old.b)));
+			pass(e, true, keys[k], SV("{}"), &new);
+			assert_false(encryption_stale_value(e, sv_from(keys[k]), buf_sv(&new.b)));
+			/* Who has read the old one, or made a new one that was not stored, has changed nothing. */
+			pass(e, false, keys[k], buf_sv(&old.b), &new);
+			assert_true(encryption_stale_value(e, sv_from(keys[k]), buf_sv(&old.b)));
+			assert_int_equal(file_write_again(path, sv_from(before), 0600, NULL), 0);
+			encryption_poll(e);
+			assert_false(encryption_stale_value(e, sv_from(keys[k]), buf_sv(&old.b)));
+		}
+		encryption_free(e);
+		(void)unlink(path);
+		buf_release(&old.b);
+		buf_release(&new.b);
+	}
+}
+
+/* One name, two keys: what the second one sealed is stale, although its prefix is that of the first. */
+static void same_name_is_not_same_key(void **state)
+{
+	struct rig *r = *state;
+
+	for (size_t c = 0; c < ARRAY_LEN(ciphers); c++) {
+		struct encryption *was = with(r, ciphers[c]);
+		struct encryption *e =
+		    parsed(r, arena_printf(&r->arena,
+					   CONFIG("\"secrets\"", "{\"%s\":{\"keys\":[{\"name\":\"k\",\"secret\":"
+								 "\"" KEY_B "\"}]}},{\"%s\":{\"keys\":[{\"name\":"
+								 "\"k\",\"secret\":\"" KEY_A "\"}]}}"),
+					   ciphers[c], ciphers[c]));
+		struct got sealed = { 0 };
+
+		pass(was, true, STORED, SV("{\"kind\":\"Secret\"}"), &sealed);
+		/* CBC takes another key's text for its own once in 256 times, by its last byte. */
+		assert_true(encryption_stale_value(e, SV(STORED), buf_sv(&sealed.b)) || c == 1);
+		pass(e, true, STORED, SV("{\"kind\":\"Secret\"}"), &sealed);
+		assert_false(encryption_stale_value(e, SV(STORED), buf_sv(&sealed.b)));
+		buf_release(&sealed.b);
+		encryption_free(was);
+		encryption_free(e);
+	}
+}
+
 /* --- a server --- */
 
 static struct sv raw;
@@ -257,6 +334,7 @@ static struct store *make_store(struct env *env)
 	now.inner = store_mem_new(env);
 	now.e = encryption_parse(env, sv_from(config_a), &err);
 	assert_non_null(now.e);
+	encryption_stored_in(now.e, now.inner);
 	return store_transformed(now.inner, &now.t);
 }
 
@@ -277,6 +355,7 @@ static void again_with(struct rig *r, const char *config)
 {
 	encryption_free(now.e);
 	now.e = parsed(r, config);
+	encryption_stored_in(now.e, now.inner);
 	r->encryption = now.e;
 	rig_restart(r);
 }
@@ -311,6 +390,48 @@ static void rotation_as_documented(void **state)
 	assert_true(sv_starts(sv_from(on_disk(r, now.inner)), SV("{")));
 }
 
+/* A write that was sealed and then lost its race: what is stored is as stale as before. And what is made, removed and
+ * made again is judged by what is there. */
+static void lost_races_leave_it_stale(void **state)
+{
+	static const char doc[] = "{\"metadata\":{\"name\":\"x\"},\"stringData\":{\"k\":\"plaintext\"}}";
+	static const char both[] = CONFIG("\"secrets\"", ONE("aesgcm", "b", KEY_B) "," ONE("aesgcm", "a", KEY_A));
+	struct rig *r = *state;
+	struct store_write lost = { .key = SV(STORED), .value = SV("{}"), .expect_rev = 1 };
+	struct err err = ERR_INIT;
+	const struct val *v, *w;
+	struct got old = { 0 };
+
+	v = expect(r, 201, "POST", SECRETS, doc);
+	buf_addsv(&old.b, (on_disk(r, now.inner), raw));
+	again_with(r, both);
+	assert_int_equal(store_commit_wait(r->store, &lost, NULL, &err), 0);
+	assert_true(encryption_stale(now.e, SV(STORED)));
+	w = expect_type(r, 200, "PATCH", SECRETS "/x", "application/merge-patch+json", "{}");
+	assert_true(rev_of(w) > rev_of(v));
+	assert_true(sv_starts(sv_from(on_disk(r, now.inner)), SV("k8s:enc:aesgcm:v1:b:")));
+	for (int i = 0; i < 20; i++) {
+		expect(r, 200, "DELETE", SECRETS "/x", NULL);
+		assert_false(encryption_stale(now.e, SV(STORED)));
+		v = expect(r, 201, "POST", SECRETS, doc);
+		w = expect_type(r, 200, "PATCH", SECRETS "/x", "application/merge-patch+json", "{}");
+		assert_int_equal(rev_of(v), rev_of(w));
+	}
+	assert_false(encryption_stale_value(now.e, SV("/registry/configmaps/default/x"), buf_sv(&old.b)));
+	buf_release(&old.b);
+}
+
+/* A store that cannot be asked: written once more rather than once too little. */
+static void unknown_is_stale(void **state)
+{
+	struct encryption *e = with(*state, "aesgcm");
+
+	assert_true(encryption_stale(e, SV(STORED)));
+	assert_false(encryption_stale(e, SV("/registry/configmaps/default/x")));
+	assert_false(encryption_stale(NULL, SV(STORED)));
+	encryption_free(e);
+}
+
 static void without_the_key_it_is_set_aside(void **state)
 {
 	static const char doc[] = "{\"metadata\":{\"name\":\"x\"},\"stringData\":{\"k\":\"plaintext\"}}";
@@ -340,6 +461,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(gcm_is_bound_to_its_key, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(reads_what_others_wrote, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(first_entry_that_names_it_counts, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(reload_makes_all_stale, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(same_name_is_not_same_key, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(unknown_is_stale, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(lost_races_leave_it_stale, setup, teardown),
 		cmocka_unit_test_setup_teardown(rotation_as_documented, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_the_key_it_is_set_aside, setup, teardown),
 	};

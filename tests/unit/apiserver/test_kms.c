@@ -167,7 +167,7 @@ static void test_there_and_back(void **state)
 	assert_int_equal(program.asked[1], 1);
 	opens(r, e, &one, "a secret");
 	assert_int_equal(program.asked[2], 0); /* its own seed is known */
-	assert_false(encryption_stale(e, SV(KEY)));
+	assert_false(encryption_stale_value(e, SV(KEY), buf_sv(&one.b)));
 	g = open_as(r, e, "/registry/secrets/default/y", buf_sv(&one.b)); /* a value is bound to its key */
 	assert_non_null(g.why);
 	got_release(&g);
@@ -231,18 +231,38 @@ static void test_rotation(void **state)
 	program.key_id = "key-2";
 	encryption_poll(e);
 	assert_int_equal(program.asked[1], 2);
-	assert_true(encryption_stale(e, SV(KEY))); /* also what was not read since */
-	assert_true(encryption_stale(e, SV("/registry/secrets/default/other")));
-	assert_false(encryption_stale(e, SV("/registry/configmaps/default/x")));
+	assert_true(encryption_stale_value(e, SV(KEY), buf_sv(&old.b))); /* also what was not read since */
+	assert_false(encryption_stale_value(e, SV("/registry/configmaps/default/x"), buf_sv(&old.b)));
 	opens(r, e, &old, "old");
-	assert_true(encryption_stale(e, SV(KEY)));
 	now = seal(e, "new");
-	assert_false(encryption_stale(e, SV(KEY)));
+	assert_true(encryption_stale_value(e, SV(KEY), buf_sv(&old.b))); /* made, and not stored */
+	assert_false(encryption_stale_value(e, SV(KEY), buf_sv(&now.b)));
+	assert_true(encryption_stale_value(e, SV(KEY), sv_sub(buf_sv(&now.b), 0, now.b.n - 1)));
 	opens(r, e, &now, "new");
-	assert_false(encryption_stale(e, SV(KEY)));
+	assert_int_equal(program.asked[2], 0); /* nobody was asked for it */
 	encryption_free(e);
 	got_release(&old);
 	got_release(&now);
+}
+
+/* All that waits for others hangs: a program is asked for its keys all the same. */
+static void test_slow_work_hangs(void **state)
+{
+	struct rig *r = *state;
+	struct encryption *e;
+	struct got sealed;
+
+	program_fresh();
+	e = parsed(r, CONFIG(KMS("mine")));
+	sealed = seal(e, "a secret");
+	encryption_free(e);
+	e = parsed(r, CONFIG(KMS("mine")));
+	env_sim_hold(r->env, ENV_SLOW);
+	opens(r, e, &sealed, "a secret");
+	env_sim_release(r->env, ENV_SLOW);
+	assert_int_equal(program.asked[2], 1);
+	encryption_free(e);
+	got_release(&sealed);
 }
 
 /* Nothing is sealed by what the program does not stand by; what can be read stays readable. */
@@ -385,7 +405,7 @@ static void test_reload(void **state)
 	write_file(path, CONFIG(AES("b", KEY_B) "," AES("a", KEY_A)));
 	encryption_poll(e);
 	opens(r, e, &a, "text");
-	assert_true(encryption_stale(e, SV(KEY)));
+	assert_true(encryption_stale_value(e, SV(KEY), buf_sv(&a.b)));
 	b = seal(e, "text");
 	assert_true(sv_starts(buf_sv(&b.b), SV("k8s:enc:aesgcm:v1:b:")));
 	program.gone = true;
@@ -399,6 +419,8 @@ static void test_reload(void **state)
 	c = seal(e, "text");
 	assert_true(sv_starts(buf_sv(&c.b), SV("k8s:enc:kms:v2:mine:")));
 	opens(r, e, &b, "text");
+	assert_true(encryption_stale_value(e, SV(KEY), buf_sv(&b.b)));
+	assert_false(encryption_stale_value(e, SV(KEY), buf_sv(&c.b)));
 	encryption_free(e);
 	(void)unlink(path);
 	got_release(&a);
@@ -460,8 +482,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_there_and_back), T(test_tampered), T(test_rotation), T(test_ill),
-		T(test_gone_for_long),	T(test_the_file), T(test_reload),   T(test_a_server),
+		T(test_slow_work_hangs), T(test_there_and_back), T(test_tampered), T(test_rotation), T(test_ill),
+		T(test_gone_for_long),	 T(test_the_file),	 T(test_reload),   T(test_a_server),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

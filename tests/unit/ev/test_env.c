@@ -441,7 +441,9 @@ static void test_server_numbers(void **state)
 	assert_int_equal(env_stats(e, ENV_CONTROL).max_threads, 16);
 	assert_int_equal(env_stats(e, ENV_NODE).max_threads, 24);
 	assert_int_equal(env_stats(e, ENV_SLOW).max_threads, 32);
+	assert_int_equal(env_stats(e, ENV_KEYS).max_threads, 4);
 	assert_string_equal(env_class_name(ENV_SLOW), "slow");
+	assert_string_equal(env_class_name(ENV_KEYS), "keys");
 	env_real_free(e);
 }
 
