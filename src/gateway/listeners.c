@@ -157,7 +157,7 @@ static void gateway_conflicts(const struct gw_make *m, struct gw_gateway *g)
 	}
 }
 
-/* Among Gateways the older says what a port is for. */
+/* Among Gateways the older says what a port is for; one that is refused serves nothing, so it says nothing. */
 static void listeners_share(const struct gw_make *m, struct gw_state *st)
 {
 	_cleanup_(strmap_release) struct strmap ports = STRMAP_INIT, hosts = STRMAP_INIT;
@@ -167,7 +167,8 @@ static void listeners_share(const struct gw_make *m, struct gw_state *st)
 			struct gw_listener *l = &st->gateways[i].listeners[k], *first;
 			void **port, **host;
 
-			if (l->protocol == GW_UNSUPPORTED || gw_condition_is(&l->conditions, "Conflicted"))
+			if (!st->gateways[i].accepted || l->protocol == GW_UNSUPPORTED ||
+			    gw_condition_is(&l->conditions, "Conflicted"))
 				continue;
 			port = strmap_slot(&ports, port_key(m->a, l));
 			first = *port;

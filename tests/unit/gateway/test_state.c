@@ -174,6 +174,39 @@ static void test_conflicts(_unused_ void **state)
 	rig_end(&r);
 }
 
+/* A Gateway that is refused serves nothing, so it keeps no port and no host from those that are younger. */
+static void test_refused_takes_nothing(_unused_ void **state)
+{
+	static const char *const why[] = { "'addresses':[{'value':'10.0.0.1'}]",
+					   "'infrastructure':{'parametersRef':{'kind':'a'}}", "'tls':{'frontend':{}}" };
+
+	for (size_t i = 0; i < ARRAY_LEN(why); i++) {
+		struct rig r = { .s = { .ctx = NULL } };
+
+		rig_add(&r, CLASS);
+		rig_add(&r,
+			arena_printf(&r.a,
+				     "{'kind':'Gateway','metadata':{'namespace':'d','name':'old','creationTimestamp':"
+				     "'2026-01-01T00:00:00Z'},'spec':{'gatewayClassName':'ours',%s,'listeners':["
+				     "{'name':'a','port':443,'protocol':'HTTP'},{'name':'b','port':444,'protocol':"
+				     "'TLS','hostname':'x.org','tls':{'mode':'Passthrough'}}]}}",
+				     why[i]));
+		rig_add(&r,
+			GATEWAY("young", "2",
+				"{'name':'a','port':443,'protocol':'HTTPS','tls':{'certificateRefs':[{'name':'good'}"
+				"]}},{'name':'b','port':444,'protocol':'HTTPS','hostname':'x.org','tls':"
+				"{'certificateRefs':[{'name':'good'}]}}"));
+		rig_make(&r);
+		assert_false(r.st.gateways[0].accepted);
+		for (size_t k = 0; k < 2; k++) {
+			assert_string_equal(told(&r, listener(&r, 0, k), "Programmed"), "False/Invalid");
+			assert_string_equal(told(&r, listener(&r, 1, k), "Accepted"), "True/Accepted");
+			assert_true(r.st.gateways[1].listeners[k].serves);
+		}
+		rig_end(&r);
+	}
+}
+
 static const char *parent(struct rig *r, const char *name, const char *type)
 {
 	for (size_t i = 0; i < r->st.n_routes; i++)
@@ -329,9 +362,10 @@ static void test_rules(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nobodys), cmocka_unit_test(test_listeners), cmocka_unit_test(test_conflicts),
-		cmocka_unit_test(test_routes),	cmocka_unit_test(test_grants),	  cmocka_unit_test(test_hosts),
-		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_nobodys),	  cmocka_unit_test(test_listeners),
+		cmocka_unit_test(test_conflicts), cmocka_unit_test(test_refused_takes_nothing),
+		cmocka_unit_test(test_routes),	  cmocka_unit_test(test_grants),
+		cmocka_unit_test(test_hosts),	  cmocka_unit_test(test_rules),
 	};
 
 	return cmocka_run_group_tests_name("gateway_state", tests, NULL, NULL);
