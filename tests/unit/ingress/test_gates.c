@@ -172,18 +172,50 @@ static void test_durations(_unused_ void **state)
 	static const struct {
 		const char *text;
 		int64_t ms;
-	} cases[] = { { "500ms", 500 },
-		      { "1h1m1s1ms", 3661001 },
-		      { "0s", 0 },
-		      { "", 0 },
-		      { "10", 0 },
-		      { "1d", 0 },
-		      { "999999s", 0 },
-		      { "1m", 60000 },
-		      { "99999h", INT64_C(86400000) } };
+	} cases[] = { { "500ms", 500 },	 { "1h1m1s1ms", 3661001 },
+		      { "0s", 0 },	 { "0h0m0s0ms", 0 },
+		      { "", -1 },	 { "10", -1 },
+		      { "1d", -1 },	 { "s", -1 },
+		      { "999999s", -1 }, { "99999h99999h99999h", INT64_C(86400000) },
+		      { "1m", 60000 },	 { "99999h", INT64_C(86400000) } };
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		assert_int_equal(ing_gate_duration_ms(sv_from(cases[i].text)), cases[i].ms);
+}
+
+/* Zero is not nothing: upstream turns the timeout off. */
+static void test_timeouts(_unused_ void **state)
+{
+	static const struct {
+		const char *timeouts, *line;
+	} cases[] = {
+		{ "", "  timeout server 60s\n" },
+		{ ",'timeouts':{}", "  timeout server 60s\n" },
+		{ ",'timeouts':{'request':'0s'}", "  timeout server 86400000ms\n" },
+		{ ",'timeouts':{'backendRequest':'0ms'}", "  timeout server 86400000ms\n" },
+		{ ",'timeouts':{'request':'0s','backendRequest':'0s'}", "  timeout server 86400000ms\n" },
+		{ ",'timeouts':{'request':'0s','backendRequest':'5s'}", "  timeout server 5000ms\n" },
+		{ ",'timeouts':{'request':'7s','backendRequest':'0s'}", "  timeout server 7000ms\n" },
+		{ ",'timeouts':{'request':'7s','backendRequest':'5s'}", "  timeout server 5000ms\n" },
+		{ ",'timeouts':{'request':'7s'}", "  timeout server 7000ms\n" },
+	};
+	struct rig r = rig_new();
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_free_ char *text =
+		    xasprintf(ROUTE("HTTPRoute", "r", "", "{" BACK("a") "%s}"), cases[i].timeouts);
+		struct ing_conf c;
+		ssize_t at;
+
+		r.objects[GW_HTTPROUTES].n = 0;
+		rig_add(&r, text);
+		rig_render(&r, &c);
+		at = sv_find_sv(c.config, SV("\nbackend b"));
+		assert_true(at >= 0);
+		if (sv_find_sv(sv_sub(c.config, (size_t)at, c.config.n), sv_from(cases[i].line)) < 0)
+			fail_msg("%s: no %s in %.*s", cases[i].timeouts, cases[i].line, SV_ARG(c.config));
+	}
+	rig_end(&r);
 }
 
 /* The program itself, too. */
@@ -241,9 +273,9 @@ static void test_haproxy_takes_it(_unused_ void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_chains), cmocka_unit_test(test_order),
-					    cmocka_unit_test(test_changes), cmocka_unit_test(test_durations),
-					    cmocka_unit_test(test_haproxy_takes_it) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_chains),   cmocka_unit_test(test_order),
+					    cmocka_unit_test(test_changes),  cmocka_unit_test(test_durations),
+					    cmocka_unit_test(test_timeouts), cmocka_unit_test(test_haproxy_takes_it) };
 
 	return cmocka_run_group_tests_name("ingress_gates", tests, NULL, NULL);
 }
