@@ -4,6 +4,7 @@
 #include "gateway/gateway-internal.h"
 
 #include "base/strmap.h"
+#include "gateway/texts.h"
 
 #include <stdlib.h>
 
@@ -80,6 +81,17 @@ static void listener_certificates(const struct gw_make *m, struct gw_listener *l
 	}
 }
 
+/* What nobody can ask for: such a name is in nobody's way, either. */
+static bool listener_host_fine(const struct gw_listener *l)
+{
+	return !l->host.n || gw_is_host(l->host);
+}
+
+static bool listener_is_none(const struct gw_listener *l)
+{
+	return l->protocol == GW_UNSUPPORTED || !listener_host_fine(l);
+}
+
 static void listener_read(const struct gw_make *m, struct gw_listener *l)
 {
 	l->name = val_get_str(l->spec, F_name);
@@ -95,6 +107,9 @@ static void listener_read(const struct gw_make *m, struct gw_listener *l)
 	else if (l->protocol == GW_UNSUPPORTED)
 		gw_say(m->a, &l->conditions, "Accepted", false, "UnsupportedProtocol",
 		       "protocols that are supported are HTTP, HTTPS and TLS");
+	else if (!listener_host_fine(l))
+		gw_say(m->a, &l->conditions, "Accepted", false, "UnsupportedValue",
+		       "hostname is no DNS name: its labels are at most 63 bytes");
 	listener_kinds(m, l);
 	listener_certificates(m, l);
 }
@@ -137,7 +152,7 @@ static void gateway_conflicts(const struct gw_make *m, struct gw_gateway *g)
 		struct gw_listener *l = &g->listeners[i], *first;
 		void **slot;
 
-		if (l->protocol == GW_UNSUPPORTED)
+		if (listener_is_none(l))
 			continue;
 		slot = strmap_slot(&ports, port_key(m->a, l));
 		first = *slot;
@@ -152,7 +167,7 @@ static void gateway_conflicts(const struct gw_make *m, struct gw_gateway *g)
 	for (size_t i = 0; i < g->n_listeners; i++) {
 		struct gw_listener *l = &g->listeners[i], *first = strmap_get(&ports, port_key(m->a, l));
 
-		if (l->protocol != GW_UNSUPPORTED && first && mixed[first - g->listeners])
+		if (!listener_is_none(l) && first && mixed[first - g->listeners])
 			listener_conflict(m, l, "ProtocolConflict", other);
 	}
 }
@@ -167,7 +182,7 @@ static void listeners_share(const struct gw_make *m, struct gw_state *st)
 			struct gw_listener *l = &st->gateways[i].listeners[k], *first;
 			void **port, **host;
 
-			if (!st->gateways[i].accepted || l->protocol == GW_UNSUPPORTED ||
+			if (!st->gateways[i].accepted || listener_is_none(l) ||
 			    gw_condition_is(&l->conditions, "Conflicted"))
 				continue;
 			port = strmap_slot(&ports, port_key(m->a, l));

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/strmap.h"
+#include "gateway/texts.h"
 #include "object/selector.h"
 
 #include <stdlib.h>
@@ -95,14 +96,18 @@ static void parent_attach(struct route_make *rm, struct gw_gateway *g, const str
 		       "no listener has a hostname that goes with those of the route");
 }
 
-/* Of its rules: the first backend that leads nowhere, and how many rules cannot be served. */
+/* Of its rules: the first backend that leads nowhere, and how many rules cannot be served; none of them when a hostname
+ * cannot. */
 struct rules_said {
-	const char *reason, *message, *unsupported;
+	const char *reason, *message, *unsupported, *host;
 	size_t bad, n;
 };
 
 static void rules_look(const struct route_make *rm, const struct gw_route *r, struct rules_said *ret)
 {
+	VAL_EACH(obj_get(r->o, F_spec, F_hostnames), h)
+		if (!gw_is_host(val_str(h)))
+			ret->host = "a hostname is no DNS name: its labels are at most 63 bytes";
 	VAL_EACH(obj_get(r->o, F_spec, F_rules), rule) {
 		const char *why = gw_rule_unsupported(r->kind, rule);
 
@@ -131,9 +136,13 @@ static void parent_rules(const struct route_make *rm, struct gw_parent *p, const
 
 	gw_say(rm->m->a, c, "ResolvedRefs", !said->reason, said->reason ? said->reason : "ResolvedRefs", "%s",
 	       said->reason ? said->message : "References are resolved");
-	if (!said->bad || !gw_condition_is(c, "Accepted"))
+	if (!gw_condition_is(c, "Accepted"))
 		return;
-	if (said->bad == said->n) {
+	if (said->host) {
+		parent_drop(rm, p, said->host);
+	} else if (!said->bad) {
+		return;
+	} else if (said->bad == said->n) {
 		parent_drop(rm, p, said->unsupported);
 	} else {
 		gw_say(rm->m->a, c, "PartiallyInvalid", true, "UnsupportedValue", "Dropped Rule: %s",

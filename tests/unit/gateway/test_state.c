@@ -1,6 +1,7 @@
 /* What Gateways and routes are told: refusals first. */
 #include "unit.h"
 
+#include "base/buf.h"
 #include "base/vec.h"
 #include "codec/json.h"
 #include "gateway/gateway.h"
@@ -329,6 +330,32 @@ static const char *unsupported(struct arena *a, enum gw_kind kind, const char *r
 	return gw_rule_unsupported(kind, json_decode(a, sv_from(json), NULL, NULL));
 }
 
+#define LABEL_64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+/* Names that no DNS has are nobody's: not accepted, and in nobody's way. */
+static void test_hostnames(_unused_ void **state)
+{
+	struct rig r = { .s = { .ctx = NULL } };
+
+	rig_add(&r, CLASS);
+	rig_add(&r,
+		GATEWAY("g", "1",
+			"{'name':'long','port':80,'protocol':'TLS','tls':{'mode':'Passthrough'},'hostname':'*." LABEL_64
+			".org'}," HTTP("any", "80", "")));
+	rig_add(&r, ROUTE("d", "long", "{'name':'g','sectionName':'long'}", ""));
+	rig_add(&r, ROUTE("d", "bad", "{'name':'g'}", ",'hostnames':['a.org','" LABEL_64 ".org']"));
+	rig_add(&r, ROUTE("d", "fine", "{'name':'g'}", ",'hostnames':['a.org']"));
+	rig_make(&r);
+	assert_string_equal(told(&r, listener(&r, 0, 0), "Accepted"), "False/UnsupportedValue");
+	assert_string_equal(told(&r, listener(&r, 0, 0), "Conflicted"), "False/NoConflicts");
+	assert_string_equal(told(&r, listener(&r, 0, 1), "Programmed"), "True/Programmed");
+	assert_string_equal(parent(&r, "long", "Accepted"), "False/NotAllowedByListeners");
+	assert_string_equal(parent(&r, "bad", "Accepted"), "False/UnsupportedValue");
+	assert_string_equal(parent(&r, "fine", "Accepted"), "True/Accepted");
+	assert_int_equal(r.st.gateways[0].listeners[1].attached, 1);
+	rig_end(&r);
+}
+
 static void test_rules(_unused_ void **state)
 {
 	static const char *const bad[] = {
@@ -345,6 +372,21 @@ static void test_rules(_unused_ void **state)
 		"{'filters':[{'type':'URLRewrite','urlRewrite':{'path':{'replacePrefixMatch':'/a b'}}}]}",
 		"{'filters':[{'type':'RequestRedirect','requestRedirect':{'path':{'replaceFullPath':'a'}}}]}",
 		"{'backendRefs':[{'name':'a','filters':[{'type':'URLRewrite'}]}]}",
+		"{'matches':[{'path':{'type':'Glob','value':'/a'}}]}",
+		"{'matches':[{'method':'GET x'}]}",
+		"{'matches':[{'queryParams':[{'name':'a','type':'Glob','value':'x'}]}]}",
+		"{'filters':[{'type':'ExternalAuth','externalAuth':{}}]}",
+		"{'filters':[{'type':'URLRewrite','urlRewrite':{'hostname':'" LABEL_64 ".org'}}]}",
+		"{'filters':[{'type':'URLRewrite','urlRewrite':{'hostname':'*.x.org'}}]}",
+		"{'filters':[{'type':'URLRewrite','urlRewrite':{'path':{'type':'Glob'}}}]}",
+		"{'filters':[{'type':'RequestRedirect','requestRedirect':{'hostname':'" LABEL_64 "'}}]}",
+		"{'filters':[{'type':'RequestRedirect','requestRedirect':{'scheme':'ftp'}}]}",
+		"{'filters':[{'type':'RequestRedirect','requestRedirect':{'statusCode':200}}]}",
+		"{'filters':[{'type':'RequestRedirect','requestRedirect':{'port':70000}}]}",
+		"{'filters':[{'type':'CORS','cors':{'allowOrigins':['http://a b']}}]}",
+		"{'filters':[{'type':'CORS','cors':{'allowMethods':['GET','PUT,DELETE']}}]}",
+		"{'filters':[{'type':'CORS','cors':{'allowHeaders':['']}}]}",
+		"{'filters':[{'type':'CORS','cors':{'exposeHeaders':['a','b\\n']}}]}",
 	};
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 
@@ -355,7 +397,17 @@ static void test_rules(_unused_ void **state)
 	    unsupported(&a, GW_HTTPROUTES,
 			"{'matches':[{'path':{'type':'Exact','value':'/a'},'headers':[{'name':'A-b','value':'%[x]'}],"
 			"'queryParams':[{'name':'a b','value':''}]}],'filters':[{'type':'CORS'}]}"));
+	for (int n = 63; n <= 64; n++) { /* each with what is between them 16 bytes: 1022, and two more */
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+		buf_adds(&b, "{'filters':[{'type':'CORS','cors':{'allowHeaders':['abcdefghijklmn'");
+		for (int i = 1; i < n; i++)
+			buf_adds(&b, ",'abcdefghijklmn'");
+		buf_adds(&b, n == 64 ? ",'a','b']}}]}" : "]}}]}");
+		assert_int_equal(unsupported(&a, GW_HTTPROUTES, buf_cstr(&b)) == NULL, n == 63);
+	}
 	assert_non_null(unsupported(&a, GW_GRPCROUTES, "{'matches':[{'method':{'type':'RegularExpression'}}]}"));
+	assert_non_null(unsupported(&a, GW_GRPCROUTES, "{'matches':[{'method':{'service':'a\\u0001'}}]}"));
 	assert_null(unsupported(&a, GW_GRPCROUTES, "{'matches':[{'method':{'service':'a.B','method':'C'}}]}"));
 }
 
@@ -366,6 +418,7 @@ int main(void)
 		cmocka_unit_test(test_conflicts), cmocka_unit_test(test_refused_takes_nothing),
 		cmocka_unit_test(test_routes),	  cmocka_unit_test(test_grants),
 		cmocka_unit_test(test_hosts),	  cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_hostnames),
 	};
 
 	return cmocka_run_group_tests_name("gateway_state", tests, NULL, NULL);

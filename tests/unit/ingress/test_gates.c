@@ -16,6 +16,7 @@ struct rig {
 	struct kit k;
 	VEC(struct obj *) objects[_GW_KIND_MAX];
 	struct ing_names names;
+	bool accepted; /* all rules of the first route, when it was rendered last */
 };
 
 static void rig_add(struct rig *r, const char *json)
@@ -61,6 +62,8 @@ static void rig_render(struct rig *r, struct ing_conf *ret)
 	}
 	kit_model(&r->k);
 	gw_state_make(&r->k.a, &gs, &st);
+	r->accepted = st.n_routes && gw_condition_is(&st.routes[0].parents[0].conditions, "Accepted") &&
+		      !gw_condition(&st.routes[0].parents[0].conditions, "PartiallyInvalid");
 	ing_from_gateways(&r->k.a, &s, &gs, &st, &r->k.m);
 	l.gates = r->k.m.ports;
 	l.n_gates = r->k.m.n_ports;
@@ -163,6 +166,69 @@ static void test_changes(_unused_ void **state)
 		if (i)
 			assert_int_equal(ing_steps_between(&r.k.a, &was, &is, &steps), i == 1);
 		was = is;
+	}
+	rig_end(&r);
+}
+
+/* The text with each %s of it replaced. */
+static char *fill(const char *text, const char *with)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	for (; *text; text++)
+		if (text[0] == '%' && text[1] == 's') {
+			buf_adds(&b, with);
+			text++;
+		} else {
+			buf_addc(&b, *text);
+		}
+	return xasprintf("%s", buf_cstr(&b));
+}
+
+/* What is said to be accepted is served, all of it, and what is refused is not. */
+static void test_accepted_is_served(_unused_ void **state)
+{
+	static const char label[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+	static const struct {
+		const char *host, *rule;
+		size_t gates; /* 0: refused */
+	} cases[] = {
+		{ "a.org", "", 1 },
+		{ "%s.org", "", 1 },
+		{ "a%s.org", "", 0 },
+		{ "a.org", "'matches':[{'method':'PUT'},{'path':{'type':'Exact','value':'/a%2'}}]", 2 },
+		{ "a.org", "'matches':[{'method':'P T'}]", 0 },
+		{ "a.org", "'matches':[{'path':{'type':'Exact','value':'/a '}}]", 0 },
+		{ "a.org", "'filters':[{'type':'URLRewrite','urlRewrite':{'hostname':'%s.org'}}]", 1 },
+		{ "a.org", "'filters':[{'type':'URLRewrite','urlRewrite':{'hostname':'a%s.org'}}]", 0 },
+		{ "a.org", "'filters':[{'type':'RequestRedirect','requestRedirect':{'hostname':'%s.org'}}]", 1 },
+		{ "a.org", "'filters':[{'type':'RequestRedirect','requestRedirect':{'hostname':'a%s.org'}}]", 0 },
+		{ "a.org", "'filters':[{'type':'CORS','cors':{'allowOrigins':['http://%s','http://b']}}]", 1 },
+		{ "a.org", "'filters':[{'type':'CORS','cors':{'allowOrigins':['http://a','http://b c']}}]", 0 },
+		{ "a.org", "'filters':[{'type':'ExternalAuth'}]", 0 },
+	};
+	struct rig r = rig_new();
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_free_ char *host = fill(cases[i].host, label), *rule = fill(cases[i].rule, label);
+		_cleanup_free_ char *text =
+		    xasprintf(ROUTE("HTTPRoute", "r", ",'hostnames':['%s']", "{%s%s" BACK("a") "}"), host, rule,
+			      rule[0] ? "," : "");
+		const struct ing_filters *t;
+		struct ing_conf c;
+
+		r.objects[GW_HTTPROUTES].n = 0;
+		rig_add(&r, text);
+		rig_render(&r, &c);
+		if (r.accepted != (cases[i].gates > 0) || r.k.m.n_gates != cases[i].gates)
+			fail_msg("%s: accepted %d, %zu gates", text, r.accepted, r.k.m.n_gates);
+		if (!cases[i].gates)
+			continue;
+		assert_sv(r.k.m.gates[0].host, host);
+		t = r.k.m.gates[0].targets[0].filters;
+		assert_int_equal(strstr(rule, "urlRewrite") != NULL, t->vhost.n > 0);
+		assert_int_equal(strstr(rule, "requestRedirect") != NULL, t->gate->host.n > 0);
+		assert_int_equal(strstr(rule, "http://b'") != NULL, sv_ends(t->gate->cors_origins, SV(" http://b")));
 	}
 	rig_end(&r);
 }
@@ -273,9 +339,12 @@ static void test_haproxy_takes_it(_unused_ void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_chains),   cmocka_unit_test(test_order),
-					    cmocka_unit_test(test_changes),  cmocka_unit_test(test_durations),
-					    cmocka_unit_test(test_timeouts), cmocka_unit_test(test_haproxy_takes_it) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_chains),		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_changes),		cmocka_unit_test(test_accepted_is_served),
+		cmocka_unit_test(test_durations),	cmocka_unit_test(test_timeouts),
+		cmocka_unit_test(test_haproxy_takes_it)
+	};
 
 	return cmocka_run_group_tests_name("ingress_gates", tests, NULL, NULL);
 }
