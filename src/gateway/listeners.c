@@ -5,6 +5,7 @@
 
 #include "base/strmap.h"
 #include "gateway/texts.h"
+#include "object/selector.h"
 
 #include <stdlib.h>
 
@@ -43,6 +44,15 @@ static void listener_kinds(const struct gw_make *m, struct gw_listener *l)
 			       "%.*s is no kind of route that protocol %.*s can have", SV_ARG(val_get_str(k, F_kind)),
 			       SV_ARG(val_get_str(l->spec, F_protocol)));
 	}
+}
+
+static void listener_namespaces(const struct gw_make *m, struct gw_listener *l)
+{
+	const struct val *from = val_get(l->spec, F_allowedRoutes, F_namespaces);
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	if (val_is(val_get(from, F_from), "Selector") && val_get(from, F_selector))
+		l->namespaces = selector_from_label_selector(m->a, val_get(from, F_selector), &err);
 }
 
 static void listener_certificates(const struct gw_make *m, struct gw_listener *l)
@@ -111,6 +121,7 @@ static void listener_read(const struct gw_make *m, struct gw_listener *l)
 		gw_say(m->a, &l->conditions, "Accepted", false, "UnsupportedValue",
 		       "hostname is no DNS name: its labels are at most 63 bytes");
 	listener_kinds(m, l);
+	listener_namespaces(m, l);
 	listener_certificates(m, l);
 }
 

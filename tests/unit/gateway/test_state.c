@@ -11,6 +11,7 @@ struct rig {
 	VEC(struct obj *) objects[_GW_KIND_MAX];
 	struct gw_source s;
 	struct gw_state st;
+	size_t asked; /* for labels */
 };
 
 /* A list of documents with ' for ". */
@@ -36,6 +37,7 @@ static const struct val *rig_labels(void *ctx, struct sv ns)
 	struct rig *r = ctx;
 	struct val *labels = val_new_map(&r->a);
 
+	r->asked++;
 	val_set_str_sv(&r->a, labels, SV("name"), ns);
 	return labels;
 }
@@ -261,6 +263,67 @@ static void test_routes(_unused_ void **state)
 	rig_end(&r);
 }
 
+/* Of a Gateway with 64 ports that lets in namespaces by their labels. */
+static void rig_add_wide(struct rig *r)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	for (int i = 0; i < 64; i++)
+		buf_printf(
+		    &b,
+		    "%s{'name':'l%d','port':%d,'protocol':'HTTP','hostname':'*.x.org','allowedRoutes':{'namespaces':{"
+		    "'from':'Selector','selector':{'matchExpressions':[{'key':'name','operator':'In','values':["
+		    "'d','e']}]}}}}",
+		    i ? "," : "", i, 8000 + i);
+	rig_add(r, CLASS);
+	rig_add(r, arena_printf(&r->a, GATEWAY("g", "1", "%s"), buf_cstr(&b)));
+}
+
+static void rig_add_routes(struct rig *r, const char *ns, size_t n, const char *parent, const char *host)
+{
+	for (size_t i = 0; i < n; i++)
+		rig_add(r,
+			arena_printf(&r->a, ROUTE("%s", "r%03zu", "%s", ",'hostnames':['%s']"), ns, i, parent, host));
+}
+
+/* What attaches counts, against a share of its namespace, and what does not attach keeps no memory. */
+static void test_many_routes(_unused_ void **state)
+{
+	struct rig r = { .s = { .ctx = NULL } };
+	size_t before, of[3];
+
+	rig_add_wide(&r);
+	rig_add_routes(&r, "d", 100, "{'name':'g','namespace':'d'}", "a.x.org"); /* of 64 gates each */
+	rig_add_routes(&r, "e", 2, "{'name':'g','namespace':'d'}", "b.x.org");
+	rig_add_routes(&r, "f", 1, "{'name':'g','namespace':'d'}", "c.x.org");
+	rig_make(&r);
+	assert_int_equal(r.asked, 3);
+	assert_int_equal(r.st.n_routes, 103);
+	for (size_t i = 0; i < r.st.n_routes; i++) {
+		const struct gw_parent *p = &r.st.routes[i].parents[0];
+		bool fits = i < 5000 / 64 || i >= 100;
+
+		assert_string_equal(told(&r, &p->conditions, "Accepted"), i == 102 ? "False/NotAllowedByListeners"
+									  : fits   ? "True/Accepted"
+										   : "False/UnsupportedValue");
+		assert_int_equal(p->n_attached, fits && i < 102 ? 64 : 0);
+	}
+	assert_int_equal(r.st.gateways[0].listeners[63].attached, 5000 / 64 + 2);
+	rig_end(&r);
+	for (size_t i = 0; i < ARRAY_LEN(of); i++) {
+		r = (struct rig){ .s = { .ctx = NULL } };
+		rig_add_wide(&r);
+		rig_add_routes(&r, "d", 10, "{'name':'g'}", i == 0 ? "y.org" : "a.x.org");
+		rig_add_routes(&r, "f", i == 2 ? 100 : 0, "{'name':'g','namespace':'d'}", "a.x.org");
+		before = r.a.bytes;
+		rig_make(&r);
+		of[i] = r.a.bytes - before;
+		rig_end(&r);
+	}
+	assert_true(of[0] + 10 * 64 * sizeof(struct gw_attached) <= of[1]); /* ten that attach, and ten that do not */
+	assert_true(of[2] - of[1] < 100 * 64 * sizeof(struct gw_attached));
+}
+
 static void test_grants(_unused_ void **state)
 {
 	struct rig r = { .s = { .ctx = NULL } };
@@ -418,7 +481,7 @@ int main(void)
 		cmocka_unit_test(test_conflicts), cmocka_unit_test(test_refused_takes_nothing),
 		cmocka_unit_test(test_routes),	  cmocka_unit_test(test_grants),
 		cmocka_unit_test(test_hosts),	  cmocka_unit_test(test_rules),
-		cmocka_unit_test(test_hostnames),
+		cmocka_unit_test(test_hostnames), cmocka_unit_test(test_many_routes),
 	};
 
 	return cmocka_run_group_tests_name("gateway_state", tests, NULL, NULL);
