@@ -94,9 +94,21 @@ static struct api_kind *feed_kind(enum gw_kind kind, const char *version)
 			    &err);
 }
 
-/* False: not known whether somebody serves it. */
+static struct informer *feed_informer(struct gw_feed *f, enum gw_kind kind)
+{
+	struct informer *i;
+
+	pthread_mutex_lock(&f->lock);
+	i = f->informers[kind];
+	pthread_mutex_unlock(&f->lock);
+	return i;
+}
+
+/* False: not known whether somebody serves it. Whether a kind is there is asked for a name that no object has: the
+ * informer reads what there is. */
 static bool feed_find(struct gw_feed *f, enum gw_kind kind)
 {
+	static const struct client_list_opts none = { .field_selector = "metadata.name=-" };
 	static const struct informer_handler all = { feed_on_object, feed_on_update, feed_on_object };
 
 	for (const char *const *v = feed_kinds[kind].versions; *v; v++) {
@@ -107,7 +119,7 @@ static bool feed_find(struct gw_feed *f, enum gw_kind kind)
 
 		if (!k)
 			return false;
-		if (client_list(f->client, api_kind_resource(k), SV(""), NULL, &list, &err) < 0) {
+		if (client_list(f->client, api_kind_resource(k), SV(""), &none, &list, &err) < 0) {
 			api_kind_unref(k);
 			if (err.reason != ERR_NOT_FOUND)
 				return false;
@@ -130,10 +142,14 @@ bool gw_feed_look(struct gw_feed *f, int64_t *ret_after_ns)
 	bool known = true, all = true, look = !f->look_ns || now >= f->look_ns;
 
 	for (int k = 0; k < _GW_KIND_MAX; k++) {
-		if (!f->informers[k] && look)
+		struct informer *i = feed_informer(f, (enum gw_kind)k);
+
+		if (!i && look) {
 			known &= feed_find(f, (enum gw_kind)k);
-		all &= f->informers[k] != NULL;
-		known &= !f->informers[k] || informer_synced(f->informers[k]);
+			i = feed_informer(f, (enum gw_kind)k);
+		}
+		all &= i != NULL;
+		known &= !i || informer_synced(i);
 	}
 	if (look) {
 		f->pause_ns = f->pause_ns ? MIN(2 * f->pause_ns, LOOK_MAX_NS) : LOOK_FIRST_NS;
@@ -146,14 +162,19 @@ bool gw_feed_look(struct gw_feed *f, int64_t *ret_after_ns)
 void gw_feed_objects(struct gw_feed *f, struct arena *a, struct gw_source *ret)
 {
 	*ret = (struct gw_source){ .ctx = NULL };
-	for (int k = 0; k < _GW_KIND_MAX; k++)
-		if (f->informers[k])
-			ret->objects[k] = informer_list(f->informers[k], a, SV(""), &ret->n[k]);
+	for (int k = 0; k < _GW_KIND_MAX; k++) {
+		struct informer *i = feed_informer(f, (enum gw_kind)k);
+
+		if (i)
+			ret->objects[k] = informer_list(i, a, SV(""), &ret->n[k]);
+	}
 }
 
 bool gw_feed_has(struct gw_feed *f, enum gw_kind kind)
 {
-	return f->informers[kind] && informer_count(f->informers[kind]);
+	struct informer *i = feed_informer(f, kind);
+
+	return i && informer_count(i);
 }
 
 const struct resource *gw_feed_resource(struct gw_feed *f, enum gw_kind kind)

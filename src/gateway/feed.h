@@ -3,7 +3,8 @@
  *
  * The kinds are CustomResourceDefinitions', so each may be there or not, in our version or another bundle's, and come
  * or go while we run. A kind is asked for (gw_feed_look()) in the versions that are understood, newest first; while
- * nobody serves it it counts as there with no objects, and is asked for again. Once found it is watched.
+ * nobody serves it it counts as there with no objects, and is asked for again, for no object of it. Once found it is
+ * watched.
  *
  * Threads: gw_feed_look() blocks and runs as a task, one at a time; all else from any. changed() comes as a task.
  */

@@ -43,7 +43,7 @@ enum gw_service gw_service_port(const struct obj *service, int64_t port);
 struct gw_source {
 	struct obj **objects[_GW_KIND_MAX];
 	size_t n[_GW_KIND_MAX];
-	const struct val *(*namespace_labels)(void *ctx, struct sv ns); /* NULL: there are none */
+	const struct val *(*namespace_labels)(void *ctx, struct sv ns); /* NULL: none; once for each of a run */
 	enum gw_service (*service)(void *ctx, struct sv ns, struct sv name, int64_t port);
 	/* Whether a Secret can be shown; NULL: yes, or why not. */
 	const char *(*certificate)(void *ctx, struct sv ns, struct sv name);
@@ -69,13 +69,16 @@ struct gw_secret {
 	struct sv ns, name;
 };
 
+struct selector;
+
 struct gw_listener {
 	const struct gw_gateway *gateway;
 	const struct val *spec;
 	struct sv name, host; /* host "": any; else in lower case, of a wildcard with its "*." */
 	uint16_t port;
 	enum gw_protocol protocol;
-	unsigned kinds; /* bits: which routes may attach */
+	unsigned kinds;			   /* bits: which routes may attach */
+	const struct selector *namespaces; /* of which, where it asks by labels; NULL: of none, then */
 	struct gw_secret *secrets;
 	size_t n_secrets;
 	struct gw_conditions conditions;

@@ -4,6 +4,8 @@
 #include "gateway/gateway-internal.h"
 
 #include "base/strmap.h"
+#include "gateway/texts.h"
+#include "object/selector.h"
 
 #include <stdlib.h>
 
@@ -44,6 +46,15 @@ static void listener_kinds(const struct gw_make *m, struct gw_listener *l)
 	}
 }
 
+static void listener_namespaces(const struct gw_make *m, struct gw_listener *l)
+{
+	const struct val *from = val_get(l->spec, F_allowedRoutes, F_namespaces);
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	if (val_is(val_get(from, F_from), "Selector") && val_get(from, F_selector))
+		l->namespaces = selector_from_label_selector(m->a, val_get(from, F_selector), &err);
+}
+
 static void listener_certificates(const struct gw_make *m, struct gw_listener *l)
 {
 	const struct gw_source *s = m->s;
@@ -80,6 +91,17 @@ static void listener_certificates(const struct gw_make *m, struct gw_listener *l
 	}
 }
 
+/* What nobody can ask for: such a name is in nobody's way, either. */
+static bool listener_host_fine(const struct gw_listener *l)
+{
+	return !l->host.n || gw_is_host(l->host);
+}
+
+static bool listener_is_none(const struct gw_listener *l)
+{
+	return l->protocol == GW_UNSUPPORTED || !listener_host_fine(l);
+}
+
 static void listener_read(const struct gw_make *m, struct gw_listener *l)
 {
 	l->name = val_get_str(l->spec, F_name);
@@ -95,7 +117,11 @@ static void listener_read(const struct gw_make *m, struct gw_listener *l)
 	else if (l->protocol == GW_UNSUPPORTED)
 		gw_say(m->a, &l->conditions, "Accepted", false, "UnsupportedProtocol",
 		       "protocols that are supported are HTTP, HTTPS and TLS");
+	else if (!listener_host_fine(l))
+		gw_say(m->a, &l->conditions, "Accepted", false, "UnsupportedValue",
+		       "hostname is no DNS name: its labels are at most 63 bytes");
 	listener_kinds(m, l);
+	listener_namespaces(m, l);
 	listener_certificates(m, l);
 }
 
@@ -137,7 +163,7 @@ static void gateway_conflicts(const struct gw_make *m, struct gw_gateway *g)
 		struct gw_listener *l = &g->listeners[i], *first;
 		void **slot;
 
-		if (l->protocol == GW_UNSUPPORTED)
+		if (listener_is_none(l))
 			continue;
 		slot = strmap_slot(&ports, port_key(m->a, l));
 		first = *slot;
@@ -152,12 +178,12 @@ static void gateway_conflicts(const struct gw_make *m, struct gw_gateway *g)
 	for (size_t i = 0; i < g->n_listeners; i++) {
 		struct gw_listener *l = &g->listeners[i], *first = strmap_get(&ports, port_key(m->a, l));
 
-		if (l->protocol != GW_UNSUPPORTED && first && mixed[first - g->listeners])
+		if (!listener_is_none(l) && first && mixed[first - g->listeners])
 			listener_conflict(m, l, "ProtocolConflict", other);
 	}
 }
 
-/* Among Gateways the older says what a port is for. */
+/* Among Gateways the older says what a port is for; one that is refused serves nothing, so it says nothing. */
 static void listeners_share(const struct gw_make *m, struct gw_state *st)
 {
 	_cleanup_(strmap_release) struct strmap ports = STRMAP_INIT, hosts = STRMAP_INIT;
@@ -167,7 +193,8 @@ static void listeners_share(const struct gw_make *m, struct gw_state *st)
 			struct gw_listener *l = &st->gateways[i].listeners[k], *first;
 			void **port, **host;
 
-			if (l->protocol == GW_UNSUPPORTED || gw_condition_is(&l->conditions, "Conflicted"))
+			if (!st->gateways[i].accepted || listener_is_none(l) ||
+			    gw_condition_is(&l->conditions, "Conflicted"))
 				continue;
 			port = strmap_slot(&ports, port_key(m->a, l));
 			first = *port;

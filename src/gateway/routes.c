@@ -3,18 +3,37 @@
 
 #include "base/buf.h"
 #include "base/strmap.h"
+#include "gateway/texts.h"
 #include "object/selector.h"
 
 #include <stdlib.h>
 
 #define GATES_MAX 20000
-#define GATES_NAMESPACE_MAX 5000 /* who has an old route would push out those that are younger */
+#define GATES_NAMESPACE_MAX 5000    /* who has an old route would push out those that are younger */
+#define LOOKS_NAMESPACE_MAX 1000000 /* hostnames held against listeners, whether they go together or not */
+
+/* What routes of a namespace have had so far. */
+struct route_space {
+	size_t gates, looks;
+	const struct val *labels;
+	bool asked; /* for its labels */
+};
 
 struct route_make {
 	const struct gw_make *m;
-	struct strmap counts; /* namespace -> how many gates it has, as a pointer */
+	struct strmap spaces; /* namespace -> struct route_space *, the arena's */
 	size_t gates;
 	struct strmap gateways; /* "ns/name" -> struct gw_gateway * */
+	/* Of the parent at hand, whose own are made once it is known how many: */
+	VEC(struct gw_attached) attached;
+	VEC(struct sv) hosts;
+};
+
+/* A route while it is made. */
+struct route_now {
+	struct gw_route *r;
+	struct route_space *space;
+	size_t matches; /* of all its rules: each at each place is one gate */
 };
 
 static struct gw_gateway *route_parent(struct route_make *rm, const struct obj *o, const struct val *ref)
@@ -27,62 +46,94 @@ static struct gw_gateway *route_parent(struct route_make *rm, const struct obj *
 	return strmap_get(&rm->gateways, obj_path(&b, ns.n ? ns : obj_ns(o), val_get_str(ref, F_name)));
 }
 
-static bool listener_lets_in(const struct route_make *rm, const struct gw_listener *l, const struct gw_route *r)
+static bool listener_lets_in(const struct route_make *rm, const struct gw_listener *l, const struct route_now *now)
 {
 	const struct val *from = val_get(l->spec, F_allowedRoutes, F_namespaces);
-	struct sv how = val_get_str(from, F_from), ns = obj_ns(r->o);
-	_cleanup_(err_release) struct err err = ERR_INIT;
-	const struct selector *sel;
+	struct sv how = val_get_str(from, F_from), ns = obj_ns(now->r->o);
+	struct route_space *space = now->space;
 
-	if (!(l->kinds & 1U << r->kind) || !gw_condition_is(&l->conditions, "Accepted"))
+	if (!(l->kinds & 1U << now->r->kind) || !gw_condition_is(&l->conditions, "Accepted"))
 		return false;
 	if (sv_is(how, "All"))
 		return true;
 	if (!sv_is(how, "Selector"))
 		return !sv_is(how, "None") && sv_eq(ns, obj_ns(l->gateway->o));
-	sel = selector_from_label_selector(rm->m->a, val_get(from, F_selector), &err);
-	return sel && val_get(from, F_selector) && selector_matches(sel, rm->m->s->namespace_labels(rm->m->s->ctx, ns));
+	if (!l->namespaces)
+		return false;
+	if (!space->asked)
+		space->labels = rm->m->s->namespace_labels(rm->m->s->ctx, ns);
+	space->asked = true;
+	return selector_matches(l->namespaces, space->labels);
 }
 
-/* For which hosts of the listener the route is. */
-static void attach_hosts(const struct route_make *rm, const struct gw_listener *l, const struct gw_route *r,
-			 struct gw_attached *ret)
+/* For which hosts of the listener the route is, to rm->hosts; how many. */
+static size_t attach_hosts(struct route_make *rm, const struct gw_listener *l, const struct route_now *now)
 {
-	const struct val *hosts = obj_get(r->o, F_spec, F_hostnames);
+	const struct val *hosts = obj_get(now->r->o, F_spec, F_hostnames);
+	size_t before = rm->hosts.n;
+	struct sv host;
 
-	ret->listener = l;
-	ret->hosts = ARENA_ARRAY(rm->m->a, struct sv, MAX(val_len(hosts), 1));
+	now->space->looks += MAX(val_len(hosts), 1);
 	if (!val_len(hosts))
-		ret->hosts[ret->n_hosts++] = l->host;
+		vec_push(&rm->hosts, l->host);
 	VAL_EACH(hosts, h)
-		ret->n_hosts += gw_hosts_meet(l->host, val_str(h), &ret->hosts[ret->n_hosts]);
+		if (gw_hosts_meet(l->host, val_str(h), &host))
+			vec_push(&rm->hosts, host);
+	return rm->hosts.n - before;
 }
 
-static void parent_attach(struct route_make *rm, struct gw_gateway *g, const struct gw_route *r, struct gw_parent *p)
+/* Whether there is room for a route at that many places, beside all that have theirs already. */
+static bool route_fits(const struct route_make *rm, const struct route_now *now, size_t places)
+{
+	size_t n = now->matches * places;
+
+	return rm->gates + n <= GATES_MAX && now->space->gates + n <= GATES_NAMESPACE_MAX &&
+	       now->space->looks <= LOOKS_NAMESPACE_MAX;
+}
+
+/* What stands in rm is the parent's, now that it is known how much it is. */
+static void parent_keep(struct route_make *rm, struct gw_parent *p)
+{
+	struct sv *hosts;
+
+	if (!rm->attached.n)
+		return;
+	p->n_attached = rm->attached.n;
+	p->attached = ARENA_ARRAY(rm->m->a, struct gw_attached, p->n_attached);
+	hosts = ARENA_ARRAY(rm->m->a, struct sv, rm->hosts.n);
+	memcpy(hosts, rm->hosts.p, rm->hosts.n * sizeof(*hosts));
+	for (size_t i = 0; i < p->n_attached; i++) {
+		p->attached[i] = rm->attached.p[i];
+		p->attached[i].hosts = hosts;
+		hosts += p->attached[i].n_hosts;
+	}
+}
+
+/* False: it would be more than is served; then nothing is attached. */
+static bool parent_attach(struct route_make *rm, struct gw_gateway *g, const struct route_now *now, struct gw_parent *p)
 {
 	struct sv section = val_get_str(p->ref, F_sectionName);
 	uint16_t port = gw_port(val_get(p->ref, F_port));
 	struct gw_conditions *c = &p->conditions;
-	bool meant = false, let_in = false;
+	bool meant = false, let_in = false, fits = true;
 
-	p->attached = ARENA_ARRAY(rm->m->a, struct gw_attached, g->n_listeners);
-	for (size_t i = 0; i < g->n_listeners; i++) {
+	rm->attached.n = rm->hosts.n = 0;
+	for (size_t i = 0; i < g->n_listeners && fits; i++) {
 		struct gw_listener *l = &g->listeners[i];
-		struct gw_attached *to = &p->attached[p->n_attached];
+		size_t n;
 
 		if ((section.n && !sv_eq(section, l->name)) || (port && port != l->port))
 			continue;
 		meant = true;
-		if (!listener_lets_in(rm, l, r))
+		if (!listener_lets_in(rm, l, now))
 			continue;
 		let_in = true;
-		attach_hosts(rm, l, r, to);
-		if (!to->n_hosts)
-			continue;
-		p->n_attached++;
-		l->attached++;
+		n = attach_hosts(rm, l, now);
+		fits = route_fits(rm, now, rm->hosts.n);
+		if (n)
+			vec_push(&rm->attached, ((struct gw_attached){ .listener = l, .n_hosts = n }));
 	}
-	if (p->n_attached)
+	if (rm->attached.n || !fits)
 		gw_say(rm->m->a, c, "Accepted", true, "Accepted", "Route is accepted");
 	else if (!meant)
 		gw_say(rm->m->a, c, "Accepted", false, "NoMatchingParent",
@@ -93,16 +144,21 @@ static void parent_attach(struct route_make *rm, struct gw_gateway *g, const str
 	else
 		gw_say(rm->m->a, c, "Accepted", false, "NoMatchingListenerHostname",
 		       "no listener has a hostname that goes with those of the route");
+	return fits;
 }
 
-/* Of its rules: the first backend that leads nowhere, and how many rules cannot be served. */
+/* Of its rules: the first backend that leads nowhere, and how many rules cannot be served; none of them when a hostname
+ * cannot. */
 struct rules_said {
-	const char *reason, *message, *unsupported;
+	const char *reason, *message, *unsupported, *host;
 	size_t bad, n;
 };
 
 static void rules_look(const struct route_make *rm, const struct gw_route *r, struct rules_said *ret)
 {
+	VAL_EACH(obj_get(r->o, F_spec, F_hostnames), h)
+		if (!gw_is_host(val_str(h)))
+			ret->host = "a hostname is no DNS name: its labels are at most 63 bytes";
 	VAL_EACH(obj_get(r->o, F_spec, F_rules), rule) {
 		const char *why = gw_rule_unsupported(r->kind, rule);
 
@@ -120,9 +176,6 @@ static void rules_look(const struct route_make *rm, const struct gw_route *r, st
 static void parent_drop(const struct route_make *rm, struct gw_parent *p, const char *why)
 {
 	gw_say(rm->m->a, &p->conditions, "Accepted", false, "UnsupportedValue", "%s", why);
-	for (size_t i = 0; i < p->n_attached; i++)
-		((struct gw_listener *)(uintptr_t)p->attached[i].listener)->attached--;
-	p->n_attached = 0;
 }
 
 static void parent_rules(const struct route_make *rm, struct gw_parent *p, const struct rules_said *said)
@@ -131,9 +184,13 @@ static void parent_rules(const struct route_make *rm, struct gw_parent *p, const
 
 	gw_say(rm->m->a, c, "ResolvedRefs", !said->reason, said->reason ? said->reason : "ResolvedRefs", "%s",
 	       said->reason ? said->message : "References are resolved");
-	if (!said->bad || !gw_condition_is(c, "Accepted"))
+	if (!gw_condition_is(c, "Accepted"))
 		return;
-	if (said->bad == said->n) {
+	if (said->host) {
+		parent_drop(rm, p, said->host);
+	} else if (!said->bad) {
+		return;
+	} else if (said->bad == said->n) {
 		parent_drop(rm, p, said->unsupported);
 	} else {
 		gw_say(rm->m->a, c, "PartiallyInvalid", true, "UnsupportedValue", "Dropped Rule: %s",
@@ -141,24 +198,16 @@ static void parent_rules(const struct route_make *rm, struct gw_parent *p, const
 	}
 }
 
-/* Each match at each host of each listener is one gate. */
-static size_t parent_gates(const struct gw_route *r, const struct gw_parent *p)
+static void parent_make(struct route_make *rm, struct gw_gateway *g, const struct route_now *now,
+			const struct rules_said *said, struct gw_parent *p)
 {
-	size_t matches = 0, places = 0;
+	bool fits = parent_attach(rm, g, now, p);
+	size_t n = now->matches * rm->hosts.n;
 
-	VAL_EACH(obj_get(r->o, F_spec, F_rules), rule)
-		matches += MAX(val_len(val_get(rule, F_matches)), 1);
-	for (size_t i = 0; i < p->n_attached; i++)
-		places += p->attached[i].n_hosts;
-	return matches * places;
-}
-
-static void parent_count(struct route_make *rm, const struct gw_route *r, struct gw_parent *p)
-{
-	void **slot = strmap_slot(&rm->counts, obj_ns(r->o));
-	size_t n = parent_gates(r, p), had = (size_t)(uintptr_t)*slot;
-
-	if (rm->gates + n > GATES_MAX || had + n > GATES_NAMESPACE_MAX) {
+	parent_rules(rm, p, said);
+	if (!gw_condition_is(&p->conditions, "Accepted"))
+		return;
+	if (!fits) {
 		parent_drop(rm, p,
 			    arena_printf(rm->m->a,
 					 "its matches, hosts and listeners are more than are served here beside older "
@@ -166,30 +215,49 @@ static void parent_count(struct route_make *rm, const struct gw_route *r, struct
 					 GATES_MAX, GATES_NAMESPACE_MAX));
 		return;
 	}
+	parent_keep(rm, p);
+	for (size_t i = 0; i < p->n_attached; i++)
+		((struct gw_listener *)(uintptr_t)p->attached[i].listener)->attached++;
 	rm->gates += n;
-	*slot = (void *)(uintptr_t)(had + n);
+	now->space->gates += n;
+}
+
+static struct route_space *route_space(struct route_make *rm, struct sv ns)
+{
+	void **slot = strmap_slot(&rm->spaces, ns);
+
+	if (!*slot)
+		*slot = ARENA_NEW(rm->m->a, struct route_space);
+	return *slot;
 }
 
 static bool route_make(struct route_make *rm, const struct obj *o, enum gw_kind kind, struct gw_route *r)
 {
 	const struct val *refs = obj_get(o, F_spec, F_parentRefs);
+	struct route_now now = { .r = r, .space = route_space(rm, obj_ns(o)) };
 	struct rules_said said = { .n = 0 };
 
 	*r = (struct gw_route){ .o = o, .kind = kind };
-	r->parents = ARENA_ARRAY(rm->m->a, struct gw_parent, val_len(refs));
+	VAL_EACH(refs, ref)
+		r->n_parents += route_parent(rm, o, ref) != NULL;
+	if (!r->n_parents)
+		return false;
+	VAL_EACH(obj_get(o, F_spec, F_rules), rule)
+		now.matches += MAX(val_len(val_get(rule, F_matches)), 1);
+	rules_look(rm, r, &said);
+	r->parents = ARENA_ARRAY(rm->m->a, struct gw_parent, r->n_parents);
+	r->n_parents = 0;
 	VAL_EACH(refs, ref) {
 		struct gw_gateway *g = route_parent(rm, o, ref);
+		struct gw_parent *p = &r->parents[r->n_parents];
 
 		if (!g)
 			continue;
-		if (!r->n_parents)
-			rules_look(rm, r, &said);
-		r->parents[r->n_parents].ref = ref;
-		parent_attach(rm, g, r, &r->parents[r->n_parents]);
-		parent_rules(rm, &r->parents[r->n_parents], &said);
-		parent_count(rm, r, &r->parents[r->n_parents++]);
+		p->ref = ref;
+		parent_make(rm, g, &now, &said, p);
+		r->n_parents++;
 	}
-	return r->n_parents;
+	return true;
 }
 
 struct aged {
@@ -225,5 +293,7 @@ void gw_routes_make(const struct gw_make *m, struct gw_state *st)
 	for (size_t i = 0; i < n; i++)
 		st->n_routes += route_make(&rm, all[i].o, all[i].kind, &st->routes[st->n_routes]);
 	strmap_release(&rm.gateways);
-	strmap_release(&rm.counts);
+	strmap_release(&rm.spaces);
+	vec_release(&rm.attached);
+	vec_release(&rm.hosts);
 }

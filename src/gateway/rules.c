@@ -1,6 +1,8 @@
 /* Rules of routes: what of them can be served, and where they lead. */
 #include "gateway/gateway-internal.h"
 
+#include "gateway/texts.h"
+
 enum gw_app gw_app_protocol(struct sv s)
 {
 	static const char *const plain[] = { "", "http", "kubernetes.io/ws", "kubernetes.io/http", "tcp" };
@@ -26,46 +28,26 @@ enum gw_service gw_service_port(const struct obj *service, int64_t port)
 
 /* --- what can be served --- */
 
-#define TEXT_MAX 1024  /* of one text */
 #define MATCH_MAX 1000 /* of all names and values of a match: each byte may become three of a line of HAProxy's */
-#define NAME_MAX_BYTES 64
-
-static bool text_fine(struct sv s)
-{
-	if (!s.n || s.n > TEXT_MAX || s.p[0] == ' ' || s.p[s.n - 1] == ' ')
-		return false;
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] < ' ' || s.p[i] > '~')
-			return false;
-	return true;
-}
-
-static bool name_fine(struct sv s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (!(s.p[i] >= 'a' && s.p[i] <= 'z') && !(s.p[i] >= 'A' && s.p[i] <= 'Z') &&
-		    !(s.p[i] >= '0' && s.p[i] <= '9') && s.p[i] != '-' && s.p[i] != '_')
-			return false;
-	return s.n && s.n <= NAME_MAX_BYTES;
-}
 
 /* A path to put in another's place: what a URL has in its path, and no escape that is none. */
-static bool gw_path_fine(struct sv s)
+static bool path_fine(struct sv s)
 {
-	if (!s.n)
-		return true;
-	if (!text_fine(s) || s.p[0] != '/')
-		return false;
-	for (size_t i = 0; i < s.n; i++)
-		if (strchr(" \"'<>\\^`{|}", s.p[i]) ||
-		    (s.p[i] == '%' && (i + 2 >= s.n || hex_value(s.p[i + 1]) < 0 || hex_value(s.p[i + 2]) < 0)))
-			return false;
-	return true;
+	return !s.n || (s.p[0] == '/' && gw_is_url(s));
+}
+
+static bool is_none_or(const struct val *v, const char *x, const char *y)
+{
+	return !v || val_is(v, x) || val_is(v, y);
 }
 
 #define BAD_NAME "names of headers are letters, digits, - and _, at most 64"
 #define BAD_TEXT "a value is printable, without blanks at its ends, at most 1024 bytes"
 #define BAD_PATH "a path begins with / and has what a URL may have in it"
+#define BAD_HOST "a hostname is a DNS name without wildcard, its labels at most 63 bytes"
+#define BAD_LIST "origins, methods and headers of CORS are without blanks and commas, at most 1024 bytes of each kind"
+#define REGULAR "matches of type RegularExpression are not supported"
+#define BAD_TYPE "matches of this type are not supported"
 
 static const char *headers_unsupported(const struct val *modifier)
 {
@@ -73,35 +55,90 @@ static const char *headers_unsupported(const struct val *modifier)
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		VAL_EACH(val_member(modifier, lists[i]), h) {
-			if (!name_fine(val_get_str(h, F_name)))
+			if (!gw_is_name(val_get_str(h, F_name)))
 				return BAD_NAME;
-			if (!text_fine(val_get_str(h, F_value)))
+			if (!gw_is_text(val_get_str(h, F_value)))
 				return BAD_TEXT;
 		}
 	VAL_EACH(val_member(modifier, F_remove), h)
-		if (!name_fine(val_str(h)))
+		if (!gw_is_name(val_str(h)))
 			return BAD_NAME;
 	return NULL;
 }
 
+/* Of URLRewrite and RequestRedirect. */
+static const char *location_unsupported(const struct val *to)
+{
+	const struct val *path = val_get(to, F_path);
+	struct sv host = val_get_str(to, F_hostname);
+
+	if (host.n && (!gw_is_host(host) || host.p[0] == '*'))
+		return BAD_HOST;
+	if (!is_none_or(val_get(path, F_type), "ReplaceFullPath", "ReplacePrefixMatch"))
+		return "paths of this type are not supported";
+	return path_fine(val_get_str(path, F_replaceFullPath)) && path_fine(val_get_str(path, F_replacePrefixMatch))
+		   ? NULL
+		   : BAD_PATH;
+}
+
+static const char *redirect_unsupported(const struct val *r)
+{
+	static const int codes[] = { 301, 302, 303, 307, 308 };
+	int64_t code = val_get_int(r, 302, F_statusCode);
+
+	if (!is_none_or(val_get(r, F_scheme), "http", "https"))
+		return "schemes of redirects are http and https";
+	if (val_get(r, F_port) && !gw_port(val_get(r, F_port)))
+		return "the port of a redirect is between 1 and 65535";
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+		if (code == codes[i])
+			return location_unsupported(r);
+	return "codes of redirects are 301, 302, 303, 307 and 308";
+}
+
+/* Each list is one header of the answer, or one line of what is asked for an origin. */
+static const char *cors_unsupported(const struct val *c)
+{
+	static const enum sym lists[] = { F_allowOrigins, F_allowMethods, F_allowHeaders, F_exposeHeaders };
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		size_t size = 0;
+
+		VAL_EACH(val_member(c, lists[i]), one) {
+			struct sv s = val_str(one);
+
+			size += s.n + 2;
+			if (!gw_is_text(s) || sv_find(s, ' ') >= 0 || sv_find(s, ',') >= 0 || size > GW_TEXT_MAX + 2)
+				return BAD_LIST;
+		}
+	}
+	return NULL;
+}
+
+/* Each type that is served; a filter that is left out could be one that keeps somebody out. */
 static const char *filter_unsupported(const struct val *f)
 {
-	static const enum sym paths[] = { F_urlRewrite, F_requestRedirect };
-	const char *why = headers_unsupported(val_get(f, F_requestHeaderModifier));
+	static const struct {
+		const char *type;
+		enum sym field;
+		const char *(*unsupported)(const struct val *v);
+	} types[] = {
+		{ "RequestHeaderModifier", F_requestHeaderModifier, headers_unsupported },
+		{ "ResponseHeaderModifier", F_responseHeaderModifier, headers_unsupported },
+		{ "RequestRedirect", F_requestRedirect, redirect_unsupported },
+		{ "URLRewrite", F_urlRewrite, location_unsupported },
+		{ "CORS", F_cors, cors_unsupported },
+	};
+	const struct val *type = val_get(f, F_type);
 
-	if (val_is(val_get(f, F_type), "RequestMirror"))
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if (val_is(type, types[i].type))
+			return types[i].unsupported(val_member(f, types[i].field));
+	if (val_is(type, "RequestMirror"))
 		return "filters of type RequestMirror are not supported";
-	if (val_is(val_get(f, F_type), "ExtensionRef"))
+	if (val_is(type, "ExtensionRef"))
 		return "filters of type ExtensionRef are not supported";
-	why = why ? why : headers_unsupported(val_get(f, F_responseHeaderModifier));
-	for (size_t i = 0; !why && i < ARRAY_LEN(paths); i++) {
-		const struct val *path = val_get(f, paths[i], F_path);
-
-		if (!gw_path_fine(val_get_str(path, F_replaceFullPath)) ||
-		    !gw_path_fine(val_get_str(path, F_replacePrefixMatch)))
-			why = BAD_PATH;
-	}
-	return why;
+	return "filters of this type are not supported";
 }
 
 static const char *filters_unsupported(const struct val *filters)
@@ -119,11 +156,11 @@ static const char *pairs_unsupported(const struct val *list, bool names, size_t 
 	VAL_EACH(list, m) {
 		struct sv name = val_get_str(m, F_name), value = val_get_str(m, F_value);
 
-		if (val_is(val_get(m, F_type), "RegularExpression"))
-			return "matches of type RegularExpression are not supported";
-		if (names && !name_fine(name))
+		if (!is_none_or(val_get(m, F_type), "Exact", "Exact"))
+			return val_is(val_get(m, F_type), "RegularExpression") ? REGULAR : BAD_TYPE;
+		if (names && !gw_is_name(name))
 			return BAD_NAME;
-		if (!text_fine(name) || (value.n && !text_fine(value)))
+		if (!gw_is_text(name) || (value.n && !gw_is_text(value)))
 			return BAD_TEXT;
 		*size += name.n + value.n;
 	}
@@ -132,17 +169,24 @@ static const char *pairs_unsupported(const struct val *list, bool names, size_t 
 
 static const char *match_unsupported(enum gw_kind kind, const struct val *m)
 {
-	const struct val *how = kind == GW_HTTPROUTES ? val_get(m, F_path) : val_get(m, F_method);
-	struct sv path = kind == GW_HTTPROUTES ? val_get_str(how, F_value) : SV("");
+	bool http = kind == GW_HTTPROUTES;
+	const struct val *how = http ? val_get(m, F_path) : val_get(m, F_method);
+	struct sv path = http ? val_get_str(how, F_value) : SV(""),
+		  service = http ? SV("") : val_get_str(how, F_service),
+		  method = http ? val_get_str(m, F_method) : val_get_str(how, F_method);
 	size_t size = 0;
 	const char *why;
 
-	if (val_is(val_get(how, F_type), "RegularExpression"))
-		return "matches of type RegularExpression are not supported";
-	if (path.n && (!text_fine(path) || path.p[0] != '/'))
+	if (!is_none_or(val_get(how, F_type), "Exact", http ? "PathPrefix" : "Exact"))
+		return val_is(val_get(how, F_type), "RegularExpression") ? REGULAR : BAD_TYPE;
+	if (path.n && (!gw_is_text(path) || path.p[0] != '/'))
 		return BAD_PATH;
-	if (kind == GW_GRPCROUTES && val_get_str(how, F_service).n + val_get_str(how, F_method).n + 2 > TEXT_MAX)
+	if (http && method.n && !gw_is_name(method))
+		return "a method is letters, digits, - and _, at most 64";
+	if (!http && service.n + method.n + 2 > GW_TEXT_MAX)
 		return "service and method are at most 1022 bytes";
+	if (!http && ((service.n && !gw_is_text(service)) || (method.n && !gw_is_text(method))))
+		return BAD_TEXT;
 	why = pairs_unsupported(val_get(m, F_headers), true, &size);
 	why = why ? why : pairs_unsupported(val_get(m, F_queryParams), false, &size);
 	return why || size <= MATCH_MAX ? why : "names and values of a match are at most 1000 bytes in all";

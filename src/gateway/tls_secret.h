@@ -10,6 +10,7 @@
 struct tls_checked {
 	struct strmap known; /* "ns/name uid version" -> struct checked *, tls_secret.c */
 	struct strmap used;  /* of this run: what is left for the next */
+	size_t looked;	     /* how many were looked at so far */
 };
 void tls_checked_release(struct tls_checked *c);
 void tls_checked_sweep(struct tls_checked *c); /* a run is over: what it did not ask for is forgotten */

@@ -1,8 +1,9 @@
 #include "ingress/check.h"
 
-#include "object/validate.h"
+#include "gateway/texts.h"
 
 #define PATH_MAX_BYTES 1024
+_Static_assert(ING_VALUE_MAX == GW_TEXT_MAX, "one bound of values");
 
 static bool check_alnum(char c)
 {
@@ -21,21 +22,12 @@ static bool check_of(struct sv s, size_t max, const char *more)
 
 bool ing_is_host(struct sv s)
 {
-	struct sv label;
-
-	if (sv_starts(s, SV("*.")))
-		s = sv_sub(s, 2, s.n);
-	if (!s.n || s.n > 253)
-		return false;
-	while (sv_split(&s, '.', &label))
-		if (fmt_dns_label(label))
-			return false;
-	return true;
+	return gw_is_host(s);
 }
 
 bool ing_is_token(struct sv s)
 {
-	return check_of(s, 64, "-_");
+	return gw_is_name(s);
 }
 
 bool ing_is_user(struct sv s)
@@ -45,12 +37,7 @@ bool ing_is_user(struct sv s)
 
 bool ing_is_value(struct sv s)
 {
-	if (!s.n || s.n > ING_VALUE_MAX || s.p[0] == ' ' || s.p[s.n - 1] == ' ')
-		return false;
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] < ' ' || s.p[i] > '~')
-			return false;
-	return true;
+	return gw_is_text(s);
 }
 
 static bool check_escape(struct sv s, size_t i)
@@ -60,12 +47,7 @@ static bool check_escape(struct sv s, size_t i)
 
 bool ing_is_url(struct sv s)
 {
-	if (!ing_is_value(s) || !(s.p[0] == '/' || sv_starts(s, SV("http://")) || sv_starts(s, SV("https://"))))
-		return false;
-	for (size_t i = 0; i < s.n; i++)
-		if (strchr(" \"'<>\\^`{|}", s.p[i]) || (s.p[i] == '%' && !check_escape(s, i)))
-			return false;
-	return true;
+	return gw_is_url(s);
 }
 
 /* The text of a hash behind its settings: "salt$hash". */

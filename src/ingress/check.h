@@ -2,7 +2,7 @@
  *
  * One question for each kind of text, asked when an Ingress is read; a text that is not right is refused with an Event
  * and has no effect. What passes is printable ASCII without blanks at its ends, so that it is one value on one line of
- * a map file, and in HAProxy's eyes never more than that.
+ * a map file, and in HAProxy's eyes never more than that. What Gateways have, too, is answered by gateway/texts.h.
  */
 #pragma once
 

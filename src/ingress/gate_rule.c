@@ -6,7 +6,6 @@
 #define SERVER_S 60
 #define CONNECT_S 2
 #define TUNNEL_S 3600
-#define DURATION_MAX_MS (INT64_C(86400) * 1000)
 
 /* --- matches --- */
 
@@ -98,7 +97,7 @@ bool ing_gate_match(struct arena *a, const struct ing_gate_rule *r, const struct
 
 int64_t ing_gate_duration_ms(struct sv s)
 {
-	int64_t total = 0;
+	int64_t total = s.n ? 0 : -1;
 
 	while (s.n) {
 		size_t digits = 0;
@@ -107,7 +106,7 @@ int64_t ing_gate_duration_ms(struct sv s)
 		while (digits < s.n && s.p[digits] >= '0' && s.p[digits] <= '9')
 			digits++;
 		if (!digits || digits > 5 || !sv_to_i64(sv_sub(s, 0, digits), &n))
-			return 0;
+			return -1;
 		s = sv_sub(s, digits, s.n);
 		if (sv_starts(s, SV("ms"))) {
 			unit = 1;
@@ -116,11 +115,26 @@ int64_t ing_gate_duration_ms(struct sv s)
 			unit = s.p[0] == 'h' ? 3600000 : s.p[0] == 'm' ? 60000 : s.p[0] == 's' ? 1000 : 0;
 			s = sv_sub(s, 1, s.n);
 		} else {
-			return 0;
+			return -1;
 		}
-		total += n * unit;
+		if (!unit)
+			return -1;
+		total = MIN(total + n * unit, ING_GATE_DURATION_MAX_MS);
 	}
-	return MIN(total, DURATION_MAX_MS);
+	return total;
+}
+
+int64_t ing_gate_server_ms(const struct val *rule)
+{
+	const struct val *t = val_get(rule, F_timeouts);
+	int64_t whole = ing_gate_duration_ms(val_get_str(t, F_request)),
+		one = ing_gate_duration_ms(val_get_str(t, F_backendRequest));
+
+	if (whole > 0 && one > 0)
+		return MIN(whole, one);
+	if (whole > 0 || one > 0)
+		return MAX(whole, one);
+	return whole == 0 || one == 0 ? ING_GATE_DURATION_MAX_MS : 0;
 }
 
 static void gate_headers_change(struct arena *a, const struct val *m, struct ing_headers *set, struct ing_headers *add)
@@ -234,16 +248,13 @@ const struct ing_filters *ing_gate_filters(struct arena *a, const struct ing_gat
 {
 	struct ing_filters *t = ARENA_NEW(a, struct ing_filters);
 	struct ing_gate_filters *f = ARENA_NEW(a, struct ing_gate_filters);
-	const struct val *timeouts = val_get(r->rule, F_timeouts);
-	int64_t whole = ing_gate_duration_ms(val_get_str(timeouts, F_request)),
-		one = ing_gate_duration_ms(val_get_str(timeouts, F_backendRequest));
 
 	t->gate = f;
 	t->connect_s = CONNECT_S;
 	t->server_s = SERVER_S;
 	t->tunnel_s = TUNNEL_S;
 	t->protocol = r->kind == GW_GRPCROUTES || app == GW_APP_H2C ? ING_H2C : ING_HTTP;
-	f->server_ms = whole && one ? MIN(whole, one) : MAX(whole, one);
+	f->server_ms = ing_gate_server_ms(r->rule);
 	if (f->server_ms)
 		t->server_s = (int)((f->server_ms + 999) / 1000);
 	gate_filters_add(a, val_get(r->rule, F_filters), g, t, f);

@@ -26,5 +26,9 @@ const struct ing_filters *ing_gate_filters(struct arena *a, const struct ing_gat
 					   bool broken);
 bool ing_gate_redirects(const struct val *rule);
 bool ing_gate_by_match(const struct val *rule); /* its filters differ from match to match */
-/* "1h30m", "500ms"; 0 when it is none, or none is wished ("0s"). */
+/* "1h30m", "500ms"; at most ING_GATE_DURATION_MAX_MS. -1: it is none. */
+#define ING_GATE_DURATION_MAX_MS (INT64_C(86400) * 1000)
 int64_t ing_gate_duration_ms(struct sv s);
+/* How long a backend may say nothing, of a rule's timeouts; "0s" turns one off, and is as long as there is where no
+ * other bounds it. 0: the rule says nothing of it. */
+int64_t ing_gate_server_ms(const struct val *rule);

@@ -1,6 +1,7 @@
 /* What Gateways and routes are told: refusals first. */
 #include "unit.h"
 
+#include "base/buf.h"
 #include "base/vec.h"
 #include "codec/json.h"
 #include "gateway/gateway.h"
@@ -10,6 +11,7 @@ struct rig {
 	VEC(struct obj *) objects[_GW_KIND_MAX];
 	struct gw_source s;
 	struct gw_state st;
+	size_t asked; /* for labels */
 };
 
 /* A list of documents with ' for ". */
@@ -35,6 +37,7 @@ static const struct val *rig_labels(void *ctx, struct sv ns)
 	struct rig *r = ctx;
 	struct val *labels = val_new_map(&r->a);
 
+	r->asked++;
 	val_set_str_sv(&r->a, labels, SV("name"), ns);
 	return labels;
 }
@@ -174,6 +177,39 @@ static void test_conflicts(_unused_ void **state)
 	rig_end(&r);
 }
 
+/* A Gateway that is refused serves nothing, so it keeps no port and no host from those that are younger. */
+static void test_refused_takes_nothing(_unused_ void **state)
+{
+	static const char *const why[] = { "'addresses':[{'value':'10.0.0.1'}]",
+					   "'infrastructure':{'parametersRef':{'kind':'a'}}", "'tls':{'frontend':{}}" };
+
+	for (size_t i = 0; i < ARRAY_LEN(why); i++) {
+		struct rig r = { .s = { .ctx = NULL } };
+
+		rig_add(&r, CLASS);
+		rig_add(&r,
+			arena_printf(&r.a,
+				     "{'kind':'Gateway','metadata':{'namespace':'d','name':'old','creationTimestamp':"
+				     "'2026-01-01T00:00:00Z'},'spec':{'gatewayClassName':'ours',%s,'listeners':["
+				     "{'name':'a','port':443,'protocol':'HTTP'},{'name':'b','port':444,'protocol':"
+				     "'TLS','hostname':'x.org','tls':{'mode':'Passthrough'}}]}}",
+				     why[i]));
+		rig_add(&r,
+			GATEWAY("young", "2",
+				"{'name':'a','port':443,'protocol':'HTTPS','tls':{'certificateRefs':[{'name':'good'}"
+				"]}},{'name':'b','port':444,'protocol':'HTTPS','hostname':'x.org','tls':"
+				"{'certificateRefs':[{'name':'good'}]}}"));
+		rig_make(&r);
+		assert_false(r.st.gateways[0].accepted);
+		for (size_t k = 0; k < 2; k++) {
+			assert_string_equal(told(&r, listener(&r, 0, k), "Programmed"), "False/Invalid");
+			assert_string_equal(told(&r, listener(&r, 1, k), "Accepted"), "True/Accepted");
+			assert_true(r.st.gateways[1].listeners[k].serves);
+		}
+		rig_end(&r);
+	}
+}
+
 static const char *parent(struct rig *r, const char *name, const char *type)
 {
 	for (size_t i = 0; i < r->st.n_routes; i++)
@@ -225,6 +261,67 @@ static void test_routes(_unused_ void **state)
 	assert_int_equal(r.st.gateways[0].listeners[0].attached, 1);
 	assert_int_equal(r.st.gateways[0].listeners[1].attached, 1);
 	rig_end(&r);
+}
+
+/* Of a Gateway with 64 ports that lets in namespaces by their labels. */
+static void rig_add_wide(struct rig *r)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	for (int i = 0; i < 64; i++)
+		buf_printf(
+		    &b,
+		    "%s{'name':'l%d','port':%d,'protocol':'HTTP','hostname':'*.x.org','allowedRoutes':{'namespaces':{"
+		    "'from':'Selector','selector':{'matchExpressions':[{'key':'name','operator':'In','values':["
+		    "'d','e']}]}}}}",
+		    i ? "," : "", i, 8000 + i);
+	rig_add(r, CLASS);
+	rig_add(r, arena_printf(&r->a, GATEWAY("g", "1", "%s"), buf_cstr(&b)));
+}
+
+static void rig_add_routes(struct rig *r, const char *ns, size_t n, const char *parent, const char *host)
+{
+	for (size_t i = 0; i < n; i++)
+		rig_add(r,
+			arena_printf(&r->a, ROUTE("%s", "r%03zu", "%s", ",'hostnames':['%s']"), ns, i, parent, host));
+}
+
+/* What attaches counts, against a share of its namespace, and what does not attach keeps no memory. */
+static void test_many_routes(_unused_ void **state)
+{
+	struct rig r = { .s = { .ctx = NULL } };
+	size_t before, of[3];
+
+	rig_add_wide(&r);
+	rig_add_routes(&r, "d", 100, "{'name':'g','namespace':'d'}", "a.x.org"); /* of 64 gates each */
+	rig_add_routes(&r, "e", 2, "{'name':'g','namespace':'d'}", "b.x.org");
+	rig_add_routes(&r, "f", 1, "{'name':'g','namespace':'d'}", "c.x.org");
+	rig_make(&r);
+	assert_int_equal(r.asked, 3);
+	assert_int_equal(r.st.n_routes, 103);
+	for (size_t i = 0; i < r.st.n_routes; i++) {
+		const struct gw_parent *p = &r.st.routes[i].parents[0];
+		bool fits = i < 5000 / 64 || i >= 100;
+
+		assert_string_equal(told(&r, &p->conditions, "Accepted"), i == 102 ? "False/NotAllowedByListeners"
+									  : fits   ? "True/Accepted"
+										   : "False/UnsupportedValue");
+		assert_int_equal(p->n_attached, fits && i < 102 ? 64 : 0);
+	}
+	assert_int_equal(r.st.gateways[0].listeners[63].attached, 5000 / 64 + 2);
+	rig_end(&r);
+	for (size_t i = 0; i < ARRAY_LEN(of); i++) {
+		r = (struct rig){ .s = { .ctx = NULL } };
+		rig_add_wide(&r);
+		rig_add_routes(&r, "d", 10, "{'name':'g'}", i == 0 ? "y.org" : "a.x.org");
+		rig_add_routes(&r, "f", i == 2 ? 100 : 0, "{'name':'g','namespace':'d'}", "a.x.org");
+		before = r.a.bytes;
+		rig_make(&r);
+		of[i] = r.a.bytes - before;
+		rig_end(&r);
+	}
+	assert_true(of[0] + 10 * 64 * sizeof(struct gw_attached) <= of[1]); /* ten that attach, and ten that do not */
+	assert_true(of[2] - of[1] < 100 * 64 * sizeof(struct gw_attached));
 }
 
 static void test_grants(_unused_ void **state)
@@ -296,6 +393,32 @@ static const char *unsupported(struct arena *a, enum gw_kind kind, const char *r
 	return gw_rule_unsupported(kind, json_decode(a, sv_from(json), NULL, NULL));
 }
 
+#define LABEL_64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+/* Names that no DNS has are nobody's: not accepted, and in nobody's way. */
+static void test_hostnames(_unused_ void **state)
+{
+	struct rig r = { .s = { .ctx = NULL } };
+
+	rig_add(&r, CLASS);
+	rig_add(&r,
+		GATEWAY("g", "1",
+			"{'name':'long','port':80,'protocol':'TLS','tls':{'mode':'Passthrough'},'hostname':'*." LABEL_64
+			".org'}," HTTP("any", "80", "")));
+	rig_add(&r, ROUTE("d", "long", "{'name':'g','sectionName':'long'}", ""));
+	rig_add(&r, ROUTE("d", "bad", "{'name':'g'}", ",'hostnames':['a.org','" LABEL_64 ".org']"));
+	rig_add(&r, ROUTE("d", "fine", "{'name':'g'}", ",'hostnames':['a.org']"));
+	rig_make(&r);
+	assert_string_equal(told(&r, listener(&r, 0, 0), "Accepted"), "False/UnsupportedValue");
+	assert_string_equal(told(&r, listener(&r, 0, 0), "Conflicted"), "False/NoConflicts");
+	assert_string_equal(told(&r, listener(&r, 0, 1), "Programmed"), "True/Programmed");
+	assert_string_equal(parent(&r, "long", "Accepted"), "False/NotAllowedByListeners");
+	assert_string_equal(parent(&r, "bad", "Accepted"), "False/UnsupportedValue");
+	assert_string_equal(parent(&r, "fine", "Accepted"), "True/Accepted");
+	assert_int_equal(r.st.gateways[0].listeners[1].attached, 1);
+	rig_end(&r);
+}
+
 static void test_rules(_unused_ void **state)
 {
 	static const char *const bad[] = {
@@ -312,6 +435,21 @@ static void test_rules(_unused_ void **state)
 		"{'filters':[{'type':'URLRewrite','urlRewrite':{'path':{'replacePrefixMatch':'/a b'}}}]}",
 		"{'filters':[{'type':'RequestRedirect','requestRedirect':{'path':{'replaceFullPath':'a'}}}]}",
 		"{'backendRefs':[{'name':'a','filters':[{'type':'URLRewrite'}]}]}",
+		"{'matches':[{'path':{'type':'Glob','value':'/a'}}]}",
+		"{'matches':[{'method':'GET x'}]}",
+		"{'matches':[{'queryParams':[{'name':'a','type':'Glob','value':'x'}]}]}",
+		"{'filters':[{'type':'ExternalAuth','externalAuth':{}}]}",
+		"{'filters':[{'type':'URLRewrite','urlRewrite':{'hostname':'" LABEL_64 ".org'}}]}",
+		"{'filters':[{'type':'URLRewrite','urlRewrite':{'hostname':'*.x.org'}}]}",
+		"{'filters':[{'type':'URLRewrite','urlRewrite':{'path':{'type':'Glob'}}}]}",
+		"{'filters':[{'type':'RequestRedirect','requestRedirect':{'hostname':'" LABEL_64 "'}}]}",
+		"{'filters':[{'type':'RequestRedirect','requestRedirect':{'scheme':'ftp'}}]}",
+		"{'filters':[{'type':'RequestRedirect','requestRedirect':{'statusCode':200}}]}",
+		"{'filters':[{'type':'RequestRedirect','requestRedirect':{'port':70000}}]}",
+		"{'filters':[{'type':'CORS','cors':{'allowOrigins':['http://a b']}}]}",
+		"{'filters':[{'type':'CORS','cors':{'allowMethods':['GET','PUT,DELETE']}}]}",
+		"{'filters':[{'type':'CORS','cors':{'allowHeaders':['']}}]}",
+		"{'filters':[{'type':'CORS','cors':{'exposeHeaders':['a','b\\n']}}]}",
 	};
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 
@@ -322,16 +460,28 @@ static void test_rules(_unused_ void **state)
 	    unsupported(&a, GW_HTTPROUTES,
 			"{'matches':[{'path':{'type':'Exact','value':'/a'},'headers':[{'name':'A-b','value':'%[x]'}],"
 			"'queryParams':[{'name':'a b','value':''}]}],'filters':[{'type':'CORS'}]}"));
+	for (int n = 63; n <= 64; n++) { /* each with what is between them 16 bytes: 1022, and two more */
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+		buf_adds(&b, "{'filters':[{'type':'CORS','cors':{'allowHeaders':['abcdefghijklmn'");
+		for (int i = 1; i < n; i++)
+			buf_adds(&b, ",'abcdefghijklmn'");
+		buf_adds(&b, n == 64 ? ",'a','b']}}]}" : "]}}]}");
+		assert_int_equal(unsupported(&a, GW_HTTPROUTES, buf_cstr(&b)) == NULL, n == 63);
+	}
 	assert_non_null(unsupported(&a, GW_GRPCROUTES, "{'matches':[{'method':{'type':'RegularExpression'}}]}"));
+	assert_non_null(unsupported(&a, GW_GRPCROUTES, "{'matches':[{'method':{'service':'a\\u0001'}}]}"));
 	assert_null(unsupported(&a, GW_GRPCROUTES, "{'matches':[{'method':{'service':'a.B','method':'C'}}]}"));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nobodys), cmocka_unit_test(test_listeners), cmocka_unit_test(test_conflicts),
-		cmocka_unit_test(test_routes),	cmocka_unit_test(test_grants),	  cmocka_unit_test(test_hosts),
-		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_nobodys),	  cmocka_unit_test(test_listeners),
+		cmocka_unit_test(test_conflicts), cmocka_unit_test(test_refused_takes_nothing),
+		cmocka_unit_test(test_routes),	  cmocka_unit_test(test_grants),
+		cmocka_unit_test(test_hosts),	  cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_hostnames), cmocka_unit_test(test_many_routes),
 	};
 
 	return cmocka_run_group_tests_name("gateway_state", tests, NULL, NULL);

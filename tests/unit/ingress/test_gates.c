@@ -16,6 +16,7 @@ struct rig {
 	struct kit k;
 	VEC(struct obj *) objects[_GW_KIND_MAX];
 	struct ing_names names;
+	bool accepted; /* all rules of the first route, when it was rendered last */
 };
 
 static void rig_add(struct rig *r, const char *json)
@@ -61,6 +62,8 @@ static void rig_render(struct rig *r, struct ing_conf *ret)
 	}
 	kit_model(&r->k);
 	gw_state_make(&r->k.a, &gs, &st);
+	r->accepted = st.n_routes && gw_condition_is(&st.routes[0].parents[0].conditions, "Accepted") &&
+		      !gw_condition(&st.routes[0].parents[0].conditions, "PartiallyInvalid");
 	ing_from_gateways(&r->k.a, &s, &gs, &st, &r->k.m);
 	l.gates = r->k.m.ports;
 	l.n_gates = r->k.m.n_ports;
@@ -167,23 +170,118 @@ static void test_changes(_unused_ void **state)
 	rig_end(&r);
 }
 
+/* The text with each %s of it replaced. */
+static char *fill(const char *text, const char *with)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	for (; *text; text++)
+		if (text[0] == '%' && text[1] == 's') {
+			buf_adds(&b, with);
+			text++;
+		} else {
+			buf_addc(&b, *text);
+		}
+	return xasprintf("%s", buf_cstr(&b));
+}
+
+/* What is said to be accepted is served, all of it, and what is refused is not. */
+static void test_accepted_is_served(_unused_ void **state)
+{
+	static const char label[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+	static const struct {
+		const char *host, *rule;
+		size_t gates; /* 0: refused */
+	} cases[] = {
+		{ "a.org", "", 1 },
+		{ "%s.org", "", 1 },
+		{ "a%s.org", "", 0 },
+		{ "a.org", "'matches':[{'method':'PUT'},{'path':{'type':'Exact','value':'/a%2'}}]", 2 },
+		{ "a.org", "'matches':[{'method':'P T'}]", 0 },
+		{ "a.org", "'matches':[{'path':{'type':'Exact','value':'/a '}}]", 0 },
+		{ "a.org", "'filters':[{'type':'URLRewrite','urlRewrite':{'hostname':'%s.org'}}]", 1 },
+		{ "a.org", "'filters':[{'type':'URLRewrite','urlRewrite':{'hostname':'a%s.org'}}]", 0 },
+		{ "a.org", "'filters':[{'type':'RequestRedirect','requestRedirect':{'hostname':'%s.org'}}]", 1 },
+		{ "a.org", "'filters':[{'type':'RequestRedirect','requestRedirect':{'hostname':'a%s.org'}}]", 0 },
+		{ "a.org", "'filters':[{'type':'CORS','cors':{'allowOrigins':['http://%s','http://b']}}]", 1 },
+		{ "a.org", "'filters':[{'type':'CORS','cors':{'allowOrigins':['http://a','http://b c']}}]", 0 },
+		{ "a.org", "'filters':[{'type':'ExternalAuth'}]", 0 },
+	};
+	struct rig r = rig_new();
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_free_ char *host = fill(cases[i].host, label), *rule = fill(cases[i].rule, label);
+		_cleanup_free_ char *text =
+		    xasprintf(ROUTE("HTTPRoute", "r", ",'hostnames':['%s']", "{%s%s" BACK("a") "}"), host, rule,
+			      rule[0] ? "," : "");
+		const struct ing_filters *t;
+		struct ing_conf c;
+
+		r.objects[GW_HTTPROUTES].n = 0;
+		rig_add(&r, text);
+		rig_render(&r, &c);
+		if (r.accepted != (cases[i].gates > 0) || r.k.m.n_gates != cases[i].gates)
+			fail_msg("%s: accepted %d, %zu gates", text, r.accepted, r.k.m.n_gates);
+		if (!cases[i].gates)
+			continue;
+		assert_sv(r.k.m.gates[0].host, host);
+		t = r.k.m.gates[0].targets[0].filters;
+		assert_int_equal(strstr(rule, "urlRewrite") != NULL, t->vhost.n > 0);
+		assert_int_equal(strstr(rule, "requestRedirect") != NULL, t->gate->host.n > 0);
+		assert_int_equal(strstr(rule, "http://b'") != NULL, sv_ends(t->gate->cors_origins, SV(" http://b")));
+	}
+	rig_end(&r);
+}
+
 static void test_durations(_unused_ void **state)
 {
 	static const struct {
 		const char *text;
 		int64_t ms;
-	} cases[] = { { "500ms", 500 },
-		      { "1h1m1s1ms", 3661001 },
-		      { "0s", 0 },
-		      { "", 0 },
-		      { "10", 0 },
-		      { "1d", 0 },
-		      { "999999s", 0 },
-		      { "1m", 60000 },
-		      { "99999h", INT64_C(86400000) } };
+	} cases[] = { { "500ms", 500 },	 { "1h1m1s1ms", 3661001 },
+		      { "0s", 0 },	 { "0h0m0s0ms", 0 },
+		      { "", -1 },	 { "10", -1 },
+		      { "1d", -1 },	 { "s", -1 },
+		      { "999999s", -1 }, { "99999h99999h99999h", INT64_C(86400000) },
+		      { "1m", 60000 },	 { "99999h", INT64_C(86400000) } };
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		assert_int_equal(ing_gate_duration_ms(sv_from(cases[i].text)), cases[i].ms);
+}
+
+/* Zero is not nothing: upstream turns the timeout off. */
+static void test_timeouts(_unused_ void **state)
+{
+	static const struct {
+		const char *timeouts, *line;
+	} cases[] = {
+		{ "", "  timeout server 60s\n" },
+		{ ",'timeouts':{}", "  timeout server 60s\n" },
+		{ ",'timeouts':{'request':'0s'}", "  timeout server 86400000ms\n" },
+		{ ",'timeouts':{'backendRequest':'0ms'}", "  timeout server 86400000ms\n" },
+		{ ",'timeouts':{'request':'0s','backendRequest':'0s'}", "  timeout server 86400000ms\n" },
+		{ ",'timeouts':{'request':'0s','backendRequest':'5s'}", "  timeout server 5000ms\n" },
+		{ ",'timeouts':{'request':'7s','backendRequest':'0s'}", "  timeout server 7000ms\n" },
+		{ ",'timeouts':{'request':'7s','backendRequest':'5s'}", "  timeout server 5000ms\n" },
+		{ ",'timeouts':{'request':'7s'}", "  timeout server 7000ms\n" },
+	};
+	struct rig r = rig_new();
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_free_ char *text =
+		    xasprintf(ROUTE("HTTPRoute", "r", "", "{" BACK("a") "%s}"), cases[i].timeouts);
+		struct ing_conf c;
+		ssize_t at;
+
+		r.objects[GW_HTTPROUTES].n = 0;
+		rig_add(&r, text);
+		rig_render(&r, &c);
+		at = sv_find_sv(c.config, SV("\nbackend b"));
+		assert_true(at >= 0);
+		if (sv_find_sv(sv_sub(c.config, (size_t)at, c.config.n), sv_from(cases[i].line)) < 0)
+			fail_msg("%s: no %s in %.*s", cases[i].timeouts, cases[i].line, SV_ARG(c.config));
+	}
+	rig_end(&r);
 }
 
 /* The program itself, too. */
@@ -241,9 +339,12 @@ static void test_haproxy_takes_it(_unused_ void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_chains), cmocka_unit_test(test_order),
-					    cmocka_unit_test(test_changes), cmocka_unit_test(test_durations),
-					    cmocka_unit_test(test_haproxy_takes_it) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_chains),		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_changes),		cmocka_unit_test(test_accepted_is_served),
+		cmocka_unit_test(test_durations),	cmocka_unit_test(test_timeouts),
+		cmocka_unit_test(test_haproxy_takes_it)
+	};
 
 	return cmocka_run_group_tests_name("ingress_gates", tests, NULL, NULL);
 }
