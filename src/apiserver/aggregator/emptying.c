@@ -34,7 +34,7 @@ static void emptied_failed(struct agg_emptied *k, const char *why)
 /* --- questions --- */
 
 /* What strangers call something, as a step of a path of ours. */
-static bool path_fine(struct sv name)
+static bool emptied_step_fine(struct sv name)
 {
 	for (size_t i = 0; i < name.n; i++)
 		if (!((name.p[i] >= 'a' && name.p[i] <= 'z') || (name.p[i] >= 'A' && name.p[i] <= 'Z') ||
@@ -106,7 +106,7 @@ static void emptied_kind(struct agg_emptied *k)
 		const struct val *r = val_at(k->kinds, (k->kinds_from + k->kind++) % k->n_kinds);
 		struct sv plural = val_get_str(r, F_resource);
 
-		if (!kind_deletable(r) || !path_fine(plural))
+		if (!kind_deletable(r) || !emptied_step_fine(plural))
 			continue;
 		if (!k->available) {
 			emptied_unknown(k, true);
@@ -130,7 +130,7 @@ static const char *emptied_object(struct agg_emptied *k, struct arena *a)
 		const struct val *o = val_at(k->items, k->item++);
 		struct sv name = val_get_str(o, F_metadata, F_name);
 
-		if (path_fine(name) && !val_get(o, F_metadata, F_deletionTimestamp))
+		if (emptied_step_fine(name) && !val_get(o, F_metadata, F_deletionTimestamp))
 			return arena_printf(a, "%s/%.*s", k->path, SV_ARG(name));
 	}
 	return NULL;
