@@ -4,6 +4,8 @@
 #include "apiserver/aggregator/aggregator.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/webhook/webhook.h"
+#include "base/list.h"
+#include "base/strmap.h"
 #include "base/vec.h"
 #include "net/http.h"
 
@@ -30,6 +32,7 @@ struct agg_service {
 	char *failure;
 	unsigned failures;	 /* in a row */
 	int64_t due_ns;		 /* monotonic: to be asked again */
+	int64_t left_alone_ns;	 /* and until then its server is not asked what it keeps in namespaces */
 	uint64_t unavailable[6]; /* how often it turned that, by agg_reasons */
 	bool openapi;		 /* it has a document of version 3, with this hash or "" */
 	struct buf openapi_hash;
@@ -56,11 +59,14 @@ struct aggregator {
 	size_t n_docs;
 	const struct api_set *docs_of;
 	struct env_timer *timer;
-	struct agg_emptied *emptied; /* namespaces that are emptied, or were */
-	size_t emptying;	     /* tasks that do it now */
+	struct strmap emptied; /* namespaces that are emptied, or were, by name: struct agg_emptied */
+	struct list emptied_waiting, emptied_done;
+	size_t n_emptying;	     /* that are emptied now, */
+	size_t emptying;	     /* and their tasks that run this moment */
+	int64_t emptied_anywhere_ns; /* monotonic: until then they begin anywhere */
 	int64_t cert_due_ns;	     /* these two are the task's: when the files are read again; */
 	uint64_t cert_hash;	     /* what was in them; 0: not looked yet */
-	unsigned refs;		     /* the server's, and one for each task and timer that is on its way */
+	unsigned refs;		     /* the server's, and one for each task, call and timer that is on its way */
 	env_fn *run;		     /* the task */
 	bool running, looking, again, locals, stopping, listening;
 };
@@ -79,7 +85,8 @@ int agg_locals(struct aggregator *g);
 int agg_resources(struct sv body, struct sv group, struct sv version, struct buf *out, struct err *err);
 /* front_proxy.c: what aggregated servers are shown, PEM; "" where there are no keys. */
 int agg_front_proxy(struct apiserver *s, struct arena *a, struct sv *ret_cert, struct sv *ret_key, struct err *err);
-/* namespaces.c: nobody asks any more what was emptied; waits for those that are at it. The lock is held. */
+/* namespaces.c: nobody asks any more what was emptied; waits for tasks that are at it, of which none waits. The lock is
+ * held. */
 void agg_emptied_drop(struct aggregator *g);
 /* The lock is held, and is not any more: what was on its way holds g, and comes late when the server ended before. */
 void agg_let_go(struct aggregator *g);

@@ -85,6 +85,7 @@ static struct agg_service *agg_shown_anew(struct aggregator *g, struct agg_servi
 
 	next->available = e->available;
 	next->openapi = e->openapi;
+	next->left_alone_ns = e->left_alone_ns;
 	buf_addsv(&next->list, buf_sv(&e->list));
 	buf_addsv(&next->openapi_hash, buf_sv(&e->openapi_hash));
 	memcpy(next->unavailable, e->unavailable, sizeof(next->unavailable));
@@ -190,6 +191,8 @@ struct aggregator *aggregator_new(struct apiserver *s)
 	g->env = s->env;
 	g->refs = 1;
 	g->run = agg_run;
+	list_init(&g->emptied_waiting);
+	list_init(&g->emptied_done);
 	pthread_mutex_init(&g->lock, NULL);
 	pthread_cond_init(&g->idle, NULL);
 	return g;

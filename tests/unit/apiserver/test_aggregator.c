@@ -38,6 +38,25 @@ static void far_say(struct webhook_call *c)
 }
 
 /* What it keeps in namespaces: things, which it deletes one by one or all at once; one may stay for its finalizer. */
+#define HUNG ((size_t)20)
+static struct {
+	bool hang; /* no answer about namespaces comes, until hung_end(); other.example.io's do */
+	struct webhook_call *calls[HUNG];
+	size_t n, most, asked;
+	char other[600]; /* paths that other.example.io was asked for */
+} hung;
+
+/* The time of all that hang is up. */
+static void hung_end(void)
+{
+	while (hung.n) {
+		struct err err = ERR_INIT;
+
+		err_set(&err, ERR_TIMEOUT, "context deadline exceeded");
+		webhook_call_answer(hung.calls[--hung.n], 0, SV(""), SV(""), &err);
+	}
+}
+
 static struct {
 	int n;		 /* of them */
 	bool stay;	 /* the last one does */
@@ -52,6 +71,19 @@ static void far_keeps(struct webhook_call *c, const struct webhook_sent *sent)
 	size_t n = strlen(kept.asked);
 	struct err err = ERR_INIT;
 
+	if (strstr(path, "/other.example.io/")) {
+		n = strlen(hung.other);
+		(void)snprintf(hung.other + n, sizeof(hung.other) - n, "%.*s;", (int)(query - path), path);
+		webhook_call_answer(c, 200, SV("application/json"), SV("{\"items\":[]}"), &err);
+		return;
+	}
+	if (hung.hang) {
+		hung.asked++;
+		assert_true(hung.n < HUNG);
+		hung.calls[hung.n++] = c;
+		hung.most = MAX(hung.most, hung.n);
+		return;
+	}
 	(void)snprintf(kept.asked + n, sizeof(kept.asked) - n, "%s %.*s;", sent->method, (int)(query - path), path);
 	if (kept.status) {
 		webhook_call_answer(c, kept.status, SV("application/json"), SV(""), &err);
@@ -100,6 +132,7 @@ static int setup(void **state)
 		return -1;
 	memset(&far, 0, sizeof(far));
 	memset(&kept, 0, sizeof(kept));
+	memset(&hung, 0, sizeof(hung));
 	far.status = 200;
 	webhook_set_network(((struct rig *)*state)->server, &far_network);
 	return 0;
@@ -482,6 +515,151 @@ static void what_nobody_asks_for_again(void **state)
 	assert_false(apiserver_empty_foreign(r->server, SV("three"), &l)); /* and that is not run */
 }
 
+/* Two of the same server, and one of another. */
+static void add_two_and_another(struct rig *r)
+{
+	static const char *const rows[][3] = {
+		{ "v2", "far.example.io", "far" },
+		{ "v1", "other.example.io", "other" },
+	};
+
+	add_service(r);
+	add_slice(r, "https");
+	add(r, "/api/v1/namespaces/default/services",
+	    "{\"metadata\":{\"name\":\"other\"},\"spec\":{\"ports\":[{\"name\":\"https\",\"port\":443}]}}");
+	add(r, "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
+	    "{\"metadata\":{\"name\":\"other\",\"labels\":{\"kubernetes.io/service-name\":\"other\"}},\"addressType\":"
+	    "\"IPv4\",\"endpoints\":[{\"addresses\":[\"10.9.9.8\"]}],\"ports\":[{\"name\":\"https\",\"port\":8443}]}");
+	far.body = THINGS("\"list\",\"delete\"");
+	add_far(r);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		_cleanup_free_ char *body =
+		    xasprintf("{\"metadata\":{\"name\":\"%s.%s\"},\"spec\":{\"group\":\"%s\",\"version\":\"%s\","
+			      "\"groupPriorityMinimum\":19000,\"versionPriority\":10,\"service\":{\"namespace\":"
+			      "\"default\",\"name\":\"%s\"}}}",
+			      rows[i][0], rows[i][1], rows[i][1], rows[i][0], rows[i][2]);
+
+		add(r, SERVICES, body);
+	}
+	rig_run(r, 40 * NS_PER_SEC);
+}
+
+static size_t ask_all(struct rig *r, size_t n, size_t *ret_failures)
+{
+	size_t done = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_(foreign_left_release) struct foreign_left l = { 0 };
+		char ns[24];
+
+		(void)snprintf(ns, sizeof(ns), "n%zu", i);
+		done += apiserver_empty_foreign(r->server, sv_from(ns), &l);
+		*ret_failures += l.failures > 0;
+	}
+	return done;
+}
+
+static void one_that_hangs_holds_two(void **state)
+{
+	struct rig *r = *state;
+	size_t failures = 0;
+
+	add_two_and_another(r);
+	hung.hang = true;
+	assert_int_equal(ask_all(r, 10, &failures), 0);
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(hung.n, 2);
+	/* Nothing of theirs keeps a thread: all else goes on, and is answered. */
+	(void)expect(r, 200, "GET", NAME, NULL);
+	hung_end();
+	rig_run(r, NS_PER_SEC);
+	/* After the first time that is up nobody asks it, in no version; the other was asked in each namespace. */
+	assert_int_equal(hung.most, 2);
+	assert_int_equal(hung.asked, 2);
+	for (size_t i = 0; i < 10; i++) {
+		char path[100];
+
+		(void)snprintf(path, sizeof(path), "/apis/other.example.io/v1/namespaces/n%zu/things;", i);
+		assert_non_null(strstr(hung.other, path));
+	}
+	assert_int_equal(ask_all(r, 10, &failures), 10);
+	assert_int_equal(failures, 10); /* none of them is empty for all that is known */
+	/* Later it is asked again, and by then it answers. */
+	hung.hang = false;
+	rig_run(r, 40 * NS_PER_SEC);
+	failures = 0;
+	assert_int_equal(ask_all(r, 10, &failures), 0);
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(ask_all(r, 10, &failures), 10);
+	assert_int_equal(failures, 0);
+}
+
+/* One that answers each question shortly before it is too late, and keeps much. */
+static void one_that_is_slow_has_a_minute(void **state)
+{
+	struct rig *r = *state;
+	struct foreign_left l = { 0 };
+	struct err err = ERR_INIT;
+	size_t answers = 0;
+
+	add_two_and_another(r);
+	hung.hang = true;
+	assert_false(apiserver_empty_foreign(r->server, SV("ns"), &l));
+	for (rig_run(r, NS_PER_SEC); hung.n; rig_run(r, NS_PER_SEC)) {
+		rig_run(r, 3 * NS_PER_SEC);
+		assert_int_equal(hung.n, 1);
+		hung.n = 0;
+		webhook_call_answer(hung.calls[0], 200, SV("application/json"),
+				    SV("{\"items\":[{\"metadata\":{\"name\":\"a\"}},{\"metadata\":{\"name\":\"b\"}},"
+				       "{\"metadata\":{\"name\":\"c\"}},{\"metadata\":{\"name\":\"d\"}},"
+				       "{\"metadata\":{\"name\":\"e\"}},{\"metadata\":{\"name\":\"f\"}},"
+				       "{\"metadata\":{\"name\":\"g\"}},{\"metadata\":{\"name\":\"h\"}},"
+				       "{\"metadata\":{\"name\":\"i\"}},{\"metadata\":{\"name\":\"j\"}},"
+				       "{\"metadata\":{\"name\":\"k\"}},{\"metadata\":{\"name\":\"l\"}},"
+				       "{\"metadata\":{\"name\":\"m\"}},{\"metadata\":{\"name\":\"n\"}},"
+				       "{\"metadata\":{\"name\":\"o\"}},{\"metadata\":{\"name\":\"p\"}}]}"),
+				    &err);
+		answers++;
+	}
+	assert_int_equal(answers, 15); /* four seconds each */
+	assert_true(apiserver_empty_foreign(r->server, SV("ns"), &l));
+	assert_int_equal(l.failures, 1);
+	assert_non_null(strstr(buf_cstr(&l.failure), "in the time allotted"));
+	foreign_left_release(&l);
+}
+
+/* Two wait for answers when the server ends, others for their turn; the answers come before the end, or behind it. */
+static void the_end_comes_while_one_hangs(void **state)
+{
+	struct rig *r = *state;
+	size_t failures = 0;
+
+	add_two_and_another(r);
+	hung.hang = true;
+	assert_int_equal(ask_all(r, 5, &failures), 0);
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(hung.n, 2);
+	aggregator_stop(r->server);
+	hung_end();
+	assert_int_equal(ask_all(r, 7, &failures), 0);
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(hung.asked, 2); /* nothing more is asked */
+	assert_string_equal(hung.other, "");
+}
+
+static void the_end_comes_before_the_answers_are_heard(void **state)
+{
+	struct rig *r = *state;
+	size_t failures = 0;
+
+	add_two_and_another(r);
+	hung.hang = true;
+	assert_int_equal(ask_all(r, 5, &failures), 0);
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(hung.n, 2);
+	hung_end(); /* their tasks are posted, and run behind the end */
+}
+
 /* Nothing of what it says is repeated for each of its resources. */
 static void a_list_that_would_grow(void **state)
 {
@@ -513,6 +691,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_it_keeps_in_a_namespace_goes, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(what_it_keeps_while_it_is_away, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(what_nobody_asks_for_again, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(one_that_hangs_holds_two, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(one_that_is_slow_has_a_minute, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(the_end_comes_while_one_hangs, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(the_end_comes_before_the_answers_are_heard, setup, rig_teardown),
 		cmocka_unit_test(a_list_that_would_grow),
 	};
 
