@@ -26,7 +26,7 @@ def not_ready_and_serving(c):
     equal(watch.status, 200)
     c.proc.send_signal(signal.SIGTERM)
     wait_for("a server that is not ready", lambda: c.request("GET", "/readyz")[0] == 500)
-    contains(c.request("GET", "/readyz?verbose")[1], "[-]shutdown failed: process is shutting down")
+    contains(c.request("GET", "/readyz?verbose")[1], "[-]shutdown failed: reason withheld")
     equal(c.request("GET", "/livez")[0], 200)
     equal(c.request("POST", MAPS, {"metadata": {"name": "late"}})[0], 201)
     while json.loads(watch.readline())["object"]["metadata"]["name"] != "late":
