@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 
-from lib import CARAVEL, Cluster, Failed, Skip, equal, main, wait_for
+from lib import CARAVEL, Cluster, Failed, Skip, contains, equal, main, wait_for
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 
@@ -232,7 +232,8 @@ def full_disk(_):
         equal(c.request("GET", MAPS + "/b-1")[0], 200)
         equal(c.request("GET", "/readyz")[0], 500)
         contains(c.request("GET", "/readyz")[1], "[-]etcd failed: reason withheld")  # anybody may ask; the log says it
-        contains(c.log(), "o space left on device")
+        with open(c.log, encoding="utf-8") as f:
+            contains(f.read(), "o space left on device")
         # it lives, and a new start would make no room
         equal(c.request("GET", "/livez")[0], 200)
         equal(c.request("GET", "/healthz")[0], 200)
