@@ -52,6 +52,11 @@ int device_admin_permit(struct api_req *q, const struct val *old, const struct v
 /* And who may write its status. */
 int device_status_permit(struct api_req *q, const struct val *old, const struct val *doc, struct err *err);
 
+/* policy_rights.c: permit() of admission policies, of both kinds; and of the bindings of either. */
+int policy_rights_kind(struct api_req *q, const struct val *old, const struct val *doc, struct err *err);
+int policy_rights_validating_ref(struct api_req *q, const struct val *old, const struct val *doc, struct err *err);
+int policy_rights_mutating_ref(struct api_req *q, const struct val *old, const struct val *doc, struct err *err);
+
 /* Defaults of a pod spec that depend on other fields (pods.c), for templates as well. */
 void default_pod_template(struct arena *a, struct val *workload_spec);
 

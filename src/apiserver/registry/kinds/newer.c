@@ -105,11 +105,12 @@ static void apiservice_create(struct api_req *q, struct val *doc)
 	{ .res = RES(admissionregistration_mutatingadmissionpolicies##id),               \
 	  .versions = &mutating_policy_versions,                                         \
 	  .validate = manifests_name_rule,                                               \
+	  .permit = policy_rights_kind,                                                  \
 	  .observe = mutating_policy_observe },                                          \
 	{                                                                                \
 		.res = RES(admissionregistration_mutatingadmissionpolicybindings##id),   \
 		.versions = &mutating_binding_versions, .validate = manifests_name_rule, \
-		.observe = mutating_policy_observe                                       \
+		.permit = policy_rights_mutating_ref, .observe = mutating_policy_observe \
 	}
 /* Of whichever version: what counts is the same in all. */
 static void pod_certificate_observe(struct apiserver *s, struct obj *old, struct obj *now)
@@ -161,9 +162,11 @@ const struct strategy newer_strategies[] = {
 	{ .res = RES(admissionregistration_validatingadmissionpolicies),
 	  .kept = status_alone,
 	  .validate = manifests_name_rule,
+	  .permit = policy_rights_kind,
 	  .observe = validating_policy_observe },
 	{ .res = RES(admissionregistration_validatingadmissionpolicybindings),
 	  .validate = manifests_name_rule,
+	  .permit = policy_rights_validating_ref,
 	  .observe = validating_policy_observe },
 	MUTATING(),
 	MUTATING(_v1beta1),
