@@ -1,10 +1,12 @@
 #include "apiserver/proxy.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/authn/front_proxy.h"
+#include "apiserver/flow/flow.h"
 #include "apiserver/inflight.h"
 #include "apiserver/proxy_links.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/standing.h"
+#include "apiserver/steps.h"
 #include "net/remotecommand.h"
 
 #include <stdlib.h>
@@ -26,15 +28,30 @@ bool proxy_split_name(struct sv id, struct sv *ret_scheme, struct sv *ret_name, 
 	       (ret_scheme->n == 0 || sv_is(*ret_scheme, "http") || sv_is(*ret_scheme, "https"));
 }
 
+/* Its memory, and with it the request's, is held by the exchange and by the timer while that may still fire. */
 struct passage {
+	atomic_int refs;
 	struct api_req *q;
+	struct http_req *http;	 /* a reference: the request, and its arena */
+	struct env_timer *timer; /* to its deadline; NULL: it lasts. The request's loop's */
 	struct http_dialog *dialog;
 	struct standing *standing;
 	struct proxy_from from;
 	struct proxy_html html;
-	bool streaming, rewriting, gone, paused;
+	bool streaming, rewriting, gone, paused, late;
 	bool plain, redirected; /* see struct proxy_how */
 };
+
+static void passage_unref(struct passage *p)
+{
+	struct http_req *http = p->http;
+
+	if (atomic_fetch_sub(&p->refs, 1) != 1)
+		return;
+	proxy_html_release(&p->html);
+	free(p);
+	http_req_unref(http);
+}
 
 /* --- there --- */
 
@@ -252,42 +269,98 @@ static void gone_early(struct http_req *r)
 	proxy_on_gone(r->user);
 }
 
+/* --- its time --- */
+
+/* All that the request may take: the shorter bound of changes is that of what is stored here. */
+static int64_t passage_deadline_ns(const struct api_req *q)
+{
+	return req_lasts(q) ? INT64_MAX : q->start_ns + req_allotted_ns(q);
+}
+
+static void passage_late(struct http_req *r, void *ctx)
+{
+	struct passage *p = ctx;
+
+	(void)r;
+	if (p->dialog) { /* its end answers */
+		p->late = true;
+		http_dialog_close(p->dialog);
+	}
+	passage_unref(p);
+}
+
+/* On a thread of the timers, which holds a reference. */
+static void passage_time_is_up(void *ctx)
+{
+	struct passage *p = ctx;
+
+	http_req_post(p->http, passage_late, p);
+}
+
+static void passage_clock_start(struct passage *p)
+{
+	struct env *env = p->q->server->env;
+	int64_t until = passage_deadline_ns(p->q);
+
+	if (until == INT64_MAX)
+		return;
+	atomic_fetch_add(&p->refs, 1);
+	p->timer = env_after(env, ENV_TIMERS, until - env_mono_ns(env), passage_time_is_up, p);
+}
+
+static void passage_clock_stop(struct passage *p)
+{
+	if (p->timer && env_timer_stop(p->q->server->env, p->timer))
+		passage_unref(p);
+	p->timer = NULL;
+}
+
+/* Nothing of an answer has come, or none that is passed on. */
+static void passage_failed(struct passage *p, const struct err *why)
+{
+	struct api_req *q = p->q;
+	const char *text = why ? err_msg(why) : "the connection was closed";
+	struct err err = ERR_INIT;
+
+	q->http->on_gone = NULL;
+	if (p->redirected) {
+		answer_text(q, 502, "text/plain; charset=utf-8",
+			    SV("the backend attempted to redirect this request, which is not permitted"));
+	} else if (p->late) {
+		(void)req_out_of_time(&err);
+		api_req_fail(q, &err);
+	} else if (p->plain) {
+		answer_text(q, 503, "text/plain; charset=utf-8",
+			    arena_svf(q->arena, "error trying to reach service: %s\n", text));
+	} else {
+		err_set(&err, ERR_UNAVAILABLE, "error trying to reach service: %s", text);
+		api_req_fail(q, &err);
+	}
+}
+
 static void proxy_on_closed(struct http_dialog *d, const struct err *why, void *ctx)
 {
 	_cleanup_(buf_release) struct buf out = BUF_INIT;
 	struct passage *p = ctx;
 	struct api_req *q = p->q;
-	struct err err = ERR_INIT;
 
 	(void)d;
 	p->dialog = NULL;
+	passage_clock_stop(p);
 	if (p->rewriting)
 		proxy_html_end(&p->html, &out);
 	if (p->streaming)
 		send(p, buf_sv(&out));
 	q->on_gone = q->on_drain = NULL;
-	proxy_html_release(&p->html);
 	if (p->streaming) {
 		/* An answer that was cut must not look whole. */
-		if (why && !p->gone)
+		if ((why || p->late) && !p->gone)
 			http_stream_abort(q->http);
 		standing_end(p->standing);
-	} else if (p->redirected) {
-		q->http->on_gone = NULL;
-		answer_text(q, 502, "text/plain; charset=utf-8",
-			    SV("the backend attempted to redirect this request, which is not permitted"));
-	} else if (p->plain) {
-		q->http->on_gone = NULL;
-		answer_text(q, 503, "text/plain; charset=utf-8",
-			    arena_svf(q->arena, "error trying to reach service: %s\n",
-				      why ? err_msg(why) : "the connection was closed"));
 	} else {
-		q->http->on_gone = NULL;
-		err_set(&err, ERR_UNAVAILABLE, "error trying to reach service: %s",
-			why ? err_msg(why) : "the connection was closed");
-		api_req_fail(q, &err);
+		passage_failed(p, why);
 	}
-	free(p);
+	passage_unref(p);
 }
 
 /* The root of a place is a folder: without the slash, relative links of its page would lead beside the proxy. */
@@ -329,13 +402,17 @@ void proxy_pass(struct api_req *q, const struct proxy_how *how)
 	}
 	h = request_headers(q, how, &n);
 	if (rc_is_upgrade(q->http)) {
-		stream_pipe(q, ep, target, h, n, how->create_to_upgrade);
+		stream_pipe(q, ep, target, h, n, how->plain, how->create_to_upgrade);
 		return;
 	}
 	if (behind.n == 0 && redirect_to_folder(q))
 		return;
+	if (req_lasts(q))
+		flow_release(q); /* what another serves for long holds no seat here */
 	p = xcalloc(1, sizeof(*p));
+	atomic_init(&p->refs, 1);
 	p->q = q;
+	p->http = http_req_ref(q->http);
 	p->plain = how->plain;
 	p->from = (struct proxy_from){
 		.prefix = sv_sub(q->http->path, 0, q->http->path.n - MIN(behind.n, q->http->path.n)),
@@ -351,6 +428,7 @@ void proxy_pass(struct api_req *q, const struct proxy_how *how)
 	inflight_waits(q, "its backend");
 	p->dialog = http_dial(http_req_loop(q->http), ep, arena_cstr(q->arena, q->method), target, h, n, q->body,
 			      CONNECT_TIMEOUT_NS, &cb, p);
+	passage_clock_start(p);
 }
 
 void proxy_serve(struct api_req *q, const struct http_endpoint *ep, bool create_to_upgrade)

@@ -5,6 +5,9 @@
  * links of HTML pages, that name the same place lead through the proxy again (proxy_links.h). An upgrade (WebSocket)
  * becomes a pipe. Either ends with the right to it (standing.h).
  *
+ * What does not last by nature (steps.h) has until its deadline: then it is 504, or, when the answer has begun, that is
+ * torn. What lasts has all the time it wants, and from here on no seat of priority and fairness.
+ *
  * The body of a request has come in whole before it is passed on, and is bounded as any other's.
  */
 #pragma once

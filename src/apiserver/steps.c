@@ -165,6 +165,11 @@ void req_wait_at_most(struct req_ticket *t, int64_t until_ns)
 	t->until_ns = until_ns;
 }
 
+int req_out_of_time(struct err *err)
+{
+	return err_set(err, ERR_TIMEOUT, "Timeout: request did not complete within the allotted timeout");
+}
+
 static int wait_failed(const struct api_req *q, enum wait_state how, struct err *err)
 {
 	if (how == WAIT_STOPPED)
@@ -177,7 +182,7 @@ static int wait_failed(const struct api_req *q, enum wait_state how, struct err 
 		return err_set(err, ERR_TIMEOUT,
 			       "Timeout: request did not complete within requested timeout - context deadline "
 			       "exceeded");
-	return err_set(err, ERR_TIMEOUT, "Timeout: request did not complete within the allotted timeout");
+	return req_out_of_time(err);
 }
 
 int req_woken(struct api_req *q, struct err *err)

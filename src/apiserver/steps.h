@@ -87,6 +87,8 @@ bool req_result(struct api_req *q, void **ret);
 int64_t req_deadline_ns(struct api_req *q);
 /* How long it may take by that parameter, or else by --request-timeout, which bounds it. */
 int64_t req_allotted_ns(const struct api_req *q);
+/* -1: the 504 of what has taken that long, where nothing of our own was at work on it. */
+int req_out_of_time(struct err *err);
 /* -1: its parameter `timeout` is no duration, which upstream refuses before it looks at who asks. What has no deadline
  * may say there what it likes. */
 int req_check_timeout(struct api_req *q, struct err *err);

@@ -23,6 +23,7 @@ enum {
 	WS_MESSAGE_MAX = 4 * 1024 * 1024,
 	CONNECT_S = 30,
 	PING_S = 5,
+	REFUSAL_S = 10, /* for an answer that is no upgrade to come in whole */
 	/* After the verdict the client reads on at its own pace: closing under it would make its
 	 * kernel drop what it has not read yet. */
 	LINGER_S = 300,
@@ -154,6 +155,11 @@ static void limit_restart(struct rc_session *s, int64_t delay_ns, env_fn *fn)
 {
 	ev_timer_stop(s->limit);
 	s->limit = ev_timer_start(s->loop, delay_ns, 0, fn, s);
+}
+
+static int64_t session_patience_ns(const struct rc_session *s)
+{
+	return s->opts.connect_timeout_ns > 0 ? s->opts.connect_timeout_ns : CONNECT_S * NS_PER_SEC;
 }
 
 static void answer_late(void *ctx)
@@ -332,6 +338,12 @@ static void dialog_head(struct http_dialog *d _unused_, const struct http_respon
 	if (head->status != 101 || s->mode != TRANSLATE) /* else it must open the streams as well */
 		s->limit = ev_timer_stop(s->limit);
 	if (head->status != 101) {
+		if (s->mode != TRANSLATE && head->status < 400) {
+			err_set(&s->why, RC_NO_UPGRADE, "invalid upgrade response: status code %d", head->status);
+			http_dialog_close(s->dialog);
+			return;
+		}
+		limit_restart(s, MIN(REFUSAL_S * NS_PER_SEC, session_patience_ns(s)), answer_late);
 		s->status = head->status;
 		s->content_type = arena_sv(s->req->arena, http_response_header(head, "content-type"));
 		return;
@@ -405,6 +417,8 @@ static void dialog_closed(struct http_dialog *d _unused_, const struct err *err,
 	s->dialog = NULL;
 	s->dialog_queued = 0;
 	s->ping = ev_timer_stop(s->ping);
+	if (s->status)
+		s->limit = ev_timer_stop(s->limit);
 	if (err && s->why.reason == ERR_NONE && !(s->core && s->core->state >= RC_ENDED))
 		err_copy(&s->why, err);
 	if (s->mode == TRANSLATE) {
@@ -434,7 +448,7 @@ static const struct http_dialog_cb dialog_cb = { dialog_head, dialog_data, dialo
 static void dial(struct rc_session *s, const struct rc_backend *b, const struct http_header *more, size_t n_more)
 {
 	struct http_header *h = ARENA_ARRAY(s->req->arena, struct http_header, b->n_headers + n_more);
-	int64_t timeout_ns = s->opts.connect_timeout_ns > 0 ? s->opts.connect_timeout_ns : CONNECT_S * NS_PER_SEC;
+	int64_t timeout_ns = session_patience_ns(s);
 
 	if (n_more)
 		memcpy(h, more, n_more * sizeof(*h));

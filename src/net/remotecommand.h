@@ -31,6 +31,9 @@ struct rc_backend {
 	size_t n_headers;
 };
 
+/* The reason of such an error. */
+#define RC_NO_UPGRADE ERR_NOT_ACCEPTABLE
+
 struct rc_session; /* opaque; valid until done() */
 
 struct rc_opts {
@@ -38,8 +41,9 @@ struct rc_opts {
 	int64_t connect_timeout_ns;			/* 0: 30 s; the backend's answer may take as long again */
 	int64_t ping_ns;				/* not rc_pipe(); 0: every 5 s */
 	/* Exactly once, when the client's side has ended: all such calls come before http_server_stop() returns. err
-	 * NULL: it ran to its end. answered false: the backend could not be reached and r still waits for its
-	 * answer, which the callee gives. While r waits, its user and on_gone are the session's. */
+	 * NULL: it ran to its end. answered false: the backend could not be reached, or answered what is neither an
+	 * upgrade nor a failure (RC_NO_UPGRADE), and r still waits for its answer, which the callee gives. While r
+	 * waits, its user and on_gone are the session's. */
 	void (*done)(struct http_req *r, bool answered, const struct err *err, void *ctx);
 	void *ctx;
 	struct rc_session **ret_session; /* may be NULL; set on success */
@@ -50,11 +54,12 @@ struct rc_opts {
 int rc_translate(struct http_req *r, const struct rc_backend *b, const struct rc_opts *o, struct err *err);
 
 /* Any upgrade: its headers (Upgrade, X-Stream-Protocol-Version, Sec-WebSocket-*) go to the backend
- * and the backend's answer, a 101 or not, comes back. */
+ * and the backend's answer, a 101 or a failure (400 and above, whole within ten seconds), comes back. Anything else is
+ * not passed on: it would be no upgrade, and a redirect would lead the client away from here. */
 int rc_pipe(struct http_req *r, const struct rc_backend *b, const struct rc_opts *o, struct err *err);
 
 /* A WebSocket request with subprotocol SPDY/3.1+portforward.k8s.io. Answered when the backend has
- * answered; what is not a 101 is passed on. */
+ * answered; a failure is passed on as above. */
 int rc_unwrap(struct http_req *r, const struct rc_backend *b, const struct rc_opts *o, struct err *err);
 
 /* Ends a session whose client has lost the right to it: a translated one by a verdict that says why, others by closing.

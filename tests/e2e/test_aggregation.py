@@ -27,6 +27,7 @@ class Far:
     def __init__(self, folder, address, client_ca):
         self.kept, self.finalizers = {}, []  # (namespace, name) of its things; what one more of each has
         self.seen, self.down, self.redirects, self.endless, self.discovery = [], False, False, threading.Event(), LIST
+        self.silent = threading.Event()
         cnf, pem = os.path.join(folder, "far.cnf"), os.path.join(folder, "far.pem")
         with open(cnf, "w", encoding="utf-8") as f:
             f.write("[req]\ndistinguished_name=dn\nx509_extensions=v3\nprompt=no\n[dn]\nCN=far\n[v3]\n"
@@ -80,6 +81,9 @@ class Far:
                             self.wfile.flush()
                     except OSError:
                         far.endless.set()
+                elif path.endswith("/silent"):
+                    far.silent.wait(60)
+                    self.close_connection = True
                 elif path.endswith("/big"):
                     self.send(200, b"x" * (8 << 20))
                 elif path.endswith("/missing"):
@@ -191,6 +195,18 @@ def a_redirect_is_not_passed_on(c, far):
     code, text, headers = c.request("GET", BASE + "/nodes")
     far.redirects = False
     equal((code, text, headers.get("Location")), (502, "the backend attempted to redirect this request, which is not permitted", None))
+    far.redirects = True
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    code, text, headers = c.request("GET", BASE + "/nodes", headers=upgrade)
+    far.redirects = False
+    equal((code, text.strip(), headers.get("Location")), (503, "invalid upgrade response: status code 302", None))
+
+
+def one_that_is_silent_has_its_time(c, far):
+    code, answer, _ = c.request("GET", BASE + "/silent?timeout=1s")
+    far.silent.set()
+    equal((code, answer["reason"], answer["message"]),
+          (504, "Timeout", "Timeout: request did not complete within the allotted timeout"))
 
 
 def who_has_no_right_is_not_passed_on(c, far):
@@ -432,7 +448,7 @@ def a_namespace_goes_with_what_others_keep_in_it(*_):
 TESTS = [own_ones_are_there_from_the_start, a_request_says_whose_it_is, impersonation_is_done_here, bodies_both_ways,
          an_answer_without_end_goes_through_and_ends_with_its_client, an_upgrade_is_a_pipe, discovery_shows_it, kubectl_finds_it,
          what_leads_to_this_server_is_not_dialled, a_built_in_group_version_stays_ours, a_certificate_of_another_is_none,
-         a_redirect_is_not_passed_on, who_has_no_right_is_not_passed_on, what_is_missing_is_named,
+         a_redirect_is_not_passed_on, one_that_is_silent_has_its_time, who_has_no_right_is_not_passed_on, what_is_missing_is_named,
          a_definition_has_one_while_it_is_served, a_certificate_from_elsewhere, a_namespace_goes_with_what_others_keep_in_it, one_that_fails_is_stale, a_lying_list_harms_nobody, a_restart_changes_nothing]
 
 if __name__ == "__main__":

@@ -158,6 +158,12 @@ static void mute_gone(struct http_req *r)
 	(void)r;
 }
 
+static void trickle_gone(struct http_req *r)
+{
+	http_stream_end(r);
+	http_req_unref(r);
+}
+
 static void kubelet_handler(struct http_req *r, void *ctx)
 {
 	static const struct http_tunnel_cb spdy_cb = { kubelet_data, kubelet_drain, kubelet_closed };
@@ -180,6 +186,15 @@ static void kubelet_handler(struct http_req *r, void *ctx)
 	else if (sv_is(r->path, "/mute")) {
 		r->on_gone = mute_gone;
 		http_dialog_close(w.client);
+	} else if (sv_is(r->path, "/away")) {
+		const struct http_header to = { SV("location"), SV("https://203.0.113.9/") };
+
+		http_respond(r, 302, &to, 1, NULL, 0);
+	} else if (sv_is(r->path, "/fine")) {
+		http_respond_text(r, 200, "text/plain", SV("no upgrade\n"));
+	} else if (sv_is(r->path, "/trickle")) {
+		r->on_gone = trickle_gone;
+		http_stream_begin(http_req_ref(r), 500, NULL, 0);
 	} else if (sv_is(r->path, "/status"))
 		http_respond_text(r, 404, "application/json", SV("{\"kind\":\"Status\",\"code\":404}"));
 	else
@@ -493,6 +508,51 @@ static void pipe_refused(void **state)
 	assert_true(w.done_answered);
 }
 
+/* What is neither an upgrade nor a failure would lead the client elsewhere, or tell it what is not so. */
+static void pipe_is_no_redirect(void **state)
+{
+	static const char *const targets[] = { "/away", "/fine" };
+
+	for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
+		if (i > 0) {
+			teardown(state);
+			setup(state);
+		}
+		w.entry = rc_pipe;
+		w.protocol = NULL;
+		w.upgrade = "SPDY/3.1";
+		play(targets[i], "", false);
+		assert_int_equal(w.status, 503);
+		assert_false(w.done_answered);
+		assert_int_equal(w.done_reason, RC_NO_UPGRADE);
+		assert_int_equal(w.done, 1);
+	}
+}
+
+static void port_forward_is_no_redirect(void **state)
+{
+	(void)state;
+	w.entry = rc_unwrap;
+	w.protocol = "SPDY/3.1+portforward.k8s.io";
+	play("/away", "", false);
+	assert_int_equal(w.status, 503);
+	assert_int_equal(w.done_reason, RC_NO_UPGRADE);
+}
+
+/* A refusal that begins and never ends. */
+static void pipe_refused_without_end(void **state)
+{
+	(void)state;
+	w.entry = rc_pipe;
+	w.protocol = NULL;
+	w.upgrade = "SPDY/3.1";
+	w.timeout_ns = 200 * NS_PER_MS;
+	play("/trickle", "", false);
+	assert_int_equal(w.status, 503);
+	assert_false(w.done_answered);
+	assert_int_equal(w.done_reason, ERR_TIMEOUT);
+}
+
 static void pipe_without_kubelet(void **state)
 {
 	(void)state;
@@ -588,6 +648,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(bad_subprotocol, setup, teardown),
 		cmocka_unit_test_setup_teardown(pipe_session, setup, teardown),
 		cmocka_unit_test_setup_teardown(pipe_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(pipe_is_no_redirect, setup, teardown),
+		cmocka_unit_test_setup_teardown(port_forward_is_no_redirect, setup, teardown),
+		cmocka_unit_test_setup_teardown(pipe_refused_without_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(pipe_without_kubelet, setup, teardown),
 		cmocka_unit_test_setup_teardown(port_forward, setup, teardown),
 		cmocka_unit_test_setup_teardown(client_leaves_early, setup, teardown),

@@ -101,11 +101,11 @@ void pod_portforward(struct api_req *q);
 void node_proxy(struct api_req *q);
 void pod_proxy(struct api_req *q);
 void service_proxy(struct api_req *q);
-/* Passes q's upgrade on to an endpoint, with these headers and its own. create_to_upgrade: GET is not right enough.
- * Answers q in any case. */
+/* Passes q's upgrade on to an endpoint, with these headers and its own. plain: what fails is told as plain text.
+ * create_to_upgrade: GET is not right enough. Answers q in any case. */
 struct http_endpoint;
 void stream_pipe(struct api_req *q, const struct http_endpoint *ep, const char *target,
-		 const struct http_header *headers, size_t n_headers, bool create_to_upgrade);
+		 const struct http_header *headers, size_t n_headers, bool plain, bool create_to_upgrade);
 /* eviction.c */
 void pod_eviction(struct api_req *q);
 

@@ -211,6 +211,7 @@ struct connection {
 	struct rc_session *session;
 	struct standing *standing;
 	bool answered;
+	bool plain;	/* what fails is told as text */
 	struct err err; /* why it could not be connected */
 };
 
@@ -222,6 +223,9 @@ static void connection_over(struct api_req *q)
 	if (c->answered) {
 		api_req_answered(q, 101);
 		http_req_unref(q->http); /* the adapter's, as its sink would have done */
+	} else if (c->plain) {
+		answer_text(q, 503, "text/plain; charset=utf-8", arena_svf(q->arena, "%s\n", err_msg(&c->err)));
+		err_release(&c->err);
 	} else {
 		api_req_fail(q, &c->err);
 	}
@@ -235,7 +239,9 @@ static void stream_done(struct http_req *r, bool answered, const struct err *why
 	(void)r;
 	c->answered = answered;
 	c->session = NULL;
-	if (!answered)
+	if (!answered && why && why->reason == RC_NO_UPGRADE)
+		err_set(&c->err, ERR_INTERNAL, "%s", err_msg(why));
+	else if (!answered)
 		err_set(&c->err, ERR_INTERNAL, "error dialing backend: %s", why ? err_msg(why) : "connection closed");
 	standing_end(c->standing);
 }
@@ -326,7 +332,7 @@ static int connect_pipe(struct api_req *q, struct connecting *t, struct err *err
 }
 
 void stream_pipe(struct api_req *q, const struct http_endpoint *ep, const char *target,
-		 const struct http_header *headers, size_t n_headers, bool create_to_upgrade)
+		 const struct http_header *headers, size_t n_headers, bool plain, bool create_to_upgrade)
 {
 	struct connecting *t = connecting_new(q, ep, target);
 
@@ -334,6 +340,7 @@ void stream_pipe(struct api_req *q, const struct http_endpoint *ep, const char *
 	t->backend.headers = headers;
 	t->backend.n_headers = n_headers;
 	t->connect = connect_pipe;
+	t->c->plain = plain;
 	t->ask = create_to_upgrade;
 	req_ask(q, connecting_go, t);
 }
