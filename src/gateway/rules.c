@@ -31,7 +31,7 @@ enum gw_service gw_service_port(const struct obj *service, int64_t port)
 #define MATCH_MAX 1000 /* of all names and values of a match: each byte may become three of a line of HAProxy's */
 
 /* A path to put in another's place: what a URL has in its path, and no escape that is none. */
-static bool path_fine(struct sv s)
+static bool gw_path_fine(struct sv s)
 {
 	return !s.n || (s.p[0] == '/' && gw_is_url(s));
 }
@@ -76,7 +76,8 @@ static const char *location_unsupported(const struct val *to)
 		return BAD_HOST;
 	if (!is_none_or(val_get(path, F_type), "ReplaceFullPath", "ReplacePrefixMatch"))
 		return "paths of this type are not supported";
-	return path_fine(val_get_str(path, F_replaceFullPath)) && path_fine(val_get_str(path, F_replacePrefixMatch))
+	return gw_path_fine(val_get_str(path, F_replaceFullPath)) &&
+		       gw_path_fine(val_get_str(path, F_replacePrefixMatch))
 		   ? NULL
 		   : BAD_PATH;
 }
