@@ -120,7 +120,7 @@ static void zpage_text(enum zpage which, const struct zpage_about *z, struct buf
 	buf_printf(b,
 		   "\n%s statusz\n" WARNING "\nStarted: %s\nUp: %" PRId64 " hr %02d min %02d sec\nGo version: none\n"
 		   "Binary version: %s\nEmulation version: 1." KUBERNETES_MINOR "\n",
-		   z->component, started, up / 3600, (int)(up / 60 % 60), (int)(up % 60), VERSION_TEXT + 1);
+		   z->component, started, up / 3600, (int)(up / 60 % 60), (int)(up % 60), &VERSION_TEXT[1]);
 	if (!z->paths)
 		return;
 	buf_adds(b, "Paths:");
@@ -155,7 +155,7 @@ static struct val *zpage_doc(enum zpage which, const struct zpage_about *z, cons
 	(void)time_format(z->start_ns, false, start);
 	zpage_set(a, doc, "startTime", start);
 	val_set_sv(a, doc, SV("uptimeSeconds"), val_new_int(a, MAX(z->now_ns - z->start_ns, 0) / 1000000000));
-	zpage_set(a, doc, "binaryVersion", VERSION_TEXT + 1);
+	zpage_set(a, doc, "binaryVersion", &VERSION_TEXT[1]);
 	zpage_set(a, doc, "emulationVersion", "1." KUBERNETES_MINOR);
 	zpage_set(a, doc, "minimumCompatibilityVersion", "1." KUBERNETES_MINOR_BEFORE);
 	if (z->paths) {
