@@ -231,7 +231,7 @@ def full_disk(_):
         equal(int(headers.get("Retry-After", 0)) > 0, True, headers)
         equal(c.request("GET", MAPS + "/b-1")[0], 200)
         equal(c.request("GET", "/readyz")[0], 500)
-        contains(c.request("GET", "/readyz")[1], "[-]etcd failed: reason withheld")  # anybody may ask; the log says it
+        contains(c.request("GET", "/readyz")[1], "[-]etcd-readiness failed: reason withheld")  # anybody may ask; the log says it
         with open(c.log, encoding="utf-8") as f:
             contains(f.read(), "o space left on device")
         # it lives, and a new start would make no room
