@@ -73,6 +73,7 @@ struct apiserver {
 	struct recent *recent;			   /* events that were encoded a moment ago */
 
 	atomic_bool ready, unready, refusing, stopping;
+	_Atomic int64_t health_told_ns; /* health.c: when a reason was last told in the log, monotonic */
 
 	/* Guarded by lock; cond tells apiserver_shutdown() of progress. */
 	pthread_mutex_t lock;

@@ -200,6 +200,17 @@ static void unmatched(struct api_req *q, const char *which, struct buf *b)
 
 /* --- a list --- */
 
+/* Whoever asks, and however often: a line in ten seconds. */
+static void health_tell(struct apiserver *s, const char *name, const struct err *why)
+{
+	int64_t now = env_mono_ns(s->env), last = atomic_load(&s->health_told_ns);
+
+	if (last && now - last < 10 * NS_PER_SEC)
+		return;
+	if (atomic_compare_exchange_strong(&s->health_told_ns, &last, MAX(now, (int64_t)1)))
+		log_warn("apiserver", "a check of health fails", "check", "%s: %s", name, err_msg(why));
+}
+
 /* Reasons are for the log: everybody may read this. */
 static bool list_checks(struct api_req *q, const char *which, struct buf *b)
 {
@@ -224,7 +235,7 @@ static bool list_checks(struct api_req *q, const char *which, struct buf *b)
 			buf_printf(b, "[+]%s ok\n", name);
 		} else {
 			buf_printf(b, "[-]%s failed: reason withheld\n", name);
-			log_debug("apiserver", "a check of health fails", name, "%s", err_msg(&why));
+			health_tell(q->server, name, &why);
 			ok = false;
 		}
 		err_release(&why);
