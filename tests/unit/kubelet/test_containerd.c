@@ -145,7 +145,8 @@ static void test_all_stale_ones_are_stopped(void **state)
 		pids[i] = fake_stray(data_dir);
 	assert_true(containerd_stop_stale(data_dir, NULL));
 	for (size_t i = 0; i < ARRAY_LEN(pids); i++)
-		assert_int_equal(waitpid(pids[i], &status, WNOHANG), pids[i]);
+		/* On a busy machine one that was killed is not gone at once; one that was not would never be. */
+		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
 	assert_false(containerd_stop_stale(data_dir, NULL));
 	assert_int_equal(tree_remove(data_dir, NULL), 0);
 }
