@@ -1,4 +1,5 @@
 /* The API over sockets, on threads: what is written anew for one reader leaves the loop alone. */
+#include "own_writes.h"
 #include "unit.h"
 
 #include "apiserver/admission/admission.h"
@@ -80,6 +81,9 @@ static void *run_loop(void *loop)
 
 static int setup(void **state)
 {
+	static const char *const groups[] = { "system:masters", NULL };
+	struct client *reader;
+
 	(void)state;
 	world.open = true;
 	world.env = env_real_new(0);
@@ -89,6 +93,9 @@ static int setup(void **state)
 		.env = world.env, .store = world.store, .insecure_in_memory = true, .anonymous_auth = true },
 	    NULL);
 	assert_non_null(world.server);
+	reader = apiserver_client(world.server, "unit", "unit", groups);
+	wait_for_own_writes(world.server, reader);
+	client_free(reader);
 	req_set_plugins(world.server, &plugins);
 	world.loop = ev_loop_new(NULL);
 	world.http = http_server_start(&world.loop, 1,

@@ -1,9 +1,9 @@
 /* Requests that wait, on real threads: resumed from others, late, twice, while their client goes, their time is up or
  * the server ends. Each is answered once, and what was answered with success is there. */
+#include "own_writes.h"
 #include "unit.h"
 
 #include "apiserver/admission/admission.h"
-#include "apiserver/flow/flow-internal.h"
 #include "apiserver/inbox.h"
 #include "ev/ev.h"
 
@@ -261,28 +261,6 @@ static bool exists(struct client *c, int id)
 	return true;
 }
 
-/* A server's own first words, the status of its FlowSchemas, are said: no step of the tests' is one of these. */
-static void wait_for_own_writes(struct client *c)
-{
-	size_t without;
-
-	do {
-		struct obj_list list = { 0 };
-
-		without = 0;
-		assert_int_equal(client_list(c, RES(flowcontrol_flowschemas), SV(""), NULL, &list, NULL), 0);
-		for (size_t i = 0; i < list.n; i++)
-			without += !val_len(obj_get(list.items[i], F_status, F_conditions));
-		without += list.n == 0;
-		obj_list_release(&list);
-		lock_mutex(&world.server->flow->lock, &flow_lock);
-		without += world.server->flow->posted;
-		pthread_mutex_unlock(&world.server->flow->lock);
-		if (without)
-			nanosleep(&(struct timespec){ .tv_nsec = NS_PER_MS }, NULL);
-	} while (without);
-}
-
 static int setup(void **state)
 {
 	static const char *const groups[] = { "system:masters", NULL };
@@ -297,7 +275,7 @@ static int setup(void **state)
 	    &err);
 	assert_non_null(world.server);
 	*state = apiserver_client(world.server, "unit", "unit", groups);
-	wait_for_own_writes(*state);
+	wait_for_own_writes(world.server, *state);
 	req_set_plugins(world.server, &plugins);
 	inbox_init(&world.loop);
 	pthread_mutex_init(&world.lock, NULL);
