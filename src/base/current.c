@@ -1,32 +1,47 @@
 /* One word: which it is, and how many references were taken there.
  *
- *	63         48 47                     0
- *	 taken here    address, 16 aligned
+ *	63         48 47                     1   0
+ *	 taken here    address, 16 aligned     for ever: nothing is counted
  *
  * What is current has BIAS references more than it should, so that those given back meanwhile are never the last. */
 #include "base/current.h"
 
 #define TAKEN_ONE (UINT64_C(1) << 48)
-#define TAKEN_MANY 0x4000
+#define TAKEN_MANY 0x4000 /* then they are moved to what was taken: the field has 16 bits */
+#define FOREVER UINT64_C(1)
 #define BIAS (INT64_C(1) << 40)
 
 static struct current_ref *current_of(uint64_t w)
 {
-	return (struct current_ref *)(uintptr_t)(w & (TAKEN_ONE - 1));
+	return (struct current_ref *)(uintptr_t)(w & (TAKEN_ONE - 1) & ~FOREVER);
+}
+
+void current_ref_init(struct current_ref *r, void (*release)(struct current_ref *r))
+{
+	atomic_init(&r->refs, 1);
+	r->release = release;
+}
+
+void current_hold(struct current_ref *r)
+{
+	if (r->release)
+		atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
 }
 
 static uint64_t current_word(struct current_ref *r)
 {
 	uint64_t w = (uint64_t)(uintptr_t)r;
 
-	BUG_ON(w >= TAKEN_ONE);
-	atomic_store_explicit(&r->refs, BIAS, memory_order_relaxed);
+	BUG_ON(w >= TAKEN_ONE || (w & FOREVER));
+	if (!r->release)
+		return w | FOREVER;
+	atomic_fetch_add_explicit(&r->refs, BIAS - 1, memory_order_relaxed); /* the caller's becomes this one */
 	return w;
 }
 
 static void current_drop(struct current_ref *r, int64_t n)
 {
-	if (atomic_fetch_sub_explicit(&r->refs, n, memory_order_acq_rel) == n)
+	if (r->release && atomic_fetch_sub_explicit(&r->refs, n, memory_order_acq_rel) == n)
 		r->release(r);
 }
 
@@ -56,8 +71,11 @@ static void current_settle(struct current *c, struct current_ref *r)
 
 struct current_ref *current_get(struct current *c)
 {
-	uint64_t w = atomic_fetch_add_explicit(&c->word, TAKEN_ONE, memory_order_acq_rel);
+	uint64_t w = atomic_load_explicit(&c->word, memory_order_acquire);
 
+	if (w & FOREVER)
+		return current_of(w);
+	w = atomic_fetch_add_explicit(&c->word, TAKEN_ONE, memory_order_acq_rel);
 	if ((w >> 48) + 1 >= TAKEN_MANY)
 		current_settle(c, current_of(w));
 	return current_of(w);

@@ -3,11 +3,11 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/current.h"
 #include "base/strmap.h"
 #include "object/served.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 /* As upstream registers the groups of CustomResourceDefinitions. */
@@ -15,8 +15,8 @@
 #define LATE_VERSION_PRIORITY 100
 
 struct set {
-	struct api_set pub; /* first */
-	_Atomic int64_t refs;
+	struct api_set pub;	/* first */
+	struct current_ref ref; /* all zeroes in the built-in set, which is there for ever */
 	struct arena arena;
 	struct api_kind **kinds; /* references, by group, plural, version */
 	size_t n_kinds;
@@ -251,24 +251,10 @@ const struct api_set *api_set_built_in(void)
 	return &built_in.pub;
 }
 
-static struct set *set_new(size_t room)
+static void set_release(struct current_ref *r)
 {
-	struct set *s = xcalloc(1, sizeof(*s));
+	struct set *s = CONTAINER_OF(r, struct set, ref);
 
-	atomic_init(&s->refs, 1);
-	s->kinds = xcalloc(room + 1, sizeof(struct api_kind *));
-	return s;
-}
-
-const struct api_set *api_set_ref(const struct api_set *s)
-{
-	if (s && s != &built_in.pub)
-		atomic_fetch_add_explicit(&api_set_of(s)->refs, 1, memory_order_relaxed);
-	return s;
-}
-
-static void api_set_free(struct set *s)
-{
 	if (s->state_free)
 		s->state_free(s->state);
 	for (size_t i = 0; i < s->n_kinds; i++)
@@ -280,16 +266,26 @@ static void api_set_free(struct set *s)
 	free(s);
 }
 
-static void set_unref(struct set *s, int64_t n)
+static struct set *set_new(size_t room)
 {
-	if (atomic_fetch_sub_explicit(&s->refs, n, memory_order_acq_rel) == n)
-		api_set_free(s);
+	struct set *s = xcalloc(1, sizeof(*s));
+
+	current_ref_init(&s->ref, set_release);
+	s->kinds = xcalloc(room + 1, sizeof(struct api_kind *));
+	return s;
+}
+
+const struct api_set *api_set_ref(const struct api_set *s)
+{
+	if (s)
+		current_hold(&api_set_of(s)->ref);
+	return s;
 }
 
 void api_set_unref(const struct api_set *s)
 {
-	if (s && s != &built_in.pub)
-		set_unref(api_set_of(s), 1);
+	if (s)
+		current_put(&api_set_of(s)->ref);
 }
 
 /* Nobody has r yet; seen: nobody else brings it. */
@@ -318,7 +314,7 @@ const struct api_set *api_set_with(const struct api_set *old, struct api_kind *c
 	for (size_t i = 0; i < n; i++) {
 		for (const struct api_kind *k = kinds[i]; k; k = api_kind_next(k)) {
 			if (set_is_new(old, api_kind_resource(k), &seen, err) < 0) {
-				api_set_free(s);
+				set_release(&s->ref);
 				return NULL;
 			}
 		}
@@ -341,7 +337,7 @@ const struct api_set *api_set_without(const struct api_set *old, struct api_kind
 		if (!strmap_has(&gone, sv_make((const char *)&o->kinds[i], sizeof(struct api_kind *))))
 			s->kinds[s->n_kinds++] = api_kind_ref(o->kinds[i]);
 	if (!s->n_kinds) {
-		api_set_free(s);
+		set_release(&s->ref);
 		return api_set_built_in();
 	}
 	set_fill(s);
@@ -417,80 +413,26 @@ const struct api_version *api_served(const struct api_set *s, struct sv group, s
 
 /* --- the current one --- */
 
-/* One word says which set is current and how many references were taken of it there: taking one is an addition to
- * that word, so no swap can come between finding the set and counting the reference. The set itself has BIAS
- * references more than it should while it is current; the swap sets that off against what was taken.
- *
- *	63        48 47                               1   0
- *	 taken here   address of the set, 16 aligned     nothing to count: the built-in set
- */
-#define TAKEN_ONE (UINT64_C(1) << 48)
-#define TAKEN_MANY 0x4000 /* then they are moved to the set: the field has 16 bits */
-#define FOREVER UINT64_C(1)
-#define BIAS (INT64_C(1) << 40)
-
 struct api_current {
-	_Atomic uint64_t word;
-	const struct api_set *now; /* the same set, guarded by lock */
+	struct current set;
+	const struct api_set *now; /* the same one, guarded by lock */
 	pthread_mutex_t lock;
 	struct api_listener *first;
 };
-
-static struct set *word_set(uint64_t w)
-{
-	return (struct set *)(uintptr_t)(w & (TAKEN_ONE - 1) & ~FOREVER);
-}
-
-static uint64_t word_of(const struct api_set *s)
-{
-	uint64_t w = (uint64_t)(uintptr_t)s;
-
-	BUG_ON(w & ~(TAKEN_ONE - 1) || w & FOREVER);
-	return w | (s == &built_in.pub ? FOREVER : 0);
-}
 
 struct api_current *api_current_new(void)
 {
 	struct api_current *c = xcalloc(1, sizeof(*c));
 
 	c->now = api_set_built_in();
-	atomic_init(&c->word, word_of(c->now));
+	current_init(&c->set, &api_set_of(c->now)->ref);
 	pthread_mutex_init(&c->lock, NULL);
 	return c;
 }
 
-/* Moves what was counted in the word to the set, which the caller holds a reference of. */
-static void word_settle(struct api_current *c, struct set *s)
-{
-	uint64_t w = atomic_load_explicit(&c->word, memory_order_acquire);
-	int64_t taken = (int64_t)(w >> 48);
-
-	if (word_set(w) != s)
-		return; /* swapped: that counted them */
-	atomic_fetch_add_explicit(&s->refs, taken, memory_order_relaxed);
-	while (!atomic_compare_exchange_weak_explicit(&c->word, &w, w - (uint64_t)taken * TAKEN_ONE,
-						      memory_order_acq_rel, memory_order_acquire)) {
-		if (word_set(w) == s && (int64_t)(w >> 48) >= taken)
-			continue;
-		/* Somebody else moved them. The caller's reference keeps this from being the last. */
-		atomic_fetch_sub_explicit(&s->refs, taken, memory_order_acq_rel);
-		return;
-	}
-}
-
 const struct api_set *api_current_get(struct api_current *c)
 {
-	uint64_t w;
-
-	if (!c)
-		return api_set_built_in();
-	w = atomic_load_explicit(&c->word, memory_order_acquire);
-	if (w & FOREVER)
-		return &built_in.pub;
-	w = atomic_fetch_add_explicit(&c->word, TAKEN_ONE, memory_order_acq_rel);
-	if ((w >> 48) + 1 >= TAKEN_MANY)
-		word_settle(c, word_set(w));
-	return &word_set(w)->pub;
+	return c ? &CONTAINER_OF(current_get(&c->set), struct set, ref)->pub : api_set_built_in();
 }
 
 void api_current_change(struct api_current *c)
@@ -505,21 +447,12 @@ void api_current_done(struct api_current *c)
 		pthread_mutex_unlock(&c->lock);
 }
 
-/* The set is current no more: the bias goes, what was taken in the word comes. */
-static void word_retire(uint64_t w)
-{
-	if (word_set(w) != &built_in)
-		set_unref(word_set(w), BIAS - (int64_t)(w >> 48));
-}
-
 void api_current_swap(struct api_current *c, const struct api_set *now_take)
 {
 	const struct api_set *was = api_set_ref(c->now);
 
-	if (now_take != &built_in.pub) /* the caller's reference becomes the current one's */
-		atomic_fetch_add_explicit(&api_set_of(now_take)->refs, BIAS - 1, memory_order_relaxed);
 	c->now = now_take;
-	word_retire(atomic_exchange_explicit(&c->word, word_of(now_take), memory_order_acq_rel));
+	current_swap(&c->set, &api_set_of(now_take)->ref);
 	for (struct api_listener *l = c->first; l; l = l->next)
 		l->changed(was, now_take, l->ctx);
 	api_set_unref(was);
@@ -529,7 +462,7 @@ struct api_current *api_current_free(struct api_current *c)
 {
 	if (!c)
 		return NULL;
-	word_retire(atomic_load(&c->word));
+	current_end(&c->set);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 	return NULL;

@@ -305,7 +305,7 @@ struct flow_config *flow_config_make(struct flow *f)
 	struct watchcache *wc = f->started ? f->s->wc : NULL;
 	struct flow_config *c = m.c;
 
-	c->ref.release = config_release;
+	current_ref_init(&c->ref, config_release);
 	c->flow = f;
 	lock_mutex(&f->lock, &flow_lock);
 	if (wc)
