@@ -428,6 +428,75 @@ def pods_go_first(c):
     ask(c, 200, "DELETE", at)
 
 
+# --- quotas ---
+
+def quota(c, space, name, hard, **spec):
+    """In a namespace of its own, with its status."""
+    path = f"/api/v1/namespaces/{space}/resourcequotas"
+    if c.request("GET", f"/api/v1/namespaces/{space}")[0] == 404:
+        make(c, "/api/v1/namespaces", space)
+        wait_for("its account", lambda: c.request("GET", f"/api/v1/namespaces/{space}/serviceaccounts/default")[0] == 200)
+    make(c, path, name, spec={"hard": hard, **spec})
+    wait_for("its status", lambda: (ask(c, 200, "GET", f"{path}/{name}").get("status") or {}).get("hard") == hard)
+    return f"{path}/{name}"
+
+
+def uses(c, at, **wanted):
+    wanted = {k.replace("__", "."): v for k, v in wanted.items()}
+    wait_for(f"{at} to be used by {wanted}", lambda: wanted.items() <= ask(c, 200, "GET", at)["status"].get("used", {}).items())
+
+
+def quotas_follow_what_is_there(c):
+    """ResourceQuota should create a ResourceQuota and ensure its status is promptly calculated, and capture the life of a configMap, of a
+    replica set; should be able to update and delete ResourceQuota; should apply changes to a resourcequota status"""
+    at = quota(c, "counted", "q", {"configmaps": "5", "count/replicasets.apps": "1", "count/configmaps": "5"})
+    ns = "/api/v1/namespaces/counted"
+    wait_for("the root certificate", lambda: c.request("GET", ns + "/configmaps/kube-root-ca.crt")[0] == 200)
+    uses(c, at, configmaps="1", **{"count/replicasets__apps": "0"})
+    make(c, ns + "/configmaps", "m")
+    uses(c, at, configmaps="2", **{"count/configmaps": "2"})
+    ask(c, 200, "DELETE", ns + "/configmaps/m")
+    uses(c, at, configmaps="1")
+    sets = "/apis/apps/v1/namespaces/counted/replicasets"
+    spec = {"replicas": 0, "selector": {"matchLabels": {"app": "x"}}, "template": TEMPLATE}
+    make(c, sets, "one", spec=spec)
+    uses(c, at, **{"count/replicasets__apps": "1"})
+    contains(ask(c, 403, "POST", sets, {"metadata": {"name": "two"}, "spec": spec})["message"], "exceeded quota: q")
+    ask(c, 200, "DELETE", sets + "/one")
+    uses(c, at, **{"count/replicasets__apps": "0"})
+
+    equal(update(c, at, lambda o: o["spec"]["hard"].update(configmaps="9"))["spec"]["hard"]["configmaps"], "9")
+    wait_for("its status", lambda: ask(c, 200, "GET", at)["status"]["hard"]["configmaps"] == "9")
+    # The controller goes by the spec: what others say in the status stays until the spec or what is there changes.
+    o = update(c, at + "/status", lambda o: o["status"].update(hard={"configmaps": "7"}, used={"configmaps": "7"}))
+    equal((o["status"]["hard"], o["spec"]["hard"]["configmaps"]), ({"configmaps": "7"}, "9"))
+    o = ask(c, 200, "PATCH", at + "/status", {"status": {"hard": {"pods": "3"}}}, MERGE)
+    equal(ask(c, 200, "GET", at + "/status")["status"]["hard"], {"configmaps": "7", "pods": "3"})
+    update(c, at, lambda o: o["spec"]["hard"].update(configmaps="8"))
+    wait_for("its status", lambda: ask(c, 200, "GET", at)["status"]["hard"] == {
+        "configmaps": "8", "count/replicasets.apps": "1", "count/configmaps": "5"})
+    ask(c, 200, "DELETE", at)
+    equal(c.request("GET", at)[0], 404)
+    ask(c, 200, "DELETE", ns)
+
+
+def quotas_have_scopes(c):
+    """ResourceQuota should verify ResourceQuota with best effort scope, with terminating scopes"""
+    at = {scope: quota(c, "scoped", scope.lower(), {"pods": "5"}, scopes=[scope])
+          for scope in ("BestEffort", "NotBestEffort", "Terminating", "NotTerminating")}
+    ns = "/api/v1/namespaces/scoped"
+    some = {"requests": {"cpu": "100m", "memory": "8Mi"}, "limits": {"cpu": "100m", "memory": "8Mi"}}
+    for name, spec, resources, counted in (("effort", {}, {}, ("BestEffort", "NotTerminating")),
+                                           ("bounded", {"activeDeadlineSeconds": 3600}, some, ("NotBestEffort", "Terminating"))):
+        make(c, ns + "/pods", name, spec={"schedulerName": "nobody", "containers": [{"name": "c", "image": "i", "resources": resources}], **spec})
+        for scope, path in at.items():
+            uses(c, path, pods="1" if scope in counted else "0")
+        ask(c, 200, "DELETE", f"{ns}/pods/{name}?gracePeriodSeconds=0")
+        for path in at.values():
+            uses(c, path, pods="0")
+    ask(c, 200, "DELETE", ns)
+
+
 # --- who asks ---
 
 def accounts_live(c):
@@ -515,6 +584,28 @@ def requests_for_certificates(c):
     ask(c, 200, "DELETE", at + "/judged")
 
 
+def requests_of_pods_for_certificates(c):
+    """PodCertificateRequest API should support PodCertificateRequest API operations"""
+    node = make(c, "/api/v1/nodes", "of-certificates")
+    account = ask(c, 200, "GET", NS + "/serviceaccounts/default")
+    pod = make(c, NS + "/pods", "certified", spec={"nodeName": "of-certificates", **TEMPLATE["spec"]})
+    der = subprocess.run(["openssl", "req", "-new", "-newkey", "ed25519", "-nodes", "-keyout", c.dir + "/pod.key", "-subj", "/", "-outform", "DER"],
+                         check=True, capture_output=True).stdout
+    spec = {"signerName": "e2e.example.com/signer", "podName": "certified", "podUID": pod["metadata"]["uid"], "serviceAccountName": "default",
+            "serviceAccountUID": account["metadata"]["uid"], "nodeName": "of-certificates", "nodeUID": node["metadata"]["uid"],
+            "stubPKCS10Request": base64.b64encode(der).decode()}
+    at = "/apis/certificates.k8s.io/v1/namespaces/default/podcertificaterequests"
+    operations(c, at, lambda _: {"spec": spec}, "/apis/certificates.k8s.io/v1/podcertificaterequests")
+    make(c, at, "judged", spec=spec)
+    condition = {"type": "Denied", "status": "True", "reason": "E2E", "message": "by a test", "lastTransitionTime": time.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    o = ask(c, 200, "PATCH", at + "/judged/status", {"status": {"conditions": [condition]}}, MERGE)
+    equal([x["type"] for x in o["status"]["conditions"]], ["Denied"])
+    # What was said is said.
+    ask(c, 422, "PATCH", at + "/judged/status", {"status": {"conditions": [{**condition, "type": "Failed"}]}}, MERGE)
+    for path in (at + "/judged", NS + "/pods/certified?gracePeriodSeconds=0", "/api/v1/nodes/of-certificates"):
+        ask(c, 200, "DELETE", path)
+
+
 # --- published documents ---
 
 def documents_follow_definitions(c):
@@ -570,6 +661,6 @@ if __name__ == "__main__":
                        every_group_has_its_versions, discovery_in_one_answer, the_version_is_known, unknown_and_double_fields,
                        unknown_metadata, unknown_metadata_of_custom_objects, custom_objects_are_held_to_their_schema,
                        definitions_have_a_status, defaults_for_requests_and_from_storage, dependents_go_or_stay_as_told,
-                       replica_sets_go_or_stay_as_told, one_owner_is_enough, namespaces_change, pods_go_first, accounts_live,
+                       replica_sets_go_or_stay_as_told, one_owner_is_enough, namespaces_change, pods_go_first, quotas_follow_what_is_there, quotas_have_scopes, accounts_live,
                        each_namespace_has_the_root, anyone_may_check_our_tokens, reviews_of_subjects, requests_for_certificates,
-                       documents_follow_definitions, documents_say_what_is_taken], cluster))
+                       requests_of_pods_for_certificates, documents_follow_definitions, documents_say_what_is_taken], cluster))
