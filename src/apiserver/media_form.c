@@ -57,7 +57,6 @@ static void form_bookmark(struct buf *b, const char *kind, const char *version, 
 {
 	form_head(b, kind, version);
 	form_revision(b, rev);
-	buf_adds(b, ",\"creationTimestamp\":null");
 	if (initial_end)
 		buf_adds(b, ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}");
 	buf_adds(b, "}}");

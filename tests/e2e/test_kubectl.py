@@ -278,6 +278,17 @@ def pods_are_run_labelled_replaced_and_tried(c):
     contains(c.kubectl("version"), "Client Version: v", "Server Version: v1.37")
 
 
+def a_scale_is_a_row(c):
+    c.apply(CONTROLLER)
+    lines = [line.split() for line in c.kubectl("get", *NS, "rc", "demo", "--subresource=scale").splitlines()]
+    equal(lines[0], ["NAME", "DESIRED", "AVAILABLE", "AGE"])
+    equal(lines[1][:2], ["demo", "2"])
+    path = "/api/v1/namespaces/verbs/replicationcontrollers/demo/scale"
+    status, o, _ = c.request("GET", path, headers={"Accept": "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"})
+    equal((status, o["kind"], o["metadata"]["name"], o.get("spec")), (200, "PartialObjectMetadata", "demo", None))
+    c.kubectl("delete", *NS, "rc", "demo", "--timeout=30s")
+
+
 def everything_goes(c):
     contains(c.kubectl("delete", "deploy/web", *NS, "--cascade=orphan"), "deleted")
     wait_for("an orphan", lambda: c.kubectl("get", "rs", *NS, "-l", "app=web", "-o", "jsonpath={.items[0].metadata.ownerReferences}") == "")
@@ -296,4 +307,4 @@ if __name__ == "__main__":
     with Cluster() as cluster:
         sys.exit(main([makers, workloads_are_led, objects_are_marked, what_is_there_is_replaced, applied_is_remembered, formats,
                        rights_are_reconciled, what_there_is, the_proxy, controllers_are_described_and_changed,
-                       pods_are_run_labelled_replaced_and_tried, everything_goes], cluster))
+                       pods_are_run_labelled_replaced_and_tried, a_scale_is_a_row, everything_goes], cluster))

@@ -166,7 +166,7 @@ static void remote_version(struct buf *b, const struct agg_service *e)
 
 static void aggregated_rows(struct buf *b, const struct row *r, size_t n)
 {
-	buf_printf(b, "{\"metadata\":{\"name\":\"%s\",\"creationTimestamp\":null},\"versions\":[", r->group);
+	buf_printf(b, "{\"metadata\":{\"name\":\"%s\"},\"versions\":[", r->group);
 	for (size_t i = 0; i < n; i++) {
 		if (i)
 			buf_addc(b, ',');
