@@ -8,6 +8,9 @@
  * decision is made on objects read from the API at that moment, and every deletion names the
  * uid it was decided for, so that neither a stale graph nor a namesake costs anybody an object.
  *
+ * What an owner has to wait for, or to let go of, only the graph knows. While kinds come and go it has holes: those of
+ *a kind that is made anew are in it again when they have been listed, and until then no owner is told that it has none.
+ *
  * An owner is looked for in the dependent's namespace (or none, when it is cluster-scoped): a
  * reference across namespaces names nothing, and is reported. A cluster-scoped dependent of a
  * namespaced owner is left alone, and reported. */
@@ -19,6 +22,9 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+
+#define GC_HOLES_NS (30 * NS_PER_SEC) /* as upstream: a kind that cannot be listed does not hold all others up */
+#define GC_AGAIN_NS (NS_PER_SEC / 5)
 
 struct gc;
 
@@ -35,6 +41,8 @@ struct gc {
 	struct gc_graph graph;
 	const struct api_set *api; /* the graph's resources are in it; a reference */
 	VEC(struct monitor *) monitors;
+	bool changing;	    /* kinds come and go this moment */
+	int64_t changed_ns; /* monotonic; 0: none ever did */
 	struct workq *q;
 };
 
@@ -52,6 +60,7 @@ struct grun {
 	struct ident me;
 	struct ident *deps;
 	size_t n_deps;
+	bool holes; /* there may be more */
 	struct obj *live;
 };
 
@@ -81,6 +90,22 @@ static bool settled(const struct gc_node *n)
 	return true;
 }
 
+static bool gc_synced(struct gc *c)
+{
+	bool synced = true;
+
+	for (size_t i = 0; synced && i < c->monitors.n; i++)
+		synced = informer_synced(c->monitors.p[i]->informer);
+	return synced;
+}
+
+/* Objects may be missing from the graph that were in it. The lock is held. */
+static bool gc_has_holes(struct gc *c)
+{
+	return c->changing ||
+	       (c->changed_ns && env_mono_ns(c->ctx->env) - c->changed_ns < GC_HOLES_NS && !gc_synced(c));
+}
+
 static bool gc_load(struct grun *r, struct sv uid)
 {
 	const struct gc_node *n;
@@ -91,6 +116,7 @@ static bool gc_load(struct grun *r, struct sv uid)
 	n = gc_graph_find(&r->c->graph, uid);
 	work = n && n->res && !settled(n);
 	if (work) {
+		r->holes = (n->orphan || n->foreground) && gc_has_holes(r->c);
 		r->me = ident_of(r->a, n);
 		r->deps = ARENA_ARRAY(r->a, struct ident, n->dependents.n);
 		for (size_t i = 0; i < n->dependents.n; i++) {
@@ -315,7 +341,6 @@ static int gc_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, 
 	_cleanup_(gc_run_release) struct grun r = { .c = c, .a = &a };
 	_cleanup_(err_release) struct err why = ERR_INIT;
 
-	(void)ret;
 	if (!gc_load(&r, key))
 		return 0;
 	if (client_get(c->ctx->client, r.me.res, r.me.ns, r.me.name, &r.live, &why) < 0)
@@ -325,6 +350,10 @@ static int gc_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, 
 		return 0;
 	if (!obj_deleting(r.live))
 		return judge_dependent(&r, err);
+	if (r.holes) {
+		ret->after_ns = GC_AGAIN_NS;
+		return 0;
+	}
 	if (obj_has_finalizer(r.live, GC_ORPHAN))
 		return orphan_dependents(&r, err);
 	if (obj_has_finalizer(r.live, GC_FOREGROUND))
@@ -367,11 +396,10 @@ static void updated(struct obj *old, struct obj *neu, void *ctx)
 static bool gc_ready(void *ctx)
 {
 	struct gc *c = ctx;
-	bool synced = true;
+	bool synced;
 
 	pthread_mutex_lock(&c->lock);
-	for (size_t i = 0; synced && i < c->monitors.n; i++)
-		synced = informer_synced(c->monitors.p[i]->informer);
+	synced = gc_synced(c);
 	pthread_mutex_unlock(&c->lock);
 	return synced;
 }
@@ -424,6 +452,9 @@ static void gc_kinds_changed(const struct api_set *was, const struct api_set *no
 
 	if (informer_factory_stopped(c->ctx->informers))
 		return;
+	pthread_mutex_lock(&c->lock);
+	c->changing = true;
+	pthread_mutex_unlock(&c->lock);
 	/* Of a kind in several versions one tells of all its objects. */
 	for (size_t i = 0; i < was->n_custom; i++)
 		if (!api_has(now, was->custom[i].resource) && api_kind_first(was->custom[i].resource))
@@ -439,6 +470,8 @@ static void gc_kinds_changed(const struct api_set *was, const struct api_set *no
 		if (!api_has(was, now->custom[i].resource) && api_kind_first(now->custom[i].resource))
 			gc_monitor(c, now->custom[i].resource);
 	pthread_mutex_lock(&c->lock);
+	c->changing = false;
+	c->changed_ns = env_mono_ns(c->ctx->env);
 	gc_graph_look_again(&c->graph);
 	pthread_mutex_unlock(&c->lock);
 }
