@@ -8,8 +8,9 @@
  * decision is made on objects read from the API at that moment, and every deletion names the
  * uid it was decided for, so that neither a stale graph nor a namesake costs anybody an object.
  *
- * What an owner has to wait for, or to let go of, only the graph knows. While kinds come and go it has holes: those of
- *a kind that is made anew are in it again when they have been listed, and until then no owner is told that it has none.
+ * What an owner has to wait for, or to let go of, only the graph knows. While kinds come and go it has
+ * holes: those of a kind that is made anew are in it again when they have been listed, and until then no
+ * owner is told that it has none.
  *
  * An owner is looked for in the dependent's namespace (or none, when it is cluster-scoped): a
  * reference across namespaces names nothing, and is reported. A cluster-scoped dependent of a

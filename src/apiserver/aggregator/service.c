@@ -25,6 +25,8 @@ struct agg_service *agg_service_unref(struct agg_service *e)
 	obj_unref(e->obj);
 	buf_release(&e->list);
 	buf_release(&e->openapi_hash);
+	agg_spec_unref(e->spec);
+	buf_release(&e->spec_tag);
 	free(e->failure);
 	free(e->name);
 	free(e->group);
@@ -89,6 +91,7 @@ void agg_let_go(struct aggregator *g)
 	if (!last)
 		return;
 	pthread_mutex_destroy(&g->lock);
+	pthread_mutex_destroy(&g->spec_making);
 	pthread_cond_destroy(&g->idle);
 	free(g);
 }
