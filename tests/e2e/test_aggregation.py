@@ -29,6 +29,7 @@ class Far:
 
     def __init__(self, folder, address, client_ca):
         self.kept, self.finalizers = {}, []  # (namespace, name) of its things; what one more of each has
+        self.owned, self.asked_of_owned = {}, []  # name -> metadata of its toys, in namespace default; writes to them
         self.seen, self.down, self.redirects, self.endless, self.discovery = [], False, False, threading.Event(), LIST
         self.silent, self.hangs, self.sent, self.v2 = threading.Event(), None, 0, None
         cnf, pem = os.path.join(folder, "far.cnf"), os.path.join(folder, "far.pem")
@@ -74,6 +75,11 @@ class Far:
                     self.send(200, far.v2)
                 elif path == f"/openapi/v3/apis/{GROUP}/v1beta1":
                     self.send(200, {"openapi": "3.0.0"}, ETag='"AB12"', Cache_Control="public, immutable")
+                elif path == f"{BASE}/toys":
+                    self.send(200, {"kind": "ToyList", "apiVersion": f"{GROUP}/v1beta1", "items": [{"metadata": m} for m in far.owned.values()]})
+                elif path.startswith(f"{BASE}/namespaces/default/toys/"):
+                    meta = far.owned.get(path.split("/")[-1])
+                    self.send(200 if meta else 404, {"kind": "Toy", "metadata": meta} if meta else {"kind": "Status", "code": 404})
                 elif path.endswith("/things"):
                     ns = path.split("/")[5]
                     self.send(200, {"kind": "ThingList", "apiVersion": f"{GROUP}/v1beta1", "items": [
@@ -133,6 +139,12 @@ class Far:
             def do_DELETE(self):
                 path = self.path.split("?")[0].split("/")
                 far.seen.append((self.path, self.headers, self.connection.getpeercert()))
+                if path[-2] == "toys":
+                    options = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                    far.asked_of_owned.append((self.headers["X-Remote-User"], options))
+                    gone = options["preconditions"]["uid"] == far.owned.get(path[-1], {}).get("uid") and far.owned.pop(path[-1])
+                    self.send(200 if gone else 409, {"kind": "Status", "status": "Success" if gone else "Failure"})
+                    return
                 if not far.finalizers:
                     far.kept = {k: v for k, v in far.kept.items() if k[0] != path[5] or len(path) > 7 and k[1] != path[7]}
                 self.send(200, {"kind": "Status", "status": "Success"})
@@ -594,6 +606,35 @@ def a_namespace_goes_with_what_others_keep_in_it(*_):
         wait_for("the namespace to go", lambda: c.request("GET", "/api/v1/namespaces/stale")[0] == 404)
 
 
+def what_others_keep_owns_and_is_owned(*_):
+    """The garbage collector's half minutes are the server's."""
+    with Cluster(args=["--disable-scheduler"]) as c:
+        known = c.request("GET", "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication")[1]["data"]
+        far = Far(c.dir, own_address(), known["requestheader-client-ca-file"])
+        far.discovery = {**LIST, "resources": [{"name": "toys", "singularName": "toy", "namespaced": True, "kind": "Toy",
+                                                "verbs": ["get", "list", "watch", "delete", "patch"]}]}
+        maps = "/api/v1/namespaces/default/configmaps"
+
+        def owned(child, **owner):
+            return {"name": child, "namespace": "default", "ownerReferences": [owner]}
+
+        uid = c.request("POST", maps, {"metadata": {"name": "owner"}})[1]["metadata"]["uid"]
+        far.owned = {"mine": {**owned("mine", apiVersion="v1", kind="ConfigMap", name="owner", uid=uid), "uid": "toy-1", "resourceVersion": "7"},
+                     "master": {"name": "master", "namespace": "default", "uid": "toy-2"}}
+        service(c, "far", own_address(), far.port)
+        register(c, GROUP, "v1beta1", service="far", caBundle=far.ca)
+        wait_available(c, f"v1beta1.{GROUP}", "True", "Passed")
+        for name, toy in (("stays", "toy-2"), ("goes", "toy-3")):
+            equal(c.request("POST", maps, {"metadata": owned(name, apiVersion=f"{GROUP}/v1beta1", kind="Toy", name="master", uid=toy)})[0], 201)
+        equal(c.request("DELETE", maps + "/owner")[0], 200)
+        wait_for("what nobody owns to go there", lambda: "mine" not in far.owned, 90)
+        wait_for("and here", lambda: c.request("GET", maps + "/goes")[0] == 404, 90)
+        equal((c.request("GET", maps + "/stays")[0], "master" in far.owned), (200, True))
+        user, options = far.asked_of_owned[0]
+        equal((user, options["propagationPolicy"], options["preconditions"]), (
+            "system:serviceaccount:kube-system:generic-garbage-collector", "Background", {"uid": "toy-1", "resourceVersion": "7"}))
+
+
 TESTS = [own_ones_are_there_from_the_start, a_request_says_whose_it_is, impersonation_is_done_here, bodies_both_ways,
          an_answer_without_end_goes_through_and_ends_with_its_client, an_upgrade_is_a_pipe, discovery_shows_it, kubectl_finds_it,
          what_leads_to_this_server_is_not_dialled, a_built_in_group_version_stays_ours, a_certificate_of_another_is_none,
@@ -601,7 +642,8 @@ TESTS = [own_ones_are_there_from_the_start, a_request_says_whose_it_is, imperson
          one_that_hangs_when_it_is_looked_at, heads_without_end_are_refused, what_is_cut_does_not_look_whole,
          a_client_that_takes_its_time_costs_a_window, documents_of_ten_megabytes_are_not_taken, its_words_are_in_our_document,
          who_speaks_no_tls_or_is_another,
-         a_definition_has_one_while_it_is_served, a_certificate_from_elsewhere, a_namespace_goes_with_what_others_keep_in_it, one_that_fails_is_stale, a_lying_list_harms_nobody, a_restart_changes_nothing]
+         a_definition_has_one_while_it_is_served, a_certificate_from_elsewhere, a_namespace_goes_with_what_others_keep_in_it,
+         what_others_keep_owns_and_is_owned, one_that_fails_is_stale, a_lying_list_harms_nobody, a_restart_changes_nothing]
 
 if __name__ == "__main__":
     if not own_address():

@@ -71,8 +71,9 @@ struct aggregator {
 	struct env_timer *timer;
 	struct strmap emptied; /* namespaces that are emptied, or were, by name: struct agg_emptied */
 	struct list emptied_waiting, emptied_done;
-	size_t n_emptying;	     /* that are emptied now, */
-	size_t emptying;	     /* and their tasks that run this moment */
+	struct strmap asked; /* what controllers ask of others, by method and path: struct agg_asked (asked.c) */
+	size_t n_emptying;   /* that are emptied now, */
+	size_t emptying;     /* and their tasks that run this moment */
 	int64_t emptied_anywhere_ns; /* monotonic: until then they begin anywhere */
 	int64_t cert_due_ns;	     /* these two are the task's: when the files are read again; */
 	uint64_t cert_hash;	     /* what was in them; 0: not looked yet */
@@ -107,6 +108,13 @@ extern const struct http_header agg_own_headers[AGG_OWN_HEADERS];
 void agg_openapi_ask(struct aggregator *g, struct agg_service *e);
 /* Whether that document is in this index, any bytes, and its hash: "" when it has none that is fit for a URL. */
 bool agg_openapi_hash(struct sv index, struct sv group, struct sv version, struct buf *ret);
+/* asked.c: nobody asks any more. The lock is held. */
+void agg_asked_drop(struct aggregator *g);
+/* What strangers call something, as a step of a path of ours. */
+bool agg_step_fine(struct sv name);
+bool agg_same_server(const struct agg_service *a, const struct agg_service *b);
+/* e did not answer in its time: nothing asks its server, of what it keeps, for a while. The lock is held. */
+void agg_leave_alone(struct aggregator *g, struct agg_service *e);
 /* specs.c: asks e for its document of version 2, when it is time. */
 void agg_spec_ask(struct aggregator *g, struct agg_service *e);
 void agg_specs_drop(struct aggregator *g); /* what is made of all is made anew; the lock is held */

@@ -256,6 +256,7 @@ void aggregator_free(struct apiserver *s)
 		return;
 	pthread_mutex_lock(&g->lock);
 	agg_emptied_drop(g);
+	agg_asked_drop(g);
 	agg_docs_drop(g);
 	agg_specs_drop(g);
 	for (size_t i = 0; i < g->list.n; i++)
