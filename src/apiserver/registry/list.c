@@ -249,7 +249,7 @@ static int read_past(struct api_req *q, const struct list_opts *o, struct wc_pic
 	}
 	/* Nobody else has the objects that are counted. */
 	arena_defer(q->arena, held_give, held_take(q, p.bytes));
-	*ret = (struct wc_pick){ .rev = o->exact, .more = out->more, .remaining = -1 };
+	*ret = (struct wc_pick){ .rev = rev, .more = out->more, .remaining = -1 };
 	if (out->more && !o->sel)
 		ret->remaining = out->remaining;
 	objpick_of(&ret->objs, out->objs, out->n, q->arena);

@@ -390,6 +390,11 @@ void registry_watch(struct api_req *q)
 	if (wc_watch_open(s->wc, &o, &w->watch, &err) < 0) {
 		free(w->views);
 		free(w);
+		if (err.reason == ERR_NOT_FOUND && api_req_kind_anew(q)) {
+			err_release(&err);
+			registry_watch(q);
+			return;
+		}
 		if (err.reason == ERR_EXPIRED)
 			answer_error_event(q, &err);
 		else
