@@ -126,13 +126,12 @@ void registry_deletecollection(struct api_req *q)
 {
 	struct collection *c = ARENA_NEW(q->arena, struct collection);
 	const struct selection *sel;
-	struct sv labels = SV_NULL, fields = SV_NULL, v;
+	struct selection_words words = selection_words(q);
+	struct sv v;
 	int64_t limit = 0;
 	struct err err = ERR_INIT;
 
-	(void)api_req_param(q, "labelSelector", &labels);
-	(void)api_req_param(q, "fieldSelector", &fields);
-	if (delete_options_read(q, &c->o, &err) < 0 || selection_make(q->arena, q->res, labels, fields, &sel, &err) < 0)
+	if (delete_options_read(q, &c->o, &err) < 0 || selection_make(q->arena, q->res, &words, &sel, &err) < 0)
 		goto failed;
 	if (c->o.unsafe) {
 		err_options(&err, "DeleteOptions", "ignoreStoreReadErrorWithClusterBreakingPotential",
@@ -143,6 +142,8 @@ void registry_deletecollection(struct api_req *q)
 	}
 	if (api_req_param(q, "limit", &v) && (!sv_to_i64(v, &limit) || limit < 0))
 		limit = 0;
+	if (sel && sel->shards)
+		q->shard = sel->shards->words;
 	set_aside_warn(q, SV_NULL);
 	c->q = q;
 	pthread_mutex_init(&c->lock, NULL);

@@ -28,7 +28,7 @@
 	"created, modified, or deleted between the time the first chunk was returned and now may show up in the list."
 
 struct list_opts {
-	struct sv labels, fields, match, cont;
+	struct sv match, cont;
 	int64_t rev, limit;
 	bool rev_set;
 	struct sv start;   /* of the token: "ns/name" */
@@ -128,12 +128,11 @@ int list_options_check(struct api_req *q, bool watch, struct err *err)
 
 static int list_parse_opts(struct api_req *q, struct list_opts *o, struct err *err)
 {
+	struct selection_words words = selection_words(q);
 	struct sv v;
 
 	if (list_options_check(q, false, err) < 0)
 		return -1;
-	(void)api_req_param(q, "labelSelector", &o->labels);
-	(void)api_req_param(q, "fieldSelector", &o->fields);
 	(void)api_req_param(q, "resourceVersionMatch", &o->match);
 	(void)api_req_param(q, "continue", &o->cont);
 	if (api_req_param(q, "resourceVersion", &v) && v.n) {
@@ -157,7 +156,11 @@ static int list_parse_opts(struct api_req *q, struct list_opts *o, struct err *e
 	}
 	if (o->rev_set && o->rev == 0)
 		o->limit = o->cont.n ? o->limit : 0; /* served whole from memory, as upstream's watch cache does */
-	return selection_make(q->arena, q->res, o->labels, o->fields, &o->sel, err);
+	if (selection_make(q->arena, q->res, &words, &o->sel, err) < 0)
+		return -1;
+	if (o->sel && o->sel->shards)
+		q->shard = o->sel->shards->words;
+	return 0;
 }
 
 /* --- reading the past --- */

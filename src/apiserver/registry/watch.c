@@ -289,25 +289,25 @@ static void on_timeout(void *ctx)
 }
 
 /* Lengths in front, as there may be any bytes in what clients send. Versions have fields of their own. */
-static struct sv selector_words(struct api_req *q, struct sv labels, struct sv fields)
+static struct sv selector_words(struct api_req *q, const struct selection_words *w)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	buf_printf(&b, "%s %zu ", q->res->version, labels.n);
-	buf_addsv(&b, labels);
-	buf_addsv(&b, fields);
+	buf_printf(&b, "%s %zu %zu ", q->res->version, w->labels.n, w->shard.n);
+	buf_addsv(&b, w->labels);
+	buf_addsv(&b, w->shard);
+	buf_addsv(&b, w->fields);
 	return arena_sv(q->arena, buf_sv(&b));
 }
 
 static int watch_parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t *seconds, struct err *err)
 {
-	struct sv rv = SV_NULL, labels = SV_NULL, fields = SV_NULL, v;
+	struct selection_words words = selection_words(q);
+	struct sv rv = SV_NULL, v;
 	bool initial_set = api_req_param(q, "sendInitialEvents", &v), initial = option_bool(q, "sendInitialEvents");
 	const struct selection *sel;
 	int64_t rev;
 
-	(void)api_req_param(q, "labelSelector", &labels);
-	(void)api_req_param(q, "fieldSelector", &fields);
 	(void)api_req_param(q, "resourceVersion", &rv);
 	if (list_options_check(q, true, err) < 0)
 		return -1;
@@ -315,14 +315,14 @@ static int watch_parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t 
 		return err_bad_rev(err, rv);
 	/* A named watch (the legacy path) is one on metadata.name. */
 	if (q->name.n)
-		fields = fields.n ? arena_svf(q->arena, "metadata.name=%.*s,%.*s", SV_ARG(q->name), SV_ARG(fields))
-				  : arena_svf(q->arena, "metadata.name=%.*s", SV_ARG(q->name));
-	if (selection_make(q->arena, q->res, labels, fields, &sel, err) < 0)
+		words.fields = arena_svf(q->arena, "metadata.name=%.*s%s%.*s", SV_ARG(q->name),
+					 words.fields.n ? "," : "", SV_ARG(words.fields));
+	if (selection_make(q->arena, q->res, &words, &sel, err) < 0)
 		return -1;
 	*o = (struct wc_watch_opts){ .res = q->res,
 				     .ns = q->ns,
 				     .sel = sel,
-				     .words = selector_words(q, labels, fields),
+				     .words = selector_words(q, &words),
 				     .user = q->user.name,
 				     .share = user_share(&q->user),
 				     .bookmarks = option_bool(q, "allowWatchBookmarks") };
