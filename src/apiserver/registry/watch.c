@@ -12,6 +12,7 @@
 #include "apiserver/held.h"
 #include "apiserver/standing.h"
 #include "apiserver/versions.h"
+#include "object/feature.h"
 
 #include <stdlib.h>
 
@@ -304,12 +305,13 @@ static int watch_parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t 
 {
 	struct selection_words words = selection_words(q);
 	struct sv rv = SV_NULL, v;
+	int64_t limit;
 	bool initial_set = api_req_param(q, "sendInitialEvents", &v), initial = option_bool(q, "sendInitialEvents");
 	const struct selection *sel;
 	int64_t rev;
 
 	(void)api_req_param(q, "resourceVersion", &rv);
-	if (list_options_check(q, true, err) < 0)
+	if (list_options_check(q, true, &limit, seconds, err) < 0)
 		return -1;
 	if (!list_rev_parse(rv, &rev))
 		return err_bad_rev(err, rv);
@@ -327,12 +329,10 @@ static int watch_parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t 
 				     .share = user_share(&q->user),
 				     .bookmarks = option_bool(q, "allowWatchBookmarks") };
 	o->initial = initial || (!initial_set && rev == 0);
-	o->initial_bookmark = initial && o->bookmarks;
+	/* With WatchList on, who begins from nothing has asked for it by that, as upstream's defaults say. */
+	o->initial_bookmark = o->bookmarks && (initial || (o->initial && feature_on(FG_WatchList)));
 	o->since = rev ? rev : WATCH_FROM_NOW;
-	*seconds = 0;
-	if (api_req_param(q, "timeoutSeconds", &v) && v.n &&
-	    (!sv_to_i64(v, seconds) || *seconds < 0 || *seconds > 1 << 30))
-		return err_bad_number(err, v);
+	*seconds = MIN(MAX(*seconds, -1), (int64_t)1 << 30);
 	return 0;
 }
 
@@ -375,8 +375,8 @@ void registry_watch(struct api_req *q)
 		api_req_fail(q, &err);
 		return;
 	}
-	if (o.initial_bookmark && o.since > wc_rev(s->wc)) {
-		wait_for_rev(q, o.since, registry_watch);
+	if (o.initial && o.since > wc_rev(s->wc)) {
+		wait_for_rev(q, o.since, registry_watch, answer_error_event);
 		return;
 	}
 	w = xcalloc(1, sizeof(*w));
@@ -402,7 +402,7 @@ void registry_watch(struct api_req *q)
 	q->on_gone = watch_on_gone;
 	q->on_drain = watch_on_drain;
 	media_stream_begin(q);
-	ns = seconds ? seconds * NS_PER_SEC : watch_seconds(s) * NS_PER_SEC;
+	ns = (seconds ? MAX(seconds, 0) : watch_seconds(s)) * NS_PER_SEC; /* negative: it ends at once */
 	w->timer = env_after(s->env, ENV_TIMERS, ns, on_timeout, w);
 	w->standing =
 	    standing_begin(q, &(struct standing_opts){ .revoke = watch_revoked, .release = standing_released });

@@ -4,7 +4,7 @@
  *
  * The text is an expression that is parsed and never run: calls of shardRange joined by ||, all of one field (uid or
  * namespace), each with the first hash that is in and the first that is not any more. Hashes are FNV-1a of 64 bits.
- *What is asked for with the gate ShardedListAndWatch (KEP-5866) in lists and watches; errors are in upstream's words.
+ * What is asked for with the gate ShardedListAndWatch (KEP-5866) in lists and watches; errors are in upstream's words.
  *
  * How many ranges there are is the client's to say: they are merged, and an object costs one hash and a binary search.
  * Arena-owned; immutable after. */

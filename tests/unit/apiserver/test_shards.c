@@ -276,7 +276,7 @@ static void test_watches(void **state)
 {
 	watch_all(*state, "");
 	/* The same words of labels with and without a part are not the same watch. */
-	watch_all(*state, "&allowWatchBookmarks=true");
+	watch_all(*state, "&timeoutSeconds=1000");
 }
 
 /* What there is at first: the part of it; then a bookmark, in each. */
