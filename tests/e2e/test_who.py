@@ -54,7 +54,7 @@ SAYS = {"X_Remote_User": "ann", "X_Remote_Group": "system:masters"}
 
 def info(c, name):
     code, doc, _ = c.request("POST", WHOAMI, {"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1"}, {}, by(c, name))
-    return code, doc.get("status", {}).get("userInfo", {})
+    return code, doc["status"]["userInfo"] if code == 201 else {}
 
 
 def a_certificate_is_known_again(c):
