@@ -441,6 +441,7 @@ static int gc_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, 
 	_cleanup_(gc_run_release) struct grun r = { .c = c, .a = &a };
 	int rc = gc_load(&r, key) ? gc_run(&r, err) : 0;
 
+	ret->undecided = rc > 0;
 	if (rc > 0)
 		ret->after_ns = GC_AGAIN_NS;
 	return MIN(rc, 0);
