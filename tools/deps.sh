@@ -14,7 +14,8 @@ case "${1:-}" in
 build) want=$build ;;
 run) want="$build $run" ;;
 guestbook) want=$guestbook ;;
-test | bench) want=$test ;;
+test) want=$test ;;
+bench) want="$test wrk" ;;
 *) echo "usage: deps.sh build|run|guestbook|test|bench" >&2; exit 2 ;;
 esac
 

@@ -171,6 +171,9 @@ static inline void api_req_take_kinds(struct api_req *q)
 	if (atomic_load_explicit(&q->server->late, memory_order_acquire))
 		api_req_take_late(q);
 }
+/* The same for who began with a kind of which another one has the place now: q->res becomes that, in q's version.
+ * False: nothing of it is served, and q->res is as it was. */
+bool api_req_kind_anew(struct api_req *q);
 void answer_text(struct api_req *q, int code, const char *content_type,
 		 struct sv text);		       /* text in the arena or constant */
 void answer_page_not_found(struct api_req *q);	       /* 404 as text: no API that could word a Status */

@@ -213,6 +213,8 @@ int apiserver_issue_server_cert(struct apiserver *s, struct arena *a, const char
 
 /* Of what aggregated servers keep in a namespace (client/foreign.h); ctx = the apiserver. */
 foreign_empty_fn apiserver_empty_foreign;
+foreign_kinds_fn apiserver_kinds_foreign;
+foreign_ask_fn apiserver_ask_foreign;
 
 /* --- kinds at run time --- */
 

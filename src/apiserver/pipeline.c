@@ -283,7 +283,7 @@ void api_serve(struct api_req *q)
 	api_req_take_kinds(q);
 	if (!q->res)
 		request_info(q);
-	else if (!api_has(q->api, q->res))
+	else if (!api_has(q->api, q->res) && !api_req_kind_anew(q))
 		q->res = NULL; /* gone since whoever asks from inside looked for it */
 	q->timed = q->server->observer || req_mutating(q);
 	q->step_ns[STEP_RECEIVED] = q->start_ns;

@@ -8,17 +8,28 @@
  * decision is made on objects read from the API at that moment, and every deletion names the
  * uid it was decided for, so that neither a stale graph nor a namesake costs anybody an object.
  *
+ * What an owner has to wait for, or to let go of, only the graph knows. While kinds come and go it has
+ * holes: those of a kind that is made anew are in it again when they have been listed, and until then no
+ * owner is told that it has none.
+ *
+ * Kinds that other servers answer take part (gc_far.h). Nobody waits for those: a run that has no answer yet
+ * ends, and comes again.
+ *
  * An owner is looked for in the dependent's namespace (or none, when it is cluster-scoped): a
  * reference across namespaces names nothing, and is reported. A cluster-scoped dependent of a
  * namespaced owner is left alone, and reported. */
 #include "controllers/gc.h"
 #include "client/workq.h"
 #include "controllers/controllers-internal.h"
+#include "controllers/gc_far.h"
 #include "controllers/gc_graph.h"
 #include "object/served.h"
 
 #include <pthread.h>
 #include <stdlib.h>
+
+#define GC_HOLES_NS (30 * NS_PER_SEC) /* as upstream: a kind that cannot be listed does not hold all others up */
+#define GC_AGAIN_NS (NS_PER_SEC / 5)
 
 struct gc;
 
@@ -35,6 +46,9 @@ struct gc {
 	struct gc_graph graph;
 	const struct api_set *api; /* the graph's resources are in it; a reference */
 	VEC(struct monitor *) monitors;
+	bool changing;	    /* kinds come and go this moment */
+	int64_t changed_ns; /* monotonic; 0: none ever did */
+	struct gc_far *far; /* or NULL */
 	struct workq *q;
 };
 
@@ -52,6 +66,7 @@ struct grun {
 	struct ident me;
 	struct ident *deps;
 	size_t n_deps;
+	bool holes; /* there may be more */
 	struct obj *live;
 };
 
@@ -81,6 +96,36 @@ static bool settled(const struct gc_node *n)
 	return true;
 }
 
+static bool gc_synced(struct gc *c)
+{
+	bool synced = true;
+
+	for (size_t i = 0; synced && i < c->monitors.n; i++)
+		synced = informer_synced(c->monitors.p[i]->informer);
+	return synced;
+}
+
+/* Objects may be missing from the graph that were in it. The lock is held. */
+static bool gc_has_holes(struct gc *c)
+{
+	int64_t now = env_mono_ns(c->ctx->env);
+
+	return c->changing || (c->changed_ns && now - c->changed_ns < GC_HOLES_NS && !gc_synced(c)) ||
+	       (now - gc_far_since(c->far) < GC_HOLES_NS && !gc_far_synced(c->far));
+}
+
+static void gc_drop_kind(void *r)
+{
+	resource_unref(r);
+}
+
+/* r is there as long as the run: those of others are in no set. A reference is taken, or the caller's. */
+static void gc_keep_kind(struct grun *r, const struct resource *res_take)
+{
+	if (resource_late(res_take))
+		arena_defer(r->a, gc_drop_kind, (void *)(uintptr_t)res_take);
+}
+
 static bool gc_load(struct grun *r, struct sv uid)
 {
 	const struct gc_node *n;
@@ -91,7 +136,9 @@ static bool gc_load(struct grun *r, struct sv uid)
 	n = gc_graph_find(&r->c->graph, uid);
 	work = n && n->res && !settled(n);
 	if (work) {
+		r->holes = (n->orphan || n->foreground) && gc_has_holes(r->c);
 		r->me = ident_of(r->a, n);
+		gc_keep_kind(r, resource_ref(r->me.res));
 		r->deps = ARENA_ARRAY(r->a, struct ident, n->dependents.n);
 		for (size_t i = 0; i < n->dependents.n; i++) {
 			const struct gc_link *l = &n->dependents.p[i];
@@ -99,11 +146,28 @@ static bool gc_load(struct grun *r, struct sv uid)
 			if (!l->dependent->res)
 				continue;
 			r->deps[r->n_deps] = ident_of(r->a, l->dependent);
+			gc_keep_kind(r, resource_ref(l->dependent->res));
 			r->deps[r->n_deps++].blocks = gc_link_blocks(l);
 		}
 	}
 	pthread_mutex_unlock(&r->c->lock);
 	return work;
+}
+
+/* 0, or -1; 1: not yet, for all that asks below. */
+static int gc_get(struct grun *r, const struct resource *res, struct sv ns, struct sv name, struct obj **ret,
+		  struct err *err)
+{
+	if (gc_far_is(res))
+		return gc_far_get(r->c->far, res, ns, name, ret, err);
+	return client_get(r->c->ctx->client, res, ns, name, ret, err);
+}
+
+static int gc_patch(struct grun *r, const struct ident *id, const struct val *patch, struct err *err)
+{
+	if (gc_far_is(id->res))
+		return gc_far_write(r->c->far, id->res, "PATCH", id->ns, id->name, patch, err);
+	return client_patch(r->c->ctx->client, id->res, id->ns, id->name, PATCH_MERGE, patch, NULL, NULL, err);
 }
 
 /* A merge patch of metadata with one list replaced, valid for this very version of o. */
@@ -112,15 +176,16 @@ static int patch_list(struct grun *r, const struct ident *id, const struct obj *
 {
 	struct val *patch = val_new_map(r->a), *meta = val_new_map(r->a);
 	_cleanup_(err_release) struct err why = ERR_INIT;
+	int rc;
 
 	val_set_str(r->a, meta, F_uid, obj_uid(o));
 	val_set_str(r->a, meta, F_resourceVersion, val_str(obj_get(o, F_metadata, F_resourceVersion)));
 	val_set(r->a, meta, key, list);
 	val_set(r->a, patch, F_metadata, meta);
-	if (client_patch(r->c->ctx->client, id->res, id->ns, id->name, PATCH_MERGE, patch, NULL, NULL, &why) < 0 &&
-	    why.reason != ERR_NOT_FOUND)
-		return err_move(err, &why);
-	return 0;
+	rc = gc_patch(r, id, patch, &why);
+	if (rc < 0)
+		return why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
+	return rc;
 }
 
 static int remove_finalizer(struct grun *r, const char *name, struct err *err)
@@ -141,9 +206,10 @@ static int gc_let_go(struct grun *r, const struct ident *dep, struct err *err)
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	struct val *refs = val_new_list(r->a);
 	struct obj *o;
+	int rc = gc_get(r, dep->res, dep->ns, dep->name, &o, &why);
 
-	if (client_get(r->c->ctx->client, dep->res, dep->ns, dep->name, &o, &why) < 0)
-		return why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
+	if (rc)
+		return rc > 0 ? 1 : why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
 	obj_link(r->a, o);
 	if (!sv_eq(obj_uid(o), dep->uid))
 		return 0;
@@ -157,10 +223,16 @@ static int gc_let_go(struct grun *r, const struct ident *dep, struct err *err)
 
 static int orphan_dependents(struct grun *r, struct err *err)
 {
-	for (size_t i = 0; i < r->n_deps; i++)
-		if (gc_let_go(r, &r->deps[i], err) < 0)
+	bool later = false;
+
+	for (size_t i = 0; i < r->n_deps; i++) {
+		int rc = gc_let_go(r, &r->deps[i], err);
+
+		if (rc < 0)
 			return err_wrap(err, "orphaning '%.*s'", SV_ARG(r->deps[i].name));
-	return remove_finalizer(r, GC_ORPHAN, err);
+		later = later || rc > 0;
+	}
+	return later ? 1 : remove_finalizer(r, GC_ORPHAN, err);
 }
 
 static int wait_for_dependents(struct grun *r, struct err *err)
@@ -217,8 +289,15 @@ static int owner_state(struct grun *r, const struct val *ref, enum owner_state *
 	const struct resource *res = gc_kind_of(r->api, ref);
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	_cleanup_obj_ struct obj *o = NULL;
+	struct sv group, version;
+	int rc;
 
 	*ret = OWNER_SOLID;
+	if (!res && r->c->far && api_version_split(val_get_str(ref, F_apiVersion), &group, &version)) {
+		res = gc_far_kind(r->c->far, group, val_get_str(ref, F_kind));
+		if (res)
+			gc_keep_kind(r, res);
+	}
 	if (!res)
 		return 0; /* a kind of which nothing is known may well be there */
 	if (res->namespaced && !r->me.ns.n) {
@@ -227,8 +306,10 @@ static int owner_state(struct grun *r, const struct val *ref, enum owner_state *
 	}
 	if (elsewhere(r, val_get_str(ref, F_uid)))
 		report_bad_ref(r, ref, arena_printf(r->a, "does not exist in namespace \"%.*s\"", SV_ARG(r->me.ns)));
-	if (client_get(r->c->ctx->client, res, res->namespaced ? r->me.ns : SV(""), val_get_str(ref, F_name), &o,
-		       &why) < 0) {
+	rc = gc_get(r, res, res->namespaced ? r->me.ns : SV(""), val_get_str(ref, F_name), &o, &why);
+	if (rc > 0)
+		return 1;
+	if (rc < 0) {
 		if (why.reason != ERR_NOT_FOUND)
 			return err_move(err, &why);
 		*ret = OWNER_GONE;
@@ -241,17 +322,34 @@ static int owner_state(struct grun *r, const struct val *ref, enum owner_state *
 	return 0;
 }
 
+static int delete_far(struct grun *r, const char *policy, struct err *err)
+{
+	struct val *doc = val_new_map(r->a), *pre = val_new_map(r->a);
+
+	val_set_cstr(r->a, doc, F_kind, "DeleteOptions");
+	val_set_cstr(r->a, doc, F_apiVersion, "v1");
+	val_set_cstr(r->a, doc, F_propagationPolicy, policy);
+	/* The object was asked for a moment ago: it is to be what it was then. */
+	val_set_str(r->a, pre, F_uid, obj_uid(r->live));
+	if (obj_get(r->live, F_metadata, F_resourceVersion))
+		val_set_str(r->a, pre, F_resourceVersion, val_str(obj_get(r->live, F_metadata, F_resourceVersion)));
+	val_set(r->a, doc, F_preconditions, pre);
+	return gc_far_write(r->c->far, r->me.res, "DELETE", r->me.ns, r->me.name, doc, err);
+}
+
 static int delete_me(struct grun *r, const char *policy, struct err *err)
 {
 	struct client_delete_opts o = CLIENT_DELETE_OPTS;
 	_cleanup_(err_release) struct err why = ERR_INIT;
+	int rc;
 
 	o.propagation = policy;
 	o.precondition_uid = obj_uid(r->live);
-	if (client_delete(r->c->ctx->client, r->me.res, r->me.ns, r->me.name, &o, &why) < 0 &&
-	    why.reason != ERR_NOT_FOUND)
-		return err_move(err, &why);
-	return 0;
+	rc = gc_far_is(r->me.res) ? delete_far(r, policy, &why)
+				  : client_delete(r->c->ctx->client, r->me.res, r->me.ns, r->me.name, &o, &why);
+	if (rc < 0)
+		return why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
+	return rc;
 }
 
 /* A circle of foreground deletions would wait for ever: stop blocking our owners. */
@@ -274,26 +372,32 @@ static int judge_dependent(struct grun *r, struct err *err)
 {
 	const struct val *refs = obj_get(r->live, F_metadata, F_ownerReferences);
 	struct val *keep = val_new_list(r->a);
-	bool solid = false, waits = false;
+	bool solid = false, waits = false, later = false;
 
 	VAL_EACH(refs, ref) {
 		enum owner_state s;
+		int rc = owner_state(r, ref, &s, err);
 
-		if (owner_state(r, ref, &s, err) < 0)
+		if (rc < 0)
 			return err_wrap(err, "looking for the owners of '%.*s'", SV_ARG(r->me.name));
+		later = later || rc > 0;
 		solid |= s == OWNER_SOLID;
 		waits |= s == OWNER_WAITS;
 		if (s == OWNER_SOLID)
 			val_push(r->a, keep, ref);
 	}
+	if (later)
+		return 1;
 	if (!val_len(refs))
 		return 0;
 	if (solid)
 		return val_len(keep) == val_len(refs) ? 0
 						      : patch_list(r, &r->me, r->live, F_ownerReferences, keep, err);
 	if (waits && r->n_deps) {
-		if (break_circle(r, err) < 0)
-			return -1;
+		int rc = break_circle(r, err);
+
+		if (rc)
+			return rc;
 		return delete_me(r, "Foreground", err);
 	}
 	return delete_me(r,
@@ -308,28 +412,38 @@ static void gc_run_release(struct grun *r)
 	api_set_unref(r->api);
 }
 
+/* 1: not yet. */
+static int gc_run(struct grun *r, struct err *err)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	int rc = gc_get(r, r->me.res, r->me.ns, r->me.name, &r->live, &why);
+
+	if (rc)
+		return rc > 0 ? 1 : why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
+	obj_link(r->a, r->live);
+	if (!sv_eq(obj_uid(r->live), r->me.uid))
+		return 0;
+	if (!obj_deleting(r->live))
+		return judge_dependent(r, err);
+	if (r->holes)
+		return 1;
+	if (obj_has_finalizer(r->live, GC_ORPHAN))
+		return orphan_dependents(r, err);
+	if (obj_has_finalizer(r->live, GC_FOREGROUND))
+		return wait_for_dependents(r, err);
+	return 0;
+}
+
 static int gc_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct gc *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(gc_run_release) struct grun r = { .c = c, .a = &a };
-	_cleanup_(err_release) struct err why = ERR_INIT;
+	int rc = gc_load(&r, key) ? gc_run(&r, err) : 0;
 
-	(void)ret;
-	if (!gc_load(&r, key))
-		return 0;
-	if (client_get(c->ctx->client, r.me.res, r.me.ns, r.me.name, &r.live, &why) < 0)
-		return why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
-	obj_link(&a, r.live);
-	if (!sv_eq(obj_uid(r.live), r.me.uid))
-		return 0;
-	if (!obj_deleting(r.live))
-		return judge_dependent(&r, err);
-	if (obj_has_finalizer(r.live, GC_ORPHAN))
-		return orphan_dependents(&r, err);
-	if (obj_has_finalizer(r.live, GC_FOREGROUND))
-		return wait_for_dependents(&r, err);
-	return 0;
+	if (rc > 0)
+		ret->after_ns = GC_AGAIN_NS;
+	return MIN(rc, 0);
 }
 
 /* --- feeding the graph --- */
@@ -367,11 +481,10 @@ static void updated(struct obj *old, struct obj *neu, void *ctx)
 static bool gc_ready(void *ctx)
 {
 	struct gc *c = ctx;
-	bool synced = true;
+	bool synced;
 
 	pthread_mutex_lock(&c->lock);
-	for (size_t i = 0; synced && i < c->monitors.n; i++)
-		synced = informer_synced(c->monitors.p[i]->informer);
+	synced = gc_synced(c);
 	pthread_mutex_unlock(&c->lock);
 	return synced;
 }
@@ -424,6 +537,9 @@ static void gc_kinds_changed(const struct api_set *was, const struct api_set *no
 
 	if (informer_factory_stopped(c->ctx->informers))
 		return;
+	pthread_mutex_lock(&c->lock);
+	c->changing = true;
+	pthread_mutex_unlock(&c->lock);
 	/* Of a kind in several versions one tells of all its objects. */
 	for (size_t i = 0; i < was->n_custom; i++)
 		if (!api_has(now, was->custom[i].resource) && api_kind_first(was->custom[i].resource))
@@ -439,6 +555,8 @@ static void gc_kinds_changed(const struct api_set *was, const struct api_set *no
 		if (!api_has(was, now->custom[i].resource) && api_kind_first(now->custom[i].resource))
 			gc_monitor(c, now->custom[i].resource);
 	pthread_mutex_lock(&c->lock);
+	c->changing = false;
+	c->changed_ns = env_mono_ns(c->ctx->env);
 	gc_graph_look_again(&c->graph);
 	pthread_mutex_unlock(&c->lock);
 }
@@ -452,6 +570,7 @@ static void *gc_start(struct controller_ctx *ctx)
 	c->graph.look = queue_uid;
 	c->graph.ctx = c;
 	c->api = api_set_built_in();
+	c->far = gc_far_new(ctx, &c->lock, &c->graph);
 	for (size_t i = 0; i < resource_count; i++)
 		gc_monitor(c, &resource_all[i]);
 	/* Last: it asks at once whether all of them are synced. */
@@ -460,6 +579,7 @@ static void *gc_start(struct controller_ctx *ctx)
 							 .reconcile = gc_reconcile,
 							 .ctx = c,
 							 .ready = gc_ready });
+	gc_far_start(c->far);
 	c->listener = (struct api_listener){ .changed = gc_kinds_changed, .ctx = c };
 	api_current_listen(ctx->opts->kinds, &c->listener);
 	return c;
@@ -470,7 +590,9 @@ static void gc_stop(void *controller)
 	struct gc *c = controller;
 
 	api_current_unlisten(c->ctx->opts->kinds, &c->listener);
+	gc_far_stop(c->far);
 	workq_free(c->q);
+	gc_far_free(c->far);
 	gc_graph_release(&c->graph);
 	while (c->monitors.n)
 		free(vec_pop(&c->monitors));

@@ -50,6 +50,25 @@ def who(c, name, **headers):
 SAYS = {"X_Remote_User": "ann", "X_Remote_Group": "system:masters"}
 
 
+def info(c, name):
+    code, doc, _ = c.request("POST", WHOAMI, {"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1"}, {}, by(c, name))
+    return code, doc.get("status", {}).get("userInfo", {})
+
+
+def a_certificate_is_known_again(c):
+    """By its fingerprint in what a user brings, and by the UID that its subject says, of which there is one at most."""
+    oid = "1.3.6.1.4.1.57683.2"
+    make_cert(c.dir, "twice", f"/CN=eve/{oid}=uid-1/{oid}=uid-2", "clients")
+    equal(info(c, "twice")[0], 401, "of two UIDs neither")
+    make_cert(c.dir, "once", f"/O=devs/CN=eve/{oid}=uid-7", "clients")
+    code, user = info(c, "once")
+    shown = subprocess.run(["openssl", "x509", "-in", f"{c.dir}/once.crt", "-noout", "-fingerprint", "-sha256"], check=True, capture_output=True)
+    print_ = shown.stdout.decode().split("=")[1].strip().replace(":", "").lower()
+    equal((code, user.get("username"), user.get("uid"), user.get("extra")),
+          (201, "eve", "uid-7", {"authentication.kubernetes.io/credential-id": ["X509SHA256=" + print_]}))
+    equal(info(c, "dan")[1].get("uid"), None)
+
+
 def nobody_else_is_a_proxy(c):
     equal(who(c, None, **SAYS)[0], 403)
     equal(who(c, "back", **SAYS)[0], 401, "a name that is not allowed")
@@ -153,5 +172,5 @@ if __name__ == "__main__":
                      "--requestheader-extra-headers-prefix", "X-Remote-Extra-", "--client-ca-file", f"{cluster.dir}/clients.crt",
                      "--service-account-signing-key-file", f"{cluster.dir}/sa.key", "--service-account-issuer", "https://old.example"]
     with cluster:
-        sys.exit(main([nobody_else_is_a_proxy, a_proxy_says_who_asks, tokens_are_of_two_issuers, somebody_is_somebody_for_one_thing,
+        sys.exit(main([nobody_else_is_a_proxy, a_certificate_is_known_again, a_proxy_says_who_asks, tokens_are_of_two_issuers, somebody_is_somebody_for_one_thing,
                        a_file_of_cas_changes], cluster))

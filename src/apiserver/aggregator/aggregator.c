@@ -49,6 +49,10 @@ void aggregator_observe(struct apiserver *s, struct obj *old, struct obj *now)
 			next = agg_service_new(s, now);
 			next->available = agg_service_says(now);
 		}
+		if (had && next && strcmp(had->group, next->group) == 0 && strcmp(had->version, next->version) == 0)
+			next->spec = agg_spec_hold(had->spec); /* until it is asked */
+		if (had || (next && next->spec))
+			agg_specs_drop(g);
 		if (had)
 			vec_remove(&g->list, at);
 		if (next)
@@ -86,6 +90,9 @@ static struct agg_service *agg_shown_anew(struct aggregator *g, struct agg_servi
 	next->available = e->available;
 	next->openapi = e->openapi;
 	next->left_alone_ns = e->left_alone_ns;
+	next->spec = agg_spec_hold(e->spec);
+	next->spec_hash = e->spec_hash;
+	buf_addsv(&next->spec_tag, buf_sv(&e->spec_tag));
 	buf_addsv(&next->list, buf_sv(&e->list));
 	buf_addsv(&next->openapi_hash, buf_sv(&e->openapi_hash));
 	memcpy(next->unavailable, e->unavailable, sizeof(next->unavailable));
@@ -194,6 +201,7 @@ struct aggregator *aggregator_new(struct apiserver *s)
 	list_init(&g->emptied_waiting);
 	list_init(&g->emptied_done);
 	pthread_mutex_init(&g->lock, NULL);
+	pthread_mutex_init(&g->spec_making, NULL);
 	pthread_cond_init(&g->idle, NULL);
 	return g;
 }
@@ -248,7 +256,9 @@ void aggregator_free(struct apiserver *s)
 		return;
 	pthread_mutex_lock(&g->lock);
 	agg_emptied_drop(g);
+	agg_asked_drop(g);
 	agg_docs_drop(g);
+	agg_specs_drop(g);
 	for (size_t i = 0; i < g->list.n; i++)
 		agg_service_unref(g->list.p[i]);
 	vec_release(&g->list);

@@ -43,6 +43,10 @@ bool aggregator_discovery(struct api_req *q);
 /* The same of the index of OpenAPI documents, of which own is the text for what is served here. */
 bool aggregator_openapi_index(struct api_req *q, struct sv own);
 
+/* The same of the OpenAPI document of version 2. own tells what is served here, as JSON or protobuf, in q's arena. */
+typedef struct sv openapi_own_fn(struct api_req *q, bool proto);
+bool aggregator_openapi_v2(struct api_req *q, bool proto, openapi_own_fn *own);
+
 /* Its lines of /metrics. */
 void aggregator_metrics(struct apiserver *s, struct buf *b);
 

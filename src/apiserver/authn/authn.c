@@ -227,9 +227,15 @@ int authn_request(struct api_req *q, struct err *err)
 		/* A connection lives on behind the end of what opened it. */
 		if (env_now_ns(q->server->env) >= peer->not_after_ns)
 			return err_set(err, ERR_UNAUTHORIZED, "Unauthorized");
+		if (peer->n_uids > 1)
+			return err_set(err, ERR_UNAUTHORIZED, "Unauthorized");
 		set_user(q->arena, &q->user, peer->common_name, peer->organizations, peer->n_organizations);
 		user_is_authenticated(&q->user);
 		q->user.expires_ns = peer->not_after_ns;
+		q->user.uid = arena_sv(q->arena, peer->uid);
+		if (*peer->cert_hash)
+			user_add_extra(q->arena, &q->user, SV("authentication.kubernetes.io/credential-id"),
+				       arena_svf(q->arena, "X509SHA256=%s", peer->cert_hash));
 		if (user_in_group(&q->user, SV(KUBELET_CLIENT_GROUP)))
 			return err_set(err, ERR_UNAUTHORIZED, "Unauthorized"); /* for kubelets only */
 		if (authn_is_another_machine(q, peer))
