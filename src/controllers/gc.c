@@ -6,7 +6,8 @@
  *
  * The graph, fed by informers over every kind that can be deleted, only says where to look. Every
  * decision is made on objects read from the API at that moment, and every deletion names the
- * uid it was decided for, so that neither a stale graph nor a namesake costs anybody an object.
+ * uid and the version it was decided for, so that neither a stale graph, a namesake nor an owner that has let go of it
+ * meanwhile costs anybody an object.
  *
  * An owner is looked for in the dependent's namespace (or none, when it is cluster-scoped): a
  * reference across namespaces names nothing, and is reported. A cluster-scoped dependent of a
@@ -54,6 +55,8 @@ struct grun {
 	size_t n_deps;
 	struct obj *live;
 };
+
+#define DELETE_TRIES 5 /* of one judgement */
 
 enum owner_state { OWNER_SOLID, OWNER_GONE, OWNER_WAITS };
 
@@ -241,17 +244,50 @@ static int owner_state(struct grun *r, const struct val *ref, enum owner_state *
 	return 0;
 }
 
+/* Reads r->live anew: 1 when it still says the same of its owners, 0 when there is nothing to do or to be said again.
+ */
+static int gc_still_mine(struct grun *r, struct err *err)
+{
+	const struct val *was = obj_get(r->live, F_metadata, F_ownerReferences), *is;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct obj *o;
+
+	if (client_get(r->c->ctx->client, r->me.res, r->me.ns, r->me.name, &o, &why) < 0)
+		return why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
+	obj_link(r->a, o);
+	is = obj_get(o, F_metadata, F_ownerReferences);
+	if (!sv_eq(obj_uid(o), r->me.uid) || !was || !is || !val_equal(was, is))
+		return 0;
+	r->live = o;
+	return 1;
+}
+
+/* Only as it was judged: its owners may have let go of it since. Whoever writes it all the time, and says nothing of
+ * its owners, does not keep it. */
 static int delete_me(struct grun *r, const char *policy, struct err *err)
 {
 	struct client_delete_opts o = CLIENT_DELETE_OPTS;
-	_cleanup_(err_release) struct err why = ERR_INIT;
 
 	o.propagation = policy;
-	o.precondition_uid = obj_uid(r->live);
-	if (client_delete(r->c->ctx->client, r->me.res, r->me.ns, r->me.name, &o, &why) < 0 &&
-	    why.reason != ERR_NOT_FOUND)
-		return err_move(err, &why);
-	return 0;
+	o.precondition_uid = r->me.uid;
+	for (int tries = 0;; tries++) {
+		_cleanup_(err_release) struct err why = ERR_INIT;
+		int mine;
+
+		o.precondition_rev = obj_rev(r->live);
+		if (client_delete(r->c->ctx->client, r->me.res, r->me.ns, r->me.name, &o, &why) == 0 ||
+		    why.reason == ERR_NOT_FOUND)
+			return 0;
+		if (why.reason != ERR_CONFLICT || tries == DELETE_TRIES)
+			return err_move(err, &why);
+		mine = gc_still_mine(r, err);
+		if (mine < 0)
+			return -1;
+		if (!mine) { /* judged again, by what it says now */
+			workq_add(r->c->q, r->me.uid);
+			return 0;
+		}
+	}
 }
 
 /* A circle of foreground deletions would wait for ever: stop blocking our owners. */
