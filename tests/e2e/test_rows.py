@@ -257,7 +257,7 @@ class Kubelet:
     """Takes each upgrade and says nothing more: a shell that is open."""
 
     def __init__(self, at, address):
-        self.open, self.gone = [], []
+        self.open, self.gone, self.asked = [], [], []
         with open(f"{at}/kubelet.ext", "w", encoding="utf-8") as f:
             f.write(f"subjectAltName=DNS:worker,IP:{address}\nextendedKeyUsage=serverAuth\n")
         openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{at}/kubelet.key",
@@ -267,7 +267,7 @@ class Kubelet:
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(f"{at}/kubelet.crt", f"{at}/kubelet.key")
         self.listening = socket.create_server((address, 0))
-        self.port = self.listening.getsockname()[1]
+        self.address, self.port = address, self.listening.getsockname()[1]
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self):
@@ -283,6 +283,10 @@ class Kubelet:
                 if not more:
                     return
                 head += more
+            self.asked.append(head.split()[1].decode())
+            if b"elsewhere" in head or b"stderr" in head or b"error=1" in head:
+                s.sendall(f"HTTP/1.1 302 Found\r\nLocation: https://{self.address}:{self.port}/followed\r\nContent-Length: 0\r\n\r\n".encode())
+                return
             key = re.search(rb"(?i)sec-websocket-key: *(\S+)", head)
             proof = base64.b64encode(hashlib.sha1((key.group(1) if key else b"") + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
             protocol = re.search(rb"(?i)(sec-websocket-protocol|x-stream-protocol-version): *([^\s,]+)", head)
@@ -314,7 +318,7 @@ def streams_end_with_the_right_to_them(c):
     address = own_address()
     if not address:
         raise Skip("needs an address that is not loopback")
-    kubelet = Kubelet(c.dir, address)
+    kubelet = c.kubelet = Kubelet(c.dir, address)
     equal(c.request("POST", "/api/v1/nodes", {"metadata": {"name": "worker"}})[0], 201)
     equal(c.request("PATCH", "/api/v1/nodes/worker/status", {"status": {
         "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": "worker"}],
@@ -344,6 +348,21 @@ def streams_end_with_the_right_to_them(c):
         until_end(s)
     wait_for("the ends at the kubelet", lambda: len(kubelet.gone) == 2)
     equal(len(kubelet.open), 2)
+
+
+def nobody_is_sent_elsewhere(c):
+    """A kubelet that answers with another place: nobody goes there in its name."""
+    if not getattr(c, "kubelet", None):
+        raise Skip("needs an address that is not loopback")
+    before = len(c.kubelet.asked)
+    paths = [NS + "/pods/p/exec?command=elsewhere&stdout=true", NS + "/pods/p/attach?stdout=true&stderr=true",
+             "/api/v1/nodes/worker/proxy/elsewhere"]
+    for path in paths:
+        head = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1", "X-Stream-Protocol-Version": "v4.channel.k8s.io"} if "/pods/" in path else {}
+        code, text, _ = c.request("GET", path, None, head)
+        equal(code != 101 and "followed" not in str(text), True, path)
+    equal([p for p in c.kubelet.asked[before:] if "followed" in p], [])
+    equal(len(c.kubelet.asked) > before, True)
 
 
 # --- secrets in what a server says ---
@@ -502,5 +521,5 @@ if __name__ == "__main__":
                      "--kubelet-certificate-authority", f"{cluster.dir}/nodes.crt", "--disable-scheduler"]
     with cluster:
         sys.exit(main([certificates_that_prove_nothing, a_ca_of_clients_and_proxies, tokens_of_a_key_that_is_gone, nobody_gets_nothing,
-                       a_wrong_token_gets_nothing, no_way_out_of_a_namespace, streams_end_with_the_right_to_them,
+                       a_wrong_token_gets_nothing, no_way_out_of_a_namespace, streams_end_with_the_right_to_them, nobody_is_sent_elsewhere,
                        secrets_are_in_nothing_that_is_said], cluster))
