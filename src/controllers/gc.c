@@ -6,7 +6,8 @@
  *
  * The graph, fed by informers over every kind that can be deleted, only says where to look. Every
  * decision is made on objects read from the API at that moment, and every deletion names the
- * uid it was decided for, so that neither a stale graph nor a namesake costs anybody an object.
+ * uid and the version it was decided for, so that neither a stale graph, a namesake nor an owner that has let go of it
+ * meanwhile costs anybody an object.
  *
  * What an owner has to wait for, or to let go of, only the graph knows. While kinds come and go it has
  * holes: those of a kind that is made anew are in it again when they have been listed, and until then no
@@ -69,6 +70,8 @@ struct grun {
 	bool holes; /* there may be more */
 	struct obj *live;
 };
+
+#define DELETE_TRIES 5 /* of one judgement */
 
 enum owner_state { OWNER_SOLID, OWNER_GONE, OWNER_WAITS };
 
@@ -330,26 +333,61 @@ static int delete_far(struct grun *r, const char *policy, struct err *err)
 	val_set_cstr(r->a, doc, F_apiVersion, "v1");
 	val_set_cstr(r->a, doc, F_propagationPolicy, policy);
 	/* The object was asked for a moment ago: it is to be what it was then. */
-	val_set_str(r->a, pre, F_uid, obj_uid(r->live));
+	val_set_str(r->a, pre, F_uid, r->me.uid);
 	if (obj_get(r->live, F_metadata, F_resourceVersion))
 		val_set_str(r->a, pre, F_resourceVersion, val_str(obj_get(r->live, F_metadata, F_resourceVersion)));
 	val_set(r->a, doc, F_preconditions, pre);
 	return gc_far_write(r->c->far, r->me.res, "DELETE", r->me.ns, r->me.name, doc, err);
 }
 
+#define GC_NO_ANSWER 2 /* of a far kind, so far: the run comes again */
+
+/* Reads r->live anew: 1 when it still says the same of its owners, 0 when there is nothing to do or to be said again. */
+static int gc_still_mine(struct grun *r, struct err *err)
+{
+	const struct val *was = obj_get(r->live, F_metadata, F_ownerReferences), *is;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct obj *o;
+	int rc = gc_get(r, r->me.res, r->me.ns, r->me.name, &o, &why);
+
+	if (rc)
+		return rc > 0 ? GC_NO_ANSWER : why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
+	obj_link(r->a, o);
+	is = obj_get(o, F_metadata, F_ownerReferences);
+	if (!sv_eq(obj_uid(o), r->me.uid) || !was || !is || !val_equal(was, is))
+		return 0;
+	r->live = o;
+	return 1;
+}
+
+/* Only as it was judged: its owners may have let go of it since. Whoever writes it all the time, and says nothing of
+ * its owners, does not keep it. */
 static int delete_me(struct grun *r, const char *policy, struct err *err)
 {
 	struct client_delete_opts o = CLIENT_DELETE_OPTS;
-	_cleanup_(err_release) struct err why = ERR_INIT;
-	int rc;
 
 	o.propagation = policy;
-	o.precondition_uid = obj_uid(r->live);
-	rc = gc_far_is(r->me.res) ? delete_far(r, policy, &why)
-				  : client_delete(r->c->ctx->client, r->me.res, r->me.ns, r->me.name, &o, &why);
-	if (rc < 0)
-		return why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
-	return rc;
+	o.precondition_uid = r->me.uid;
+	for (int tries = 0;; tries++) {
+		_cleanup_(err_release) struct err why = ERR_INIT;
+		int mine, rc;
+
+		o.precondition_rev = obj_rev(r->live);
+		rc = gc_far_is(r->me.res)
+			 ? delete_far(r, policy, &why)
+			 : client_delete(r->c->ctx->client, r->me.res, r->me.ns, r->me.name, &o, &why);
+		if (rc >= 0 || why.reason == ERR_NOT_FOUND)
+			return MAX(rc, 0);
+		if (why.reason != ERR_CONFLICT || tries == DELETE_TRIES)
+			return err_move(err, &why);
+		mine = gc_still_mine(r, err);
+		if (mine < 0 || mine == GC_NO_ANSWER)
+			return mine < 0 ? -1 : 1;
+		if (!mine) { /* judged again, by what it says now */
+			workq_add(r->c->q, r->me.uid);
+			return 0;
+		}
+	}
 }
 
 /* A circle of foreground deletions would wait for ever: stop blocking our owners. */

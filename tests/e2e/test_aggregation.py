@@ -376,6 +376,35 @@ def who_speaks_no_tls_or_is_another(c, far):
         plain.shutdown()
 
 
+ALL_OF_DEFAULT = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: all, namespace: default}
+rules: [{apiGroups: ["*"], resources: ["*"], verbs: ["*"]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: all, namespace: default}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: all}
+subjects: [{kind: ServiceAccount, name: tenant, namespace: default}]
+"""
+
+
+def no_step_up_is_passed_on(c, far):
+    """Who may all in one namespace could else reach others by a server that takes steps up for what they say."""
+    c.apply(ALL_OF_DEFAULT)
+    c.kubectl("create", "serviceaccount", "tenant")
+    head = {"Authorization": "Bearer " + c.kubectl("create", "token", "tenant").strip()}
+    far.seen.clear()
+    for climb in ("..", "%2e%2e", ".%2E", "..;a=b", "..;", "things/../..", "things%2f..%2f..", "."):
+        for path in (f"{BASE}/namespaces/default/{climb}/kube-system/pods", f"{BASE}/namespaces/default/{climb}"):
+            code, _, _ = c.request("GET", path, None, head, c.anonymous_context())
+            equal((code, far.seen), (404, []), path)
+    equal(c.request("GET", f"{BASE}/namespaces/kube-system/pods", None, head, c.anonymous_context())[0], 403)
+    equal(c.request("GET", f"{BASE}/namespaces/default/..pods", None, head, c.anonymous_context())[0], 200)
+    equal([path for path, _, _ in far.seen], [f"{BASE}/namespaces/default/..pods"])
+
+
 # --- conditions ---
 
 
@@ -635,7 +664,7 @@ def what_others_keep_owns_and_is_owned(*_):
             "system:serviceaccount:kube-system:generic-garbage-collector", "Background", {"uid": "toy-1", "resourceVersion": "7"}))
 
 
-TESTS = [own_ones_are_there_from_the_start, a_request_says_whose_it_is, impersonation_is_done_here, bodies_both_ways,
+TESTS = [own_ones_are_there_from_the_start, a_request_says_whose_it_is, no_step_up_is_passed_on, impersonation_is_done_here, bodies_both_ways,
          an_answer_without_end_goes_through_and_ends_with_its_client, an_upgrade_is_a_pipe, discovery_shows_it, kubectl_finds_it,
          what_leads_to_this_server_is_not_dialled, a_built_in_group_version_stays_ours, a_certificate_of_another_is_none,
          a_redirect_is_not_passed_on, one_that_is_silent_has_its_time, who_has_no_right_is_not_passed_on, what_is_missing_is_named,

@@ -124,6 +124,45 @@ static void close_from_the_head(void **state)
 	assert_int_equal(s.reason, ERR_NONE);
 }
 
+/* Who may be dialled is asked of each address that a name has, in digits, and that address is what is dialled: a name
+ * that leads elsewhere when it is looked up again leads nobody there. */
+struct asked {
+	bool may;
+	int n;
+};
+
+static int ask_address(const char *address, int port, void *ctx, struct err *err)
+{
+	struct asked *a = ctx;
+
+	a->n++;
+	assert_true(strcmp(address, "127.0.0.1") == 0 || strcmp(address, "::1") == 0);
+	assert_int_equal(port, fake_http_port(srv));
+	return a->may ? 0 : err_set(err, ERR_BAD_REQUEST, "address not allowed");
+}
+
+static void who_may_be_dialled(void **state)
+{
+	static const char *const hosts[] = { "localhost", "127.0.0.1", "127.1", "2130706433", "0x7f.0.0.1" };
+	int accepted = 0;
+
+	for (size_t i = 0; i < 2 * ARRAY_LEN(hosts); i++) {
+		struct asked a = { .may = i >= ARRAY_LEN(hosts) };
+		const struct http_endpoint to = { .host = hosts[i % ARRAY_LEN(hosts)],
+						  .port = fake_http_port(srv),
+						  .may_dial = ask_address,
+						  .may_ctx = &a };
+		struct seen s = { 0 };
+
+		run(*state, &s, "/hello", &to);
+		assert_true(a.n > 0);
+		accepted += a.may;
+		assert_int_equal(s.status, a.may ? 200 : 0);
+		assert_int_equal(fake_http_accepted(srv), accepted);
+		buf_release(&s.data);
+	}
+}
+
 static void nobody_there(void **state)
 {
 	const struct http_endpoint none = { .host = "unix:/nonexistent/socket" };
@@ -140,6 +179,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(tunnel, setup, teardown),
 		cmocka_unit_test_setup_teardown(close_from_the_head, setup, teardown),
 		cmocka_unit_test_setup_teardown(nobody_there, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_may_be_dialled, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("http_dial", tests, NULL, NULL);
