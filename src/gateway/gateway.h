@@ -10,8 +10,12 @@
  *
  * All Gateways of ours share the addresses of the nodes. So what of one listener is in another's way is asked across
  * Gateways: on a port the oldest listener says whether it is TLS, and whether a host's TLS ends here or passes
- * through; who differs is told PortUnavailable. Listeners that agree share the port, and a host on it, and the routes
- * of all of them are one set. Within one Gateway those that are in each other's way are all Conflicted.
+ * through; who differs is told PortUnavailable. Listeners that agree share the port. A hostname on it is the oldest
+ * listener's alone; a younger one is Conflicted (HostnameConflict). Within one Gateway those that are in each other's
+ * way are all Conflicted.
+ *
+ * Of the listeners of a port the one whose hostname is nearest to a request's has it: its routes or nobody's, whatever
+ * routes there are at listeners that are less exact. So what a listener lets in is what reaches its hostname.
  *
  * Whose turn it is: the older (creationTimestamp, then namespace and name), as upstream has it.
  *
@@ -82,6 +86,7 @@ struct gw_listener {
 	struct gw_secret *secrets;
 	size_t n_secrets;
 	struct gw_conditions conditions;
+	bool claims; /* its hostname on its port is its own: what it does not serve nobody does */
 	bool serves; /* routes that are attached to it are served */
 	size_t attached;
 };

@@ -5,6 +5,7 @@
 
 #include "base/strmap.h"
 #include "gateway/texts.h"
+#include "object/age.h"
 #include "object/selector.h"
 
 #include <stdlib.h>
@@ -183,7 +184,30 @@ static void gateway_conflicts(const struct gw_make *m, struct gw_gateway *g)
 	}
 }
 
-/* Among Gateways the older says what a port is for; one that is refused serves nothing, so it says nothing. */
+static struct gw_listener *slot_first(struct strmap *map, struct sv key, struct gw_listener *l)
+{
+	void **slot = strmap_slot(map, key);
+	struct gw_listener *first = *slot;
+
+	*slot = first ? first : l;
+	return first;
+}
+
+static bool listener_same_way(const struct gw_listener *x, const struct gw_listener *y)
+{
+	return (x->protocol == GW_HTTP) == (y->protocol == GW_HTTP);
+}
+
+/* Of one that is younger than first, which has the port in another way. */
+static void listener_port_gone(const struct gw_make *m, struct gw_listener *l, const struct gw_listener *first)
+{
+	gw_say(m->a, &l->conditions, "Accepted", false, "PortUnavailable",
+	       "port %d is served in another way for Gateway %.*s/%.*s, which is older", l->port,
+	       SV_ARG(obj_ns(first->gateway->o)), SV_ARG(obj_name(first->gateway->o)));
+}
+
+/* Among Gateways the older says what a port is for, and has the hosts that it names; one that is refused serves
+ * nothing, so it says nothing. */
 static void listeners_share(const struct gw_make *m, struct gw_state *st)
 {
 	_cleanup_(strmap_release) struct strmap ports = STRMAP_INIT, hosts = STRMAP_INIT;
@@ -191,24 +215,25 @@ static void listeners_share(const struct gw_make *m, struct gw_state *st)
 	for (size_t i = 0; i < st->n_gateways; i++)
 		for (size_t k = 0; k < st->gateways[i].n_listeners; k++) {
 			struct gw_listener *l = &st->gateways[i].listeners[k], *first;
-			void **port, **host;
 
 			if (!st->gateways[i].accepted || listener_is_none(l) ||
 			    gw_condition_is(&l->conditions, "Conflicted"))
 				continue;
-			port = strmap_slot(&ports, port_key(m->a, l));
-			first = *port;
-			if (!first || (first->protocol == GW_HTTP) == (l->protocol == GW_HTTP)) {
-				*port = first ? first : l;
-				host = strmap_slot(&hosts, host_key(m->a, l));
-				first = *host;
-				*host = first ? first : l;
-				if (!first || first->protocol == l->protocol)
-					continue;
+			first = slot_first(&ports, port_key(m->a, l), l);
+			if (first && !listener_same_way(first, l)) {
+				listener_port_gone(m, l, first);
+				continue;
 			}
-			gw_say(m->a, &l->conditions, "Accepted", false, "PortUnavailable",
-			       "port %d is served in another way for Gateway %.*s/%.*s, which is older", l->port,
-			       SV_ARG(obj_ns(first->gateway->o)), SV_ARG(obj_name(first->gateway->o)));
+			first = slot_first(&hosts, host_key(m->a, l), l);
+			if (first && first->protocol != l->protocol)
+				listener_port_gone(m, l, first);
+			else if (first)
+				listener_conflict(m, l, "HostnameConflict",
+						  arena_printf(m->a,
+							       "Gateway %.*s/%.*s, which is older, has this port and "
+							       "hostname",
+							       SV_ARG(obj_ns(first->gateway->o)),
+							       SV_ARG(obj_name(first->gateway->o))));
 		}
 }
 
@@ -258,7 +283,8 @@ static void gateway_finish(const struct gw_make *m, struct gw_gateway *g)
 		bool fine = gw_condition_is(&l->conditions, "Accepted");
 
 		bad += !fine;
-		l->serves = fine && g->accepted && (l->protocol != GW_HTTPS || l->n_secrets);
+		l->claims = fine && g->accepted;
+		l->serves = l->claims && (l->protocol != GW_HTTPS || l->n_secrets);
 		gw_say(m->a, &l->conditions, "Programmed", l->serves, l->serves ? "Programmed" : "Invalid", "%s",
 		       l->serves ? "Listener is programmed" : "Listener is not valid");
 	}
@@ -281,7 +307,7 @@ void gw_listeners_make(const struct gw_make *m, struct gw_state *st)
 		    !obj_deleting(all[i]))
 			ours[n++] = all[i];
 	if (n > 1)
-		qsort(ours, n, sizeof(*ours), gw_by_age);
+		qsort(ours, n, sizeof(*ours), obj_by_age);
 	st->gateways = ARENA_ARRAY(m->a, struct gw_gateway, n);
 	st->n_gateways = n;
 	for (size_t i = 0; i < n; i++)

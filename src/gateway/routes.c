@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/strmap.h"
 #include "gateway/texts.h"
+#include "object/age.h"
 #include "object/selector.h"
 
 #include <stdlib.h>
@@ -261,7 +262,7 @@ static bool route_make(struct route_make *rm, const struct obj *o, enum gw_kind 
 }
 
 struct aged {
-	struct obj *o; /* first: gw_by_age() */
+	struct obj *o; /* first: obj_by_age() */
 	enum gw_kind kind;
 };
 
@@ -288,7 +289,7 @@ void gw_routes_make(const struct gw_make *m, struct gw_state *st)
 			if (!obj_deleting(m->s->objects[k][i]))
 				all[n++] = (struct aged){ m->s->objects[k][i], (enum gw_kind)k };
 	if (n > 1)
-		qsort(all, n, sizeof(*all), gw_by_age);
+		qsort(all, n, sizeof(*all), obj_by_age);
 	st->routes = ARENA_ARRAY(m->a, struct gw_route, n);
 	for (size_t i = 0; i < n; i++)
 		st->n_routes += route_make(&rm, all[i].o, all[i].kind, &st->routes[st->n_routes]);

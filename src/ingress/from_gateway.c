@@ -7,6 +7,7 @@
 #include "ingress/backend.h"
 #include "ingress/check.h"
 #include "ingress/gate_rule.h"
+#include "object/age.h"
 
 #include <stdlib.h>
 
@@ -28,10 +29,12 @@ struct from_gw {
 	VEC(struct numbered_gate) gates;
 	VEC(struct ing_pass) passes;
 	VEC(struct ing_gate_port) ports;
+	VEC(struct ing_gate_listener) listeners;
 	VEC(struct ing_certificate) certs;
-	struct strmap port_of;	  /* "80" -> its number in ports and 1 */
-	struct strmap cert_of;	  /* "ns/name" -> its number in certs and 1 */
-	struct strmap cert_hosts; /* no values */
+	struct strmap port_of;	     /* "80" -> its number in ports and 1 */
+	struct strmap cert_of;	     /* "ns/name" -> its number in certs and 1 */
+	struct strmap cert_hosts;    /* no values */
+	struct strmap ingress_hosts; /* -> the Ingress, a const struct obj * */
 };
 
 /* --- backends --- */
@@ -122,12 +125,14 @@ static void gw_gate_places(struct from_gw *f, const struct gw_route *route, stru
 			if (!at->listener->serves)
 				continue;
 			for (size_t h = 0; h < at->n_hosts; h++) {
-				struct sv place = arena_svf(f->a, "%d %.*s", at->listener->port, SV_ARG(at->hosts[h]));
+				struct sv place = arena_svf(f->a, "%d %.*s %.*s", at->listener->port,
+							    SV_ARG(at->listener->host), SV_ARG(at->hosts[h]));
 
 				if (strmap_has(&seen, place) || (at->hosts[h].n && !ing_is_host(at->hosts[h])))
 					continue;
 				strmap_set(&seen, place, g);
 				g->port = at->listener->port;
+				g->listener = at->listener->host;
 				g->host = at->hosts[h];
 				vec_push(&f->gates, ((struct numbered_gate){ *g, f->gates.n }));
 			}
@@ -163,8 +168,10 @@ static void gw_rule(struct from_gw *f, const struct gw_route *route, const struc
 
 static void gw_pass(struct from_gw *f, const struct gw_route *route, const struct gw_attached *at, struct sv host)
 {
-	struct ing_pass p = { .port = at->listener->port, .host = host, .from = route->o };
-	struct sv place = arena_svf(f->a, "%d %.*s", p.port, SV_ARG(host));
+	struct ing_pass p = {
+		.port = at->listener->port, .listener = at->listener->host, .host = host, .from = route->o
+	};
+	struct sv place = arena_svf(f->a, "%d %.*s %.*s", p.port, SV_ARG(p.listener), SV_ARG(host));
 	const struct val *rule = val_at(obj_get(route->o, F_spec, F_rules), 0);
 	const char *message;
 
@@ -247,6 +254,18 @@ static void gw_certificate(struct from_gw *f, const struct gw_listener *l, const
 	c->hosts[c->n_hosts++] = l->host;
 }
 
+/* Whose the host is where Ingresses are served, too: model.h. */
+static void gw_claim(struct from_gw *f, const struct gw_listener *l)
+{
+	const struct obj *owner = l->gateway->o, *ingress = strmap_get(&f->ingress_hosts, l->host);
+
+	vec_push(&f->listeners, ((struct ing_gate_listener){ l->port, l->host, l->protocol == GW_PASSTHROUGH, owner }));
+	if (ingress && (l->port == f->s->ports[0] || l->port == f->s->ports[1]) && obj_age_cmp(owner, ingress) < 0)
+		f->s->say(f->s->ctx, ingress, "IngressConflict",
+			  arena_printf(f->a, "host %.*s at port %d is that of gateway %.*s/%.*s, which is older",
+				       SV_ARG(l->host), l->port, SV_ARG(obj_ns(owner)), SV_ARG(obj_name(owner))));
+}
+
 /* Those that Ingresses name come first, and so do their hosts. */
 static void gw_listeners(struct from_gw *f, struct ing_model *m)
 {
@@ -264,10 +283,14 @@ static void gw_listeners(struct from_gw *f, struct ing_model *m)
 		for (size_t k = 0; k < m->certificates[i].n_hosts; k++)
 			strmap_set(&f->cert_hosts, m->certificates[i].hosts[k], f);
 	}
+	for (size_t i = 0; i < m->n_hosts; i++)
+		strmap_set(&f->ingress_hosts, m->hosts[i].host, (void *)(uintptr_t)m->hosts[i].from);
 	for (size_t i = 0; i < f->st->n_gateways; i++)
 		for (size_t k = 0; k < f->st->gateways[i].n_listeners; k++) {
 			const struct gw_listener *l = &f->st->gateways[i].listeners[k];
 
+			if (l->claims)
+				gw_claim(f, l);
 			if (!l->serves)
 				continue;
 			gw_port_add(f, l);
@@ -324,6 +347,7 @@ void ing_from_gateways(struct arena *a, const struct ing_source *s, const struct
 	vec_release(&f.gates);
 	COPY_OUT(a, f.passes, m->passes, m->n_passes);
 	COPY_OUT(a, f.ports, m->ports, m->n_ports);
+	COPY_OUT(a, f.listeners, m->listeners, m->n_listeners);
 	COPY_OUT(a, f.certs, m->certificates, m->n_certificates);
 	strmap_release(&f.backends);
 	strmap_release(&f.apps);
@@ -331,4 +355,5 @@ void ing_from_gateways(struct arena *a, const struct ing_source *s, const struct
 	strmap_release(&f.port_of);
 	strmap_release(&f.cert_of);
 	strmap_release(&f.cert_hosts);
+	strmap_release(&f.ingress_hosts);
 }

@@ -8,6 +8,7 @@
 #include "ingress/annotations.h"
 #include "ingress/backend.h"
 #include "ingress/check.h"
+#include "object/age.h"
 #include "object/annotation.h"
 
 #include <stdlib.h>
@@ -30,6 +31,8 @@ struct from {
 	struct strmap counts;	/* namespace -> how many routes it has */
 	struct strmap backends; /* key -> struct ing_backend * */
 	struct strmap hosts;	/* with a certificate -> whose Ingress it is */
+	struct strmap named;	/* hosts of rules and spec.tls; no values */
+	VEC(struct ing_host) names;
 	VEC(struct from_cert *) certs;
 	struct strmap cert_of; /* key -> struct from_cert *; NULL value never */
 };
@@ -48,18 +51,6 @@ static void from_say(struct from *f, const struct obj *ingress, const char *reas
 	va_start(ap, fmt);
 	f->s->say(f->s->ctx, ingress, reason, arena_vprintf(f->a, fmt, ap));
 	va_end(ap);
-}
-
-/* --- whose turn it is --- */
-
-static int from_by_age(const void *x, const void *y)
-{
-	struct obj *const *a = x, *const *b = y;
-	int c = sv_cmp(val_get_str(obj_root(*a), F_metadata, F_creationTimestamp),
-		       val_get_str(obj_root(*b), F_metadata, F_creationTimestamp));
-
-	c = c ? c : sv_cmp(obj_ns(*a), obj_ns(*b));
-	return c ? c : sv_cmp(obj_name(*a), obj_name(*b));
 }
 
 /* --- backends --- */
@@ -92,6 +83,13 @@ static const struct ing_backend *from_backend(struct from *f, const struct obj *
 	if (why)
 		from_say(f, ingress, BAD, "service %.*s %s: it answers 503", SV_ARG(key), why);
 	return b;
+}
+
+/* Ingresses come the oldest first. */
+static void from_names(struct from *f, const struct obj *ingress, struct sv host)
+{
+	if (host.n && !strmap_set(&f->named, host, f))
+		vec_push(&f->names, ((struct ing_host){ host, ingress }));
 }
 
 /* --- certificates --- */
@@ -131,6 +129,7 @@ static void from_tls_host(struct from *f, struct obj *ingress, struct from_cert 
 		return;
 	}
 	strmap_set(&f->hosts, host, ingress);
+	from_names(f, ingress, host);
 	if (c && c->pem.n)
 		vec_push(&c->hosts, host);
 }
@@ -352,6 +351,7 @@ static void from_route_add(struct from *f, const struct obj *ingress, const stru
 	}
 	*count = (void *)((uintptr_t)*count + 1);
 	vec_push(&f->routes, *r);
+	from_names(f, ingress, r->host);
 	strmap_set(&f->places, key, (void *)(uintptr_t)f->routes.n);
 }
 
@@ -466,7 +466,7 @@ void ing_from_ingresses(struct arena *a, const struct ing_source *s, struct ing_
 		if (ingress_is_ours(s->classes, obj_root(s->ingresses[i])) && !obj_deleting(s->ingresses[i]))
 			vec_push(&ours, s->ingresses[i]);
 	if (ours.n > 1)
-		qsort(ours.p, ours.n, sizeof(*ours.p), from_by_age);
+		qsort(ours.p, ours.n, sizeof(*ours.p), obj_by_age);
 	for (size_t i = 0; i < 2 * ours.n; i++)
 		from_one(&f, ours.p[i % ours.n], i >= ours.n);
 	*ret = (struct ing_model){ .n_routes = f.routes.n };
@@ -486,14 +486,20 @@ void ing_from_ingresses(struct arena *a, const struct ing_source *s, struct ing_
 		}
 		vec_release(&c->hosts);
 	}
+	ret->n_hosts = f.names.n;
+	ret->hosts = ARENA_ARRAY(a, struct ing_host, f.names.n);
+	if (f.names.n)
+		memcpy(ret->hosts, f.names.p, f.names.n * sizeof(*f.names.p));
 	if (s->checked)
 		tls_checked_sweep(s->checked);
 	vec_release(&f.routes);
+	vec_release(&f.names);
 	vec_release(&f.certs);
 	vec_release(&ours);
 	strmap_release(&f.places);
 	strmap_release(&f.counts);
 	strmap_release(&f.backends);
 	strmap_release(&f.hosts);
+	strmap_release(&f.named);
 	strmap_release(&f.cert_of);
 }

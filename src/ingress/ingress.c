@@ -296,7 +296,8 @@ static bool ingress_model(struct ingress *g, struct arena *a, struct ing_model *
 				.say = source_say,
 				.uses = source_uses,
 				.ctx = &sc,
-				.checked = &g->checked };
+				.checked = &g->checked,
+				.ports = { g->ports.asked[0], g->ports.asked[1] } };
 	int64_t ask_after;
 	struct strmap old;
 	size_t n;

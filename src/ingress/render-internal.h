@@ -49,8 +49,8 @@ void render_names_sweep(struct ing_names *n); /* what was not meant this time lo
 
 /* --- render_gate.c --- */
 
-void render_gates(struct render *r, const struct ing_model *m);	 /* into maps and sections */
-void render_passes(struct render *r, const struct ing_model *m); /* the same of connections; their sections are text */
+/* Into maps and sections, connections that pass through, too. */
+void render_gates(struct render *r, const struct ing_model *m);
 void render_gate_binds(const struct render *r, struct buf *b);
 bool render_gate_has(const struct render *r, int port); /* its socket is a Gateway's, whoever else is served there */
 void render_gate_rules(const struct render *r, struct buf *b);

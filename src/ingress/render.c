@@ -200,7 +200,8 @@ static void out_frontend(const struct render *r, struct buf *b)
 	if (r->listen->trusted.n && r->listen->proxy_protocol)
 		buf_adds(b, "  tcp-request connection expect-proxy layer4 if trusted\n");
 	buf_adds(b, "  http-request set-var(txn.host) req.hdr(Host),host_only,lower\n"
-		    "  http-request deny deny_status 400 unless { var(txn.host) -m reg ^[][a-z0-9._:-]*$ }\n"
+		    "  http-request deny deny_status 400 unless { var(txn.host) -m reg ^[][a-z0-9._:-]*$ } "
+		    "{ var(txn.host) -m len 0:253 }\n" /* each label is looked for */
 		    "  http-request normalize-uri fragment-strip\n"
 		    "  http-request normalize-uri percent-to-uppercase\n"
 		    "  http-request normalize-uri percent-decode-unreserved\n"
@@ -333,7 +334,6 @@ void ing_render(struct arena *a, struct ing_names *names, const struct ing_model
 												: ING_MAP_EXACT,
 			    ing_route_key(a, &m->routes[i]), render_route(&r, &m->routes[i]));
 	render_gates(&r, m);
-	render_passes(&r, m);
 	render_sections(&r, &tail, &tail_shape, ret);
 	out_global(&r, &config);
 	out_frontend(&r, &config);

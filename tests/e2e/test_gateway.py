@@ -43,6 +43,7 @@ class World:
         self.http, self.https, self.other = lib.free_port(), lib.free_port(), lib.free_port()
         self.c = Cluster(agent=True, args=["--ingress-http-port", str(lib.free_port()), "--ingress-https-port", str(lib.free_port())])
         self.backends = {}
+        self.ports = {}  # of the corpus' Gateways
 
     def request(self, *args, **kw):
         return self.c.request(*args, **kw)
@@ -736,6 +737,82 @@ def beside_ingresses(w):
     w.delete("Gateway", "beside")
 
 
+def secret(w, name, subject):
+    w.put(f"/api/v1/namespaces/{INFRA}/secrets", {
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": name},
+        "data": {k: base64.b64encode(v).decode() for k, v in certificate(subject).items()}})
+
+
+def hosts_of_others(w):
+    """Whoever has a wider listener on the port, by HTTP or TLS: a hostname's requests are its listener's, or nobody's."""
+    thief = "thieves"  # of one second the older is who comes first by name
+    w.namespace(INFRA, **{"gateway-conformance": "infra"})
+    w.namespace(thief)
+    w.service("v1")
+    w.service("thief", thief)
+    w.service("thief-tls", thief, port=443, server=TlsEcho("thief"))
+    secret(w, "own", "own")
+    w.gateway("own", [
+        {"name": "http", "port": w.other, "protocol": "HTTP", "hostname": "shop.own.example"},
+        {"name": "https", "port": w.https, "protocol": "HTTPS", "hostname": "shop.own.example", "tls": {"certificateRefs": [{"name": "own"}]}}])
+    w.gateway("wide", [
+        {"name": "any", "port": w.other, "protocol": "HTTP"},
+        {"name": "wild", "port": w.other, "protocol": "HTTP", "hostname": "*.own.example"},
+        {"name": "same", "port": w.other, "protocol": "HTTP", "hostname": "shop.own.example"},
+        {"name": "pass", "port": w.https, "protocol": "TLS", "tls": {"mode": "Passthrough"}}], thief)
+    w.route("own", "own", [{"matches": match("/only"), "backendRefs": to("v1")}])
+    w.route("steals", "wide", [{"backendRefs": to("thief")}], thief, hostnames=["shop.own.example", "*.own.example", "*.example"])
+    w.route("steals", "wide", [{"backendRefs": to("thief-tls", port=443)}], thief, "TLSRoute", hostnames=["shop.own.example", "*.own.example"])
+    w.until("v1", "shop.own.example", "/only", port=w.other)
+    w.until("thief", "x.own.example", port=w.other)
+    w.until("thief", "x.example", port=w.other)
+    listeners = {x["name"]: x for x in w.get("Gateway", "wide", thief)["status"]["listeners"]}
+    equal(reason(listeners["same"]["conditions"], "Conflicted"), ("True", "HostnameConflict"))
+    equal(reason(listeners["same"]["conditions"], "Programmed"), ("False", "Invalid"))
+    wait_for("what passes", lambda: test_ingress.tls_connect(w.https, "x.own.example")[1] == "thief")
+    w.all_of("shop.own.example", ("/only", "v1"), ("/", 404), ("/other", 404), port=w.other)
+    w.all_of("SHOP.own.example", ("/only", "v1"), ("/", 404), port=w.other)
+    w.all_of("shop.own.example", ("/only", "v1"), ("/", 404), tls=True)
+    equal(test_ingress.tls_connect(w.https, "shop.own.example")[1], "own")
+    equal(w.name("shop.own.example", "/only", port=w.http), 404, "a port that the listener has not")
+    equal(w.name("." .join(["a"] * 200), port=w.other), 400, "more labels than a name has")
+    # Its owner gives it up: it was he who kept it.
+    w.delete("Gateway", "own")
+    w.until("thief", "shop.own.example", "/only", port=w.other)
+    wait_for("it to pass", lambda: test_ingress.tls_connect(w.https, "shop.own.example")[1] == "thief")
+    for kind, name, ns in (("HTTPRoute", "own", INFRA), ("HTTPRoute", "steals", thief), ("TLSRoute", "steals", thief), ("Gateway", "wide", thief)):
+        w.delete(kind, name, ns)
+
+
+def hosts_of_ingresses(w):
+    """At their ports a host that an Ingress names is kept from younger routes of other namespaces, and from wildcards."""
+    thief = "thieves"
+    w.namespace(INFRA, **{"gateway-conformance": "infra"})
+    w.namespace(thief)
+    w.service("v2")
+    w.service("thief", thief)
+    port, tls = (int(w.c.args[w.c.args.index(f"--ingress-{p}-port") + 1]) for p in ("http", "https"))
+    w.service("thief-tls", thief, port=443, server=TlsEcho("thief"))
+    equal(w.request("POST", f"/apis/networking.k8s.io/v1/namespaces/{INFRA}/ingresses", {
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "kept"}, "spec": {"rules": [
+            {"host": h, "http": {"paths": [{"path": "/in", "pathType": "Prefix", "backend": {"service": {"name": "v2", "port": {"number": 8080}}}}]}}
+            for h in ("kept.example", "*.wild.example")]}})[0], 201)
+    w.until("v2", "kept.example", "/in", port=port)
+    w.gateway("wide", [{"name": "any", "port": port, "protocol": "HTTP"}, {"name": "same", "port": port, "protocol": "HTTP", "hostname": "kept.example"},
+                       {"name": "pass", "port": tls, "protocol": "TLS", "tls": {"mode": "Passthrough"}}], thief)
+    w.route("steals", "wide", [{"backendRefs": to("thief")}], thief, hostnames=["kept.example", "*.wild.example", "*.example"])
+    w.route("steals", "wide", [{"backendRefs": to("thief-tls", port=443)}], thief, "TLSRoute", hostnames=["kept.example", "*.example", "x.wild.example"])
+    w.until("thief", "x.example", "/in", port=port)
+    wait_for("what passes", lambda: test_ingress.tls_connect(tls, "x.example")[1] == "thief")
+    w.all_of("kept.example", ("/in", "v2"), ("/", 404), port=port)
+    w.all_of("x.wild.example", ("/in", "v2"), ("/", 404), port=port)
+    equal(w.name("kept.example", "/in", port=tls, tls=True), "v2")
+    w.request("DELETE", f"/apis/networking.k8s.io/v1/namespaces/{INFRA}/ingresses/kept")
+    w.until("thief", "kept.example", "/in", port=port)
+    for kind, name in (("HTTPRoute", "steals"), ("TLSRoute", "steals"), ("Gateway", "wide")):
+        w.delete(kind, name, thief)
+
+
 def hostile_texts(w):
     """Nothing that a user may write is more than a value."""
     evil = ["%[env(PATH)]", "\\\" if { always_true } #", "';`$(x)`", "a\\ b", "x,map_str(values.map)", "%3Cx%3E", "#", "--", "{", "\\x01"]
@@ -816,14 +893,20 @@ ANSWERS = {
 }
 
 
+# Those whose routes are asked for. Others have ports of their own: of two with one port and hostname only the older is served.
+AT_SHARED_PORTS = {"same-namespace", "httproute-hostname-intersection"}
+
+
 def documents(w, path):
     """(kind, namespace, name, text) of a file of the corpus, at ports that are free here."""
-    ports = {"80": w.http, "443": w.https, "8080": w.other, "8443": w.https}
+    shared = {"80": w.http, "443": w.https, "8080": w.other, "8443": w.https}
     for text in re.split(r"^---.*$", lib.read_text(path), flags=re.M):
         kind = re.search(r"^kind:\s*(\w+)", text, re.M)
         if not kind:
             continue
         if kind[1] == "Gateway":
+            name = re.search(r"^  name: *(\S+)", text, re.M)[1]
+            ports = shared if name in AT_SHARED_PORTS else w.ports.setdefault(name, {p: lib.free_port() for p in shared})
             text = re.sub(r"(port: )(\d+)$", lambda m: m[1] + str(ports[m[2]]), text.replace('"{GATEWAY_CLASS_NAME}"', "caravel"), flags=re.M)
         meta = text[text.index("metadata:"):]
         yield kind[1], (re.search(r"^  namespace: *(\S+)", meta, re.M) or [0, "default"])[1], re.search(r"^  name: *(\S+)", meta, re.M)[1], text
@@ -871,7 +954,8 @@ def conformance_manifests(w):
 
 TESTS = [kinds_are_there, a_bundle_of_a_users, refusals, listeners_are_told, listeners_that_are_wrong, listeners_that_conflict, what_is_not_served, routes_are_told,
          statuses_of_others_stay, attached_routes_are_counted, namespaces_by_label, matching, methods_and_queries, hosts, header_modifiers, rewrites,
-         redirects, weights, timeouts, cors, web_sockets, grpc, tls_ends_here, a_certificate_elsewhere, tls_passes_through, beside_ingresses, hostile_texts,
+         redirects, weights, timeouts, cors, web_sockets, grpc, tls_ends_here, a_certificate_elsewhere, tls_passes_through, beside_ingresses, hosts_of_others,
+         hosts_of_ingresses, hostile_texts,
          after_a_restart, conformance_manifests, corpus_examples]
 
 

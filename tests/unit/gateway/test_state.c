@@ -127,7 +127,7 @@ static void test_listeners(_unused_ void **state)
 						       "'tls':{'certificateRefs':[{'name':'good','namespace':'e'}]}},"
 						       "{'name':'t','port':443,'protocol':'TLS','hostname':'t.org','"
 						       "tls':{'mode':'Terminate'}}"));
-	/* The younger does not turn a port round; what agrees is shared. */
+	/* The younger does not turn a port round, nor has it a hostname that the older has. */
 	rig_add(&r, GATEWAY("h", "2",
 			    "{'name':'tls','port':80,'protocol':'HTTPS','hostname':'z.org','tls':{'certificateRefs':[{'"
 			    "name':'good'}]}}"));
@@ -143,7 +143,58 @@ static void test_listeners(_unused_ void **state)
 	assert_string_equal(told(&r, listener(&r, 0, 6), "Accepted"), "False/UnsupportedValue");
 	assert_string_equal(told(&r, &r.st.gateways[0].conditions, "Accepted"), "True/ListenersNotValid");
 	assert_string_equal(told(&r, listener(&r, 1, 0), "Accepted"), "False/PortUnavailable");
-	assert_true(r.st.gateways[2].listeners[0].serves);
+	assert_false(r.st.gateways[2].listeners[0].serves);
+	assert_string_equal(told(&r, listener(&r, 2, 0), "Conflicted"), "True/HostnameConflict");
+	rig_end(&r);
+}
+
+/* Of Gateways of several namespaces that name one hostname the oldest has it, by its name when they are as old; what
+ * is attached to the others reaches nothing. Another hostname of a port, or another port, is nobody's trouble. */
+static void test_hosts_of_others(_unused_ void **state)
+{
+	static const char gateway[] =
+	    "{'kind':'Gateway','metadata':{'namespace':'%s','name':'g','creationTimestamp':'2026-01-0%d"
+	    "T00:00:00Z'},'spec':{'gatewayClassName':'ours','listeners':[" HTTP(
+		"same", "80",
+		",'hostname':'*.x.org'") "," HTTP("own", "80",
+						  ",'hostname':'%s.x.org'") "," HTTP("any", "80",
+										     "") ","
+											 "{'name':'tls','port':443,'"
+											 "protocol':'HTTPS','hostname':"
+											 "'t.org','tls':"
+											 "{'certificateRefs':[{'name':'"
+											 "good'}]}},{'name':'pass','"
+											 "port':443,"
+											 "'protocol':'TLS','hostname':'"
+											 "p.org','tls':{'mode':'"
+											 "Passthrough'}}]}}";
+	struct rig r = { .s = { .ctx = NULL } };
+
+	rig_add(&r, CLASS);
+	rig_add(&r, arena_printf(&r.a, gateway, "young", 2, "young"));
+	rig_add(&r, arena_printf(&r.a, gateway, "b", 1, "b"));
+	rig_add(&r, arena_printf(&r.a, gateway, "a", 1, "a"));
+	rig_add(&r, ROUTE("young", "caught", "{'name':'g','sectionName':'same'}", ""));
+	rig_make(&r);
+	assert_sv(obj_ns(r.st.gateways[0].o), "a");
+	for (size_t g = 0; g < 3; g++)
+		for (size_t i = 0; i < 5; i++) {
+			bool fine = g == 0 || i == 1; /* whose hostname nobody else has */
+
+			assert_string_equal(told(&r, listener(&r, g, i), "Conflicted"),
+					    fine ? "False/NoConflicts" : "True/HostnameConflict");
+			assert_string_equal(told(&r, listener(&r, g, i), "Programmed"),
+					    fine ? "True/Programmed" : "False/Invalid");
+			assert_int_equal(r.st.gateways[g].listeners[i].claims, fine);
+		}
+	assert_non_null(strstr(gw_condition(listener(&r, 2, 0), "Conflicted")->message, "Gateway a/g"));
+	assert_string_equal(told(&r, &r.st.routes[0].parents[0].conditions, "Accepted"), "False/NotAllowedByListeners");
+	assert_int_equal(r.st.routes[0].parents[0].n_attached, 0);
+	/* The oldest is gone: the next has them. */
+	r.objects[GW_GATEWAYS].n = 2;
+	rig_make(&r);
+	assert_string_equal(told(&r, listener(&r, 0, 0), "Programmed"), "True/Programmed");
+	assert_sv(obj_ns(r.st.gateways[0].o), "b");
 	rig_end(&r);
 }
 
@@ -477,11 +528,12 @@ static void test_rules(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nobodys),	  cmocka_unit_test(test_listeners),
-		cmocka_unit_test(test_conflicts), cmocka_unit_test(test_refused_takes_nothing),
-		cmocka_unit_test(test_routes),	  cmocka_unit_test(test_grants),
-		cmocka_unit_test(test_hosts),	  cmocka_unit_test(test_rules),
-		cmocka_unit_test(test_hostnames), cmocka_unit_test(test_many_routes),
+		cmocka_unit_test(test_nobodys),		cmocka_unit_test(test_listeners),
+		cmocka_unit_test(test_conflicts),	cmocka_unit_test(test_refused_takes_nothing),
+		cmocka_unit_test(test_routes),		cmocka_unit_test(test_grants),
+		cmocka_unit_test(test_hosts),		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_hostnames),	cmocka_unit_test(test_many_routes),
+		cmocka_unit_test(test_hosts_of_others),
 	};
 
 	return cmocka_run_group_tests_name("gateway_state", tests, NULL, NULL);

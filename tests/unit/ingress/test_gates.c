@@ -16,6 +16,7 @@ struct rig {
 	struct kit k;
 	VEC(struct obj *) objects[_GW_KIND_MAX];
 	struct ing_names names;
+	int http, https;
 	bool accepted; /* all rules of the first route, when it was rendered last */
 };
 
@@ -42,18 +43,20 @@ static const struct val *rig_labels(_unused_ void *ctx, _unused_ struct sv ns)
 	return NULL;
 }
 
-static const char *rig_certificate(_unused_ void *ctx, _unused_ struct sv ns, _unused_ struct sv name)
+static const char *rig_certificate(_unused_ void *ctx, _unused_ struct sv ns, struct sv name)
 {
-	return "is not there";
+	return sv_is(name, "good") ? NULL : "is not there";
 }
 
 static void rig_render(struct rig *r, struct ing_conf *ret)
 {
-	struct ing_source s = kit_source(&r->k);
+	struct ing_source s = kit_source_at(&r->k, r->http, r->https);
 	struct gw_source gs = {
 		.namespace_labels = rig_labels, .service = rig_service, .certificate = rig_certificate, .ctx = &r->k
 	};
-	struct ing_listen l = { .threads = 1, .max_connections = 100, .own = 7 };
+	struct ing_listen l = {
+		.threads = 1, .max_connections = 100, .own = 7, .http_port = r->http, .https_port = r->https
+	};
 	struct gw_state st;
 
 	for (int i = 0; i < _GW_KIND_MAX; i++) {
@@ -84,6 +87,7 @@ static void rig_end(struct rig *r)
 	"{'kind':'Gateway','metadata':{'namespace':'d','name':'g'},'spec':{'gatewayClassName':'c','listeners':[" \
 	"{'name':'h','port':8080,'protocol':'HTTP'},{'name':'p','port':8443,'protocol':'TLS','tls':{'mode':"     \
 	"'Passthrough'}}]}}"
+#define LISTENERS "l8080|*| h\nl8443|*| t\n" /* of GATEWAY */
 #define ROUTE(kind, name, more, rules)                                                                               \
 	"{'kind':'" kind "','metadata':{'namespace':'d','name':'" name "'},'spec':{'parentRefs':[{'name':'g'}]" more \
 	",'rules':[" rules "]}}"
@@ -113,8 +117,9 @@ static void test_chains(_unused_ void **state)
 							  "/a/bc") "},{" PATH("Exact", "/a/b/c") "}]," BACK("a") "}"));
 	rig_add(&r, ROUTE("HTTPRoute", "s", "", "{'matches':[{" PATH("PathPrefix", "/a") "}]," BACK("a") "}"));
 	rig_render(&r, &c);
-	assert_sv(c.maps[ING_MAP_GATES], "e8080|x.org/a/b/c| c6\ne8080|x.org/a/b| c4\np8080|*/a/ c7\np8080|x.org/ c1\n"
-					 "p8080|x.org/a/b/ c3\np8080|x.org/a/bc/ c5\n");
+	assert_sv(c.maps[ING_MAP_GATES],
+		  "e8080|*|x.org/a/b/c| c6\ne8080|*|x.org/a/b| c4\n" LISTENERS
+		  "p8080|*|*/a/ c7\np8080|*|x.org/ c1\np8080|*|x.org/a/b/ c3\np8080|*|x.org/a/bc/ c5\n");
 	assert_sv(c.maps[ING_MAP_VALUES],
 		  "c1 1\nc1.1 b:b2=1\nc3 1 c1\nc3.1 b:b2=1\nc4 1 c3\nc4.1 b:b2=1\nc5 1 c1\nc5.1 b:b2=1\n"
 		  "c6 1 c3\nc6.1 b:b2=1\nc7 1\nc7.1 b:b2=1\n");
@@ -135,10 +140,148 @@ static void test_order(_unused_ void **state)
 		ROUTE("HTTPRoute", "s", "",
 		      "{'matches':[{'headers':[{'name':'b','value':'1'},{'name':'c','value':'|'}]}]," BACK("b") "}"));
 	rig_render(&r, &c);
-	assert_sv(c.maps[ING_MAP_GATES], "p8080|*/ c1\n");
+	assert_sv(c.maps[ING_MAP_GATES], LISTENERS "p8080|*|*/ c1\n");
 	assert_sv(c.maps[ING_MAP_VALUES], "c1 5\nc1.1 b:b2=1 m:GET\nc1.2 b:b3=1 h:b:1 h:c:%7C\nc1.3 b:b2=1 h:a:x%20y\n"
 					  "c1.4 b:b2=1 q:q:1\nc1.5 b:b2=1\n");
 	rig_end(&r);
+}
+
+/* --- whose a host is --- */
+
+#define OWNED(kind, ns, name, age)                                                              \
+	"{'kind':'" kind "','metadata':{'namespace':'" ns "','name':'" name "','uid':'" ns name \
+	"','creationTimestamp':'2026-01-0" age "T00:00:00Z'},'spec':"
+#define OWNED_GATEWAY(ns, name, age, listeners) \
+	OWNED("Gateway", ns, name, age) "{'gatewayClassName':'c','listeners':[" listeners "]}}"
+#define ALL ",'allowedRoutes':{'namespaces':{'from':'All'}}"
+#define HTTP(name, port, more) "{'name':'" name "','port':" port ",'protocol':'HTTP'" more ALL "}"
+#define PASS(name, port, more) \
+	"{'name':'" name "','port':" port ",'protocol':'TLS','tls':{'mode':'Passthrough'}" more ALL "}"
+#define HTTPS(name, port, more)                                                                          \
+	"{'name':'" name "','port':" port ",'protocol':'HTTPS','tls':{'certificateRefs':[{'name':'good'" \
+	"}]}" more ALL "}"
+#define HOST(h) ",'hostname':'" h "'"
+#define OWNED_ROUTE(kind, ns, name, age, gateway, hosts, path) \
+	OWNED(kind, ns, name, age)                             \
+	"{'parentRefs':[" gateway "],'hostnames':[" hosts      \
+	"],'rules':[{'matches':[{" PATH("PathPrefix", path) "}]," BACK("a") "}]}}"
+#define PARENT(ns, name) "{'namespace':'" ns "','name':'" name "'}"
+#define OWNED_INGRESS(ns, name, age, host)                                                     \
+	"{'kind':'Ingress','metadata':{'namespace':'" ns "','name':'" name "','uid':'" ns name \
+	"','creationTimestamp':'2026-01-0" age                                                 \
+	"T00:00:00Z'},'spec':{'rules':[" KIT_RULE(host, KIT_PATH("/", "Prefix", "a")) "]}}"
+
+static struct rig rig_empty(int http, int https)
+{
+	struct rig r = { .k = { .m = { 0 } }, .http = http, .https = https };
+
+	rig_add(&r, KIT_CLASS);
+	rig_add(&r, CLASS);
+	return r;
+}
+
+/* The keys of gates.map alone, with a blank behind each. */
+static struct sv rig_keys(struct rig *r)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct ing_conf c;
+	struct sv line, text;
+
+	rig_render(r, &c);
+	text = c.maps[ING_MAP_GATES];
+	while (sv_split(&text, '\n', &line))
+		buf_printf(&b, "%.*s ", SV_ARG(sv_sub(line, 0, (size_t)MAX(sv_find(line, ' '), 0))));
+	return arena_sv(&r->k.a, sv_trim(buf_sv(&b)));
+}
+
+/* A route for another's hostname, at a wider listener of one's own, stands behind that listener's name alone. */
+static void test_wider_listeners(_unused_ void **state)
+{
+	struct rig r = rig_empty(0, 0);
+
+	rig_add(&r, OWNED_GATEWAY("d", "theirs", "2",
+				  HTTP("h", "8080", HOST("shop.x.org")) "," HTTPS(
+				      "s", "8443", HOST("shop.x.org")) "," HTTP("none", "8081", HOST("shop.x.org"))));
+	rig_add(&r, OWNED_GATEWAY("evil", "wide", "1",
+				  HTTP("any", "8080", "") "," HTTP("wild", "8080",
+								   HOST("*.x.org")) "," PASS("pass", "8443", "")));
+	rig_add(&r, OWNED_ROUTE("HTTPRoute", "evil", "r", "1", PARENT("evil", "wide"), "'shop.x.org'", "/"));
+	rig_add(&r, OWNED_ROUTE("TLSRoute", "evil", "t", "1", PARENT("evil", "wide"), "'shop.x.org'", "/"));
+	assert_sv(rig_keys(&r),
+		  "l8080|*.x.org| l8080|*| l8080|shop.x.org| l8081|shop.x.org| l8443|*| l8443|shop.x.org| "
+		  "p8080|*.x.org|shop.x.org/ p8080|*|shop.x.org/ t8443|*|shop.x.org|");
+	rig_end(&r);
+}
+
+/* A hostname stays its owner's while nothing serves it. */
+static void test_listener_without_certificate(_unused_ void **state)
+{
+	struct rig r = rig_empty(0, 0);
+
+	rig_add(&r, OWNED_GATEWAY("d", "theirs", "2",
+				  "{'name':'s','port':8443,'protocol':'HTTPS','hostname':'x.org',"
+				  "'tls':{'certificateRefs':[{'name':'bad'}]}}"));
+	rig_add(&r, OWNED_GATEWAY("evil", "wide", "1", PASS("pass", "8443", "")));
+	assert_sv(rig_keys(&r), "l8443|*| l8443|x.org|");
+	rig_end(&r);
+}
+
+/* At the ports of Ingresses alone. */
+static void test_beside_ingresses(_unused_ void **state)
+{
+	static const struct {
+		const char *ingress, *gateway, *route, *tls_route, *keys;
+	} cases[] = {
+		/* Wider: the route is asked unless another namespace's Ingress is older. */
+		{ OWNED_INGRESS("d", "i", "1", "x.org"), OWNED_GATEWAY("evil", "g", "1", HTTP("h", "80", "")),
+		  OWNED_ROUTE("HTTPRoute", "evil", "r", "2", PARENT("evil", "g"), "'x.org'", "/"), NULL,
+		  "i80|x.org| l80|*|" },
+		{ OWNED_INGRESS("d", "i", "3", "x.org"), OWNED_GATEWAY("evil", "g", "1", HTTP("h", "80", "")),
+		  OWNED_ROUTE("HTTPRoute", "evil", "r", "2", PARENT("evil", "g"), "'x.org'", "/"), NULL,
+		  "i80|x.org| l80|*| p80|*|x.org/" },
+		{ OWNED_INGRESS("d", "i", "1", "x.org"), OWNED_GATEWAY("evil", "g", "1", HTTP("h", "80", "")),
+		  OWNED_ROUTE("HTTPRoute", "d", "r", "2", PARENT("evil", "g"), "'x.org'", "/"), NULL,
+		  "i80|x.org| l80|*| p80|*|x.org/" },
+		{ OWNED_INGRESS("d", "i", "1", "x.org"), OWNED_GATEWAY("evil", "g", "1", HTTP("h", "81", "")),
+		  OWNED_ROUTE("HTTPRoute", "evil", "r", "2", PARENT("evil", "g"), "'x.org'", "/"), NULL,
+		  "l81|*| p81|*|x.org/" },
+		/* The same hostname is the older's. */
+		{ OWNED_INGRESS("d", "i", "1", "x.org"),
+		  OWNED_GATEWAY("evil", "g", "2", HTTP("h", "80", HOST("x.org"))),
+		  OWNED_ROUTE("HTTPRoute", "evil", "r", "2", PARENT("evil", "g"), "'x.org'", "/"), NULL,
+		  "i80|x.org| l80|x.org|" },
+		{ OWNED_INGRESS("d", "i", "3", "x.org"),
+		  OWNED_GATEWAY("evil", "g", "2", HTTP("h", "80", HOST("x.org"))),
+		  OWNED_ROUTE("HTTPRoute", "evil", "r", "4", PARENT("evil", "g"), "'x.org'", "/"), NULL,
+		  "l80|x.org| p80|x.org|x.org/" },
+		/* What passes through, too, and by spec.tls alone. */
+		{ OWNED_INGRESS("d", "i", "1", "x.org"), OWNED_GATEWAY("evil", "g", "1", PASS("h", "443", "")),
+		  OWNED_ROUTE("HTTPRoute", "evil", "r", "2", PARENT("evil", "g"), "'x.org'", "/"),
+		  OWNED_ROUTE("TLSRoute", "evil", "r", "2", PARENT("evil", "g"), "'x.org'", "/"),
+		  "i443|x.org| l443|*|" },
+		{ "{'kind':'Ingress','metadata':{'namespace':'d','name':'i','creationTimestamp':'2026-01-01T00:00:00Z'}"
+		  ",'spec':{'tls':[{'hosts':['x.org']}],'defaultBackend':{'service':{'name':'a','port':{'number':80}}"
+		  "}}}",
+		  OWNED_GATEWAY("evil", "g", "1", PASS("h", "443", "")),
+		  OWNED_ROUTE("HTTPRoute", "evil", "r", "2", PARENT("evil", "g"), "'x.org'", "/"),
+		  OWNED_ROUTE("TLSRoute", "evil", "r", "2", PARENT("evil", "g"), "'x.org'", "/"),
+		  "i443|x.org| l443|*|" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct rig r = rig_empty(80, 443);
+
+		rig_add(&r, cases[i].ingress);
+		rig_add(&r, cases[i].gateway);
+		rig_add(&r, cases[i].route);
+		if (cases[i].tls_route)
+			rig_add(&r, cases[i].tls_route);
+		if (!sv_is(rig_keys(&r), cases[i].keys))
+			fail_msg("%zu: %.*s", i, SV_ARG(rig_keys(&r)));
+		assert_int_equal(
+		    strstr(buf_cstr(&r.k.said), "i: host x.org at port 80 is that of gateway evil/g") != NULL, i == 5);
+		rig_end(&r);
+	}
 }
 
 /* What changes a match or a weight changes maps alone; another filter does not go by commands. */
@@ -339,12 +482,16 @@ static void test_haproxy_takes_it(_unused_ void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_chains),		cmocka_unit_test(test_order),
-		cmocka_unit_test(test_changes),		cmocka_unit_test(test_accepted_is_served),
-		cmocka_unit_test(test_durations),	cmocka_unit_test(test_timeouts),
-		cmocka_unit_test(test_haproxy_takes_it)
-	};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_chains),
+					    cmocka_unit_test(test_order),
+					    cmocka_unit_test(test_wider_listeners),
+					    cmocka_unit_test(test_listener_without_certificate),
+					    cmocka_unit_test(test_beside_ingresses),
+					    cmocka_unit_test(test_changes),
+					    cmocka_unit_test(test_accepted_is_served),
+					    cmocka_unit_test(test_durations),
+					    cmocka_unit_test(test_timeouts),
+					    cmocka_unit_test(test_haproxy_takes_it) };
 
 	return cmocka_run_group_tests_name("ingress_gates", tests, NULL, NULL);
 }
