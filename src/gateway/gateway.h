@@ -67,6 +67,9 @@ struct gw_conditions {
 const struct gw_condition *gw_condition(const struct gw_conditions *c, const char *type); /* NULL: not there */
 bool gw_condition_is(const struct gw_conditions *c, const char *type);
 
+/* How many matches one listener, host and path has: a request may have to ask each. */
+#define GW_PLACE_MAX 256
+
 enum gw_protocol { GW_HTTP, GW_HTTPS, GW_PASSTHROUGH, GW_UNSUPPORTED };
 
 struct gw_secret {
@@ -151,5 +154,8 @@ const char *gw_backend_refused(struct arena *a, const struct gw_source *s, const
 void gw_secrets_each(const struct obj *gateway, void (*fn)(struct sv ns, struct sv name, void *ctx), void *ctx);
 /* What of a rule cannot be served here; NULL: all of it can. */
 const char *gw_rule_unsupported(enum gw_kind kind, const struct val *rule);
+/* Where a match of an HTTPRoute or GRPCRoute is asked: paths like this one, as requests spell them, or all below it
+ * (then without the last '/'). match NULL: every request. False: none. */
+bool gw_match_path(struct arena *a, enum gw_kind kind, const struct val *match, bool *ret_exact, struct sv *ret);
 /* What a host of both is: the narrower of them. False: there is none. "" is any host. */
 bool gw_hosts_meet(struct sv x, struct sv y, struct sv *ret);

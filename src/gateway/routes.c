@@ -25,6 +25,7 @@ struct route_make {
 	struct strmap spaces; /* namespace -> struct route_space *, the arena's */
 	size_t gates;
 	struct strmap gateways; /* "ns/name" -> struct gw_gateway * */
+	struct strmap places;	/* place_key() -> how many matches it has */
 	/* Of the parent at hand, whose own are made once it is known how many: */
 	VEC(struct gw_attached) attached;
 	VEC(struct sv) hosts;
@@ -34,7 +35,8 @@ struct route_make {
 struct route_now {
 	struct gw_route *r;
 	struct route_space *space;
-	size_t matches; /* of all its rules: each at each place is one gate */
+	size_t matches;	  /* of all its rules: each at each place is one gate */
+	struct sv *paths; /* of each of them, "e/path" or "p/path"; "" when there is none. NULL: not looked at yet */
 };
 
 static struct gw_gateway *route_parent(struct route_make *rm, const struct obj *o, const struct val *ref)
@@ -91,6 +93,78 @@ static bool route_fits(const struct route_make *rm, const struct route_now *now,
 	return rm->gates + n <= GATES_MAX && now->space->gates + n <= GATES_NAMESPACE_MAX &&
 	       now->space->looks <= LOOKS_NAMESPACE_MAX;
 }
+
+/* --- places: what one request may have to ask --- */
+
+static void route_paths(const struct route_make *rm, struct route_now *now)
+{
+	size_t n = 0;
+
+	now->paths = ARENA_ARRAY(rm->m->a, struct sv, now->matches + 1);
+	VAL_EACH(obj_get(now->r->o, F_spec, F_rules), rule) {
+		const struct val *matches = val_get(rule, F_matches);
+
+		for (size_t i = 0; i < MAX(val_len(matches), 1); i++) {
+			bool exact;
+			struct sv path;
+
+			if (gw_match_path(rm->m->a, now->r->kind, val_at(matches, i), &exact, &path))
+				now->paths[n] = arena_svf(rm->m->a, "%c%.*s", exact ? 'e' : 'p', SV_ARG(path));
+			n++;
+		}
+	}
+}
+
+static struct sv place_key(struct buf *b, const struct gw_listener *l, struct sv host, struct sv path)
+{
+	buf_clear(b);
+	buf_printf(b, "%d %.*s %.*s %.*s", l->port, SV_ARG(l->host), SV_ARG(host), SV_ARG(path));
+	return buf_sv(b);
+}
+
+/* Counts matches at the places of the parent at hand, in order, until one is full: how many it counted. stop: count
+ * these no more. */
+static size_t places_count(struct route_make *rm, const struct route_now *now, bool more, size_t stop)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const struct sv *host = rm->hosts.p;
+	size_t done = 0;
+
+	for (size_t i = 0; i < rm->attached.n; i++)
+		for (const struct sv *end = host + rm->attached.p[i].n_hosts; host < end; host++)
+			for (size_t k = 0; k < now->matches; k++) {
+				struct sv key = place_key(&b, rm->attached.p[i].listener, *host, now->paths[k]);
+				void **slot = strmap_slot(&rm->places, key);
+				uintptr_t n = (uintptr_t)*slot;
+
+				if (more ? n == GW_PLACE_MAX : done == stop)
+					return done;
+				*slot = (void *)(more ? n + 1 : n - 1);
+				if (!more && n == 1)
+					strmap_del(&rm->places, key);
+				done++;
+			}
+	return done;
+}
+
+/* False: one of its places is full, and it has none. */
+static bool places_take(struct route_make *rm, struct route_now *now)
+{
+	size_t n = now->matches * rm->hosts.n, done;
+
+	if (now->r->kind == GW_TLSROUTES)
+		return true;
+	if (!now->paths)
+		route_paths(rm, now);
+	now->space->looks += n;
+	done = places_count(rm, now, true, 0);
+	if (done == n)
+		return true;
+	(void)places_count(rm, now, false, done);
+	return false;
+}
+
+/* --- parents --- */
 
 /* What stands in rm is the parent's, now that it is known how much it is. */
 static void parent_keep(struct route_make *rm, struct gw_parent *p)
@@ -199,7 +273,7 @@ static void parent_rules(const struct route_make *rm, struct gw_parent *p, const
 	}
 }
 
-static void parent_make(struct route_make *rm, struct gw_gateway *g, const struct route_now *now,
+static void parent_make(struct route_make *rm, struct gw_gateway *g, struct route_now *now,
 			const struct rules_said *said, struct gw_parent *p)
 {
 	bool fits = parent_attach(rm, g, now, p);
@@ -214,6 +288,14 @@ static void parent_make(struct route_make *rm, struct gw_gateway *g, const struc
 					 "its matches, hosts and listeners are more than are served here beside older "
 					 "routes (%d, of a namespace %d)",
 					 GATES_MAX, GATES_NAMESPACE_MAX));
+		return;
+	}
+	if (!places_take(rm, now)) {
+		parent_drop(rm, p,
+			    arena_printf(rm->m->a,
+					 "one path of a host would have more than %d matches beside those of older "
+					 "routes: use several paths or hostnames",
+					 GW_PLACE_MAX));
 		return;
 	}
 	parent_keep(rm, p);
@@ -295,6 +377,7 @@ void gw_routes_make(const struct gw_make *m, struct gw_state *st)
 		st->n_routes += route_make(&rm, all[i].o, all[i].kind, &st->routes[st->n_routes]);
 	strmap_release(&rm.gateways);
 	strmap_release(&rm.spaces);
+	strmap_release(&rm.places);
 	vec_release(&rm.attached);
 	vec_release(&rm.hosts);
 }

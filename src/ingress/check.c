@@ -2,7 +2,6 @@
 
 #include "gateway/texts.h"
 
-#define PATH_MAX_BYTES 1024
 _Static_assert(ING_VALUE_MAX == GW_TEXT_MAX, "one bound of values");
 
 static bool check_alnum(char c)
@@ -38,11 +37,6 @@ bool ing_is_user(struct sv s)
 bool ing_is_value(struct sv s)
 {
 	return gw_is_text(s);
-}
-
-static bool check_escape(struct sv s, size_t i)
-{
-	return i + 2 < s.n && hex_value(s.p[i + 1]) >= 0 && hex_value(s.p[i + 2]) >= 0;
 }
 
 bool ing_is_url(struct sv s)
@@ -90,35 +84,5 @@ const char *ing_hash_refused(struct sv s)
 
 bool ing_path(struct arena *a, struct sv s, struct sv *ret)
 {
-	static const char hex[] = "0123456789ABCDEF";
-	char *to;
-	size_t n = 0;
-
-	if (!s.n || s.n > PATH_MAX_BYTES || s.p[0] != '/')
-		return false;
-	to = arena_alloc(a, 3 * s.n + 1);
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if (c < ' ' || c == 0x7f)
-			return false;
-		if (c == '%' && check_escape(s, i)) {
-			c = (unsigned char)(hex_value(s.p[i + 1]) << 4 | hex_value(s.p[i + 2]));
-			i += 2;
-			if (check_alnum((char)c) ||
-			    (c && strchr("-._~", c))) { /* needless: HAProxy takes it out, too */
-				to[n++] = (char)c;
-				continue;
-			}
-		} else if (check_alnum((char)c) || strchr("/-._~!$&'()*+,;=:@", c)) {
-			to[n++] = (char)c;
-			continue;
-		}
-		to[n++] = '%';
-		to[n++] = hex[c >> 4];
-		to[n++] = hex[c & 15];
-	}
-	to[n] = '\0';
-	*ret = sv_make(to, n);
-	return true;
+	return gw_path(a, s, ret);
 }

@@ -20,6 +20,4 @@ bool ing_is_url(struct sv s);	/* a value without blanks, quotes and '%' that beg
  * may: MD5, SHA-256 and SHA-512 with the usual rounds, bcrypt up to cost 10. NULL, or why not. */
 const char *ing_hash_refused(struct sv s);
 bool ing_hash_is_apr1(struct sv s); /* crypt(3) does not know it: apr1.h */
-/* The path of a rule as a request spells it: what is no path character is percent-encoded. False: it does not begin
- * with '/', has control characters, or is too long. */
 bool ing_path(struct arena *a, struct sv s, struct sv *ret);

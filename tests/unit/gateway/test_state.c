@@ -375,6 +375,53 @@ static void test_many_routes(_unused_ void **state)
 	assert_true(of[2] - of[1] < 100 * 64 * sizeof(struct gw_attached));
 }
 
+/* A request asks each match of its place: of the older routes as many as are bounded, in whatever spelling. */
+static void test_full_places(_unused_ void **state)
+{
+	static const char *const paths[] = { "/a", "/%61/", "/a//" };
+	struct rig r = { .s = { .ctx = NULL } };
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	rig_add(&r, CLASS);
+	rig_add(&r, GATEWAY("g", "1", HTTP("a", "80", "") "," HTTP("b", "81", "")));
+	for (int i = 0; i < 100; i++)
+		buf_printf(&b, "%s{'path':{'value':'%s'},'headers':[{'name':'h','value':'%d'}]}", i ? "," : "",
+			   paths[i % 3], i);
+	for (int i = 0; i < 4; i++)
+		rig_add(&r, arena_printf(
+				&r.a,
+				"{'kind':'HTTPRoute','metadata':{'namespace':'d','name':'r%d'},'spec':{'parentRefs'"
+				":[{'name':'g','sectionName':'%s'}],'rules':[{'matches':[%s],'backendRefs':["
+				"{'name':'a','port':80}]}]}}",
+				i, i == 3 ? "b" : "a", buf_cstr(&b)));
+	rig_add(&r, ROUTE("d", "s", "{'name':'g'}", "")); /* another path, both listeners */
+	rig_make(&r);
+	assert_string_equal(parent(&r, "r0", "Accepted"), "True/Accepted");
+	assert_string_equal(parent(&r, "r1", "Accepted"), "True/Accepted");
+	assert_string_equal(parent(&r, "r2", "Accepted"), "False/UnsupportedValue");
+	assert_non_null(strstr(gw_condition(&r.st.routes[2].parents[0].conditions, "Accepted")->message, "256"));
+	assert_int_equal(r.st.routes[2].parents[0].n_attached, 0);
+	assert_string_equal(parent(&r, "r3", "Accepted"), "True/Accepted");
+	assert_string_equal(parent(&r, "s", "Accepted"), "True/Accepted");
+	assert_int_equal(r.st.gateways[0].listeners[0].attached, 3);
+	/* What was refused took nothing: 56 more of the place fit. */
+	r.objects[GW_HTTPROUTES].n = 3;
+	buf_clear(&b);
+	for (int i = 0; i < 56; i++)
+		buf_printf(&b, "%s{'path':{'value':'/a'},'method':'GET'}", i ? "," : "");
+	rig_add(&r, arena_printf(&r.a,
+				 "{'kind':'HTTPRoute','metadata':{'namespace':'d','name':'t'},'spec':{'parentRefs'"
+				 ":[{'name':'g','sectionName':'a'}],'rules':[{'matches':[%s],'backendRefs':["
+				 "{'name':'a','port':80}]}]}}",
+				 buf_cstr(&b)));
+	rig_add(&r, ROUTE("d", "u", "{'name':'g'}", ""));
+	rig_make(&r);
+	assert_string_equal(parent(&r, "r2", "Accepted"), "False/UnsupportedValue");
+	assert_string_equal(parent(&r, "t", "Accepted"), "True/Accepted");
+	assert_string_equal(parent(&r, "u", "Accepted"), "True/Accepted");
+	rig_end(&r);
+}
+
 static void test_grants(_unused_ void **state)
 {
 	struct rig r = { .s = { .ctx = NULL } };
@@ -525,6 +572,40 @@ static void test_rules(_unused_ void **state)
 	assert_null(unsupported(&a, GW_GRPCROUTES, "{'matches':[{'method':{'service':'a.B','method':'C'}}]}"));
 }
 
+/* What says where a message ends, or how its connection goes on, is nobody's to write: in no case, filter, list, kind
+ * of route, nor for one backend alone. */
+static void test_framing_headers(_unused_ void **state)
+{
+	static const char *const names[] = { "Connection", "content-length", "TRANSFER-ENCODING", "Upgrade", "tE",
+					     "trailer",	   "Keep-Alive",     "proxy-Connection",  "HOST" };
+	static const char *const filters[] = { "requestHeaderModifier", "responseHeaderModifier" },
+				 *const types[] = { "RequestHeaderModifier", "ResponseHeaderModifier" },
+				 *const lists[] = { "'set':[{'name':'%s','value':'x'}]",
+						    "'add':[{'name':'a','value':'x'},{'name':'%s','value':'x'}]",
+						    "'remove':['a','%s']" };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		for (size_t k = 0; k < 12; k++) {
+			const char *list = arena_printf(&a, lists[k % 3], names[i]),
+				   *filter = arena_printf(&a, "'filters':[{'type':'%s','%s':{%s}}]", types[k / 3 % 2],
+							  filters[k / 3 % 2], list);
+			const char *rule = k < 6 ? arena_printf(&a, "{%s}", filter)
+						 : arena_printf(&a, "{'backendRefs':[{'name':'a',%s}]}", filter);
+
+			for (int kind = GW_HTTPROUTES; kind <= GW_GRPCROUTES; kind++) {
+				const char *why = unsupported(&a, (enum gw_kind)kind, rule);
+
+				if (!why || !strcasestr(why, names[i]))
+					fail_msg("%s: %s", rule, why ? why : "taken");
+			}
+		}
+	assert_null(
+	    unsupported(&a, GW_HTTPROUTES,
+			"{'filters':[{'type':'RequestHeaderModifier','requestHeaderModifier':{'set':[{'name':"
+			"'X-Host','value':'x'},{'name':'Content-Type','value':'x'},{'name':'t','value':'x'}]}}]}"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -533,7 +614,8 @@ int main(void)
 		cmocka_unit_test(test_routes),		cmocka_unit_test(test_grants),
 		cmocka_unit_test(test_hosts),		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_hostnames),	cmocka_unit_test(test_many_routes),
-		cmocka_unit_test(test_hosts_of_others),
+		cmocka_unit_test(test_hosts_of_others), cmocka_unit_test(test_full_places),
+		cmocka_unit_test(test_framing_headers),
 	};
 
 	return cmocka_run_group_tests_name("gateway_state", tests, NULL, NULL);
