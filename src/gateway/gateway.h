@@ -67,6 +67,10 @@ struct gw_conditions {
 const struct gw_condition *gw_condition(const struct gw_conditions *c, const char *type); /* NULL: not there */
 bool gw_condition_is(const struct gw_conditions *c, const char *type);
 
+/* Ports that Gateways open, each a socket or two of every node; of one namespace no more than its share. */
+#define GW_PORTS_MAX 512
+#define GW_PORTS_NAMESPACE_MAX 64
+
 /* How many matches one listener, host and path has: a request may have to ask each. */
 #define GW_PLACE_MAX 256
 

@@ -206,11 +206,49 @@ static void listener_port_gone(const struct gw_make *m, struct gw_listener *l, c
 	       SV_ARG(obj_ns(first->gateway->o)), SV_ARG(obj_name(first->gateway->o)));
 }
 
+/* Ports that have been opened so far, and by whom. */
+struct listener_ports {
+	struct strmap first; /* port_key() -> its oldest listener */
+	struct strmap of;    /* namespace -> how many it opened, as a pointer */
+	size_t n;
+};
+
+static void listener_ports_release(struct listener_ports *p)
+{
+	strmap_release(&p->first);
+	strmap_release(&p->of);
+}
+
+/* False: nobody had the port, and l may not open one more. *ret_first: who had it before l; NULL: nobody. */
+static bool listener_port(const struct gw_make *m, struct listener_ports *p, struct gw_listener *l,
+			  struct gw_listener **ret_first)
+{
+	struct sv key = port_key(m->a, l);
+	void **of;
+
+	*ret_first = strmap_get(&p->first, key);
+	if (*ret_first)
+		return true;
+	of = strmap_slot(&p->of, obj_ns(l->gateway->o));
+	if (p->n < GW_PORTS_MAX && (uintptr_t)*of < GW_PORTS_NAMESPACE_MAX) {
+		*of = (void *)((uintptr_t)*of + 1);
+		p->n++;
+		strmap_set(&p->first, key, l);
+		return true;
+	}
+	gw_say(m->a, &l->conditions, "Accepted", false, "PortUnavailable",
+	       "older listeners have as many ports as are served: %d of a namespace, %d in all; share a port by "
+	       "hostnames",
+	       GW_PORTS_NAMESPACE_MAX, GW_PORTS_MAX);
+	return false;
+}
+
 /* Among Gateways the older says what a port is for, and has the hosts that it names; one that is refused serves
  * nothing, so it says nothing. */
 static void listeners_share(const struct gw_make *m, struct gw_state *st)
 {
-	_cleanup_(strmap_release) struct strmap ports = STRMAP_INIT, hosts = STRMAP_INIT;
+	_cleanup_(strmap_release) struct strmap hosts = STRMAP_INIT;
+	_cleanup_(listener_ports_release) struct listener_ports ports = { .n = 0 };
 
 	for (size_t i = 0; i < st->n_gateways; i++)
 		for (size_t k = 0; k < st->gateways[i].n_listeners; k++) {
@@ -219,7 +257,8 @@ static void listeners_share(const struct gw_make *m, struct gw_state *st)
 			if (!st->gateways[i].accepted || listener_is_none(l) ||
 			    gw_condition_is(&l->conditions, "Conflicted"))
 				continue;
-			first = slot_first(&ports, port_key(m->a, l), l);
+			if (!listener_port(m, &ports, l, &first))
+				continue;
 			if (first && !listener_same_way(first, l)) {
 				listener_port_gone(m, l, first);
 				continue;

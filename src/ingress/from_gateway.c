@@ -11,8 +11,6 @@
 
 #include <stdlib.h>
 
-#define PORTS_MAX 256 /* each is a socket or two of every node */
-
 struct numbered_gate {
 	struct ing_gate gate;
 	size_t number;
@@ -215,8 +213,6 @@ static void gw_port_add(struct from_gw *f, const struct gw_listener *l)
 		f->ports.p[at - 1].ends |= l->protocol != GW_PASSTHROUGH;
 		return;
 	}
-	if (f->ports.n == PORTS_MAX)
-		return;
 	vec_push(&f->ports, ((struct ing_gate_port){ l->port, l->protocol != GW_HTTP, l->protocol == GW_PASSTHROUGH,
 						     l->protocol != GW_PASSTHROUGH }));
 	strmap_set(&f->port_of, key, (void *)(uintptr_t)f->ports.n);

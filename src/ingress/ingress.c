@@ -398,13 +398,11 @@ static struct sv ports_text(struct arena *a, const struct ing_listen *l)
  * balancer's Service has. */
 static struct ing_listen ingress_listen(struct ingress *g, struct arena *a, int64_t now)
 {
-	struct ing_listen l = ing_ports_listen(&g->ports, a, g->haproxy, now);
+	struct ing_listen l;
 	_cleanup_obj_ struct obj *node = informer_lookup(g->nodes, SV(""), sv_from(g->node_name));
 	struct ing_gate_port *wanted = ARENA_ARRAY(a, struct ing_gate_port, g->wanted.n);
 	size_t n = 0;
 
-	if (!g->routes)
-		l.http_port = l.https_port = 0;
 	for (size_t i = 0; i < g->wanted.n; i++) {
 		size_t n_services;
 		struct obj **services =
@@ -413,7 +411,7 @@ static struct ing_listen ingress_listen(struct ingress *g, struct arena *a, int6
 		if (!node || !ing_balancer_at(node, services, n_services))
 			wanted[n++] = g->wanted.p[i];
 	}
-	ing_ports_gates(&g->ports, a, g->haproxy, wanted, n, &l);
+	l = ing_ports_listen(&g->ports, a, g->haproxy, &(struct ing_wanted){ g->routes, wanted, n }, now);
 	l.own = (uint32_t)strmap_hash(sv_from(g->data_dir));
 	l.trusted = g->trusted;
 	l.proxy_protocol = g->proxy_protocol;

@@ -198,6 +198,42 @@ static void test_hosts_of_others(_unused_ void **state)
 	rig_end(&r);
 }
 
+/* One namespace does not take all ports: what is above its share is told, and free for others. */
+static void test_port_shares(_unused_ void **state)
+{
+	struct rig r = { .s = { .ctx = NULL } };
+	const size_t share = GW_PORTS_NAMESPACE_MAX;
+
+	rig_add(&r, CLASS);
+	for (int g = 0; g < 11; g++) { /* two of one namespace, whose ports are others' than the nine younger ones' */
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+		for (size_t i = 0; i < share; i++)
+			buf_printf(&b, "%s" HTTP("l%zu", "%zu", ""), i ? "," : "", i,
+				   1000 + (g ? (size_t)g - 1 : 0) * 100 + i + (g == 1 ? 1 : 0));
+		rig_add(&r, arena_printf(
+				&r.a,
+				"{'kind':'Gateway','metadata':{'namespace':'n%02d','name':'g%d','creationTimestamp':"
+				"'2026-01-%02dT00:00:00Z'},'spec':{'gatewayClassName':'ours','listeners':[%s]}}",
+				g ? g - (g == 1) : 0, g, 1 + g, buf_cstr(&b)));
+	}
+	rig_make(&r);
+	for (size_t g = 0; g < 11; g++)
+		for (size_t i = 0; i < share; i++) {
+			/* The second is in the first's way but for its last port, which is one too many; then seven
+			 * namespaces fit. */
+			const char *wanted = g == 1 && i < share - 1 ? "False/Invalid"
+					     : g == 1 || g > 8	     ? "False/PortUnavailable"
+								     : "True/Accepted";
+
+			if (strcmp(told(&r, listener(&r, g, i), "Accepted"), wanted) != 0)
+				fail_msg("%zu %zu: %s", g, i, told(&r, listener(&r, g, i), "Accepted"));
+			assert_int_equal(r.st.gateways[g].listeners[i].serves, wanted[0] == 'T');
+		}
+	assert_non_null(strstr(gw_condition(listener(&r, 1, share - 1), "Accepted")->message, "64 of a namespace"));
+	rig_end(&r);
+}
+
 static void test_conflicts(_unused_ void **state)
 {
 	struct rig r = { .s = { .ctx = NULL } };
@@ -615,7 +651,7 @@ int main(void)
 		cmocka_unit_test(test_hosts),		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_hostnames),	cmocka_unit_test(test_many_routes),
 		cmocka_unit_test(test_hosts_of_others), cmocka_unit_test(test_full_places),
-		cmocka_unit_test(test_framing_headers),
+		cmocka_unit_test(test_port_shares),	cmocka_unit_test(test_framing_headers),
 	};
 
 	return cmocka_run_group_tests_name("gateway_state", tests, NULL, NULL);
