@@ -82,6 +82,56 @@ const char *ing_hash_refused(struct sv s)
 	return "passwords are hashes as htpasswd or openssl passwd -6 make them";
 }
 
+/* Printable, and no blank where there may be none. */
+static bool check_printable(struct sv s, bool blanks)
+{
+	if (!s.n || s.p[0] == ' ' || s.p[s.n - 1] == ' ')
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < ' ' || s.p[i] > '~' || (s.p[i] == ' ' && !blanks))
+			return false;
+	return true;
+}
+
+/* Lines of printable text, none of them empty. */
+static bool check_pem(struct sv s)
+{
+	struct sv line;
+
+	if (s.n < 2 || s.p[s.n - 1] != '\n')
+		return false;
+	s.n--;
+	while (sv_split(&s, '\n', &line))
+		if (!check_printable(line, true))
+			return false;
+	return true;
+}
+
+bool ing_may_write(enum ing_place place, struct sv s)
+{
+	switch (place) {
+	case ING_PLACE_KEY:
+		return check_printable(s, false);
+	case ING_PLACE_VALUE:
+		return check_printable(s, true);
+	case ING_PLACE_HOST:
+		return gw_is_host(s);
+	case ING_PLACE_NAME:
+		return gw_is_name(s);
+	case ING_PLACE_HEADER:
+		return !gw_header_kept(s);
+	case ING_PLACE_USER:
+		return ing_is_user(s);
+	case ING_PLACE_HASH:
+		return !ing_hash_is_apr1(s) && !ing_hash_refused(s);
+	case ING_PLACE_SERVER:
+		return gw_is_host(s) && s.p[0] != '*';
+	case ING_PLACE_PEM:
+		return check_pem(s);
+	}
+	return false;
+}
+
 bool ing_path(struct arena *a, struct sv s, struct sv *ret)
 {
 	return gw_path(a, s, ret);

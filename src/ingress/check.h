@@ -10,6 +10,21 @@
 
 #define ING_VALUE_MAX 1024
 
+/* What HAProxy reads, by the place where it stands. Who writes a text there asks, whoever judged it before; what may
+ * not stand there is left out, and counted. */
+enum ing_place {
+	ING_PLACE_KEY,	  /* of a map: printable, no blanks */
+	ING_PLACE_VALUE,  /* of a map: printable, no blanks at its ends; of any length */
+	ING_PLACE_HOST,	  /* of a list of certificates */
+	ING_PLACE_NAME,	  /* in the configuration: of a header that is looked at, a cookie, */
+	ING_PLACE_HEADER, /* a header that is changed, */
+	ING_PLACE_USER,	  /* a user, */
+	ING_PLACE_HASH,	  /* a password's hash in quotes, */
+	ING_PLACE_SERVER, /* another server's DNS name */
+	ING_PLACE_PEM,	  /* of a file, or behind a command, which an empty line ends */
+};
+bool ing_may_write(enum ing_place place, struct sv s);
+
 bool ing_is_host(struct sv s); /* a DNS name in lower case; "*." in front is fine */
 /* A name of a header, a cookie, a user: letters, digits, '-', '_'; at most 64. */
 bool ing_is_token(struct sv s);

@@ -433,6 +433,9 @@ static int64_t ingress_serve(struct ingress *g, const struct ing_model *m, const
 	if (m) {
 		s = ing_state_new();
 		ing_render(&s->arena, &g->names, m, l, &s->conf);
+		if (s->conf.refused)
+			log_warn("ingress", "texts that may not stand in HAProxy's configuration were left out",
+				 "count", "%zu", s->conf.refused);
 		g->gates.n = 0;
 		for (size_t i = 0; i < l->n_gates; i++)
 			vec_push(&g->gates, l->gates[i]);

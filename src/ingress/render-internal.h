@@ -1,6 +1,7 @@
 /* render-internal.h - what render.c, render_gate.c and render_section.c share; nobody else includes it. */
 #pragma once
 
+#include "ingress/check.h"
 #include "ingress/render.h"
 
 struct line {
@@ -32,10 +33,13 @@ struct render {
 	struct strmap split_done;
 	int longest_s;
 	bool external, apr1, gates;
+	size_t refused; /* ing_conf.refused */
 };
 
 /* --- render_section.c --- */
 
+/* May it stand there? Else it is counted. */
+bool render_may(struct render *r, enum ing_place place, struct sv s);
 void render_line(struct render *r, int map, struct sv key, struct sv value);
 /* The section of a backend (NULL: nobody) with filters that from wishes; its name. */
 struct sv render_section(struct render *r, const struct ing_backend *b, const struct ing_filters *filters,

@@ -7,8 +7,9 @@
 
 #include <stdlib.h>
 
-#define HOPS_MAX 5	    /* trusted proxies one behind the other */
-#define SPLIT_PARTS 1000000 /* of which weights are shares */
+#define HOPS_MAX 5		  /* trusted proxies one behind the other */
+#define NO_NAME " nobody.invalid" /* nobody asks for it */
+#define SPLIT_PARTS 1000000	  /* of which weights are shares */
 
 const char *const ing_map_names[ING_MAPS] = { "exact.map", "prefix.map", "values.map", "gates.map" };
 
@@ -27,8 +28,10 @@ static void split_rules(struct render *r, struct sv s, const struct ing_route *r
 	buf_printf(b, "  http-request set-var(txn.n) rand(%d) if %.*s\n", SPLIT_PARTS, SV_ARG(s));
 	for (size_t i = 1; i < route->n_targets; i++) {
 		const struct ing_target *t = &route->targets[i];
+		bool header = t->header.n && render_may(r, ING_PLACE_NAME, t->header),
+		     cookie = t->cookie.n && render_may(r, ING_PLACE_NAME, t->cookie);
 
-		if (t->header.n && t->header_value.n) {
+		if (header && t->header_value.n) {
 			struct sv key = arena_svf(r->a, "%.*s.v%zu", SV_ARG(s), i);
 
 			render_line(r, ING_MAP_VALUES, key, t->header_value);
@@ -37,14 +40,14 @@ static void split_rules(struct render *r, struct sv s, const struct ing_route *r
 			    "  http-request set-var(txn.v) str(%.*s),map_str(values.map) if %.*s\n"
 			    "  http-request set-var(txn.b) str(%.*s) if %.*s { req.hdr(%.*s),strcmp(txn.v) eq 0 }\n",
 			    SV_ARG(key), SV_ARG(s), SV_ARG(names[i]), SV_ARG(s), SV_ARG(t->header));
-		} else if (t->header.n) {
+		} else if (header) {
 			buf_printf(b,
 				   "  http-request set-var(txn.b) str(%.*s) if %.*s { req.hdr(%.*s) -m str always }\n"
 				   "  http-request set-var(txn.b) str(%.*s) if %.*s { req.hdr(%.*s) -m str never }\n",
 				   SV_ARG(names[i]), SV_ARG(s), SV_ARG(t->header), SV_ARG(names[0]), SV_ARG(s),
 				   SV_ARG(t->header));
 		}
-		if (t->cookie.n)
+		if (cookie)
 			buf_printf(b,
 				   "  http-request set-var(txn.b) str(%.*s) if %.*s { req.cook(%.*s) -m str always }\n"
 				   "  http-request set-var(txn.b) str(%.*s) if %.*s { req.cook(%.*s) -m str never }\n",
@@ -263,29 +266,43 @@ const struct ing_pem *ing_conf_pem(const struct ing_conf *c, struct sv file)
 	return NULL;
 }
 
+/* For which names one is shown. The default one is shown when no other is; it does not take those that it has itself
+ * from whom they are. */
+static struct sv render_hosts(struct render *r, const struct ing_certificate *c, bool is_default)
+{
+	_cleanup_(buf_release) struct buf hosts = BUF_INIT;
+
+	for (size_t i = 0; i < c->n_hosts; i++)
+		if (render_may(r, ING_PLACE_HOST, c->hosts[i]))
+			buf_printf(&hosts, " %.*s", SV_ARG(c->hosts[i]));
+	if (!c->n_hosts && is_default)
+		buf_adds(&hosts, NO_NAME);
+	return arena_sv(r->a, buf_sv(&hosts));
+}
+
 static void render_pems(struct render *r, const struct ing_model *m, struct ing_conf *ret)
 {
 	_cleanup_(buf_release) struct buf list = BUF_INIT;
 	struct sv first = SV("");
 
-	ret->n_pems = r->listen->https_port || r->listen->n_gates ? m->n_certificates : 0;
-	ret->pems = arena_zalloc_array(r->a, ret->n_pems, sizeof(*ret->pems));
-	for (size_t i = 0; i < ret->n_pems; i++) {
+	ret->pems = arena_zalloc_array(r->a, m->n_certificates, sizeof(*ret->pems));
+	for (size_t i = 0; i < m->n_certificates && (r->listen->https_port || r->listen->n_gates); i++) {
 		const struct ing_certificate *c = &m->certificates[i];
-		_cleanup_(buf_release) struct buf hosts = BUF_INIT;
+		struct ing_pem *to = &ret->pems[ret->n_pems];
 
-		for (size_t k = 0; k < c->n_hosts; k++)
-			buf_printf(&hosts, " %.*s", SV_ARG(c->hosts[k]));
-		ret->pems[i].file = arena_svf(r->a, "c%" PRIu64 ".pem",
-					      render_number(r, arena_svf(r->a, "certificate %.*s", SV_ARG(c->key))));
-		ret->pems[i].pem = arena_sv(r->a, c->pem);
-		ret->pems[i].hosts = arena_sv(r->a, buf_sv(&hosts));
-		buf_printf(&list, "%.*s%.*s\n", SV_ARG(ret->pems[i].file), SV_ARG(ret->pems[i].hosts));
+		to->hosts = render_hosts(r, c, m->default_certificate == i + 1);
+		if ((c->n_hosts && !to->hosts.n) || !render_may(r, ING_PLACE_PEM, c->pem))
+			continue;
+		to->file = arena_svf(r->a, "c%" PRIu64 ".pem",
+				     render_number(r, arena_svf(r->a, "certificate %.*s", SV_ARG(c->key))));
+		to->pem = arena_sv(r->a, c->pem);
+		buf_printf(&list, "%.*s%.*s\n", SV_ARG(to->file), SV_ARG(to->hosts));
 		if (m->default_certificate == i + 1)
-			first = ret->pems[i].file;
+			first = to->file;
+		ret->n_pems++;
 	}
 	/* The first of the list is for names that have none. Only a HAProxy that reads anew learns of another. */
-	ret->crt_list = arena_svf(r->a, "%.*s%s" ING_DEFAULT_PEM "\n%.*s", SV_ARG(first), first.n ? "\n" : "",
+	ret->crt_list = arena_svf(r->a, "%.*s%s" ING_DEFAULT_PEM "\n%.*s", SV_ARG(first), first.n ? NO_NAME "\n" : "",
 				  SV_ARG(buf_sv(&list)));
 	if (first.n) {
 		ret->config = arena_svf(r->a, "%.*s# default %.*s\n", SV_ARG(ret->config), SV_ARG(first));
@@ -348,6 +365,7 @@ void ing_render(struct arena *a, struct ing_names *names, const struct ing_model
 		vec_release(&r.maps[i]);
 	}
 	render_pems(&r, m, ret);
+	ret->refused = r.refused;
 	render_names_sweep(names);
 	vec_release(&r.sections);
 	strmap_release(&r.met);

@@ -62,6 +62,7 @@ struct ing_conf {
 	} * pems;
 	size_t n_pems;
 	struct sv crt_list; /* of all of them, the default one first */
+	size_t refused;	    /* texts that may not stand where they were to: 0, unless somebody forgot to ask before */
 };
 
 #define ING_DEFAULT_PEM "default.pem"

@@ -115,6 +115,7 @@ static void fuzz_render(struct fuzz *f)
 	l.gates = m.ports;
 	l.n_gates = m.n_ports;
 	ing_render(&f->a, &names, &m, &l, &c);
+	BUG_ON(c.refused); /* who judged it before lets through what may be written */
 	check_config(c.config);
 	for (int i = 0; i < ING_MAPS; i++)
 		check_map(c.maps[i]);

@@ -103,6 +103,56 @@ static void test_text(_unused_ void **state)
 	ing_names_release(&names);
 }
 
+/* A model that nobody judged: what may not stand somewhere does not, and is counted; the rest is there. */
+static void test_unjudged(_unused_ void **state)
+{
+	struct sv hosts[] = { SV("b.org"), SV("a.org\nevil.pem"), SV("!c.org") }, only[] = { SV("d.org evil") };
+	struct ing_certificate certificates[] = {
+		{ SV("d/good"), SV("-----BEGIN\n"), hosts, 3 },
+		{ SV("d/none"), SV("-----BEGIN\n"), only, 1 }, /* not for the names that it has itself */
+		{ SV("d/pem"), SV("-----BEGIN\n\nshow info\n"), NULL, 0 },
+		{ SV("d/any"), SV("-----BEGIN\n"), NULL, 0 },
+	};
+	struct ing_header headers[] = { { SV("X-A"), SV("fine") },
+					{ SV("Connection"), SV("close") },
+					{ SV("X-B"), SV("a\nb") },
+					{ SV("X C"), SV("x") } };
+	struct ing_user users[] = { { SV("u"), SV("x' evil") }, { SV("v\n"), SV("$1$abc$abcdefghijklmnopqrstuv") } };
+	struct ing_gate_filters gate = { .id = SV("id"), .request_set = { headers, 4 } };
+	struct ing_filters filters = { .auth = true,
+				       .realm = SV("r"),
+				       .users = users,
+				       .n_users = 2,
+				       .sticky = true,
+				       .cookie = SV("c; evil"),
+				       .gate = &gate };
+	struct ing_backend external = { .key = SV("d/x:80"), .external = SV("x) evil"), .external_port = 80 };
+	struct ing_route routes[] = {
+		{ .path = SV("/a"), .filters = &filters, .targets = { { .backend = &external } }, .n_targets = 1 },
+		{ .path = SV("/b c"), .filters = &filters, .targets = { { .backend = &external } }, .n_targets = 1 },
+	};
+	struct ing_model m = { .routes = routes,
+			       .n_routes = 2,
+			       .certificates = certificates,
+			       .n_certificates = 4,
+			       .default_certificate = 4 };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct ing_names names = { .next = 0 };
+	struct ing_conf c;
+
+	ing_render(&a, &names, &m, &both, &c);
+	assert_int_equal(sv_find_sv(c.config, SV("evil")), -1);
+	assert_int_equal(sv_find_sv(c.config, SV("Connection ")), -1);
+	assert_true(sv_find_sv(c.config, SV("  http-request set-header X-A ")) > 0);
+	assert_true(sv_find_sv(c.config, SV("  http-request return status 503\n")) > 0);
+	assert_sv(c.maps[ING_MAP_PREFIX], "*/a/ b1\n");
+	assert_sv(c.maps[ING_MAP_VALUES], "b1.qs0 fine\nb1.realm r\n");
+	assert_int_equal(c.n_pems, 2);
+	assert_sv(c.crt_list, "c3.pem nobody.invalid\n" ING_DEFAULT_PEM "\nc2.pem b.org\nc3.pem nobody.invalid\n");
+	assert_true(c.refused >= 8);
+	ing_names_release(&names);
+}
+
 /* HAProxy itself, on all that fill() asks for; also with proxies before it. */
 static void haproxy_takes(bool proxies)
 {
@@ -371,9 +421,13 @@ static void test_answers(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text),	       cmocka_unit_test(test_haproxy_takes_it),
-		cmocka_unit_test(test_commands),       cmocka_unit_test(test_endpoints_meanwhile),
-		cmocka_unit_test(test_canary_weights), cmocka_unit_test(test_names_go),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_unjudged),
+		cmocka_unit_test(test_haproxy_takes_it),
+		cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_endpoints_meanwhile),
+		cmocka_unit_test(test_canary_weights),
+		cmocka_unit_test(test_names_go),
 		cmocka_unit_test(test_answers),
 	};
 
