@@ -53,6 +53,10 @@ struct informer_handler {
 	void (*del)(struct obj *o, void *ctx);
 };
 void informer_add_handler(struct informer *i, const struct informer_handler *h, void *ctx); /* *h is copied */
+/* Whom to tell, once each time, that nobody serves the resource any more, as the last list said; it is asked for
+ * again all the same, and what was known stays. One at most, said at once after informer_get(). */
+void informer_on_unserved(struct informer *i, void (*fn)(void *ctx), void *ctx);
+bool informer_unserved(struct informer *i); /* so said the last list */
 bool informer_synced(struct informer *i); /* first list is in the store and its adds were reported */
 int64_t informer_rev(struct informer *i); /* resourceVersion it has caught up to */
 
