@@ -31,7 +31,6 @@ struct render {
 	struct strmap met; /* filters and backend, as their addresses -> struct known * */
 	struct buf splits; /* rules of the frontend */
 	struct strmap split_done;
-	int longest_s;
 	bool external, apr1, gates;
 	size_t refused; /* ing_conf.refused */
 };

@@ -118,7 +118,7 @@ static void out_global(const struct render *r, struct buf *b)
 	    "  option idle-close-on-response\n" /* who is followed lets kept connections have their next answer */
 	    "  retries 3\n"
 	    "  retry-on conn-failure empty-response\n"
-	    "  timeout client %ds\n"
+	    "  timeout client 60s\n" /* until a request is at a backend, whose own timeout counts from then on */
 	    "  timeout http-request 10s\n"
 	    "  timeout http-keep-alive 60s\n"
 	    "  timeout queue 10s\n"
@@ -126,7 +126,7 @@ static void out_global(const struct render *r, struct buf *b)
 	    "  default-server tcp-ut 5s\n" /* kept connections to a machine that is gone */
 	    "  timeout server 60s\n"
 	    "  timeout tunnel 1h\n",
-	    l->threads, l->max_connections, MAX(r->longest_s, 60));
+	    l->threads, l->max_connections);
 	if (r->apr1)
 		buf_adds(b, "global\n  lua-load " ING_APR1_LUA "\n");
 	if (r->gates)

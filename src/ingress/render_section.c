@@ -200,7 +200,6 @@ struct sv render_section(struct render *r, const struct ing_backend *b, const st
 	r->apr1 |= what.apr1;
 	r->refused += what.refused;
 	k->text = arena_sv(r->a, buf_sv(&text));
-	r->longest_s = MAX(r->longest_s, filters->server_s);
 	vec_push(&r->sections, k);
 	render_slots(r, k);
 	return name;

@@ -421,6 +421,7 @@ static void test_timeouts(_unused_ void **state)
 		rig_render(&r, &c);
 		at = sv_find_sv(c.config, SV("\nbackend b"));
 		assert_true(at >= 0);
+		assert_true(sv_find_sv(c.config, SV("\n  timeout client 60s\n")) > 0); /* all hosts' */
 		if (sv_find_sv(sv_sub(c.config, (size_t)at, c.config.n), sv_from(cases[i].line)) < 0)
 			fail_msg("%s: no %s in %.*s", cases[i].timeouts, cases[i].line, SV_ARG(c.config));
 	}
