@@ -39,7 +39,7 @@ struct from {
 
 struct from_cert {
 	struct sv key, pem; /* pem "": it is not right */
-	VEC(struct sv) hosts;
+	VEC(struct ing_host) hosts;
 };
 
 static void from_say(struct from *f, const struct obj *ingress, const char *reason, const char *fmt, ...)
@@ -131,7 +131,7 @@ static void from_tls_host(struct from *f, struct obj *ingress, struct from_cert 
 	strmap_set(&f->hosts, host, ingress);
 	from_names(f, ingress, host);
 	if (c && c->pem.n)
-		vec_push(&c->hosts, host);
+		vec_push(&c->hosts, ((struct ing_host){ host, ingress }));
 }
 
 static void from_tls(struct from *f, struct obj *ingress)
@@ -457,6 +457,26 @@ static void from_one(struct from *f, struct obj *ingress, bool canaries)
 		from_fallback(f, ingress, &shared->plain);
 }
 
+static void from_certificates(struct from *f, struct ing_model *ret)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->certs.n; i++)
+		n += f->certs.p[i]->hosts.n;
+	ret->certificates = ARENA_ARRAY(f->a, struct ing_certificate, f->certs.n);
+	ret->shown = ARENA_ARRAY(f->a, struct ing_shown, n);
+	for (size_t i = 0; i < f->certs.n; i++) {
+		struct from_cert *c = f->certs.p[i];
+
+		for (size_t k = 0; k < c->hosts.n; k++)
+			ret->shown[ret->n_shown++] =
+			    (struct ing_shown){ 0, c->hosts.p[k].host, ret->n_certificates, c->hosts.p[k].from };
+		if (c->hosts.n)
+			ret->certificates[ret->n_certificates++] = (struct ing_certificate){ c->key, c->pem };
+		vec_release(&c->hosts);
+	}
+}
+
 void ing_from_ingresses(struct arena *a, const struct ing_source *s, struct ing_model *ret)
 {
 	struct from f = { .a = a, .s = s };
@@ -473,19 +493,7 @@ void ing_from_ingresses(struct arena *a, const struct ing_source *s, struct ing_
 	ret->routes = ARENA_ARRAY(a, struct ing_route, f.routes.n);
 	if (f.routes.n)
 		memcpy(ret->routes, f.routes.p, f.routes.n * sizeof(*f.routes.p));
-	ret->certificates = ARENA_ARRAY(a, struct ing_certificate, f.certs.n);
-	for (size_t i = 0; i < f.certs.n; i++) {
-		struct from_cert *c = f.certs.p[i];
-		struct ing_certificate *to = &ret->certificates[ret->n_certificates];
-
-		if (c->pem.n && c->hosts.n) {
-			*to = (struct ing_certificate){ c->key, c->pem, ARENA_ARRAY(a, struct sv, c->hosts.n),
-							c->hosts.n };
-			memcpy(to->hosts, c->hosts.p, c->hosts.n * sizeof(*c->hosts.p));
-			ret->n_certificates++;
-		}
-		vec_release(&c->hosts);
-	}
+	from_certificates(&f, ret);
 	ret->n_hosts = f.names.n;
 	ret->hosts = ARENA_ARRAY(a, struct ing_host, f.names.n);
 	if (f.names.n)

@@ -192,19 +192,27 @@ struct ing_pass {
 };
 
 struct ing_certificate {
-	struct sv key;	  /* "ns/secret" */
-	struct sv pem;	  /* chain and key */
-	struct sv *hosts; /* for which it is shown */
-	size_t n_hosts;
+	struct sv key; /* "ns/secret" */
+	struct sv pem; /* chain and key */
+};
+
+/* Where which of them is shown, for which name. Of one port and name, Ingresses' ports being the same, one from a
+ * listener and one from an Ingress: the older's counts. */
+struct ing_shown {
+	uint16_t port;	    /* 0: those of Ingresses */
+	struct sv host;	    /* "": for names that have none there */
+	size_t certificate; /* its number */
+	const struct obj *from;
 };
 
 struct ing_model {
 	struct ing_route *routes; /* each place once */
 	size_t n_routes;
-	struct ing_certificate *certificates; /* a host once; without hosts: for the names it has itself */
+	struct ing_certificate *certificates;
 	size_t n_certificates;
-	size_t default_certificate; /* its number and 1: for hosts that have none; 0: the self-made one */
-	struct ing_gate *gates;	    /* of one place the first to be asked first */
+	struct ing_shown *shown;
+	size_t n_shown;
+	struct ing_gate *gates; /* of one place the first to be asked first */
 	size_t n_gates;
 	struct ing_gate_port *ports;
 	size_t n_ports;

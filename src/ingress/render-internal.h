@@ -50,6 +50,12 @@ uint64_t render_number(struct render *r, struct sv meaning);
 void render_servers(struct render *r, struct buf *config, struct buf *shape, const struct known *k);
 void render_names_sweep(struct ing_names *n); /* what was not meant this time loses its name */
 
+/* --- render_cert.c --- */
+
+#define ING_BIND_TLS " ssl crt-list " ING_CRT_LIST " alpn h2,http/1.1"
+/* Lists of certificates for each port that ends TLS. */
+void render_certificates(struct render *r, const struct ing_model *m, struct ing_conf *ret);
+
 /* --- render_gate.c --- */
 
 /* Into maps and sections, connections that pass through, too. */

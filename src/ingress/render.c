@@ -7,9 +7,8 @@
 
 #include <stdlib.h>
 
-#define HOPS_MAX 5		  /* trusted proxies one behind the other */
-#define NO_NAME " nobody.invalid" /* nobody asks for it */
-#define SPLIT_PARTS 1000000	  /* of which weights are shares */
+#define HOPS_MAX 5	    /* trusted proxies one behind the other */
+#define SPLIT_PARTS 1000000 /* of which weights are shares */
 
 const char *const ing_map_names[ING_MAPS] = { "exact.map", "prefix.map", "values.map", "gates.map" };
 
@@ -184,8 +183,6 @@ static void out_frontend(const struct render *r, struct buf *b)
 		{ "h", "exact" },   { "hp", "prefix" }, { "w", "exact" },
 		{ "wp", "prefix" }, { "a", "exact" },	{ "ap", "prefix" },
 	};
-	static const char tls[] = " ssl crt-list crt-list.txt alpn h2,http/1.1";
-
 	/* A socket for each family: on one for both, clients by IPv4 would have mapped addresses. */
 	buf_adds(b, "frontend web\n");
 	for (int v6 = 0; v6 <= r->listen->v6; v6++) {
@@ -195,8 +192,8 @@ static void out_frontend(const struct render *r, struct buf *b)
 			buf_printf(b, "  bind %s%d%s%s\n", any, r->listen->http_port, only,
 				   socket_name(r, r->listen->http_port));
 		if (r->listen->https_port && !render_gate_has(r, r->listen->https_port))
-			buf_printf(b, "  bind %s%d%s%s%s\n", any, r->listen->https_port, only, tls,
-				   socket_name(r, r->listen->https_port));
+			buf_printf(b, "  bind %s%d%s" ING_BIND_TLS "%s\n", any, r->listen->https_port, only,
+				   r->listen->https_port, socket_name(r, r->listen->https_port));
 	}
 	render_gate_binds(r, b);
 	ing_filters_nets(b, "trusted", &r->listen->trusted);
@@ -258,58 +255,6 @@ static struct sv render_map(struct render *r, int map)
 	return arena_sv(r->a, buf_sv(&b));
 }
 
-const struct ing_pem *ing_conf_pem(const struct ing_conf *c, struct sv file)
-{
-	for (size_t i = 0; i < c->n_pems; i++)
-		if (sv_eq(c->pems[i].file, file))
-			return &c->pems[i];
-	return NULL;
-}
-
-/* For which names one is shown. The default one is shown when no other is; it does not take those that it has itself
- * from whom they are. */
-static struct sv render_hosts(struct render *r, const struct ing_certificate *c, bool is_default)
-{
-	_cleanup_(buf_release) struct buf hosts = BUF_INIT;
-
-	for (size_t i = 0; i < c->n_hosts; i++)
-		if (render_may(r, ING_PLACE_HOST, c->hosts[i]))
-			buf_printf(&hosts, " %.*s", SV_ARG(c->hosts[i]));
-	if (!c->n_hosts && is_default)
-		buf_adds(&hosts, NO_NAME);
-	return arena_sv(r->a, buf_sv(&hosts));
-}
-
-static void render_pems(struct render *r, const struct ing_model *m, struct ing_conf *ret)
-{
-	_cleanup_(buf_release) struct buf list = BUF_INIT;
-	struct sv first = SV("");
-
-	ret->pems = arena_zalloc_array(r->a, m->n_certificates, sizeof(*ret->pems));
-	for (size_t i = 0; i < m->n_certificates && (r->listen->https_port || r->listen->n_gates); i++) {
-		const struct ing_certificate *c = &m->certificates[i];
-		struct ing_pem *to = &ret->pems[ret->n_pems];
-
-		to->hosts = render_hosts(r, c, m->default_certificate == i + 1);
-		if ((c->n_hosts && !to->hosts.n) || !render_may(r, ING_PLACE_PEM, c->pem))
-			continue;
-		to->file = arena_svf(r->a, "c%" PRIu64 ".pem",
-				     render_number(r, arena_svf(r->a, "certificate %.*s", SV_ARG(c->key))));
-		to->pem = arena_sv(r->a, c->pem);
-		buf_printf(&list, "%.*s%.*s\n", SV_ARG(to->file), SV_ARG(to->hosts));
-		if (m->default_certificate == i + 1)
-			first = to->file;
-		ret->n_pems++;
-	}
-	/* The first of the list is for names that have none. Only a HAProxy that reads anew learns of another. */
-	ret->crt_list = arena_svf(r->a, "%.*s%s" ING_DEFAULT_PEM "\n%.*s", SV_ARG(first), first.n ? NO_NAME "\n" : "",
-				  SV_ARG(buf_sv(&list)));
-	if (first.n) {
-		ret->config = arena_svf(r->a, "%.*s# default %.*s\n", SV_ARG(ret->config), SV_ARG(first));
-		ret->shape = arena_svf(r->a, "%.*s# default %.*s\n", SV_ARG(ret->shape), SV_ARG(first));
-	}
-}
-
 static int known_order(const void *x, const void *y)
 {
 	const struct known *const *a = x, *const *b = y;
@@ -364,7 +309,7 @@ void ing_render(struct arena *a, struct ing_names *names, const struct ing_model
 		ret->maps[i] = render_map(&r, i);
 		vec_release(&r.maps[i]);
 	}
-	render_pems(&r, m, ret);
+	render_certificates(&r, m, ret);
 	ret->refused = r.refused;
 	render_names_sweep(names);
 	vec_release(&r.sections);

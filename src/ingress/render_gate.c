@@ -269,19 +269,18 @@ static struct sv gate_inner(const struct render *r, uint16_t port)
 
 void render_gate_binds(const struct render *r, struct buf *b)
 {
-	static const char tls[] = " ssl crt-list crt-list.txt alpn h2,http/1.1";
-
 	for (size_t i = 0; i < r->listen->n_gates; i++) {
 		const struct ing_gate_port *g = &r->listen->gates[i];
+		const char *tls = g->tls && g->ends ? arena_printf(r->a, ING_BIND_TLS, g->port) : "";
 
 		if (g->passes && g->ends)
 			buf_printf(b, "  bind %.*s name %d accept-proxy%s\n", SV_ARG(gate_inner(r, g->port)), g->port,
 				   tls);
 		if (g->passes)
 			continue;
-		buf_printf(b, "  bind 0.0.0.0:%d name %d%s\n", g->port, g->port, g->tls ? tls : "");
+		buf_printf(b, "  bind 0.0.0.0:%d name %d%s\n", g->port, g->port, tls);
 		if (r->listen->v6)
-			buf_printf(b, "  bind :::%d name %d v6only%s\n", g->port, g->port, g->tls ? tls : "");
+			buf_printf(b, "  bind :::%d name %d v6only%s\n", g->port, g->port, tls);
 	}
 }
 

@@ -2,6 +2,7 @@
  * values. Whether its Lua does what they say is in tests/e2e/test_gateway.py. */
 #include "ingress_kit.h"
 
+#include "base/b64.h"
 #include "base/file.h"
 #include "base/tree.h"
 #include "ev/ev.h"
@@ -9,12 +10,14 @@
 #include "ingress/from_gateway.h"
 #include "ingress/gate_lua.h"
 #include "ingress/gate_rule.h"
+#include "net/tls.h"
 
 #include <unistd.h>
 
 struct rig {
 	struct kit k;
 	VEC(struct obj *) objects[_GW_KIND_MAX];
+	VEC(char *) secrets; /* the arena's */
 	struct ing_names names;
 	int http, https;
 	bool accepted; /* all rules of the first route, when it was rendered last */
@@ -45,7 +48,7 @@ static const struct val *rig_labels(_unused_ void *ctx, _unused_ struct sv ns)
 
 static const char *rig_certificate(_unused_ void *ctx, _unused_ struct sv ns, struct sv name)
 {
-	return sv_is(name, "good") ? NULL : "is not there";
+	return sv_is(name, "bad") ? "is not there" : NULL;
 }
 
 static void rig_render(struct rig *r, struct ing_conf *ret)
@@ -78,6 +81,7 @@ static void rig_end(struct rig *r)
 {
 	for (int i = 0; i < _GW_KIND_MAX; i++)
 		vec_release(&r->objects[i]);
+	vec_release(&r->secrets);
 	ing_names_release(&r->names);
 	kit_release(&r->k);
 }
@@ -284,6 +288,85 @@ static void test_beside_ingresses(_unused_ void **state)
 	}
 }
 
+/* A Secret of a certificate with these names; NULL behind the last. */
+static void rig_add_secret(struct rig *r, const char *ns, const char *name, const char *const *names)
+{
+	struct cert_opts o = { .common_name = "c",
+			       .dns_names = names,
+			       .not_before_ns = CLOCK_FLOOR_NS,
+			       .not_after_ns = INT64_MAX / 2,
+			       .server = true };
+	struct sv cert, key;
+
+	assert_int_equal(cert_make(&r->k.a, &o, SV(""), SV(""), &cert, &key, NULL), 0);
+	cert = b64_encode(&r->k.a, cert);
+	key = b64_encode(&r->k.a, key);
+	vec_push(&r->secrets, arena_printf(&r->k.a,
+					   "{'kind':'Secret','type':'kubernetes.io/tls','metadata':{'namespace':'%s',"
+					   "'name':'%s','uid':'%s%s'},'data':{'tls.crt':'%.*s','tls.key':'%.*s'}}",
+					   ns, name, ns, name, SV_ARG(cert), SV_ARG(key)));
+}
+
+/* The lists as "443: file(hosts) ...", the files as the names of their Secrets. */
+static struct sv rig_lists(struct rig *r)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct ing_conf c;
+
+	for (size_t i = 0; i < r->secrets.n; i++)
+		kit_add(&r->k, r->secrets.p[i]); /* rig_add() takes them away */
+	rig_render(r, &c);
+	for (size_t i = 0; i < c.n_lists; i++) {
+		struct sv text = c.lists[i].text, line, file;
+
+		buf_printf(&b, "%.*s:", SV_ARG(sv_sub(c.lists[i].file, 9, c.lists[i].file.n - 13)));
+		while (sv_split(&text, '\n', &line) && sv_split(&line, ' ', &file)) {
+			struct sv key = file;
+
+			for (size_t k = 0; k < c.n_pems; k++)
+				if (sv_eq(c.pems[k].file, file))
+					for (size_t m = 0; m < r->k.m.n_certificates; m++)
+						if (sv_eq(r->k.m.certificates[m].pem, c.pems[k].pem))
+							key = r->k.m.certificates[m].key;
+			if (file.n)
+				buf_printf(&b, " %.*s(%.*s)", SV_ARG(key), SV_ARG(line));
+		}
+		buf_adds(&b, "; ");
+	}
+	return arena_sv(&r->k.a, sv_trim(buf_sv(&b)));
+}
+
+/* Whoever listens at another port, or without hostname and with another's name in a certificate, shows none of his for
+ * a hostname that is not his. */
+static void test_certificates(_unused_ void **state)
+{
+	static const char *const none[] = { NULL }, *const stolen[] = { "x.org",   "a.wild.org", "*.wild.org", "in.org",
+									"own.org", "bad_name",	 NULL };
+	struct rig r = rig_empty(80, 443);
+
+	rig_add_secret(&r, "d", "ingress", none);
+	rig_add_secret(&r, "d", "good", none);
+	rig_add_secret(&r, "evil", "good", stolen);
+	rig_add_secret(&r, "evil", "more", stolen);
+	rig_add(&r,
+		"{'kind':'Ingress','metadata':{'namespace':'d','name':'i','creationTimestamp':'2026-01-05T00:00:00Z'},"
+		"'spec':{'tls':[{'hosts':['in.org'],'secretName':'ingress'}],'rules':[" KIT_RULE(
+		    "in.org", KIT_PATH("/", "Prefix", "a")) "]}}");
+	rig_add(&r, OWNED_GATEWAY("d", "g", "5",
+				  HTTPS("x", "443", HOST("x.org")) "," HTTPS("w", "443", HOST("*.wild.org"))));
+	rig_add(&r, OWNED_GATEWAY(
+			"evil", "g", "1",
+			HTTPS("x", "9443", HOST("x.org")) ",{'name':'any','port':443,'protocol':'HTTPS','tls':{"
+							  "'certificateRefs':[{'name':'good'},{'name':'more'}]}}"));
+	assert_sv(rig_lists(&r), "443: evil/good(nobody.invalid) default.pem() d/ingress(in.org) evil/more(own.org) "
+				 "d/good(x.org *.wild.org); 9443: default.pem() evil/good(x.org);");
+	/* Of an Ingress and a listener with one host the older one's is shown. */
+	rig_add(&r, OWNED_GATEWAY("d", "in", "4", HTTPS("in", "443", HOST("in.org"))));
+	assert_true(sv_find_sv(rig_lists(&r), SV("d/good(in.org x.org *.wild.org)")) > 0);
+	assert_int_equal(sv_find_sv(rig_lists(&r), SV("d/ingress")), -1);
+	rig_end(&r);
+}
+
 /* What changes a match or a weight changes maps alone; another filter does not go by commands. */
 static void test_changes(_unused_ void **state)
 {
@@ -483,16 +566,14 @@ static void test_haproxy_takes_it(_unused_ void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_chains),
-					    cmocka_unit_test(test_order),
-					    cmocka_unit_test(test_wider_listeners),
-					    cmocka_unit_test(test_listener_without_certificate),
-					    cmocka_unit_test(test_beside_ingresses),
-					    cmocka_unit_test(test_changes),
-					    cmocka_unit_test(test_accepted_is_served),
-					    cmocka_unit_test(test_durations),
-					    cmocka_unit_test(test_timeouts),
-					    cmocka_unit_test(test_haproxy_takes_it) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_chains),		 cmocka_unit_test(test_order),
+		cmocka_unit_test(test_wider_listeners),	 cmocka_unit_test(test_listener_without_certificate),
+		cmocka_unit_test(test_beside_ingresses), cmocka_unit_test(test_certificates),
+		cmocka_unit_test(test_changes),		 cmocka_unit_test(test_accepted_is_served),
+		cmocka_unit_test(test_durations),	 cmocka_unit_test(test_timeouts),
+		cmocka_unit_test(test_haproxy_takes_it)
+	};
 
 	return cmocka_run_group_tests_name("ingress_gates", tests, NULL, NULL);
 }

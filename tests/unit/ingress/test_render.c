@@ -106,12 +106,16 @@ static void test_text(_unused_ void **state)
 /* A model that nobody judged: what may not stand somewhere does not, and is counted; the rest is there. */
 static void test_unjudged(_unused_ void **state)
 {
-	struct sv hosts[] = { SV("b.org"), SV("a.org\nevil.pem"), SV("!c.org") }, only[] = { SV("d.org evil") };
 	struct ing_certificate certificates[] = {
-		{ SV("d/good"), SV("-----BEGIN\n"), hosts, 3 },
-		{ SV("d/none"), SV("-----BEGIN\n"), only, 1 }, /* not for the names that it has itself */
-		{ SV("d/pem"), SV("-----BEGIN\n\nshow info\n"), NULL, 0 },
-		{ SV("d/any"), SV("-----BEGIN\n"), NULL, 0 },
+		{ SV("d/good"), SV("-----BEGIN\n") },
+		{ SV("d/none"), SV("-----BEGIN\n") }, /* nor for the names that it has itself */
+		{ SV("d/pem"), SV("-----BEGIN\n\nshow info\n") },
+		{ SV("d/any"), SV("-----BEGIN\n") },
+	};
+	struct ing_shown shown[] = {
+		{ 0, SV("b.org"), 0, NULL },	  { 0, SV("a.org\nevil.pem"), 0, NULL }, { 0, SV("!c.org"), 0, NULL },
+		{ 0, SV("d.org evil"), 1, NULL }, { 0, SV("e.org"), 2, NULL },		 { 0, SV(""), 3, NULL },
+		{ 9443, SV("f.org"), 1, NULL },
 	};
 	struct ing_header headers[] = { { SV("X-A"), SV("fine") },
 					{ SV("Connection"), SV("close") },
@@ -135,7 +139,8 @@ static void test_unjudged(_unused_ void **state)
 			       .n_routes = 2,
 			       .certificates = certificates,
 			       .n_certificates = 4,
-			       .default_certificate = 4 };
+			       .shown = shown,
+			       .n_shown = ARRAY_LEN(shown) };
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct ing_names names = { .next = 0 };
 	struct ing_conf c;
@@ -148,7 +153,9 @@ static void test_unjudged(_unused_ void **state)
 	assert_sv(c.maps[ING_MAP_PREFIX], "*/a/ b1\n");
 	assert_sv(c.maps[ING_MAP_VALUES], "b1.qs0 fine\nb1.realm r\n");
 	assert_int_equal(c.n_pems, 2);
-	assert_sv(c.crt_list, "c3.pem nobody.invalid\n" ING_DEFAULT_PEM "\nc2.pem b.org\nc3.pem nobody.invalid\n");
+	assert_int_equal(c.n_lists, 1);
+	assert_sv(c.lists[0].file, "crt-list-8443.txt");
+	assert_sv(c.lists[0].text, "c2.pem nobody.invalid\n" ING_DEFAULT_PEM "\nc3.pem b.org\n");
 	assert_true(c.refused >= 8);
 	ing_names_release(&names);
 }
@@ -190,7 +197,10 @@ static void haproxy_takes(bool proxies)
 	assert_int_equal(file_write_again(arena_printf(&k.a, "%s/haproxy.cfg", dir), c.config, 0600, &err), 0);
 	assert_int_equal(
 	    file_write_again(arena_printf(&k.a, "%s/" ING_APR1_LUA, dir), sv_from(ing_apr1_lua), 0600, &err), 0);
-	assert_int_equal(file_write_again(arena_printf(&k.a, "%s/crt-list.txt", dir), c.crt_list, 0600, &err), 0);
+	for (size_t i = 0; i < c.n_lists; i++)
+		assert_int_equal(file_write_again(arena_printf(&k.a, "%s/%.*s", dir, SV_ARG(c.lists[i].file)),
+						  c.lists[i].text, 0600, &err),
+				 0);
 	assert_int_equal(file_write_again(arena_printf(&k.a, "%s/" ING_DEFAULT_PEM, dir),
 					  arena_svf(&k.a, "%.*s%.*s", SV_ARG(pem), SV_ARG(key)), 0600, &err),
 			 0);
@@ -367,17 +377,20 @@ static void test_names_go(_unused_ void **state)
 	for (int round = 0; round < 3; round++) {
 		struct kit k = { .m = { 0 } };
 		struct ing_certificate cert = { .key = SV("d/t"), .pem = SV("x\n") };
+		struct ing_shown shown = { .host = SV("x.org") };
 		struct ing_conf c;
 
 		fill(&k);
 		cert.key = arena_svf(&k.a, "d/t%d", round);
 		k.m.certificates = &cert;
 		k.m.n_certificates = 1;
+		k.m.shown = &shown;
+		k.m.n_shown = 1;
 		render(&k, &names, &c);
 		assert_int_equal(names.numbers.n, 2); /* a choice and a certificate */
 		assert_true(names.next > last);
 		last = names.next;
-		k.m.n_routes = k.m.n_certificates = 0;
+		k.m.n_routes = k.m.n_certificates = k.m.n_shown = 0;
 		render(&k, &names, &c);
 		assert_int_equal(names.numbers.n, 0);
 		assert_int_equal(names.sections.n, 0);
