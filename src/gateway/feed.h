@@ -18,8 +18,8 @@ struct gw_feed;
 
 struct gw_feed *gw_feed_new(struct env *env, struct client *c, void (*changed)(void *ctx), void *ctx);
 struct gw_feed *gw_feed_free(struct gw_feed *f); /* no changed() comes after */
-/* Asks for the kinds, or versions, that nobody served when it last did. True: of each it is known whether it is there, and what of it
- * there is. Come again in *ret_after_ns. */
+/* Asks for the kinds, or versions, that nobody served when it last did. True: of each it is known whether it is there,
+ * and what of it there is. Come again in *ret_after_ns. */
 bool gw_feed_look(struct gw_feed *f, int64_t *ret_after_ns);
 /* All there are, linked to the arena; *ret has nothing else set. */
 void gw_feed_objects(struct gw_feed *f, struct arena *a, struct gw_source *ret);

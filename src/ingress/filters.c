@@ -13,14 +13,6 @@ static void out_value(struct ing_filters_out *o, const char *what, struct sv tex
 		o->value(o->ctx, o->name, what, text);
 }
 
-bool ing_filters_may(struct ing_filters_out *o, enum ing_place place, struct sv s)
-{
-	bool may = ing_may_write(place, s);
-
-	o->refused += !may;
-	return may;
-}
-
 void ing_filters_nets(struct buf *b, const char *acl, const struct ing_nets *nets)
 {
 	for (size_t i = 0; i < nets->n; i++) {

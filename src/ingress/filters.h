@@ -21,7 +21,13 @@ struct ing_filters_out {
 };
 
 /* May it stand there? Else it is counted. */
-bool ing_filters_may(struct ing_filters_out *o, enum ing_place place, struct sv s);
+static inline bool ing_filters_may(struct ing_filters_out *o, enum ing_place place, struct sv s)
+{
+	bool may = ing_may_write(place, s);
+
+	o->refused += !may;
+	return may;
+}
 /* An acl of that name: is the client's address one of these? None: nothing. */
 void ing_filters_nets(struct buf *b, const char *acl, const struct ing_nets *nets);
 /* The section, and its list of users before it; all but its servers. */

@@ -1,9 +1,8 @@
 /* gate_lua.h - how HAProxy chooses among gates: a program of ours in its Lua, which reads the maps.
  *
- *	gates.map	l80|host|	-> h	whose hostname this is at the port: a listener's, HTTP or TLS that ends
- *here
- *					-> t	or TLS that passes through; "*" for any host, "*.x" for a wildcard
- *			i80|host|	-> i	an Ingress'; a wildcard is one label
+ *	gates.map	l80|host|	-> h	a listener's hostname, "*" for any host, "*.x" for a wildcard
+ *			l443|host|	-> t	one whose TLS passes through
+ *			i80|host|	-> i	a host of Ingresses; a wildcard is one label
  *			e80|listener|host/path| -> c7	exact; the listener by its hostname
  *			p80|listener|host/path/ -> c7	the longest that a request's path begins with
  *			t443|listener|host|	-> c8	connections that pass through
