@@ -17,6 +17,8 @@
  * Of the listeners of a port the one whose hostname is nearest to a request's has it: its routes or nobody's, whatever
  * routes there are at listeners that are less exact. So what a listener lets in is what reaches its hostname.
  *
+ * Where Ingresses are served, too, a host that one names is not for younger routes of other namespaces.
+ *
  * Whose turn it is: the older (creationTimestamp, then namespace and name), as upstream has it.
  *
  * Values alone, in the arena of one run.
@@ -25,6 +27,7 @@
 
 #include "base/arena.h"
 #include "base/strmap.h"
+#include "object/ingress_refs.h"
 #include "object/obj.h"
 
 #define GW_CONTROLLER "caravel.io/gateway-controller"
@@ -43,6 +46,16 @@ enum gw_service { GW_SERVICE_OK, GW_SERVICE_MISSING, GW_SERVICE_NO_PORT, GW_SERV
 /* service may be NULL. */
 enum gw_service gw_service_port(const struct obj *service, int64_t port);
 
+/* Hosts that Ingresses of ours name in rules or spec.tls, and the ports at which they are served. */
+struct gw_ingresses {
+	struct strmap hosts; /* host -> the oldest Ingress that names it, a struct obj * that is the caller's */
+	int ports[2];	     /* 0: none */
+};
+void gw_ingresses_of(struct obj *const *ingresses, size_t n, const struct ingress_classes *classes,
+		     struct gw_ingresses *ret); /* all but the ports */
+void gw_ingresses_release(struct gw_ingresses *i);
+bool gw_ingresses_at(const struct gw_ingresses *i, uint16_t port);
+
 /* The cluster as it is; what callbacks return is borrowed and lives as long as the arena. */
 struct gw_source {
 	struct obj **objects[_GW_KIND_MAX];
@@ -52,6 +65,7 @@ struct gw_source {
 	/* Whether a Secret can be shown; NULL: yes, or why not. */
 	const char *(*certificate)(void *ctx, struct sv ns, struct sv name);
 	void *ctx;
+	const struct gw_ingresses *ingresses; /* NULL: none */
 };
 
 struct gw_condition {
@@ -126,6 +140,10 @@ struct gw_route {
 	struct gw_parent *parents; /* those whose Gateway is ours */
 	size_t n_parents;
 };
+
+/* The Ingress that has this host at the listener's port; NULL: none, or the listener has it as its own, and is older.
+ */
+const struct obj *gw_ingress_before(const struct gw_ingresses *i, const struct gw_listener *l, struct sv host);
 
 /* What ReferenceGrants permit, to be asked as often as there are references. */
 struct gw_grants {

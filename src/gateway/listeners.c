@@ -313,6 +313,19 @@ static void gateway_make(const struct gw_make *m, struct gw_gateway *g, const st
 	       why ? why : "Gateway is accepted");
 }
 
+/* It is, but for what an older Ingress has. */
+static const char *listener_programmed(const struct gw_make *m, const struct gw_listener *l)
+{
+	const struct obj *ingress = l->host.n ? gw_ingress_before(m->s->ingresses, l, l->host) : NULL;
+
+	if (!ingress)
+		return "Listener is programmed";
+	return arena_printf(m->a,
+			    "Listener is programmed, but its hostname is that of ingress %.*s/%.*s, which is older: of "
+			    "routes those of that namespace are served",
+			    SV_ARG(obj_ns(ingress)), SV_ARG(obj_name(ingress)));
+}
+
 static void gateway_finish(const struct gw_make *m, struct gw_gateway *g)
 {
 	size_t bad = 0;
@@ -325,7 +338,7 @@ static void gateway_finish(const struct gw_make *m, struct gw_gateway *g)
 		l->claims = fine && g->accepted;
 		l->serves = l->claims && (l->protocol != GW_HTTPS || l->n_secrets);
 		gw_say(m->a, &l->conditions, "Programmed", l->serves, l->serves ? "Programmed" : "Invalid", "%s",
-		       l->serves ? "Listener is programmed" : "Listener is not valid");
+		       l->serves ? listener_programmed(m, l) : "Listener is not valid");
 	}
 	if (g->accepted && bad) /* some are served all the same */
 		gw_say(m->a, &g->conditions, "Accepted", bad < g->n_listeners, "ListenersNotValid",

@@ -35,7 +35,10 @@ struct route_make {
 struct route_now {
 	struct gw_route *r;
 	struct route_space *space;
-	size_t matches;	  /* of all its rules: each at each place is one gate */
+	size_t matches;		   /* of all its rules: each at each place is one gate */
+	const struct obj *ingress; /* that has one of its hosts at the parent at hand, at: */
+	struct sv host;
+	uint16_t port;
 	struct sv *paths; /* of each of them, "e/path" or "p/path"; "" when there is none. NULL: not looked at yet */
 };
 
@@ -69,8 +72,22 @@ static bool listener_lets_in(const struct route_make *rm, const struct gw_listen
 	return selector_matches(l->namespaces, space->labels);
 }
 
+/* To rm->hosts, unless an older Ingress of another namespace has it. */
+static void attach_host(struct route_make *rm, const struct gw_listener *l, struct route_now *now, struct sv host)
+{
+	const struct obj *o = now->r->o, *ingress = gw_ingress_before(rm->m->s->ingresses, l, host);
+
+	if (!ingress || sv_eq(obj_ns(ingress), obj_ns(o)) || obj_age_cmp(o, ingress) < 0) {
+		vec_push(&rm->hosts, host);
+		return;
+	}
+	now->ingress = ingress;
+	now->host = host;
+	now->port = l->port;
+}
+
 /* For which hosts of the listener the route is, to rm->hosts; how many. */
-static size_t attach_hosts(struct route_make *rm, const struct gw_listener *l, const struct route_now *now)
+static size_t attach_hosts(struct route_make *rm, const struct gw_listener *l, struct route_now *now)
 {
 	const struct val *hosts = obj_get(now->r->o, F_spec, F_hostnames);
 	size_t before = rm->hosts.n;
@@ -78,10 +95,10 @@ static size_t attach_hosts(struct route_make *rm, const struct gw_listener *l, c
 
 	now->space->looks += MAX(val_len(hosts), 1);
 	if (!val_len(hosts))
-		vec_push(&rm->hosts, l->host);
+		attach_host(rm, l, now, l->host);
 	VAL_EACH(hosts, h)
 		if (gw_hosts_meet(l->host, val_str(h), &host))
-			vec_push(&rm->hosts, host);
+			attach_host(rm, l, now, host);
 	return rm->hosts.n - before;
 }
 
@@ -185,7 +202,7 @@ static void parent_keep(struct route_make *rm, struct gw_parent *p)
 }
 
 /* False: it would be more than is served; then nothing is attached. */
-static bool parent_attach(struct route_make *rm, struct gw_gateway *g, const struct route_now *now, struct gw_parent *p)
+static bool parent_attach(struct route_make *rm, struct gw_gateway *g, struct route_now *now, struct gw_parent *p)
 {
 	struct sv section = val_get_str(p->ref, F_sectionName);
 	uint16_t port = gw_port(val_get(p->ref, F_port));
@@ -193,6 +210,7 @@ static bool parent_attach(struct route_make *rm, struct gw_gateway *g, const str
 	bool meant = false, let_in = false, fits = true;
 
 	rm->attached.n = rm->hosts.n = 0;
+	now->ingress = NULL;
 	for (size_t i = 0; i < g->n_listeners && fits; i++) {
 		struct gw_listener *l = &g->listeners[i];
 		size_t n;
@@ -208,7 +226,15 @@ static bool parent_attach(struct route_make *rm, struct gw_gateway *g, const str
 		if (n)
 			vec_push(&rm->attached, ((struct gw_attached){ .listener = l, .n_hosts = n }));
 	}
-	if (rm->attached.n || !fits)
+	if ((rm->attached.n || !fits) && now->ingress)
+		gw_say(rm->m->a, c, "Accepted", true, "Accepted",
+		       "Route is accepted, but host %.*s at port %d is that of ingress %.*s/%.*s, which is older",
+		       SV_ARG(now->host), now->port, SV_ARG(obj_ns(now->ingress)), SV_ARG(obj_name(now->ingress)));
+	else if (now->ingress)
+		gw_say(rm->m->a, c, "Accepted", false, "HostnameConflict",
+		       "host %.*s at port %d is that of ingress %.*s/%.*s, which is older", SV_ARG(now->host),
+		       now->port, SV_ARG(obj_ns(now->ingress)), SV_ARG(obj_name(now->ingress)));
+	else if (rm->attached.n || !fits)
 		gw_say(rm->m->a, c, "Accepted", true, "Accepted", "Route is accepted");
 	else if (!meant)
 		gw_say(rm->m->a, c, "Accepted", false, "NoMatchingParent",

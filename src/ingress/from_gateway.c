@@ -33,11 +33,10 @@ struct from_gw {
 	VEC(struct ing_gate_listener) listeners;
 	VEC(struct ing_certificate) certs;
 	VEC(struct ing_shown) shown;
-	struct strmap port_of;	     /* "80" -> its number in ports and 1 */
-	struct strmap cert_of;	     /* "ns/name" -> its number in certs and 1 */
-	struct strmap shown_for;     /* "443 host" of names of certificates; no values */
-	struct strmap claimed;	     /* "443 host" of listeners; no values */
-	struct strmap ingress_hosts; /* -> the Ingress, a const struct obj * */
+	struct strmap port_of;	 /* "80" -> its number in ports and 1 */
+	struct strmap cert_of;	 /* "ns/name" -> its number in certs and 1 */
+	struct strmap shown_for; /* "443 host" of names of certificates; no values */
+	struct strmap claimed;	 /* "443 host" of listeners; no values */
 };
 
 /* --- backends --- */
@@ -236,11 +235,6 @@ static size_t gw_certificate(struct from_gw *f, const struct gw_secret *secret)
 	return f->certs.n;
 }
 
-static bool gw_port_of_ingresses(const struct from_gw *f, uint16_t port)
-{
-	return port && (port == f->s->ports[0] || port == f->s->ports[1]);
-}
-
 static struct sv gw_host_key(struct from_gw *f, uint16_t port, struct sv host)
 {
 	return arena_svf(f->a, "%d %.*s", port, SV_ARG(host));
@@ -253,7 +247,7 @@ static bool gw_is_named(struct from_gw *f, uint16_t port, struct sv host)
 		ssize_t dot;
 
 		if (strmap_has(&f->claimed, gw_host_key(f, port, host)) ||
-		    (gw_port_of_ingresses(f, port) && strmap_has(&f->ingress_hosts, host)))
+		    (gw_ingresses_at(f->gs->ingresses, port) && strmap_has(&f->gs->ingresses->hosts, host)))
 			return true;
 		host = sv_starts(host, SV("*.")) ? sv_sub(host, 2, host.n) : host;
 		dot = sv_find(host, '.');
@@ -295,11 +289,11 @@ static void gw_show(struct from_gw *f, const struct gw_listener *l)
 /* Whose the host is where Ingresses are served, too: model.h. */
 static void gw_claim(struct from_gw *f, const struct gw_listener *l)
 {
-	const struct obj *owner = l->gateway->o, *ingress = strmap_get(&f->ingress_hosts, l->host);
+	const struct obj *owner = l->gateway->o, *ingress = strmap_get(&f->gs->ingresses->hosts, l->host);
 
 	vec_push(&f->listeners, ((struct ing_gate_listener){ l->port, l->host, l->protocol == GW_PASSTHROUGH, owner }));
 	strmap_set(&f->claimed, gw_host_key(f, l->port, l->host), f);
-	if (ingress && gw_port_of_ingresses(f, l->port) && obj_age_cmp(owner, ingress) < 0)
+	if (ingress && gw_ingresses_at(f->gs->ingresses, l->port) && obj_age_cmp(owner, ingress) < 0)
 		f->s->say(f->s->ctx, ingress, "IngressConflict",
 			  arena_printf(f->a, "host %.*s at port %d is that of gateway %.*s/%.*s, which is older",
 				       SV_ARG(l->host), l->port, SV_ARG(obj_ns(owner)), SV_ARG(obj_name(owner))));
@@ -313,8 +307,6 @@ static void gw_listeners(struct from_gw *f, const struct ing_model *m)
 	}
 	for (size_t i = 0; i < m->n_shown; i++)
 		vec_push(&f->shown, m->shown[i]);
-	for (size_t i = 0; i < m->n_hosts; i++)
-		strmap_set(&f->ingress_hosts, m->hosts[i].host, (void *)(uintptr_t)m->hosts[i].from);
 	for (int show = 0; show < 2; show++) /* when it is known whose all hosts are */
 		for (size_t i = 0; i < f->st->n_gateways; i++)
 			for (size_t k = 0; k < f->st->gateways[i].n_listeners; k++) {
@@ -352,6 +344,12 @@ static int gw_gate_order(const void *x, const void *y)
 		vec_release(&(v));                                     \
 	} while (0)
 
+void ing_hosts_of(const struct ing_model *m, struct gw_ingresses *ret)
+{
+	for (size_t i = 0; i < m->n_hosts; i++)
+		strmap_set(&ret->hosts, m->hosts[i].host, (void *)(uintptr_t)m->hosts[i].from);
+}
+
 void ing_from_gateways(struct arena *a, const struct ing_source *s, const struct gw_source *gs,
 		       const struct gw_state *st, struct ing_model *m)
 {
@@ -387,5 +385,4 @@ void ing_from_gateways(struct arena *a, const struct ing_source *s, const struct
 	strmap_release(&f.cert_of);
 	strmap_release(&f.shown_for);
 	strmap_release(&f.claimed);
-	strmap_release(&f.ingress_hosts);
 }

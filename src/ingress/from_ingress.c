@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/strmap.h"
 #include "base/vec.h"
+#include "gateway/gateway.h"
 #include "ingress/annotations.h"
 #include "ingress/backend.h"
 #include "ingress/check.h"
@@ -31,8 +32,6 @@ struct from {
 	struct strmap counts;	/* namespace -> how many routes it has */
 	struct strmap backends; /* key -> struct ing_backend * */
 	struct strmap hosts;	/* with a certificate -> whose Ingress it is */
-	struct strmap named;	/* hosts of rules and spec.tls; no values */
-	VEC(struct ing_host) names;
 	VEC(struct from_cert *) certs;
 	struct strmap cert_of; /* key -> struct from_cert *; NULL value never */
 };
@@ -85,13 +84,6 @@ static const struct ing_backend *from_backend(struct from *f, const struct obj *
 	return b;
 }
 
-/* Ingresses come the oldest first. */
-static void from_names(struct from *f, const struct obj *ingress, struct sv host)
-{
-	if (host.n && !strmap_set(&f->named, host, f))
-		vec_push(&f->names, ((struct ing_host){ host, ingress }));
-}
-
 /* --- certificates --- */
 
 static struct from_cert *from_cert(struct from *f, const struct obj *ingress, struct sv name)
@@ -129,7 +121,6 @@ static void from_tls_host(struct from *f, struct obj *ingress, struct from_cert 
 		return;
 	}
 	strmap_set(&f->hosts, host, ingress);
-	from_names(f, ingress, host);
 	if (c && c->pem.n)
 		vec_push(&c->hosts, ((struct ing_host){ host, ingress }));
 }
@@ -351,7 +342,6 @@ static void from_route_add(struct from *f, const struct obj *ingress, const stru
 	}
 	*count = (void *)((uintptr_t)*count + 1);
 	vec_push(&f->routes, *r);
-	from_names(f, ingress, r->host);
 	strmap_set(&f->places, key, (void *)(uintptr_t)f->routes.n);
 }
 
@@ -477,6 +467,16 @@ static void from_certificates(struct from *f, struct ing_model *ret)
 	}
 }
 
+static void from_hosts(struct from *f, struct ing_model *ret)
+{
+	_cleanup_(gw_ingresses_release) struct gw_ingresses all;
+
+	gw_ingresses_of(f->s->ingresses, f->s->n_ingresses, f->s->classes, &all);
+	ret->hosts = ARENA_ARRAY(f->a, struct ing_host, all.hosts.n);
+	STRMAP_EACH(&all.hosts, e)
+		ret->hosts[ret->n_hosts++] = (struct ing_host){ arena_sv(f->a, sv_make(e->key, e->key_n)), e->value };
+}
+
 void ing_from_ingresses(struct arena *a, const struct ing_source *s, struct ing_model *ret)
 {
 	struct from f = { .a = a, .s = s };
@@ -494,20 +494,15 @@ void ing_from_ingresses(struct arena *a, const struct ing_source *s, struct ing_
 	if (f.routes.n)
 		memcpy(ret->routes, f.routes.p, f.routes.n * sizeof(*f.routes.p));
 	from_certificates(&f, ret);
-	ret->n_hosts = f.names.n;
-	ret->hosts = ARENA_ARRAY(a, struct ing_host, f.names.n);
-	if (f.names.n)
-		memcpy(ret->hosts, f.names.p, f.names.n * sizeof(*f.names.p));
+	from_hosts(&f, ret);
 	if (s->checked)
 		tls_checked_sweep(s->checked);
 	vec_release(&f.routes);
-	vec_release(&f.names);
 	vec_release(&f.certs);
 	vec_release(&ours);
 	strmap_release(&f.places);
 	strmap_release(&f.counts);
 	strmap_release(&f.backends);
 	strmap_release(&f.hosts);
-	strmap_release(&f.named);
 	strmap_release(&f.cert_of);
 }

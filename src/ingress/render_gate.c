@@ -1,8 +1,7 @@
 /* Gates into the maps that gate_lua.h reads, and the sockets of Gateways.
  *
  * Whose a request is stands in lines of their own: one for each listener, and at the ports of Ingresses one for each
- * host of theirs that no listener with this very hostname had before them. A gate that is younger than an Ingress of
- * another namespace that names its host is not asked at those ports.
+ * host of theirs that no listener with this very hostname had before them.
  *
  * Places are sorted, so that one whose path begins with another's stands behind that one, with others of the kind in
  * between alone: a stack of those that are open says whose gates come after a place's own. */
@@ -176,16 +175,7 @@ static void whose_hosts(struct render *r, const struct ing_model *m, const struc
 					    arena_svf(r->a, "i%d|%.*s|", ports[p], SV_ARG(m->hosts[i].host)), SV("i"));
 }
 
-/* Is the host another's before this route? */
-static bool whose_refused(struct render *r, const struct whose *w, uint16_t port, struct sv host,
-			  const struct obj *route)
-{
-	const struct obj *ingress = whose_ingress(r, w, port, host);
-
-	return ingress && !sv_eq(obj_ns(ingress), obj_ns(route)) && obj_age_cmp(ingress, route) < 0;
-}
-
-static void gates_of(struct render *r, const struct ing_model *m, const struct whose *w)
+static void gates_of(struct render *r, const struct ing_model *m)
 {
 	_cleanup_(strmap_release) struct strmap known = STRMAP_INIT;
 	struct place **places = ARENA_ARRAY(r->a, struct place *, m->n_gates);
@@ -197,7 +187,7 @@ static void gates_of(struct render *r, const struct ing_model *m, const struct w
 		struct sv nest, key;
 		struct place *p;
 
-		if (!gate_port_is_served(r, g->port) || whose_refused(r, w, g->port, g->host, g->from))
+		if (!gate_port_is_served(r, g->port))
 			continue;
 		nest = arena_svf(r->a, "%d|%.*s|%.*s%.*s/", g->port, SV_ARG(gate_host(g->listener)),
 				 SV_ARG(gate_host(g->host)), SV_ARG(g->path));
@@ -218,7 +208,7 @@ static void gates_of(struct render *r, const struct ing_model *m, const struct w
 
 /* --- connections that pass through --- */
 
-static void passes_of(struct render *r, const struct ing_model *m, const struct whose *w)
+static void passes_of(struct render *r, const struct ing_model *m)
 {
 	static const struct ing_filters pass = { .tcp = true, .connect_s = 2, .server_s = 3600, .tunnel_s = 3600 };
 	struct ing_gate_target nobody = { .filters = &pass, .weight = 1 };
@@ -229,7 +219,7 @@ static void passes_of(struct render *r, const struct ing_model *m, const struct 
 		_cleanup_(buf_release) struct buf b = BUF_INIT;
 		struct sv key, id;
 
-		if (!gate_port_is_served(r, p->port) || whose_refused(r, w, p->port, p->host, p->from))
+		if (!gate_port_is_served(r, p->port))
 			continue;
 		for (size_t k = 0; k < p->n_targets; k++) {
 			t[k] = p->targets[k];
@@ -255,8 +245,8 @@ void render_gates(struct render *r, const struct ing_model *m)
 		return;
 	whose_fill(r, m, &w);
 	whose_hosts(r, m, &w);
-	gates_of(r, m, &w);
-	passes_of(r, m, &w);
+	gates_of(r, m);
+	passes_of(r, m);
 }
 
 /* --- sockets --- */

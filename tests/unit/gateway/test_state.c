@@ -96,6 +96,14 @@ static const struct gw_conditions *listener(struct rig *r, size_t gateway, size_
 	return &r->st.gateways[gateway].listeners[i].conditions;
 }
 
+static const char *parent(struct rig *r, const char *name, const char *type)
+{
+	for (size_t i = 0; i < r->st.n_routes; i++)
+		if (sv_is(obj_name(r->st.routes[i].o), name))
+			return told(r, &r->st.routes[i].parents[0].conditions, type);
+	return "none";
+}
+
 static void test_nobodys(_unused_ void **state)
 {
 	struct rig r = { .s = { .ctx = NULL } };
@@ -234,6 +242,80 @@ static void test_port_shares(_unused_ void **state)
 	rig_end(&r);
 }
 
+static struct obj *rig_ingress(struct rig *r, const char *ns, const char *name, int day, const char *more)
+{
+	char *json = arena_printf(&r->a,
+				  "{'kind':'Ingress','metadata':{'namespace':'%s','name':'%s','creationTimestamp':"
+				  "'2026-01-%02dT00:00:00Z'},'spec':{'ingressClassName':'c',%s}}",
+				  ns, name, day, more);
+
+	for (char *c = json; *c; c++)
+		if (*c == '\'')
+			*c = '"';
+	return obj_link(&r->a, obj_new(json_decode(&r->a, sv_from(json), NULL, NULL), 1));
+}
+
+#define ING_RULE(host) "'rules':[{'host':'" host "','http':{'paths':[{}]}}]"
+
+/* A host that an older Ingress of another namespace names is none of a route's, where Ingresses are served; both are
+ * told, and of the Ingresses the oldest counts. */
+static void test_hosts_of_ingresses(_unused_ void **state)
+{
+	struct rig r = { .s = { .ctx = NULL } };
+	struct ingress_classes classes = { .default_ours = false };
+	struct gw_ingresses ingresses;
+	struct obj *all[] = {
+		rig_ingress(&r, "e", "younger", 3, ING_RULE("x.org")),
+		rig_ingress(&r, "e", "older", 1, ING_RULE("x.org")),
+		rig_ingress(&r, "e", "tls", 1, "'tls':[{'hosts':['y.org']}]"),
+		rig_ingress(&r, "d", "own", 1, ING_RULE("z.org")),
+		rig_ingress(&r, "e", "late", 9, ING_RULE("w.org")),
+		rig_ingress(&r, "e", "none", 1, "'rules':[{'host':'v.org'}]"),
+	};
+#define OF(name, age, host)                                                                                    \
+	"{'kind':'HTTPRoute','metadata':{'namespace':'d','name':'" name "','creationTimestamp':'2026-01-0" age \
+	"T00:00:00Z'},'spec':{'hostnames':[" host "],'parentRefs':[{'name':'g'}],'rules':[{}]}}"
+
+	strmap_set(&classes.ours, SV("c"), &r);
+	gw_ingresses_of(all, ARRAY_LEN(all), &classes, &ingresses);
+	ingresses.ports[0] = 80;
+	r.s.ingresses = &ingresses;
+	rig_add(&r, CLASS);
+	rig_add(&r, GATEWAY("g", "2", HTTP("a", "80", "") "," HTTP("x", "80", ",'hostname':'x.org'")));
+	rig_add(&r, OF("x", "2", "'x.org'"));
+	rig_add(&r, OF("xy", "2", "'x.org','y.org'"));
+	rig_add(&r, OF("xv", "2", "'x.org','v.org'"));
+	rig_add(&r, OF("z", "2", "'z.org'"));
+	rig_add(&r, OF("w", "2", "'w.org'"));
+	rig_make(&r);
+	assert_string_equal(parent(&r, "x", "Accepted"), "False/HostnameConflict");
+	assert_string_equal(parent(&r, "xy", "Accepted"), "False/HostnameConflict");
+	assert_string_equal(parent(&r, "xv", "Accepted"), "True/Accepted");
+	assert_string_equal(parent(&r, "z", "Accepted"), "True/Accepted");
+	assert_string_equal(parent(&r, "w", "Accepted"), "True/Accepted");
+	for (size_t i = 0; i < r.st.n_routes; i++) {
+		const struct gw_parent *p = &r.st.routes[i].parents[0];
+
+		if (!sv_is(obj_name(r.st.routes[i].o), "xv"))
+			continue;
+		assert_int_equal(p->n_attached, 1);
+		assert_int_equal(p->attached[0].n_hosts, 1);
+		assert_sv(p->attached[0].hosts[0], "v.org");
+		assert_string_equal(gw_condition(&p->conditions, "Accepted")->message,
+				    "Route is accepted, but host x.org at port 80 is that of ingress e/older, which is "
+				    "older");
+	}
+	assert_non_null(strstr(gw_condition(listener(&r, 0, 1), "Programmed")->message, "ingress e/older"));
+	/* At a port that is none of Ingresses'. */
+	ingresses.ports[0] = 81;
+	rig_make(&r);
+	assert_string_equal(parent(&r, "x", "Accepted"), "True/Accepted");
+	assert_string_equal(gw_condition(listener(&r, 0, 1), "Programmed")->message, "Listener is programmed");
+	gw_ingresses_release(&ingresses);
+	ingress_classes_release(&classes);
+	rig_end(&r);
+}
+
 static void test_conflicts(_unused_ void **state)
 {
 	struct rig r = { .s = { .ctx = NULL } };
@@ -295,14 +377,6 @@ static void test_refused_takes_nothing(_unused_ void **state)
 		}
 		rig_end(&r);
 	}
-}
-
-static const char *parent(struct rig *r, const char *name, const char *type)
-{
-	for (size_t i = 0; i < r->st.n_routes; i++)
-		if (sv_is(obj_name(r->st.routes[i].o), name))
-			return told(r, &r->st.routes[i].parents[0].conditions, type);
-	return "none";
 }
 
 static void test_routes(_unused_ void **state)
@@ -651,7 +725,8 @@ int main(void)
 		cmocka_unit_test(test_hosts),		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_hostnames),	cmocka_unit_test(test_many_routes),
 		cmocka_unit_test(test_hosts_of_others), cmocka_unit_test(test_full_places),
-		cmocka_unit_test(test_port_shares),	cmocka_unit_test(test_framing_headers),
+		cmocka_unit_test(test_port_shares),	cmocka_unit_test(test_hosts_of_ingresses),
+		cmocka_unit_test(test_framing_headers),
 	};
 
 	return cmocka_run_group_tests_name("gateway_state", tests, NULL, NULL);

@@ -60,13 +60,16 @@ static void rig_render(struct rig *r, struct ing_conf *ret)
 	struct ing_listen l = {
 		.threads = 1, .max_connections = 100, .own = 7, .http_port = r->http, .https_port = r->https
 	};
+	struct gw_ingresses ingresses = { .ports = { r->http, r->https } };
 	struct gw_state st;
 
+	gs.ingresses = &ingresses;
 	for (int i = 0; i < _GW_KIND_MAX; i++) {
 		gs.objects[i] = r->objects[i].p;
 		gs.n[i] = r->objects[i].n;
 	}
 	kit_model(&r->k);
+	ing_hosts_of(&r->k.m, &ingresses);
 	gw_state_make(&r->k.a, &gs, &st);
 	r->accepted = st.n_routes && gw_condition_is(&st.routes[0].parents[0].conditions, "Accepted") &&
 		      !gw_condition(&st.routes[0].parents[0].conditions, "PartiallyInvalid");
@@ -75,6 +78,7 @@ static void rig_render(struct rig *r, struct ing_conf *ret)
 	l.n_gates = r->k.m.n_ports;
 	ing_render(&r->k.a, &r->names, &r->k.m, &l, ret);
 	gw_state_release(&st);
+	gw_ingresses_release(&ingresses);
 }
 
 static void rig_end(struct rig *r)
