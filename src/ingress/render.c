@@ -199,7 +199,8 @@ static void out_frontend(const struct render *r, struct buf *b)
 	ing_filters_nets(b, "trusted", &r->listen->trusted);
 	if (r->listen->trusted.n && r->listen->proxy_protocol)
 		buf_adds(b, "  tcp-request connection expect-proxy layer4 if trusted\n");
-	buf_adds(b, "  http-request set-var(txn.host) req.hdr(Host),host_only,lower\n"
+	/* A dot at its end is not another name. */
+	buf_adds(b, "  http-request set-var(txn.host) req.hdr(Host),host_only,lower,rtrim(.)\n"
 		    "  http-request deny deny_status 400 unless { var(txn.host) -m reg ^[][a-z0-9._:-]*$ } "
 		    "{ var(txn.host) -m len 0:253 }\n" /* each label is looked for */
 		    "  http-request normalize-uri fragment-strip\n"
