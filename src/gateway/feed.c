@@ -196,6 +196,17 @@ static void feed_next(struct gw_feed *f, enum gw_kind kind)
 	}
 }
 
+/* Found, and gone before it was read: it is as if it had never been there, and nobody waits for it. */
+static void feed_forget_unread(struct gw_feed *f, enum gw_kind kind)
+{
+	struct informer *i = f->informers[kind];
+
+	if (!i || f->next[kind] || informer_synced(i) || !informer_unserved(i))
+		return;
+	feed_set(f, kind, NULL, 0);
+	informer_end(f->factory, i);
+}
+
 bool gw_feed_look(struct gw_feed *f, int64_t *ret_after_ns)
 {
 	int64_t now = env_mono_ns(f->env);
@@ -203,8 +214,10 @@ bool gw_feed_look(struct gw_feed *f, int64_t *ret_after_ns)
 
 	for (int k = 0; k < _GW_KIND_MAX; k++) {
 		enum gw_kind kind = (enum gw_kind)k;
-		struct informer *i = feed_informer(f, kind);
+		struct informer *i;
 
+		feed_forget_unread(f, kind);
+		i = feed_informer(f, kind);
 		if (f->next[k])
 			feed_next(f, kind);
 		else if (!i && look)

@@ -112,9 +112,29 @@ static void test_versions_go(_unused_ void **state)
 	env_sim_free(env);
 }
 
+/* A kind that is gone before it was read keeps nobody waiting. */
+static void test_gone_unread(_unused_ void **state)
+{
+	struct env *env = env_sim_new(1, NS_PER_SEC, true);
+	struct fake fake = { .c = { .ops = &fake_ops, .env = env, .name = "test" }, .version = "v1" };
+	struct gw_feed *f = gw_feed_new(env, &fake.c, nothing, NULL);
+	int64_t after;
+
+	assert_false(gw_feed_look(f, &after));
+	fake.version = NULL;
+	env_sim_run(env, NS_PER_SEC);
+	assert_true(gw_feed_look(f, &after));
+	assert_true(after > 0);
+	assert_null(gw_feed_resource(f, GW_GATEWAYS));
+	gw_feed_free(f);
+	env_sim_run(env, 100 * NS_PER_SEC);
+	env_sim_free(env);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_kinds_come), cmocka_unit_test(test_versions_go) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_kinds_come), cmocka_unit_test(test_versions_go),
+					    cmocka_unit_test(test_gone_unread) };
 
 	return cmocka_run_group_tests_name("gateway_feed", tests, NULL, NULL);
 }
