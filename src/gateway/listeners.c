@@ -292,6 +292,14 @@ static const char *gateway_refused(struct arena *a, const struct gw_gateway *g, 
 	return NULL;
 }
 
+static bool gateway_wants_listener_sets(const struct obj *o)
+{
+	const struct val *from =
+	    val_get(val_member_sv(obj_get(o, F_spec), SV("allowedListeners")), F_namespaces, F_from);
+
+	return from && !val_is(from, "None");
+}
+
 static void gateway_make(const struct gw_make *m, struct gw_gateway *g, const struct obj *o)
 {
 	const struct val *spec = obj_get(o, F_spec, F_listeners);
@@ -310,7 +318,10 @@ static void gateway_make(const struct gw_make *m, struct gw_gateway *g, const st
 	why = gateway_refused(m->a, g, &reason);
 	g->accepted = !why;
 	gw_say(m->a, &g->conditions, "Accepted", !why, why ? reason : "Accepted", "%s",
-	       why ? why : "Gateway is accepted");
+	       why ? why
+	       : gateway_wants_listener_sets(o)
+		   ? "Gateway is accepted, but for allowedListeners: ListenerSets are not served"
+		   : "Gateway is accepted");
 }
 
 /* It is, but for what an older Ingress has. */

@@ -141,7 +141,7 @@ static const char *filter_unsupported(const struct val *f)
 		if (val_is(type, types[i].type))
 			return types[i].unsupported(val_member(f, types[i].field));
 	if (val_is(type, "RequestMirror"))
-		return "filters of type RequestMirror are not supported";
+		return "filters of type RequestMirror are not supported: HAProxy sends a request to one backend";
 	if (val_is(type, "ExtensionRef"))
 		return "filters of type ExtensionRef are not supported";
 	return "filters of this type are not supported";

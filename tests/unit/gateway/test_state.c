@@ -83,6 +83,29 @@ static void test_conflicts(_unused_ void **state)
 	rig_end(&r);
 }
 
+/* What is asked for and not served is said by who is accepted all the same. */
+static void test_listener_sets(_unused_ void **state)
+{
+	static const char *const from[] = { "None", "All", "Same" };
+
+	for (size_t i = 0; i < ARRAY_LEN(from); i++) {
+		struct rig r = { .s = { .ctx = NULL } };
+
+		rig_add(&r, CLASS);
+		rig_add(&r, arena_printf(&r.a,
+					 "{'kind':'Gateway','metadata':{'namespace':'d','name':'g'},'spec':{"
+					 "'gatewayClassName':'ours','allowedListeners':{'namespaces':{'from':'%s'}},"
+					 "'listeners':[" HTTP("a", "80", "") "]}}",
+					 from[i]));
+		rig_make(&r);
+		assert_string_equal(told(&r, &r.st.gateways[0].conditions, "Accepted"), "True/Accepted");
+		assert_int_equal(strstr(gw_condition(&r.st.gateways[0].conditions, "Accepted")->message,
+					"ListenerSets are not served") != NULL,
+				 i > 0);
+		rig_end(&r);
+	}
+}
+
 /* A Gateway that is refused serves nothing, so it keeps no port and no host from those that are younger. */
 static void test_refused_takes_nothing(_unused_ void **state)
 {
@@ -348,10 +371,15 @@ static void test_framing_headers(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nobodys),		cmocka_unit_test(test_listeners),
-		cmocka_unit_test(test_conflicts),	cmocka_unit_test(test_refused_takes_nothing),
-		cmocka_unit_test(test_routes),		cmocka_unit_test(test_grants),
-		cmocka_unit_test(test_hosts),		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_nobodys),
+		cmocka_unit_test(test_listener_sets),
+		cmocka_unit_test(test_listeners),
+		cmocka_unit_test(test_conflicts),
+		cmocka_unit_test(test_refused_takes_nothing),
+		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_grants),
+		cmocka_unit_test(test_hosts),
+		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_hostnames),
 
 		cmocka_unit_test(test_framing_headers),
