@@ -26,7 +26,7 @@
 static const struct retry_policy informer_retry = { .first_ns = 100 * NS_PER_MS, .max_ns = 30 * NS_PER_SEC };
 static const struct retry_policy away_retry = { .first_ns = 100 * NS_PER_MS, .max_ns = 3 * NS_PER_SEC };
 
-enum notice_kind { NOTICE_CHANGE, NOTICE_HANDLER, NOTICE_SYNCED };
+enum notice_kind { NOTICE_CHANGE, NOTICE_HANDLER, NOTICE_SYNCED, NOTICE_UNSERVED };
 
 struct notice {
 	enum notice_kind kind;
@@ -55,6 +55,9 @@ struct informer {
 	unsigned generation; /* of full lists */
 	bool started, listed, synced, stopping;
 	bool draining;
+	bool unserved;
+	void (*on_unserved)(void *ctx);
+	void *on_unserved_ctx;
 	int busy; /* tasks of ours running now */
 	struct client_watch *watch;
 	struct env_timer *retry;
@@ -122,9 +125,13 @@ static void informer_drain_task(void *ctx)
 	struct informer *i = ctx;
 	VEC(struct notice) batch = VEC_INIT;
 	VEC(struct handler) handlers = VEC_INIT;
+	void (*on_unserved)(void *ctx);
+	void *on_unserved_ctx;
 
 	pthread_mutex_lock(&i->lock);
 	i->busy++;
+	on_unserved = i->on_unserved;
+	on_unserved_ctx = i->on_unserved_ctx;
 	if (!i->stopping) {
 		batch.p = i->notices.p;
 		batch.n = i->notices.n;
@@ -142,6 +149,9 @@ static void informer_drain_task(void *ctx)
 			pthread_mutex_lock(&i->lock);
 			i->synced = true;
 			pthread_mutex_unlock(&i->lock);
+		} else if (n->kind == NOTICE_UNSERVED) {
+			if (on_unserved)
+				on_unserved(on_unserved_ctx);
 		} else if (n->kind == NOTICE_HANDLER) {
 			run_notice(n, &handlers.p[n->handler]);
 		} else {
@@ -290,6 +300,7 @@ static void list_task(void *ctx)
 	struct client_list_opts o = { .label_selector = i->labels, .field_selector = i->fields, .keep = i->keep };
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	_cleanup_(obj_list_release) struct obj_list list = { 0 };
+	bool unserved;
 	int rc;
 
 	pthread_mutex_lock(&i->lock);
@@ -303,6 +314,10 @@ static void list_task(void *ctx)
 	rc = client_list(i->client, i->res, sv_from(i->ns), &o, &list, &err);
 
 	pthread_mutex_lock(&i->lock);
+	unserved = rc < 0 && err.reason == ERR_NOT_FOUND;
+	if (unserved && !i->unserved && !i->stopping)
+		notify_locked(i, (struct notice){ .kind = NOTICE_UNSERVED });
+	i->unserved = unserved;
 	if (rc == 0 && !i->stopping) {
 		replace_locked(i, &list);
 		o.resource_version = list.rev;
@@ -338,6 +353,26 @@ struct informer *informer_new(struct client *c, const struct resource *r, const 
 	pthread_cond_init(&i->quiet, NULL);
 	index_init(&i->index);
 	return i;
+}
+
+void informer_on_unserved(struct informer *i, void (*fn)(void *ctx), void *ctx)
+{
+	pthread_mutex_lock(&i->lock);
+	i->on_unserved = fn;
+	i->on_unserved_ctx = ctx;
+	if (fn && i->unserved) /* it was quicker than us */
+		notify_locked(i, (struct notice){ .kind = NOTICE_UNSERVED });
+	pthread_mutex_unlock(&i->lock);
+}
+
+bool informer_unserved(struct informer *i)
+{
+	bool ret;
+
+	pthread_mutex_lock(&i->lock);
+	ret = i->unserved;
+	pthread_mutex_unlock(&i->lock);
+	return ret;
 }
 
 static bool same_text(const char *a, const char *b)

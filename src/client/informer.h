@@ -53,8 +53,12 @@ struct informer_handler {
 	void (*del)(struct obj *o, void *ctx);
 };
 void informer_add_handler(struct informer *i, const struct informer_handler *h, void *ctx); /* *h is copied */
-bool informer_synced(struct informer *i); /* first list is in the store and its adds were reported */
-int64_t informer_rev(struct informer *i); /* resourceVersion it has caught up to */
+/* Whom to tell, once each time, that nobody serves the resource any more, as the last list said; it is asked for
+ * again all the same, and what was known stays. One at most, said at once after informer_get(). */
+void informer_on_unserved(struct informer *i, void (*fn)(void *ctx), void *ctx);
+bool informer_unserved(struct informer *i); /* so said the last list */
+bool informer_synced(struct informer *i);   /* first list is in the store and its adds were reported */
+int64_t informer_rev(struct informer *i);   /* resourceVersion it has caught up to */
 
 struct obj *informer_lookup(struct informer *i, struct sv ns, struct sv name); /* new reference or NULL */
 /* Calls fn for each object (of one namespace unless ns is ""), until it returns non-zero; the

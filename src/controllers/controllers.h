@@ -36,6 +36,7 @@ struct controllers_opts {
 	struct sv server_cert_pem; /* of the API server: no node gets its names */
 	const char *cluster_dns;   /* "ADDR[,ADDR]" that pods ask; NULL: names are not ours to serve */
 	bool no_ingress;	   /* Ingresses are not ours to serve: what was said of them is taken back */
+	int ingress_ports[2];	   /* at which nodes serve Ingresses, unless they have flags of their own; 0: none */
 	bool no_gateway;	   /* nor are Gateways, and their kinds are not made */
 	const char *service_cidr;  /* comma-separated: which addresses a Service may have */
 	int64_t legacy_token_ns;   /* unused for so long, tokens of Secrets are refused, and later deleted; 0: a year */

@@ -34,7 +34,8 @@ struct gateways {
 	struct informer *crds; /* the garbage collector reads them, too */
 	/* Of the one worker: */
 	bool installed, class_made;
-	struct informer *services, *namespaces, *secrets, *nodes; /* NULL: nobody needed them yet */
+	struct informer *services, *namespaces, *secrets, *nodes, *ingresses,
+	    *classes; /* NULL: nobody needed them yet */
 	struct tls_checked checked;
 	int64_t next_ns;
 };
@@ -58,6 +59,15 @@ static void gateways_on_update(struct obj *old, struct obj *neu, void *ctx)
 static void gateways_on_node(struct obj *old, struct obj *neu, void *ctx)
 {
 	if (ingress_node_changed(old, neu))
+		gateways_wake(ctx);
+}
+
+/* Its status is told by others. */
+static void gateways_on_ingress(struct obj *old, struct obj *neu, void *ctx)
+{
+	if (!val_equal(obj_get(old, F_spec), obj_get(neu, F_spec)) ||
+	    !val_equal(obj_get(old, F_metadata, F_annotations), obj_get(neu, F_metadata, F_annotations)) ||
+	    obj_deleting(old) != obj_deleting(neu))
 		gateways_wake(ctx);
 }
 
@@ -100,7 +110,9 @@ static const char *run_certificate(void *ctx, struct sv ns, struct sv name)
 static bool gateways_watch(struct gateways *c)
 {
 	static const struct informer_handler any = { gateways_on_object, gateways_on_update, gateways_on_object },
-					     nodes = { gateways_on_object, gateways_on_node, gateways_on_object };
+					     nodes = { gateways_on_object, gateways_on_node, gateways_on_object },
+					     ingresses = { gateways_on_object, gateways_on_ingress,
+							   gateways_on_object };
 	struct informer_factory *f = c->ctx->informers;
 
 	if (!c->services) {
@@ -108,13 +120,17 @@ static bool gateways_watch(struct gateways *c)
 		c->namespaces = informer_get(f, RES(core_namespaces), NULL, NULL, NULL);
 		c->secrets = informer_get(f, RES(core_secrets), NULL, NULL, "type=kubernetes.io/tls");
 		c->nodes = informer_get(f, RES(core_nodes), NULL, NULL, NULL);
+		c->ingresses = informer_get(f, RES(networking_ingresses), NULL, NULL, NULL);
+		c->classes = informer_get(f, RES(networking_ingressclasses), NULL, NULL, NULL);
+		informer_add_handler(c->ingresses, &ingresses, c);
+		informer_add_handler(c->classes, &any, c);
 		informer_add_handler(c->services, &any, c);
 		informer_add_handler(c->namespaces, &any, c);
 		informer_add_handler(c->secrets, &any, c);
 		informer_add_handler(c->nodes, &nodes, c);
 	}
 	return informer_synced(c->services) && informer_synced(c->namespaces) && informer_synced(c->secrets) &&
-	       informer_synced(c->nodes);
+	       informer_synced(c->nodes) && informer_synced(c->ingresses) && informer_synced(c->classes);
 }
 
 /* --- what is said --- */
@@ -186,13 +202,33 @@ static struct sv gateways_bundle(struct gateways *c, struct arena *a)
 	return crd ? annotation_of(obj_root(obj_link(a, crd)), GW_GROUP "/bundle-version") : SV("");
 }
 
+static void gateways_ingresses(struct gateways *c, struct arena *a, struct gw_ingresses *ret)
+{
+	struct ingress_classes ours;
+	struct obj **classes, **ingresses;
+	size_t n, n_classes;
+
+	if (!c->ingresses)
+		return;
+	classes = informer_list(c->classes, a, SV(""), &n_classes);
+	ingresses = informer_list(c->ingresses, a, SV(""), &n);
+	ingress_classes_of(classes, n_classes, &ours);
+	gw_ingresses_of(ingresses, n, &ours, ret);
+	ingress_classes_release(&ours);
+	for (size_t i = 0; i < ARRAY_LEN(ret->ports); i++)
+		ret->ports[i] = c->ctx->opts->ingress_ports[i];
+}
+
 static int gateways_say(struct gateways *c, struct arena *a, struct gw_source *s, struct err *err)
 {
 	struct gateway_run run = { c, a };
 	struct gateway_said w = { a, env_now_ns(c->ctx->env) };
+	_cleanup_(gw_ingresses_release) struct gw_ingresses ingresses = { .ports = { 0 } };
 	struct gw_state st;
 	int rc = 0;
 
+	gateways_ingresses(c, a, &ingresses);
+	s->ingresses = &ingresses;
 	s->namespace_labels = run_labels;
 	s->service = run_service;
 	s->certificate = run_certificate;

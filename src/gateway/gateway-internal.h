@@ -16,7 +16,6 @@ struct gw_make {
 /* At most GW_CONDITIONS_MAX of them; one of the same type is replaced. */
 void gw_say(struct arena *a, struct gw_conditions *c, const char *type, bool is, const char *reason, const char *fmt,
 	    ...) _printf_(6, 7);
-int gw_by_age(const void *x, const void *y); /* struct obj * */
 /* An int of a document that is a port, or 0. */
 uint16_t gw_port(const struct val *v);
 /* Is it of this group, which a reference leaves out when it is the default? */

@@ -10,8 +10,14 @@
  *
  * All Gateways of ours share the addresses of the nodes. So what of one listener is in another's way is asked across
  * Gateways: on a port the oldest listener says whether it is TLS, and whether a host's TLS ends here or passes
- * through; who differs is told PortUnavailable. Listeners that agree share the port, and a host on it, and the routes
- * of all of them are one set. Within one Gateway those that are in each other's way are all Conflicted.
+ * through; who differs is told PortUnavailable. Listeners that agree share the port. A hostname on it is the oldest
+ * listener's alone; a younger one is Conflicted (HostnameConflict). Within one Gateway those that are in each other's
+ * way are all Conflicted.
+ *
+ * Of the listeners of a port the one whose hostname is nearest to a request's has it: its routes or nobody's, whatever
+ * routes there are at listeners that are less exact. So what a listener lets in is what reaches its hostname.
+ *
+ * Where Ingresses are served, too, a host that one names is not for younger routes of other namespaces.
  *
  * Whose turn it is: the older (creationTimestamp, then namespace and name), as upstream has it.
  *
@@ -21,6 +27,7 @@
 
 #include "base/arena.h"
 #include "base/strmap.h"
+#include "object/ingress_refs.h"
 #include "object/obj.h"
 
 #define GW_CONTROLLER "caravel.io/gateway-controller"
@@ -39,6 +46,16 @@ enum gw_service { GW_SERVICE_OK, GW_SERVICE_MISSING, GW_SERVICE_NO_PORT, GW_SERV
 /* service may be NULL. */
 enum gw_service gw_service_port(const struct obj *service, int64_t port);
 
+/* Hosts that Ingresses of ours name in rules or spec.tls, and the ports at which they are served. */
+struct gw_ingresses {
+	struct strmap hosts; /* host -> the oldest Ingress that names it, a struct obj * that is the caller's */
+	int ports[2];	     /* 0: none */
+};
+void gw_ingresses_of(struct obj *const *ingresses, size_t n, const struct ingress_classes *classes,
+		     struct gw_ingresses *ret); /* all but the ports */
+void gw_ingresses_release(struct gw_ingresses *i);
+bool gw_ingresses_at(const struct gw_ingresses *i, uint16_t port);
+
 /* The cluster as it is; what callbacks return is borrowed and lives as long as the arena. */
 struct gw_source {
 	struct obj **objects[_GW_KIND_MAX];
@@ -48,6 +65,7 @@ struct gw_source {
 	/* Whether a Secret can be shown; NULL: yes, or why not. */
 	const char *(*certificate)(void *ctx, struct sv ns, struct sv name);
 	void *ctx;
+	const struct gw_ingresses *ingresses; /* NULL: none */
 };
 
 struct gw_condition {
@@ -62,6 +80,13 @@ struct gw_conditions {
 };
 const struct gw_condition *gw_condition(const struct gw_conditions *c, const char *type); /* NULL: not there */
 bool gw_condition_is(const struct gw_conditions *c, const char *type);
+
+/* Ports that Gateways open, each a socket or two of every node; of one namespace no more than its share. */
+#define GW_PORTS_MAX 512
+#define GW_PORTS_NAMESPACE_MAX 64
+
+/* How many matches one listener, host and path has: a request may have to ask each. */
+#define GW_PLACE_MAX 256
 
 enum gw_protocol { GW_HTTP, GW_HTTPS, GW_PASSTHROUGH, GW_UNSUPPORTED };
 
@@ -82,6 +107,7 @@ struct gw_listener {
 	struct gw_secret *secrets;
 	size_t n_secrets;
 	struct gw_conditions conditions;
+	bool claims; /* its hostname on its port is its own: what it does not serve nobody does */
 	bool serves; /* routes that are attached to it are served */
 	size_t attached;
 };
@@ -115,6 +141,10 @@ struct gw_route {
 	size_t n_parents;
 };
 
+/* The Ingress that has this host at the listener's port; NULL: none, or the listener has it as its own, and is older.
+ */
+const struct obj *gw_ingress_before(const struct gw_ingresses *i, const struct gw_listener *l, struct sv host);
+
 /* What ReferenceGrants permit, to be asked as often as there are references. */
 struct gw_grants {
 	struct strmap pairs; /* grants.c; no values */
@@ -146,5 +176,8 @@ const char *gw_backend_refused(struct arena *a, const struct gw_source *s, const
 void gw_secrets_each(const struct obj *gateway, void (*fn)(struct sv ns, struct sv name, void *ctx), void *ctx);
 /* What of a rule cannot be served here; NULL: all of it can. */
 const char *gw_rule_unsupported(enum gw_kind kind, const struct val *rule);
+/* Where a match of an HTTPRoute or GRPCRoute is asked: paths like this one, as requests spell them, or all below it
+ * (then without the last '/'). match NULL: every request. False: none. */
+bool gw_match_path(struct arena *a, enum gw_kind kind, const struct val *match, bool *ret_exact, struct sv *ret);
 /* What a host of both is: the narrower of them. False: there is none. "" is any host. */
 bool gw_hosts_meet(struct sv x, struct sv y, struct sv *ret);

@@ -5,6 +5,7 @@
 
 #include "base/strmap.h"
 #include "gateway/texts.h"
+#include "object/age.h"
 #include "object/selector.h"
 
 #include <stdlib.h>
@@ -183,32 +184,95 @@ static void gateway_conflicts(const struct gw_make *m, struct gw_gateway *g)
 	}
 }
 
-/* Among Gateways the older says what a port is for; one that is refused serves nothing, so it says nothing. */
+static struct gw_listener *slot_first(struct strmap *map, struct sv key, struct gw_listener *l)
+{
+	void **slot = strmap_slot(map, key);
+	struct gw_listener *first = *slot;
+
+	*slot = first ? first : l;
+	return first;
+}
+
+static bool listener_same_way(const struct gw_listener *x, const struct gw_listener *y)
+{
+	return (x->protocol == GW_HTTP) == (y->protocol == GW_HTTP);
+}
+
+/* Of one that is younger than first, which has the port in another way. */
+static void listener_port_gone(const struct gw_make *m, struct gw_listener *l, const struct gw_listener *first)
+{
+	gw_say(m->a, &l->conditions, "Accepted", false, "PortUnavailable",
+	       "port %d is served in another way for Gateway %.*s/%.*s, which is older", l->port,
+	       SV_ARG(obj_ns(first->gateway->o)), SV_ARG(obj_name(first->gateway->o)));
+}
+
+/* Ports that have been opened so far, and by whom. */
+struct listener_ports {
+	struct strmap first; /* port_key() -> its oldest listener */
+	struct strmap of;    /* namespace -> how many it opened, as a pointer */
+	size_t n;
+};
+
+static void listener_ports_release(struct listener_ports *p)
+{
+	strmap_release(&p->first);
+	strmap_release(&p->of);
+}
+
+/* False: nobody had the port, and l may not open one more. *ret_first: who had it before l; NULL: nobody. */
+static bool listener_port(const struct gw_make *m, struct listener_ports *p, struct gw_listener *l,
+			  struct gw_listener **ret_first)
+{
+	struct sv key = port_key(m->a, l);
+	void **of;
+
+	*ret_first = strmap_get(&p->first, key);
+	if (*ret_first)
+		return true;
+	of = strmap_slot(&p->of, obj_ns(l->gateway->o));
+	if (p->n < GW_PORTS_MAX && (uintptr_t)*of < GW_PORTS_NAMESPACE_MAX) {
+		*of = (void *)((uintptr_t)*of + 1);
+		p->n++;
+		strmap_set(&p->first, key, l);
+		return true;
+	}
+	gw_say(m->a, &l->conditions, "Accepted", false, "PortUnavailable",
+	       "older listeners have as many ports as are served: %d of a namespace, %d in all; share a port by "
+	       "hostnames",
+	       GW_PORTS_NAMESPACE_MAX, GW_PORTS_MAX);
+	return false;
+}
+
+/* Among Gateways the older says what a port is for, and has the hosts that it names; one that is refused serves
+ * nothing, so it says nothing. */
 static void listeners_share(const struct gw_make *m, struct gw_state *st)
 {
-	_cleanup_(strmap_release) struct strmap ports = STRMAP_INIT, hosts = STRMAP_INIT;
+	_cleanup_(strmap_release) struct strmap hosts = STRMAP_INIT;
+	_cleanup_(listener_ports_release) struct listener_ports ports = { .n = 0 };
 
 	for (size_t i = 0; i < st->n_gateways; i++)
 		for (size_t k = 0; k < st->gateways[i].n_listeners; k++) {
 			struct gw_listener *l = &st->gateways[i].listeners[k], *first;
-			void **port, **host;
 
 			if (!st->gateways[i].accepted || listener_is_none(l) ||
 			    gw_condition_is(&l->conditions, "Conflicted"))
 				continue;
-			port = strmap_slot(&ports, port_key(m->a, l));
-			first = *port;
-			if (!first || (first->protocol == GW_HTTP) == (l->protocol == GW_HTTP)) {
-				*port = first ? first : l;
-				host = strmap_slot(&hosts, host_key(m->a, l));
-				first = *host;
-				*host = first ? first : l;
-				if (!first || first->protocol == l->protocol)
-					continue;
+			if (!listener_port(m, &ports, l, &first))
+				continue;
+			if (first && !listener_same_way(first, l)) {
+				listener_port_gone(m, l, first);
+				continue;
 			}
-			gw_say(m->a, &l->conditions, "Accepted", false, "PortUnavailable",
-			       "port %d is served in another way for Gateway %.*s/%.*s, which is older", l->port,
-			       SV_ARG(obj_ns(first->gateway->o)), SV_ARG(obj_name(first->gateway->o)));
+			first = slot_first(&hosts, host_key(m->a, l), l);
+			if (first && first->protocol != l->protocol)
+				listener_port_gone(m, l, first);
+			else if (first)
+				listener_conflict(m, l, "HostnameConflict",
+						  arena_printf(m->a,
+							       "Gateway %.*s/%.*s, which is older, has this port and "
+							       "hostname",
+							       SV_ARG(obj_ns(first->gateway->o)),
+							       SV_ARG(obj_name(first->gateway->o))));
 		}
 }
 
@@ -226,6 +290,14 @@ static const char *gateway_refused(struct arena *a, const struct gw_gateway *g, 
 	if (obj_get(g->o, F_spec, F_tls))
 		return arena_printf(a, "spec.tls is not supported: certificates of clients and towards backends");
 	return NULL;
+}
+
+static bool gateway_wants_listener_sets(const struct obj *o)
+{
+	const struct val *from =
+	    val_get(val_member_sv(obj_get(o, F_spec), SV("allowedListeners")), F_namespaces, F_from);
+
+	return from && !val_is(from, "None");
 }
 
 static void gateway_make(const struct gw_make *m, struct gw_gateway *g, const struct obj *o)
@@ -246,7 +318,23 @@ static void gateway_make(const struct gw_make *m, struct gw_gateway *g, const st
 	why = gateway_refused(m->a, g, &reason);
 	g->accepted = !why;
 	gw_say(m->a, &g->conditions, "Accepted", !why, why ? reason : "Accepted", "%s",
-	       why ? why : "Gateway is accepted");
+	       why ? why
+	       : gateway_wants_listener_sets(o)
+		   ? "Gateway is accepted, but for allowedListeners: ListenerSets are not served"
+		   : "Gateway is accepted");
+}
+
+/* It is, but for what an older Ingress has. */
+static const char *listener_programmed(const struct gw_make *m, const struct gw_listener *l)
+{
+	const struct obj *ingress = l->host.n ? gw_ingress_before(m->s->ingresses, l, l->host) : NULL;
+
+	if (!ingress)
+		return "Listener is programmed";
+	return arena_printf(m->a,
+			    "Listener is programmed, but its hostname is that of ingress %.*s/%.*s, which is older: of "
+			    "routes those of that namespace are served",
+			    SV_ARG(obj_ns(ingress)), SV_ARG(obj_name(ingress)));
 }
 
 static void gateway_finish(const struct gw_make *m, struct gw_gateway *g)
@@ -258,9 +346,10 @@ static void gateway_finish(const struct gw_make *m, struct gw_gateway *g)
 		bool fine = gw_condition_is(&l->conditions, "Accepted");
 
 		bad += !fine;
-		l->serves = fine && g->accepted && (l->protocol != GW_HTTPS || l->n_secrets);
+		l->claims = fine && g->accepted;
+		l->serves = l->claims && (l->protocol != GW_HTTPS || l->n_secrets);
 		gw_say(m->a, &l->conditions, "Programmed", l->serves, l->serves ? "Programmed" : "Invalid", "%s",
-		       l->serves ? "Listener is programmed" : "Listener is not valid");
+		       l->serves ? listener_programmed(m, l) : "Listener is not valid");
 	}
 	if (g->accepted && bad) /* some are served all the same */
 		gw_say(m->a, &g->conditions, "Accepted", bad < g->n_listeners, "ListenersNotValid",
@@ -281,7 +370,7 @@ void gw_listeners_make(const struct gw_make *m, struct gw_state *st)
 		    !obj_deleting(all[i]))
 			ours[n++] = all[i];
 	if (n > 1)
-		qsort(ours, n, sizeof(*ours), gw_by_age);
+		qsort(ours, n, sizeof(*ours), obj_by_age);
 	st->gateways = ARENA_ARRAY(m->a, struct gw_gateway, n);
 	st->n_gateways = n;
 	for (size_t i = 0; i < n; i++)

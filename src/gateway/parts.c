@@ -35,16 +35,6 @@ void gw_say(struct arena *a, struct gw_conditions *c, const char *type, bool is,
 	va_end(ap);
 }
 
-int gw_by_age(const void *x, const void *y)
-{
-	struct obj *const *a = x, *const *b = y;
-	int c = sv_cmp(val_get_str(obj_root(*a), F_metadata, F_creationTimestamp),
-		       val_get_str(obj_root(*b), F_metadata, F_creationTimestamp));
-
-	c = c ? c : sv_cmp(obj_ns(*a), obj_ns(*b));
-	return c ? c : sv_cmp(obj_name(*a), obj_name(*b));
-}
-
 uint16_t gw_port(const struct val *v)
 {
 	int64_t n = val_int_or(v, 0);

@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/strmap.h"
 #include "gateway/texts.h"
+#include "object/age.h"
 #include "object/selector.h"
 
 #include <stdlib.h>
@@ -24,6 +25,7 @@ struct route_make {
 	struct strmap spaces; /* namespace -> struct route_space *, the arena's */
 	size_t gates;
 	struct strmap gateways; /* "ns/name" -> struct gw_gateway * */
+	struct strmap places;	/* place_key() -> how many matches it has */
 	/* Of the parent at hand, whose own are made once it is known how many: */
 	VEC(struct gw_attached) attached;
 	VEC(struct sv) hosts;
@@ -33,7 +35,11 @@ struct route_make {
 struct route_now {
 	struct gw_route *r;
 	struct route_space *space;
-	size_t matches; /* of all its rules: each at each place is one gate */
+	size_t matches;		   /* of all its rules: each at each place is one gate */
+	const struct obj *ingress; /* that has one of its hosts at the parent at hand, at: */
+	struct sv host;
+	uint16_t port;
+	struct sv *paths; /* of each of them, "e/path" or "p/path"; "" when there is none. NULL: not looked at yet */
 };
 
 static struct gw_gateway *route_parent(struct route_make *rm, const struct obj *o, const struct val *ref)
@@ -66,8 +72,22 @@ static bool listener_lets_in(const struct route_make *rm, const struct gw_listen
 	return selector_matches(l->namespaces, space->labels);
 }
 
+/* To rm->hosts, unless an older Ingress of another namespace has it. */
+static void attach_host(struct route_make *rm, const struct gw_listener *l, struct route_now *now, struct sv host)
+{
+	const struct obj *o = now->r->o, *ingress = gw_ingress_before(rm->m->s->ingresses, l, host);
+
+	if (!ingress || sv_eq(obj_ns(ingress), obj_ns(o)) || obj_age_cmp(o, ingress) < 0) {
+		vec_push(&rm->hosts, host);
+		return;
+	}
+	now->ingress = ingress;
+	now->host = host;
+	now->port = l->port;
+}
+
 /* For which hosts of the listener the route is, to rm->hosts; how many. */
-static size_t attach_hosts(struct route_make *rm, const struct gw_listener *l, const struct route_now *now)
+static size_t attach_hosts(struct route_make *rm, const struct gw_listener *l, struct route_now *now)
 {
 	const struct val *hosts = obj_get(now->r->o, F_spec, F_hostnames);
 	size_t before = rm->hosts.n;
@@ -75,10 +95,10 @@ static size_t attach_hosts(struct route_make *rm, const struct gw_listener *l, c
 
 	now->space->looks += MAX(val_len(hosts), 1);
 	if (!val_len(hosts))
-		vec_push(&rm->hosts, l->host);
+		attach_host(rm, l, now, l->host);
 	VAL_EACH(hosts, h)
 		if (gw_hosts_meet(l->host, val_str(h), &host))
-			vec_push(&rm->hosts, host);
+			attach_host(rm, l, now, host);
 	return rm->hosts.n - before;
 }
 
@@ -90,6 +110,78 @@ static bool route_fits(const struct route_make *rm, const struct route_now *now,
 	return rm->gates + n <= GATES_MAX && now->space->gates + n <= GATES_NAMESPACE_MAX &&
 	       now->space->looks <= LOOKS_NAMESPACE_MAX;
 }
+
+/* --- places: what one request may have to ask --- */
+
+static void route_paths(const struct route_make *rm, struct route_now *now)
+{
+	size_t n = 0;
+
+	now->paths = ARENA_ARRAY(rm->m->a, struct sv, now->matches + 1);
+	VAL_EACH(obj_get(now->r->o, F_spec, F_rules), rule) {
+		const struct val *matches = val_get(rule, F_matches);
+
+		for (size_t i = 0; i < MAX(val_len(matches), 1); i++) {
+			bool exact;
+			struct sv path;
+
+			if (gw_match_path(rm->m->a, now->r->kind, val_at(matches, i), &exact, &path))
+				now->paths[n] = arena_svf(rm->m->a, "%c%.*s", exact ? 'e' : 'p', SV_ARG(path));
+			n++;
+		}
+	}
+}
+
+static struct sv place_key(struct buf *b, const struct gw_listener *l, struct sv host, struct sv path)
+{
+	buf_clear(b);
+	buf_printf(b, "%d %.*s %.*s %.*s", l->port, SV_ARG(l->host), SV_ARG(host), SV_ARG(path));
+	return buf_sv(b);
+}
+
+/* Counts matches at the places of the parent at hand, in order, until one is full: how many it counted. stop: count
+ * these no more. */
+static size_t places_count(struct route_make *rm, const struct route_now *now, bool more, size_t stop)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const struct sv *host = rm->hosts.p;
+	size_t done = 0;
+
+	for (size_t i = 0; i < rm->attached.n; i++)
+		for (const struct sv *end = host + rm->attached.p[i].n_hosts; host < end; host++)
+			for (size_t k = 0; k < now->matches; k++) {
+				struct sv key = place_key(&b, rm->attached.p[i].listener, *host, now->paths[k]);
+				void **slot = strmap_slot(&rm->places, key);
+				uintptr_t n = (uintptr_t)*slot;
+
+				if (more ? n == GW_PLACE_MAX : done == stop)
+					return done;
+				*slot = (void *)(more ? n + 1 : n - 1);
+				if (!more && n == 1)
+					strmap_del(&rm->places, key);
+				done++;
+			}
+	return done;
+}
+
+/* False: one of its places is full, and it has none. */
+static bool places_take(struct route_make *rm, struct route_now *now)
+{
+	size_t n = now->matches * rm->hosts.n, done;
+
+	if (now->r->kind == GW_TLSROUTES)
+		return true;
+	if (!now->paths)
+		route_paths(rm, now);
+	now->space->looks += n;
+	done = places_count(rm, now, true, 0);
+	if (done == n)
+		return true;
+	(void)places_count(rm, now, false, done);
+	return false;
+}
+
+/* --- parents --- */
 
 /* What stands in rm is the parent's, now that it is known how much it is. */
 static void parent_keep(struct route_make *rm, struct gw_parent *p)
@@ -110,7 +202,7 @@ static void parent_keep(struct route_make *rm, struct gw_parent *p)
 }
 
 /* False: it would be more than is served; then nothing is attached. */
-static bool parent_attach(struct route_make *rm, struct gw_gateway *g, const struct route_now *now, struct gw_parent *p)
+static bool parent_attach(struct route_make *rm, struct gw_gateway *g, struct route_now *now, struct gw_parent *p)
 {
 	struct sv section = val_get_str(p->ref, F_sectionName);
 	uint16_t port = gw_port(val_get(p->ref, F_port));
@@ -118,6 +210,7 @@ static bool parent_attach(struct route_make *rm, struct gw_gateway *g, const str
 	bool meant = false, let_in = false, fits = true;
 
 	rm->attached.n = rm->hosts.n = 0;
+	now->ingress = NULL;
 	for (size_t i = 0; i < g->n_listeners && fits; i++) {
 		struct gw_listener *l = &g->listeners[i];
 		size_t n;
@@ -133,7 +226,15 @@ static bool parent_attach(struct route_make *rm, struct gw_gateway *g, const str
 		if (n)
 			vec_push(&rm->attached, ((struct gw_attached){ .listener = l, .n_hosts = n }));
 	}
-	if (rm->attached.n || !fits)
+	if ((rm->attached.n || !fits) && now->ingress)
+		gw_say(rm->m->a, c, "Accepted", true, "Accepted",
+		       "Route is accepted, but host %.*s at port %d is that of ingress %.*s/%.*s, which is older",
+		       SV_ARG(now->host), now->port, SV_ARG(obj_ns(now->ingress)), SV_ARG(obj_name(now->ingress)));
+	else if (now->ingress)
+		gw_say(rm->m->a, c, "Accepted", false, "HostnameConflict",
+		       "host %.*s at port %d is that of ingress %.*s/%.*s, which is older", SV_ARG(now->host),
+		       now->port, SV_ARG(obj_ns(now->ingress)), SV_ARG(obj_name(now->ingress)));
+	else if (rm->attached.n || !fits)
 		gw_say(rm->m->a, c, "Accepted", true, "Accepted", "Route is accepted");
 	else if (!meant)
 		gw_say(rm->m->a, c, "Accepted", false, "NoMatchingParent",
@@ -198,7 +299,7 @@ static void parent_rules(const struct route_make *rm, struct gw_parent *p, const
 	}
 }
 
-static void parent_make(struct route_make *rm, struct gw_gateway *g, const struct route_now *now,
+static void parent_make(struct route_make *rm, struct gw_gateway *g, struct route_now *now,
 			const struct rules_said *said, struct gw_parent *p)
 {
 	bool fits = parent_attach(rm, g, now, p);
@@ -213,6 +314,14 @@ static void parent_make(struct route_make *rm, struct gw_gateway *g, const struc
 					 "its matches, hosts and listeners are more than are served here beside older "
 					 "routes (%d, of a namespace %d)",
 					 GATES_MAX, GATES_NAMESPACE_MAX));
+		return;
+	}
+	if (!places_take(rm, now)) {
+		parent_drop(rm, p,
+			    arena_printf(rm->m->a,
+					 "one path of a host would have more than %d matches beside those of older "
+					 "routes: use several paths or hostnames",
+					 GW_PLACE_MAX));
 		return;
 	}
 	parent_keep(rm, p);
@@ -261,7 +370,7 @@ static bool route_make(struct route_make *rm, const struct obj *o, enum gw_kind 
 }
 
 struct aged {
-	struct obj *o; /* first: gw_by_age() */
+	struct obj *o; /* first: obj_by_age() */
 	enum gw_kind kind;
 };
 
@@ -288,12 +397,13 @@ void gw_routes_make(const struct gw_make *m, struct gw_state *st)
 			if (!obj_deleting(m->s->objects[k][i]))
 				all[n++] = (struct aged){ m->s->objects[k][i], (enum gw_kind)k };
 	if (n > 1)
-		qsort(all, n, sizeof(*all), gw_by_age);
+		qsort(all, n, sizeof(*all), obj_by_age);
 	st->routes = ARENA_ARRAY(m->a, struct gw_route, n);
 	for (size_t i = 0; i < n; i++)
 		st->n_routes += route_make(&rm, all[i].o, all[i].kind, &st->routes[st->n_routes]);
 	strmap_release(&rm.gateways);
 	strmap_release(&rm.spaces);
+	strmap_release(&rm.places);
 	vec_release(&rm.attached);
 	vec_release(&rm.hosts);
 }

@@ -55,14 +55,19 @@ static const char *headers_unsupported(const struct val *modifier)
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		VAL_EACH(val_member(modifier, lists[i]), h) {
-			if (!gw_is_name(val_get_str(h, F_name)))
-				return BAD_NAME;
+			const char *why = gw_header_kept(val_get_str(h, F_name));
+
+			if (why)
+				return why;
 			if (!gw_is_text(val_get_str(h, F_value)))
 				return BAD_TEXT;
 		}
-	VAL_EACH(val_member(modifier, F_remove), h)
-		if (!gw_is_name(val_str(h)))
-			return BAD_NAME;
+	VAL_EACH(val_member(modifier, F_remove), h) {
+		const char *why = gw_header_kept(val_str(h));
+
+		if (why)
+			return why;
+	}
 	return NULL;
 }
 
@@ -136,7 +141,7 @@ static const char *filter_unsupported(const struct val *f)
 		if (val_is(type, types[i].type))
 			return types[i].unsupported(val_member(f, types[i].field));
 	if (val_is(type, "RequestMirror"))
-		return "filters of type RequestMirror are not supported";
+		return "filters of type RequestMirror are not supported: HAProxy sends a request to one backend";
 	if (val_is(type, "ExtensionRef"))
 		return "filters of type ExtensionRef are not supported";
 	return "filters of this type are not supported";
@@ -191,6 +196,42 @@ static const char *match_unsupported(enum gw_kind kind, const struct val *m)
 	why = pairs_unsupported(val_get(m, F_headers), true, &size);
 	why = why ? why : pairs_unsupported(val_get(m, F_queryParams), false, &size);
 	return why || size <= MATCH_MAX ? why : "names and values of a match are at most 1000 bytes in all";
+}
+
+static bool match_prefix(struct arena *a, struct sv path, struct sv *ret)
+{
+	if (!gw_path(a, path, ret))
+		return false;
+	while (sv_ends(*ret, SV("/")))
+		ret->n--;
+	return true;
+}
+
+/* A call is a POST to /service/method. */
+static bool match_call(struct arena *a, const struct val *call, bool *ret_exact, struct sv *ret)
+{
+	struct sv service = val_get_str(call, F_service), method = val_get_str(call, F_method);
+
+	*ret_exact = service.n && method.n;
+	if (!is_none_or(val_get(call, F_type), "Exact", "Exact"))
+		return false;
+	if (*ret_exact)
+		return gw_path(a, arena_svf(a, "/%.*s/%.*s", SV_ARG(service), SV_ARG(method)), ret);
+	return match_prefix(a, service.n ? arena_svf(a, "/%.*s", SV_ARG(service)) : SV("/"), ret);
+}
+
+bool gw_match_path(struct arena *a, enum gw_kind kind, const struct val *match, bool *ret_exact, struct sv *ret)
+{
+	const struct val *path = val_get(match, F_path);
+	struct sv text = val_get_str(path, F_value);
+
+	if (kind == GW_GRPCROUTES)
+		return match_call(a, val_get(match, F_method), ret_exact, ret);
+	text = text.n ? text : SV("/");
+	*ret_exact = val_is(val_get(path, F_type), "Exact");
+	if (*ret_exact)
+		return gw_path(a, text, ret);
+	return is_none_or(val_get(path, F_type), "PathPrefix", "PathPrefix") && match_prefix(a, text, ret);
 }
 
 const char *gw_rule_unsupported(enum gw_kind kind, const struct val *rule)

@@ -2,7 +2,6 @@
 
 #include "gateway/texts.h"
 
-#define PATH_MAX_BYTES 1024
 _Static_assert(ING_VALUE_MAX == GW_TEXT_MAX, "one bound of values");
 
 static bool check_alnum(char c)
@@ -38,11 +37,6 @@ bool ing_is_user(struct sv s)
 bool ing_is_value(struct sv s)
 {
 	return gw_is_text(s);
-}
-
-static bool check_escape(struct sv s, size_t i)
-{
-	return i + 2 < s.n && hex_value(s.p[i + 1]) >= 0 && hex_value(s.p[i + 2]) >= 0;
 }
 
 bool ing_is_url(struct sv s)
@@ -88,37 +82,57 @@ const char *ing_hash_refused(struct sv s)
 	return "passwords are hashes as htpasswd or openssl passwd -6 make them";
 }
 
+/* Printable, and no blank where there may be none. */
+static bool check_printable(struct sv s, bool blanks)
+{
+	if (!s.n || s.p[0] == ' ' || s.p[s.n - 1] == ' ')
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < ' ' || s.p[i] > '~' || (s.p[i] == ' ' && !blanks))
+			return false;
+	return true;
+}
+
+/* Lines of printable text, none of them empty. */
+static bool check_pem(struct sv s)
+{
+	struct sv line;
+
+	if (s.n < 2 || s.p[s.n - 1] != '\n')
+		return false;
+	s.n--;
+	while (sv_split(&s, '\n', &line))
+		if (!check_printable(line, true))
+			return false;
+	return true;
+}
+
+bool ing_may_write(enum ing_place place, struct sv s)
+{
+	switch (place) {
+	case ING_PLACE_KEY:
+		return check_printable(s, false);
+	case ING_PLACE_VALUE:
+		return check_printable(s, true);
+	case ING_PLACE_HOST:
+		return gw_is_host(s);
+	case ING_PLACE_NAME:
+		return gw_is_name(s);
+	case ING_PLACE_HEADER:
+		return !gw_header_kept(s);
+	case ING_PLACE_USER:
+		return ing_is_user(s);
+	case ING_PLACE_HASH:
+		return !ing_hash_is_apr1(s) && !ing_hash_refused(s);
+	case ING_PLACE_SERVER:
+		return gw_is_host(s) && s.p[0] != '*';
+	case ING_PLACE_PEM:
+		return check_pem(s);
+	}
+	return false;
+}
+
 bool ing_path(struct arena *a, struct sv s, struct sv *ret)
 {
-	static const char hex[] = "0123456789ABCDEF";
-	char *to;
-	size_t n = 0;
-
-	if (!s.n || s.n > PATH_MAX_BYTES || s.p[0] != '/')
-		return false;
-	to = arena_alloc(a, 3 * s.n + 1);
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if (c < ' ' || c == 0x7f)
-			return false;
-		if (c == '%' && check_escape(s, i)) {
-			c = (unsigned char)(hex_value(s.p[i + 1]) << 4 | hex_value(s.p[i + 2]));
-			i += 2;
-			if (check_alnum((char)c) ||
-			    (c && strchr("-._~", c))) { /* needless: HAProxy takes it out, too */
-				to[n++] = (char)c;
-				continue;
-			}
-		} else if (check_alnum((char)c) || strchr("/-._~!$&'()*+,;=:@", c)) {
-			to[n++] = (char)c;
-			continue;
-		}
-		to[n++] = '%';
-		to[n++] = hex[c >> 4];
-		to[n++] = hex[c & 15];
-	}
-	to[n] = '\0';
-	*ret = sv_make(to, n);
-	return true;
+	return gw_path(a, s, ret);
 }

@@ -187,23 +187,62 @@ void ing_steps_endpoints(struct arena *a, struct ing_conf *was, const struct ing
 	steps_take(&c, ret);
 }
 
-static bool command_pems(struct command *c, const struct ing_conf *was, const struct ing_conf *is)
+static bool listed_same(const struct ing_pem *x, const struct ing_pem *y)
 {
-	if (MAX(was->n_pems, is->n_pems) > ING_PEMS_SEARCHED)
-		return sv_eq(was->crt_list, is->crt_list);
-	/* First those that go: a host may move from one to another. */
+	bool same = x->n_listed == y->n_listed;
+
+	for (size_t i = 0; same && i < x->n_listed; i++)
+		same = x->listed[i].list == y->listed[i].list && x->listed[i].first == y->listed[i].first &&
+		       sv_eq(x->listed[i].hosts, y->listed[i].hosts);
+	return same;
+}
+
+static bool lists_same(const struct ing_conf *x, const struct ing_conf *y, bool texts)
+{
+	bool same = x->n_lists == y->n_lists;
+
+	for (size_t i = 0; same && i < x->n_lists; i++)
+		same =
+		    sv_eq(x->lists[i].file, y->lists[i].file) && (!texts || sv_eq(x->lists[i].text, y->lists[i].text));
+	return same;
+}
+
+bool ing_lists_same(const struct ing_conf *x, const struct ing_conf *y)
+{
+	return lists_same(x, y, true);
+}
+
+/* First what goes: a host may move from one to another. The first of a list stays until all is read anew. */
+static bool command_pems_gone(struct command *c, const struct ing_conf *was, const struct ing_conf *is)
+{
 	for (size_t i = 0; i < was->n_pems; i++) {
 		const struct ing_pem *x = &was->pems[i], *y = ing_conf_pem(is, x->file);
 
-		if (!y || !sv_eq(x->hosts, y->hosts))
-			command_addf(c, ING_ANSWER_SUCCESS, "del ssl crt-list crt-list.txt %.*s\n", SV_ARG(x->file));
+		if (y && listed_same(x, y))
+			continue;
+		for (size_t k = 0; k < x->n_listed; k++) {
+			if (x->listed[k].first)
+				return false;
+			command_addf(c, ING_ANSWER_SUCCESS, "del ssl crt-list %.*s %.*s\n",
+				     SV_ARG(is->lists[x->listed[k].list].file), SV_ARG(x->file));
+		}
 		if (!y)
 			command_addf(c, ING_ANSWER_SUCCESS, "del ssl cert %.*s\n", SV_ARG(x->file));
 	}
+	return true;
+}
+
+static bool command_pems(struct command *c, const struct ing_conf *was, const struct ing_conf *is)
+{
+	if (MAX(was->n_pems, is->n_pems) > ING_PEMS_SEARCHED)
+		return lists_same(was, is, true);
+	if (!lists_same(was, is, false) || !command_pems_gone(c, was, is))
+		return false;
 	for (size_t i = 0; i < is->n_pems; i++) {
 		const struct ing_pem *y = &is->pems[i], *x = ing_conf_pem(was, y->file);
+		bool listed = x && listed_same(x, y);
 
-		if (y->pem.n + y->hosts.n > STEP_MAX)
+		if (y->pem.n > STEP_MAX)
 			return false;
 		if (!x)
 			command_addf(c, ING_ANSWER_SUCCESS, "new ssl cert %.*s\n", SV_ARG(y->file));
@@ -212,9 +251,13 @@ static bool command_pems(struct command *c, const struct ing_conf *was, const st
 				     SV_ARG(y->pem));
 			command_addf(c, ING_ANSWER_SUCCESS, "commit ssl cert %.*s\n", SV_ARG(y->file));
 		}
-		if (!x || !sv_eq(x->hosts, y->hosts))
-			command_addf(c, ING_ANSWER_SUCCESS, "add ssl crt-list crt-list.txt <<\n%.*s%.*s\n\n",
-				     SV_ARG(y->file), SV_ARG(y->hosts));
+		for (size_t k = 0; !listed && k < y->n_listed; k++) {
+			if (y->listed[k].first || y->listed[k].hosts.n > STEP_MAX)
+				return false;
+			command_addf(c, ING_ANSWER_SUCCESS, "add ssl crt-list %.*s <<\n%.*s%.*s\n\n",
+				     SV_ARG(is->lists[y->listed[k].list].file), SV_ARG(y->file),
+				     SV_ARG(y->listed[k].hosts));
+		}
 	}
 	return true;
 }

@@ -25,6 +25,8 @@ struct ing_steps {
 	size_t n;
 };
 
+/* Are the same certificates shown for the same names at the same ports? */
+bool ing_lists_same(const struct ing_conf *x, const struct ing_conf *y);
 /* False: not by commands. A map to which lines only come gets these; else it is replaced as a whole in one instant. The
  * sections that it leads to are there before. */
 bool ing_steps_between(struct arena *a, const struct ing_conf *was, const struct ing_conf *is, struct ing_steps *ret);

@@ -34,7 +34,7 @@ static void out_auth(struct ing_filters_out *o, const struct ing_filters *t)
 		const struct ing_user *u = &t->users[i];
 		_cleanup_free_ char *what = NULL;
 
-		if (!ing_hash_is_apr1(u->hash))
+		if (!ing_hash_is_apr1(u->hash) || !ing_filters_may(o, ING_PLACE_USER, u->name))
 			continue;
 		apr1 = true;
 		what = xasprintf("user.%.*s", SV_ARG(u->name));
@@ -181,7 +181,9 @@ void ing_filters_render(struct ing_filters_out *o, const struct ing_filters *t)
 	if (t->auth && !t->refused) {
 		buf_printf(b, "userlist %.*s\n", SV_ARG(o->name));
 		for (size_t i = 0; i < t->n_users; i++)
-			if (!ing_hash_is_apr1(t->users[i].hash))
+			if (!ing_hash_is_apr1(t->users[i].hash) &&
+			    ing_filters_may(o, ING_PLACE_USER, t->users[i].name) &&
+			    ing_filters_may(o, ING_PLACE_HASH, t->users[i].hash))
 				buf_printf(b, "  user %.*s password '%.*s'\n", SV_ARG(t->users[i].name),
 					   SV_ARG(t->users[i].hash));
 	}
@@ -194,7 +196,7 @@ void ing_filters_render(struct ing_filters_out *o, const struct ing_filters *t)
 		buf_printf(b, "  timeout server %" PRId64 "ms\n", t->gate->server_ms);
 	else
 		buf_printf(b, "  timeout server %ds\n", t->server_s);
-	if (t->sticky) {
+	if (t->sticky && ing_filters_may(o, ING_PLACE_NAME, t->cookie)) {
 		buf_printf(b, "  dynamic-cookie-key caravel\n  cookie %.*s insert indirect nocache httponly dynamic",
 			   SV_ARG(t->cookie));
 		if (t->cookie_s)

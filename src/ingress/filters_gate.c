@@ -15,6 +15,8 @@ static void gated_headers(struct ing_filters_out *o, const char *when, const cha
 	for (size_t i = 0; i < h->n; i++) {
 		_cleanup_free_ char *what = xasprintf("%c%c%zu", when[7], how[0], i);
 
+		if (!ing_filters_may(o, ING_PLACE_HEADER, h->p[i].name))
+			continue;
 		if (!h->p[i].value.n) {
 			buf_printf(o->text, "  %s del-header %.*s\n", when, SV_ARG(h->p[i].name));
 			continue;

@@ -7,10 +7,12 @@
 #include "ingress/backend.h"
 #include "ingress/check.h"
 #include "ingress/gate_rule.h"
+#include "net/tls.h"
+#include "object/age.h"
 
 #include <stdlib.h>
 
-#define PORTS_MAX 256 /* each is a socket or two of every node */
+#define CERT_NAMES_MAX 100 /* of one certificate */
 
 struct numbered_gate {
 	struct ing_gate gate;
@@ -28,10 +30,13 @@ struct from_gw {
 	VEC(struct numbered_gate) gates;
 	VEC(struct ing_pass) passes;
 	VEC(struct ing_gate_port) ports;
+	VEC(struct ing_gate_listener) listeners;
 	VEC(struct ing_certificate) certs;
-	struct strmap port_of;	  /* "80" -> its number in ports and 1 */
-	struct strmap cert_of;	  /* "ns/name" -> its number in certs and 1 */
-	struct strmap cert_hosts; /* no values */
+	VEC(struct ing_shown) shown;
+	struct strmap port_of;	 /* "80" -> its number in ports and 1 */
+	struct strmap cert_of;	 /* "ns/name" -> its number in certs and 1 */
+	struct strmap shown_for; /* "443 host" of names of certificates; no values */
+	struct strmap claimed;	 /* "443 host" of listeners; no values */
 };
 
 /* --- backends --- */
@@ -122,12 +127,14 @@ static void gw_gate_places(struct from_gw *f, const struct gw_route *route, stru
 			if (!at->listener->serves)
 				continue;
 			for (size_t h = 0; h < at->n_hosts; h++) {
-				struct sv place = arena_svf(f->a, "%d %.*s", at->listener->port, SV_ARG(at->hosts[h]));
+				struct sv place = arena_svf(f->a, "%d %.*s %.*s", at->listener->port,
+							    SV_ARG(at->listener->host), SV_ARG(at->hosts[h]));
 
 				if (strmap_has(&seen, place) || (at->hosts[h].n && !ing_is_host(at->hosts[h])))
 					continue;
 				strmap_set(&seen, place, g);
 				g->port = at->listener->port;
+				g->listener = at->listener->host;
 				g->host = at->hosts[h];
 				vec_push(&f->gates, ((struct numbered_gate){ *g, f->gates.n }));
 			}
@@ -163,8 +170,10 @@ static void gw_rule(struct from_gw *f, const struct gw_route *route, const struc
 
 static void gw_pass(struct from_gw *f, const struct gw_route *route, const struct gw_attached *at, struct sv host)
 {
-	struct ing_pass p = { .port = at->listener->port, .host = host, .from = route->o };
-	struct sv place = arena_svf(f->a, "%d %.*s", p.port, SV_ARG(host));
+	struct ing_pass p = {
+		.port = at->listener->port, .listener = at->listener->host, .host = host, .from = route->o
+	};
+	struct sv place = arena_svf(f->a, "%d %.*s %.*s", p.port, SV_ARG(p.listener), SV_ARG(host));
 	const struct val *rule = val_at(obj_get(route->o, F_spec, F_rules), 0);
 	const char *message;
 
@@ -208,72 +217,108 @@ static void gw_port_add(struct from_gw *f, const struct gw_listener *l)
 		f->ports.p[at - 1].ends |= l->protocol != GW_PASSTHROUGH;
 		return;
 	}
-	if (f->ports.n == PORTS_MAX)
-		return;
 	vec_push(&f->ports, ((struct ing_gate_port){ l->port, l->protocol != GW_HTTP, l->protocol == GW_PASSTHROUGH,
 						     l->protocol != GW_PASSTHROUGH }));
 	strmap_set(&f->port_of, key, (void *)(uintptr_t)f->ports.n);
 }
 
-static void gw_certificate(struct from_gw *f, const struct gw_listener *l, const struct gw_secret *secret,
-			   size_t *ret_default)
+/* Its number and 1; 0: it cannot be shown. */
+static size_t gw_certificate(struct from_gw *f, const struct gw_secret *secret)
 {
 	struct sv key = arena_svf(f->a, "%.*s/%.*s", SV_ARG(secret->ns), SV_ARG(secret->name)), pem;
 	size_t at = (size_t)(uintptr_t)strmap_get(&f->cert_of, key);
-	struct ing_certificate *c;
 
-	if (!at) {
-		if (tls_secret_pem(f->a, f->s->checked, key, f->s->secret(f->s->ctx, secret->ns, secret->name), &pem))
-			return;
-		vec_push(&f->certs, ((struct ing_certificate){ .key = key, .pem = pem }));
-		at = f->certs.n;
-		strmap_set(&f->cert_of, key, (void *)(uintptr_t)at);
-	}
-	c = &f->certs.p[at - 1];
-	if (!l->host.n) {
-		*ret_default = *ret_default ? *ret_default : at;
-		return;
-	}
-	if (strmap_has(&f->cert_hosts, l->host))
-		return;
-	strmap_set(&f->cert_hosts, l->host, f);
-	if ((c->n_hosts & (c->n_hosts - 1)) == 0) { /* room for twice as many */
-		struct sv *more = ARENA_ARRAY(f->a, struct sv, MAX(2 * c->n_hosts, 1));
-
-		if (c->n_hosts)
-			memcpy(more, c->hosts, c->n_hosts * sizeof(*more));
-		c->hosts = more;
-	}
-	c->hosts[c->n_hosts++] = l->host;
+	if (at || tls_secret_pem(f->a, f->s->checked, key, f->s->secret(f->s->ctx, secret->ns, secret->name), &pem))
+		return at;
+	vec_push(&f->certs, ((struct ing_certificate){ key, pem }));
+	strmap_set(&f->cert_of, key, (void *)(uintptr_t)f->certs.n);
+	return f->certs.n;
 }
 
-/* Those that Ingresses name come first, and so do their hosts. */
-static void gw_listeners(struct from_gw *f, struct ing_model *m)
+static struct sv gw_host_key(struct from_gw *f, uint16_t port, struct sv host)
+{
+	return arena_svf(f->a, "%d %.*s", port, SV_ARG(host));
+}
+
+/* Is the name, or a wildcard that stands for it, that of a listener of the port, or of an Ingress? */
+static bool gw_is_named(struct from_gw *f, uint16_t port, struct sv host)
+{
+	for (;;) {
+		ssize_t dot;
+
+		if (strmap_has(&f->claimed, gw_host_key(f, port, host)) ||
+		    (gw_ingresses_at(f->gs->ingresses, port) && strmap_has(&f->gs->ingresses->hosts, host)))
+			return true;
+		host = sv_starts(host, SV("*.")) ? sv_sub(host, 2, host.n) : host;
+		dot = sv_find(host, '.');
+		if (dot < 0)
+			return false;
+		host = arena_svf(f->a, "*%.*s", SV_ARG(sv_sub(host, (size_t)dot, host.n)));
+	}
+}
+
+/* The first that can be shown is for the hostname. Of a listener without one the others are for the names that they
+ * have themselves, but for those that are somebody's. */
+static void gw_show(struct from_gw *f, const struct gw_listener *l)
+{
+	bool first = true;
+
+	for (size_t i = 0; i < l->n_secrets && (first || !l->host.n); i++) {
+		size_t at = gw_certificate(f, &l->secrets[i]), n;
+		struct sv *names;
+
+		if (!at)
+			continue;
+		if (first) {
+			first = false;
+			vec_push(&f->shown, ((struct ing_shown){ l->port, l->host, at - 1, l->gateway->o }));
+			continue;
+		}
+		n = cert_dns_names(f->a, f->certs.p[at - 1].pem, CERT_NAMES_MAX, &names);
+		for (size_t k = 0; k < n; k++) {
+			struct sv key = gw_host_key(f, l->port, names[k]);
+
+			if (!ing_is_host(names[k]) || gw_is_named(f, l->port, names[k]) ||
+			    strmap_set(&f->shown_for, key, f))
+				continue;
+			vec_push(&f->shown, ((struct ing_shown){ l->port, names[k], at - 1, l->gateway->o }));
+		}
+	}
+}
+
+/* Whose the host is where Ingresses are served, too: model.h. */
+static void gw_claim(struct from_gw *f, const struct gw_listener *l)
+{
+	const struct obj *owner = l->gateway->o, *ingress = strmap_get(&f->gs->ingresses->hosts, l->host);
+
+	vec_push(&f->listeners, ((struct ing_gate_listener){ l->port, l->host, l->protocol == GW_PASSTHROUGH, owner }));
+	strmap_set(&f->claimed, gw_host_key(f, l->port, l->host), f);
+	if (ingress && gw_ingresses_at(f->gs->ingresses, l->port) && obj_age_cmp(owner, ingress) < 0)
+		f->s->say(f->s->ctx, ingress, "IngressConflict",
+			  arena_printf(f->a, "host %.*s at port %d is that of gateway %.*s/%.*s, which is older",
+				       SV_ARG(l->host), l->port, SV_ARG(obj_ns(owner)), SV_ARG(obj_name(owner))));
+}
+
+static void gw_listeners(struct from_gw *f, const struct ing_model *m)
 {
 	for (size_t i = 0; i < m->n_certificates; i++) {
-		struct ing_certificate c = m->certificates[i];
-		size_t room = 1;
-
-		while (room < c.n_hosts)
-			room *= 2;
-		c.hosts = ARENA_ARRAY(f->a, struct sv, room); /* as gw_certificate() counts it */
-		if (c.n_hosts)
-			memcpy(c.hosts, m->certificates[i].hosts, c.n_hosts * sizeof(*c.hosts));
-		vec_push(&f->certs, c);
+		vec_push(&f->certs, m->certificates[i]);
 		strmap_set(&f->cert_of, m->certificates[i].key, (void *)(uintptr_t)(i + 1));
-		for (size_t k = 0; k < m->certificates[i].n_hosts; k++)
-			strmap_set(&f->cert_hosts, m->certificates[i].hosts[k], f);
 	}
-	for (size_t i = 0; i < f->st->n_gateways; i++)
-		for (size_t k = 0; k < f->st->gateways[i].n_listeners; k++) {
-			const struct gw_listener *l = &f->st->gateways[i].listeners[k];
+	for (size_t i = 0; i < m->n_shown; i++)
+		vec_push(&f->shown, m->shown[i]);
+	for (int show = 0; show < 2; show++) /* when it is known whose all hosts are */
+		for (size_t i = 0; i < f->st->n_gateways; i++)
+			for (size_t k = 0; k < f->st->gateways[i].n_listeners; k++) {
+				const struct gw_listener *l = &f->st->gateways[i].listeners[k];
 
-			if (!l->serves)
-				continue;
-			gw_port_add(f, l);
-			for (size_t s = 0; s < l->n_secrets; s++)
-				gw_certificate(f, l, &l->secrets[s], &m->default_certificate);
-		}
+				if (!show && l->claims)
+					gw_claim(f, l);
+				if (!show && l->serves)
+					gw_port_add(f, l);
+				if (show && l->serves && l->protocol == GW_HTTPS)
+					gw_show(f, l);
+			}
 }
 
 /* --- the whole --- */
@@ -298,6 +343,12 @@ static int gw_gate_order(const void *x, const void *y)
 			memcpy((to), (v).p, (v).n * sizeof(*(v).p));   \
 		vec_release(&(v));                                     \
 	} while (0)
+
+void ing_hosts_of(const struct ing_model *m, struct gw_ingresses *ret)
+{
+	for (size_t i = 0; i < m->n_hosts; i++)
+		strmap_set(&ret->hosts, m->hosts[i].host, (void *)(uintptr_t)m->hosts[i].from);
+}
 
 void ing_from_gateways(struct arena *a, const struct ing_source *s, const struct gw_source *gs,
 		       const struct gw_state *st, struct ing_model *m)
@@ -324,11 +375,14 @@ void ing_from_gateways(struct arena *a, const struct ing_source *s, const struct
 	vec_release(&f.gates);
 	COPY_OUT(a, f.passes, m->passes, m->n_passes);
 	COPY_OUT(a, f.ports, m->ports, m->n_ports);
+	COPY_OUT(a, f.listeners, m->listeners, m->n_listeners);
 	COPY_OUT(a, f.certs, m->certificates, m->n_certificates);
+	COPY_OUT(a, f.shown, m->shown, m->n_shown);
 	strmap_release(&f.backends);
 	strmap_release(&f.apps);
 	strmap_release(&f.places);
 	strmap_release(&f.port_of);
 	strmap_release(&f.cert_of);
-	strmap_release(&f.cert_hosts);
+	strmap_release(&f.shown_for);
+	strmap_release(&f.claimed);
 }

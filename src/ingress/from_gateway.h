@@ -9,6 +9,8 @@
 #include "gateway/gateway.h"
 #include "ingress/from_ingress.h"
 
-/* Adds to *m, which has what Ingresses wish. */
+/* Hosts that a model of Ingresses has, for gw_source.ingresses; views into it. */
+void ing_hosts_of(const struct ing_model *m, struct gw_ingresses *ret);
+/* Adds to *m, which has what Ingresses wish; gs->ingresses is not NULL. */
 void ing_from_gateways(struct arena *a, const struct ing_source *s, const struct gw_source *gs,
 		       const struct gw_state *st, struct ing_model *m);

@@ -5,9 +5,11 @@
 #include "base/buf.h"
 #include "base/strmap.h"
 #include "base/vec.h"
+#include "gateway/gateway.h"
 #include "ingress/annotations.h"
 #include "ingress/backend.h"
 #include "ingress/check.h"
+#include "object/age.h"
 #include "object/annotation.h"
 
 #include <stdlib.h>
@@ -36,7 +38,7 @@ struct from {
 
 struct from_cert {
 	struct sv key, pem; /* pem "": it is not right */
-	VEC(struct sv) hosts;
+	VEC(struct ing_host) hosts;
 };
 
 static void from_say(struct from *f, const struct obj *ingress, const char *reason, const char *fmt, ...)
@@ -48,18 +50,6 @@ static void from_say(struct from *f, const struct obj *ingress, const char *reas
 	va_start(ap, fmt);
 	f->s->say(f->s->ctx, ingress, reason, arena_vprintf(f->a, fmt, ap));
 	va_end(ap);
-}
-
-/* --- whose turn it is --- */
-
-static int from_by_age(const void *x, const void *y)
-{
-	struct obj *const *a = x, *const *b = y;
-	int c = sv_cmp(val_get_str(obj_root(*a), F_metadata, F_creationTimestamp),
-		       val_get_str(obj_root(*b), F_metadata, F_creationTimestamp));
-
-	c = c ? c : sv_cmp(obj_ns(*a), obj_ns(*b));
-	return c ? c : sv_cmp(obj_name(*a), obj_name(*b));
 }
 
 /* --- backends --- */
@@ -132,7 +122,7 @@ static void from_tls_host(struct from *f, struct obj *ingress, struct from_cert 
 	}
 	strmap_set(&f->hosts, host, ingress);
 	if (c && c->pem.n)
-		vec_push(&c->hosts, host);
+		vec_push(&c->hosts, ((struct ing_host){ host, ingress }));
 }
 
 static void from_tls(struct from *f, struct obj *ingress)
@@ -457,6 +447,36 @@ static void from_one(struct from *f, struct obj *ingress, bool canaries)
 		from_fallback(f, ingress, &shared->plain);
 }
 
+static void from_certificates(struct from *f, struct ing_model *ret)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->certs.n; i++)
+		n += f->certs.p[i]->hosts.n;
+	ret->certificates = ARENA_ARRAY(f->a, struct ing_certificate, f->certs.n);
+	ret->shown = ARENA_ARRAY(f->a, struct ing_shown, n);
+	for (size_t i = 0; i < f->certs.n; i++) {
+		struct from_cert *c = f->certs.p[i];
+
+		for (size_t k = 0; k < c->hosts.n; k++)
+			ret->shown[ret->n_shown++] =
+			    (struct ing_shown){ 0, c->hosts.p[k].host, ret->n_certificates, c->hosts.p[k].from };
+		if (c->hosts.n)
+			ret->certificates[ret->n_certificates++] = (struct ing_certificate){ c->key, c->pem };
+		vec_release(&c->hosts);
+	}
+}
+
+static void from_hosts(struct from *f, struct ing_model *ret)
+{
+	_cleanup_(gw_ingresses_release) struct gw_ingresses all;
+
+	gw_ingresses_of(f->s->ingresses, f->s->n_ingresses, f->s->classes, &all);
+	ret->hosts = ARENA_ARRAY(f->a, struct ing_host, all.hosts.n);
+	STRMAP_EACH(&all.hosts, e)
+		ret->hosts[ret->n_hosts++] = (struct ing_host){ arena_sv(f->a, sv_make(e->key, e->key_n)), e->value };
+}
+
 void ing_from_ingresses(struct arena *a, const struct ing_source *s, struct ing_model *ret)
 {
 	struct from f = { .a = a, .s = s };
@@ -466,26 +486,15 @@ void ing_from_ingresses(struct arena *a, const struct ing_source *s, struct ing_
 		if (ingress_is_ours(s->classes, obj_root(s->ingresses[i])) && !obj_deleting(s->ingresses[i]))
 			vec_push(&ours, s->ingresses[i]);
 	if (ours.n > 1)
-		qsort(ours.p, ours.n, sizeof(*ours.p), from_by_age);
+		qsort(ours.p, ours.n, sizeof(*ours.p), obj_by_age);
 	for (size_t i = 0; i < 2 * ours.n; i++)
 		from_one(&f, ours.p[i % ours.n], i >= ours.n);
 	*ret = (struct ing_model){ .n_routes = f.routes.n };
 	ret->routes = ARENA_ARRAY(a, struct ing_route, f.routes.n);
 	if (f.routes.n)
 		memcpy(ret->routes, f.routes.p, f.routes.n * sizeof(*f.routes.p));
-	ret->certificates = ARENA_ARRAY(a, struct ing_certificate, f.certs.n);
-	for (size_t i = 0; i < f.certs.n; i++) {
-		struct from_cert *c = f.certs.p[i];
-		struct ing_certificate *to = &ret->certificates[ret->n_certificates];
-
-		if (c->pem.n && c->hosts.n) {
-			*to = (struct ing_certificate){ c->key, c->pem, ARENA_ARRAY(a, struct sv, c->hosts.n),
-							c->hosts.n };
-			memcpy(to->hosts, c->hosts.p, c->hosts.n * sizeof(*c->hosts.p));
-			ret->n_certificates++;
-		}
-		vec_release(&c->hosts);
-	}
+	from_certificates(&f, ret);
+	from_hosts(&f, ret);
 	if (s->checked)
 		tls_checked_sweep(s->checked);
 	vec_release(&f.routes);

@@ -27,6 +27,7 @@ struct ing_source {
 	void (*uses)(void *ctx, struct sv ns, struct sv name);
 	void *ctx;
 	struct tls_checked *checked; /* of earlier runs, or NULL */
+	int ports[2];		     /* at which Ingresses are asked for; 0: none */
 };
 
 void ing_from_ingresses(struct arena *a, const struct ing_source *s, struct ing_model *ret);

@@ -1,6 +1,7 @@
 #include "ingress/gate_rule.h"
 
 #include "base/buf.h"
+#include "gateway/texts.h"
 #include "ingress/check.h"
 
 #define SERVER_S 60
@@ -39,58 +40,22 @@ static bool gate_headers(struct arena *a, const struct val *list, bool names, st
 	return true;
 }
 
-static bool gate_prefix(struct arena *a, struct sv path, struct ing_gate *ret)
-{
-	ret->path_kind = ING_PATH_PREFIX;
-	if (!ing_path(a, path, &ret->path))
-		return false;
-	while (sv_ends(ret->path, SV("/")))
-		ret->path.n--;
-	return true;
-}
-
-static bool gate_http(struct arena *a, const struct val *match, struct ing_gate *ret)
-{
-	const struct val *path = val_get(match, F_path);
-	struct sv text = val_get_str(path, F_value), type = val_get_str(path, F_type);
-
-	text = text.n ? text : SV("/");
-	ret->method = val_get_str(match, F_method);
-	if (sv_is(type, "Exact")) {
-		ret->path_kind = ING_PATH_EXACT;
-		if (!ing_path(a, text, &ret->path))
-			return false;
-	} else if ((type.n && !sv_is(type, "PathPrefix")) || !gate_prefix(a, text, ret)) {
-		return false;
-	}
-	return (!ret->method.n || ing_is_token(ret->method)) &&
-	       gate_headers(a, val_get(match, F_headers), true, &ret->headers) &&
-	       gate_headers(a, val_get(match, F_queryParams), false, &ret->queries);
-}
-
-/* A call is a POST to /service/method. */
-static bool gate_grpc(struct arena *a, const struct val *match, struct ing_gate *ret)
-{
-	const struct val *m = val_get(match, F_method);
-	struct sv service = val_get_str(m, F_service), method = val_get_str(m, F_method);
-
-	if (val_get(m, F_type) && !val_is(val_get(m, F_type), "Exact"))
-		return false;
-	if (service.n && method.n) {
-		ret->path_kind = ING_PATH_EXACT;
-		if (!ing_path(a, arena_svf(a, "/%.*s/%.*s", SV_ARG(service), SV_ARG(method)), &ret->path))
-			return false;
-	} else if (!gate_prefix(a, service.n ? arena_svf(a, "/%.*s", SV_ARG(service)) : SV("/"), ret)) {
-		return false;
-	}
-	if (method.n && !service.n && !ing_path(a, arena_svf(a, "/%.*s", SV_ARG(method)), &ret->tail))
-		return false;
-	return gate_headers(a, val_get(match, F_headers), true, &ret->headers);
-}
-
 bool ing_gate_match(struct arena *a, const struct ing_gate_rule *r, const struct val *match, struct ing_gate *ret)
 {
-	return r->kind == GW_GRPCROUTES ? gate_grpc(a, match, ret) : gate_http(a, match, ret);
+	const struct val *call = val_get(match, F_method);
+	struct sv method = val_get_str(call, F_method);
+	bool exact;
+
+	if (!gw_match_path(a, r->kind, match, &exact, &ret->path))
+		return false;
+	ret->path_kind = exact ? ING_PATH_EXACT : ING_PATH_PREFIX;
+	if (!gate_headers(a, val_get(match, F_headers), true, &ret->headers))
+		return false;
+	if (r->kind == GW_GRPCROUTES) /* of any service: only where a path ends says which method */
+		return exact || !method.n || ing_path(a, arena_svf(a, "/%.*s", SV_ARG(method)), &ret->tail);
+	ret->method = val_get_str(match, F_method);
+	return (!ret->method.n || ing_is_token(ret->method)) &&
+	       gate_headers(a, val_get(match, F_queryParams), false, &ret->queries);
 }
 
 /* --- filters --- */
@@ -150,13 +115,13 @@ static void gate_headers_change(struct arena *a, const struct val *m, struct ing
 	set->p = s;
 	add->p = d;
 	VAL_EACH(val_get(m, F_set), h)
-		if (ing_is_token(val_get_str(h, F_name)) && ing_is_value(val_get_str(h, F_value)))
+		if (!gw_header_kept(val_get_str(h, F_name)) && ing_is_value(val_get_str(h, F_value)))
 			s[set->n++] = (struct ing_header){ val_get_str(h, F_name), val_get_str(h, F_value) };
 	VAL_EACH(val_get(m, F_remove), h)
-		if (ing_is_token(val_str(h)))
+		if (!gw_header_kept(val_str(h)))
 			s[set->n++] = (struct ing_header){ val_str(h), SV("") };
 	VAL_EACH(val_get(m, F_add), h)
-		if (ing_is_token(val_get_str(h, F_name)) && ing_is_value(val_get_str(h, F_value)))
+		if (!gw_header_kept(val_get_str(h, F_name)) && ing_is_value(val_get_str(h, F_value)))
 			d[add->n++] = (struct ing_header){ val_get_str(h, F_name), val_get_str(h, F_value) };
 }
 

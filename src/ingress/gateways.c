@@ -101,6 +101,7 @@ static const char *gateways_certificate(void *ctx, struct sv ns, struct sv name)
 void ing_gateways_add(struct ing_gateways *g, struct arena *a, const struct ing_source *s, struct ing_model *m)
 {
 	struct gateways_run run = { g, a, s };
+	_cleanup_(gw_ingresses_release) struct gw_ingresses ingresses = { .ports = { s->ports[0], s->ports[1] } };
 	struct gw_source gs;
 	struct gw_state st;
 
@@ -109,6 +110,8 @@ void ing_gateways_add(struct ing_gateways *g, struct arena *a, const struct ing_
 	gs.service = gateways_service;
 	gs.certificate = gateways_certificate;
 	gs.ctx = &run;
+	gs.ingresses = &ingresses;
+	ing_hosts_of(m, &ingresses);
 	gw_state_make(a, &gs, &st);
 	ing_from_gateways(a, s, &gs, &st, m);
 	gw_state_release(&st);

@@ -414,7 +414,7 @@ static void haproxy_tell_endpoints(struct haproxy *h)
 
 static bool conf_same(const struct ing_conf *x, const struct ing_conf *y)
 {
-	bool same = sv_eq(x->config, y->config) && sv_eq(x->crt_list, y->crt_list) && x->n_pems == y->n_pems;
+	bool same = sv_eq(x->config, y->config) && ing_lists_same(x, y) && x->n_pems == y->n_pems;
 
 	for (int i = 0; same && i < ING_MAPS; i++)
 		same = sv_eq(x->maps[i], y->maps[i]);

@@ -1,6 +1,6 @@
 /* haproxy.h - the HAProxy of this node: started, told, read anew, looked after.
  *
- *	DIR/ingress/  haproxy.cfg  *.map  crt-list.txt  *.pem  haproxy.sock  log  void/	(root's alone)
+ *	DIR/ingress/  haproxy.cfg  *.map  crt-list-*.txt  *.pem  haproxy.sock  log  void/	(root's alone)
  *
  * A child in the foreground. To read anew a second one is started, which takes the listening sockets from the first
  * (`expose-fd listeners`) and tells it to end when its last connection has: WebSockets and long requests live on in it.

@@ -296,7 +296,8 @@ static bool ingress_model(struct ingress *g, struct arena *a, struct ing_model *
 				.say = source_say,
 				.uses = source_uses,
 				.ctx = &sc,
-				.checked = &g->checked };
+				.checked = &g->checked,
+				.ports = { g->ports.asked[0], g->ports.asked[1] } };
 	int64_t ask_after;
 	struct strmap old;
 	size_t n;
@@ -397,13 +398,11 @@ static struct sv ports_text(struct arena *a, const struct ing_listen *l)
  * balancer's Service has. */
 static struct ing_listen ingress_listen(struct ingress *g, struct arena *a, int64_t now)
 {
-	struct ing_listen l = ing_ports_listen(&g->ports, a, g->haproxy, now);
+	struct ing_listen l;
 	_cleanup_obj_ struct obj *node = informer_lookup(g->nodes, SV(""), sv_from(g->node_name));
 	struct ing_gate_port *wanted = ARENA_ARRAY(a, struct ing_gate_port, g->wanted.n);
 	size_t n = 0;
 
-	if (!g->routes)
-		l.http_port = l.https_port = 0;
 	for (size_t i = 0; i < g->wanted.n; i++) {
 		size_t n_services;
 		struct obj **services =
@@ -412,7 +411,7 @@ static struct ing_listen ingress_listen(struct ingress *g, struct arena *a, int6
 		if (!node || !ing_balancer_at(node, services, n_services))
 			wanted[n++] = g->wanted.p[i];
 	}
-	ing_ports_gates(&g->ports, a, g->haproxy, wanted, n, &l);
+	l = ing_ports_listen(&g->ports, a, g->haproxy, &(struct ing_wanted){ g->routes, wanted, n }, now);
 	l.own = (uint32_t)strmap_hash(sv_from(g->data_dir));
 	l.trusted = g->trusted;
 	l.proxy_protocol = g->proxy_protocol;
@@ -434,6 +433,9 @@ static int64_t ingress_serve(struct ingress *g, const struct ing_model *m, const
 	if (m) {
 		s = ing_state_new();
 		ing_render(&s->arena, &g->names, m, l, &s->conf);
+		if (s->conf.refused)
+			log_warn("ingress", "texts that may not stand in HAProxy's configuration were left out",
+				 "count", "%zu", s->conf.refused);
 		g->gates.n = 0;
 		for (size_t i = 0; i < l->n_gates; i++)
 			vec_push(&g->gates, l->gates[i]);

@@ -3,9 +3,13 @@
  *	certificates ─▶ listener ─▶ routes: host, path ─▶ filters ─▶ targets, by weight ─▶ backend: endpoints
  *			       └──▶ gates: port, host, path, and what else a request has to be; then the same
  *
- * A gate is a match of a route of Gateway API. Of the gates of one place (port, host, kind of path, path) the first
- * that matches has the request; where none does, those of the next shorter path, then those of the next less exact
- * host; at a port of Ingresses these come last.
+ * A gate is a match of a route of Gateway API. A request is its listener's, the one of the port whose hostname is the
+ * most exact for it, and no other's. Of the gates of one place (listener, host, kind of path, path) the first that
+ * matches has the request; where none does, those of the next shorter path, then those of the next less exact host of
+ * this listener; then nobody, or, when the listener has no hostname and the port is one of Ingresses, these.
+ *
+ * On ports of Ingresses a host that an Ingress names is its own as a listener's is: before gates of hosts that are less
+ * exact, and before those of the same host when they are younger and of other namespaces.
  *
  * Values alone, in the arena of one sync; nobody changes them once from_ingress.c has made them. Every text in here
  * went through check.h, and is a value: render.h writes it into map files and nowhere else. The words that HAProxy's
@@ -146,7 +150,8 @@ struct ing_gate_target {
 
 struct ing_gate {
 	uint16_t port;
-	struct sv host; /* "" for any; a wildcard stands for one label or more */
+	struct sv listener; /* the hostname of its own: ing_gate_listener.host */
+	struct sv host;	    /* "" for any; a wildcard stands for one label or more */
 	enum ing_path_kind path_kind;
 	struct sv path;	  /* as of a route */
 	struct sv method; /* "": any */
@@ -163,32 +168,58 @@ struct ing_gate_port {
 	bool passes, ends; /* some names' TLS ends at the backend; some here */
 };
 
+/* Whose a host of a port is; what does not serve, for want of a certificate, is here, too. Each port and host once. */
+struct ing_gate_listener {
+	uint16_t port;
+	struct sv host; /* "" for any */
+	bool passes;
+	const struct obj *from;
+};
+
+/* A host that an Ingress names in its rules or spec.tls. Each once. */
+struct ing_host {
+	struct sv host;
+	const struct obj *from; /* the oldest */
+};
+
 /* A TLS connection that passes through, by the name that the client asks for. */
 struct ing_pass {
 	uint16_t port;
-	struct sv host; /* "": any */
+	struct sv listener, host; /* as of a gate */
 	struct ing_gate_target targets[ING_GATE_TARGETS_MAX];
 	size_t n_targets;
 	const struct obj *from;
 };
 
 struct ing_certificate {
-	struct sv key;	  /* "ns/secret" */
-	struct sv pem;	  /* chain and key */
-	struct sv *hosts; /* for which it is shown */
-	size_t n_hosts;
+	struct sv key; /* "ns/secret" */
+	struct sv pem; /* chain and key */
+};
+
+/* Where which of them is shown, for which name. Of one port and name, Ingresses' ports being the same, one from a
+ * listener and one from an Ingress: the older's counts. */
+struct ing_shown {
+	uint16_t port;	    /* 0: those of Ingresses */
+	struct sv host;	    /* "": for names that have none there */
+	size_t certificate; /* its number */
+	const struct obj *from;
 };
 
 struct ing_model {
 	struct ing_route *routes; /* each place once */
 	size_t n_routes;
-	struct ing_certificate *certificates; /* a host once; without hosts: for the names it has itself */
+	struct ing_certificate *certificates;
 	size_t n_certificates;
-	size_t default_certificate; /* its number and 1: for hosts that have none; 0: the self-made one */
-	struct ing_gate *gates;	    /* of one place the first to be asked first */
+	struct ing_shown *shown;
+	size_t n_shown;
+	struct ing_gate *gates; /* of one place the first to be asked first */
 	size_t n_gates;
 	struct ing_gate_port *ports;
 	size_t n_ports;
+	struct ing_gate_listener *listeners;
+	size_t n_listeners;
+	struct ing_host *hosts;
+	size_t n_hosts;
 	struct ing_pass *passes; /* each place once */
 	size_t n_passes;
 };

@@ -27,8 +27,10 @@ static void split_rules(struct render *r, struct sv s, const struct ing_route *r
 	buf_printf(b, "  http-request set-var(txn.n) rand(%d) if %.*s\n", SPLIT_PARTS, SV_ARG(s));
 	for (size_t i = 1; i < route->n_targets; i++) {
 		const struct ing_target *t = &route->targets[i];
+		bool header = t->header.n && render_may(r, ING_PLACE_NAME, t->header),
+		     cookie = t->cookie.n && render_may(r, ING_PLACE_NAME, t->cookie);
 
-		if (t->header.n && t->header_value.n) {
+		if (header && t->header_value.n) {
 			struct sv key = arena_svf(r->a, "%.*s.v%zu", SV_ARG(s), i);
 
 			render_line(r, ING_MAP_VALUES, key, t->header_value);
@@ -37,14 +39,14 @@ static void split_rules(struct render *r, struct sv s, const struct ing_route *r
 			    "  http-request set-var(txn.v) str(%.*s),map_str(values.map) if %.*s\n"
 			    "  http-request set-var(txn.b) str(%.*s) if %.*s { req.hdr(%.*s),strcmp(txn.v) eq 0 }\n",
 			    SV_ARG(key), SV_ARG(s), SV_ARG(names[i]), SV_ARG(s), SV_ARG(t->header));
-		} else if (t->header.n) {
+		} else if (header) {
 			buf_printf(b,
 				   "  http-request set-var(txn.b) str(%.*s) if %.*s { req.hdr(%.*s) -m str always }\n"
 				   "  http-request set-var(txn.b) str(%.*s) if %.*s { req.hdr(%.*s) -m str never }\n",
 				   SV_ARG(names[i]), SV_ARG(s), SV_ARG(t->header), SV_ARG(names[0]), SV_ARG(s),
 				   SV_ARG(t->header));
 		}
-		if (t->cookie.n)
+		if (cookie)
 			buf_printf(b,
 				   "  http-request set-var(txn.b) str(%.*s) if %.*s { req.cook(%.*s) -m str always }\n"
 				   "  http-request set-var(txn.b) str(%.*s) if %.*s { req.cook(%.*s) -m str never }\n",
@@ -115,7 +117,7 @@ static void out_global(const struct render *r, struct buf *b)
 	    "  option idle-close-on-response\n" /* who is followed lets kept connections have their next answer */
 	    "  retries 3\n"
 	    "  retry-on conn-failure empty-response\n"
-	    "  timeout client %ds\n"
+	    "  timeout client 60s\n" /* until a request is at a backend, whose own timeout counts from then on */
 	    "  timeout http-request 10s\n"
 	    "  timeout http-keep-alive 60s\n"
 	    "  timeout queue 10s\n"
@@ -123,7 +125,7 @@ static void out_global(const struct render *r, struct buf *b)
 	    "  default-server tcp-ut 5s\n" /* kept connections to a machine that is gone */
 	    "  timeout server 60s\n"
 	    "  timeout tunnel 1h\n",
-	    l->threads, l->max_connections, MAX(r->longest_s, 60));
+	    l->threads, l->max_connections);
 	if (r->apr1)
 		buf_adds(b, "global\n  lua-load " ING_APR1_LUA "\n");
 	if (r->gates)
@@ -181,8 +183,6 @@ static void out_frontend(const struct render *r, struct buf *b)
 		{ "h", "exact" },   { "hp", "prefix" }, { "w", "exact" },
 		{ "wp", "prefix" }, { "a", "exact" },	{ "ap", "prefix" },
 	};
-	static const char tls[] = " ssl crt-list crt-list.txt alpn h2,http/1.1";
-
 	/* A socket for each family: on one for both, clients by IPv4 would have mapped addresses. */
 	buf_adds(b, "frontend web\n");
 	for (int v6 = 0; v6 <= r->listen->v6; v6++) {
@@ -192,15 +192,17 @@ static void out_frontend(const struct render *r, struct buf *b)
 			buf_printf(b, "  bind %s%d%s%s\n", any, r->listen->http_port, only,
 				   socket_name(r, r->listen->http_port));
 		if (r->listen->https_port && !render_gate_has(r, r->listen->https_port))
-			buf_printf(b, "  bind %s%d%s%s%s\n", any, r->listen->https_port, only, tls,
-				   socket_name(r, r->listen->https_port));
+			buf_printf(b, "  bind %s%d%s" ING_BIND_TLS "%s\n", any, r->listen->https_port, only,
+				   r->listen->https_port, socket_name(r, r->listen->https_port));
 	}
 	render_gate_binds(r, b);
 	ing_filters_nets(b, "trusted", &r->listen->trusted);
 	if (r->listen->trusted.n && r->listen->proxy_protocol)
 		buf_adds(b, "  tcp-request connection expect-proxy layer4 if trusted\n");
-	buf_adds(b, "  http-request set-var(txn.host) req.hdr(Host),host_only,lower\n"
-		    "  http-request deny deny_status 400 unless { var(txn.host) -m reg ^[][a-z0-9._:-]*$ }\n"
+	/* A dot at its end is not another name. */
+	buf_adds(b, "  http-request set-var(txn.host) req.hdr(Host),host_only,lower,rtrim(.)\n"
+		    "  http-request deny deny_status 400 unless { var(txn.host) -m reg ^[][a-z0-9._:-]*$ } "
+		    "{ var(txn.host) -m len 0:253 }\n" /* each label is looked for */
 		    "  http-request normalize-uri fragment-strip\n"
 		    "  http-request normalize-uri percent-to-uppercase\n"
 		    "  http-request normalize-uri percent-decode-unreserved\n"
@@ -254,44 +256,6 @@ static struct sv render_map(struct render *r, int map)
 	return arena_sv(r->a, buf_sv(&b));
 }
 
-const struct ing_pem *ing_conf_pem(const struct ing_conf *c, struct sv file)
-{
-	for (size_t i = 0; i < c->n_pems; i++)
-		if (sv_eq(c->pems[i].file, file))
-			return &c->pems[i];
-	return NULL;
-}
-
-static void render_pems(struct render *r, const struct ing_model *m, struct ing_conf *ret)
-{
-	_cleanup_(buf_release) struct buf list = BUF_INIT;
-	struct sv first = SV("");
-
-	ret->n_pems = r->listen->https_port || r->listen->n_gates ? m->n_certificates : 0;
-	ret->pems = arena_zalloc_array(r->a, ret->n_pems, sizeof(*ret->pems));
-	for (size_t i = 0; i < ret->n_pems; i++) {
-		const struct ing_certificate *c = &m->certificates[i];
-		_cleanup_(buf_release) struct buf hosts = BUF_INIT;
-
-		for (size_t k = 0; k < c->n_hosts; k++)
-			buf_printf(&hosts, " %.*s", SV_ARG(c->hosts[k]));
-		ret->pems[i].file = arena_svf(r->a, "c%" PRIu64 ".pem",
-					      render_number(r, arena_svf(r->a, "certificate %.*s", SV_ARG(c->key))));
-		ret->pems[i].pem = arena_sv(r->a, c->pem);
-		ret->pems[i].hosts = arena_sv(r->a, buf_sv(&hosts));
-		buf_printf(&list, "%.*s%.*s\n", SV_ARG(ret->pems[i].file), SV_ARG(ret->pems[i].hosts));
-		if (m->default_certificate == i + 1)
-			first = ret->pems[i].file;
-	}
-	/* The first of the list is for names that have none. Only a HAProxy that reads anew learns of another. */
-	ret->crt_list = arena_svf(r->a, "%.*s%s" ING_DEFAULT_PEM "\n%.*s", SV_ARG(first), first.n ? "\n" : "",
-				  SV_ARG(buf_sv(&list)));
-	if (first.n) {
-		ret->config = arena_svf(r->a, "%.*s# default %.*s\n", SV_ARG(ret->config), SV_ARG(first));
-		ret->shape = arena_svf(r->a, "%.*s# default %.*s\n", SV_ARG(ret->shape), SV_ARG(first));
-	}
-}
-
 static int known_order(const void *x, const void *y)
 {
 	const struct known *const *a = x, *const *b = y;
@@ -333,7 +297,6 @@ void ing_render(struct arena *a, struct ing_names *names, const struct ing_model
 												: ING_MAP_EXACT,
 			    ing_route_key(a, &m->routes[i]), render_route(&r, &m->routes[i]));
 	render_gates(&r, m);
-	render_passes(&r, m);
 	render_sections(&r, &tail, &tail_shape, ret);
 	out_global(&r, &config);
 	out_frontend(&r, &config);
@@ -347,7 +310,8 @@ void ing_render(struct arena *a, struct ing_names *names, const struct ing_model
 		ret->maps[i] = render_map(&r, i);
 		vec_release(&r.maps[i]);
 	}
-	render_pems(&r, m, ret);
+	render_certificates(&r, m, ret);
+	ret->refused = r.refused;
 	render_names_sweep(names);
 	vec_release(&r.sections);
 	strmap_release(&r.met);

@@ -58,12 +58,23 @@ struct ing_conf {
 	struct ing_pem {
 		struct sv file; /* "c12.pem", by its Secret */
 		struct sv pem;
-		struct sv hosts; /* blank before each */
-	} * pems;
+		struct ing_listed { /* where it is shown, in the order of lists */
+			size_t list;
+			struct sv hosts; /* blank before each */
+			bool first;	 /* also for names that have none */
+		} * listed;
+		size_t n_listed;
+	} * pems; /* those that are shown */
 	size_t n_pems;
-	struct sv crt_list; /* of all of them, the default one first */
+	struct ing_crt_list {
+		struct sv file; /* "crt-list-443.txt", of a port */
+		struct sv text; /* certificates and for which names; the default one first */
+	} * lists;
+	size_t n_lists;
+	size_t refused; /* texts that may not stand where they were to: 0, unless somebody forgot to ask before */
 };
 
+#define ING_CRT_LIST "crt-list-%d.txt" /* of a port */
 #define ING_DEFAULT_PEM "default.pem"
 #define ING_SOCKET "haproxy.sock"
 

@@ -23,9 +23,18 @@ void ing_names_release(struct ing_names *n)
 	strmap_release(&n->numbers);
 }
 
+bool render_may(struct render *r, enum ing_place place, struct sv s)
+{
+	bool may = ing_may_write(place, s);
+
+	r->refused += !may;
+	return may;
+}
+
 void render_line(struct render *r, int map, struct sv key, struct sv value)
 {
-	vec_push(&r->maps[map], ((struct line){ key, value }));
+	if (render_may(r, ING_PLACE_KEY, key) && render_may(r, ING_PLACE_VALUE, value))
+		vec_push(&r->maps[map], ((struct line){ key, value }));
 }
 
 /* --- servers --- */
@@ -103,6 +112,11 @@ void render_servers(struct render *r, struct buf *config, struct buf *shape, con
 	if (b->external.n) {
 		_cleanup_(buf_release) struct buf line = BUF_INIT;
 
+		if (!render_may(r, ING_PLACE_SERVER, b->external)) {
+			buf_adds(config, "  http-request return status 503\n");
+			buf_adds(shape, "  http-request return status 503\n");
+			return;
+		}
 		/* Whatever name it is, and whoever answers for it: not what this machine keeps for itself. */
 		buf_printf(
 		    &line,
@@ -184,8 +198,8 @@ struct sv render_section(struct render *r, const struct ing_backend *b, const st
 	what.value = render_value;
 	ing_filters_render(&what, filters);
 	r->apr1 |= what.apr1;
+	r->refused += what.refused;
 	k->text = arena_sv(r->a, buf_sv(&text));
-	r->longest_s = MAX(r->longest_s, filters->server_s);
 	vec_push(&r->sections, k);
 	render_slots(r, k);
 	return name;

@@ -12,7 +12,6 @@
 
 #define DEFAULT_PEM_YEARS 10
 #define NOBODY 65534
-#define ING_CRT_LIST "crt-list.txt"
 
 static int workdir_write(const struct ing_workdir *w, const char *name, struct sv text, struct err *err)
 {
@@ -57,10 +56,13 @@ void ing_workdir_drop_pems(struct ing_workdir *w, const struct ing_conf *c)
 
 	for (size_t i = 0; c && i < c->n_pems; i++)
 		strmap_set(&keep, c->pems[i].file, &keep);
+	for (size_t i = 0; c && i < c->n_lists; i++)
+		strmap_set(&keep, c->lists[i].file, &keep);
 	while (dir && (d = readdir(dir))) {
 		struct sv name = sv_from(d->d_name);
 
-		if (sv_ends(name, SV(".pem")) && !sv_is(name, ING_DEFAULT_PEM) && !strmap_has(&keep, name)) {
+		if (((sv_ends(name, SV(".pem")) && !sv_is(name, ING_DEFAULT_PEM)) || sv_starts(name, SV("crt-list"))) &&
+		    !strmap_has(&keep, name)) {
 			(void)strmap_del(&w->there, name);
 			(void)unlinkat(dirfd(dir), d->d_name, 0);
 		}
@@ -73,7 +75,10 @@ void ing_workdir_drop_pems(struct ing_workdir *w, const struct ing_conf *c)
 int ing_workdir_write(struct ing_workdir *w, const struct ing_conf *c, struct err *err)
 {
 	_cleanup_(buf_release) struct buf config = BUF_INIT;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	bool drop = c->n_lists < w->lists; /* ports that went */
 
+	w->lists = c->n_lists;
 	for (int i = 0; i < ING_MAPS; i++)
 		if (workdir_write_other(w, ing_map_names[i], c->maps[i], err) < 0)
 			return -1;
@@ -83,14 +88,16 @@ int ing_workdir_write(struct ing_workdir *w, const struct ing_conf *c, struct er
 		if (workdir_write_other(w, name, c->pems[i].pem, err) < 0)
 			return -1;
 	}
-	if (!workdir_has(w, ING_CRT_LIST, c->crt_list))
+	for (size_t i = 0; i < c->n_lists; i++)
+		drop |= !workdir_has(w, arena_cstr(&a, c->lists[i].file), c->lists[i].text);
+	if (drop)
 		ing_workdir_drop_pems(w, c);
+	for (size_t i = 0; i < c->n_lists; i++)
+		if (workdir_write_other(w, arena_cstr(&a, c->lists[i].file), c->lists[i].text, err) < 0)
+			return -1;
 	buf_addsv(&config, c->config);
 	buf_printf(&config, "global\n  uid %u\n  gid %u\n  chroot void\n", (unsigned)w->uid, (unsigned)w->gid);
-	return workdir_write_other(w, ING_CRT_LIST, c->crt_list, err) < 0 ||
-		       workdir_write(w, ING_CONFIG, buf_sv(&config), err) < 0
-		   ? -1
-		   : 0;
+	return workdir_write(w, ING_CONFIG, buf_sv(&config), err);
 }
 
 /* Shown for hosts that have no certificate. Nobody believes it; without one there would be no TLS at all. */

@@ -12,6 +12,7 @@ struct ing_workdir {
 	char *dir, *config; /* owned */
 	uid_t uid;	    /* as whom HAProxy serves */
 	gid_t gid;
+	size_t lists;	     /* of certificates, in the state that was written last */
 	struct strmap there; /* file -> hash of what was written into it; as numbers */
 };
 

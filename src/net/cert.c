@@ -256,6 +256,25 @@ bool cert_names_it(struct sv cert_pem, struct sv name)
 	return is;
 }
 
+size_t cert_dns_names(struct arena *a, struct sv cert_pem, size_t max, struct sv **ret)
+{
+	_cleanup_(x509_freep) X509 *x = cert_read(cert_pem);
+	_cleanup_(general_names_freep) GENERAL_NAMES *names =
+	    x ? X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL) : NULL;
+	size_t there = names ? (size_t)sk_GENERAL_NAME_num(names) : 0, n = 0;
+
+	*ret = ARENA_ARRAY(a, struct sv, MIN(there, max));
+	for (size_t i = 0; i < there && n < max; i++) {
+		const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, (int)i);
+
+		if (g->type == GEN_DNS)
+			(*ret)[n++] = arena_sv(a, sv_make((const char *)ASN1_STRING_get0_data(g->d.dNSName),
+							  (size_t)ASN1_STRING_length(g->d.dNSName)));
+	}
+	(void)tls_err(NULL, NULL, ERR_NONE, "");
+	return n;
+}
+
 /* One block: 1, 0 behind the last. */
 static int cert_chain_block(BIO *b, struct err *err)
 {

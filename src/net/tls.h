@@ -58,6 +58,8 @@ int cert_validity(struct sv cert_pem, int64_t *ret_from_ns, int64_t *ret_to_ns, 
 bool cert_is_of(struct sv cert_pem, struct sv key_pem, struct sv ca_cert_pem);
 /* Whether a client that asks for name (a DNS name, or an address as text) takes this certificate for it. */
 bool cert_names_it(struct sv cert_pem, struct sv name);
+/* The DNS names that the first certificate is for, at most max of them, as they stand in it; in a. */
+size_t cert_dns_names(struct arena *a, struct sv cert_pem, size_t max, struct sv **ret);
 /* Whether pem is one or more blocks CERTIFICATE without headers, and no other block; text between them is fine. -1 with
  * ERR_INVALID and what is wrong. */
 int cert_chain_check(struct sv pem, struct err *err);

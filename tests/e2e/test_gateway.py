@@ -43,6 +43,7 @@ class World:
         self.http, self.https, self.other = lib.free_port(), lib.free_port(), lib.free_port()
         self.c = Cluster(agent=True, args=["--ingress-http-port", str(lib.free_port()), "--ingress-https-port", str(lib.free_port())])
         self.backends = {}
+        self.ports = {}  # of the corpus' Gateways
 
     def request(self, *args, **kw):
         return self.c.request(*args, **kw)
@@ -67,7 +68,8 @@ class World:
                                               "metadata": {"name": name, "namespace": ns}, "spec": spec})
 
     def get(self, kind, name, ns=INFRA):
-        return self.request("GET", self.path(kind, ns, name))[1]
+        body = self.request("GET", self.path(kind, ns, name))[1]
+        return body if isinstance(body, dict) else {}  # before the kind is there nobody answers in its words
 
     def delete(self, kind, name, ns=INFRA):
         self.request("DELETE", self.path(kind, ns, name))
@@ -221,7 +223,6 @@ def refusals(w):
 # --- what is said ---
 
 def listeners_are_told(w):
-    w.namespace(INFRA, **{"gateway-conformance": "infra"})
     w.gateway("same-namespace", [
         {"name": "http", "port": w.http, "protocol": "HTTP", "allowedRoutes": {"namespaces": {"from": "Same"}}}])
     g = w.programmed("same-namespace")
@@ -285,7 +286,6 @@ def what_is_not_served(w):
     wait_for("the reason", lambda: reason(w.get("Gateway", "addresses").get("status", {}).get("conditions"), "Accepted") ==
              ("False", "UnsupportedAddress"))
     w.delete("Gateway", "addresses")
-    w.service("v1")
     w.route("regular", "same-namespace", [{"matches": match("/[a-z]+", "RegularExpression"), "backendRefs": to("v1")}])
     w.said("regular", "Accepted", ("False", "UnsupportedValue"))
     w.route("regular", "same-namespace", [{"matches": match("/[a-z]+", "RegularExpression"), "backendRefs": to("v1")},
@@ -736,6 +736,84 @@ def beside_ingresses(w):
     w.delete("Gateway", "beside")
 
 
+def secret(w, name, subject):
+    w.put(f"/api/v1/namespaces/{INFRA}/secrets", {
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": name},
+        "data": {k: base64.b64encode(v).decode() for k, v in certificate(subject).items()}})
+
+
+def hosts_of_others(w):
+    """Whoever has a wider listener on the port, by HTTP or TLS: a hostname's requests are its listener's, or nobody's."""
+    thief = "thieves"  # of one second the older is who comes first by name
+    w.namespace(thief)
+    w.service("thief", thief)
+    w.service("thief-tls", thief, port=443, server=TlsEcho("thief"))
+    secret(w, "own", "own")
+    w.gateway("own", [
+        {"name": "http", "port": w.other, "protocol": "HTTP", "hostname": "shop.own.example"},
+        {"name": "https", "port": w.https, "protocol": "HTTPS", "hostname": "shop.own.example", "tls": {"certificateRefs": [{"name": "own"}]}}])
+    w.gateway("wide", [
+        {"name": "any", "port": w.other, "protocol": "HTTP"},
+        {"name": "wild", "port": w.other, "protocol": "HTTP", "hostname": "*.own.example"},
+        {"name": "same", "port": w.other, "protocol": "HTTP", "hostname": "shop.own.example"},
+        {"name": "pass", "port": w.https, "protocol": "TLS", "tls": {"mode": "Passthrough"}}], thief)
+    w.route("own", "own", [{"matches": match("/only"), "backendRefs": to("v1")}])
+    w.route("steals", "wide", [{"backendRefs": to("thief")}], thief, hostnames=["shop.own.example", "*.own.example", "*.example"])
+    w.route("steals", "wide", [{"backendRefs": to("thief-tls", port=443)}], thief, "TLSRoute", hostnames=["shop.own.example", "*.own.example"])
+    w.until("v1", "shop.own.example", "/only", port=w.other)
+    w.until("thief", "x.own.example", port=w.other)
+    w.until("thief", "x.example", port=w.other)
+    listeners = {x["name"]: x for x in w.get("Gateway", "wide", thief)["status"]["listeners"]}
+    equal(reason(listeners["same"]["conditions"], "Conflicted"), ("True", "HostnameConflict"))
+    equal(reason(listeners["same"]["conditions"], "Programmed"), ("False", "Invalid"))
+    wait_for("what passes", lambda: test_ingress.tls_connect(w.https, "x.own.example")[1] == "thief")
+    w.all_of("shop.own.example", ("/only", "v1"), ("/", 404), ("/other", 404), port=w.other)
+    for other in ("SHOP.own.example", "shop.own.example.", f"shop.own.example.:{w.other}"):
+        w.all_of(other, ("/only", "v1"), ("/", 404), port=w.other)
+    w.all_of("shop.own.example", ("/only", "v1"), ("/", 404), tls=True)
+    equal(test_ingress.tls_connect(w.https, "shop.own.example")[1], "own")
+    equal(w.name("shop.own.example", "/only", port=w.http), 404, "a port that the listener has not")
+    equal(w.name("." .join(["a"] * 200), port=w.other), 400, "more labels than a name has")
+    # Its owner gives it up: it was he who kept it.
+    w.delete("Gateway", "own")
+    w.until("thief", "shop.own.example", "/only", port=w.other)
+    wait_for("it to pass", lambda: test_ingress.tls_connect(w.https, "shop.own.example")[1] == "thief")
+    for kind, name, ns in (("HTTPRoute", "own", INFRA), ("HTTPRoute", "steals", thief), ("TLSRoute", "steals", thief), ("Gateway", "wide", thief)):
+        w.delete(kind, name, ns)
+
+
+def hosts_of_ingresses(w):
+    """At their ports a host that an Ingress names is kept from younger routes of other namespaces, and from wildcards."""
+    thief = "thieves"
+    w.namespace(thief)
+    w.service("v2")
+    w.service("thief", thief)
+    port, tls = (int(w.c.args[w.c.args.index(f"--ingress-{p}-port") + 1]) for p in ("http", "https"))
+    w.service("thief-tls", thief, port=443, server=TlsEcho("thief"))
+    equal(w.request("POST", f"/apis/networking.k8s.io/v1/namespaces/{INFRA}/ingresses", {
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "kept"}, "spec": {"rules": [
+            {"host": h, "http": {"paths": [{"path": "/in", "pathType": "Prefix", "backend": {"service": {"name": "v2", "port": {"number": 8080}}}}]}}
+            for h in ("kept.example", "*.wild.example")]}})[0], 201)
+    w.until("v2", "kept.example", "/in", port=port)
+    w.gateway("wide", [{"name": "any", "port": port, "protocol": "HTTP"}, {"name": "same", "port": port, "protocol": "HTTP", "hostname": "kept.example"},
+                       {"name": "pass", "port": tls, "protocol": "TLS", "tls": {"mode": "Passthrough"}}], thief)
+    w.route("steals", "wide", [{"backendRefs": to("thief")}], thief, hostnames=["kept.example", "*.wild.example", "*.example"])
+    w.route("steals", "wide", [{"backendRefs": to("thief-tls", port=443)}], thief, "TLSRoute", hostnames=["kept.example", "*.example", "x.wild.example"])
+    w.until("thief", "x.example", "/in", port=port)
+    wait_for("what passes", lambda: test_ingress.tls_connect(tls, "x.example")[1] == "thief")
+    w.all_of("kept.example", ("/in", "v2"), ("/", 404), port=port)
+    w.all_of("x.wild.example", ("/in", "v2"), ("/", 404), port=port)
+    equal(w.name("kept.example", "/in", port=tls, tls=True), "v2")
+    contains(w.parents("steals", ns=thief)[0]["conditions"][0]["message"], f"at port {port} is that of ingress {INFRA}/kept, which is older")
+    w.route("only", "wide", [{"backendRefs": to("thief")}], thief, hostnames=["kept.example"])
+    w.said("only", "Accepted", ("False", "HostnameConflict"), ns=thief)
+    w.request("DELETE", f"/apis/networking.k8s.io/v1/namespaces/{INFRA}/ingresses/kept")
+    w.until("thief", "kept.example", "/in", port=port)
+    w.said("only", "Accepted", ("True", "Accepted"), ns=thief)
+    for kind, name in (("HTTPRoute", "steals"), ("HTTPRoute", "only"), ("TLSRoute", "steals"), ("Gateway", "wide")):
+        w.delete(kind, name, thief)
+
+
 def hostile_texts(w):
     """Nothing that a user may write is more than a value."""
     evil = ["%[env(PATH)]", "\\\" if { always_true } #", "';`$(x)`", "a\\ b", "x,map_str(values.map)", "%3Cx%3E", "#", "--", "{", "\\x01"]
@@ -770,18 +848,18 @@ def corpus_examples(w):
     if not os.path.isdir(CORPUS):
         raise Skip("no corpus here")
     w.namespace("corpus")
-    taken = 0
+    texts = []
     for f in sorted(glob.glob(f"{CORPUS}/valid/conformance--tests--*") + glob.glob(f"{CORPUS}/valid/examples--standard--*")):
         for text in re.split(r"^---.*$", lib.read_text(f), flags=re.M):
             kind = re.search(r"^kind:\s*(\w+)", text, re.M)
             if not kind or kind[1] not in PLURAL or "v1alpha" in text or "{GATEWAY_CONTROLLER_NAME}" in text or "retry:" in text:
                 continue
-            text = re.sub(r"namespace:.*", "namespace: corpus", text.replace('"{GATEWAY_CLASS_NAME}"', "nobodys"))
-            r = w.c.run("create", "--dry-run=server", "-n", "corpus", "-f", "-", stdin=text, check=False)
-            if r.returncode:
-                raise Failed(f"{f}: {r.errors}")
-            taken += 1
-    equal(taken > 150, True, taken)
+            texts.append(f"# {f}\n" + re.sub(r"namespace:.*", "namespace: corpus", text.replace('"{GATEWAY_CLASS_NAME}"', "nobodys")))
+    r = w.c.run("create", "--dry-run=server", "-n", "corpus", "-f", "-", stdin="\n---\n".join(texts), check=False)
+    if r.returncode:
+        raise Failed(r.errors)
+    equal(len(r.text.splitlines()), len(texts))
+    equal(len(texts) > 150, True, len(texts))
 
 
 SKIPPED = re.compile(r"backendtlspolicy|listenerset|tcproute|udproute|mesh|retry|clientcertificate|client-certificate|tls-backend|-terminate|mixed-termination|"
@@ -804,26 +882,32 @@ TOLD = {
     "tlsroute-no-matching-section-name": ("NoMatchingParent", None),
     "tlsroute-invalid-reference-grant/gateway-conformance-infra-test": (None, "RefNotPermitted"),
 }
-# (host, path) -> who answers
+# Host, path, who answers, and at the ports of which Gateway when they are its own.
 ANSWERS = {
     "httproute-simple-same-namespace": [("x.example", "/", "infra-backend-v1")],
     "httproute-reference-grant": [("x.example", "/", "web-backend")],
     "httproute-invalid-reference-grant": [("x.example", "/", 500)],
     "httproute-partially-invalid-via-invalid-reference-grant": [("x.example", "/v2", 500), ("x.example", "/", "app-backend-v1")],
     "httproute-hostname-intersection": [("very.specific.com", "/s1", "infra-backend-v1"), ("foo.bar.wildcard.io", "/s2", "infra-backend-v2"),
-                                        ("sub.second.com", "/", "infra-backend-v2"), ("non.matching.com", "/s1", 404)],
+                                        ("sub.second.com", "/", "infra-backend-v2", "httproute-hostname-intersection-all"), ("non.matching.com", "/s1", 404)],
     "gateway-with-attached-routes-with-port-8080": [],
 }
 
 
+# Those whose routes are asked for. Others have ports of their own: of two with one port and hostname only the older is served.
+AT_SHARED_PORTS = {"same-namespace", "httproute-hostname-intersection"}
+
+
 def documents(w, path):
     """(kind, namespace, name, text) of a file of the corpus, at ports that are free here."""
-    ports = {"80": w.http, "443": w.https, "8080": w.other, "8443": w.https}
+    shared = {"80": w.http, "443": w.https, "8080": w.other, "8443": w.https}
     for text in re.split(r"^---.*$", lib.read_text(path), flags=re.M):
         kind = re.search(r"^kind:\s*(\w+)", text, re.M)
         if not kind:
             continue
         if kind[1] == "Gateway":
+            name = re.search(r"^  name: *(\S+)", text, re.M)[1]
+            ports = shared if name in AT_SHARED_PORTS else w.ports.setdefault(name, {p: lib.free_port() for p in shared})
             text = re.sub(r"(port: )(\d+)$", lambda m: m[1] + str(ports[m[2]]), text.replace('"{GATEWAY_CLASS_NAME}"', "caravel"), flags=re.M)
         meta = text[text.index("metadata:"):]
         yield kind[1], (re.search(r"^  namespace: *(\S+)", meta, re.M) or [0, "default"])[1], re.search(r"^  name: *(\S+)", meta, re.M)[1], text
@@ -860,8 +944,8 @@ def conformance_manifests(w):
             if kind.endswith("Route"):
                 route_told(w, kind, ns, name, TOLD.get(f"{test}/{name}") or TOLD.get(name) or (None, None))
                 done += 1
-        for host, path, who in ANSWERS.get(test, []):
-            w.until(who, host, path)
+        for host, path, who, *gateway in ANSWERS.get(test, []):
+            w.until(who, host, path, port=w.ports[gateway[0]]["80"] if gateway else w.http)
         for kind, ns, name, _ in docs:
             if kind in PLURAL:
                 w.delete(kind, name, ns)
@@ -871,7 +955,8 @@ def conformance_manifests(w):
 
 TESTS = [kinds_are_there, a_bundle_of_a_users, refusals, listeners_are_told, listeners_that_are_wrong, listeners_that_conflict, what_is_not_served, routes_are_told,
          statuses_of_others_stay, attached_routes_are_counted, namespaces_by_label, matching, methods_and_queries, hosts, header_modifiers, rewrites,
-         redirects, weights, timeouts, cors, web_sockets, grpc, tls_ends_here, a_certificate_elsewhere, tls_passes_through, beside_ingresses, hostile_texts,
+         redirects, weights, timeouts, cors, web_sockets, grpc, tls_ends_here, a_certificate_elsewhere, tls_passes_through, beside_ingresses, hosts_of_others,
+         hosts_of_ingresses, hostile_texts,
          after_a_restart, conformance_manifests, corpus_examples]
 
 
@@ -889,6 +974,8 @@ if __name__ == "__main__":
         sys.exit(lib.main([no_haproxy]))
     world = World()
     with world.c:
+        world.namespace(INFRA, **{"gateway-conformance": "infra"})
+        world.service("v1")
         status = lib.main(TESTS, world)
     if len(sys.argv) == 1 or "without_gateways" in sys.argv:
         with lib.Cluster(args=["--disable", "gateway"]) as cluster:

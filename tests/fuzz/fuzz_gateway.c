@@ -102,6 +102,7 @@ static void fuzz_render(struct fuzz *f)
 	struct ing_listen l = { .http_port = 80, .https_port = 443, .v6 = true, .threads = 1, .max_connections = 100 };
 	struct ing_names names = { .next = 0 };
 	struct ing_model m = { .n_routes = 0 };
+	struct gw_ingresses ingresses = { .ports = { 80, 443 } };
 	struct gw_state st;
 	struct ing_conf c;
 
@@ -109,12 +110,14 @@ static void fuzz_render(struct fuzz *f)
 		gs.objects[k] = f->objects[k].p;
 		gs.n[k] = f->objects[k].n;
 	}
+	gs.ingresses = &ingresses;
 	gw_state_make(&f->a, &gs, &st);
 	check_state(&st);
 	ing_from_gateways(&f->a, &s, &gs, &st, &m);
 	l.gates = m.ports;
 	l.n_gates = m.n_ports;
 	ing_render(&f->a, &names, &m, &l, &c);
+	BUG_ON(c.refused); /* who judged it before lets through what may be written */
 	check_config(c.config);
 	for (int i = 0; i < ING_MAPS; i++)
 		check_map(c.maps[i]);

@@ -176,6 +176,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	s.classes = &classes;
 	ing_from_ingresses(&f.a, &s, &m);
 	ing_render(&f.a, &names, &m, &l, &c);
+	BUG_ON(c.refused); /* who judged it before lets through what may be written */
 	check_config(c.config);
 	for (int i = 0; i < ING_MAPS; i++)
 		check_map(c.maps[i]);

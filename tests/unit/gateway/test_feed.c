@@ -72,9 +72,69 @@ static void test_kinds_come(_unused_ void **state)
 	env_sim_free(env);
 }
 
+/* A bundle drops the version that we read. Until the new one has been read what was there stays, and is never seen as
+ * gone; the old version, when it comes back first, is followed again. */
+static void test_versions_go(_unused_ void **state)
+{
+	struct env *env = env_sim_new(1, NS_PER_SEC, true);
+	struct fake fake = { .c = { .ops = &fake_ops, .env = env, .name = "test" }, .version = "v1beta1" };
+	struct gw_feed *f = gw_feed_new(env, &fake.c, nothing, NULL);
+	int64_t after;
+
+	(void)gw_feed_look(f, &after);
+	env_sim_run(env, NS_PER_SEC);
+	assert_true(gw_feed_look(f, &after));
+	assert_string_equal(gw_feed_resource(f, GW_GATEWAYS)->version, "v1beta1");
+	fake.version = NULL; /* a server that starts */
+	for (int i = 0; i < 10; i++) {
+		env_sim_run(env, 30 * NS_PER_SEC);
+		assert_true(gw_feed_look(f, &after));
+		assert_true(after > 0); /* nobody else wakes us */
+		assert_string_equal(gw_feed_resource(f, GW_GATEWAYS)->version, "v1beta1");
+	}
+	fake.version = "v1beta1";
+	env_sim_run(env, 60 * NS_PER_SEC);
+	fake.asked = 0;
+	assert_true(gw_feed_look(f, &after));
+	assert_int_equal(fake.asked, 3); /* routes of kinds that had no such version */
+	fake.version = "v1";
+	env_sim_run(env, 60 * NS_PER_SEC);
+	for (int i = 0; i < 3; i++) {
+		(void)gw_feed_look(f, &after); /* not known: kinds that are new are there, and not yet read */
+		env_sim_run(env, NS_PER_SEC);
+	}
+	assert_true(gw_feed_look(f, &after));
+	assert_int_equal(after, 0); /* all are there */
+	assert_string_equal(gw_feed_resource(f, GW_GATEWAYS)->version, "v1");
+	assert_string_equal(gw_feed_resource(f, GW_GRPCROUTES)->version, "v1");
+	gw_feed_free(f);
+	env_sim_run(env, 100 * NS_PER_SEC);
+	env_sim_free(env);
+}
+
+/* A kind that is gone before it was read keeps nobody waiting. */
+static void test_gone_unread(_unused_ void **state)
+{
+	struct env *env = env_sim_new(1, NS_PER_SEC, true);
+	struct fake fake = { .c = { .ops = &fake_ops, .env = env, .name = "test" }, .version = "v1" };
+	struct gw_feed *f = gw_feed_new(env, &fake.c, nothing, NULL);
+	int64_t after;
+
+	assert_false(gw_feed_look(f, &after));
+	fake.version = NULL;
+	env_sim_run(env, NS_PER_SEC);
+	assert_true(gw_feed_look(f, &after));
+	assert_true(after > 0);
+	assert_null(gw_feed_resource(f, GW_GATEWAYS));
+	gw_feed_free(f);
+	env_sim_run(env, 100 * NS_PER_SEC);
+	env_sim_free(env);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_kinds_come) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_kinds_come), cmocka_unit_test(test_versions_go),
+					    cmocka_unit_test(test_gone_unread) };
 
 	return cmocka_run_group_tests_name("gateway_feed", tests, NULL, NULL);
 }

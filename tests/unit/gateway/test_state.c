@@ -1,100 +1,5 @@
 /* What Gateways and routes are told: refusals first. */
-#include "unit.h"
-
-#include "base/buf.h"
-#include "base/vec.h"
-#include "codec/json.h"
-#include "gateway/gateway.h"
-
-struct rig {
-	struct arena a;
-	VEC(struct obj *) objects[_GW_KIND_MAX];
-	struct gw_source s;
-	struct gw_state st;
-	size_t asked; /* for labels */
-};
-
-/* A list of documents with ' for ". */
-static void rig_add(struct rig *r, const char *text)
-{
-	char *json = arena_strdup(&r->a, text);
-	_cleanup_(err_release) struct err err = ERR_INIT;
-	const struct val *v;
-
-	for (char *c = json; *c; c++)
-		if (*c == '\'')
-			*c = '"';
-	v = json_decode(&r->a, sv_from(json), NULL, &err);
-	if (!v)
-		fail_msg("%s: %s", json, err_msg(&err));
-	for (int k = 0; k < _GW_KIND_MAX; k++)
-		if (val_is(val_get(v, F_kind), gw_kind_names[k]))
-			vec_push(&r->objects[k], obj_link(&r->a, obj_new(v, 1)));
-}
-
-static const struct val *rig_labels(void *ctx, struct sv ns)
-{
-	struct rig *r = ctx;
-	struct val *labels = val_new_map(&r->a);
-
-	r->asked++;
-	val_set_str_sv(&r->a, labels, SV("name"), ns);
-	return labels;
-}
-
-static enum gw_service rig_service(_unused_ void *ctx, _unused_ struct sv ns, struct sv name, int64_t port)
-{
-	return !sv_is(name, "a") ? GW_SERVICE_MISSING : port == 80 ? GW_SERVICE_OK : GW_SERVICE_NO_PORT;
-}
-
-static const char *rig_certificate(_unused_ void *ctx, _unused_ struct sv ns, struct sv name)
-{
-	return sv_is(name, "good") ? NULL : "is not there";
-}
-
-static void rig_make(struct rig *r)
-{
-	gw_state_release(&r->st);
-	r->s.namespace_labels = rig_labels;
-	r->s.service = rig_service;
-	r->s.certificate = rig_certificate;
-	r->s.ctx = r;
-	for (int k = 0; k < _GW_KIND_MAX; k++) {
-		r->s.objects[k] = r->objects[k].p;
-		r->s.n[k] = r->objects[k].n;
-	}
-	gw_state_make(&r->a, &r->s, &r->st);
-}
-
-static void rig_end(struct rig *r)
-{
-	gw_state_release(&r->st);
-	for (int k = 0; k < _GW_KIND_MAX; k++)
-		vec_release(&r->objects[k]);
-	arena_release(&r->a);
-}
-
-#define CLASS "{'kind':'GatewayClass','metadata':{'name':'ours'},'spec':{'controllerName':'" GW_CONTROLLER "'}}"
-#define GATEWAY(name, at, listeners)                                                                        \
-	"{'kind':'Gateway','metadata':{'namespace':'d','name':'" name "','creationTimestamp':'2026-01-0" at \
-	"T00:00:00Z'},'spec':{'gatewayClassName':'ours','listeners':[" listeners "]}}"
-#define HTTP(name, port, more) "{'name':'" name "','port':" port ",'protocol':'HTTP'" more "}"
-#define ROUTE(ns, name, parent, more)                                                                           \
-	"{'kind':'HTTPRoute','metadata':{'namespace':'" ns "','name':'" name "'},'spec':{'parentRefs':[" parent \
-	"],'rules':[{'backendRefs':[{'name':'a','port':80}]}]" more "}}"
-
-/* "True/Reason" */
-static const char *told(struct rig *r, const struct gw_conditions *c, const char *type)
-{
-	const struct gw_condition *one = gw_condition(c, type);
-
-	return one ? arena_printf(&r->a, "%s/%s", one->is ? "True" : "False", one->reason) : "";
-}
-
-static const struct gw_conditions *listener(struct rig *r, size_t gateway, size_t i)
-{
-	return &r->st.gateways[gateway].listeners[i].conditions;
-}
+#include "gateway_kit.h"
 
 static void test_nobodys(_unused_ void **state)
 {
@@ -127,7 +32,7 @@ static void test_listeners(_unused_ void **state)
 						       "'tls':{'certificateRefs':[{'name':'good','namespace':'e'}]}},"
 						       "{'name':'t','port':443,'protocol':'TLS','hostname':'t.org','"
 						       "tls':{'mode':'Terminate'}}"));
-	/* The younger does not turn a port round; what agrees is shared. */
+	/* The younger does not turn a port round, nor has it a hostname that the older has. */
 	rig_add(&r, GATEWAY("h", "2",
 			    "{'name':'tls','port':80,'protocol':'HTTPS','hostname':'z.org','tls':{'certificateRefs':[{'"
 			    "name':'good'}]}}"));
@@ -143,7 +48,8 @@ static void test_listeners(_unused_ void **state)
 	assert_string_equal(told(&r, listener(&r, 0, 6), "Accepted"), "False/UnsupportedValue");
 	assert_string_equal(told(&r, &r.st.gateways[0].conditions, "Accepted"), "True/ListenersNotValid");
 	assert_string_equal(told(&r, listener(&r, 1, 0), "Accepted"), "False/PortUnavailable");
-	assert_true(r.st.gateways[2].listeners[0].serves);
+	assert_false(r.st.gateways[2].listeners[0].serves);
+	assert_string_equal(told(&r, listener(&r, 2, 0), "Conflicted"), "True/HostnameConflict");
 	rig_end(&r);
 }
 
@@ -177,6 +83,29 @@ static void test_conflicts(_unused_ void **state)
 	rig_end(&r);
 }
 
+/* What is asked for and not served is said by who is accepted all the same. */
+static void test_listener_sets(_unused_ void **state)
+{
+	static const char *const from[] = { "None", "All", "Same" };
+
+	for (size_t i = 0; i < ARRAY_LEN(from); i++) {
+		struct rig r = { .s = { .ctx = NULL } };
+
+		rig_add(&r, CLASS);
+		rig_add(&r, arena_printf(&r.a,
+					 "{'kind':'Gateway','metadata':{'namespace':'d','name':'g'},'spec':{"
+					 "'gatewayClassName':'ours','allowedListeners':{'namespaces':{'from':'%s'}},"
+					 "'listeners':[" HTTP("a", "80", "") "]}}",
+					 from[i]));
+		rig_make(&r);
+		assert_string_equal(told(&r, &r.st.gateways[0].conditions, "Accepted"), "True/Accepted");
+		assert_int_equal(strstr(gw_condition(&r.st.gateways[0].conditions, "Accepted")->message,
+					"ListenerSets are not served") != NULL,
+				 i > 0);
+		rig_end(&r);
+	}
+}
+
 /* A Gateway that is refused serves nothing, so it keeps no port and no host from those that are younger. */
 static void test_refused_takes_nothing(_unused_ void **state)
 {
@@ -208,14 +137,6 @@ static void test_refused_takes_nothing(_unused_ void **state)
 		}
 		rig_end(&r);
 	}
-}
-
-static const char *parent(struct rig *r, const char *name, const char *type)
-{
-	for (size_t i = 0; i < r->st.n_routes; i++)
-		if (sv_is(obj_name(r->st.routes[i].o), name))
-			return told(r, &r->st.routes[i].parents[0].conditions, type);
-	return "none";
 }
 
 static void test_routes(_unused_ void **state)
@@ -261,67 +182,6 @@ static void test_routes(_unused_ void **state)
 	assert_int_equal(r.st.gateways[0].listeners[0].attached, 1);
 	assert_int_equal(r.st.gateways[0].listeners[1].attached, 1);
 	rig_end(&r);
-}
-
-/* Of a Gateway with 64 ports that lets in namespaces by their labels. */
-static void rig_add_wide(struct rig *r)
-{
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
-
-	for (int i = 0; i < 64; i++)
-		buf_printf(
-		    &b,
-		    "%s{'name':'l%d','port':%d,'protocol':'HTTP','hostname':'*.x.org','allowedRoutes':{'namespaces':{"
-		    "'from':'Selector','selector':{'matchExpressions':[{'key':'name','operator':'In','values':["
-		    "'d','e']}]}}}}",
-		    i ? "," : "", i, 8000 + i);
-	rig_add(r, CLASS);
-	rig_add(r, arena_printf(&r->a, GATEWAY("g", "1", "%s"), buf_cstr(&b)));
-}
-
-static void rig_add_routes(struct rig *r, const char *ns, size_t n, const char *parent, const char *host)
-{
-	for (size_t i = 0; i < n; i++)
-		rig_add(r,
-			arena_printf(&r->a, ROUTE("%s", "r%03zu", "%s", ",'hostnames':['%s']"), ns, i, parent, host));
-}
-
-/* What attaches counts, against a share of its namespace, and what does not attach keeps no memory. */
-static void test_many_routes(_unused_ void **state)
-{
-	struct rig r = { .s = { .ctx = NULL } };
-	size_t before, of[3];
-
-	rig_add_wide(&r);
-	rig_add_routes(&r, "d", 100, "{'name':'g','namespace':'d'}", "a.x.org"); /* of 64 gates each */
-	rig_add_routes(&r, "e", 2, "{'name':'g','namespace':'d'}", "b.x.org");
-	rig_add_routes(&r, "f", 1, "{'name':'g','namespace':'d'}", "c.x.org");
-	rig_make(&r);
-	assert_int_equal(r.asked, 3);
-	assert_int_equal(r.st.n_routes, 103);
-	for (size_t i = 0; i < r.st.n_routes; i++) {
-		const struct gw_parent *p = &r.st.routes[i].parents[0];
-		bool fits = i < 5000 / 64 || i >= 100;
-
-		assert_string_equal(told(&r, &p->conditions, "Accepted"), i == 102 ? "False/NotAllowedByListeners"
-									  : fits   ? "True/Accepted"
-										   : "False/UnsupportedValue");
-		assert_int_equal(p->n_attached, fits && i < 102 ? 64 : 0);
-	}
-	assert_int_equal(r.st.gateways[0].listeners[63].attached, 5000 / 64 + 2);
-	rig_end(&r);
-	for (size_t i = 0; i < ARRAY_LEN(of); i++) {
-		r = (struct rig){ .s = { .ctx = NULL } };
-		rig_add_wide(&r);
-		rig_add_routes(&r, "d", 10, "{'name':'g'}", i == 0 ? "y.org" : "a.x.org");
-		rig_add_routes(&r, "f", i == 2 ? 100 : 0, "{'name':'g','namespace':'d'}", "a.x.org");
-		before = r.a.bytes;
-		rig_make(&r);
-		of[i] = r.a.bytes - before;
-		rig_end(&r);
-	}
-	assert_true(of[0] + 10 * 64 * sizeof(struct gw_attached) <= of[1]); /* ten that attach, and ten that do not */
-	assert_true(of[2] - of[1] < 100 * 64 * sizeof(struct gw_attached));
 }
 
 static void test_grants(_unused_ void **state)
@@ -474,14 +334,55 @@ static void test_rules(_unused_ void **state)
 	assert_null(unsupported(&a, GW_GRPCROUTES, "{'matches':[{'method':{'service':'a.B','method':'C'}}]}"));
 }
 
+/* What says where a message ends, or how its connection goes on, is nobody's to write: in no case, filter, list, kind
+ * of route, nor for one backend alone. */
+static void test_framing_headers(_unused_ void **state)
+{
+	static const char *const names[] = { "Connection", "content-length", "TRANSFER-ENCODING", "Upgrade", "tE",
+					     "trailer",	   "Keep-Alive",     "proxy-Connection",  "HOST" };
+	static const char *const filters[] = { "requestHeaderModifier", "responseHeaderModifier" },
+				 *const types[] = { "RequestHeaderModifier", "ResponseHeaderModifier" },
+				 *const lists[] = { "'set':[{'name':'%s','value':'x'}]",
+						    "'add':[{'name':'a','value':'x'},{'name':'%s','value':'x'}]",
+						    "'remove':['a','%s']" };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		for (size_t k = 0; k < 12; k++) {
+			const char *list = arena_printf(&a, lists[k % 3], names[i]),
+				   *filter = arena_printf(&a, "'filters':[{'type':'%s','%s':{%s}}]", types[k / 3 % 2],
+							  filters[k / 3 % 2], list);
+			const char *rule = k < 6 ? arena_printf(&a, "{%s}", filter)
+						 : arena_printf(&a, "{'backendRefs':[{'name':'a',%s}]}", filter);
+
+			for (int kind = GW_HTTPROUTES; kind <= GW_GRPCROUTES; kind++) {
+				const char *why = unsupported(&a, (enum gw_kind)kind, rule);
+
+				if (!why || !strcasestr(why, names[i]))
+					fail_msg("%s: %s", rule, why ? why : "taken");
+			}
+		}
+	assert_null(
+	    unsupported(&a, GW_HTTPROUTES,
+			"{'filters':[{'type':'RequestHeaderModifier','requestHeaderModifier':{'set':[{'name':"
+			"'X-Host','value':'x'},{'name':'Content-Type','value':'x'},{'name':'t','value':'x'}]}}]}"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nobodys),	  cmocka_unit_test(test_listeners),
-		cmocka_unit_test(test_conflicts), cmocka_unit_test(test_refused_takes_nothing),
-		cmocka_unit_test(test_routes),	  cmocka_unit_test(test_grants),
-		cmocka_unit_test(test_hosts),	  cmocka_unit_test(test_rules),
-		cmocka_unit_test(test_hostnames), cmocka_unit_test(test_many_routes),
+		cmocka_unit_test(test_nobodys),
+		cmocka_unit_test(test_listener_sets),
+		cmocka_unit_test(test_listeners),
+		cmocka_unit_test(test_conflicts),
+		cmocka_unit_test(test_refused_takes_nothing),
+		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_grants),
+		cmocka_unit_test(test_hosts),
+		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_hostnames),
+
+		cmocka_unit_test(test_framing_headers),
 	};
 
 	return cmocka_run_group_tests_name("gateway_state", tests, NULL, NULL);

@@ -138,6 +138,15 @@ static inline struct ing_source kit_source(struct kit *k)
 				    .ctx = k };
 }
 
+static inline struct ing_source kit_source_at(struct kit *k, int http, int https)
+{
+	struct ing_source s = kit_source(k);
+
+	s.ports[0] = http;
+	s.ports[1] = https;
+	return s;
+}
+
 static inline void kit_model(struct kit *k)
 {
 	struct ing_source s = kit_source(k);

@@ -195,11 +195,43 @@ static void test_rewrites(_unused_ void **state)
 	}
 }
 
+/* Asked where it is written, whoever judged it before. */
+static void test_places(_unused_ void **state)
+{
+	static const struct {
+		enum ing_place place;
+		const char *fine, *bad[6];
+	} cases[] = {
+		{ ING_PLACE_KEY, "e80|*|a.org/%20|", { "", "a b", "a\nb", "a\t", "\x7f", "\xc3\xa4" } },
+		{ ING_PLACE_VALUE, "b:b1=1 x:%\"'", { "", " a", "a ", "a\nb", "a\rb", "a\x01" } },
+		{ ING_PLACE_HOST, "*.a.org", { "", "!a.org", "a.org b.org", "a.org\nx.pem", "[alpn h2]", "A.org" } },
+		{ ING_PLACE_NAME, "X-a_1", { "", "a b", "a:b", "a}", "a\n", "a%" } },
+		{ ING_PLACE_HEADER, "X-a_1", { "", "a b", "a%", "Connection", "hOST", "a\n" } },
+		{ ING_PLACE_USER, "a.b@c", { "", "a b", "a\n", "a'", "a\"", "a#" } },
+		{ ING_PLACE_HASH,
+		  "$1$abc$abcdefghijklmnopqrstuv",
+		  { "", "x", "$1$abc$abcdefghijklmnopqrstu'", "$1$abc$abcdefghijklmnopqrstuv'", "$1$a\n", "$9$a$b" } },
+		{ ING_PLACE_SERVER, "a.org", { "", "*.a.org", "a b", "a)", "a\n", "a,b" } },
+		{ ING_PLACE_PEM,
+		  "-----BEGIN A-----\nx\n",
+		  { "", "a", "a\n\nb\n", "\n", "a\n ;show info\n", "a\n\r\nb\n" } },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		if (!ing_may_write(cases[i].place, sv_from(cases[i].fine)))
+			fail_msg("%zu: %s", i, cases[i].fine);
+		for (size_t k = 0; k < ARRAY_LEN(cases[i].bad); k++)
+			if (ing_may_write(cases[i].place, sv_from(cases[i].bad[k])))
+				fail_msg("%zu: %s", i, cases[i].bad[k]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_hosts), cmocka_unit_test(test_values),	  cmocka_unit_test(test_hashes),
-		cmocka_unit_test(test_paths), cmocka_unit_test(test_annotations), cmocka_unit_test(test_rewrites),
+		cmocka_unit_test(test_places),	 cmocka_unit_test(test_hosts), cmocka_unit_test(test_values),
+		cmocka_unit_test(test_hashes),	 cmocka_unit_test(test_paths), cmocka_unit_test(test_annotations),
+		cmocka_unit_test(test_rewrites),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

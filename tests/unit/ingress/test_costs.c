@@ -1,6 +1,6 @@
 /* What becomes of many Ingresses, rules, hosts, endpoints and users: ten times as many cost ten times as much. */
 #include "costs.h"
-#include "ingress_kit.h"
+#include "gates_kit.h"
 
 #include "base/b64.h"
 #include "ingress/command.h"
@@ -159,6 +159,54 @@ static void cost_users(struct cost *c, size_t n, _unused_ const void *arg)
 	whole(c, &k, add_ingress, n);
 }
 
+/* Of one Gateway, at a path each, with headers; every second one for a host of its own, which an Ingress names, too. */
+static void cost_routes(struct cost *c, size_t n, _unused_ const void *arg)
+{
+	struct rig r = { .k = { .m = { 0 } }, .http = 8080, .https = 8443 };
+	struct ing_conf conf;
+
+	rig_add(&r, KIT_CLASS);
+	rig_add(&r, CLASS);
+	rig_add(&r, KIT_SERVICE("a"));
+	rig_add(&r, GATEWAY);
+	for (size_t i = 0; i < n; i++) {
+		add_ingress(&r.k, i);
+		rig_add(&r, arena_printf(&r.k.a,
+					 ROUTE("HTTPRoute", "r%zu", ",'hostnames':['h%zu']",
+					       "{'matches':[{" PATH(
+						   "PathPrefix",
+						   "/%zu") ",'headers':[{'name':'a','value':'b'}]}]," BACK("a") "}"),
+					 i, i % 2 ? i : 0, i));
+	}
+	cost_begin(c);
+	rig_render(&r, &conf);
+	cost_end(c);
+	rig_end(&r);
+}
+
+/* n Gateways of three listeners each, of which one is in another's way. */
+static void cost_gateways(struct cost *c, size_t n, _unused_ const void *arg)
+{
+	struct rig r = { .k = { .m = { 0 } }, .http = 80, .https = 443 };
+	struct ing_conf conf;
+
+	rig_add(&r, KIT_CLASS);
+	rig_add(&r, CLASS);
+	for (size_t i = 0; i < n; i++) {
+		add_ingress(&r.k, i);
+		rig_add(&r, arena_printf(&r.k.a,
+					 "{'kind':'Gateway','metadata':{'namespace':'d','name':'g%zu'},'spec':{"
+					 "'gatewayClassName':'c','listeners':[{'name':'a','port':80,'protocol':'HTTP',"
+					 "'hostname':'h%zu'},{'name':'b','port':80,'protocol':'HTTP'},{'name':'c',"
+					 "'port':%zu,'protocol':'HTTP'}]}}",
+					 i, i, 1000 + i));
+	}
+	cost_begin(c);
+	rig_render(&r, &conf);
+	cost_end(c);
+	rig_end(&r);
+}
+
 static void test_costs(_unused_ void **state)
 {
 	static const struct cost_row rows[] = {
@@ -167,6 +215,8 @@ static void test_costs(_unused_ void **state)
 		{ "rules and hosts of an Ingress", cost_rules, NULL, 0 },
 		{ "endpoints of a Service", cost_endpoints, NULL, 64 },
 		{ "users of a Secret", cost_users, NULL, 100 },
+		{ "routes of a Gateway", cost_routes, NULL, 100 },
+		{ "Gateways", cost_gateways, NULL, 100 },
 	};
 
 	expect_linear(rows, ARRAY_LEN(rows));

@@ -1,105 +1,15 @@
 /* Gates as HAProxy is given them: which come after which, in which order those of a place are asked, and that texts are
  * values. Whether its Lua does what they say is in tests/e2e/test_gateway.py. */
-#include "ingress_kit.h"
+#include "gates_kit.h"
 
 #include "base/file.h"
 #include "base/tree.h"
 #include "ev/ev.h"
 #include "ingress/command.h"
-#include "ingress/from_gateway.h"
 #include "ingress/gate_lua.h"
 #include "ingress/gate_rule.h"
 
 #include <unistd.h>
-
-struct rig {
-	struct kit k;
-	VEC(struct obj *) objects[_GW_KIND_MAX];
-	struct ing_names names;
-	bool accepted; /* all rules of the first route, when it was rendered last */
-};
-
-static void rig_add(struct rig *r, const char *json)
-{
-	struct obj *o;
-
-	kit_add(&r->k, json);
-	if (!r->k.secrets.n)
-		return;
-	o = vec_pop(&r->k.secrets); /* where it puts what it does not know */
-	for (int i = 0; i < _GW_KIND_MAX; i++)
-		if (val_is(obj_get(o, F_kind), gw_kind_names[i]))
-			vec_push(&r->objects[i], o);
-}
-
-static enum gw_service rig_service(void *ctx, struct sv ns, struct sv name, int64_t port)
-{
-	return gw_service_port(kit_service(ctx, ns, name), port);
-}
-
-static const struct val *rig_labels(_unused_ void *ctx, _unused_ struct sv ns)
-{
-	return NULL;
-}
-
-static const char *rig_certificate(_unused_ void *ctx, _unused_ struct sv ns, _unused_ struct sv name)
-{
-	return "is not there";
-}
-
-static void rig_render(struct rig *r, struct ing_conf *ret)
-{
-	struct ing_source s = kit_source(&r->k);
-	struct gw_source gs = {
-		.namespace_labels = rig_labels, .service = rig_service, .certificate = rig_certificate, .ctx = &r->k
-	};
-	struct ing_listen l = { .threads = 1, .max_connections = 100, .own = 7 };
-	struct gw_state st;
-
-	for (int i = 0; i < _GW_KIND_MAX; i++) {
-		gs.objects[i] = r->objects[i].p;
-		gs.n[i] = r->objects[i].n;
-	}
-	kit_model(&r->k);
-	gw_state_make(&r->k.a, &gs, &st);
-	r->accepted = st.n_routes && gw_condition_is(&st.routes[0].parents[0].conditions, "Accepted") &&
-		      !gw_condition(&st.routes[0].parents[0].conditions, "PartiallyInvalid");
-	ing_from_gateways(&r->k.a, &s, &gs, &st, &r->k.m);
-	l.gates = r->k.m.ports;
-	l.n_gates = r->k.m.n_ports;
-	ing_render(&r->k.a, &r->names, &r->k.m, &l, ret);
-	gw_state_release(&st);
-}
-
-static void rig_end(struct rig *r)
-{
-	for (int i = 0; i < _GW_KIND_MAX; i++)
-		vec_release(&r->objects[i]);
-	ing_names_release(&r->names);
-	kit_release(&r->k);
-}
-
-#define CLASS "{'kind':'GatewayClass','metadata':{'name':'c'},'spec':{'controllerName':'" GW_CONTROLLER "'}}"
-#define GATEWAY                                                                                                  \
-	"{'kind':'Gateway','metadata':{'namespace':'d','name':'g'},'spec':{'gatewayClassName':'c','listeners':[" \
-	"{'name':'h','port':8080,'protocol':'HTTP'},{'name':'p','port':8443,'protocol':'TLS','tls':{'mode':"     \
-	"'Passthrough'}}]}}"
-#define ROUTE(kind, name, more, rules)                                                                               \
-	"{'kind':'" kind "','metadata':{'namespace':'d','name':'" name "'},'spec':{'parentRefs':[{'name':'g'}]" more \
-	",'rules':[" rules "]}}"
-#define BACK(name) "'backendRefs':[{'name':'" name "','port':80}]"
-#define PATH(type, value) "'path':{'type':'" type "','value':'" value "'}"
-
-static struct rig rig_new(void)
-{
-	struct rig r = { .k = { .m = { 0 } } };
-
-	rig_add(&r, KIT_SERVICE("a"));
-	rig_add(&r, KIT_SERVICE("b"));
-	rig_add(&r, CLASS);
-	rig_add(&r, GATEWAY);
-	return r;
-}
 
 /* A place goes on to the nearest that its path is below, of its own host and port. */
 static void test_chains(_unused_ void **state)
@@ -113,8 +23,9 @@ static void test_chains(_unused_ void **state)
 							  "/a/bc") "},{" PATH("Exact", "/a/b/c") "}]," BACK("a") "}"));
 	rig_add(&r, ROUTE("HTTPRoute", "s", "", "{'matches':[{" PATH("PathPrefix", "/a") "}]," BACK("a") "}"));
 	rig_render(&r, &c);
-	assert_sv(c.maps[ING_MAP_GATES], "e8080|x.org/a/b/c| c6\ne8080|x.org/a/b| c4\np8080|*/a/ c7\np8080|x.org/ c1\n"
-					 "p8080|x.org/a/b/ c3\np8080|x.org/a/bc/ c5\n");
+	assert_sv(c.maps[ING_MAP_GATES],
+		  "e8080|*|x.org/a/b/c| c6\ne8080|*|x.org/a/b| c4\n" LISTENERS
+		  "p8080|*|*/a/ c7\np8080|*|x.org/ c1\np8080|*|x.org/a/b/ c3\np8080|*|x.org/a/bc/ c5\n");
 	assert_sv(c.maps[ING_MAP_VALUES],
 		  "c1 1\nc1.1 b:b2=1\nc3 1 c1\nc3.1 b:b2=1\nc4 1 c3\nc4.1 b:b2=1\nc5 1 c1\nc5.1 b:b2=1\n"
 		  "c6 1 c3\nc6.1 b:b2=1\nc7 1\nc7.1 b:b2=1\n");
@@ -135,7 +46,7 @@ static void test_order(_unused_ void **state)
 		ROUTE("HTTPRoute", "s", "",
 		      "{'matches':[{'headers':[{'name':'b','value':'1'},{'name':'c','value':'|'}]}]," BACK("b") "}"));
 	rig_render(&r, &c);
-	assert_sv(c.maps[ING_MAP_GATES], "p8080|*/ c1\n");
+	assert_sv(c.maps[ING_MAP_GATES], LISTENERS "p8080|*|*/ c1\n");
 	assert_sv(c.maps[ING_MAP_VALUES], "c1 5\nc1.1 b:b2=1 m:GET\nc1.2 b:b3=1 h:b:1 h:c:%7C\nc1.3 b:b2=1 h:a:x%20y\n"
 					  "c1.4 b:b2=1 q:q:1\nc1.5 b:b2=1\n");
 	rig_end(&r);
@@ -278,6 +189,7 @@ static void test_timeouts(_unused_ void **state)
 		rig_render(&r, &c);
 		at = sv_find_sv(c.config, SV("\nbackend b"));
 		assert_true(at >= 0);
+		assert_true(sv_find_sv(c.config, SV("\n  timeout client 60s\n")) > 0); /* all hosts' */
 		if (sv_find_sv(sv_sub(c.config, (size_t)at, c.config.n), sv_from(cases[i].line)) < 0)
 			fail_msg("%s: no %s in %.*s", cases[i].timeouts, cases[i].line, SV_ARG(c.config));
 	}
@@ -341,6 +253,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_chains),		cmocka_unit_test(test_order),
+
 		cmocka_unit_test(test_changes),		cmocka_unit_test(test_accepted_is_served),
 		cmocka_unit_test(test_durations),	cmocka_unit_test(test_timeouts),
 		cmocka_unit_test(test_haproxy_takes_it)

@@ -103,6 +103,63 @@ static void test_text(_unused_ void **state)
 	ing_names_release(&names);
 }
 
+/* A model that nobody judged: what may not stand somewhere does not, and is counted; the rest is there. */
+static void test_unjudged(_unused_ void **state)
+{
+	struct ing_certificate certificates[] = {
+		{ SV("d/good"), SV("-----BEGIN\n") },
+		{ SV("d/none"), SV("-----BEGIN\n") }, /* nor for the names that it has itself */
+		{ SV("d/pem"), SV("-----BEGIN\n\nshow info\n") },
+		{ SV("d/any"), SV("-----BEGIN\n") },
+	};
+	struct ing_shown shown[] = {
+		{ 0, SV("b.org"), 0, NULL },	  { 0, SV("a.org\nevil.pem"), 0, NULL }, { 0, SV("!c.org"), 0, NULL },
+		{ 0, SV("d.org evil"), 1, NULL }, { 0, SV("e.org"), 2, NULL },		 { 0, SV(""), 3, NULL },
+		{ 9443, SV("f.org"), 1, NULL },
+	};
+	struct ing_header headers[] = { { SV("X-A"), SV("fine") },
+					{ SV("Connection"), SV("close") },
+					{ SV("X-B"), SV("a\nb") },
+					{ SV("X C"), SV("x") } };
+	struct ing_user users[] = { { SV("u"), SV("x' evil") }, { SV("v\n"), SV("$1$abc$abcdefghijklmnopqrstuv") } };
+	struct ing_gate_filters gate = { .id = SV("id"), .request_set = { headers, 4 } };
+	struct ing_filters filters = { .auth = true,
+				       .realm = SV("r"),
+				       .users = users,
+				       .n_users = 2,
+				       .sticky = true,
+				       .cookie = SV("c; evil"),
+				       .gate = &gate };
+	struct ing_backend external = { .key = SV("d/x:80"), .external = SV("x) evil"), .external_port = 80 };
+	struct ing_route routes[] = {
+		{ .path = SV("/a"), .filters = &filters, .targets = { { .backend = &external } }, .n_targets = 1 },
+		{ .path = SV("/b c"), .filters = &filters, .targets = { { .backend = &external } }, .n_targets = 1 },
+	};
+	struct ing_model m = { .routes = routes,
+			       .n_routes = 2,
+			       .certificates = certificates,
+			       .n_certificates = 4,
+			       .shown = shown,
+			       .n_shown = ARRAY_LEN(shown) };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct ing_names names = { .next = 0 };
+	struct ing_conf c;
+
+	ing_render(&a, &names, &m, &both, &c);
+	assert_int_equal(sv_find_sv(c.config, SV("evil")), -1);
+	assert_int_equal(sv_find_sv(c.config, SV("Connection ")), -1);
+	assert_true(sv_find_sv(c.config, SV("  http-request set-header X-A ")) > 0);
+	assert_true(sv_find_sv(c.config, SV("  http-request return status 503\n")) > 0);
+	assert_sv(c.maps[ING_MAP_PREFIX], "*/a/ b1\n");
+	assert_sv(c.maps[ING_MAP_VALUES], "b1.qs0 fine\nb1.realm r\n");
+	assert_int_equal(c.n_pems, 2);
+	assert_int_equal(c.n_lists, 1);
+	assert_sv(c.lists[0].file, "crt-list-8443.txt");
+	assert_sv(c.lists[0].text, "c2.pem nobody.invalid\n" ING_DEFAULT_PEM "\nc3.pem b.org\n");
+	assert_true(c.refused >= 8);
+	ing_names_release(&names);
+}
+
 /* HAProxy itself, on all that fill() asks for; also with proxies before it. */
 static void haproxy_takes(bool proxies)
 {
@@ -140,7 +197,10 @@ static void haproxy_takes(bool proxies)
 	assert_int_equal(file_write_again(arena_printf(&k.a, "%s/haproxy.cfg", dir), c.config, 0600, &err), 0);
 	assert_int_equal(
 	    file_write_again(arena_printf(&k.a, "%s/" ING_APR1_LUA, dir), sv_from(ing_apr1_lua), 0600, &err), 0);
-	assert_int_equal(file_write_again(arena_printf(&k.a, "%s/crt-list.txt", dir), c.crt_list, 0600, &err), 0);
+	for (size_t i = 0; i < c.n_lists; i++)
+		assert_int_equal(file_write_again(arena_printf(&k.a, "%s/%.*s", dir, SV_ARG(c.lists[i].file)),
+						  c.lists[i].text, 0600, &err),
+				 0);
 	assert_int_equal(file_write_again(arena_printf(&k.a, "%s/" ING_DEFAULT_PEM, dir),
 					  arena_svf(&k.a, "%.*s%.*s", SV_ARG(pem), SV_ARG(key)), 0600, &err),
 			 0);
@@ -317,17 +377,20 @@ static void test_names_go(_unused_ void **state)
 	for (int round = 0; round < 3; round++) {
 		struct kit k = { .m = { 0 } };
 		struct ing_certificate cert = { .key = SV("d/t"), .pem = SV("x\n") };
+		struct ing_shown shown = { .host = SV("x.org") };
 		struct ing_conf c;
 
 		fill(&k);
 		cert.key = arena_svf(&k.a, "d/t%d", round);
 		k.m.certificates = &cert;
 		k.m.n_certificates = 1;
+		k.m.shown = &shown;
+		k.m.n_shown = 1;
 		render(&k, &names, &c);
 		assert_int_equal(names.numbers.n, 2); /* a choice and a certificate */
 		assert_true(names.next > last);
 		last = names.next;
-		k.m.n_routes = k.m.n_certificates = 0;
+		k.m.n_routes = k.m.n_certificates = k.m.n_shown = 0;
 		render(&k, &names, &c);
 		assert_int_equal(names.numbers.n, 0);
 		assert_int_equal(names.sections.n, 0);
@@ -371,9 +434,13 @@ static void test_answers(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text),	       cmocka_unit_test(test_haproxy_takes_it),
-		cmocka_unit_test(test_commands),       cmocka_unit_test(test_endpoints_meanwhile),
-		cmocka_unit_test(test_canary_weights), cmocka_unit_test(test_names_go),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_unjudged),
+		cmocka_unit_test(test_haproxy_takes_it),
+		cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_endpoints_meanwhile),
+		cmocka_unit_test(test_canary_weights),
+		cmocka_unit_test(test_names_go),
 		cmocka_unit_test(test_answers),
 	};
 

@@ -19,15 +19,24 @@ static const char *in(struct arena *a, const char *name)
 	return arena_cstr(a, text);
 }
 
-static void write_state(const char *map, const char *pem)
+static void write_lists(const char *map, const char *pem, size_t n_lists)
 {
-	struct ing_pem one = { .file = SV("c1.pem"), .pem = sv_from(pem), .hosts = SV("") };
-	struct ing_conf c = { .config = SV("# config\n"), .crt_list = SV("default.pem\n"), .pems = &one, .n_pems = 1 };
+	struct ing_pem one = { .file = SV("c1.pem"), .pem = sv_from(pem) };
+	struct ing_crt_list lists[] = { { SV("crt-list-443.txt"), SV("default.pem\n") },
+					{ SV("crt-list-8443.txt"), SV("default.pem\n") } };
+	struct ing_conf c = {
+		.config = SV("# config\n"), .pems = &one, .n_pems = 1, .lists = lists, .n_lists = n_lists
+	};
 	struct err err = ERR_INIT;
 
 	c.maps[ING_MAP_EXACT] = sv_from(map);
 	if (ing_workdir_write(&W, &c, &err) < 0)
 		fail_msg("%s", err_msg(&err));
+}
+
+static void write_state(const char *map, const char *pem)
+{
+	write_lists(map, pem, 1);
 }
 
 static void test_the_last_is_there(_unused_ void **state)
@@ -46,6 +55,12 @@ static void test_the_last_is_there(_unused_ void **state)
 	write_state("a b1\n", "one");
 	assert_string_equal(in(&a, map), "a b1\n");
 	assert_string_equal(in(&a, pem), "one");
+	/* a port that went has no list */
+	write_lists("a b1\n", "one", 2);
+	assert_string_equal(in(&a, "crt-list-8443.txt"), "default.pem\n");
+	write_state("a b1\n", "one");
+	assert_string_equal(in(&a, "crt-list-8443.txt"), "(none)");
+	assert_string_equal(in(&a, "crt-list-443.txt"), "default.pem\n");
 	/* keys that went come back; what somebody else did is undone at a start */
 	ing_workdir_drop_pems(&W, NULL);
 	assert_string_equal(in(&a, pem), "(none)");
