@@ -185,6 +185,7 @@ void apiserver_shutdown(struct apiserver *s)
 void apiserver_rest(struct apiserver *s)
 {
 	run_queue_stop(s->runs);
+	aggregator_rest(s);
 	audit_stop(s->audit);
 	webhooks_stop(s->webhooks); /* nobody waits for one any more */
 	pthread_mutex_lock(&s->lock);

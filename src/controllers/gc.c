@@ -24,7 +24,7 @@
 #include "controllers/controllers-internal.h"
 #include "controllers/gc_far.h"
 #include "controllers/gc_graph.h"
-#include "object/served.h"
+#include "controllers/gc_monitors.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -32,23 +32,11 @@
 #define GC_HOLES_NS (30 * NS_PER_SEC) /* as upstream: a kind that cannot be listed does not hold all others up */
 #define GC_AGAIN_NS (NS_PER_SEC / 5)
 
-struct gc;
-
-struct monitor {
-	struct gc *c;
-	const struct resource *res;
-	struct informer *informer;
-};
-
 struct gc {
 	struct controller_ctx *ctx;
-	struct api_listener listener;
 	pthread_mutex_t lock; /* of what follows */
 	struct gc_graph graph;
-	const struct api_set *api; /* the graph's resources are in it; a reference */
-	VEC(struct monitor *) monitors;
-	bool changing;	    /* kinds come and go this moment */
-	int64_t changed_ns; /* monotonic; 0: none ever did */
+	struct gc_monitors monitors;
 	struct gc_far *far; /* or NULL */
 	struct workq *q;
 };
@@ -99,21 +87,12 @@ static bool settled(const struct gc_node *n)
 	return true;
 }
 
-static bool gc_synced(struct gc *c)
-{
-	bool synced = true;
-
-	for (size_t i = 0; synced && i < c->monitors.n; i++)
-		synced = informer_synced(c->monitors.p[i]->informer);
-	return synced;
-}
-
 /* Objects may be missing from the graph that were in it. The lock is held. */
 static bool gc_has_holes(struct gc *c)
 {
 	int64_t now = env_mono_ns(c->ctx->env);
 
-	return c->changing || (c->changed_ns && now - c->changed_ns < GC_HOLES_NS && !gc_synced(c)) ||
+	return gc_monitors_behind(&c->monitors, now - GC_HOLES_NS) ||
 	       (now - gc_far_since(c->far) < GC_HOLES_NS && !gc_far_synced(c->far));
 }
 
@@ -135,7 +114,7 @@ static bool gc_load(struct grun *r, struct sv uid)
 	bool work;
 
 	pthread_mutex_lock(&r->c->lock);
-	r->api = api_set_ref(r->c->api);
+	r->api = api_set_ref(r->c->monitors.api);
 	n = gc_graph_find(&r->c->graph, uid);
 	work = n && n->res && !settled(n);
 	if (work) {
@@ -485,36 +464,11 @@ static int gc_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, 
 	return MIN(rc, 0);
 }
 
-/* --- feeding the graph --- */
+/* --- life --- */
 
 static void queue_uid(struct sv uid, void *ctx)
 {
 	workq_add(((struct gc *)ctx)->q, uid);
-}
-
-static void added(struct obj *o, void *ctx)
-{
-	struct monitor *m = ctx;
-
-	pthread_mutex_lock(&m->c->lock);
-	gc_graph_put(&m->c->graph, m->res, o);
-	pthread_mutex_unlock(&m->c->lock);
-}
-
-static void deleted(struct obj *o, void *ctx)
-{
-	struct monitor *m = ctx;
-
-	pthread_mutex_lock(&m->c->lock);
-	gc_graph_del(&m->c->graph, obj_uid(o));
-	pthread_mutex_unlock(&m->c->lock);
-}
-
-static void updated(struct obj *old, struct obj *neu, void *ctx)
-{
-	if (!sv_eq(obj_uid(old), obj_uid(neu)))
-		deleted(old, ctx);
-	added(neu, ctx);
 }
 
 static bool gc_ready(void *ctx)
@@ -523,81 +477,9 @@ static bool gc_ready(void *ctx)
 	bool synced;
 
 	pthread_mutex_lock(&c->lock);
-	synced = gc_synced(c);
+	synced = gc_monitors_synced(&c->monitors);
 	pthread_mutex_unlock(&c->lock);
 	return synced;
-}
-
-/* Events own nothing and are many; other versions of a kind show the same objects. */
-static bool watched(const struct resource *r)
-{
-	unsigned need = 1 << VERB_LIST | 1 << VERB_WATCH | 1 << VERB_DELETE;
-
-	if ((r->verbs & need) != need || strcmp(r->plural, "events") == 0)
-		return false;
-	return resource_late(r) || resource_served_first(r);
-}
-
-static void gc_monitor(struct gc *c, const struct resource *r)
-{
-	struct monitor *m;
-
-	if (!watched(r))
-		return;
-	m = xcalloc(1, sizeof(*m));
-	*m = (struct monitor){ c, r, informer_get(c->ctx->informers, r, NULL, NULL, NULL) };
-	informer_add_handler(m->informer, &(struct informer_handler){ added, updated, deleted }, m);
-	pthread_mutex_lock(&c->lock);
-	vec_push(&c->monitors, m);
-	pthread_mutex_unlock(&c->lock);
-}
-
-/* No event of r reaches the graph any more; what it had of it is for the caller. */
-static void gc_unmonitor(struct gc *c, const struct resource *r)
-{
-	struct monitor *m = NULL;
-
-	pthread_mutex_lock(&c->lock);
-	for (size_t i = 0; i < c->monitors.n && !m; i++) {
-		if (c->monitors.p[i]->res == r) {
-			m = c->monitors.p[i];
-			c->monitors.p[i] = vec_pop(&c->monitors);
-		}
-	}
-	pthread_mutex_unlock(&c->lock);
-	if (m)
-		informer_end(c->ctx->informers, m->informer);
-	free(m);
-}
-
-static void gc_kinds_changed(const struct api_set *was, const struct api_set *now, void *ctx)
-{
-	struct gc *c = ctx;
-
-	if (informer_factory_stopped(c->ctx->informers))
-		return;
-	pthread_mutex_lock(&c->lock);
-	c->changing = true;
-	pthread_mutex_unlock(&c->lock);
-	/* Of a kind in several versions one tells of all its objects. */
-	for (size_t i = 0; i < was->n_custom; i++)
-		if (!api_has(now, was->custom[i].resource) && api_kind_first(was->custom[i].resource))
-			gc_unmonitor(c, was->custom[i].resource);
-	pthread_mutex_lock(&c->lock);
-	for (size_t i = 0; i < was->n_custom; i++)
-		if (!api_has(now, was->custom[i].resource))
-			gc_graph_forget(&c->graph, was->custom[i].resource);
-	api_set_unref(c->api);
-	c->api = api_set_ref(now);
-	pthread_mutex_unlock(&c->lock);
-	for (size_t i = 0; i < now->n_custom; i++)
-		if (!api_has(was, now->custom[i].resource) && api_kind_first(now->custom[i].resource))
-			gc_monitor(c, now->custom[i].resource);
-	pthread_mutex_lock(&c->lock);
-	c->changing = false;
-	c->changed_ns = env_mono_ns(c->ctx->env);
-	gc_graph_look_again(&c->graph);
-	pthread_mutex_unlock(&c->lock);
 }
 
 static void *gc_start(struct controller_ctx *ctx)
@@ -608,10 +490,8 @@ static void *gc_start(struct controller_ctx *ctx)
 	pthread_mutex_init(&c->lock, NULL);
 	c->graph.look = queue_uid;
 	c->graph.ctx = c;
-	c->api = api_set_built_in();
 	c->far = gc_far_new(ctx, &c->lock, &c->graph);
-	for (size_t i = 0; i < resource_count; i++)
-		gc_monitor(c, &resource_all[i]);
+	gc_monitors_start(&c->monitors, ctx, &c->lock, &c->graph);
 	/* Last: it asks at once whether all of them are synced. */
 	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "garbage-collector-controller",
 							 .workers = 20,
@@ -619,8 +499,7 @@ static void *gc_start(struct controller_ctx *ctx)
 							 .ctx = c,
 							 .ready = gc_ready });
 	gc_far_start(c->far);
-	c->listener = (struct api_listener){ .changed = gc_kinds_changed, .ctx = c };
-	api_current_listen(ctx->opts->kinds, &c->listener);
+	gc_monitors_follow(&c->monitors);
 	return c;
 }
 
@@ -628,15 +507,12 @@ static void gc_stop(void *controller)
 {
 	struct gc *c = controller;
 
-	api_current_unlisten(c->ctx->opts->kinds, &c->listener);
+	gc_monitors_stay(&c->monitors);
 	gc_far_stop(c->far);
 	workq_free(c->q);
 	gc_far_free(c->far);
 	gc_graph_release(&c->graph);
-	while (c->monitors.n)
-		free(vec_pop(&c->monitors));
-	vec_release(&c->monitors);
-	api_set_unref(c->api);
+	gc_monitors_release(&c->monitors);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }

@@ -29,6 +29,7 @@ class Far:
 
     def __init__(self, folder, address, client_ca):
         self.kept, self.finalizers = {}, []  # (namespace, name) of its things; what one more of each has
+        self.connections = 0
         self.owned, self.asked_of_owned = {}, []  # name -> metadata of its toys, in namespace default; writes to them
         self.seen, self.down, self.redirects, self.endless, self.discovery = [], False, False, threading.Event(), LIST
         self.silent, self.hangs, self.sent, self.v2 = threading.Event(), None, 0, None
@@ -159,6 +160,7 @@ class Far:
 
             def get_request(self):
                 s, peer = super().get_request()
+                far.connections += 1
                 s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 return tls.wrap_socket(s, server_side=True, do_handshake_on_connect=False), peer
 
@@ -486,6 +488,14 @@ def an_answer_without_end_goes_through_and_ends_with_its_client(c, far):
     wait_for("the other side to hear of it", far.endless.is_set)
 
 
+def connections_are_kept(c, far):
+    """The server has a few loops, each with connections of its own."""
+    before = far.connections
+    for _ in range(60):
+        equal(c.request("GET", BASE + "/nodes")[0], 200)
+    equal(far.connections - before < 20, True, f"{far.connections - before} connections")
+
+
 def an_upgrade_is_a_pipe(c, _):
     ws = WebSocket(c, BASE + "/nodes/x/exec")
     equal(ws.status, 101)
@@ -665,7 +675,7 @@ def what_others_keep_owns_and_is_owned(*_):
 
 
 TESTS = [own_ones_are_there_from_the_start, a_request_says_whose_it_is, no_step_up_is_passed_on, impersonation_is_done_here, bodies_both_ways,
-         an_answer_without_end_goes_through_and_ends_with_its_client, an_upgrade_is_a_pipe, discovery_shows_it, kubectl_finds_it,
+         an_answer_without_end_goes_through_and_ends_with_its_client, connections_are_kept, an_upgrade_is_a_pipe, discovery_shows_it, kubectl_finds_it,
          what_leads_to_this_server_is_not_dialled, a_built_in_group_version_stays_ours, a_certificate_of_another_is_none,
          a_redirect_is_not_passed_on, one_that_is_silent_has_its_time, who_has_no_right_is_not_passed_on, what_is_missing_is_named,
          one_that_hangs_when_it_is_looked_at, heads_without_end_are_refused, what_is_cut_does_not_look_whole,

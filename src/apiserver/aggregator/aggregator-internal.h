@@ -57,6 +57,7 @@ struct aggregator {
 	struct env *env;
 	struct client *client;
 	struct api_listener listener;
+	struct http_kept *kept; /* connections that requests were passed on by */
 	atomic_size_t n_remote; /* entries in list */
 	pthread_mutex_t lock;	/* of all below */
 	pthread_cond_t idle;

@@ -2,6 +2,7 @@
 #include "apiserver/aggregator/aggregator-internal.h"
 #include "apiserver/watchcache.h"
 #include "base/log.h"
+#include "net/http_kept.h"
 #include "object/condition.h"
 
 #include <stdlib.h>
@@ -198,6 +199,7 @@ struct aggregator *aggregator_new(struct apiserver *s)
 	g->env = s->env;
 	g->refs = 1;
 	g->run = agg_run;
+	g->kept = http_kept_new();
 	list_init(&g->emptied_waiting);
 	list_init(&g->emptied_done);
 	pthread_mutex_init(&g->lock, NULL);
@@ -248,6 +250,12 @@ void aggregator_stop(struct apiserver *s)
 	pthread_mutex_unlock(&g->lock);
 }
 
+void aggregator_rest(struct apiserver *s)
+{
+	if (s->aggregator)
+		http_kept_close(s->aggregator->kept);
+}
+
 void aggregator_free(struct apiserver *s)
 {
 	struct aggregator *g = s->aggregator;
@@ -263,6 +271,7 @@ void aggregator_free(struct apiserver *s)
 		agg_service_unref(g->list.p[i]);
 	vec_release(&g->list);
 	client_free(g->client);
+	g->kept = http_kept_free(g->kept);
 	s->aggregator = NULL;
 	agg_let_go(g);
 }

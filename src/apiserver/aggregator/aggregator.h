@@ -32,6 +32,7 @@ struct aggregator *aggregator_new(struct apiserver *s);	    /* before the watch 
 int aggregator_check(struct apiserver *s, struct err *err); /* -1: the front proxy's certificate is none */
 void aggregator_start(struct apiserver *s);
 void aggregator_stop(struct apiserver *s); /* no task runs any more, none begins */
+void aggregator_rest(struct apiserver *s); /* behind the last request, while the loops run: connections are closed */
 void aggregator_free(struct apiserver *s); /* behind the end of all calls; what was not started is fine */
 /* An APIService has changed (old or now NULL: came, went). The store's thread. */
 void aggregator_observe(struct apiserver *s, struct obj *old, struct obj *now);

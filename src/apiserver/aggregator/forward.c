@@ -76,7 +76,7 @@ static void forward_go(struct api_req *q, void *ctx)
 	struct agg_service *e = ctx;
 	struct http_endpoint ep;
 	struct err err = ERR_INIT;
-	struct proxy_how how = { .ep = &ep, .plain = true };
+	struct proxy_how how = { .ep = &ep, .plain = true, .kept = q->server->aggregator->kept };
 
 	if (webhook_endpoint(q->server, e->target, q->arena, &ep, &err) < 0) {
 		err_release(&err);
