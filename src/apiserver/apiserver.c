@@ -95,7 +95,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 		s->o.cluster_domain = "cluster.local";
 	if (!s->o.advertise_port)
 		s->o.advertise_port = 6443;
-	if (!s->o.max_requests_inflight && !s->o.max_mutating_inflight) {
+	if (!s->o.no_priority_and_fairness && !s->o.max_requests_inflight && !s->o.max_mutating_inflight) {
 		s->o.max_requests_inflight = 400;
 		s->o.max_mutating_inflight = 200;
 	}

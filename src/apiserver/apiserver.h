@@ -131,10 +131,11 @@ struct apiserver_opts {
 	void (*lost)(const struct err *why);
 	/* Together how many requests are served at once (flow/); neither: upstream's 400 and 200. */
 	int max_requests_inflight, max_mutating_inflight;
-	int64_t request_timeout_ns; /* of what does not last by nature; 0: a minute */
-	int min_watch_s;	    /* a watch that names no end lasts so long, or up to twice that; 0: 1800 */
-	int64_t event_ttl_ns;	    /* how long Events are kept; 0: an hour */
-	double goaway_chance;	    /* that a request is its HTTP/2 connection's last, so that clients spread anew */
+	bool no_priority_and_fairness; /* these two are limits of their own, 0: none */
+	int64_t request_timeout_ns;    /* of what does not last by nature; 0: a minute */
+	int min_watch_s;	       /* a watch that names no end lasts so long, or up to twice that; 0: 1800 */
+	int64_t event_ttl_ns;	       /* how long Events are kept; 0: an hour */
+	double goaway_chance;	       /* that a request is its HTTP/2 connection's last, so that clients spread anew */
 	const struct metric_rules *metric_rules; /* what the flags leave out of /metrics; borrowed; NULL: nothing */
 	/* What other components of this process add to /metrics; any thread, until apiserver_rest(). NULL: nothing. */
 	void (*more_metrics)(void *ctx, struct buf *b);

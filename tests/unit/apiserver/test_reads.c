@@ -704,6 +704,44 @@ static void test_lost(void **state)
 	assert_int_equal(val_len(val_get(l, F_items)), 6);
 }
 
+/* All who watch are behind compaction at once: each is told, lists again, and goes on; nothing is kept of what was. */
+static void test_storm_after_compaction(void **state)
+{
+	enum { WATCHERS = 500 };
+	struct rig *r = *state;
+	struct answer *a[WATCHERS];
+	const struct val *e;
+	int64_t old, rev;
+
+	expect(r, 201, "POST", CM, "{\"metadata\":{\"name\":\"a\"}}");
+	old = rev_of(expect(r, 200, "GET", CM, NULL));
+	expect(r, 201, "POST", CM, "{\"metadata\":{\"name\":\"b\"}}");
+	rig_run(r, 11 * 60 * NS_PER_SEC);
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < WATCHERS; i++)
+			a[i] = api(r, "GET", arena_printf(&r->arena, CM "?watch=1&resourceVersion=%d", (int)old));
+		rig_run(r, 0);
+		for (size_t i = 0; i < WATCHERS; i++) {
+			assert_true(a[i]->ended);
+			e = val_get(stream_line(a[i], 0), F_object);
+			assert_int_equal(val_get_int(e, 0, F_code), 410);
+			assert_val(val_get(e, F_reason), "Expired");
+			answer_free(a[i]);
+		}
+	}
+	for (size_t i = 0; i < WATCHERS; i++) {
+		rev = rev_of(expect(r, 200, "GET", CM, NULL));
+		a[i] = api(r, "GET", arena_printf(&r->arena, CM "?watch=1&resourceVersion=%d", (int)rev));
+	}
+	expect(r, 201, "POST", CM, "{\"metadata\":{\"name\":\"c\"}}");
+	rig_run(r, 0);
+	for (size_t i = 0; i < WATCHERS; i++) {
+		assert_int_equal(stream_lines(a[i]), 1);
+		assert_val(val_get(stream_line(a[i], 0), F_object, F_metadata, F_name), "c");
+		answer_gone(a[i]);
+	}
+}
+
 /* What leaves a selection is DELETED with the revision of the change that took it out, as it was; what enters is
  * ADDED. */
 static void test_selection_left(void **state)
@@ -749,6 +787,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_forged, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_walk, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_lost, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_storm_after_compaction, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_selection_left, rig_setup, rig_teardown),
 	};
 

@@ -376,6 +376,10 @@ static void test_timeout(void **state)
 	rig_run(r, 2 * NS_PER_SEC);
 	assert_true(a->ended);
 	answer_free(a);
+	a = watch(r, "&timeoutSeconds=-1"); /* over when it begins */
+	rig_run(r, NS_PER_MS);
+	assert_true(a->ended);
+	answer_free(a);
 	a = watch(r, "");
 	rig_run(r, 61 * 60 * NS_PER_SEC);
 	assert_true(a->ended);
