@@ -50,6 +50,7 @@ struct apiserver_accounts {
 	const char *const *audiences; /* of the API; none: the issuers */
 	const char *const *key_files; /* by which tokens are checked beside the key that signs */
 	const char *signing_key_file; /* NULL: a key of our own */
+	const char *signing_endpoint; /* the socket of a program that signs instead (authn/sa_signer.h) */
 	const char *max_expiration;   /* a duration; NULL: any */
 	const char *jwks_uri;	      /* where others are told to find the keys; NULL: here */
 	bool no_extension;	      /* tokens of Pods end when they say */

@@ -259,7 +259,8 @@ struct sv apiserver_cert_pem(struct apiserver *s)
 
 struct sv apiserver_token_key_pem(struct apiserver *s)
 {
-	return s->pki ? s->pki->sa_key : SV("");
+	/* Where a program signs, nobody would take what this key has signed. */
+	return s->pki && !s->o.accounts.signing_endpoint ? s->pki->sa_key : SV("");
 }
 
 int apiserver_admin_kubeconfig(struct apiserver *s, struct arena *a, const char *server_url, struct sv *ret_yaml,

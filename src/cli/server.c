@@ -162,6 +162,8 @@ static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_
 		    "one of what a token shown to the API must be for (the issuers)"),
 		ROW("service-account-signing-key-file", 0, OPT_STRING, accounts.signing_key_file, "FILE",
 		    "a private key that signs tokens of accounts (DIR/pki/sa.key)"),
+		ROW("service-account-signing-endpoint", 0, OPT_STRING, accounts.signing_endpoint, "SOCKET",
+		    "a program that signs such tokens instead of a key (ExternalJWTSigner)"),
 		ROW("service-account-key-file", 0, OPT_LIST, account_keys, "FILE",
 		    "keys that such tokens are signed with, beside that one"),
 		ROW("service-account-max-token-expiration", 0, OPT_STRING, accounts.max_expiration, "TIME",

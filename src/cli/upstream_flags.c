@@ -90,7 +90,6 @@ static const struct upstream_flag flags[] = {
 		    "a listening socket is always made so that its address is free at once after it"),
 	ONLY_SWITCH("permit-port-sharing", "false", "two servers on one port would each get some of the connections"),
 	ONLY_SWITCH("runtime-config-emulation-forward-compatible", "false", "there is one version of the API, v1.37"),
-	REFUSED("service-account-signing-endpoint", "tokens are signed by a key: --service-account-signing-key-file"),
 	ONLY("storage-backend", "etcd3", STORE),
 	NONE("storage-initialization-timeout", "the server listens when the store has been read"),
 	NONE("storage-media-type", STORE ", as JSON"),
