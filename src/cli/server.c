@@ -252,6 +252,8 @@ static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_
 		ROW("tls-cipher-suites", 0, OPT_LIST, tls_suites, "NAME",
 		    "of TLS 1.2, such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 (those of ECDHE with AES-GCM or "
 		    "ChaCha20)"),
+		ROW("tls-sni-cert-key", 0, OPT_ARGS, tls_sni, "CERT,KEY[:NAME,...]",
+		    "another certificate, for who asks for those names (its own); repeatable"),
 		ROW("kubelet-timeout", 0, OPT_STRING, kubelet_timeout, "TIME", "until one is reached (10s)"),
 		ROW("kubelet-certificate-authority", 0, OPT_STRING, kubelets.ca_file, "FILE",
 		    "CAs of kubelets that are not of this cluster's own (none)"),
@@ -711,6 +713,7 @@ static int start_api(struct server *s, struct err *err)
 		.tls_sans = o->tls_sans.list.p,
 		.tls_cert_file = o->tls_cert_file,
 		.tls_key_file = o->tls_key_file,
+		.tls_sni = o->tls_sni.list.p,
 		.join_token = o->token,
 		.token_auth_file = o->token_auth_file,
 		.proxy_cert_file = o->proxy_cert_file,

@@ -93,7 +93,6 @@ static const struct upstream_flag flags[] = {
 	ONLY("storage-backend", "etcd3", STORE),
 	NONE("storage-initialization-timeout", "the server listens when the store has been read"),
 	NONE("storage-media-type", STORE ", as JSON"),
-	REFUSED("tls-sni-cert-key", "one certificate is served: --tls-san puts more names into it"),
 	REFUSED("tracing-config-file", "there are no traces: a slow request leaves the times of its steps in the log"),
 	ONLY_SWITCH("watch-cache", "true", "reads are answered from it"),
 	NONE("watch-cache-sizes", "the watch cache has all objects, and five minutes of changes"),

@@ -174,8 +174,8 @@ static int manifest_each(struct manifest_read *r, struct sv all, struct err *err
 	uint64_t n;
 
 	while (all.n) {
-		BUG_ON(!sv_split(&all, '\0', &path) || !sv_split(&all, '\0', &size) || !sv_to_u64(size, &n) ||
-		       n > all.n);
+		if (!sv_split(&all, '\0', &path) || !sv_split(&all, '\0', &size) || !sv_to_u64(size, &n) || n > all.n)
+			return err_set(err, ERR_INTERNAL, "the files were not put together as they are taken apart");
 		if (manifest_file(r, path, sv_sub(all, 0, (size_t)n), err) < 0)
 			return -1;
 		all = sv_sub(all, (size_t)n, all.n);

@@ -3,7 +3,7 @@
  *	TOKEN,USER,UID[,"GROUP1,GROUP2"]
  *
  * They never end. The file is looked at each minute (watched_file.h). An empty token is an error, never a password that
- *everybody knows.
+ * everybody knows.
  */
 #pragma once
 
