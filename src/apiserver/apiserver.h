@@ -50,6 +50,7 @@ struct apiserver_accounts {
 	const char *const *audiences; /* of the API; none: the issuers */
 	const char *const *key_files; /* by which tokens are checked beside the key that signs */
 	const char *signing_key_file; /* NULL: a key of our own */
+	const char *signing_endpoint; /* the socket of a program that signs instead (authn/sa_signer.h) */
 	const char *max_expiration;   /* a duration; NULL: any */
 	const char *jwks_uri;	      /* where others are told to find the keys; NULL: here */
 	bool no_extension;	      /* tokens of Pods end when they say */
@@ -115,8 +116,10 @@ struct apiserver_opts {
 	struct apiserver_authorization authorization;
 	struct apiserver_token_hook token_hook;
 	const char *tls_cert_file, *tls_key_file; /* what is served with, and looked at anew each minute; NULL: ours */
-	bool tls_only_13;			  /* what is served with has no TLS 1.2; */
-	const char *const *tls_suites;		  /* else these suites of it, or NULL (net/tls.h) */
+	const char *const
+	    *tls_sni;	  /* CERT,KEY[:NAME,...] each, for who asks for those names; NULL-terminated, or NULL */
+	bool tls_only_13; /* what is served with has no TLS 1.2; */
+	const char *const *tls_suites; /* else these suites of it, or NULL (net/tls.h) */
 	struct apiserver_kubelets kubelets;
 	struct apiserver_accounts accounts;
 	const char *client_ca_file; /* CAs of clients beside the cluster's own; NULL: none */
@@ -160,6 +163,8 @@ struct apiserver_opts {
 };
 
 /* Can these plugins be switched so? What apiserver_new() would refuse, before anything is touched. */
+/* What --tls-sni-cert-key may say, in upstream's words. */
+int apiserver_check_sni(const char *const *list, struct err *err);
 int apiserver_check_admission(const char *const *enable, const char *const *disable, struct err *err);
 /* Loads or makes the PKI, fills the watch cache from the store, writes the bootstrap objects
  * (system namespaces, RBAC defaults, the `kubernetes` Service, priority classes) that are missing. Strings and lists

@@ -76,6 +76,9 @@ static bool issuer_serve(struct api_req *q)
 	doc = sa_openid_configuration(q->server, q->arena);
 	if (!doc.n)
 		return false;
+	/* As long as others may keep them, for a key that is new must get around before the first token of it. */
+	api_req_header(q, SV("cache-control"),
+		       arena_svf(q->arena, "public, max-age=%" PRId64, sa_jwks_age_s(q->server)));
 	answer_text(q, 200, keys ? "application/jwk-set+json" : "application/json",
 		    keys ? sa_jwks(q->server, q->arena) : doc);
 	return true;

@@ -26,7 +26,7 @@ struct server_opts {
 	const char *tls_cert_file, *tls_key_file;     /* a serving certificate of the administrator's; NULL: ours */
 	struct apiserver_kubelets kubelets;	      /* but for its list: */
 	const char *kubelet_timeout, *tls_min_version;
-	struct string_list kubelet_addresses, tls_suites;
+	struct string_list kubelet_addresses, tls_suites, tls_sni;
 	struct string_list controllers; /* which run, as --controllers has them; none: all */
 	const char *request_timeout, *event_ttl, *goaway_chance, *shutdown_delay,
 	    *shutdown_watch_grace; /* and parsed: */
