@@ -11,7 +11,7 @@ import re
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from network_behaviours import test_problem  # noqa: E402
+from behaviours import test_problem  # noqa: E402
 from pod_fields import Tree  # noqa: E402
 
 TABLE = os.path.join("tests", "ROWS.md")

@@ -321,7 +321,8 @@ static int delete_far(struct grun *r, const char *policy, struct err *err)
 
 #define GC_NO_ANSWER 2 /* of a far kind, so far: the run comes again */
 
-/* Reads r->live anew: 1 when it still says the same of its owners, 0 when there is nothing to do or to be said again. */
+/* Reads r->live anew: 1 when it still says the same of its owners, 0 when there is nothing to do or to be said again.
+ */
 static int gc_still_mine(struct grun *r, struct err *err)
 {
 	const struct val *was = obj_get(r->live, F_metadata, F_ownerReferences), *is;
@@ -352,9 +353,8 @@ static int delete_me(struct grun *r, const char *policy, struct err *err)
 		int mine, rc;
 
 		o.precondition_rev = obj_rev(r->live);
-		rc = gc_far_is(r->me.res)
-			 ? delete_far(r, policy, &why)
-			 : client_delete(r->c->ctx->client, r->me.res, r->me.ns, r->me.name, &o, &why);
+		rc = gc_far_is(r->me.res) ? delete_far(r, policy, &why)
+					  : client_delete(r->c->ctx->client, r->me.res, r->me.ns, r->me.name, &o, &why);
 		if (rc >= 0 || why.reason == ERR_NOT_FOUND)
 			return MAX(rc, 0);
 		if (why.reason != ERR_CONFLICT || tries == DELETE_TRIES)
