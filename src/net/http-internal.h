@@ -51,6 +51,7 @@ struct lane {
 	struct list conns;
 	_Atomic int n_conns;
 	struct list waits[_HTTP_WAIT_MAX]; /* struct http_conn.wait, soonest first */
+	size_t n_heads;			   /* of them, in HTTP_WAIT_HEAD */
 	struct list stalls;		   /* struct http_rq.stall: complete responses not sent yet, soonest first */
 	struct ev_timer *timer;		   /* for the soonest of them all; NULL: none */
 	int64_t timer_due_ns;

@@ -19,7 +19,8 @@
  * Protocol abuse ends the connection, never the process: header block <= 64 KiB, streams
  * <= 250 a connection; what HTTP/2 clients need little of (resets of either side, pings, settings, empty frames, window
  * updates for nothing …) comes out of one bucket per connection, and when that is empty the peer is told to calm down
- * (GOAWAY, ENHANCE_YOUR_CALM); idle handshakes, header reads and bodies that trickle time out (slowloris), and what
+ * (GOAWAY, ENHANCE_YOUR_CALM); idle handshakes, header reads and bodies that trickle time out (slowloris), and of those
+ * that wait for a handshake or a head there is a bounded number; what
  * incomplete bodies and large heads may fill is bounded, and of what is free a connection has an eighth: over that 429
  * without calling the handler.
  */
@@ -171,6 +172,9 @@ struct http_server_opts {
 	size_t max_body;	  /* bytes; 3 MiB for the API server */
 	size_t max_incomplete;	  /* bytes of requests that are not complete, of all connections; 0: 256 MiB */
 	int max_connections;
+	/* Connections whose handshake or first head is awaited (0: 4096): when there are more, the oldest that has had
+	 * two seconds is cut, and when there are twice as many, the oldest. */
+	size_t max_heads;
 	/* A peer that takes nothing of a complete response for so long loses it (0: 60 s): its stream is reset, or,
 	 * when the whole connection is stuck, that is cut. Streamed responses have no such limit: a paged log may rest
 	 * for hours, and what it holds is bounded by back-pressure. */

@@ -11,6 +11,8 @@
 
 #define SHED_AFTER_NS (2 * NS_PER_SEC) /* when places are short, for a handshake or a head */
 
+#define HEADS_MAX 4096 /* at once, unless asked for: each that has begun holds 40 KiB of OpenSSL's */
+
 static const int64_t lane_wait_ns[_HTTP_WAIT_MAX] = {
 	[HTTP_WAIT_HEAD] = 30 * NS_PER_SEC,
 	[HTTP_WAIT_BODY] = 60 * NS_PER_SEC,
@@ -22,6 +24,14 @@ static int64_t lane_wait(const struct lane *ln, enum http_wait w)
 	int64_t asked = ln->srv->o.request_ns;
 
 	return asked && w != HTTP_WAIT_IDLE ? asked : lane_wait_ns[w];
+}
+
+static void lane_unwait(struct http_conn *c)
+{
+	if (c->waiting == HTTP_WAIT_HEAD && !list_empty(&c->wait))
+		c->lane->n_heads--;
+	list_del(&c->wait);
+	c->waiting = HTTP_WAIT_NONE;
 }
 
 void http_server_unref(struct http_server *s)
@@ -142,8 +152,7 @@ static void lane_on_timer(void *p)
 
 			if (c->deadline_ns > now)
 				break;
-			list_del(&c->wait);
-			c->waiting = HTTP_WAIT_NONE;
+			lane_unwait(c);
 			lane_conn_expired(c, (enum http_wait)w);
 		}
 	}
@@ -175,17 +184,37 @@ void http_rq_limit(struct http_rq *r)
 	lane_due(ln, r->stall_due_ns);
 }
 
+/* One that waits for a handshake or a head too many: the oldest goes, if it had its time, and in any case when there
+ * are twice as many. */
+static void lane_bound_heads(struct lane *ln)
+{
+	const struct http_server *s = ln->srv;
+	size_t most = (s->o.max_heads ? s->o.max_heads : HEADS_MAX) / s->n_lanes;
+	struct http_conn *c = LIST_ENTRY(ln->waits[HTTP_WAIT_HEAD].next, struct http_conn, wait);
+	int64_t had_ns = ev_loop_now_ns(ln->loop) + lane_wait(ln, HTTP_WAIT_HEAD) - c->deadline_ns;
+
+	most = MAX(most, (size_t)1);
+	if (ln->n_heads <= most || (ln->n_heads <= 2 * most && had_ns < SHED_AFTER_NS))
+		return;
+	lane_unwait(c);
+	stream_abort(c->s);
+}
+
 void http_conn_wait(struct http_conn *c, enum http_wait w)
 {
 	struct lane *ln = c->lane;
 
-	list_del(&c->wait);
+	lane_unwait(c);
 	c->waiting = w;
 	if (w == HTTP_WAIT_NONE || ln->aborting || !c->s)
 		return;
 	c->deadline_ns = ev_loop_now_ns(ln->loop) + lane_wait(ln, w);
 	list_add_tail(&ln->waits[w], &c->wait);
 	lane_due(ln, c->deadline_ns);
+	if (w == HTTP_WAIT_HEAD) {
+		ln->n_heads++;
+		lane_bound_heads(ln);
+	}
 }
 
 /* Gives up connections that have said nothing useful for a while: whoever opens many and does no more must not take
@@ -199,8 +228,7 @@ void http_lane_shed(struct lane *ln)
 
 		if (c->deadline_ns > before_ns)
 			break;
-		list_del(&c->wait);
-		c->waiting = HTTP_WAIT_NONE;
+		lane_unwait(c);
 		stream_abort(c->s);
 	}
 }

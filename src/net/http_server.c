@@ -208,7 +208,7 @@ static void conn_on_closed(struct stream *s, const struct err *err, void *ctx)
 
 	(void)s;
 	(void)err; /* a peer that went away is nobody's failure */
-	list_del(&c->wait);
+	http_conn_wait(c, HTTP_WAIT_NONE);
 	list_del(&c->link);
 	if (c->proto == PROTO_TUNNEL) {
 		c->tunnel.closed = true;

@@ -361,6 +361,8 @@ def idle_and_slow_connections(c):
         for _ in range(5):
             equal(c.request("GET", "/readyz")[0], 200)
         used = memory(c) / max(descriptors(c) - before, 1)
+        if descriptors(c) - before > 2 * 4096 + 100:
+            raise Failed(f"{descriptors(c) - before} connections are held that have said nothing")
         print(f"# {descriptors(c) - before} of {n} held, {used / 1024:.0f} KB each with all of the server")
 
         def cut_off():

@@ -290,6 +290,34 @@ static void assert_ended(int fd, const char *trickle)
 	close(fd);
 }
 
+/* More connections that have said nothing than may be: the first ones go, and who comes with a request is served. */
+static void test_too_many_begun(void **state)
+{
+	struct http_server_opts o = { .max_body = 1000, .max_heads = 4, .request_ns = 900 * NS_PER_SEC };
+	struct fixture fx;
+	int fds[40], fd;
+	char *got;
+
+	(void)state;
+	fixture_start(&fx, &o);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		fds[i] = client_connect(&fx);
+		if (i % 2)
+			client_sends(fds[i], "GET /ec");
+	}
+	fd = client_connect(&fx);
+	client_sends(fd, "GET /echo HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+	got = client_read(fd, NULL, NULL);
+	assert_true(sv_starts(sv_from(got), SV("HTTP/1.1 200 OK")));
+	free(got);
+	close(fd);
+	for (size_t i = 0; i < ARRAY_LEN(fds) / 2; i++)
+		assert_ended(fds[i], NULL);
+	for (size_t i = ARRAY_LEN(fds) / 2; i < ARRAY_LEN(fds); i++)
+		close(fds[i]);
+	fixture_stop(&fx, 0);
+}
+
 /* Half requests, over either protocol: whoever does not go on loses the connection, also when a byte comes now and
  * then.
  */
@@ -334,10 +362,11 @@ static void test_half_requests(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_resets),	      cmocka_unit_test(test_made_you_reset),
-		cmocka_unit_test(test_ended_at_once), cmocka_unit_test(test_frames),
-		cmocka_unit_test(test_streams),	      cmocka_unit_test(test_mixed),
-		cmocka_unit_test(test_busy_clients),  cmocka_unit_test(test_half_requests),
+		cmocka_unit_test(test_resets),	       cmocka_unit_test(test_made_you_reset),
+		cmocka_unit_test(test_ended_at_once),  cmocka_unit_test(test_frames),
+		cmocka_unit_test(test_streams),	       cmocka_unit_test(test_mixed),
+		cmocka_unit_test(test_busy_clients),   cmocka_unit_test(test_half_requests),
+		cmocka_unit_test(test_too_many_begun),
 	};
 
 	return cmocka_run_group_tests(tests, start, fixture_teardown);
