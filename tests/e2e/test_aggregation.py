@@ -674,7 +674,8 @@ def what_others_keep_owns_and_is_owned(*_):
             "system:serviceaccount:kube-system:generic-garbage-collector", "Background", {"uid": "toy-1", "resourceVersion": "7"}))
 
 
-TESTS = [own_ones_are_there_from_the_start, a_request_says_whose_it_is, no_step_up_is_passed_on, impersonation_is_done_here, bodies_both_ways,
+TESTS = [own_ones_are_there_from_the_start, a_request_says_whose_it_is, no_step_up_is_passed_on, impersonation_is_done_here,
+         bodies_both_ways,
          an_answer_without_end_goes_through_and_ends_with_its_client, connections_are_kept, an_upgrade_is_a_pipe, discovery_shows_it, kubectl_finds_it,
          what_leads_to_this_server_is_not_dialled, a_built_in_group_version_stays_ours, a_certificate_of_another_is_none,
          a_redirect_is_not_passed_on, one_that_is_silent_has_its_time, who_has_no_right_is_not_passed_on, what_is_missing_is_named,

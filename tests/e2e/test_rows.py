@@ -406,12 +406,14 @@ def secrets_are_in_nothing_that_is_said(c):
     static, hook = w.new("a static token"), w.new("a webhook's token")
     key = w.new("an encryption key")[:32]
     w.words["an encryption key"] = key
+    join = w.words["the join token"] = w.new("nothing")[8:24]
+    del w.words["nothing"]
     kubeconfig = write("hook.yaml", json.dumps({
         "apiVersion": "v1", "kind": "Config", "current-context": "x", "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
         "clusters": [{"name": "x", "cluster": {"server": "https://127.0.0.1:1/"}}], "users": [{"name": "x", "user": {"token": hook}}]}))
     c.stop()
     c.args = c.args + [
-        "--v", "10", "--token-auth-file", write("tokens", f"{static},ann,1\n"), "--authentication-token-webhook-config-file", kubeconfig,
+        "--v", "10", "--token", "abcdef." + join, "--token-auth-file", write("tokens", f"{static},ann,1\n"), "--authentication-token-webhook-config-file", kubeconfig,
         "--audit-webhook-config-file", kubeconfig, "--audit-log-path", at + "/audit.log",
         "--audit-policy-file", write("policy.json", json.dumps({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [
             {"level": "Metadata", "resources": [{"group": "", "resources": ["secrets", "serviceaccounts/token", "configmaps"]},
@@ -467,8 +469,6 @@ def secrets_are_in_nothing_that_is_said(c):
     equal(ask_quietly("POST", "/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": token}})[0], 201)
     equal(ask("POST", "/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": [token]}}), 400)
     said.append(("a 403", json.dumps(as_token(c, token, "GET", "/api/v1/namespaces/kube-system/secrets/s")[1])))
-    with open(os.path.join(c.dir, "data", "server", "node-token"), encoding="utf-8") as f:
-        w.words["the join token"] = f.read().strip().rsplit(".", 1)[1]
     for path in glob.glob(c.dir + "/data/**/*.key", recursive=True):
         with open(path, encoding="utf-8") as f:
             w.words[f"the key {os.path.basename(path)}"] = "".join(f.read().splitlines()[1:-1])[60:100]
@@ -479,10 +479,13 @@ def secrets_are_in_nothing_that_is_said(c):
         w.check(path, json.dumps(ask_quietly("GET", path)[1]))
     for where, text in said:
         w.check(where, text)
+    # what was said on the command line is there, for who may see it; and nowhere else
+    del w.words["the join token"]
     for pid in (c.proc.pid, c.server_pid):
         for name in ("cmdline", "environ"):
             with open(f"/proc/{pid}/{name}", "rb") as f:
                 w.check(name, f.read())
+    w.words["the join token"] = join
     c.stop()
     for path in (c.log, at + "/audit.log"):
         with open(path, "rb") as f:

@@ -82,6 +82,16 @@ def a_service_never_leads_to_loopback(c, hooks):
         p.refused('no service port 8 found for service "away"')
 
 
+def a_name_that_a_service_stands_for_neither(c, hooks):
+    """Who may write Services could else send the server to what only it reaches."""
+    for i, name in enumerate(("localhost", "127.0.0.1", "169.254.169.254", "2130706433", "127.1")):
+        equal(c.request("POST", "/api/v1/namespaces/default/services", {"metadata": {"name": f"alias-{i}"}, "spec": {
+            "type": "ExternalName", "externalName": name}})[0], 201, name)
+        with Place(c, hooks, {"service": {"namespace": "default", "name": f"alias-{i}", "port": hooks.port}}) as p:
+            p.refused("address not allowed")
+    equal([path for path in hooks.calls if hooks.calls[path]], [])
+
+
 def no_redirect_is_followed(c, hooks):
     with Place(c, hooks, "/redirect/x") as p:
         p.refused("the server responded with the status code 302")
@@ -237,7 +247,8 @@ def the_end_waits_for_none(c, hooks):
     hooks.go.set()
 
 
-TESTS = [never_the_api_server_itself, never_the_link, a_service_never_leads_to_loopback, no_redirect_is_followed, another_authority,
+TESTS = [never_the_api_server_itself, never_the_link, a_service_never_leads_to_loopback, a_name_that_a_service_stands_for_neither,
+         no_redirect_is_followed, another_authority,
          too_much, without_end, what_is_no_answer, dead, a_patch_that_lies, the_configuration_can_always_go,
          slow_ones_hold_up_nobody_else, connections_are_kept, what_it_makes_is_defaulted_and_warned_of, a_service_by_its_endpoints,
          what_connects, whatever_it_counts, the_end_waits_for_none]
