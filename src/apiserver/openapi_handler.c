@@ -46,7 +46,7 @@ static void make_index(struct apiserver *s, const struct api_set *api, const cha
 	openapi_v3_index(b, api->custom, api->n_custom);
 }
 
-/* key: "openapi:api/v1" or "openapi:apis/apps/v1". */
+/* key: "openapi:api/v1" or "openapi:apis/apps/v1", as protobuf "openapip:". */
 static bool split(struct sv path, struct sv *g, struct sv *v)
 {
 	struct sv head;
@@ -69,11 +69,22 @@ static void make_v3(struct apiserver *s, const struct api_set *api, const char *
 		(void)openapi_v3(b, g, v, api->custom, api->n_custom);
 }
 
+static void make_v3_proto(struct apiserver *s, const struct api_set *api, const char *key, struct buf *b)
+{
+	struct sv g, v;
+
+	(void)s;
+	if (split(sv_from(key + 9), &g, &v))
+		(void)openapi_v3_proto(b, g, v, api->custom, api->n_custom);
+}
+
 bool openapi_serve(struct api_req *q)
 {
+	static const char type[] = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
 	struct sv rest, g, v, hash;
 	char now[20];
 	uint64_t h;
+	bool proto;
 
 	if (sv_is(q->path, "/openapi/v2")) {
 		if (accepts(q, SV("application/json"), SV("proto-openapi.spec.v2")))
@@ -97,13 +108,17 @@ bool openapi_serve(struct api_req *q)
 	h = openapi_v3_hash(g, v, q->api->custom, q->api->n_custom);
 	if (!h)
 		return false;
-	if (!accepts(q, SV("application/json"), SV_NULL)) {
+	if (!accepts(q, SV("application/json"), SV("proto-openapi.spec.v3"))) {
 		answer_text(q, 406, "", SV(""));
 		return true;
 	}
 	/* With the index's hash the answer may be kept for ever. */
 	(void)snprintf(now, sizeof(now), "%016" PRIX64, h);
-	document_answer(q, document_get(q, arena_printf(q->arena, "openapi:%.*s", SV_ARG(rest)), make_v3),
-			"application/json", api_req_param(q, "hash", &hash) && sv_ieq(hash, sv_from(now)));
+	proto = sv_find_sv(q->accept, SV("proto-openapi.spec.v3")) >= 0;
+	document_answer(q,
+			document_get(q, arena_printf(q->arena, proto ? "openapip:%.*s" : "openapi:%.*s", SV_ARG(rest)),
+				     proto ? make_v3_proto : make_v3),
+			proto ? type : "application/json",
+			api_req_param(q, "hash", &hash) && sv_ieq(hash, sv_from(now)));
 	return true;
 }

@@ -40,7 +40,8 @@ struct foreign_kind {
 typedef bool foreign_kinds_fn(void *ctx, void (*fn)(const struct foreign_kind *k, void *fn_ctx), void *fn_ctx);
 
 struct foreign_question {
-	const char *method; /* "GET" of an object's metadata, or of a list of such; "PATCH", a merge; "DELETE" */
+	const char *account; /* who asks: a service account of kube-system */
+	const char *method;  /* "GET" of an object's metadata, or of a list of such; "PATCH", a merge; "DELETE" */
 	const char *group, *version, *plural;
 	bool namespaced;
 	struct sv ns, name; /* name "": all there are */

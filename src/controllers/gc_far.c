@@ -170,7 +170,8 @@ static bool far_ask(struct gc_far *f, const struct resource *r, const char *meth
 	const struct controllers_opts *o = f->ctx->opts;
 
 	return o->ask_foreign(o->foreign_ctx,
-			      &(struct foreign_question){ .method = method,
+			      &(struct foreign_question){ .account = "generic-garbage-collector",
+							  .method = method,
 							  .group = r->group,
 							  .version = r->version,
 							  .plural = r->plural,

@@ -8,6 +8,9 @@
  * When: a quota comes or its spec changes, something of its namespace goes or uses less, a kind comes or goes, the
  * grace of a Pod ends; and every five minutes. Many that go at once are one look.
  *
+ * Objects of kinds that other servers answer are counted as well, where those can be listed and watched, as upstream
+ * does; nothing refuses one more of them, as they do not come by here (quota_far.h).
+ *
  * Informers only say where to look. Those of built-in kinds are the garbage collector's, a handler is added when the
  * first quota names the kind. One of a custom kind is ours, of a namespace where a quota names it, and ends with the
  * last such quota, or with the kind. */
@@ -15,6 +18,7 @@
 #include "client/workq.h"
 #include "codec/val_index.h"
 #include "controllers/controllers-internal.h"
+#include "controllers/quota_far.h"
 #include "controllers/status.h"
 #include "object/quantity.h"
 #include "object/served.h"
@@ -53,6 +57,7 @@ struct quota_count {
 	const struct obj *quota;
 	struct quota_list used; /* amounts in memory of their own: they change with every object */
 	int64_t next_ns;	/* when a Pod's grace ends, wall clock */
+	bool far;		/* something of others was counted */
 };
 
 static void quota_count_add(struct quota_count *k, struct arena *a, struct sv name, struct sv amount)
@@ -123,6 +128,24 @@ static int quota_count_kind(struct quota_count *k, const struct resource *r, str
 	for (size_t i = 0; i < all.n; i++)
 		quota_count_one(k, r, all.items[i], &names, scoped);
 	return 0;
+}
+
+/* What others have of what is named so. 0, or 1: not yet. Who does not say leaves the amount what it was. */
+static int quota_count_far(struct quota_count *k)
+{
+	int later = 0;
+
+	VAL_EACH_MEMBER(obj_get(k->quota, F_spec, F_hard), m) {
+		size_t n;
+		int rc = quota_far_count(k->c->ctx->opts, m.key, obj_ns(k->quota), &n);
+
+		later = later || rc == QUOTA_FAR_LATER;
+		k->far = k->far || rc != QUOTA_FAR_NONE;
+		if (rc == QUOTA_FAR_COUNTED)
+			quota_count_add(k, k->a, m.key,
+					quota_has_scopes(obj_root(k->quota)) ? SV("0") : arena_svf(k->a, "%zu", n));
+	}
+	return later;
 }
 
 /* --- whom to listen to --- */
@@ -316,6 +339,10 @@ static int quota_reconcile(void *ctx, struct sv key, struct reconcile_result *re
 	if (!quota)
 		return gone ? 0 : -1;
 	k.quota = quota;
+	if (c->ctx->opts->kinds_foreign && quota_count_far(&k)) {
+		ret->after_ns = QUOTA_FAR_AGAIN_NS;
+		return 0;
+	}
 	api = api_current_get(c->ctx->opts->kinds);
 	API_EACH(api, r) {
 		size_t named = k.used.n;
@@ -331,6 +358,8 @@ static int quota_reconcile(void *ctx, struct sv key, struct reconcile_result *re
 		rc = why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
 	now = env_now_ns(c->ctx->env);
 	ret->after_ns = k.next_ns > now ? MIN(RESYNC_NS, k.next_ns - now + 1) : RESYNC_NS;
+	if (k.far)
+		ret->after_ns = MIN(ret->after_ns, QUOTA_FAR_NS);
 	return rc;
 }
 

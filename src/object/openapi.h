@@ -30,6 +30,9 @@ void openapi_v3_index(struct buf *b, const struct openapi_custom *custom, size_t
 /* The document of one group version; false, with nothing written, when nobody serves it. */
 bool openapi_v3(struct buf *b, struct sv group, struct sv version, const struct openapi_custom *custom, size_t n);
 
+/* The same as protobuf (openapi.v3.Document of gnostic). */
+bool openapi_v3_proto(struct buf *b, struct sv group, struct sv version, const struct openapi_custom *custom, size_t n);
+
 /* The version 2 document. Custom kinds are described as objects of any content: version 2 cannot
  * say what their schemas may. */
 /* piece, which may be NULL, is called each time b holds whole pieces, and may take what is in b and clear it. */

@@ -3,34 +3,10 @@
  * tables of fields, so there is one author of the contents. `security` is left out. */
 #include "codec/json.h"
 #include "codec/pbwire.h"
+#include "object/openapi_proto.h"
 #include "object/openapi_write.h"
 
 #include <string.h>
-
-enum kind {
-	STR,
-	BOOL,
-	STRS, /* repeated string */
-	ANY,  /* a message with the value as YAML */
-	ANYS,
-	MSG,
-	MSGS,
-	MAP,  /* a message of repeated (name, value); `wrap` is the entries' number */
-	HOLD, /* a message around the message, at number `wrap` */
-	TYPE, /* "string" as TypeItem */
-	SCHEMA_OR_BOOL,
-	PARAMS, /* by their place: body, query, path; or what they refer to */
-	NAMED_PARAMS,
-	EXT, /* every x- member */
-};
-
-struct pfield {
-	const char *name;
-	uint32_t no;
-	enum kind kind;
-	const struct pfield *type; /* ends with name NULL */
-	uint32_t wrap;
-};
 
 static const struct pfield schema[] = {
 	{ "$ref", 1, STR, NULL, 0 },
@@ -38,8 +14,19 @@ static const struct pfield schema[] = {
 	{ "title", 3, STR, NULL, 0 },
 	{ "description", 4, STR, NULL, 0 },
 	{ "default", 5, ANY, NULL, 0 },
+	{ "multipleOf", 6, NUM, NULL, 0 },
+	{ "maximum", 7, NUM, NULL, 0 },
+	{ "exclusiveMaximum", 8, BOOL, NULL, 0 },
+	{ "minimum", 9, NUM, NULL, 0 },
+	{ "exclusiveMinimum", 10, BOOL, NULL, 0 },
+	{ "maxLength", 11, INT, NULL, 0 },
+	{ "minLength", 12, INT, NULL, 0 },
 	{ "pattern", 13, STR, NULL, 0 },
+	{ "maxItems", 14, INT, NULL, 0 },
+	{ "minItems", 15, INT, NULL, 0 },
 	{ "uniqueItems", 16, BOOL, NULL, 0 },
+	{ "maxProperties", 17, INT, NULL, 0 },
+	{ "minProperties", 18, INT, NULL, 0 },
 	{ "required", 19, STRS, NULL, 0 },
 	{ "enum", 20, ANYS, NULL, 0 },
 	{ "additionalProperties", 21, SCHEMA_OR_BOOL, schema, 0 },
@@ -119,8 +106,6 @@ static const struct pfield document[] = {
 	{ NULL, 0, STR, NULL, 0 },
 };
 
-static void openapi_proto_message(struct buf *b, const struct val *v, const struct pfield *fields);
-
 static void any(struct buf *b, uint32_t no, const struct val *v)
 {
 	_cleanup_(buf_release) struct buf text = BUF_INIT;
@@ -161,6 +146,70 @@ static void named_parameter(struct buf *b, uint32_t no, const struct val *v)
 		pb_close(b, other);
 	}
 	pb_close(b, choice);
+}
+
+/* The message itself, or what it refers to. */
+static void value_or_ref(struct buf *b, uint32_t no, const struct val *v, const struct pfield *type)
+{
+	size_t m = pb_open(b, no);
+	const struct val *ref = val_member_sv(v, SV("$ref"));
+
+	if (val_type(ref) == VAL_STR) {
+		size_t choice = pb_open(b, 2);
+
+		pb_sv(b, 1, val_str(ref));
+		pb_close(b, choice);
+	} else {
+		value(b, 1, v, type);
+	}
+	pb_close(b, m);
+}
+
+static void number(struct buf *b, uint32_t no, const struct val *v)
+{
+	double d = val_num(v);
+	uint64_t bits;
+
+	memcpy(&bits, &d, sizeof(bits));
+	pb_tag(b, no, PB_FIXED64);
+	for (int i = 0; i < 8; i++)
+		buf_addc(b, (char)(unsigned char)(bits >> (8 * i)));
+}
+
+/* A message of the number, boolean or text that v is; of anything else an empty one. */
+static void openapi_proto_scalar(struct buf *b, uint32_t no, const struct val *v)
+{
+	size_t m = pb_open(b, no);
+
+	if (val_type(v) == VAL_INT || val_type(v) == VAL_FLOAT)
+		number(b, 1, v);
+	else if (val_type(v) == VAL_STR)
+		pb_sv_elem(b, 3, val_str(v));
+	if (val_type(v) == VAL_BOOL) { /* also of false: it is the choice */
+		pb_tag(b, 2, PB_VARINT);
+		pb_varint(b, val_bool(v));
+	}
+	pb_close(b, m);
+}
+
+/* By code; "default" has a place of its own. */
+static void responses(struct buf *b, uint32_t no, const struct val *v, const struct pfield *type)
+{
+	size_t m = pb_open(b, no);
+
+	VAL_EACH_MEMBER(v, e) {
+		size_t entry;
+
+		if (sv_is(e.key, "default")) {
+			value_or_ref(b, 1, e.value, type);
+			continue;
+		}
+		entry = pb_open(b, 2);
+		pb_sv(b, 1, e.key);
+		value_or_ref(b, 2, e.value, type);
+		pb_close(b, entry);
+	}
+	pb_close(b, m);
 }
 
 static void parameter(struct buf *b, uint32_t no, const struct val *v)
@@ -212,6 +261,25 @@ static void openapi_proto_field(struct buf *b, const struct pfield *f, const str
 		VAL_EACH(v, e)
 			parameter(b, f->no, e);
 		return;
+	case NUM:
+		number(b, f->no, v);
+		return;
+	case INT:
+		pb_i64(b, f->no, val_int_or(v, 0));
+		return;
+	case SCALAR:
+		openapi_proto_scalar(b, f->no, v);
+		return;
+	case OR_REF:
+		value_or_ref(b, f->no, v, f->type);
+		return;
+	case OR_REFS:
+		VAL_EACH(v, e)
+			value_or_ref(b, f->no, e, f->type);
+		return;
+	case RESPONSES:
+		responses(b, f->no, v, f->type);
+		return;
 	default:
 		break;
 	}
@@ -220,18 +288,24 @@ static void openapi_proto_field(struct buf *b, const struct pfield *f, const str
 		pb_sv_elem(b, 1, val_str(v));
 	} else if (f->kind == HOLD) {
 		value(b, f->wrap, v, f->type);
-	} else if (f->kind == SCHEMA_OR_BOOL) {
-		if (val_type(v) == VAL_MAP)
+	} else if (f->kind == HOLD_OR_REF) {
+		value_or_ref(b, f->wrap, v, f->type);
+	} else if (f->kind == SCHEMA_OR_BOOL || f->kind == OR_REF_OR_BOOL) {
+		if (val_type(v) == VAL_MAP && f->kind == OR_REF_OR_BOOL)
+			value_or_ref(b, 1, v, f->type);
+		else if (val_type(v) == VAL_MAP)
 			value(b, 1, v, f->type);
 		else
 			pb_bool(b, 2, val_bool(v));
-	} else { /* MAP, NAMED_PARAMS */
+	} else { /* MAP, MAP_OR_REF, NAMED_PARAMS */
 		VAL_EACH_MEMBER(v, e) {
-			size_t entry = pb_open(b, f->kind == MAP ? f->wrap : 1);
+			size_t entry = pb_open(b, f->kind == NAMED_PARAMS ? 1 : f->wrap);
 
 			pb_sv(b, 1, e.key);
 			if (f->kind == MAP)
 				value(b, 2, e.value, f->type);
+			else if (f->kind == MAP_OR_REF)
+				value_or_ref(b, 2, e.value, f->type);
 			else
 				named_parameter(b, 2, e.value);
 			pb_close(b, entry);
@@ -249,7 +323,7 @@ static void extension(struct buf *b, uint32_t no, struct sv name, const struct v
 	pb_close(b, m);
 }
 
-static void openapi_proto_message(struct buf *b, const struct val *v, const struct pfield *fields)
+void openapi_proto_message(struct buf *b, const struct val *v, const struct pfield *fields)
 {
 	VAL_EACH_MEMBER(v, m) {
 		for (const struct pfield *f = fields; f->name; f++) {

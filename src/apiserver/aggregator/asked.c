@@ -23,7 +23,7 @@ static const char asked_unable[] = "the server is currently unable to handle the
 
 struct agg_asked {
 	struct aggregator *g;
-	char *key, *path;
+	char *key, *path, *account;
 	struct agg_service *e;
 	bool list, once, done, dropped; /* once: told to one */
 	int64_t done_ns;
@@ -39,6 +39,7 @@ static void agg_asked_free(void *p)
 	buf_release(&k->body);
 	free(k->key);
 	free(k->path);
+	free(k->account);
 	free(k);
 }
 
@@ -66,9 +67,9 @@ void agg_asked_drop(struct aggregator *g)
 }
 
 /* What was said of an object that is written to is not so any more. The lock is held. */
-static void asked_written(struct aggregator *g, const char *path)
+static void asked_written(struct aggregator *g, const char *account, const char *path)
 {
-	_cleanup_free_ char *key = xasprintf("GET %s ", path);
+	_cleanup_free_ char *key = xasprintf("%s GET %s ", account, path);
 	struct agg_asked *k = strmap_get(&g->asked, sv_from(key));
 
 	if (k)
@@ -92,7 +93,7 @@ static void asked_answered(struct webhook_answer *answer, void *ctx)
 	if (answer->late)
 		agg_leave_alone(g, k->e);
 	if (k->once && !k->list)
-		asked_written(g, k->path);
+		asked_written(g, k->account, k->path);
 	k->done = true;
 	k->done_ns = env_mono_ns(g->env);
 	if (k->dropped)
@@ -146,10 +147,11 @@ static void asked_call(struct agg_asked *k, const struct foreign_question *q, co
 {
 	static const char metadata[] = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
 			  list[] = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+	_cleanup_free_ char *user = xasprintf("system:serviceaccount:kube-system:%s", q->account);
 	const struct http_header headers[] = {
 		{ SV("accept"), sv_from(k->list ? list : metadata) },
-		{ SV("user-agent"), SV("generic-garbage-collector") },
-		{ SV("x-remote-user"), SV("system:serviceaccount:kube-system:generic-garbage-collector") },
+		{ SV("user-agent"), sv_from(q->account) },
+		{ SV("x-remote-user"), sv_from(user) },
 		{ SV("x-remote-group"), SV("system:serviceaccounts") },
 		{ SV("x-remote-group"), SV("system:serviceaccounts:kube-system") },
 		{ SV("x-remote-group"), SV("system:authenticated") },
@@ -208,7 +210,7 @@ bool apiserver_ask_foreign(void *ctx, const struct foreign_question *q, struct f
 
 	if (!path || !atomic_load(&g->n_remote))
 		return asked_none(ret, path ? asked_unable : "it has no name that a path can have");
-	key = xasprintf("%s %s %.*s", q->method, path, SV_ARG(q->body));
+	key = xasprintf("%s %s %s %.*s", q->account, q->method, path, SV_ARG(q->body));
 	pthread_mutex_lock(&g->lock);
 	asked_expire(g);
 	k = strmap_get(&g->asked, sv_from(key));
@@ -232,8 +234,9 @@ bool apiserver_ask_foreign(void *ctx, const struct foreign_question *q, struct f
 	k->list = !q->name.n;
 	k->once = k->list || strcmp(q->method, "GET") != 0;
 	k->path = xstrdup(path);
+	k->account = xstrdup(q->account);
 	if (k->once && !k->list)
-		asked_written(g, path);
+		asked_written(g, q->account, path);
 	strmap_set(&g->asked, sv_from(k->key), k);
 	g->refs++;
 	pthread_mutex_unlock(&g->lock);

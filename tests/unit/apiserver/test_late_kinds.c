@@ -130,6 +130,12 @@ static void test_documents(void **state)
 	now = api(r, "GET", "/apis", .accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
 	assert_non_null(strstr(buf_cstr(&now->body), "\"resource\":\"widgets\""));
 	answer_free(now);
+	now = api(r, "GET", "/openapi/v3/apis/example.com/v1",
+		  .accept = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf");
+	assert_int_equal(now->code, 200);
+	assert_string_equal(now->content_type, "application/com.github.proto-openapi.spec.v3.v1.0+protobuf");
+	assert_true(sv_find_sv(buf_sv(&now->body), SV("com.example.v1.Widget")) >= 0);
+	answer_free(now);
 	v = expect(r, 200, "GET", "/openapi/v3/apis/example.com/v1", NULL);
 	assert_non_null(val_get(v, F_components, F_schemas));
 	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {

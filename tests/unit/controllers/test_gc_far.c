@@ -83,7 +83,8 @@ static void far_call(struct webhook_call *c, const struct webhook_sent *sent, vo
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	const char *path = strstr(sent->url, ".svc:443") + strlen(".svc:443"), *name = strstr(path, "/things/");
-	bool list = strcmp(path, "/apis/far.example.io/v1/things") == 0;
+	bool list = strcmp(path, "/apis/far.example.io/v1/things") == 0 ||
+		    strcmp(path, "/apis/far.example.io/v1/namespaces/default/things") == 0;
 
 	(void)ctx;
 	if (far.down) {
@@ -323,12 +324,52 @@ static void what_is_ours_is_not_theirs_to_say(void **state)
 	cluster_finish(&k);
 }
 
+/* A quota counts what others have; it refuses nothing there, and keeps what it knew while they do not say. */
+static void quotas_count_theirs(void **state)
+{
+	static const char path[] = "/api/v1/namespaces/default/resourcequotas/q";
+	struct cluster k = start(state);
+	struct rig *r = k.rig;
+	const struct val *used;
+
+	(void)thing("a", "uid-a", "");
+	(void)thing("b", "uid-b", "");
+	expect(r, 201, "POST", "/api/v1/namespaces/default/resourcequotas",
+	       "{\"metadata\":{\"name\":\"q\"},\"spec\":{\"hard\":{\"count/things.far.example.io\":\"5\",\"count/"
+	       "configmaps\":\"9\","
+	       "\"count/nothings.far.example.io\":\"1\"}}}");
+	cluster_run(&k, 10);
+	used = val_get(expect(r, 200, "GET", path, NULL), F_status, F_used);
+	assert_val(val_member_sv(used, SV("count/things.far.example.io")), "2");
+	assert_non_null(val_member_sv(used, SV("count/configmaps")));
+	assert_null(val_member_sv(used, SV("count/nothings.far.example.io")));
+	(void)thing("c", "uid-c", "");
+	cluster_run(&k, 40);
+	used = val_get(expect(r, 200, "GET", path, NULL), F_status, F_used);
+	assert_val(val_member_sv(used, SV("count/things.far.example.io")), "3");
+	far.hang = true;
+	expect(r, 201, "POST", MAPS, "{\"metadata\":{\"name\":\"m\"}}");
+	cluster_run(&k, 40);
+	far.hang = false;
+	while (far.n_held) {
+		struct err err = ERR_INIT;
+
+		err_set(&err, ERR_TIMEOUT, "context deadline exceeded");
+		webhook_call_answer(far.held[--far.n_held], 0, SV(""), SV(""), &err);
+	}
+	cluster_run(&k, 5);
+	used = val_get(expect(r, 200, "GET", path, NULL), F_status, F_used);
+	assert_val(val_member_sv(used, SV("count/things.far.example.io")), "3");
+	cluster_finish(&k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(nothing_goes_while_their_server_does_not_say, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(what_is_ours_is_not_theirs_to_say, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(others_are_collected_meanwhile, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(quotas_count_theirs, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(theirs_go_with_their_owner, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(ours_go_with_theirs, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(orphans_stay, setup, rig_teardown),

@@ -3,6 +3,7 @@
 
 #include "base/strmap.h"
 #include "codec/json.h"
+#include "codec/pbwire.h"
 #include "object/openapi.h"
 
 #include <stdlib.h>
@@ -231,6 +232,86 @@ static void test_v2_in_pieces(void **state)
 	}
 }
 
+/* The entry of that name in a message of them at field 1. SV_NULL: there is none. */
+static struct sv entry(struct sv map, const char *name, size_t *ret_n)
+{
+	struct sv found = SV_NULL;
+
+	*ret_n = 0;
+	PB_EACH(map, r, f) {
+		++*ret_n;
+		if (f.no == 1 && sv_is(pb_get_sv(f.bytes, 1), name))
+			found = pb_get_sv(f.bytes, 2);
+	}
+	return found;
+}
+
+/* Of a SchemaOrReference the property, one as well. */
+static struct sv property(struct sv schema_or_ref, const char *name)
+{
+	size_t n;
+
+	return entry(pb_get_sv(pb_get_sv(schema_or_ref, 1), 31), name, &n);
+}
+
+static void test_v3_proto(void **state)
+{
+	static const char text[] =
+	    "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"maxLength\":5,\"default\":"
+	    "\"x\"},\"b\":{\"type\":\"number\",\"minimum\":1.5,\"default\":false},\"c\":{\"type\":\"array\","
+	    "\"items\":{\"anyOf\":[{\"type\":\"integer\"}]}},\"d\":{\"type\":\"object\","
+	    "\"additionalProperties\":{\"type\":\"string\"},\"default\":{}}}}";
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf json = BUF_INIT, b = BUF_INIT;
+	struct resource r = { .group = "stable.example.com",
+			      .version = "v1",
+			      .plural = "crontabs",
+			      .kind = "CronTab",
+			      .list_kind = "CronTabList",
+			      .namespaced = true,
+			      .verbs = 0xff };
+	const struct openapi_custom custom = { &r, json_decode(&a, sv_from(text), NULL, NULL), 7 };
+	const struct val *doc;
+	struct sv schemas, kind, v;
+	double d = 0;
+	size_t n;
+
+	(void)state;
+	assert_true(openapi_v3(&json, SV("apps"), SV("v1"), NULL, 0));
+	assert_true(openapi_v3_proto(&b, SV("apps"), SV("v1"), NULL, 0));
+	assert_true(pb_valid(buf_sv(&b)));
+	doc = parse(&a, &json);
+	assert_sv(pb_get_sv(buf_sv(&b), 1), "3.0.0");
+	v = entry(pb_get_sv(buf_sv(&b), 4), "/apis/apps/v1/namespaces/{namespace}/deployments/{name}", &n);
+	assert_int_equal(n, val_len(at(doc, "paths")));
+	assert_true(pb_get_sv(pb_get_sv(v, 5), 8).n > 0); /* put.responses */
+	schemas = pb_get_sv(pb_get_sv(buf_sv(&b), 5), 1);
+	kind = entry(schemas, "io.k8s.api.apps.v1.Deployment", &n);
+	assert_int_equal(n, val_len(at(doc, "components|schemas")));
+	v = property(kind, "spec"); /* a reference, in an allOf where it has a default */
+	assert_true(pb_get_sv(v, 1).n || pb_get_sv(v, 2).n);
+	buf_clear(&b);
+	assert_true(openapi_v3_proto(&b, SV("stable.example.com"), SV("v1"), &custom, 1));
+	assert_true(pb_valid(buf_sv(&b)));
+	kind = entry(pb_get_sv(pb_get_sv(buf_sv(&b), 5), 1), "com.example.stable.v1.CronTab", &n);
+	v = pb_get_sv(property(kind, "a"), 1);
+	assert_int_equal(pb_get_u64(v, 15), 5);
+	assert_sv(pb_get_sv(pb_get_sv(v, 33), 3), "x");
+	v = pb_get_sv(property(kind, "b"), 1);
+	PB_EACH(v, r13, f)
+		if (f.no == 13)
+			memcpy(&d, &f.u, sizeof(d));
+	assert_true(d == 1.5);
+	assert_int_equal(pb_get_sv(v, 33).n, 2); /* false is said */
+	v = pb_get_sv(pb_get_sv(pb_get_sv(property(kind, "c"), 1), 30), 1);
+	assert_sv(pb_get_sv(pb_get_sv(pb_get_sv(pb_get_sv(v, 1), 28), 1), 25), "integer");
+	v = pb_get_sv(property(kind, "d"), 1);
+	assert_sv(pb_get_sv(pb_get_sv(pb_get_sv(pb_get_sv(v, 32), 1), 1), 25), "string");
+	buf_clear(&b);
+	assert_false(openapi_v3_proto(&b, SV("none.example.com"), SV("v1"), NULL, 0));
+	assert_int_equal(b.n, 0);
+}
+
 /* What a value looks like in the definitions of the two versions. ' stands for ". */
 static const struct {
 	const char *written, *v2, *v3; /* v3 NULL: as written */
@@ -338,6 +419,7 @@ int main(void)
 		cmocka_unit_test(test_v3_details),
 		cmocka_unit_test(test_v2),
 		cmocka_unit_test(test_v2_in_pieces),
+		cmocka_unit_test(test_v3_proto),
 		cmocka_unit_test(test_custom),
 		cmocka_unit_test(test_custom_values),
 		cmocka_unit_test(test_custom_embedded),
