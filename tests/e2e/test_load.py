@@ -276,7 +276,7 @@ def restart_storm(c):
 
 
 def list_storm(c):
-    path, objects, clients, rounds = namespace(c, "lists"), 1500 * LOAD, 12, 4
+    path, objects, clients, rounds = namespace(c, "lists"), 800 * LOAD, 12, 3
     together(8, lambda i: [Client(c, "writer").good("POST", path, {
         **config_map(f"c{i}-{k}", k="x" * 500), "metadata": {"name": f"c{i}-{k}", "labels": {"l": str(k % 2)}}})
         for k in range(objects // 8)])
