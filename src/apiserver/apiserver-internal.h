@@ -76,6 +76,7 @@ struct apiserver {
 	struct browser *browser;		   /* browser.h; NULL: nothing is said to browsers */
 	struct recent *recent;			   /* events that were encoded a moment ago */
 
+	bool join_token_due; /* bootstrap/: it could not be made at the start; the tick's */
 	atomic_bool ready, unready, refusing, stopping;
 	_Atomic int64_t health_told_ns; /* health.c: when a reason was last told in the log, monotonic */
 

@@ -3,11 +3,13 @@
 #include "apiserver/bootstrap/bootstrap.h"
 #include "apiserver/bootstrap/cluster_info.h"
 #include "apiserver/bootstrap/join_token.h"
+#include "apiserver/encryption/encryption.h"
 #include "apiserver/inbox.h"
 #include "apiserver/pki.h"
 #include "apiserver/registry/strategy.h"
 #include "apiserver/watchcache.h"
 #include "base/ip.h"
+#include "base/log.h"
 #include "base/timefmt.h"
 #include "base/vec.h"
 #include "codec/json.h"
@@ -439,18 +441,53 @@ static void cluster_info(struct batch *b)
 		bootstrap_update(b, RES(core_configmaps), ns, name, set_kubeconfig, doc);
 }
 
-static void join_token(struct batch *b, struct sv *ret_text, struct err *err)
+/* All programs that keep keys of what is stored are well, or there are none. */
+static bool bootstrap_keys_well(struct apiserver *s)
 {
-	struct val *doc = b->server->pki ? join_token_secret(b->server, &b->arena, ret_text, err) : NULL;
+	bool well = true;
+	const char *name;
 
+	for (size_t i = 0; well; i++) {
+		_cleanup_(err_release) struct err why = ERR_INIT;
+
+		if (!encryption_check(s->o.encryption, i, &name, &well, &why))
+			break;
+	}
+	return well;
+}
+
+/* The token that machines join with is a Secret: where a program that keeps keys is not well there may be one that
+ * cannot be read, and none can be written. That keeps no server from starting; bootstrap_keep() sees to it then. */
+static int join_token(struct apiserver *s, struct err *err)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct sv text = SV("");
+	struct val *doc;
+	struct batch b;
+	int rc = 0;
+
+	if (!s->pki)
+		return 0;
+	s->join_token_due = !bootstrap_keys_well(s);
+	if (s->join_token_due) {
+		log_warn("apiserver", "the token that machines join with is looked after when keys can be had again",
+			 "why", "a program that keeps keys of what is stored is not well");
+		return 0;
+	}
+	bootstrap_batch_init(&b, s);
+	doc = join_token_secret(s, &b.arena, &text, &why);
 	if (doc)
-		ensure(b, RES(core_secrets), doc);
+		ensure(&b, RES(core_secrets), doc);
+	bootstrap_wait(&b);
+	if (doc && b.err.reason == ERR_NONE && s->o.data_dir)
+		(void)join_token_write(&b.arena, s->o.data_dir, text, &why);
+	if (why.reason != ERR_NONE)
+		rc = err_move(err, &why);
+	return bootstrap_batch_end(&b, rc == 0 ? err : NULL) < 0 ? -1 : rc;
 }
 
 int bootstrap_run(struct apiserver *s, struct err *err)
 {
-	struct err why = ERR_INIT;
-	struct sv token = SV("");
 	struct batch b;
 	int rc, pki;
 
@@ -471,17 +508,12 @@ int bootstrap_run(struct apiserver *s, struct err *err)
 		api_services(&b);
 		token_tracking(&b);
 		cluster_info(&b);
-		join_token(&b, &token, &why);
 	}
 	store_gather(s->store, false);
 	bootstrap_wait(&b);
-	if (token.n && b.err.reason == ERR_NONE && s->o.data_dir)
-		(void)join_token_write(&b.arena, s->o.data_dir, token, &why);
-	if (why.reason != ERR_NONE && pki == 0) {
-		(void)bootstrap_batch_end(&b, NULL);
-		return err_move(err, &why);
-	}
-	return bootstrap_batch_end(&b, pki == 0 ? err : NULL) < 0 || pki < 0 ? -1 : 0;
+	if (bootstrap_batch_end(&b, pki == 0 ? err : NULL) < 0 || pki < 0)
+		return -1;
+	return join_token(s, err);
 }
 
 void bootstrap_keep(struct apiserver *s)
@@ -498,4 +530,6 @@ void bootstrap_keep(struct apiserver *s)
 	extension_authentication(&b);
 	bootstrap_wait(&b);
 	(void)bootstrap_batch_end(&b, NULL); /* the next minute tries again */
+	if (s->join_token_due && bootstrap_keys_well(s) && join_token(s, NULL) < 0)
+		s->join_token_due = true;
 }

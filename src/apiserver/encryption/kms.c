@@ -42,6 +42,7 @@ struct kms {
 	struct buf key_id;
 	int64_t until_ns;    /* monotonic: it seals until then */
 	struct strmap known; /* by head: struct kms_seed */
+	int64_t silent_ns;   /* monotonic: a Decrypt had no answer, and none is asked before */
 	bool well;
 	struct err why;
 };
@@ -208,6 +209,7 @@ static int kms_check_status(struct kms *k, struct arena *a, bool *ret_rotated, s
 	if (!same && kms_make_seed(k, key_id, a, err) < 0)
 		return err_wrap(err, "kmsv2 Provider %s is not healthy, error: failed to rotate DEK", k->name);
 	pthread_mutex_lock(&k->mu);
+	k->silent_ns = 0;
 	k->until_ns = now + SEED_LIFE_NS;
 	pthread_mutex_unlock(&k->mu);
 	*ret_rotated = !same && !first;
@@ -357,21 +359,44 @@ bool kms_knows(struct kms *k, struct sv sealed)
 	return known;
 }
 
+/* Each value of a database would wait for as long as a call may take. false: it may be asked. */
+static bool kms_silent(struct kms *k, bool from_now_on)
+{
+	int64_t now = env_mono_ns(k->o.env);
+	bool silent;
+
+	pthread_mutex_lock(&k->mu);
+	if (from_now_on)
+		k->silent_ns = now + KMS_POLL_BAD_NS;
+	silent = now < k->silent_ns;
+	pthread_mutex_unlock(&k->mu);
+	return silent;
+}
+
 static int kms_fetch(struct kms *k, const struct kms_stored *s, struct kms_seed *ret, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(buf_release) struct buf ask = BUF_INIT;
+	struct err why = ERR_INIT;
 	struct sv said, seed;
 	char uid[37];
 	int rc = 0;
 
+	if (kms_silent(k, false))
+		return err_set(err, ERR_TIMEOUT,
+			       "failed to decrypt DEK source: KMS provider %s has just let another one wait in vain",
+			       k->name);
 	env_uuid(k->o.env, uid);
 	pb_sv(&ask, DECRYPT_SEALED, s->sealed);
 	pb_sv(&ask, DECRYPT_UID, sv_make(uid, 36));
 	pb_sv(&ask, DECRYPT_KEY_ID, s->key_id);
 	kms_copy_annotations(&ask, DECRYPT_ANNOTATIONS, buf_sv(&s->head), EO_ANNOTATIONS);
-	if (kms_ask(k, "Decrypt", buf_sv(&ask), &a, &said, err) < 0)
+	if (kms_ask(k, "Decrypt", buf_sv(&ask), &a, &said, &why) < 0) {
+		if (why.reason == ERR_TIMEOUT)
+			(void)kms_silent(k, true);
+		err_move(err, &why);
 		return err_wrap(err, "failed to decrypt DEK source");
+	}
 	seed = pb_get_sv(said, 1);
 	if (seed.n != SEED_BYTES)
 		rc = err_set(err, ERR_INTERNAL, "the DEK source is %zu bytes, and should be %d", seed.n, SEED_BYTES);

@@ -12,6 +12,9 @@
  * Another key means another seed, and what is stored by the one before is stale. A program that does not answer for
  * three minutes ends writes, as nobody knows whether its key still counts; what can be read stays readable.
  *
+ * A program that lets a read wait for as long as a call may take is asked about no other for ten seconds, or until it
+ * is well: a database of thousands of values would not be read before the next day.
+ *
  * Values sealed by a key itself, as earlier servers did, are read.
  *
  * Bounds: upstream's: a key's id and a sealed seed 1 KiB, annotations 32 KiB, with names that are domain names.

@@ -21,6 +21,7 @@
 
 static struct program {
 	bool gone; /* nobody answers */
+	bool hangs;
 	const char *version, *health, *key_id, *encrypt_key_id;
 	const char *annotation; /* the name of one that it adds */
 	size_t sealed_bytes;	/* of a seed; 0: as many as it has */
@@ -48,6 +49,10 @@ static int program_call(void *ctx, const char *method, struct sv request, struct
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
 	(void)ctx;
+	if (program.hangs) {
+		program.asked[strcmp(method, "Decrypt") == 0 ? 2 : strcmp(method, "Encrypt") == 0]++;
+		return err_set(err, ERR_TIMEOUT, "deadline exceeded");
+	}
 	if (program.gone)
 		return err_set(err, ERR_UNAVAILABLE, "nobody there");
 	if (strcmp(method, "Status") == 0) {
@@ -340,6 +345,37 @@ static void test_gone_for_long(void **state)
 	got_release(&was);
 }
 
+/* A program that never answers costs one timeout, not one for each value that there is. */
+static void test_hangs(void **state)
+{
+	struct rig *r = *state;
+	struct encryption *e;
+	struct got was, g;
+
+	program_fresh();
+	e = parsed(r, CONFIG(KMS("mine")));
+	was = seal(e, "a secret");
+	encryption_free(e);
+	e = parsed(r, CONFIG(KMS("mine")));
+	program.hangs = true;
+	for (int i = 0; i < 5; i++) {
+		g = open_as(r, e, KEY, buf_sv(&was.b));
+		assert_non_null(strstr(g.why, "failed to decrypt DEK source"));
+		got_release(&g);
+	}
+	assert_int_equal(program.asked[2], 1);
+	/* Ten seconds later it may be asked again, and as soon as it is well. */
+	rig_run(r, 10 * NS_PER_SEC);
+	g = open_as(r, e, KEY, buf_sv(&was.b));
+	got_release(&g);
+	assert_int_equal(program.asked[2], 2);
+	program.hangs = false;
+	encryption_poll(e);
+	opens(r, e, &was, "a secret");
+	encryption_free(e);
+	got_release(&was);
+}
+
 static void test_the_file(void **state)
 {
 #define ODD(members) CONFIG("{\"kms\":{" members "}}")
@@ -483,7 +519,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_slow_work_hangs), T(test_there_and_back), T(test_tampered), T(test_rotation), T(test_ill),
-		T(test_gone_for_long),	 T(test_the_file),	 T(test_reload),   T(test_a_server),
+		T(test_gone_for_long),	 T(test_hangs),		 T(test_the_file), T(test_reload),   T(test_a_server),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

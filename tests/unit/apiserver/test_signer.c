@@ -41,7 +41,7 @@ static void program_fresh(void)
 	program = (struct program){ .hint_s = 60, .max_s = 86400 };
 	program.offered[0] = true;
 	for (size_t i = 0; i < KEYS; i++) {
-		struct sv x, y, kid, xb, yb;
+		struct sv x, y, kid, xb = SV(""), yb = SV("");
 		_cleanup_(buf_release) struct buf b = BUF_INIT;
 
 		assert_int_equal(key_new_ec(&program.arena, &program.pem[i], NULL), 0);
