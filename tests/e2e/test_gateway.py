@@ -781,6 +781,11 @@ def hosts_of_others(w):
         w.all_of(other, ("/only", "v1"), ("/", 404), port=w.other)
     w.all_of("shop.own.example", ("/only", "v1"), ("/", 404), tls=True)
     equal(test_ingress.tls_connect(w.https, "shop.own.example")[1], "own")
+    try:
+        test_ingress.tls_connect(w.https, "nobody.example")
+        raise Failed("a name that is the passing listener's, and none of its routes', was answered")
+    except OSError:
+        pass
     equal(w.name("shop.own.example", "/only", port=w.http), 404, "a port that the listener has not")
     equal(w.name("." .join(["a"] * 200), port=w.other), 400, "more labels than a name has")
     # Its owner gives it up: it was he who kept it.
