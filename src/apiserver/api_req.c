@@ -19,6 +19,20 @@ void api_req_take_late(struct api_req *q)
 		arena_defer(q->arena, kinds_drop, (void *)(uintptr_t)q->api);
 }
 
+bool api_req_kind_anew(struct api_req *q)
+{
+	const struct resource *now;
+
+	api_req_take_kinds(q);
+	now = api_find(q->api, sv_from(q->res->group), sv_from(q->res->version), sv_from(q->res->plural));
+	if (!now || now == q->res)
+		return false;
+	q->res = now;
+	if (q->sub)
+		q->sub = resource_subresource(now, q->subresource);
+	return true;
+}
+
 bool api_req_param(const struct api_req *q, const char *name, struct sv *ret)
 {
 	for (size_t i = 0; i < q->n_params; i++) {

@@ -127,6 +127,7 @@ struct api_req {
 	struct sv content_type, accept;
 	const struct media *media;     /* what the answer is written in; NULL: JSON (media.h) */
 	const struct media_form *form; /* and what is told of objects; NULL: themselves */
+	struct sv shard;	       /* of a list: by which shard selector it is a part of the whole; SV_NULL: none */
 	struct sv body;		       /* bytes, or */
 	const struct val *body_doc;    /* an already decoded body (in-process) */
 

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 struct watchcache;
+struct watched_file;
 struct set_aside;
 struct flow;
 struct metrics;
@@ -29,27 +30,30 @@ struct inflight_set;
 struct slow_log;
 struct audit;
 
+#define CREDENTIALS_FILES 3
+
 struct apiserver {
 	struct apiserver_opts o; /* strings borrowed from the caller for the server's life */
 	struct env *env;
 	struct store *store;
 	int64_t start_mono_ns;
 
-	struct watchcache *wc;				   /* watchcache.c */
-	struct set_aside *aside;			   /* set_aside.c: what the cache leaves out */
-	struct flow *flow;				   /* flow/: priority and fairness */
-	struct metrics *metrics;			   /* metrics.c */
-	struct request_cells *requests;			   /* metrics_requests.c */
-	struct metric_set *counted;			   /* of the families in metrics.h, what has no cells */
-	struct metric_set *slis;			   /* metrics_health.c; of the same families */
-	_Atomic(struct admission_cells *) admission_cells; /* metrics_admission.c */
-	struct api_current *api;			   /* late_kind.c: the kinds that are served */
-	const struct api_set *built_in;			   /* api_set_built_in(): what it is mostly */
-	atomic_bool late;				   /* there are, or are about to be, others than these */
-	struct documents *docs;				   /* documents.c: discovery, OpenAPI of the built-in kinds */
-	struct pki *pki;				   /* pki.c; from pki_wait() on */
-	struct authz *authz;				   /* authz/ */
-	struct standing_set *standing;			   /* standing.c */
+	struct watchcache *wc;				     /* watchcache.c */
+	struct set_aside *aside;			     /* set_aside.c: what the cache leaves out */
+	struct flow *flow;				     /* flow/: priority and fairness */
+	struct metrics *metrics;			     /* metrics.c */
+	struct request_cells *requests;			     /* metrics_requests.c */
+	struct metric_set *counted;			     /* of the families in metrics.h, what has no cells */
+	struct metric_set *slis;			     /* metrics_health.c; of the same families */
+	_Atomic(struct admission_cells *) admission_cells;   /* metrics_admission.c */
+	struct api_current *api;			     /* late_kind.c: the kinds that are served */
+	const struct api_set *built_in;			     /* api_set_built_in(): what it is mostly */
+	atomic_bool late;				     /* there are, or are about to be, others than these */
+	struct documents *docs;				     /* documents.c: discovery, OpenAPI of the built-in kinds */
+	struct pki *pki;				     /* pki.c; from pki_wait() on */
+	struct watched_file *credentials[CREDENTIALS_FILES]; /* credentials.c; of CAs and certificates; NULL: none */
+	struct authz *authz;				     /* authz/ */
+	struct standing_set *standing;			     /* standing.c */
 	void *strategies;			   /* registry/: state of allocators and other kind strategies */
 	struct req_waits *waits;		   /* steps.c */
 	struct run_queue *runs;			   /* run_queue.c */
@@ -79,7 +83,6 @@ struct apiserver {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	bool pki_loading;
-	bool ca_told;	    /* a wrong file of CAs was told of; the tick's */
 	struct err pki_err; /* why it failed; taken by the first pki_wait() */
 	struct env_timer *tick_timer;
 	int64_t tick;	      /* minutes since start */
@@ -171,6 +174,9 @@ static inline void api_req_take_kinds(struct api_req *q)
 	if (atomic_load_explicit(&q->server->late, memory_order_acquire))
 		api_req_take_late(q);
 }
+/* The same for who began with a kind of which another one has the place now: q->res becomes that, in q's version.
+ * False: nothing of it is served, and q->res is as it was. */
+bool api_req_kind_anew(struct api_req *q);
 void answer_text(struct api_req *q, int code, const char *content_type,
 		 struct sv text);		       /* text in the arena or constant */
 void answer_page_not_found(struct api_req *q);	       /* 404 as text: no API that could word a Status */

@@ -95,7 +95,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 		s->o.cluster_domain = "cluster.local";
 	if (!s->o.advertise_port)
 		s->o.advertise_port = 6443;
-	if (!s->o.max_requests_inflight && !s->o.max_mutating_inflight) {
+	if (!s->o.no_priority_and_fairness && !s->o.max_requests_inflight && !s->o.max_mutating_inflight) {
 		s->o.max_requests_inflight = 400;
 		s->o.max_mutating_inflight = 200;
 	}
@@ -185,6 +185,7 @@ void apiserver_shutdown(struct apiserver *s)
 void apiserver_rest(struct apiserver *s)
 {
 	run_queue_stop(s->runs);
+	aggregator_rest(s);
 	audit_stop(s->audit);
 	webhooks_stop(s->webhooks); /* nobody waits for one any more */
 	pthread_mutex_lock(&s->lock);

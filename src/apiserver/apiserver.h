@@ -50,6 +50,7 @@ struct apiserver_accounts {
 	const char *const *audiences; /* of the API; none: the issuers */
 	const char *const *key_files; /* by which tokens are checked beside the key that signs */
 	const char *signing_key_file; /* NULL: a key of our own */
+	const char *signing_endpoint; /* the socket of a program that signs instead (authn/sa_signer.h) */
 	const char *max_expiration;   /* a duration; NULL: any */
 	const char *jwks_uri;	      /* where others are told to find the keys; NULL: here */
 	bool no_extension;	      /* tokens of Pods end when they say */
@@ -115,8 +116,10 @@ struct apiserver_opts {
 	struct apiserver_authorization authorization;
 	struct apiserver_token_hook token_hook;
 	const char *tls_cert_file, *tls_key_file; /* what is served with, and looked at anew each minute; NULL: ours */
-	bool tls_only_13;			  /* what is served with has no TLS 1.2; */
-	const char *const *tls_suites;		  /* else these suites of it, or NULL (net/tls.h) */
+	const char *const
+	    *tls_sni;	  /* CERT,KEY[:NAME,...] each, for who asks for those names; NULL-terminated, or NULL */
+	bool tls_only_13; /* what is served with has no TLS 1.2; */
+	const char *const *tls_suites; /* else these suites of it, or NULL (net/tls.h) */
 	struct apiserver_kubelets kubelets;
 	struct apiserver_accounts accounts;
 	const char *client_ca_file; /* CAs of clients beside the cluster's own; NULL: none */
@@ -131,10 +134,11 @@ struct apiserver_opts {
 	void (*lost)(const struct err *why);
 	/* Together how many requests are served at once (flow/); neither: upstream's 400 and 200. */
 	int max_requests_inflight, max_mutating_inflight;
-	int64_t request_timeout_ns; /* of what does not last by nature; 0: a minute */
-	int min_watch_s;	    /* a watch that names no end lasts so long, or up to twice that; 0: 1800 */
-	int64_t event_ttl_ns;	    /* how long Events are kept; 0: an hour */
-	double goaway_chance;	    /* that a request is its HTTP/2 connection's last, so that clients spread anew */
+	bool no_priority_and_fairness; /* these two are limits of their own, 0: none */
+	int64_t request_timeout_ns;    /* of what does not last by nature; 0: a minute */
+	int min_watch_s;	       /* a watch that names no end lasts so long, or up to twice that; 0: 1800 */
+	int64_t event_ttl_ns;	       /* how long Events are kept; 0: an hour */
+	double goaway_chance;	       /* that a request is its HTTP/2 connection's last, so that clients spread anew */
 	const struct metric_rules *metric_rules; /* what the flags leave out of /metrics; borrowed; NULL: nothing */
 	/* What other components of this process add to /metrics; any thread, until apiserver_rest(). NULL: nothing. */
 	void (*more_metrics)(void *ctx, struct buf *b);
@@ -159,6 +163,8 @@ struct apiserver_opts {
 };
 
 /* Can these plugins be switched so? What apiserver_new() would refuse, before anything is touched. */
+/* What --tls-sni-cert-key may say, in upstream's words. */
+int apiserver_check_sni(const char *const *list, struct err *err);
 int apiserver_check_admission(const char *const *enable, const char *const *disable, struct err *err);
 /* Loads or makes the PKI, fills the watch cache from the store, writes the bootstrap objects
  * (system namespaces, RBAC defaults, the `kubernetes` Service, priority classes) that are missing. Strings and lists
@@ -213,6 +219,8 @@ int apiserver_issue_server_cert(struct apiserver *s, struct arena *a, const char
 
 /* Of what aggregated servers keep in a namespace (client/foreign.h); ctx = the apiserver. */
 foreign_empty_fn apiserver_empty_foreign;
+foreign_kinds_fn apiserver_kinds_foreign;
+foreign_ask_fn apiserver_ask_foreign;
 
 /* --- kinds at run time --- */
 

@@ -33,8 +33,13 @@ struct sa_token_request {
 	int64_t expiration_s;
 	int64_t warn_after_s; /* when it is to be replaced, before it ends; 0: nothing is said of that */
 };
-int sa_token_issue(struct apiserver *s, struct arena *a, const struct sa_token_request *r, struct sv *ret_token,
-		   int64_t *ret_expires_ns, struct err *err);
+/* What such a token says, as JSON in the arena, and its end. */
+struct sv sa_token_claims(struct apiserver *s, struct arena *a, const struct sa_token_request *r,
+			  int64_t *ret_expires_ns);
+/* The token that says so, for a step of q (steps.h): 0, -1, or REQ_LATER where a program signs (authn/sa_signer.h). */
+int sa_token_sign(struct api_req *q, struct sv claims, struct sv *ret_token, struct err *err);
+/* For how long others may keep /openid/v1/jwks, in seconds. */
+int64_t sa_jwks_age_s(struct apiserver *s);
 /* /openid/v1/jwks and /.well-known/openid-configuration; JSON in the arena. The latter is "" where the issuer is no
  * https URL, which nobody could look it up at. */
 struct sv sa_jwks(struct apiserver *s, struct arena *a);

@@ -188,8 +188,8 @@ static void aggregated_group(const struct api_group *g, struct buf *b)
 {
 	buf_adds(b, "{\"metadata\":{");
 	if (*g->name)
-		buf_printf(b, "\"name\":\"%s\",", g->name);
-	buf_adds(b, "\"creationTimestamp\":null},\"versions\":[");
+		buf_printf(b, "\"name\":\"%s\"", g->name);
+	buf_adds(b, "},\"versions\":[");
 	for (size_t i = 0; i < g->n; i++) {
 		if (i)
 			buf_addc(b, ',');

@@ -61,6 +61,17 @@ static bool not_stopping(struct apiserver *s, struct err *why)
 	return false;
 }
 
+/* What there is with priority and fairness alone, and without it alone. */
+static bool fair(struct apiserver *s, struct err *why)
+{
+	return started(s, why);
+}
+
+static bool unfair(struct apiserver *s, struct err *why)
+{
+	return started(s, why);
+}
+
 static const struct check {
 	const char *name;
 	bool (*ok)(struct apiserver *s, struct err *why);
@@ -74,8 +85,9 @@ static const struct check {
 	{ "informer-sync", started, true },
 	{ "poststarthook/start-apiserver-admission-initializer", started, false },
 	{ "poststarthook/generic-apiserver-start-informers", watch_cache, false },
-	{ "poststarthook/priority-and-fairness-config-consumer", started, false },
-	{ "poststarthook/priority-and-fairness-filter", started, false },
+	{ "poststarthook/priority-and-fairness-config-consumer", fair, false },
+	{ "poststarthook/priority-and-fairness-filter", fair, false },
+	{ "poststarthook/max-in-flight-filter", unfair, false },
 	{ "poststarthook/storage-object-count-tracker-hook", watch_cache, false },
 	{ "poststarthook/storage-readiness", watch_cache, false },
 	{ "poststarthook/start-apiextensions-informers", watch_cache, false },
@@ -120,6 +132,8 @@ static bool health_at(struct apiserver *s, bool ready, size_t i, const char **re
 		return encryption_check(s->o.encryption, i - ARRAY_LEN(checks), ret_name, ret_well, why);
 	c = &checks[i];
 	*ret_name = c->ready_only && !ready ? NULL : c->name;
+	if (c->ok == (s->o.no_priority_and_fairness ? fair : unfair))
+		*ret_name = NULL;
 	if (*ret_name && ask)
 		*ret_well = c->ok(s, why);
 	return true;

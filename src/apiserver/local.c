@@ -242,10 +242,13 @@ static int make_selection(struct arena *a, const struct resource *r, const struc
 			  const struct selection **ret, struct err *err)
 {
 	/* Copied: a selector may keep views of its text, and a watch outlives the call. */
-	struct sv labels = o && o->label_selector ? arena_sv(a, sv_from(o->label_selector)) : SV_NULL;
-	struct sv fields = o && o->field_selector ? arena_sv(a, sv_from(o->field_selector)) : SV_NULL;
+	struct selection_words w = { 0 };
 
-	return selection_make(a, r, labels, fields, ret, err);
+	if (o && o->label_selector)
+		w.labels = arena_sv(a, sv_from(o->label_selector));
+	if (o && o->field_selector)
+		w.fields = arena_sv(a, sv_from(o->field_selector));
+	return selection_make(a, r, &w, ret, err);
 }
 
 static int authorize_list(struct call *k, const struct client_list_opts *o, struct err *err)

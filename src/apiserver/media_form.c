@@ -20,26 +20,28 @@ static void form_revision(struct buf *b, int64_t rev)
 	buf_printf(b, "{\"resourceVersion\":\"%" PRId64 "\"", rev);
 }
 
-/* What a list's metadata says of the items to come. */
-static void form_more(struct buf *b, struct sv cont, int64_t remaining)
+/* What a list's metadata says of the items to come, and of those that are somebody else's part. */
+static void form_more(const struct api_req *q, struct buf *b, struct sv cont, int64_t remaining, bool custom)
 {
-	if (!cont.n)
-		return;
-	buf_printf(b, ",\"continue\":\"%.*s\"", SV_ARG(cont));
-	if (remaining >= 0)
+	if (cont.n || custom) /* upstream's generic lists have it always */
+		buf_printf(b, ",\"continue\":\"%.*s\"", SV_ARG(cont));
+	if (cont.n && remaining >= 0)
 		buf_printf(b, ",\"remainingItemCount\":%" PRId64, remaining);
+	if (!q->shard.n)
+		return;
+	buf_adds(b, ",\"shardInfo\":{\"selector\":");
+	json_encode_str(b, q->shard);
+	buf_addc(b, '}');
 }
 
 /* --- objects --- */
 
-static void form_list(struct buf *b, const char *kind, const char *version, int64_t rev, struct sv cont,
-		      int64_t remaining, bool custom)
+static void form_list(const struct api_req *q, struct buf *b, const char *kind, const char *version, int64_t rev,
+		      struct sv cont, int64_t remaining, bool custom)
 {
 	form_head(b, kind, version);
 	form_revision(b, rev);
-	form_more(b, cont, remaining);
-	if (custom && !cont.n)
-		buf_adds(b, ",\"continue\":\"\""); /* upstream's generic lists have it always */
+	form_more(q, b, cont, remaining, custom);
 	buf_adds(b, "},\"items\":");
 }
 
@@ -48,8 +50,7 @@ static void native_list(struct api_req *q, struct buf *b, const struct resource 
 {
 	char av[160];
 
-	(void)q;
-	form_list(b, r->list_kind, resource_api_version(r, av, sizeof(av)), rev, cont, remaining,
+	form_list(q, b, r->list_kind, resource_api_version(r, av, sizeof(av)), rev, cont, remaining,
 		  r->schema && r->schema->custom);
 }
 
@@ -57,7 +58,6 @@ static void form_bookmark(struct buf *b, const char *kind, const char *version, 
 {
 	form_head(b, kind, version);
 	form_revision(b, rev);
-	buf_adds(b, ",\"creationTimestamp\":null");
 	if (initial_end)
 		buf_adds(b, ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}");
 	buf_adds(b, "}}");
@@ -77,7 +77,7 @@ static void partial_list(struct api_req *q, struct buf *b, const struct resource
 			 int64_t remaining)
 {
 	(void)r;
-	form_list(b, "PartialObjectMetadataList", q->form->version, rev, cont, remaining, false);
+	form_list(q, b, "PartialObjectMetadataList", q->form->version, rev, cont, remaining, false);
 }
 
 static void partial_item(struct api_req *q, struct buf *b, const struct resource *r, struct obj *o)
@@ -129,7 +129,7 @@ static void table_head(struct api_req *q, struct buf *b, const struct resource *
 		form_revision(b, rev);
 	else
 		buf_addc(b, '{');
-	form_more(b, cont, remaining);
+	form_more(q, b, cont, remaining, false);
 	buf_adds(b, "},\"columnDefinitions\":");
 	if (with_columns)
 		print_columns(b, r);

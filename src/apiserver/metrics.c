@@ -235,6 +235,7 @@ void metrics_serve(struct api_req *q)
 	aggregator_metrics(s, &b);
 	audit_metrics(s, &b);
 	encryption_metrics(s->o.encryption, &b);
+	sa_signer_metrics(s->authz ? s->authz->signer : NULL, &b);
 	if (s->authz)
 		buf_printf(
 		    &b,

@@ -19,15 +19,24 @@ static void make_v2_proto(struct apiserver *s, const struct api_set *api, const 
 	openapi_v2_proto(b, api->custom, api->n_custom, document_piece);
 }
 
+static const struct document *own_v2(struct api_req *q, bool proto)
+{
+	return proto ? document_get(q, "openapi/v2+protobuf", make_v2_proto) : document_get(q, "openapi/v2", make_v2);
+}
+
+static struct sv own_v2_text(struct api_req *q, bool proto)
+{
+	return document_text(q->arena, own_v2(q, proto));
+}
+
 /* client-go asks for protobuf only; browsers and scripts get JSON. */
 static void serve_v2(struct api_req *q)
 {
-	static const char proto[] = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+	static const char type[] = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+	bool proto = sv_find_sv(q->accept, SV("proto-openapi.spec.v2")) >= 0;
 
-	if (sv_find_sv(q->accept, SV("proto-openapi.spec.v2")) >= 0)
-		document_answer(q, document_get(q, "openapi/v2+protobuf", make_v2_proto), proto, false);
-	else
-		document_answer(q, document_get(q, "openapi/v2", make_v2), "application/json", false);
+	if (!aggregator_openapi_v2(q, proto, own_v2_text))
+		document_answer(q, own_v2(q, proto), proto ? type : "application/json", false);
 }
 
 static void make_index(struct apiserver *s, const struct api_set *api, const char *key, struct buf *b)

@@ -76,6 +76,9 @@ static bool issuer_serve(struct api_req *q)
 	doc = sa_openid_configuration(q->server, q->arena);
 	if (!doc.n)
 		return false;
+	/* As long as others may keep them, for a key that is new must get around before the first token of it. */
+	api_req_header(q, SV("cache-control"),
+		       arena_svf(q->arena, "public, max-age=%" PRId64, sa_jwks_age_s(q->server)));
 	answer_text(q, 200, keys ? "application/jwk-set+json" : "application/json",
 		    keys ? sa_jwks(q->server, q->arena) : doc);
 	return true;
@@ -283,7 +286,7 @@ void api_serve(struct api_req *q)
 	api_req_take_kinds(q);
 	if (!q->res)
 		request_info(q);
-	else if (!api_has(q->api, q->res))
+	else if (!api_has(q->api, q->res) && !api_req_kind_anew(q))
 		q->res = NULL; /* gone since whoever asks from inside looked for it */
 	q->timed = q->server->observer || req_mutating(q);
 	q->step_ns[STEP_RECEIVED] = q->start_ns;

@@ -337,6 +337,8 @@ int pki_load_tls(struct pki *p, struct err *err)
 							.key_pem = p->shown.n ? buf_sv(&p->shown_key) : p->server_key,
 							.only_13 = p->only_13,
 							.suites = p->suites,
+							.named = p->named,
+							.n_named = p->n_named,
 							.client_ca_pem = buf_sv(&clients),
 							.proxy_ca_pem = buf_sv(&p->proxy_cas) },
 			     err);
@@ -388,6 +390,57 @@ int pki_show(struct pki *p, struct sv cert, struct sv key, struct err *err)
 	return pki_change(p, &p->shown, cert, &p->shown_key, key, err);
 }
 
+static struct tls_named *pki_copy_named(struct arena *a, const struct tls_named *named, size_t n)
+{
+	struct tls_named *copy = ARENA_ARRAY(a, struct tls_named, n + 1);
+
+	for (size_t i = 0; i < n; i++) {
+		struct sv *names = ARENA_ARRAY(a, struct sv, named[i].n_names + 1);
+
+		for (size_t k = 0; k < named[i].n_names; k++)
+			names[k] = arena_sv(a, named[i].names[k]);
+		copy[i] = (struct tls_named){ .cert_pem = arena_sv(a, named[i].cert_pem),
+					      .key_pem = arena_sv(a, named[i].key_pem),
+					      .names = names,
+					      .n_names = named[i].n_names };
+	}
+	return copy;
+}
+
+static void pki_drop_named(struct arena *a, const struct tls_named *named, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (named[i].key_pem.n)
+			explicit_bzero((void *)(uintptr_t)named[i].key_pem.p, named[i].key_pem.n);
+	arena_release(a);
+}
+
+int pki_name(struct pki *p, const struct tls_named *named, size_t n, struct err *err)
+{
+	struct arena fresh = ARENA_INIT, was;
+	struct tls_named *copy = pki_copy_named(&fresh, named, n), *was_named;
+	size_t was_n;
+	int rc;
+
+	pthread_mutex_lock(&p->lock);
+	was = p->named_arena;
+	was_named = p->named;
+	was_n = p->n_named;
+	p->named_arena = fresh;
+	p->named = copy;
+	p->n_named = n;
+	rc = pki_load_tls(p, err);
+	if (rc < 0) {
+		fresh = p->named_arena;
+		p->named_arena = was;
+		p->named = was_named;
+		p->n_named = was_n;
+	}
+	pthread_mutex_unlock(&p->lock);
+	pki_drop_named(rc < 0 ? &fresh : &was, rc < 0 ? copy : was_named, rc < 0 ? n : was_n);
+	return rc;
+}
+
 void pki_kubelets(struct pki *p, struct sv ca, struct sv cert, struct sv key)
 {
 	p->kubelet_ca = arena_sv(&p->arena, ca);
@@ -434,6 +487,7 @@ struct pki *pki_close(struct pki *p)
 		tls_ctx_unref(p->any_tls);
 		buf_release(&p->more_cas);
 		buf_release(&p->proxy_cas);
+		pki_drop_named(&p->named_arena, p->named, p->n_named);
 		buf_release(&p->shown);
 		buf_release(&p->shown_key);
 		jws_keys_free(p->sa_public);

@@ -47,6 +47,9 @@ struct pki {
 	struct sv front_cert, front_cert_key;
 	struct buf more_cas, proxy_cas; /* see pki_trust(); under the lock */
 	struct buf shown, shown_key;	/* see pki_show(); under the lock */
+	struct arena named_arena;	/* of these, see pki_name(); under the lock */
+	struct tls_named *named;
+	size_t n_named;
 	bool only_13;
 	const char *const *suites;
 	struct sv kubelet_ca, kubelet_cert, kubelet_key; /* see pki_kubelets() */
@@ -89,6 +92,8 @@ int pki_load_tls(struct pki *p, struct err *err);
 int pki_trust(struct pki *p, struct sv more_cas, struct sv proxy_cas, struct err *err);
 /* Serves with this certificate and its chain in the place of the CA's own. Returns as pki_trust(). */
 int pki_show(struct pki *p, struct sv cert, struct sv key, struct err *err);
+/* Shows other certificates to who asks for their names (tls.h), copied. -1: nothing has changed. */
+int pki_name(struct pki *p, const struct tls_named *named, size_t n, struct err *err);
 /* How connections to kubelets are made, copied; "": as they are without. Before the first call of pki_kubelet_tls(). */
 void pki_kubelets(struct pki *p, struct sv ca, struct sv cert, struct sv key);
 /* All CAs of clients, and those of front proxies with our own: what other servers are told. In the arena. */

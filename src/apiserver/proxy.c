@@ -386,6 +386,7 @@ void proxy_pass(struct api_req *q, const struct proxy_how *how)
 	struct err err = ERR_INIT;
 	struct passage *p;
 	const struct http_endpoint *ep = how->ep;
+	struct http_endpoint to = *ep;
 	struct sv behind = SV("/");
 	const char *target = how->target;
 	size_t n;
@@ -426,7 +427,8 @@ void proxy_pass(struct api_req *q, const struct proxy_how *how)
 	q->http->on_gone = gone_early;
 	inflight_add(q);
 	inflight_waits(q, "its backend");
-	p->dialog = http_dial(http_req_loop(q->http), ep, arena_cstr(q->arena, q->method), target, h, n, q->body,
+	to.kept = how->kept;
+	p->dialog = http_dial(http_req_loop(q->http), &to, arena_cstr(q->arena, q->method), target, h, n, q->body,
 			      CONNECT_TIMEOUT_NS, &cb, p);
 	passage_clock_start(p);
 }

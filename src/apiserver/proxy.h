@@ -24,6 +24,7 @@ struct proxy_how {
 	 * plain text, as upstream does. */
 	bool plain;
 	bool create_to_upgrade;
+	struct http_kept *kept; /* whose connections are kept, but for upgrades; NULL: each has its own */
 };
 /* Takes over q's answer, on q's own thread. */
 void proxy_pass(struct api_req *q, const struct proxy_how *how);

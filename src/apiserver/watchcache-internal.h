@@ -1,7 +1,8 @@
 /* watchcache-internal.h - shared by watchcache.c (contents), watchcache_feed.c (following the store),
- * watchcache_kinds.c and watchcache_late.c (which resources there are, and those that come and go), watch_ring.c
- * (recent changes), watch_queue.c and watchers.c (who watches), watch_slow.c and watch_sweep.c (who is too slow),
- * watch_initial.c (what there is) and watch_past.c (changes that only the store remembers). */
+ * watchcache_kinds.c and watchcache_late.c (which resources there are, and those that come and go), watchcache_stored.c
+ * (those that were replaced), watch_ring.c (recent changes), watch_queue.c and watchers.c (who watches), watch_slow.c
+ * and watch_sweep.c (who is too slow), watch_initial.c (what there is) and watch_past.c (changes that only the store
+ * remembers). */
 #pragma once
 
 #include "apiserver/apiserver-internal.h"
@@ -109,7 +110,9 @@ extern struct lock_site wc_lock; /* of wc_resource.lock, where much goes by it *
 /* What a kind that came at run time has beyond the others (watchcache_late.c); guarded by its resource's lock. */
 struct wc_late {
 	bool filling, gone;
-	int64_t filled_rev; /* changes up to it are in the tree since the fill */
+	bool replaced;		     /* gone, as another kind has its place, and its objects */
+	size_t was_count, was_bytes; /* and then what there was in its tree */
+	int64_t filled_rev;	     /* changes up to it are in the tree since the fill */
 	VEC(struct wc_early) early;
 	struct wc_resource *twin; /* takes its place soon, and has the same path; guarded by watchcache.late_lock */
 };
@@ -184,6 +187,21 @@ size_t wc_late_twins(struct watchcache *c, const struct wc_resource *r, struct w
 /* One change into the tree and to the watchers; r's lock is held for writing. o_take NULL: deleted. */
 void wc_publish(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o_take, int64_t rev,
 		struct wc_change **ret);
+
+/* --- what the store has, and a kind that was replaced, as who began before still has it (watchcache_stored.c) --- */
+
+void wc_key_split(const struct wc_resource *r, struct sv key, struct sv *ns, struct sv *name);
+/* A stored value as an object of r's, of the name that its key says: the tree finds it by that. NULL: it is none. */
+struct obj *wc_parse(const struct wc_resource *r, const struct store_kv *kv);
+bool wc_late_replaced(const struct wc_resource *r); /* r's lock is held; false for built-in ones */
+/* What the store has of r now, in ns ("": all) or of that name (not ""). No lock is held. */
+struct wc_stored {
+	const struct wc_resource *of;
+	struct objtree tree;
+	int64_t rev;
+};
+int wc_stored_read(struct wc_stored *t, struct wc_resource *r, struct sv ns, struct sv name, struct err *err);
+void wc_stored_release(struct wc_stored *t);
 
 /* --- recent changes (watch_ring.c); the resource's lock is held --- */
 

@@ -98,13 +98,21 @@ void wc_work(struct watchcache *c, const struct resource *res, const struct obj 
 struct obj *wc_get(struct watchcache *c, const struct resource *res, struct sv ns, struct sv name)
 {
 	struct wc_resource *r = wc_resource_find(c, res);
+	struct wc_stored stored;
 	struct obj *o;
+	bool replaced;
 
 	if (!r)
 		return NULL;
+	ns = res->namespaced ? ns : SV("");
 	lock_read(&r->lock, &wc_lock);
-	o = obj_ref(objtree_get(&r->tree, res->namespaced ? ns : SV(""), name));
+	o = obj_ref(objtree_get(&r->tree, ns, name));
+	replaced = !o && wc_late_replaced(r);
 	pthread_rwlock_unlock(&r->lock);
+	if (!replaced || !name.n || wc_stored_read(&stored, r, ns, name, NULL) < 0)
+		return o;
+	o = obj_ref(objtree_get(&stored.tree, ns, name));
+	wc_stored_release(&stored);
 	return o;
 }
 
@@ -129,7 +137,7 @@ size_t wc_count(struct watchcache *c, const struct resource *res)
 	if (!r)
 		return 0;
 	lock_read(&r->lock, &wc_lock);
-	n = r->tree.count;
+	n = r->tree.count + (r->late ? r->late->was_count : 0);
 	pthread_rwlock_unlock(&r->lock);
 	return n;
 }
@@ -155,7 +163,7 @@ size_t wc_bytes(struct watchcache *c, const struct resource *res)
 	if (!r)
 		return 0;
 	lock_read(&r->lock, &wc_lock);
-	n = r->tree.bytes;
+	n = r->tree.bytes + (r->late ? r->late->was_bytes : 0);
 	pthread_rwlock_unlock(&r->lock);
 	return n;
 }
@@ -167,14 +175,14 @@ int64_t wc_resource_rev(struct wc_resource *r)
 
 #define SELECT_PIECE ((size_t)2000) /* objects looked at in one go: about a millisecond */
 
-/* What is asked for, before anything is selected; the lock is held. */
-static void pick_all(struct wc_resource *r, struct sv ns, bool selects, struct sv start, size_t limit, struct arena *a,
-		     struct wc_pick *ret)
+/* What is asked for, before anything is selected; t's lock is held. */
+static void pick_all(const struct objtree *t, bool namespaced, struct sv ns, bool selects, struct sv start,
+		     size_t limit, struct arena *a, struct wc_pick *ret)
 {
 	struct sv start_ns = ns, start_name = start;
 	size_t behind;
 
-	if (!r->res->namespaced) {
+	if (!namespaced) {
 		start_ns = SV("");
 	} else if (start.n) {
 		ssize_t slash = sv_find(start, '/');
@@ -182,43 +190,63 @@ static void pick_all(struct wc_resource *r, struct sv ns, bool selects, struct s
 		start_ns = slash < 0 ? start : sv_sub(start, 0, (size_t)slash);
 		start_name = slash < 0 ? SV_NULL : sv_sub(start, (size_t)slash + 1, start.n);
 	}
-	behind = objpick_take(&ret->objs, &r->tree, ns, start_ns, start_name, selects ? 0 : limit, a);
+	behind = objpick_take(&ret->objs, t, ns, start_ns, start_name, selects ? 0 : limit, a);
 	if (behind) {
 		ret->more = true;
 		ret->remaining = (int64_t)behind;
 	}
 }
 
-/* One object by name: kubectl wait, get -w, leader election. The lock is held. */
-static void pick_named(struct wc_resource *r, struct sv ns, struct sv name, struct arena *a, struct wc_pick *ret)
+/* One object by name: kubectl wait, get -w, leader election. t's lock is held. */
+static void pick_named(const struct objtree *t, struct sv ns, struct sv name, struct arena *a, struct wc_pick *ret)
 {
-	struct obj *o = objtree_get(&r->tree, ns, name);
+	struct obj *o = objtree_get(t, ns, name);
 
 	if (o)
 		objpick_of(&ret->objs, &(struct obj *){ obj_ref(o) }, 1, a);
+}
+
+/* The same where a replaced kind's objects are. */
+static bool pick_stored(struct wc_resource *r, struct sv ns, struct sv named, bool selects, struct sv start,
+			size_t limit, struct arena *a, struct wc_pick *ret)
+{
+	struct wc_stored t;
+
+	if (wc_stored_read(&t, r, ns, named, NULL) < 0)
+		return false;
+	ret->rev = t.rev;
+	pick_all(&t.tree, r->res->namespaced, ns, selects, start, limit, a, ret);
+	wc_stored_release(&t); /* what is picked holds its blocks */
+	return true;
 }
 
 bool wc_pick(struct watchcache *c, const struct resource *res, struct sv ns, const struct selection *sel,
 	     struct sv start, size_t limit, int64_t exact, struct arena *a, struct wc_pick *ret)
 {
 	struct wc_resource *r = wc_resource_find(c, res);
-	bool ok;
+	struct sv named = SV_NULL;
+	bool ok, replaced;
 
 	*ret = (struct wc_pick){ .rev = wc_rev(c), .remaining = -1, .sel = sel, .limit = limit };
 	if (!r)
 		return true;
 	if (!res->namespaced)
 		ns = SV("");
+	if (sel && sel->pinned_name.p && (ns.n || !res->namespaced) && !start.n && !exact)
+		named = sel->pinned_name;
 	lock_read(&r->lock, &wc_lock);
-	ok = !exact || (r->last_rev <= exact && exact <= wc_rev(c));
+	replaced = wc_late_replaced(r);
+	ok = !replaced && (!exact || (r->last_rev <= exact && exact <= wc_rev(c)));
 	if (ok) {
 		ret->rev = exact ? exact : wc_resource_rev(r);
-		if (sel && sel->pinned_name.p && (ns.n || !res->namespaced) && !start.n && !exact)
-			pick_named(r, ns, sel->pinned_name, a, ret);
+		if (named.p)
+			pick_named(&r->tree, ns, named, a, ret);
 		else
-			pick_all(r, ns, sel, start, limit, a, ret);
+			pick_all(&r->tree, res->namespaced, ns, sel, start, limit, a, ret);
 	}
 	pthread_rwlock_unlock(&r->lock);
+	if (replaced && !exact)
+		return pick_stored(r, ns, named, sel, start, limit, a, ret);
 	return ok;
 }
 

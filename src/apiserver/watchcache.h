@@ -95,8 +95,10 @@ struct pending_write {
 void wc_work(struct watchcache *c, const struct resource *r, const struct obj *o);
 
 struct obj *wc_get(struct watchcache *c, const struct resource *r, struct sv ns, struct sv name); /* new reference */
-bool wc_serves(struct watchcache *c, const struct resource *r); /* false: of a kind that came and went */
-int64_t wc_rev(struct watchcache *c);				/* everything up to it is in the cache */
+/* False: of a kind that came and went. One that another took the place of (a changed definition's) is read as before,
+ * from the store, by who began with it. */
+bool wc_serves(struct watchcache *c, const struct resource *r);
+int64_t wc_rev(struct watchcache *c); /* everything up to it is in the cache */
 /* False when the store has stopped telling the cache of changes, *why what it said: what is in it ages then. */
 bool wc_alive(struct watchcache *c, struct err *why);
 size_t wc_count(struct watchcache *c, const struct resource *r);
@@ -112,7 +114,7 @@ struct wc_list {
 };
 /* Objects of r in ns ("": all), in key order, that match sel (may be NULL), at most limit (0: all),
  * from the key "ns/name" start on ("": the first). exact > 0: as of that revision; false when the
- * resource has changed since (ask the store). */
+ * resource has changed since, or was replaced and the store does not say (ask that). */
 bool wc_list(struct watchcache *c, const struct resource *r, struct sv ns, const struct selection *sel, struct sv start,
 	     size_t limit, int64_t exact, struct arena *a, struct wc_list *ret);
 void wc_list_unref(struct wc_list *l);

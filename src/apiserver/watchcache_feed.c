@@ -58,11 +58,6 @@ static void publish(struct wc_resource *r, struct sv ns, struct sv name, struct 
 	wc_change_unref(c);
 }
 
-static void split_key(const struct wc_resource *r, struct sv key, struct sv *ns, struct sv *name)
-{
-	storekey_split(r->res, sv_sub(key, r->prefix_n, key.n), ns, name);
-}
-
 /* A reference to its kind is the caller's. */
 static struct wc_resource *resource_of_key(struct watchcache *c, struct sv key)
 {
@@ -78,25 +73,12 @@ static struct wc_resource *resource_of_key(struct watchcache *c, struct sv key)
 	return r;
 }
 
-/* The same of a key of r's, whose name it must bear: the tree finds it by that. */
-static struct obj *parse_of(const struct wc_resource *r, const struct store_kv *kv)
-{
-	struct obj *o = stored_parse(r->res, kv->value, kv->mod_rev);
-	struct sv ns, name;
-
-	split_key(r, kv->key, &ns, &name);
-	if (o && sv_eq(obj_name(o), name) && (!r->res->namespaced || sv_eq(obj_ns(o), ns)))
-		return o;
-	obj_unref(o);
-	return NULL;
-}
-
 /* Nothing can be had of kv, for that reason. */
 static void note_aside(struct wc_resource *r, const struct store_kv *kv, enum set_aside_why why)
 {
 	struct sv ns, name;
 
-	split_key(r, kv->key, &ns, &name);
+	wc_key_split(r, kv->key, &ns, &name);
 	if (strategy_for(r->res)->unread)
 		strategy_for(r->res)->unread(r->cache->s, kv->key, kv->value.p ? kv->value : SV(""),
 					     objtree_get(&r->tree, ns, name));
@@ -112,7 +94,7 @@ static void forget_aside(struct wc_resource *r, const struct store_kv *kv)
 {
 	struct sv ns, name;
 
-	split_key(r, kv->key, &ns, &name);
+	wc_key_split(r, kv->key, &ns, &name);
 	set_aside_drop(r->cache->s, r->res, ns, name);
 	if (quarantine_has(kv->key))
 		quarantine_drop(kv->key);
@@ -150,10 +132,10 @@ static void feed_one(struct watchcache *c, struct wc_resource *r, const struct s
 	_cleanup_obj_ struct obj *o = NULL;
 	struct sv ns, name;
 
-	split_key(r, ch->kv.key, &ns, &name);
+	wc_key_split(r, ch->kv.key, &ns, &name);
 	if (!ch->kv.deleted) {
 		work_key(ch->kv.key);
-		o = pw ? feed_written(pw, ch->kv.mod_rev) : parse_of(r, &ch->kv);
+		o = pw ? feed_written(pw, ch->kv.mod_rev) : wc_parse(r, &ch->kv);
 		if (pw && o)
 			pw->result = obj_ref(o);
 	}
@@ -231,7 +213,7 @@ static int fill_one(const struct store_kv *kv, void *ctx)
 		return 0;
 	}
 	work_key(kv->key);
-	o = parse_of(r, kv);
+	o = wc_parse(r, kv);
 	if (o)
 		obj_unref(objtree_put(&r->tree, o));
 	else

@@ -35,7 +35,7 @@ bool wc_serves(struct watchcache *c, const struct resource *res)
 	if (!resource_late(res) || !r)
 		return r;
 	pthread_rwlock_rdlock(&r->lock);
-	gone = wc_late_gone(r);
+	gone = wc_late_gone(r) && !wc_late_replaced(r);
 	pthread_rwlock_unlock(&r->lock);
 	return !gone;
 }

@@ -2,7 +2,9 @@
  *
  * The tree of one is filled while the store goes on: changes that come meanwhile wait, and those that the fill has not
  * seen are put in behind it. From then on it follows like any other. One that is dropped stays, empty, until the last
- * holder of its kind is gone: requests under way, and the store's thread, may still have it in hand. */
+ * holder of its kind is gone: requests under way, and the store's thread, may still have it in hand. Where another kind
+ * took its place, those are told what the store has (watchcache_stored.c): a kind that changes has no moment without
+ * objects. */
 #include "apiserver/late_kind.h"
 #include "apiserver/watchcache-internal.h"
 
@@ -46,13 +48,16 @@ static int late_enter(struct watchcache *c, struct wc_resource *r, struct wc_res
 	return rc;
 }
 
-static void late_leave(struct watchcache *c, struct wc_resource *r)
+/* True: another one has the path now. */
+static bool late_leave(struct watchcache *c, struct wc_resource *r)
 {
 	struct sv path = sv_from(r->res->store_path);
 	struct wc_resource *at;
+	bool replaced;
 
 	pthread_mutex_lock(&c->late_lock);
 	at = strmap_get(&c->late_by_path, path);
+	replaced = at && (at != r || r->late->twin);
 	if (at == r && r->late->twin)
 		strmap_set(&c->late_by_path, path, TAKE(r->late->twin));
 	else if (at == r)
@@ -60,6 +65,7 @@ static void late_leave(struct watchcache *c, struct wc_resource *r)
 	else if (at && at->late->twin == r)
 		at->late->twin = NULL;
 	pthread_mutex_unlock(&c->late_lock);
+	return replaced;
 }
 
 int wc_late_add(struct watchcache *c, const struct resource *res, const struct resource *replaces, struct err *err)
@@ -88,11 +94,16 @@ void wc_late_drop(struct watchcache *c, const struct resource *res)
 {
 	struct wc_resource *r = late_kind_of(res)->wc;
 	_cleanup_(err_release) struct err why = ERR_INIT;
+	bool replaced = late_leave(c, r);
 
 	err_set(&why, ERR_EXPIRED, "%s of group %s are served no more", res->plural, res->group);
-	late_leave(c, r);
 	pthread_rwlock_wrlock(&r->lock);
 	r->late->gone = true;
+	r->late->replaced = replaced;
+	if (replaced) {
+		r->late->was_count = r->tree.count;
+		r->late->was_bytes = r->tree.bytes;
+	}
 	r->late->filled_rev = INT64_MAX;
 	r->late->filling = false;
 	early_publish(r);

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
@@ -73,6 +74,8 @@ static void on_fault(int signum, siginfo_t *si, void *context)
 		for (;;) /* another thread is ending the process */
 			pause();
 	}
+	if (!report_dir) /* memory holds Secrets and keys, wherever the system puts what it dumps */
+		(void)syscall(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
 	signal(signum, SIG_DFL);
 	(void)syscall(SYS_tgkill, getpid(), tid, signum); /* delivered when we return */
 }

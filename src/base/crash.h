@@ -2,7 +2,8 @@
  *
  * A handler for the signals of faults writes the note (base/board.h): signal, address, stack, the words of BUG_ON().
  * It calls only what is async-signal-safe and works with a stack that has overflowed, on threads that called
- * crash_thread(). Then the process dies as it would have without: same status, same core dump.
+ * crash_thread(). Then the process dies as it would have without, but leaves no core dump: in a server's memory are
+ * Secrets and keys. One without a supervisor, which is for debuggers, leaves what the system's limits allow.
  *
  * The report is written by the supervisor, who is well; without one by the handler itself. It holds names of
  * objects, paths and users, never contents.

@@ -196,33 +196,6 @@ void metric_observe(struct metric_set *s, const struct metric_family *f, const s
 	pthread_mutex_unlock(&s->lock);
 }
 
-void metric_forget(struct metric_set *s, const struct metric_family *f, size_t label, struct sv value)
-{
-	_cleanup_(buf_release) struct buf one = BUF_INIT;
-	size_t at;
-
-	if (!s)
-		return;
-	at = (size_t)(f - s->families);
-	metric_label(&one, f->labels[label], value);
-	pthread_mutex_lock(&s->lock);
-	for (bool again = s->series != NULL; again;) {
-		again = false;
-		STRMAP_EACH(&s->series[at], e) {
-			struct sv key = sv_make(e->key, e->key_n);
-			ssize_t p = sv_find_sv(key, buf_sv(&one));
-
-			/* A value may hold what looks like this label: then the quote before it is escaped. */
-			if (p < 0 || (p > 0 && key.p[p - 1] != ','))
-				continue;
-			free(strmap_del(&s->series[at], key));
-			again = true;
-			break;
-		}
-	}
-	pthread_mutex_unlock(&s->lock);
-}
-
 uint64_t metric_count(struct metric_set *s, const struct metric_family *f, const struct sv *values)
 {
 	const struct metric_series *e;

@@ -54,8 +54,6 @@ static inline void metric_observe_ns(struct metric_set *s, const struct metric_f
 {
 	metric_observe(s, f, values, (double)ns / 1e9);
 }
-/* Forgets the series whose label (by number) has this value: what it was about is gone. */
-void metric_forget(struct metric_set *s, const struct metric_family *f, size_t label, struct sv value);
 /* What a counter has, or how often a histogram was observed; for tests. */
 uint64_t metric_count(struct metric_set *s, const struct metric_family *f, const struct sv *values);
 

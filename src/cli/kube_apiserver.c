@@ -7,6 +7,7 @@
 #include "base/version.h"
 #include "cli/server.h"
 #include "cli/test_plane.h"
+#include "cli/upstream_flags.h"
 #include "net/tls.h"
 
 #include <errno.h>
@@ -23,30 +24,13 @@ struct kube_apiserver {
 	bool version;
 };
 
-/* Rows of `caravel server` that upstream's has by another name, or that are of a node, a scheduler or k3s. */
-static const char *const not_here[] = {
-	"https-listen-port",
-	"service-cidr",
-	"node-cidr-mask-size-ipv4",
-	"node-cidr-mask-size-ipv6",
-	"flannel-backend",
-	"flannel-ipv6-masq",
-	"disable-agent",
-	"disable-scheduler",
-	"disable",
-	"ingress-trusted-proxies",
-	"ingress-proxy-protocol",
-	"disable-kube-proxy",
-	"disable-network-policy",
-	"disable-controller-manager",
-};
 /* Rows that node and server share, and upstream's API server has. */
 static const char *const of_nodes[] = { "data-dir", "feature-gates", "v", "vmodule", "logging-format" };
 
-static bool kube_apiserver_among(const char *const *list, size_t n, const char *name)
+static bool kube_apiserver_of_nodes(const char *name)
 {
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(list[i], name) == 0)
+	for (size_t i = 0; i < ARRAY_LEN(of_nodes); i++)
+		if (strcmp(of_nodes[i], name) == 0)
 			return true;
 	return false;
 }
@@ -73,8 +57,7 @@ static size_t kube_apiserver_options(void *ctx, struct server_opts *o, struct op
 	o->facts.service_cidr = "10.0.0.0/24";
 	o->kubeconfig = "";
 	for (size_t i = 0; i < n; i++)
-		if (i < n_node ? kube_apiserver_among(of_nodes, ARRAY_LEN(of_nodes), t[i].name)
-			       : !kube_apiserver_among(not_here, ARRAY_LEN(not_here), t[i].name))
+		if (i < n_node ? kube_apiserver_of_nodes(t[i].name) : !upstream_flag_find(sv_from(t[i].name)))
 			t[kept++] = t[i];
 	memcpy(t + kept, own, sizeof(own));
 	return kept + ARRAY_LEN(own);

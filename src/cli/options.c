@@ -141,6 +141,8 @@ static int options_upstream(const struct upstream_flag *f, struct sv value, stru
 {
 	if (f->how == UPSTREAM_REFUSED)
 		return err_set(err, ERR_INVALID, "--%s is not taken: %s", f->name, f->why);
+	if (f->how == UPSTREAM_LACKS)
+		return err_set(err, ERR_INVALID, "--%s is an option of 'caravel server' alone: %s", f->name, f->why);
 	/* Of lists upstream has KEY=VALUE for some: kube=1.37. */
 	if (f->how == UPSTREAM_ONLY && !sv_is(value, f->only) &&
 	    !(sv_starts(value, SV("kube=")) && sv_is(sv_sub(value, 5, value.n), f->only)))

@@ -26,7 +26,7 @@ struct server_opts {
 	const char *tls_cert_file, *tls_key_file;     /* a serving certificate of the administrator's; NULL: ours */
 	struct apiserver_kubelets kubelets;	      /* but for its list: */
 	const char *kubelet_timeout, *tls_min_version;
-	struct string_list kubelet_addresses, tls_suites;
+	struct string_list kubelet_addresses, tls_suites, tls_sni;
 	struct string_list controllers; /* which run, as --controllers has them; none: all */
 	const char *request_timeout, *event_ttl, *goaway_chance, *shutdown_delay,
 	    *shutdown_watch_grace; /* and parsed: */
@@ -36,7 +36,7 @@ struct server_opts {
 	int max_requests, max_mutating, min_request_timeout;
 	int port, node_mask_v4, node_mask_v6;
 	bool ipv6_masq, disable_agent, disable_scheduler, disable_controllers, no_supervise, anonymous_auth, profiling,
-	    debug, accept_database, no_sync;
+	    fairness, debug, accept_database, no_sync;
 	struct string_list tls_sans, runtime_config;
 	struct string_list disabled_metrics, metric_labels, hsts, cors;
 	const char *metric_manifest, *hidden_metrics, *endpoint_reconciler;

@@ -229,6 +229,8 @@ static int check_tls(const struct server_opts *o, struct err *err)
 		return err_set(err, ERR_INVALID, "--tls-min-version=%s: nothing below VersionTLS12 is spoken here", v);
 	if (v && strcmp(v, "VersionTLS12") != 0 && strcmp(v, "VersionTLS13") != 0)
 		return err_set(err, ERR_INVALID, "unknown tls version \"%s\"", v);
+	if (apiserver_check_sni(o->tls_sni.list.p, err) < 0)
+		return -1;
 	return tls_suites_check(o->tls_suites.list.p, err) < 0 ? err_wrap(err, "--tls-cipher-suites") : 0;
 }
 

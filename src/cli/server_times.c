@@ -30,8 +30,8 @@ int server_times(struct server_opts *o, struct err *err)
 				       "--goaway-chance can not be less than 0 or greater than 0.02: '%s'",
 				       o->goaway_chance);
 	}
-	if (o->max_requests < 0 || o->max_mutating < 0 || o->max_requests + (int64_t)o->max_mutating <= 0 ||
-	    o->max_requests > 1000000 || o->max_mutating > 1000000)
+	if (o->max_requests < 0 || o->max_mutating < 0 || o->max_requests > 1000000 || o->max_mutating > 1000000 ||
+	    (o->fairness && o->max_requests + o->max_mutating == 0))
 		return err_set(err, ERR_INVALID,
 			       "--max-requests-inflight=%d and --max-mutating-requests-inflight=%d: they must add up "
 			       "to something positive, and neither be more than a million",

@@ -24,6 +24,14 @@
 		name, UPSTREAM_REFUSED, false, NULL, why \
 	}
 
+#define OURS(name, why)                                \
+	{                                              \
+		name, UPSTREAM_LACKS, false, NULL, why \
+	}
+
+#define NO_NODE "there is no node, and no network of pods"
+#define NO_CONTROLLERS "--controllers says which run"
+
 static const struct upstream_flag flags[] = {
 	ONLY_SWITCH("aggregator-reject-forwarding-redirect", "true",
 		    "answers of other API servers that lead elsewhere are never passed on"),
@@ -90,14 +98,27 @@ static const struct upstream_flag flags[] = {
 		    "a listening socket is always made so that its address is free at once after it"),
 	ONLY_SWITCH("permit-port-sharing", "false", "two servers on one port would each get some of the connections"),
 	ONLY_SWITCH("runtime-config-emulation-forward-compatible", "false", "there is one version of the API, v1.37"),
-	REFUSED("service-account-signing-endpoint", "tokens are signed by a key: --service-account-signing-key-file"),
 	ONLY("storage-backend", "etcd3", STORE),
 	NONE("storage-initialization-timeout", "the server listens when the store has been read"),
 	NONE("storage-media-type", STORE ", as JSON"),
-	REFUSED("tls-sni-cert-key", "one certificate is served: --tls-san puts more names into it"),
 	REFUSED("tracing-config-file", "there are no traces: a slow request leaves the times of its steps in the log"),
 	ONLY_SWITCH("watch-cache", "true", "reads are answered from it"),
 	NONE("watch-cache-sizes", "the watch cache has all objects, and five minutes of changes"),
+
+	OURS("disable", "there are no add-ons"),
+	OURS("disable-agent", NO_NODE),
+	OURS("disable-controller-manager", NO_CONTROLLERS),
+	OURS("disable-kube-proxy", NO_NODE),
+	OURS("disable-network-policy", NO_NODE),
+	OURS("disable-scheduler", "there is no scheduler"),
+	OURS("flannel-backend", NO_NODE),
+	OURS("flannel-ipv6-masq", NO_NODE),
+	OURS("https-listen-port", "the name is --secure-port"),
+	OURS("ingress-proxy-protocol", NO_NODE),
+	OURS("ingress-trusted-proxies", NO_NODE),
+	OURS("node-cidr-mask-size-ipv4", NO_CONTROLLERS),
+	OURS("node-cidr-mask-size-ipv6", NO_CONTROLLERS),
+	OURS("service-cidr", "the name is --service-cluster-ip-range"),
 };
 
 const struct upstream_flag *upstream_flag_find(struct sv name)

@@ -1,7 +1,8 @@
-/* upstream_flags.h - flags of upstream's kube-apiserver (v1.37) that are no options of ours.
+/* upstream_flags.h - where the flags of upstream's kube-apiserver (v1.37) and the options of `caravel server` differ.
  *
  * Every flag of upstream's is one of these: an option of `caravel server` (server.c, node_opts.c), or a row here, which
- * says what becomes of it. tests/fields/apiserver-flags.tsv has them all, and a test starts with each.
+ * says what becomes of it. tests/fields/apiserver-flags.tsv has them all, and a test starts with each. Options of ours
+ * that upstream's does not have are rows, too: `caravel kube-apiserver` takes all others.
  */
 #pragma once
 
@@ -11,6 +12,7 @@ enum upstream_flag_how {
 	UPSTREAM_NO_MEANING, /* taken; a line of the log says why it changes nothing */
 	UPSTREAM_ONLY,	     /* taken with the value that holds here anyway, else refused */
 	UPSTREAM_REFUSED,    /* always */
+	UPSTREAM_LACKS,	     /* an option of `caravel server`, which upstream's has by another name, or not */
 };
 
 struct upstream_flag {

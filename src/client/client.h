@@ -116,6 +116,7 @@ int client_patch(struct client *c, const struct resource *r, struct sv ns, struc
 		 const struct val *patch, const struct client_write_opts *o, struct obj **ret, struct err *err);
 int client_delete(struct client *c, const struct resource *r, struct sv ns, struct sv name,
 		  const struct client_delete_opts *o, struct err *err); /* o may be NULL */
+/* Waits for nobody: it may be called under a lock that the callbacks take. */
 int client_watch(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,
 		 const struct client_watch_cb *cb, void *ctx, struct client_watch **ret, struct err *err);
 void client_unwatch(struct client *c, struct client_watch *w);

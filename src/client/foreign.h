@@ -1,10 +1,10 @@
-/* foreign.h - what other API servers keep in a namespace.
+/* foreign.h - what other API servers keep.
  *
- * Kinds that an aggregated server answers have no struct resource: nobody here reads or writes them. But a namespace
- * goes only when nothing is left in it, theirs included. Who wires a process gives the controllers a foreign_empty_fn
- * of their API server; without one there is nothing of others.
+ * Kinds that an aggregated server answers have no struct resource: no client here reads or writes them. But a namespace
+ * goes only when nothing is left in it, theirs included, and what they keep owns and is owned. Who wires a process
+ * gives the controllers these functions of their API server; without them there is nothing of others.
  *
- * The function waits for nobody: it begins the work, and tells of it when it is asked again. From any thread.
+ * They wait for nobody: they begin the work, and tell of it when they are asked again. From any thread.
  */
 #pragma once
 
@@ -29,3 +29,27 @@ void foreign_left_release(struct foreign_left *l); /* zeroed is fine, and so it 
 /* Deletes all that others keep in ns. True: done, and *ret, which was zeroed, says with what; false: it is under way.
  */
 typedef bool foreign_empty_fn(void *ctx, struct sv ns, struct foreign_left *ret);
+
+/* A kind that another server says it has, in one version of its group: that which is preferred. */
+struct foreign_kind {
+	const char *group, *version, *plural, *kind;
+	bool namespaced;
+	bool gets, lists, watches, deletes;
+};
+/* Calls fn for each of those servers that are available. False: there are others, of which it is not known. */
+typedef bool foreign_kinds_fn(void *ctx, void (*fn)(const struct foreign_kind *k, void *fn_ctx), void *fn_ctx);
+
+struct foreign_question {
+	const char *method; /* "GET" of an object's metadata, or of a list of such; "PATCH", a merge; "DELETE" */
+	const char *group, *version, *plural;
+	bool namespaced;
+	struct sv ns, name; /* name "": all there are */
+	struct sv body;	    /* JSON */
+};
+struct foreign_answer {
+	int status;	 /* 0: there is none, and body says why */
+	struct buf body; /* any bytes */
+};
+/* True: *ret, which was zeroed, is the answer; false: it is under way. Who asks the same again within a few seconds is
+ * told the same of an object; anything else is asked for anew. */
+typedef bool foreign_ask_fn(void *ctx, const struct foreign_question *q, struct foreign_answer *ret);

@@ -212,7 +212,8 @@ static void workq_finish(struct workq *q, struct item *it, int rc, const struct 
 		if (!it->dirty)
 			add_after_locked(q, it, workq_pause_ns(q, it->failures));
 	} else {
-		it->failures = 0;
+		if (rc < 0 || !res->undecided)
+			it->failures = 0;
 		if (rc == 0 && res->after_ns > 0 && !it->dirty)
 			add_after_locked(q, it, res->after_ns);
 	}

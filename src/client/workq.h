@@ -19,6 +19,9 @@ struct workq;
 
 struct reconcile_result {
 	int64_t after_ns; /* call again after this long even if nothing changes; 0: no need */
+	/* This run neither succeeded nor failed: it waits for what will be known after after_ns. A failure that comes
+	 * then is one more of those before. */
+	bool undecided;
 };
 
 struct workq_opts {

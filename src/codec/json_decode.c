@@ -11,7 +11,7 @@
 #include "codec/json.h"
 
 #include "base/utf8.h"
-#include "codec/doc_items.h"
+#include "codec/json_decode-internal.h"
 #include "codec/symbol.h"
 
 #include <math.h>
@@ -22,39 +22,9 @@
 #include <emmintrin.h>
 #endif
 
-struct frame {
-	uint32_t start; /* index of the first child on the node stack */
-	uint32_t sym;	/* of the container itself in its parent */
-	uint32_t keys;	/* nodes on the stack that are keys, as it was opened */
-	bool map;
-};
-
-struct decoder {
-	const char *at, *end;
-	struct arena *a;
-	const struct json_opts *opts;
-	struct err *err;
-	bool own_text;	  /* the text is ours to write to */
-	bool told_enough; /* of what repeats */
-	uint32_t sym_end; /* symbols that came while this runs are text: a key is one sort of key throughout */
-
-	struct budget merged; /* nodes that merging moved so far */
-
-	size_t keys;	  /* nodes on the stack that are keys */
-	size_t uncounted; /* depth of the outermost open fieldsV1, or 0 */
-	bool too_many;	  /* values for the budget */
-
-	struct val *nodes; /* scratch stack; on the heap once it outgrew the first array */
-	size_t n, cap;
-	struct val *heap;
-
-	struct frame *frames; /* JSON_DEPTH_MAX, of which depth are in use */
-	size_t depth;
-};
-
 /* --- errors --- */
 
-static int fail_eof(struct decoder *d)
+static int fail_eof(struct json_decoder *d)
 {
 	if (d->too_many)
 		return budget_refuse(d->opts->values, d->err);
@@ -81,7 +51,7 @@ static void quote_char(unsigned char c, char out[16])
 }
 
 /* The byte at d->at is not what the grammar wants there. */
-static int fail_char(struct decoder *d, const char *context)
+static int fail_char(struct json_decoder *d, const char *context)
 {
 	char quoted[16];
 
@@ -93,7 +63,7 @@ static int fail_char(struct decoder *d, const char *context)
 
 /* --- the node stack --- */
 
-static struct val *push_slow(struct decoder *d)
+static struct val *push_slow(struct json_decoder *d)
 {
 	/* What is on the stack is not paid for yet. More than the budget has is not even collected: the text ends. */
 	if (d->opts && d->opts->values && !d->uncounted && d->n - d->keys > d->opts->values->limit->units) {
@@ -112,7 +82,7 @@ static struct val *push_slow(struct decoder *d)
 	return &d->nodes[d->n++];
 }
 
-static inline struct val *push(struct decoder *d)
+static inline struct val *push(struct json_decoder *d)
 {
 	return d->n < d->cap ? &d->nodes[d->n++] : push_slow(d);
 }
@@ -251,7 +221,7 @@ static inline const char *scan_plain(const char *p, const char *end, unsigned *h
 }
 
 /* d->at is behind the opening quote. On success it is behind the closing one. */
-static int parse_string(struct decoder *d, struct sv *ret)
+static int parse_string(struct json_decoder *d, struct sv *ret)
 {
 	const char *start = d->at, *p = start;
 	bool escaped = false, in_text = true;
@@ -305,13 +275,13 @@ static int parse_string(struct decoder *d, struct sv *ret)
 
 /* --- numbers --- */
 
-static bool digit(const struct decoder *d)
+static bool digit(const struct json_decoder *d)
 {
 	return d->at < d->end && *d->at >= '0' && *d->at <= '9';
 }
 
 /* Exact when the digits fit 53 bits and the power of ten is exact too; else strtod. */
-static int parse_double(struct decoder *d, const char *start, uint64_t digits, bool fits, int exp10, double *ret)
+static int parse_double(struct json_decoder *d, const char *start, uint64_t digits, bool fits, int exp10, double *ret)
 {
 	static const double pow10[] = { 1e0,  1e1,  1e2,  1e3,	1e4,  1e5,  1e6,  1e7,	1e8,  1e9,  1e10, 1e11,
 					1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
@@ -341,7 +311,7 @@ static int parse_double(struct decoder *d, const char *start, uint64_t digits, b
 }
 
 /* d->at is on '-' or a digit. */
-static int parse_number(struct decoder *d, struct val *out)
+static int parse_number(struct json_decoder *d, struct val *out)
 {
 	const char *start = d->at;
 	bool neg = *start == '-', whole = true, fits = true;
@@ -403,7 +373,7 @@ static int parse_number(struct decoder *d, struct val *out)
 
 /* --- literals --- */
 
-static int parse_literal(struct decoder *d, const char *word)
+static int parse_literal(struct json_decoder *d, const char *word)
 {
 	for (size_t i = 1; word[i]; i++) {
 		char context[48];
@@ -418,245 +388,23 @@ static int parse_literal(struct decoder *d, const char *word)
 	return 0;
 }
 
-/* --- duplicate members --- */
-
-/* Says that the member at key of the innermost open map repeats, by its dotted path. */
-static void tell_repeat(struct decoder *d, const struct val *key)
-{
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
-
-	if (d->told_enough || !d->opts || !d->opts->duplicate)
-		return;
-	for (size_t i = 0; i < d->depth; i++) {
-		const struct frame *f = &d->frames[i];
-		struct sv name;
-
-		if (i + 1 < d->depth && !f->map) {
-			buf_printf(&b, "[%u]", d->frames[i + 1].start - f->start);
-			continue;
-		}
-		if (i + 1 == d->depth)
-			name = key->sym ? sym_name((enum sym)key->sym) : sv_make(key->s, key->n);
-		else if (d->frames[i + 1].sym)
-			name = sym_name((enum sym)d->frames[i + 1].sym);
-		else
-			name = sv_make(d->nodes[d->frames[i + 1].start - 1].s, d->nodes[d->frames[i + 1].start - 1].n);
-		if (b.n)
-			buf_addc(&b, '.');
-		buf_addsv(&b, name);
-	}
-	d->told_enough = !d->opts->duplicate(buf_sv(&b), d->opts->ctx);
-}
-
-static int json_key_cmp(const struct val *a, const struct val *b)
-{
-	if (a->sym != b->sym)
-		return a->sym < b->sym ? -1 : 1;
-	if (a->sym)
-		return 0;
-	if (a->n != b->n)
-		return a->n < b->n ? -1 : 1;
-	return a->n ? memcmp(a->s, b->s, a->n) : 0;
-}
-
-static int key_ref_cmp(const void *pa, const void *pb)
-{
-	const struct val *a = *(const struct val *const *)pa, *b = *(const struct val *const *)pb;
-	int c = json_key_cmp(a, b);
-
-	return c ? c : (a > b) - (a < b);
-}
-
-static inline bool is_key(const struct val *v)
-{
-	return v->sym != 0 || v->type == VAL_KEY;
-}
-
-static void drop_member(struct val *key)
-{
-	key->n = key->type == VAL_KEY ? 2 : 1;
-	key->type = VAL_NULL;
-	key->sym = UINT32_MAX;
-}
-
-static struct val *value_of(struct val *key)
-{
-	return key->type == VAL_KEY ? key + 1 : key;
-}
-
-static bool any_repeat(const struct val *v, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		for (size_t j = i + 1; is_key(&v[i]) && j < n; j++)
-			if (is_key(&v[j]) && json_key_cmp(&v[i], &v[j]) == 0)
-				return true;
-	return false;
-}
-
-static size_t json_settle(struct decoder *d, struct val *v, size_t n, bool tell);
-
-/* What merging may move: each node once for every level at which its map's name repeats, so what is deep could buy the
- * square of its text. As many as the largest body holds, twice. */
-static const struct budget_limit merge_limit = { 2 * 1024 * 1024, ERR_BAD_REQUEST,
-						 "too much in maps that repeat at many levels: write each once" };
-
-static void merge_row(struct decoder *d, struct val *const *row, size_t n);
-
-/* Maps: the last gets the members of all. Each node is moved once a level: a row of any length costs what it holds. */
-static void merge_maps(struct decoder *d, struct val *const *row, size_t n)
-{
-	struct val *last = row[n - 1], *all;
-	size_t total = 0;
-
-	for (size_t i = 0; i < n; i++)
-		total += row[i]->n;
-	if (!budget_take(&d->merged, total))
-		return; /* close_container() fails */
-	all = val_items_new(d->a, total ? total : 1);
-	total = 0;
-	for (size_t i = 0; i < n; i++) {
-		if (row[i]->n)
-			memcpy(all + total, row[i]->items, row[i]->n * sizeof(*all));
-		total += row[i]->n;
-	}
-	last->items = all;
-	last->n = json_settle(d, all, total, false) & VAL_N_MAX;
-}
-
-/* Lists: the last, each element of it decoded over those that stood at its place; null over an element changes nothing.
- * Place by place, of the lists that are that long: what they hold is looked at once. */
-static void merge_lists(struct decoder *d, struct val *const *row, size_t n)
-{
-	struct val *last = row[n - 1], **live = xmalloc(2 * n * sizeof(struct val *)), **column = live + n;
-
-	memcpy(live, row, n * sizeof(*live));
-	for (size_t k = 0; k < last->n && n > 1 && !budget_over(&d->merged); k++) {
-		size_t stay = 0, m = 0;
-
-		for (size_t i = 0; i < n; i++) {
-			if (k >= live[i]->n)
-				continue;
-			live[stay++] = live[i];
-			if (live[i]->items[k].type != VAL_NULL)
-				column[m++] = &live[i]->items[k];
-		}
-		n = stay;
-		(void)budget_take(&d->merged, n);
-		if (m > 1)
-			merge_row(d, column, m);
-		if (m && column[m - 1] != &last->items[k])
-			last->items[k] = *column[m - 1];
-	}
-	free(live);
-}
-
-/* The values of n members of one name, in order: when the last is a map or a list it gets what the values of that type
- * right before it hold. */
-static void merge_row(struct decoder *d, struct val *const *row, size_t n)
-{
-	uint32_t type = row[n - 1]->type;
-	size_t first = n;
-
-	if (type != VAL_MAP && type != VAL_LIST)
-		return;
-	while (first > 0 && row[first - 1]->type == type)
-		first--;
-	if (n - first < 2)
-		return;
-	if (type == VAL_MAP)
-		merge_maps(d, row + first, n - first);
-	else
-		merge_lists(d, row + first, n - first);
-}
-
-/* Whether members of v[0..n) repeat; marks every repeated one but the last as to drop (VAL_NULL
- * with symbol UINT32_MAX in its first node). Sorted when large: a client must not buy a square. */
-static bool mark_duplicates(struct decoder *d, struct val *v, size_t n, bool tell)
-{
-	bool found = false, merge = d->opts && d->opts->merge;
-
-	if (n <= 64 && merge && !any_repeat(v, n))
-		return false;
-	if (n <= 64 && !merge) {
-		for (size_t i = 0; i < n; i++) {
-			if (!is_key(&v[i]))
-				continue;
-			for (size_t j = i + 1; j < n; j++) {
-				if (!is_key(&v[j]) || json_key_cmp(&v[i], &v[j]) != 0)
-					continue;
-				found = true;
-				if (tell)
-					tell_repeat(d, &v[j]);
-				drop_member(&v[i]);
-				break;
-			}
-		}
-		return found;
-	}
-
-	struct val **keys = xmalloc(2 * n * sizeof(struct val *)), **values = keys + n;
-	size_t n_keys = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		if (is_key(&v[i]))
-			keys[n_keys++] = &v[i];
-	}
-	qsort(keys, n_keys, sizeof(struct val *), key_ref_cmp);
-	for (size_t i = 0; i < n_keys; i++)
-		values[i] = value_of(keys[i]);
-	for (size_t i = 0, row = 0; i < n_keys; i++) {
-		if (i + 1 < n_keys && json_key_cmp(keys[i], keys[i + 1]) == 0) {
-			found = true;
-			if (tell)
-				tell_repeat(d, keys[i + 1]);
-			continue;
-		}
-		if (merge && i > row)
-			merge_row(d, values + row, i + 1 - row);
-		for (; row < i; row++)
-			drop_member(keys[row]);
-		row = i + 1;
-	}
-	free(keys);
-	return found;
-}
-
-static size_t drop_marked(struct val *v, size_t n)
-{
-	size_t w = 0;
-
-	for (size_t i = 0; i < n;) {
-		if (v[i].sym == UINT32_MAX)
-			i += v[i].n;
-		else
-			v[w++] = v[i++];
-	}
-	return w;
-}
-
-/* Each member of v[0..n) once; how many nodes are left. tell: of what repeats. */
-static size_t json_settle(struct decoder *d, struct val *v, size_t n, bool tell)
-{
-	return n > 1 && mark_duplicates(d, v, n, tell) ? drop_marked(v, n) : n;
-}
-
 /* --- containers --- */
 
-static int open_container(struct decoder *d, bool map, uint32_t sym, size_t max_depth)
+static int open_container(struct json_decoder *d, bool map, uint32_t sym, size_t max_depth)
 {
 	if (d->depth >= max_depth)
 		return err_set(d->err, ERR_BAD_REQUEST, "exceeded max depth");
 	d->frames[d->depth++] =
-	    (struct frame){ .start = (uint32_t)d->n, .sym = sym, .keys = (uint32_t)d->keys, .map = map };
+	    (struct json_frame){ .start = (uint32_t)d->n, .sym = sym, .keys = (uint32_t)d->keys, .map = map };
 	if (sym == F_fieldsV1 && !d->uncounted)
 		d->uncounted = d->depth;
 	return 0;
 }
 
 /* For the n nodes of the innermost container. */
-static int pay_values(struct decoder *d, size_t n)
+static int pay_values(struct json_decoder *d, size_t n)
 {
-	const struct frame *f = &d->frames[d->depth - 1];
+	const struct json_frame *f = &d->frames[d->depth - 1];
 	size_t keys = d->keys - f->keys;
 
 	d->keys = f->keys;
@@ -671,9 +419,9 @@ static int pay_values(struct decoder *d, size_t n)
 }
 
 /* Moves the children of the innermost container into the arena and pushes its node. */
-static int close_container(struct decoder *d)
+static int close_container(struct json_decoder *d)
 {
-	const struct frame *f = &d->frames[d->depth - 1];
+	const struct json_frame *f = &d->frames[d->depth - 1];
 	size_t n = d->n - f->start;
 	struct val *v = d->nodes + f->start, node;
 
@@ -699,14 +447,14 @@ static int close_container(struct decoder *d)
 /* Indexed by byte: 1 for JSON white space. */
 static const uint8_t is_space[256] = { [' '] = 1, ['\t'] = 1, ['\n'] = 1, ['\r'] = 1 };
 
-static inline void skip_space(struct decoder *d)
+static inline void skip_space(struct json_decoder *d)
 {
 	while (d->at < d->end && is_space[(unsigned char)*d->at])
 		d->at++;
 }
 
 /* A member's key and colon. String keys push their own node; symbols are returned. */
-static int parse_key(struct decoder *d, uint32_t *ret_sym)
+static int parse_key(struct json_decoder *d, uint32_t *ret_sym)
 {
 	struct sv key;
 
@@ -730,7 +478,7 @@ static int parse_key(struct decoder *d, uint32_t *ret_sym)
 	return 0;
 }
 
-static int parse_scalar(struct decoder *d, uint32_t sym)
+static int parse_scalar(struct json_decoder *d, uint32_t sym)
 {
 	struct val v;
 	struct sv s;
@@ -771,7 +519,7 @@ static int parse_scalar(struct decoder *d, uint32_t sym)
 }
 
 /* The whole text; the value is then the only node on the stack. */
-static int parse_text(struct decoder *d, size_t max_depth)
+static int parse_text(struct json_decoder *d, size_t max_depth)
 {
 	uint32_t sym = SYM_NONE;
 
@@ -837,16 +585,16 @@ static int parse_text(struct decoder *d, size_t max_depth)
 
 struct val *json_decode(struct arena *a, struct sv text, const struct json_opts *opts, struct err *err)
 {
-	struct frame frames[JSON_DEPTH_MAX];
+	struct json_frame frames[JSON_DEPTH_MAX];
 	struct val first[256], *root = NULL;
-	struct decoder d = { .a = a,
-			     .opts = opts,
-			     .err = err,
-			     .nodes = first,
-			     .cap = ARRAY_LEN(first),
-			     .frames = frames,
-			     .merged = BUDGET(merge_limit),
-			     .sym_end = sym_end() };
+	struct json_decoder d = { .a = a,
+				  .opts = opts,
+				  .err = err,
+				  .nodes = first,
+				  .cap = ARRAY_LEN(first),
+				  .frames = frames,
+				  .merged = BUDGET(json_merge_limit),
+				  .sym_end = sym_end() };
 	size_t max_depth = opts && opts->max_depth > 0 ? MIN((size_t)opts->max_depth, JSON_DEPTH_MAX) : JSON_DEPTH_MAX;
 
 	/* Lengths of strings and counts of nodes fit a node's 28 bits because the text's does. */

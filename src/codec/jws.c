@@ -29,13 +29,19 @@ static bool jws_split(struct sv token, struct jws_parts *ret)
 	return ret->header.n && ret->claims.n && ret->signature.n;
 }
 
+const struct val *jws_header_peek(struct arena *a, struct sv part)
+{
+	struct sv json;
+
+	return part.n <= JWS_TOKEN_MAX && b64url_decode_exact(a, part, &json) ? jws_object(a, json) : NULL;
+}
+
 static int jws_header_read(struct arena *a, struct sv part, unsigned algs, const struct jws_alg_info **ret_alg,
 			   struct sv *ret_kid, struct err *err)
 {
-	const struct val *header, *kid;
-	struct sv json;
+	const struct val *header = jws_header_peek(a, part), *kid;
 
-	if (!b64url_decode_exact(a, part, &json) || !(header = jws_object(a, json)))
+	if (!header)
 		return err_set(err, ERR_UNAUTHORIZED, "the header is not a JSON object in base64url");
 	if (val_member_sv(header, SV("crit")) || val_member_sv(header, SV("b64")))
 		return err_set(err, ERR_UNAUTHORIZED, "the header asks for an extension");

@@ -50,6 +50,14 @@ struct jws_keys *jws_keys_pem(struct sv pem, struct err *err);
  * it: base64url of the SHA-256 of its DER SubjectPublicKeyInfo. NULL: a block of it is no such key, or there is none,
  * or there are more than JWS_KEYS_MAX. */
 struct jws_keys *jws_keys_pem_all(struct sv pem, struct err *err);
+/* Keys with ids that somebody else gave them: SubjectPublicKeyInfo in DER. NULL: one of them is no key for tokens,
+ * there is none, or there are more than JWS_KEYS_MAX. */
+struct jws_public {
+	struct sv kid, der;
+};
+struct jws_keys *jws_keys_der(const struct jws_public *keys, size_t n, struct err *err);
+/* Whether one of them has this id. */
+bool jws_keys_have(const struct jws_keys *k, struct sv kid);
 /* The id of the first, a view; "": it has none. */
 struct sv jws_keys_id(const struct jws_keys *k);
 /* By what they sign: of each the algorithm that jws_sign() would take. A sum. */
@@ -67,6 +75,9 @@ DEFINE_CLEANUP(struct jws_keys *, jws_keys_freep, jws_keys_free)
  * the header names is not tried. ERR_UNAUTHORIZED otherwise. */
 int jws_verify(struct arena *a, struct sv token, const struct jws_keys *keys, unsigned algs,
 	       const struct val **ret_claims, struct err *err);
+
+/* What a token's first part says, unchecked: whose key to look for, nothing else. NULL: no JSON object in base64url. */
+const struct val *jws_header_peek(struct arena *a, struct sv part);
 
 /* Signs claims (the JSON text of an object, taken as it is) with a private key in PEM, by the algorithm of its type:
  * RS256, ES256, ES384, ES512 or EdDSA. kid names the key in the header, for who has several. The token is in the arena.

@@ -2,6 +2,7 @@
 #include "codec/jws-internal.h"
 #include "base/b64.h"
 #include "base/pem.h"
+#include "codec/json.h"
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -236,6 +237,42 @@ struct jws_keys *jws_keys_pem_all(struct sv pem, struct err *err)
 	return NULL;
 }
 
+/* --- DER --- */
+
+struct jws_keys *jws_keys_der(const struct jws_public *keys, size_t n, struct err *err)
+{
+	_cleanup_(jws_keys_freep) struct jws_keys *k = xcalloc(1, sizeof(*k));
+	bool good = n <= JWS_KEYS_MAX;
+
+	for (size_t i = 0; i < n && good; i++) {
+		const unsigned char *at = (const unsigned char *)keys[i].der.p, *end = at + keys[i].der.n;
+		EVP_PKEY *pkey = keys[i].der.n <= INT_MAX ? d2i_PUBKEY(NULL, &at, (long)keys[i].der.n) : NULL;
+
+		good = pkey && at == end && jws_keys_add(k, pkey, JWS_ANY, keys[i].kid);
+		if (pkey && at != end)
+			EVP_PKEY_free(pkey);
+	}
+	ERR_clear_error();
+	if (good && n)
+		return TAKE(k);
+	err_set(err, ERR_INVALID, "%s",
+		n == 0 ? "found no keys"
+		: n > JWS_KEYS_MAX
+		    ? "more than 64 keys"
+		    : "one is no public key for tokens: RSA of 2048 to 8192 bits, P-256, P-384 and P-521 are");
+	return NULL;
+}
+
+bool jws_keys_have(const struct jws_keys *k, struct sv kid)
+{
+	for (size_t i = 0; i < k->keys.n; i++)
+		if (sv_eq(k->keys.p[i].kid, kid))
+			return true;
+	return false;
+}
+
+/* --- what is said of them --- */
+
 struct sv jws_keys_id(const struct jws_keys *k)
 {
 	return k->keys.n ? k->keys.p[0].kid : SV("");
@@ -273,19 +310,16 @@ static void jws_jwk_write(struct arena *a, const struct jws_key *k, struct buf *
 {
 	const struct jws_alg_info *alg = jws_alg_first(k->algs);
 
+	buf_printf(b, "{\"use\":\"sig\",\"kty\":\"%s\",\"kid\":", alg->curve ? "EC" : "RSA");
+	json_encode_str(b, k->kid);
 	if (alg->curve)
-		buf_printf(b,
-			   "{\"use\":\"sig\",\"kty\":\"EC\",\"kid\":\"%.*s\",\"crv\":\"%s\",\"alg\":\"%s\",\"x\":\"%.*"
-			   "s\",\"y\":\"%.*s\"}",
-			   SV_ARG(k->kid), alg->curve, alg->name,
+		buf_printf(b, ",\"crv\":\"%s\",\"alg\":\"%s\",\"x\":\"%.*s\",\"y\":\"%.*s\"}", alg->curve, alg->name,
 			   SV_ARG(jws_number(a, k->pkey, OSSL_PKEY_PARAM_EC_PUB_X, alg->curve_bytes)),
 			   SV_ARG(jws_number(a, k->pkey, OSSL_PKEY_PARAM_EC_PUB_Y, alg->curve_bytes)));
 	else
-		buf_printf(
-		    b,
-		    "{\"use\":\"sig\",\"kty\":\"RSA\",\"kid\":\"%.*s\",\"alg\":\"%s\",\"n\":\"%.*s\",\"e\":\"%.*s\"}",
-		    SV_ARG(k->kid), alg->name, SV_ARG(jws_number(a, k->pkey, OSSL_PKEY_PARAM_RSA_N, 0)),
-		    SV_ARG(jws_number(a, k->pkey, OSSL_PKEY_PARAM_RSA_E, 0)));
+		buf_printf(b, ",\"alg\":\"%s\",\"n\":\"%.*s\",\"e\":\"%.*s\"}", alg->name,
+			   SV_ARG(jws_number(a, k->pkey, OSSL_PKEY_PARAM_RSA_N, 0)),
+			   SV_ARG(jws_number(a, k->pkey, OSSL_PKEY_PARAM_RSA_E, 0)));
 }
 
 void jws_keys_write(const struct jws_keys *k, struct buf *b)

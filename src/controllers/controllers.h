@@ -23,7 +23,10 @@ struct controllers_opts {
 	void *client_ctx;
 	struct api_current *kinds;	 /* the kinds that the API serves; NULL: built-in ones only */
 	foreign_empty_fn *empty_foreign; /* what other API servers keep in namespaces; NULL: there are none */
-	void *foreign_ctx;
+	foreign_kinds_fn
+	    *kinds_foreign; /* and what kinds they have, whose objects own and are owned; both or neither */
+	foreign_ask_fn *ask_foreign;
+	void *foreign_ctx;		/* of all three */
 	const char *cluster_cidr;	/* "v4", "v6", "v4,v6": the pod CIDRs of nodes are cut from it */
 	int node_mask_v4, node_mask_v6; /* their lengths; 0: /24 and /64 */
 	const char *server_node;	/* the node beside this control plane; NULL: none */

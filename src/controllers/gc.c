@@ -6,7 +6,15 @@
  *
  * The graph, fed by informers over every kind that can be deleted, only says where to look. Every
  * decision is made on objects read from the API at that moment, and every deletion names the
- * uid it was decided for, so that neither a stale graph nor a namesake costs anybody an object.
+ * uid and the version it was decided for, so that neither a stale graph, a namesake nor an owner that has let go of it
+ * meanwhile costs anybody an object.
+ *
+ * What an owner has to wait for, or to let go of, only the graph knows. While kinds come and go it has
+ * holes: those of a kind that is made anew are in it again when they have been listed, and until then no
+ * owner is told that it has none.
+ *
+ * Kinds that other servers answer take part (gc_far.h). Nobody waits for those: a run that has no answer yet
+ * ends, and comes again.
  *
  * An owner is looked for in the dependent's namespace (or none, when it is cluster-scoped): a
  * reference across namespaces names nothing, and is reported. A cluster-scoped dependent of a
@@ -14,27 +22,22 @@
 #include "controllers/gc.h"
 #include "client/workq.h"
 #include "controllers/controllers-internal.h"
+#include "controllers/gc_far.h"
 #include "controllers/gc_graph.h"
-#include "object/served.h"
+#include "controllers/gc_monitors.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
-struct gc;
-
-struct monitor {
-	struct gc *c;
-	const struct resource *res;
-	struct informer *informer;
-};
+#define GC_HOLES_NS (30 * NS_PER_SEC) /* as upstream: a kind that cannot be listed does not hold all others up */
+#define GC_AGAIN_NS (NS_PER_SEC / 5)
 
 struct gc {
 	struct controller_ctx *ctx;
-	struct api_listener listener;
 	pthread_mutex_t lock; /* of what follows */
 	struct gc_graph graph;
-	const struct api_set *api; /* the graph's resources are in it; a reference */
-	VEC(struct monitor *) monitors;
+	struct gc_monitors monitors;
+	struct gc_far *far; /* or NULL */
 	struct workq *q;
 };
 
@@ -52,8 +55,11 @@ struct grun {
 	struct ident me;
 	struct ident *deps;
 	size_t n_deps;
+	bool holes; /* there may be more */
 	struct obj *live;
 };
+
+#define DELETE_TRIES 5 /* of one judgement */
 
 enum owner_state { OWNER_SOLID, OWNER_GONE, OWNER_WAITS };
 
@@ -81,17 +87,40 @@ static bool settled(const struct gc_node *n)
 	return true;
 }
 
+/* Objects may be missing from the graph that were in it. The lock is held. */
+static bool gc_has_holes(struct gc *c)
+{
+	int64_t now = env_mono_ns(c->ctx->env);
+
+	return gc_monitors_behind(&c->monitors, now - GC_HOLES_NS) ||
+	       (now - gc_far_since(c->far) < GC_HOLES_NS && !gc_far_synced(c->far));
+}
+
+static void gc_drop_kind(void *r)
+{
+	resource_unref(r);
+}
+
+/* r is there as long as the run: those of others are in no set. A reference is taken, or the caller's. */
+static void gc_keep_kind(struct grun *r, const struct resource *res_take)
+{
+	if (resource_late(res_take))
+		arena_defer(r->a, gc_drop_kind, (void *)(uintptr_t)res_take);
+}
+
 static bool gc_load(struct grun *r, struct sv uid)
 {
 	const struct gc_node *n;
 	bool work;
 
 	pthread_mutex_lock(&r->c->lock);
-	r->api = api_set_ref(r->c->api);
+	r->api = api_set_ref(r->c->monitors.api);
 	n = gc_graph_find(&r->c->graph, uid);
 	work = n && n->res && !settled(n);
 	if (work) {
+		r->holes = (n->orphan || n->foreground) && gc_has_holes(r->c);
 		r->me = ident_of(r->a, n);
+		gc_keep_kind(r, resource_ref(r->me.res));
 		r->deps = ARENA_ARRAY(r->a, struct ident, n->dependents.n);
 		for (size_t i = 0; i < n->dependents.n; i++) {
 			const struct gc_link *l = &n->dependents.p[i];
@@ -99,11 +128,28 @@ static bool gc_load(struct grun *r, struct sv uid)
 			if (!l->dependent->res)
 				continue;
 			r->deps[r->n_deps] = ident_of(r->a, l->dependent);
+			gc_keep_kind(r, resource_ref(l->dependent->res));
 			r->deps[r->n_deps++].blocks = gc_link_blocks(l);
 		}
 	}
 	pthread_mutex_unlock(&r->c->lock);
 	return work;
+}
+
+/* 0, or -1; 1: not yet, for all that asks below. */
+static int gc_get(struct grun *r, const struct resource *res, struct sv ns, struct sv name, struct obj **ret,
+		  struct err *err)
+{
+	if (gc_far_is(res))
+		return gc_far_get(r->c->far, res, ns, name, ret, err);
+	return client_get(r->c->ctx->client, res, ns, name, ret, err);
+}
+
+static int gc_patch(struct grun *r, const struct ident *id, const struct val *patch, struct err *err)
+{
+	if (gc_far_is(id->res))
+		return gc_far_write(r->c->far, id->res, "PATCH", id->ns, id->name, patch, err);
+	return client_patch(r->c->ctx->client, id->res, id->ns, id->name, PATCH_MERGE, patch, NULL, NULL, err);
 }
 
 /* A merge patch of metadata with one list replaced, valid for this very version of o. */
@@ -112,15 +158,16 @@ static int patch_list(struct grun *r, const struct ident *id, const struct obj *
 {
 	struct val *patch = val_new_map(r->a), *meta = val_new_map(r->a);
 	_cleanup_(err_release) struct err why = ERR_INIT;
+	int rc;
 
 	val_set_str(r->a, meta, F_uid, obj_uid(o));
 	val_set_str(r->a, meta, F_resourceVersion, val_str(obj_get(o, F_metadata, F_resourceVersion)));
 	val_set(r->a, meta, key, list);
 	val_set(r->a, patch, F_metadata, meta);
-	if (client_patch(r->c->ctx->client, id->res, id->ns, id->name, PATCH_MERGE, patch, NULL, NULL, &why) < 0 &&
-	    why.reason != ERR_NOT_FOUND)
-		return err_move(err, &why);
-	return 0;
+	rc = gc_patch(r, id, patch, &why);
+	if (rc < 0)
+		return why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
+	return rc;
 }
 
 static int remove_finalizer(struct grun *r, const char *name, struct err *err)
@@ -141,9 +188,10 @@ static int gc_let_go(struct grun *r, const struct ident *dep, struct err *err)
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	struct val *refs = val_new_list(r->a);
 	struct obj *o;
+	int rc = gc_get(r, dep->res, dep->ns, dep->name, &o, &why);
 
-	if (client_get(r->c->ctx->client, dep->res, dep->ns, dep->name, &o, &why) < 0)
-		return why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
+	if (rc)
+		return rc > 0 ? 1 : why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
 	obj_link(r->a, o);
 	if (!sv_eq(obj_uid(o), dep->uid))
 		return 0;
@@ -157,10 +205,16 @@ static int gc_let_go(struct grun *r, const struct ident *dep, struct err *err)
 
 static int orphan_dependents(struct grun *r, struct err *err)
 {
-	for (size_t i = 0; i < r->n_deps; i++)
-		if (gc_let_go(r, &r->deps[i], err) < 0)
+	bool later = false;
+
+	for (size_t i = 0; i < r->n_deps; i++) {
+		int rc = gc_let_go(r, &r->deps[i], err);
+
+		if (rc < 0)
 			return err_wrap(err, "orphaning '%.*s'", SV_ARG(r->deps[i].name));
-	return remove_finalizer(r, GC_ORPHAN, err);
+		later = later || rc > 0;
+	}
+	return later ? 1 : remove_finalizer(r, GC_ORPHAN, err);
 }
 
 static int wait_for_dependents(struct grun *r, struct err *err)
@@ -217,8 +271,15 @@ static int owner_state(struct grun *r, const struct val *ref, enum owner_state *
 	const struct resource *res = gc_kind_of(r->api, ref);
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	_cleanup_obj_ struct obj *o = NULL;
+	struct sv group, version;
+	int rc;
 
 	*ret = OWNER_SOLID;
+	if (!res && r->c->far && api_version_split(val_get_str(ref, F_apiVersion), &group, &version)) {
+		res = gc_far_kind(r->c->far, group, val_get_str(ref, F_kind));
+		if (res)
+			gc_keep_kind(r, res);
+	}
 	if (!res)
 		return 0; /* a kind of which nothing is known may well be there */
 	if (res->namespaced && !r->me.ns.n) {
@@ -227,8 +288,10 @@ static int owner_state(struct grun *r, const struct val *ref, enum owner_state *
 	}
 	if (elsewhere(r, val_get_str(ref, F_uid)))
 		report_bad_ref(r, ref, arena_printf(r->a, "does not exist in namespace \"%.*s\"", SV_ARG(r->me.ns)));
-	if (client_get(r->c->ctx->client, res, res->namespaced ? r->me.ns : SV(""), val_get_str(ref, F_name), &o,
-		       &why) < 0) {
+	rc = gc_get(r, res, res->namespaced ? r->me.ns : SV(""), val_get_str(ref, F_name), &o, &why);
+	if (rc > 0)
+		return 1;
+	if (rc < 0) {
 		if (why.reason != ERR_NOT_FOUND)
 			return err_move(err, &why);
 		*ret = OWNER_GONE;
@@ -241,17 +304,69 @@ static int owner_state(struct grun *r, const struct val *ref, enum owner_state *
 	return 0;
 }
 
+static int delete_far(struct grun *r, const char *policy, struct err *err)
+{
+	struct val *doc = val_new_map(r->a), *pre = val_new_map(r->a);
+
+	val_set_cstr(r->a, doc, F_kind, "DeleteOptions");
+	val_set_cstr(r->a, doc, F_apiVersion, "v1");
+	val_set_cstr(r->a, doc, F_propagationPolicy, policy);
+	/* The object was asked for a moment ago: it is to be what it was then. */
+	val_set_str(r->a, pre, F_uid, r->me.uid);
+	if (obj_get(r->live, F_metadata, F_resourceVersion))
+		val_set_str(r->a, pre, F_resourceVersion, val_str(obj_get(r->live, F_metadata, F_resourceVersion)));
+	val_set(r->a, doc, F_preconditions, pre);
+	return gc_far_write(r->c->far, r->me.res, "DELETE", r->me.ns, r->me.name, doc, err);
+}
+
+#define GC_NO_ANSWER 2 /* of a far kind, so far: the run comes again */
+
+/* Reads r->live anew: 1 when it still says the same of its owners, 0 when there is nothing to do or to be said again. */
+static int gc_still_mine(struct grun *r, struct err *err)
+{
+	const struct val *was = obj_get(r->live, F_metadata, F_ownerReferences), *is;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct obj *o;
+	int rc = gc_get(r, r->me.res, r->me.ns, r->me.name, &o, &why);
+
+	if (rc)
+		return rc > 0 ? GC_NO_ANSWER : why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
+	obj_link(r->a, o);
+	is = obj_get(o, F_metadata, F_ownerReferences);
+	if (!sv_eq(obj_uid(o), r->me.uid) || !was || !is || !val_equal(was, is))
+		return 0;
+	r->live = o;
+	return 1;
+}
+
+/* Only as it was judged: its owners may have let go of it since. Whoever writes it all the time, and says nothing of
+ * its owners, does not keep it. */
 static int delete_me(struct grun *r, const char *policy, struct err *err)
 {
 	struct client_delete_opts o = CLIENT_DELETE_OPTS;
-	_cleanup_(err_release) struct err why = ERR_INIT;
 
 	o.propagation = policy;
-	o.precondition_uid = obj_uid(r->live);
-	if (client_delete(r->c->ctx->client, r->me.res, r->me.ns, r->me.name, &o, &why) < 0 &&
-	    why.reason != ERR_NOT_FOUND)
-		return err_move(err, &why);
-	return 0;
+	o.precondition_uid = r->me.uid;
+	for (int tries = 0;; tries++) {
+		_cleanup_(err_release) struct err why = ERR_INIT;
+		int mine, rc;
+
+		o.precondition_rev = obj_rev(r->live);
+		rc = gc_far_is(r->me.res)
+			 ? delete_far(r, policy, &why)
+			 : client_delete(r->c->ctx->client, r->me.res, r->me.ns, r->me.name, &o, &why);
+		if (rc >= 0 || why.reason == ERR_NOT_FOUND)
+			return MAX(rc, 0);
+		if (why.reason != ERR_CONFLICT || tries == DELETE_TRIES)
+			return err_move(err, &why);
+		mine = gc_still_mine(r, err);
+		if (mine < 0 || mine == GC_NO_ANSWER)
+			return mine < 0 ? -1 : 1;
+		if (!mine) { /* judged again, by what it says now */
+			workq_add(r->c->q, r->me.uid);
+			return 0;
+		}
+	}
 }
 
 /* A circle of foreground deletions would wait for ever: stop blocking our owners. */
@@ -274,26 +389,32 @@ static int judge_dependent(struct grun *r, struct err *err)
 {
 	const struct val *refs = obj_get(r->live, F_metadata, F_ownerReferences);
 	struct val *keep = val_new_list(r->a);
-	bool solid = false, waits = false;
+	bool solid = false, waits = false, later = false;
 
 	VAL_EACH(refs, ref) {
 		enum owner_state s;
+		int rc = owner_state(r, ref, &s, err);
 
-		if (owner_state(r, ref, &s, err) < 0)
+		if (rc < 0)
 			return err_wrap(err, "looking for the owners of '%.*s'", SV_ARG(r->me.name));
+		later = later || rc > 0;
 		solid |= s == OWNER_SOLID;
 		waits |= s == OWNER_WAITS;
 		if (s == OWNER_SOLID)
 			val_push(r->a, keep, ref);
 	}
+	if (later)
+		return 1;
 	if (!val_len(refs))
 		return 0;
 	if (solid)
 		return val_len(keep) == val_len(refs) ? 0
 						      : patch_list(r, &r->me, r->live, F_ownerReferences, keep, err);
 	if (waits && r->n_deps) {
-		if (break_circle(r, err) < 0)
-			return -1;
+		int rc = break_circle(r, err);
+
+		if (rc)
+			return rc;
 		return delete_me(r, "Foreground", err);
 	}
 	return delete_me(r,
@@ -308,139 +429,57 @@ static void gc_run_release(struct grun *r)
 	api_set_unref(r->api);
 }
 
+/* 1: not yet. */
+static int gc_run(struct grun *r, struct err *err)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	int rc = gc_get(r, r->me.res, r->me.ns, r->me.name, &r->live, &why);
+
+	if (rc)
+		return rc > 0 ? 1 : why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
+	obj_link(r->a, r->live);
+	if (!sv_eq(obj_uid(r->live), r->me.uid))
+		return 0;
+	if (!obj_deleting(r->live))
+		return judge_dependent(r, err);
+	if (r->holes)
+		return 1;
+	if (obj_has_finalizer(r->live, GC_ORPHAN))
+		return orphan_dependents(r, err);
+	if (obj_has_finalizer(r->live, GC_FOREGROUND))
+		return wait_for_dependents(r, err);
+	return 0;
+}
+
 static int gc_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct gc *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(gc_run_release) struct grun r = { .c = c, .a = &a };
-	_cleanup_(err_release) struct err why = ERR_INIT;
+	int rc = gc_load(&r, key) ? gc_run(&r, err) : 0;
 
-	(void)ret;
-	if (!gc_load(&r, key))
-		return 0;
-	if (client_get(c->ctx->client, r.me.res, r.me.ns, r.me.name, &r.live, &why) < 0)
-		return why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
-	obj_link(&a, r.live);
-	if (!sv_eq(obj_uid(r.live), r.me.uid))
-		return 0;
-	if (!obj_deleting(r.live))
-		return judge_dependent(&r, err);
-	if (obj_has_finalizer(r.live, GC_ORPHAN))
-		return orphan_dependents(&r, err);
-	if (obj_has_finalizer(r.live, GC_FOREGROUND))
-		return wait_for_dependents(&r, err);
-	return 0;
+	ret->undecided = rc > 0;
+	if (rc > 0)
+		ret->after_ns = GC_AGAIN_NS;
+	return MIN(rc, 0);
 }
 
-/* --- feeding the graph --- */
+/* --- life --- */
 
 static void queue_uid(struct sv uid, void *ctx)
 {
 	workq_add(((struct gc *)ctx)->q, uid);
 }
 
-static void added(struct obj *o, void *ctx)
-{
-	struct monitor *m = ctx;
-
-	pthread_mutex_lock(&m->c->lock);
-	gc_graph_put(&m->c->graph, m->res, o);
-	pthread_mutex_unlock(&m->c->lock);
-}
-
-static void deleted(struct obj *o, void *ctx)
-{
-	struct monitor *m = ctx;
-
-	pthread_mutex_lock(&m->c->lock);
-	gc_graph_del(&m->c->graph, obj_uid(o));
-	pthread_mutex_unlock(&m->c->lock);
-}
-
-static void updated(struct obj *old, struct obj *neu, void *ctx)
-{
-	if (!sv_eq(obj_uid(old), obj_uid(neu)))
-		deleted(old, ctx);
-	added(neu, ctx);
-}
-
 static bool gc_ready(void *ctx)
 {
 	struct gc *c = ctx;
-	bool synced = true;
+	bool synced;
 
 	pthread_mutex_lock(&c->lock);
-	for (size_t i = 0; synced && i < c->monitors.n; i++)
-		synced = informer_synced(c->monitors.p[i]->informer);
+	synced = gc_monitors_synced(&c->monitors);
 	pthread_mutex_unlock(&c->lock);
 	return synced;
-}
-
-/* Events own nothing and are many; other versions of a kind show the same objects. */
-static bool watched(const struct resource *r)
-{
-	unsigned need = 1 << VERB_LIST | 1 << VERB_WATCH | 1 << VERB_DELETE;
-
-	if ((r->verbs & need) != need || strcmp(r->plural, "events") == 0)
-		return false;
-	return resource_late(r) || resource_served_first(r);
-}
-
-static void gc_monitor(struct gc *c, const struct resource *r)
-{
-	struct monitor *m;
-
-	if (!watched(r))
-		return;
-	m = xcalloc(1, sizeof(*m));
-	*m = (struct monitor){ c, r, informer_get(c->ctx->informers, r, NULL, NULL, NULL) };
-	informer_add_handler(m->informer, &(struct informer_handler){ added, updated, deleted }, m);
-	pthread_mutex_lock(&c->lock);
-	vec_push(&c->monitors, m);
-	pthread_mutex_unlock(&c->lock);
-}
-
-/* No event of r reaches the graph any more; what it had of it is for the caller. */
-static void gc_unmonitor(struct gc *c, const struct resource *r)
-{
-	struct monitor *m = NULL;
-
-	pthread_mutex_lock(&c->lock);
-	for (size_t i = 0; i < c->monitors.n && !m; i++) {
-		if (c->monitors.p[i]->res == r) {
-			m = c->monitors.p[i];
-			c->monitors.p[i] = vec_pop(&c->monitors);
-		}
-	}
-	pthread_mutex_unlock(&c->lock);
-	if (m)
-		informer_end(c->ctx->informers, m->informer);
-	free(m);
-}
-
-static void gc_kinds_changed(const struct api_set *was, const struct api_set *now, void *ctx)
-{
-	struct gc *c = ctx;
-
-	if (informer_factory_stopped(c->ctx->informers))
-		return;
-	/* Of a kind in several versions one tells of all its objects. */
-	for (size_t i = 0; i < was->n_custom; i++)
-		if (!api_has(now, was->custom[i].resource) && api_kind_first(was->custom[i].resource))
-			gc_unmonitor(c, was->custom[i].resource);
-	pthread_mutex_lock(&c->lock);
-	for (size_t i = 0; i < was->n_custom; i++)
-		if (!api_has(now, was->custom[i].resource))
-			gc_graph_forget(&c->graph, was->custom[i].resource);
-	api_set_unref(c->api);
-	c->api = api_set_ref(now);
-	pthread_mutex_unlock(&c->lock);
-	for (size_t i = 0; i < now->n_custom; i++)
-		if (!api_has(was, now->custom[i].resource) && api_kind_first(now->custom[i].resource))
-			gc_monitor(c, now->custom[i].resource);
-	pthread_mutex_lock(&c->lock);
-	gc_graph_look_again(&c->graph);
-	pthread_mutex_unlock(&c->lock);
 }
 
 static void *gc_start(struct controller_ctx *ctx)
@@ -451,17 +490,16 @@ static void *gc_start(struct controller_ctx *ctx)
 	pthread_mutex_init(&c->lock, NULL);
 	c->graph.look = queue_uid;
 	c->graph.ctx = c;
-	c->api = api_set_built_in();
-	for (size_t i = 0; i < resource_count; i++)
-		gc_monitor(c, &resource_all[i]);
+	c->far = gc_far_new(ctx, &c->lock, &c->graph);
+	gc_monitors_start(&c->monitors, ctx, &c->lock, &c->graph);
 	/* Last: it asks at once whether all of them are synced. */
 	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "garbage-collector-controller",
 							 .workers = 20,
 							 .reconcile = gc_reconcile,
 							 .ctx = c,
 							 .ready = gc_ready });
-	c->listener = (struct api_listener){ .changed = gc_kinds_changed, .ctx = c };
-	api_current_listen(ctx->opts->kinds, &c->listener);
+	gc_far_start(c->far);
+	gc_monitors_follow(&c->monitors);
 	return c;
 }
 
@@ -469,13 +507,12 @@ static void gc_stop(void *controller)
 {
 	struct gc *c = controller;
 
-	api_current_unlisten(c->ctx->opts->kinds, &c->listener);
+	gc_monitors_stay(&c->monitors);
+	gc_far_stop(c->far);
 	workq_free(c->q);
+	gc_far_free(c->far);
 	gc_graph_release(&c->graph);
-	while (c->monitors.n)
-		free(vec_pop(&c->monitors));
-	vec_release(&c->monitors);
-	api_set_unref(c->api);
+	gc_monitors_release(&c->monitors);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }

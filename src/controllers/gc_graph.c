@@ -134,6 +134,11 @@ void gc_graph_put(struct gc_graph *g, const struct resource *r, const struct obj
 	if (!n && !val_len(refs) && !foreground && !orphan)
 		return;
 	n = graph_node_get(g, obj_uid(o));
+	if (n->res && n->res != r) { /* it was another server's word: who is sure comes with its own */
+		free(n->ns);
+		free(n->name);
+		n->res = NULL;
+	}
 	if (!n->res) {
 		n->ns = xstrndup(obj_ns(o).p, obj_ns(o).n);
 		n->name = xstrndup(obj_name(o).p, obj_name(o).n);

@@ -268,6 +268,7 @@ static int namespace_empty(struct content *k, struct arena *a, struct obj *ns, s
 	delete_content(k);
 	if (k->waits) { /* nothing is said before all is known */
 		ret->after_ns = FOREIGN_AGAIN_NS;
+		ret->undecided = true;
 		return 0;
 	}
 	doc = obj_edit(a, ns);

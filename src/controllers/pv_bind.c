@@ -54,8 +54,8 @@ int pv_volume_set_phase(struct pv_binder *b, struct obj *volume, const char *pha
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	struct val *doc, *st;
 
-	if (val_is(obj_get(volume, F_status, F_phase), phase) &&
-	    sv_is(val_str(obj_get(volume, F_status, F_message)), message ? message : ""))
+	/* What others say in the status of one that stays in its phase is theirs. */
+	if (val_is(obj_get(volume, F_status, F_phase), phase))
 		return 0;
 	doc = obj_edit(&a, volume);
 	st = val_ensure_map(&a, doc, F_status);

@@ -1,15 +1,19 @@
 /* storage version migrator: rewrites what is stored of a resource, when a StorageVersionMigration asks for it: in
  * the storage version and with the key of encryption that hold now.
  *
- *	the oldest of a resource ──▶ Running, the revision from which nothing is old ──▶ an empty apply to each object
- *	that is not newer ──▶ its CustomResourceDefinition's storedVersions ──▶ Succeeded, or Failed with the reason
+ *	the oldest of a resource ──▶ Running ──▶ a list, and an empty apply to each object of it ──▶ its
+ *	CustomResourceDefinition's storedVersions ──▶ Succeeded, or Failed with the reason
  *
  * An apply that changes nothing is written all the same when what is stored is of another version or key (the API
- * server looks, apiserver/registry/write_versions.c); it names uid and resourceVersion, so that a conflict means
- * that somebody else has written it meanwhile, and there is nothing left to do.
+ * server looks, apiserver/registry/write_versions.c), and only then: which objects are old is judged by nothing else,
+ * for a write that was on its way when the key changed is newer than that and has the old one.
  *
- * One at a time of a resource, by upstream's order. Every step may be repeated: a run that ended in between begins
- * with the revision that its status has, and what is rewritten already is newer. A definition that was changed
+ * The list comes behind our own write that says Running. The store takes writes in the order in which they came, and
+ * each was sealed after it came: so what was sealed before the migration was asked for is in the list, and what is not
+ * in it has the key that counts. An apply names uid and resourceVersion; a conflict means that somebody has written the
+ * object since the list, and there is nothing left to do.
+ *
+ * One at a time of a resource, by upstream's order. Every step may be repeated. A definition that was changed
  * meanwhile keeps its storedVersions, for objects may have been stored in another version since. Conditions,
  * reasons and words are upstream's, whose two controllers these are. */
 #include "base/vec.h"
@@ -149,7 +153,8 @@ static int migration_tell(struct mrun *r, bool over, bool good, struct err *err)
 
 /* --- its own status --- */
 
-static int migration_begin(struct mrun *r, int64_t rev, struct err *err)
+/* A run that goes on has begun. */
+static int migration_begin(struct mrun *r, struct err *err)
 {
 	const struct condition running = {
 		.type = "Running", .status = "True", .reason = "StorageVersionMigrationInProgress", .message = SV("")
@@ -157,8 +162,10 @@ static int migration_begin(struct mrun *r, int64_t rev, struct err *err)
 	struct val *doc = obj_edit(r->a, r->live), *st = val_ensure_map(r->a, doc, F_status);
 	struct obj *now;
 
+	if (migration_is(r->live, "Running"))
+		return 0;
 	(void)condition_set(r->a, st, &running, env_now_ns(r->c->ctx->env));
-	val_set_strf(r->a, st, F_resourceVersion, "%" PRId64, rev);
+	val_set_strf(r->a, st, F_resourceVersion, "%" PRId64, obj_rev(r->live));
 	if (client_update_status(r->c->ctx->client, RES(storagemigration_storageversionmigrations), doc, &now, err) < 0)
 		return -1;
 	r->live = obj_link(r->a, now);
@@ -232,21 +239,14 @@ static int migration_run(struct mrun *r, struct err *err)
 {
 	_cleanup_(obj_list_release) struct obj_list all = { 0 };
 	_cleanup_(err_release) struct err why = ERR_INIT;
-	int64_t rev = 0;
 
-	if (client_list(r->c->ctx->client, r->res, SV(""), NULL, &all, err) < 0)
-		return -1;
-	/* What came behind the first look is stored as it should be. */
-	if (migration_is(r->live, "Running"))
-		rev = atoll(arena_cstr(r->a, val_str(obj_get(r->live, F_status, F_resourceVersion))));
-	if (rev <= 0)
-		rev = all.rev;
-	if (migration_tell(r, false, false, err) < 0 || migration_begin(r, rev, err) < 0)
+	if (migration_tell(r, false, false, err) < 0 || migration_begin(r, err) < 0 ||
+	    client_list(r->c->ctx->client, r->res, SV(""), NULL, &all, err) < 0)
 		return -1;
 	for (size_t i = 0; i < all.n; i++) {
 		if (atomic_load(&r->c->stopping))
 			return err_set(err, ERR_UNAVAILABLE, "the controller is stopping");
-		if (obj_rev(all.items[i]) > rev || migration_rewrite(r, all.items[i], &why) == 0)
+		if (migration_rewrite(r, all.items[i], &why) == 0)
 			continue;
 		if (migration_try_again(&why))
 			return err_move(err, &why);

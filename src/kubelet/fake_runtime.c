@@ -1,126 +1,7 @@
-/* Objects keep deep copies in an arena of their own, freed with them. Per-pod lookups go through the uid's
- * bucket, so that thousands of pods cost no scans. */
-#include "kubelet/fake_runtime.h"
+#include "kubelet/fake_runtime-internal.h"
 
-#include "base/env.h"
-#include "base/strmap.h"
-
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-struct fake_container {
-	struct arena a;
-	struct rt_container c;
-	struct fake_sandbox *sandbox;
-	struct fake_container *next; /* in its sandbox, newest first */
-};
-
-struct fake_sandbox {
-	struct arena a;
-	struct rt_sandbox s;
-	struct fake_container *containers;
-	struct fake_sandbox *next; /* of the same pod, newest first */
-};
-
-struct fake {
-	struct runtime rt;
-	struct env *env;
-	pthread_mutex_t lock;
-	struct strmap pods;	  /* uid -> newest fake_sandbox */
-	struct strmap sandboxes;  /* id -> fake_sandbox */
-	struct strmap containers; /* id -> fake_container */
-	struct strmap images;	  /* name -> itself */
-	struct strmap image_ids;  /* the ids of those ever present */
-	bool hangs;
-	struct strmap passwords; /* of private images; owned */
-	struct strmap failures;	 /* op -> how many more times */
-	struct strmap calls;	 /* op -> count */
-	uint64_t next_id;
-	uint32_t next_ip;
-	bool strict, ignore_term, no_network;
-	int cut_starts;
-	enum rt_state cut_leaves;
-	runtime_fake_made_fn *made;
-	void *made_ctx;
-	int exec_code;
-	char *exec_out;
-	void (*notice)(const struct rt_event *ev, void *ctx);
-	void *notice_ctx;
-};
-
-static struct fake *fake_of(struct runtime *r)
-{
-	return CONTAINER_OF(r, struct fake, rt);
-}
-
-/* Counts the call and takes the lock; -1 (unlocked) when it shall fail. */
-static int fake_enter(struct fake *f, const char *op, struct err *err)
-{
-	void **n;
-
-	pthread_mutex_lock(&f->lock);
-	n = strmap_slot(&f->calls, sv_from(op));
-	*n = (void *)((uintptr_t)*n + 1);
-	if (f->hangs) {
-		pthread_mutex_unlock(&f->lock);
-		return err_set(err, ERR_TIMEOUT, "%s ran out of time", op);
-	}
-	n = strmap_slot(&f->failures, sv_from(op));
-	if ((uintptr_t)*n == 0)
-		return 0;
-	*n = (void *)((uintptr_t)*n - 1);
-	pthread_mutex_unlock(&f->lock);
-	return err_set(err, ERR_UNAVAILABLE, "%s was told to fail", op);
-}
-
-static void fake_leave(struct fake *f)
-{
-	pthread_mutex_unlock(&f->lock);
-}
-
-static int leave_missing(struct fake *f, const char *what, struct sv id, struct err *err)
-{
-	fake_leave(f);
-	return err_set(err, ERR_NOT_FOUND, "no %s \"%.*s\"", what, SV_ARG(id));
-}
-
-/* --- notices, delivered later as a task so that the caller's locks do not matter --- */
-
-struct notice {
-	struct fake *f;
-	char *uid, *id;
-};
-
-static void fake_deliver(void *ctx)
-{
-	struct notice *n = ctx;
-	void (*fn)(const struct rt_event *ev, void *ctx);
-	void *fn_ctx;
-
-	pthread_mutex_lock(&n->f->lock);
-	fn = n->f->notice;
-	fn_ctx = n->f->notice_ctx;
-	pthread_mutex_unlock(&n->f->lock);
-	if (fn)
-		fn(&(struct rt_event){ .pod_uid = sv_from(n->uid), .container_id = sv_from(n->id) }, fn_ctx);
-	free(n->uid);
-	free(n->id);
-	free(n);
-}
-
-static void notify(struct fake *f, const struct fake_container *c) /* locked */
-{
-	struct notice *n;
-
-	if (!f->notice)
-		return;
-	n = xcalloc(1, sizeof(*n));
-	n->f = f;
-	n->uid = xstrndup(c->sandbox->s.uid.p, c->sandbox->s.uid.n);
-	n->id = xstrndup(c->c.id.p, c->c.id.n);
-	env_post(f->env, ENV_NODE, fake_deliver, n);
-}
 
 /* --- copies --- */
 
@@ -229,17 +110,6 @@ static int fake_run_sandbox(struct runtime *r, struct arena *a, const struct rt_
 	return 0;
 }
 
-static void end_container(struct fake *f, struct fake_container *c, int code, const char *reason) /* locked */
-{
-	if (c->c.state == RT_EXITED)
-		return;
-	c->c.state = RT_EXITED;
-	c->c.exit_code = code;
-	c->c.reason = arena_sv(&c->a, sv_from(reason));
-	c->c.finished_ns = env_now_ns(f->env);
-	notify(f, c);
-}
-
 static void free_container(struct fake *f, struct fake_container *c) /* locked */
 {
 	struct fake_container **at = &c->sandbox->containers;
@@ -285,7 +155,7 @@ static int fake_stop_sandbox(struct runtime *r, struct sv id, struct err *err)
 	s = strmap_get(&f->sandboxes, id);
 	if (s) {
 		for (struct fake_container *c = s->containers; c; c = c->next)
-			end_container(f, c, 137, "Error");
+			fake_end_container(f, c, 137, "Error");
 		s->s.ready = false;
 	}
 	fake_leave(f);
@@ -316,7 +186,7 @@ static int fake_sandbox_status(struct runtime *r, struct arena *a, struct sv id,
 		return -1;
 	s = strmap_get(&f->sandboxes, id);
 	if (!s)
-		return leave_missing(f, "sandbox", id, err);
+		return fake_leave_missing(f, "sandbox", id, err);
 	copy_sandbox(a, &s->s, ret);
 	fake_leave(f);
 	return 0;
@@ -366,9 +236,9 @@ static int fake_create_container(struct runtime *r, struct arena *a, struct sv s
 		return -1;
 	s = strmap_get(&f->sandboxes, sandbox_id);
 	if (!s)
-		return leave_missing(f, "sandbox", sandbox_id, err);
+		return fake_leave_missing(f, "sandbox", sandbox_id, err);
 	if (!strmap_has(&f->image_ids, c->image_ref) && !strmap_has(&f->images, c->image))
-		return leave_missing(f, "image", c->image, err);
+		return fake_leave_missing(f, "image", c->image, err);
 	for (struct fake_container *o = s->containers; o; o = o->next) {
 		if (sv_eq(o->c.name, c->name) && o->c.attempt == c->attempt) {
 			fake_leave(f);
@@ -407,13 +277,6 @@ static void run_container(struct fake *f, struct fake_container *c) /* locked */
 	c->c.started_ns = env_now_ns(f->env);
 }
 
-/* What containerd tells of one whose record it does not find after a crash. */
-static void lose_record(struct fake_container *c) /* locked */
-{
-	c->c.state = RT_UNKNOWN;
-	c->c.created_ns = c->c.started_ns = 0;
-}
-
 static int fake_start_container(struct runtime *r, struct sv id, struct err *err)
 {
 	struct fake *f = fake_of(r);
@@ -423,13 +286,13 @@ static int fake_start_container(struct runtime *r, struct sv id, struct err *err
 		return -1;
 	c = strmap_get(&f->containers, id);
 	if (!c)
-		return leave_missing(f, "container", id, err);
+		return fake_leave_missing(f, "container", id, err);
 	if (f->cut_starts) {
 		f->cut_starts--;
 		if (f->cut_leaves == RT_UNKNOWN)
-			lose_record(c);
+			fake_lose_record(c);
 		else if (f->cut_leaves == RT_EXITED)
-			end_container(f, c, 128, "StartError");
+			fake_end_container(f, c, 128, "StartError");
 		else if (f->cut_leaves == RT_RUNNING)
 			run_container(f, c);
 		fake_leave(f);
@@ -457,7 +320,7 @@ static int fake_stop_container(struct runtime *r, struct sv id, int64_t timeout_
 	if (c && c->c.state == RT_RUNNING && timeout_s > 0 && f->ignore_term)
 		rc = err_set(err, ERR_TIMEOUT, "container \"%.*s\" still runs", SV_ARG(id));
 	else if (c)
-		end_container(f, c, timeout_s > 0 ? 0 : 137, timeout_s > 0 ? "Completed" : "Error");
+		fake_end_container(f, c, timeout_s > 0 ? 0 : 137, timeout_s > 0 ? "Completed" : "Error");
 	fake_leave(f);
 	return rc;
 }
@@ -471,7 +334,7 @@ static int fake_remove_container(struct runtime *r, struct sv id, struct err *er
 		return -1;
 	c = strmap_get(&f->containers, id);
 	if (c) {
-		end_container(f, c, 137, "Error");
+		fake_end_container(f, c, 137, "Error");
 		free_container(f, c);
 	}
 	fake_leave(f);
@@ -488,7 +351,7 @@ static int fake_container_status(struct runtime *r, struct arena *a, struct sv i
 		return -1;
 	c = strmap_get(&f->containers, id);
 	if (!c)
-		return leave_missing(f, "container", id, err);
+		return fake_leave_missing(f, "container", id, err);
 	copy_container(a, &c->c, ret);
 	fake_leave(f);
 	return 0;
@@ -536,7 +399,7 @@ static int fake_exec_sync(struct runtime *r, struct arena *a, struct sv id, cons
 		return -1;
 	c = strmap_get(&f->containers, id);
 	if (!c || c->c.state != RT_RUNNING)
-		return leave_missing(f, "running container", id, err);
+		return fake_leave_missing(f, "running container", id, err);
 	*ret_out = sv_sub(arena_sv(a, sv_from(f->exec_out ? f->exec_out : "")), 0, max);
 	*ret_err = SV("");
 	*ret_code = f->exec_code;
@@ -584,92 +447,7 @@ static int fake_update_resources(struct runtime *r, struct sv id, const struct r
 	if (fake_enter(f, "update_resources", err) < 0)
 		return -1;
 	if (!strmap_has(&f->containers, id))
-		return leave_missing(f, "container", id, err);
-	fake_leave(f);
-	return 0;
-}
-
-/* --- images --- */
-
-static void add_image(struct fake *f, struct sv name) /* locked */
-{
-	char id[32];
-
-	snprintf(id, sizeof(id), "sha256:%016" PRIx64, sv_hash(name));
-	strmap_set(&f->images, name, f);
-	strmap_set(&f->image_ids, sv_from(id), f);
-}
-
-static void fill_image(struct arena *a, struct sv name, struct rt_image *ret)
-{
-	struct sv *tags = ARENA_ARRAY(a, struct sv, 1);
-
-	tags[0] = arena_sv(a, name);
-	*ret = (struct rt_image){ .id = arena_svf(a, "sha256:%016" PRIx64, sv_hash(name)),
-				  .tags = tags,
-				  .n_tags = 1,
-				  .size_bytes = 1 << 20,
-				  .uid = -1 };
-}
-
-static int fake_image_status(struct runtime *r, struct arena *a, struct sv image, struct rt_image **ret,
-			     struct err *err)
-{
-	struct fake *f = fake_of(r);
-
-	if (fake_enter(f, "image_status", err) < 0)
-		return -1;
-	*ret = NULL;
-	if (strmap_has(&f->images, image)) {
-		*ret = ARENA_NEW(a, struct rt_image);
-		fill_image(a, image, *ret);
-	}
-	fake_leave(f);
-	return 0;
-}
-
-static int fake_pull_image(struct runtime *r, struct arena *a, struct sv image, const struct val *auth,
-			   _unused_ int stop_fd, struct sv *ret_ref, struct err *err)
-{
-	struct fake *f = fake_of(r);
-	const char *password;
-
-	if (fake_enter(f, "pull_image", err) < 0)
-		return -1;
-	password = strmap_get(&f->passwords, image);
-	if (password && !val_is(val_member_sv(auth, SV("password")), password)) {
-		fake_leave(f);
-		return err_set(err, ERR_FORBIDDEN, "pull access denied for '%.*s'", SV_ARG(image));
-	}
-	if (f->strict && !strmap_has(&f->images, image))
-		return leave_missing(f, "image in the registry", image, err);
-	add_image(f, image);
-	*ret_ref = arena_svf(a, "sha256:%016" PRIx64, sv_hash(image));
-	fake_leave(f);
-	return 0;
-}
-
-static int fake_list_images(struct runtime *r, struct arena *a, struct rt_image **ret, size_t *ret_n, struct err *err)
-{
-	struct fake *f = fake_of(r);
-
-	if (fake_enter(f, "list_images", err) < 0)
-		return -1;
-	*ret_n = 0;
-	*ret = ARENA_ARRAY(a, struct rt_image, f->images.n + 1);
-	STRMAP_EACH(&f->images, e)
-		fill_image(a, sv_make(e->key, e->key_n), &(*ret)[(*ret_n)++]);
-	fake_leave(f);
-	return 0;
-}
-
-static int fake_remove_image(struct runtime *r, struct sv image, struct err *err)
-{
-	struct fake *f = fake_of(r);
-
-	if (fake_enter(f, "remove_image", err) < 0)
-		return -1;
-	strmap_del(&f->images, image);
+		return fake_leave_missing(f, "container", id, err);
 	fake_leave(f);
 	return 0;
 }
@@ -747,152 +525,6 @@ static void fake_free(struct runtime *r)
 	pthread_mutex_destroy(&f->lock);
 	free(f->exec_out);
 	free(f);
-}
-
-/* --- levers --- */
-
-static struct fake_container *running(struct fake *f, struct sv uid, struct sv name)
-{
-	for (struct fake_sandbox *s = strmap_get(&f->pods, uid); s; s = s->next)
-		for (struct fake_container *c = s->containers; c; c = c->next)
-			if (c->c.state == RT_RUNNING && sv_eq(c->c.name, name))
-				return c;
-	return NULL;
-}
-
-bool runtime_fake_exit(struct runtime *r, struct sv pod_uid, struct sv name, int exit_code, const char *reason)
-{
-	struct fake *f = fake_of(r);
-	struct fake_container *c;
-
-	pthread_mutex_lock(&f->lock);
-	c = running(f, pod_uid, name);
-	if (c)
-		end_container(f, c, exit_code, reason);
-	pthread_mutex_unlock(&f->lock);
-	return c;
-}
-
-bool runtime_fake_lose(struct runtime *r, struct sv pod_uid, struct sv name)
-{
-	struct fake *f = fake_of(r);
-	struct fake_container *c;
-
-	pthread_mutex_lock(&f->lock);
-	c = running(f, pod_uid, name);
-	if (c)
-		lose_record(c);
-	pthread_mutex_unlock(&f->lock);
-	return c;
-}
-
-bool runtime_fake_kill_sandbox(struct runtime *r, struct sv pod_uid)
-{
-	struct fake *f = fake_of(r);
-	struct fake_sandbox *s;
-
-	pthread_mutex_lock(&f->lock);
-	s = strmap_get(&f->pods, pod_uid);
-	if (s) {
-		for (struct fake_container *c = s->containers; c; c = c->next)
-			end_container(f, c, 137, "Error");
-		s->s.ready = false;
-	}
-	pthread_mutex_unlock(&f->lock);
-	return s;
-}
-
-void runtime_fake_strict_images(struct runtime *r, bool strict)
-{
-	fake_of(r)->strict = strict;
-}
-
-void runtime_fake_add_image(struct runtime *r, const char *name)
-{
-	struct fake *f = fake_of(r);
-
-	pthread_mutex_lock(&f->lock);
-	add_image(f, sv_from(name));
-	pthread_mutex_unlock(&f->lock);
-}
-
-void runtime_fake_exec_result(struct runtime *r, int code, const char *out)
-{
-	struct fake *f = fake_of(r);
-
-	pthread_mutex_lock(&f->lock);
-	f->exec_code = code;
-	free(f->exec_out);
-	f->exec_out = xstrdup(out);
-	pthread_mutex_unlock(&f->lock);
-}
-
-void runtime_fake_network(struct runtime *r, bool ready)
-{
-	struct fake *f = fake_of(r);
-
-	pthread_mutex_lock(&f->lock);
-	f->no_network = !ready;
-	pthread_mutex_unlock(&f->lock);
-}
-
-void runtime_fake_cut_starts(struct runtime *r, int n, enum rt_state leaves)
-{
-	struct fake *f = fake_of(r);
-
-	pthread_mutex_lock(&f->lock);
-	f->cut_starts = n;
-	f->cut_leaves = leaves;
-	pthread_mutex_unlock(&f->lock);
-}
-
-void runtime_fake_hang(struct runtime *r, bool hangs)
-{
-	struct fake *f = fake_of(r);
-
-	pthread_mutex_lock(&f->lock);
-	f->hangs = hangs;
-	pthread_mutex_unlock(&f->lock);
-}
-
-void runtime_fake_private_image(struct runtime *r, const char *name, const char *password)
-{
-	struct fake *f = fake_of(r);
-
-	pthread_mutex_lock(&f->lock);
-	free(strmap_set(&f->passwords, sv_from(name), xstrdup(password)));
-	pthread_mutex_unlock(&f->lock);
-}
-
-void runtime_fake_fail(struct runtime *r, const char *op, int n)
-{
-	struct fake *f = fake_of(r);
-
-	pthread_mutex_lock(&f->lock);
-	strmap_set(&f->failures, sv_from(op), (void *)(intptr_t)n);
-	pthread_mutex_unlock(&f->lock);
-}
-
-void runtime_fake_ignore_term(struct runtime *r, bool ignore)
-{
-	fake_of(r)->ignore_term = ignore;
-}
-
-void runtime_fake_on_create(struct runtime *r, runtime_fake_made_fn *fn, void *ctx)
-{
-	fake_of(r)->made = fn;
-	fake_of(r)->made_ctx = ctx;
-}
-
-size_t runtime_fake_calls(struct runtime *r, const char *op)
-{
-	struct fake *f = fake_of(r);
-	size_t n;
-
-	pthread_mutex_lock(&f->lock);
-	n = (size_t)(uintptr_t)strmap_get(&f->calls, sv_from(op));
-	pthread_mutex_unlock(&f->lock);
-	return n;
 }
 
 static const struct runtime_ops fake_ops = {

@@ -7,10 +7,7 @@
 #include "base/timefmt.h"
 #include "kubelet/cgroups.h"
 #include "kubelet/config_watch.h"
-#include "kubelet/fsutil.h"
 #include "kubelet/host.h"
-#include "kubelet/images.h"
-#include "kubelet/instance.h"
 #include "kubelet/kpod.h"
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/node_status.h"
@@ -22,7 +19,7 @@
 #include "kubelet/pod_start.h"
 #include "kubelet/pod_stop.h"
 #include "kubelet/pod_table.h"
-#include "kubelet/probes.h"
+#include "kubelet/pod_worker-internal.h"
 #include "kubelet/runtime_down.h"
 #include "kubelet/status_sync.h"
 #include "pod/pod_phase.h"
@@ -39,32 +36,6 @@ static const struct retry_policy sandbox_retry = { .first_ns = 2 * NS_PER_SEC, .
 static const struct retry_policy network_retry = { .first_ns = 50 * NS_PER_MS, .max_ns = 5 * NS_PER_SEC };
 static const struct retry_policy pod_retry = { .first_ns = 200 * NS_PER_MS, .max_ns = 10 * NS_PER_SEC };
 
-struct sync {
-	struct kpod *p;
-	struct kubelet *k;
-	struct arena *a;
-	struct obj *obj;
-	const struct val *pod;
-	struct pod_actual x;
-	int64_t wake_ns; /* from now; NEVER_NS */
-	bool vanished, refresh;
-	bool changed; /* the runtime's side was changed: read again before writing the status */
-};
-
-/* Looks at the runtime's side again; each look is several calls, so only where something changed. */
-static int look_again(struct sync *s, struct err *err)
-{
-	if (pod_actual_read(s->k, s->a, sv_from(s->p->uid), &s->x, err) < 0)
-		return -1;
-	s->changed = false;
-	return 0;
-}
-
-static void wake(struct sync *s, int64_t ns)
-{
-	s->wake_ns = MIN(s->wake_ns, MAX(ns, NS_PER_MS));
-}
-
 /* Does the runtime know yet what its notice said? If not, look again soon, ever less often. */
 static void check_notice(struct sync *s)
 {
@@ -77,7 +48,7 @@ static void check_notice(struct sync *s)
 	for (size_t i = 0; p->noticed && i < s->x.n_sandboxes; i++)
 		stale |= sv_is(s->x.sandboxes[i].id, p->noticed) && s->x.sandboxes[i].ready;
 	if (stale && p->noticed_looks < 8) {
-		wake(s, retry_pause_ns(&notice_retry, ++p->noticed_looks));
+		sync_wake(s, retry_pause_ns(&notice_retry, ++p->noticed_looks));
 	} else {
 		free(p->noticed);
 		p->noticed = NULL;
@@ -95,7 +66,7 @@ static void check_deadline(struct sync *s)
 		return;
 	left = s->p->started_ns + limit * NS_PER_SEC - env_now_ns(s->k->env);
 	if (left > 0) {
-		wake(s, left);
+		sync_wake(s, left);
 		return;
 	}
 	s->p->forced_reason = xstrdup("DeadlineExceeded");
@@ -213,11 +184,6 @@ static int sync_prepare(struct sync *s, struct err *err)
 	return 0;
 }
 
-static bool never_ran(const struct sync *s, const struct rt_container *rc)
-{
-	return instance_never_ran(kpod_cont(s->p, rc->name), pod_told(s->p, s->obj), rc);
-}
-
 /* Is anything left that should be started? Decides whether a dead sandbox is replaced. */
 static bool wants_sandbox(struct sync *s)
 {
@@ -226,7 +192,7 @@ static bool wants_sandbox(struct sync *s)
 	VAL_EACH(val_get(s->pod, F_spec, F_containers), c) {
 		const struct rt_container *rc = pod_actual_find(&s->x, val_get_str(c, F_name), 0);
 
-		if (!rc || never_ran(s, rc))
+		if (!rc || sync_never_ran(s, rc))
 			any = true;
 		else if (rc->state != RT_EXITED) /* what runs in a sandbox that died counts as failed */
 			any |= container_should_restart(s->pod, c, false, 137);
@@ -260,17 +226,8 @@ static bool network_in_force(struct sync *s)
 	}
 	if (++p->network_failures == NETWORK_PATIENCE)
 		kpod_event(p, NULL, "Warning", "NetworkNotReady", "network is not ready: %s", err_msg(&err));
-	wake(s, retry_pause_ns(&network_retry, p->network_failures));
+	sync_wake(s, retry_pause_ns(&network_retry, p->network_failures));
 	return false;
-}
-
-/* Its sandboxes are stopped. */
-static void network_is_gone(struct sync *s)
-{
-	if (s->p->ready_of)
-		s->k->network_gone(s->k->network_ctx, s->obj);
-	free(s->p->ready_of);
-	s->p->ready_of = NULL;
 }
 
 /* 1: containers may run in it, 0: not now. */
@@ -293,7 +250,7 @@ static int ensure_sandbox(struct sync *s, struct err *err)
 		for (size_t i = 0; i < s->x.n_sandboxes; i++)
 			if (s->k->rt->ops->stop_sandbox(s->k->rt, s->x.sandboxes[i].id, err) < 0)
 				return -1;
-		network_is_gone(s);
+		sync_network_is_gone(s);
 		kpod_event(p, NULL, "Normal", "SandboxChanged",
 			   "Pod sandbox changed, it will be killed and re-created.");
 	}
@@ -305,265 +262,16 @@ static int ensure_sandbox(struct sync *s, struct err *err)
 	}
 	if (pod_sandbox_start(p, s->a, s->pod, &s->x, &e) < 0) {
 		p->sandbox_failures++;
-		wake(s, retry_pause_ns(&sandbox_retry, p->sandbox_failures));
+		sync_wake(s, retry_pause_ns(&sandbox_retry, p->sandbox_failures));
 		kpod_event(p, NULL, "Warning", "FailedCreatePodSandBox", "Failed to create pod sandbox: %s",
 			   err_msg(&e));
 		err_release(&e);
 		return 0;
 	}
 	s->changed = true;
-	if (look_again(s, err) < 0)
+	if (sync_look_again(s, err) < 0)
 		return -1;
 	return s->x.sandbox && network_in_force(s);
-}
-
-/* Keeps the newest dead instance of a container, for its logs and lastState; earlier ones go. */
-static void sync_prune(struct sync *s, struct sv name)
-{
-	struct rt_container *rc;
-
-	for (size_t nth = 2; (rc = pod_actual_find(&s->x, name, nth)); nth++)
-		if (rc->state != RT_RUNNING && s->k->rt->ops->remove_container(s->k->rt, rc->id, NULL) == 0)
-			kubelet_forget_container(s->k, rc->id);
-}
-
-static bool config_error(const struct kcont *c)
-{
-	return c->wait_reason && !strcmp(c->wait_reason, "CreateContainerConfigError");
-}
-
-static int start_container(struct sync *s, const struct val *spec, struct kcont *c)
-{
-	struct err e = ERR_INIT;
-	struct sv ref;
-	int rc = images_ensure(s->p, s->a, s->pod, spec, c, &ref, &s->wake_ns);
-
-	if (rc <= 0)
-		return 0;
-	s->changed = true;
-	if (pod_container_start(s->p, s->a, s->pod, pod_told(s->p, s->obj), spec, &s->x, ref, &e) < 0) {
-		kpod_event(s->p, spec, "Warning", "Failed", "Error: %s", err_msg(&e));
-		err_release(&e);
-		c->start_failed = true;
-		if (config_error(c)) /* somebody else is to mend it: no reason to wait ever longer */
-			retry_forget(&c->crashed);
-		wake(s, retry_failed(&kcont_retry, &c->crashed, env_mono_ns(s->k->env)));
-		return 0;
-	}
-	c->start_failed = false;
-	sync_prune(s, val_get_str(spec, F_name));
-	return 1;
-}
-
-/* Watches over one that runs: hooks, probes, a changed image. Returns true when it is fully up. */
-static bool tend(struct sync *s, const struct val *spec, struct kcont *c, const struct rt_container *rc)
-{
-	const struct val *hook = val_get(spec, F_lifecycle, F_postStart);
-	enum hook_state state;
-	char hash[24];
-	struct sv old = rt_annotation(rc, "io.kubernetes.container.hash");
-	const char *why = NULL;
-	bool stop = c->stop_wanted; /* begun earlier */
-	int64_t grace = -1;
-
-	kcont_reset(s->p, c, rc->id);
-	c->unanswered = c->start_failed = false; /* it runs */
-	kcont_wait(s->p, c, NULL, NULL);
-	pthread_mutex_lock(&s->p->lock);
-	state = c->post_start;
-	pthread_mutex_unlock(&s->p->lock);
-	snprintf(hash, sizeof(hash), "%" PRIx64, container_hash(spec));
-	if (hook && state == HOOK_RUNNING)
-		return false;
-	if (stop) {
-		;
-	} else if (state == HOOK_FAILED) {
-		why = "FailedPostStartHook";
-	} else if (old.n && !sv_is(old, hash)) {
-		why = arena_printf(s->a, "Container %s definition changed, will be restarted", c->name);
-	} else {
-		probes_ensure(s->p, c, spec);
-		if (probe_get(s->p, c, PROBE_LIVENESS) == PROBE_FAILURE) {
-			why = arena_printf(s->a, "Container %s failed liveness probe, will be restarted", c->name);
-			grace = probe_grace(c, PROBE_LIVENESS);
-		} else if (probe_get(s->p, c, PROBE_STARTUP) == PROBE_FAILURE) {
-			why = arena_printf(s->a, "Container %s failed startup probe, will be restarted", c->name);
-			grace = probe_grace(c, PROBE_STARTUP);
-		} else if (container_resize_step(s->p, s->a, s->pod, spec, c, &s->wake_ns)) {
-			why = arena_printf(s->a, "Container %s resize requires restart", c->name);
-		}
-	}
-	if (!stop && !why)
-		return kcont_started(s->p, c, spec);
-	container_stop_step(s->p, s->pod, spec, rc, why, grace, &s->wake_ns);
-	return false;
-}
-
-enum cont_outcome { CONT_UP, CONT_PENDING, CONT_DONE_OK, CONT_DONE_FAILED };
-
-/* Takes away an instance that never ran: the next one has its number. Not while the runtime is still starting it. */
-static int remove_unused(struct sync *s, const struct rt_container *rc, struct err *err)
-{
-	struct err e = ERR_INIT;
-
-	if (s->k->rt->ops->remove_container(s->k->rt, rc->id, &e) == 0) {
-		kubelet_forget_container(s->k, rc->id);
-		/* containerd forgets a task that it was just creating when it was killed: a "runc init" would stay. */
-		if (s->k->files)
-			(void)cgroup_kill_all(
-			    arena_printf(s->a, "%s/%.*s",
-					 cgroup_pod_path(s->a, s->k->cgroup_root, pod_qos(s->pod), sv_from(s->p->uid)),
-					 SV_ARG(rc->id)));
-		s->changed = true;
-		if (look_again(s, &e) == 0)
-			return 0;
-	}
-	err_wrap(&e, "removing a container that never ran");
-	if (err->reason) /* of another one; one is enough */
-		err_release(&e);
-	else
-		err_move(err, &e);
-	return -1;
-}
-
-/* Brings one container to where it should be. */
-static enum cont_outcome sync_container(struct sync *s, const struct val *spec, bool init, struct err *err)
-{
-	struct sv name = val_get_str(spec, F_name);
-	struct kcont *c = kpod_cont(s->p, name);
-	const struct rt_container *rc = pod_actual_find(&s->x, name, 0);
-	bool in_this_sandbox = rc && s->x.sandbox && sv_eq(rc->sandbox_id, s->x.sandbox->id);
-	int64_t now = env_mono_ns(s->k->env), ended, left;
-	bool unused = false;
-
-	if (rc && rc->state == RT_RUNNING && in_this_sandbox)
-		return tend(s, spec, c, rc) ? CONT_UP : CONT_PENDING;
-	if (rc && never_ran(s, rc)) {
-		if (remove_unused(s, rc, err) < 0)
-			return CONT_PENDING;
-		rc = pod_actual_find(&s->x, name, 0);
-		unused = true;
-	} else if (rc &&
-		   rc->state == RT_UNKNOWN) { /* it ran: it may do so still, and must not have a second beside it */
-		container_stop_step(s->p, s->pod, spec, rc,
-				    "Container is in unknown state, try killing it before restart", -1, &s->wake_ns);
-		return CONT_PENDING;
-	}
-	probes_stop(s->p, c);
-	if ((!rc || unused) && c->start_failed && !(s->refresh && config_error(c)) &&
-	    (left = retry_left_ns(&kcont_retry, &c->crashed, c->crashed.failed_ns, now))) {
-		wake(s, left); /* its creation or start failed a moment ago */
-		return CONT_PENDING;
-	}
-	if (rc && rc->state == RT_EXITED && !unused) {
-		/* An init container's success holds for the sandbox it ran in, unless the pod went on since. */
-		if (init && !container_is_sidecar(spec) && rc->exit_code == 0 && in_this_sandbox)
-			return CONT_DONE_OK;
-		if (!(init && rc->exit_code == 0 && !in_this_sandbox) &&
-		    !container_should_restart(s->pod, spec, init, rc->exit_code))
-			return rc->exit_code == 0 ? CONT_DONE_OK : CONT_DONE_FAILED;
-		ended = now - (env_now_ns(s->k->env) - rc->finished_ns);
-		if (c->start_failed)
-			ended = MAX(ended, c->crashed.failed_ns);
-		left = retry_left_ns(&kcont_retry, &c->crashed, ended, now);
-		if (left) {
-			if (!c->wait_reason || strcmp(c->wait_reason, "CrashLoopBackOff") != 0)
-				kpod_event(s->p, spec, "Warning", "BackOff",
-					   "Back-off restarting failed container %s in pod %s_%s(%s)", c->name,
-					   s->p->name, s->p->ns, s->p->uid);
-			kcont_wait(s->p, c, "CrashLoopBackOff",
-				   "back-off %s restarting failed container=%s pod=%s_%s(%s)",
-				   arena_printf(s->a, c->crashed.pause_ns >= 60 * NS_PER_SEC ? "%dm%ds" : "%.0d%ds",
-						(int)(c->crashed.pause_ns / NS_PER_SEC / 60),
-						(int)(c->crashed.pause_ns / NS_PER_SEC % 60)),
-				   c->name, s->p->name, s->p->ns, s->p->uid);
-			wake(s, left);
-			return CONT_PENDING;
-		}
-	}
-	if (start_container(s, spec, c) <= 0)
-		return CONT_PENDING;
-	if (rc && rc->state == RT_EXITED)
-		retry_failed(&kcont_retry, &c->crashed, now);
-	if (look_again(s, NULL) < 0)
-		return CONT_PENDING;
-	rc = pod_actual_find(&s->x, name, 0);
-	return rc && rc->state == RT_RUNNING && tend(s, spec, c, rc) ? CONT_UP : CONT_PENDING;
-}
-
-/* Init containers in order; true when all are behind us. */
-static bool sync_init(struct sync *s, bool *ret_failed, struct err *err)
-{
-	bool main_ran = false;
-
-	VAL_EACH(val_get(s->pod, F_spec, F_containers), c) {
-		const struct rt_container *rc = pod_actual_find(&s->x, val_get_str(c, F_name), 0);
-
-		main_ran |= rc && s->x.sandbox && sv_eq(rc->sandbox_id, s->x.sandbox->id);
-	}
-	VAL_EACH(val_get(s->pod, F_spec, F_initContainers), c) {
-		if (main_ran && !container_is_sidecar(c))
-			continue; /* done in this sandbox, though the record may be gone */
-		switch (sync_container(s, c, true, err)) {
-		case CONT_UP:
-			if (container_is_sidecar(c))
-				continue;
-			return false;
-		case CONT_DONE_OK:
-			continue;
-		case CONT_DONE_FAILED:
-			*ret_failed = true;
-			return false;
-		default:
-			if (main_ran)
-				continue; /* a sidecar on its way back does not hold up the others */
-			return false;
-		}
-	}
-	return true;
-}
-
-static void sync_containers(struct sync *s, struct err *err)
-{
-	bool failed = false;
-	size_t n = 0, done = 0;
-
-	if (!sync_init(s, &failed, err)) {
-		if (failed) {
-			s->p->terminal = true;
-			pod_state_set(s->p, POD_STOPPING);
-		}
-		return;
-	}
-	VAL_EACH(val_get(s->pod, F_spec, F_containers), c) {
-		const struct kcont *kc = kpod_cont(s->p, val_get_str(c, F_name));
-		enum cont_outcome o = sync_container(s, c, false, err);
-
-		n++;
-		done += o == CONT_DONE_OK || o == CONT_DONE_FAILED;
-		/* The next one waits for this one's postStart. */
-		if (o == CONT_PENDING && kc->post_start == HOOK_RUNNING)
-			return;
-	}
-	if (n && done == n) { /* nothing left to run, nothing to restart */
-		s->p->terminal = true;
-		pod_state_set(s->p, POD_STOPPING);
-	}
-}
-
-/* Containers of kubectl debug: started once, whatever the others do, and never again. */
-static void sync_ephemeral(struct sync *s, struct err *err)
-{
-	VAL_EACH(val_get(s->pod, F_spec, F_ephemeralContainers), c) {
-		struct sv name = val_get_str(c, F_name);
-		const struct rt_container *rc = pod_actual_find(&s->x, name, 0);
-		const struct val *told = pod_container_status(pod_told(s->p, s->obj), name);
-		bool ran = rc ? !rt_may_run(rc->state) && !never_ran(s, rc)
-			      : status_tells_run(told, status_container_id(told));
-
-		if (!ran)
-			sync_container(s, c, false, err);
-	}
 }
 
 static int sync_running(struct sync *s, struct err *err)
@@ -576,7 +284,6 @@ static int sync_running(struct sync *s, struct err *err)
 	if (rc < 0)
 		return -1;
 	if (rc > 0) {
-		sync_ephemeral(s, err);
 		sync_containers(s, err);
 		pod_resize_step(s->p, s->pod, &s->wake_ns);
 		if (err->reason)
@@ -585,87 +292,6 @@ static int sync_running(struct sync *s, struct err *err)
 		s->p->terminal = true;
 		pod_state_set(s->p, POD_STOPPING);
 	}
-	return 0;
-}
-
-/* --- ending it --- */
-
-static int sync_stopping(struct sync *s, struct err *err)
-{
-	struct kpod *p = s->p;
-	/* Vanished without our doing: a forced delete; nobody waits for it. */
-	int64_t grace = s->vanished && !obj_deleting(s->obj) ? 2 : -1;
-
-	if (p->forced_reason && !strcmp(p->forced_reason, "Evicted"))
-		grace = 1; /* it goes on filling the disk while it is asked politely */
-
-	p->terminal = true;
-	if (!pod_stop_step(p, s->pod, &s->x, grace, &s->wake_ns))
-		return 0;
-	for (size_t i = 0; i < s->x.n_sandboxes; i++)
-		if (s->x.sandboxes[i].ready) {
-			if (s->k->rt->ops->stop_sandbox(s->k->rt, s->x.sandboxes[i].id, err) < 0)
-				return err_wrap(err, "stopping the sandbox");
-			s->changed = true;
-		}
-	network_is_gone(s);
-	if (!p->torn_down) {
-		int rc = s->k->host->teardown_pod(s->k, sv_from(p->uid), err);
-
-		if (rc < 0)
-			return err_wrap(err, "removing the pod's volumes");
-		if (rc > 0) { /* after the others that wait for a sync */
-			wake(s, 0);
-			return 0;
-		}
-		if (s->k->host->pod_cgroup(s->k, s->pod, false, err) < 0)
-			return -1;
-		p->torn_down = true;
-		if (p->watching)
-			config_watch_drop(s->k->configs, p, s->pod);
-		p->watching = false;
-	}
-	pod_state_set(p, POD_STOPPED);
-	if (p->taken == TAKEN_YES)
-		pod_taken_set(p, TAKEN_NO);
-	return 0;
-}
-
-static int sync_stopped(struct sync *s, struct err *err)
-{
-	struct kpod *p = s->p;
-	struct err e = ERR_INIT;
-
-	if (!s->vanished && obj_deleting(s->obj)) {
-		const struct client_delete_opts del = { .grace_seconds = 0, .precondition_uid = sv_from(p->uid) };
-
-		if (client_delete(s->k->client, RES(core_pods), sv_from(p->ns), sv_from(p->name), &del, &e) < 0 &&
-		    e.reason != ERR_NOT_FOUND && e.reason != ERR_CONFLICT)
-			return err_move(err, &e);
-		err_release(&e);
-		/* Its disappearance comes back through the informer; finalizers may keep it. */
-		return 0;
-	}
-	if (!s->vanished)
-		return 0;
-	for (size_t i = 0; i < s->x.n_containers; i++)
-		if (s->k->rt->ops->remove_container(s->k->rt, s->x.containers[i].id, err) < 0)
-			return -1;
-	for (size_t i = 0; i < s->x.n_sandboxes; i++)
-		if (s->k->rt->ops->remove_sandbox(s->k->rt, s->x.sandboxes[i].id, err) < 0)
-			return -1;
-	if (s->k->files) {
-		int rc = pod_dirs_remove(s->k, s->pod, err);
-
-		if (rc < 0)
-			return err_wrap(err, "removing the pod's directory");
-		if (rc > 0) {
-			wake(s, 0);
-			return 0;
-		}
-	}
-	pod_state_set(p, POD_GONE);
-	kubelet_forget_pod(s->k, p);
 	return 0;
 }
 
@@ -709,7 +335,7 @@ int pod_sync(void *ctx, struct sv uid, struct reconcile_result *ret, struct err 
 			else if (before == POD_STOPPING)
 				rc = sync_stopping(&s, err);
 			if (s.changed)
-				(void)look_again(&s, NULL);
+				(void)sync_look_again(&s, NULL);
 		} while (rc == 0 && s.p->state != before && s.p->state != POD_STOPPED);
 	}
 	/* The status is told also when something failed above: that is what it is for. */
@@ -729,7 +355,7 @@ int pod_sync(void *ctx, struct sv uid, struct reconcile_result *ret, struct err 
 		      "pod cannot be synced, will be retried", "why", "%s/%s: %s", s.p->ns, s.p->name, err_msg(err));
 		err_release(err);
 		s.p->failures++;
-		wake(&s, retry_pause_ns(&pod_retry, s.p->failures));
+		sync_wake(&s, retry_pause_ns(&pod_retry, s.p->failures));
 	} else {
 		s.p->failures = 0;
 	}

@@ -30,6 +30,8 @@ enum {
 	PREFIX_N = 5,
 };
 
+#define RETRY_NS (50 * NS_PER_MS) /* between two tries of a server that does not listen yet */
+
 /* The status codes of the gRPC specification that are told apart here. */
 enum {
 	GRPC_OK = 0,
@@ -46,6 +48,8 @@ struct grpc_channel {
 	char *host; /* "unix:/path" or a name */
 	int port;
 	char *authority;
+	size_t answer_max;    /* bytes */
+	bool wait_ready;      /* for a server that does not listen yet */
 	pthread_mutex_t lock; /* guards idle and n_idle */
 	struct list idle;     /* struct conn, most recently used first */
 	int n_idle;
@@ -68,6 +72,7 @@ struct call {
 	/* response */
 	int32_t stream;
 	struct buf in; /* an incomplete message, with its prefix */
+	size_t answer_max;
 	int (*message)(struct sv msg, void *ctx);
 	void *ctx;
 	int http_status, status; /* status -1: no grpc-status came */
@@ -156,7 +161,7 @@ static void messages_take(struct call *call)
 		const unsigned char *p = (const unsigned char *)call->in.p + at;
 		size_t n = (size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4];
 
-		if (p[0] != 0 || n > MESSAGE_MAX) {
+		if (p[0] != 0 || n > call->answer_max) {
 			call->bad_message = true;
 			break;
 		}
@@ -231,6 +236,24 @@ static struct conn *conn_new(const struct grpc_channel *ch, int64_t deadline_ns,
 	return c;
 }
 
+/* The same; where it was asked for, a server that does not listen yet is tried again until the deadline. */
+static struct conn *conn_new_ready(const struct grpc_channel *ch, int64_t deadline_ns, struct err *err)
+{
+	for (;;) {
+		struct err why = ERR_INIT;
+		struct conn *c = conn_new(ch, deadline_ns, &why);
+
+		if (c)
+			return c;
+		if (!ch->wait_ready || why.reason != ERR_UNAVAILABLE || sock_now_ns() + RETRY_NS >= deadline_ns) {
+			err_move(err, &why);
+			return NULL;
+		}
+		err_release(&why);
+		(void)poll(NULL, 0, RETRY_NS / NS_PER_MS);
+	}
+}
+
 /* Sends what the socket takes. -1: the connection is broken. */
 static int conn_send(struct conn *c)
 {
@@ -295,7 +318,7 @@ static struct conn *conn_take(struct grpc_channel *ch, int64_t deadline_ns, bool
 		}
 		conn_free(c);
 	}
-	return conn_new(ch, deadline_ns, err);
+	return conn_new_ready(ch, deadline_ns, err);
 }
 
 static void conn_put(struct grpc_channel *ch, struct conn *c)
@@ -415,6 +438,17 @@ static enum err_reason grpc_reason_of(int status)
 	}
 }
 
+const char *grpc_code_name(const struct err *err)
+{
+	return err->reason == ERR_TIMEOUT	       ? "DeadlineExceeded"
+	       : err->reason == ERR_UNAVAILABLE	       ? "Unavailable"
+	       : err->reason == ERR_NOT_FOUND	       ? "NotFound"
+	       : err->reason == ERR_ALREADY_EXISTS     ? "AlreadyExists"
+	       : err->reason == ERR_METHOD_NOT_ALLOWED ? "Unimplemented"
+	       : err->reason == ERR_TOO_LARGE	       ? "ResourceExhausted"
+						       : "Unknown";
+}
+
 /* The verdict on a stream that ended. */
 static int call_status(const struct call *call, const char *method, struct err *err)
 {
@@ -464,6 +498,7 @@ static int call_do(struct grpc_channel *ch, const char *method, struct sv reques
 			.prefix = { 0, (char)(request.n >> 24), (char)(request.n >> 16), (char)(request.n >> 8),
 				    (char)request.n },
 			.request = request,
+			.answer_max = ch->answer_max,
 			.message = message,
 			.ctx = ctx,
 			.status = -1,
@@ -511,6 +546,7 @@ struct grpc_channel *grpc_channel_new(const char *target)
 
 	list_init(&ch->idle);
 	pthread_mutex_init(&ch->lock, NULL);
+	ch->answer_max = MESSAGE_MAX;
 	if (strncmp(target, "unix:", 5) == 0) {
 		ch->host = xstrdup(target);
 		ch->authority = xstrdup("localhost");
@@ -523,6 +559,12 @@ struct grpc_channel *grpc_channel_new(const char *target)
 	else
 		ch->host = xstrndup(target, colon ? (size_t)(colon - target) : strlen(target));
 	return ch;
+}
+
+void grpc_channel_outside(struct grpc_channel *ch, size_t answer_max, bool wait_ready)
+{
+	ch->answer_max = MIN(answer_max, (size_t)MESSAGE_MAX);
+	ch->wait_ready = wait_ready;
 }
 
 struct grpc_channel *grpc_channel_free(struct grpc_channel *ch)

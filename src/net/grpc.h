@@ -9,15 +9,21 @@
 #include "base/err.h"
 
 struct grpc_channel; /* any thread */
-struct grpc_channel *grpc_channel_new(const char *target /* "unix:/path" or "host:port" */);
+struct grpc_channel *grpc_channel_new(const char *target /* "unix:/path", "unix:@name" or "host:port" */);
+/* For programs that are somebody else's, before the first call: answers of more than answer_max bytes are refused, and
+ * a server that does not listen yet is waited for, as long as the call's timeout allows. */
+#define GRPC_ANSWER_MAX ((size_t)4 * 1024 * 1024) /* what gRPC's own clients take */
+void grpc_channel_outside(struct grpc_channel *c, size_t answer_max, bool wait_ready);
 struct grpc_channel *grpc_channel_free(struct grpc_channel *c);
 
-/* Unary call; timeout_ns <= 0: none. Response in the arena, at most 16 MiB. A non-OK grpc-status becomes err:
- * NOT_FOUND(5) -> ERR_NOT_FOUND, ALREADY_EXISTS(6) -> ERR_ALREADY_EXISTS, DEADLINE_EXCEEDED(4) -> ERR_TIMEOUT,
- * UNAVAILABLE(14) and connection failures -> ERR_UNAVAILABLE, UNIMPLEMENTED(12) ->
+/* Unary call; timeout_ns <= 0: none. Response in the arena, at most 16 MiB if nothing else was said. A non-OK
+ * grpc-status becomes err: NOT_FOUND(5) -> ERR_NOT_FOUND, ALREADY_EXISTS(6) -> ERR_ALREADY_EXISTS, DEADLINE_EXCEEDED(4)
+ * -> ERR_TIMEOUT, UNAVAILABLE(14) and connection failures -> ERR_UNAVAILABLE, UNIMPLEMENTED(12) ->
  * ERR_METHOD_NOT_ALLOWED, others ERR_INTERNAL; msg is grpc-message. */
 int grpc_call(struct grpc_channel *c, struct arena *a, const char *method /* "/runtime.v1.RuntimeService/Version" */,
 	      struct sv request, int64_t timeout_ns, struct sv *ret_response, struct err *err);
+/* What gRPC calls the status that such an err came of: "DeadlineExceeded", ... */
+const char *grpc_code_name(const struct err *err);
 /* The same, given up with ERR_UNAVAILABLE when stop_fd can be read (-1: never). The server sees the end of the
  * connection, which cancels. */
 int grpc_call_until(struct grpc_channel *c, struct arena *a, const char *method, struct sv request, int64_t timeout_ns,

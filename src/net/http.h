@@ -51,7 +51,10 @@ struct http_peer {
 	size_t n_organizations;
 	int64_t not_after_ns; /* its end, wall clock; connections outlive it */
 	char key_hash[65];    /* of its key, as key_hash() has it (key.h) */
-	struct sv address;    /* "127.0.0.1:41234" */
+	char cert_hash[65];   /* SHA-256 of all of it (DER), in hex */
+	struct sv uid;	   /* of the user, of the RDN that Kubernetes has for it (OID 1.3.6.1.4.1.57683.2); "": none */
+	size_t n_uids;	   /* how often that RDN is there; more than once is nobody */
+	struct sv address; /* "127.0.0.1:41234" */
 };
 
 /* Of its arena, bytes that come with each request: behind the headers, whoever handles it should need no more for a

@@ -40,6 +40,9 @@ struct http_endpoint {
 	const struct http_via *via; /* NULL: none. For http_dial() only; must outlive the dialog */
 	http_may_dial_fn *may_dial; /* NULL: any. Not asked by blocking calls; what may_ctx is must outlive the loop */
 	void *may_ctx;
+	/* Where its connection may rest afterwards, and one may be taken from (net/http_kept.h). For http_dial() only, and
+	 * not with `via`. NULL: a connection of its own. */
+	struct http_kept *kept;
 };
 
 struct http_response {

@@ -1,4 +1,5 @@
-/* The asynchronous half of the HTTP client: one exchange on a stream of its own.
+/* The asynchronous half of the HTTP client: one exchange on a connection, which may have had others before and rest for
+ * others behind it (http_kept.h).
  *
  *	CONNECTING --ready--> HEAD --head--> BODY ----complete----> CLOSING --> closed()
  *	                        \---101----> TUNNEL --either end--/
@@ -7,17 +8,20 @@
  * allows it, and closed() never comes from inside another call. */
 #include "net/http_client.h"
 
+#include "net/http_kept.h"
 #include "net/http_wire.h"
 #include "net/stream.h"
 
 #include <stdlib.h>
 
 struct http_dialog {
-	struct stream *stream;
+	struct http_kept_conn *conn; /* NULL: it has none any more */
 	struct ev_loop *loop;
 	struct http_dialog_cb cb;
 	void *ctx;
-	struct buf request; /* until it is sent */
+	struct buf request; /* until it is sent; one that may be sent again, until its answer begins */
+	bool repeats;
+	int64_t connect_ns;
 	struct http_wire wire;
 	bool tunnel;
 	bool closing;	/* no more callbacks but closed() */
@@ -36,7 +40,27 @@ static void dialog_finish(struct http_dialog *d, const struct err *err)
 static void dialog_end(struct http_dialog *d)
 {
 	d->closing = true;
-	stream_close(d->stream);
+	stream_close(d->conn->stream);
+}
+
+static void dialog_rested(void *ctx)
+{
+	dialog_finish(ctx, NULL);
+}
+
+/* The whole answer came, and nothing else: its connection rests, if it may. */
+static void dialog_rest(struct http_dialog *d)
+{
+	struct http_kept_conn *c = d->conn;
+
+	if (!d->wire.keep_alive || stream_queued(c->stream) || !http_kept_put(c)) {
+		dialog_end(d);
+		return;
+	}
+	c->dialog = NULL;
+	d->conn = NULL;
+	d->closing = true;
+	ev_loop_post(d->loop, dialog_rested, d); /* closed() never comes from inside another call */
 }
 
 static int wire_head(const struct http_response *head, void *ctx)
@@ -56,25 +80,43 @@ static int wire_data(struct sv bytes, void *ctx)
 	return d->closing;
 }
 
-static void on_ready(struct stream *s, void *ctx)
+static void dialog_send(struct http_dialog *d)
 {
-	struct http_dialog *d = ctx;
-
-	stream_write(s, buf_sv(&d->request));
-	buf_release(&d->request);
+	stream_write(d->conn->stream, buf_sv(&d->request));
+	if (!d->repeats)
+		buf_release(&d->request);
 }
 
-static void dial_on_data(struct stream *s _unused_, struct sv bytes, void *ctx)
+static void on_ready(struct stream *s _unused_, void *ctx)
 {
-	struct http_dialog *d = ctx;
+	struct http_kept_conn *c = ctx;
 
+	if (c->dialog)
+		dialog_send(c->dialog);
+}
+
+static void dial_on_data(struct stream *s, struct sv bytes, void *ctx)
+{
+	struct http_dialog *d = ((struct http_kept_conn *)ctx)->dialog;
+
+	if (!d) { /* it says what nobody asked for */
+		stream_abort(s);
+		return;
+	}
 	if (d->closing)
 		return;
 	if (!d->wire.complete) {
-		ssize_t used = http_wire_feed(&d->wire, bytes, &d->why);
+		ssize_t used;
 
+		buf_release(&d->request);
+		used = http_wire_feed(&d->wire, bytes, &d->why);
+		if (d->closing)
+			return;
 		if (used < 0 || (d->wire.complete && !d->tunnel)) {
-			dialog_end(d);
+			if (used >= 0 && (size_t)used == bytes.n)
+				dialog_rest(d);
+			else
+				dialog_end(d);
 			return;
 		}
 		bytes = sv_sub(bytes, (size_t)used, bytes.n);
@@ -85,25 +127,52 @@ static void dial_on_data(struct stream *s _unused_, struct sv bytes, void *ctx)
 
 static void dial_on_drain(struct stream *s _unused_, void *ctx)
 {
-	struct http_dialog *d = ctx;
+	struct http_dialog *d = ((struct http_kept_conn *)ctx)->dialog;
 
-	if (d->cb.drain && !d->closing)
+	if (d && d->cb.drain && !d->closing)
 		d->cb.drain(d, d->ctx);
+}
+
+static void dialog_connect(struct http_dialog *d, const struct http_endpoint *ep, int64_t timeout_ns);
+
+/* The connection, which has had others before, was closed already: once more, on a new one. */
+static bool dialog_again(struct http_dialog *d, struct http_kept_conn *c)
+{
+	const struct http_endpoint ep = { .host = c->host,
+					  .port = c->port,
+					  .tls = c->tls,
+					  .server_name = c->server_name,
+					  .peer_name = c->peer_name,
+					  .may_dial = c->may_dial,
+					  .may_ctx = c->may_ctx,
+					  .kept = c->kept };
+
+	if (!c->used || !d->repeats || d->wire.began || d->closing)
+		return false;
+	dialog_connect(d, &ep, d->connect_ns);
+	return true;
 }
 
 static void dial_on_closed(struct stream *s _unused_, const struct err *err, void *ctx)
 {
-	struct http_dialog *d = ctx;
+	struct http_kept_conn *c = ctx;
+	struct http_dialog *d = c->dialog;
 
+	c->stream = NULL;
+	if (!d || dialog_again(d, c)) {
+		http_kept_conn_free(c);
+		return;
+	}
 	/* The end of the connection may be the end of the body, or come too early; after the end
 	 * of the response nothing that befalls the connection matters. */
 	if (!err && !d->closing && !d->tunnel)
 		http_wire_eof(&d->wire, &d->why);
 	else if (d->wire.complete && !d->tunnel)
 		err = NULL;
-	d->stream = NULL;
+	d->conn = NULL;
 	d->closing = true;
 	dialog_finish(d, err);
+	http_kept_conn_free(c);
 }
 
 static const struct stream_cb stream_cb = {
@@ -119,9 +188,7 @@ static void refused(void *ctx)
 	dialog_finish(ctx, NULL);
 }
 
-struct http_dialog *http_dial(struct ev_loop *l, const struct http_endpoint *ep, const char *method, const char *target,
-			      const struct http_header *headers, size_t n_headers, struct sv body,
-			      int64_t connect_timeout_ns, const struct http_dialog_cb *cb, void *ctx)
+static void dialog_connect(struct http_dialog *d, const struct http_endpoint *ep, int64_t timeout_ns)
 {
 	const struct stream_target t = { .host = ep->host,
 					 .port = ep->port,
@@ -131,9 +198,26 @@ struct http_dialog *http_dial(struct ev_loop *l, const struct http_endpoint *ep,
 					 .via = ep->via,
 					 .may_dial = ep->may_dial,
 					 .may_ctx = ep->may_ctx };
+
+	d->conn = http_kept_conn_new(d->loop, ep);
+	d->conn->dialog = d;
+	d->conn->stream = stream_connect(d->loop, &t, timeout_ns, &stream_cb, d->conn);
+}
+
+/* May it be sent twice? */
+static bool dial_repeats(const char *method, struct sv body)
+{
+	return !body.n && (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 || strcmp(method, "OPTIONS") == 0);
+}
+
+struct http_dialog *http_dial(struct ev_loop *l, const struct http_endpoint *ep, const char *method, const char *target,
+			      const struct http_header *headers, size_t n_headers, struct sv body,
+			      int64_t connect_timeout_ns, const struct http_dialog_cb *cb, void *ctx)
+{
 	struct http_dialog *d = xcalloc(1, sizeof(*d));
 
 	d->loop = l;
+	d->connect_ns = connect_timeout_ns;
 	d->cb = *cb;
 	d->ctx = ctx;
 	http_wire_init(&d->wire, method, wire_head, wire_data, d);
@@ -142,7 +226,14 @@ struct http_dialog *http_dial(struct ev_loop *l, const struct http_endpoint *ep,
 		ev_loop_post(l, refused, d);
 		return d;
 	}
-	d->stream = stream_connect(l, &t, connect_timeout_ns, &stream_cb, d);
+	d->repeats = ep->kept && dial_repeats(method, body);
+	d->conn = d->repeats ? http_kept_take(l, ep) : NULL;
+	if (d->conn) {
+		d->conn->dialog = d;
+		dialog_send(d);
+	} else {
+		dialog_connect(d, ep, connect_timeout_ns);
+	}
 	return d;
 }
 
@@ -150,13 +241,13 @@ size_t http_dialog_write(struct http_dialog *d, struct sv bytes)
 {
 	if (!d->tunnel || d->closing)
 		return 0;
-	return stream_write(d->stream, bytes);
+	return stream_write(d->conn->stream, bytes);
 }
 
 void http_dialog_pause(struct http_dialog *d, bool paused)
 {
-	if (d->stream && !d->closing)
-		stream_pause(d->stream, paused);
+	if (d->conn && !d->closing)
+		stream_pause(d->conn->stream, paused);
 }
 
 void http_dialog_close(struct http_dialog *d)
@@ -168,6 +259,6 @@ void http_dialog_close(struct http_dialog *d)
 		dialog_end(d);
 	} else {
 		d->closing = true;
-		stream_abort(d->stream);
+		stream_abort(d->conn->stream);
 	}
 }

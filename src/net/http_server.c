@@ -40,6 +40,32 @@ static struct sv conn_name_entry(X509_NAME_ENTRY *e, char **at)
 	return ret;
 }
 
+/* The OID that Kubernetes has for the UID of a user. */
+static bool conn_is_uid(const ASN1_OBJECT *o)
+{
+	static const unsigned char uid[] = { 0x2b, 0x06, 0x01, 0x04, 0x01, 0x83, 0xc2, 0x53, 0x02 };
+
+	return OBJ_length(o) == sizeof(uid) && memcmp(OBJ_get0_data(o), uid, sizeof(uid)) == 0;
+}
+
+static void conn_hash_cert(const X509 *x, char ret[65])
+{
+	unsigned char md[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+
+	ret[0] = '\0';
+	if (X509_digest(x, EVP_sha256(), md, &n))
+		for (unsigned i = 0; i < n && i < 32; i++)
+			(void)snprintf(ret + 2 * i, 3, "%02x", md[i]);
+}
+
+/* Where text of the first reading lies now. */
+static void conn_moved(struct sv *s, const char *from, char *to)
+{
+	if (s->p)
+		s->p = to + (s->p - from);
+}
+
 /* What the client's certificate says: CN is the user, O the groups. */
 static void conn_read_cert(struct http_conn *c, SSL *ssl)
 {
@@ -62,6 +88,7 @@ static void conn_read_cert(struct http_conn *c, SSL *ssl)
 		return;
 	if (!key_hash_of(X509_get0_pubkey(x), c->peer.key_hash))
 		c->peer.key_hash[0] = '\0';
+	conn_hash_cert(x, c->peer.cert_hash);
 	name = X509_get_subject_name(x);
 	n = X509_NAME_entry_count(name);
 	/* UTF-8 is at most four times as long as any of the string types. */
@@ -77,20 +104,18 @@ static void conn_read_cert(struct http_conn *c, SSL *ssl)
 			c->peer.common_name = conn_name_entry(e, &at);
 		else if (nid == NID_organizationName)
 			c->peer.organizations[c->peer.n_organizations++] = conn_name_entry(e, &at);
+		else if (conn_is_uid(X509_NAME_ENTRY_get_object(e)) && ++c->peer.n_uids == 1)
+			c->peer.uid = conn_name_entry(e, &at);
 	}
 	/* Keep what was used. */
 	total = (size_t)(at - c->peer_mem);
 	if (total == 0)
 		return;
 	at = xmemdup(c->peer_mem, total);
-	if (c->peer.common_name.p)
-		c->peer.common_name.p = at + (c->peer.common_name.p - c->peer_mem);
-	for (size_t i = 0; i < c->peer.n_organizations; i++) {
-		struct sv *o = &c->peer.organizations[i];
-
-		if (o->p)
-			o->p = at + (o->p - c->peer_mem);
-	}
+	conn_moved(&c->peer.common_name, c->peer_mem, at);
+	conn_moved(&c->peer.uid, c->peer_mem, at);
+	for (size_t i = 0; i < c->peer.n_organizations; i++)
+		conn_moved(&c->peer.organizations[i], c->peer_mem, at);
 	free(c->peer_mem);
 	c->peer_mem = at;
 }

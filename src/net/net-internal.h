@@ -14,6 +14,10 @@ DEFINE_CLEANUP(GENERAL_NAMES *, general_names_freep, GENERAL_NAMES_free)
 /* The OpenSSL context behind c; borrowed, immutable. SSL objects made from it hold their own
  * reference. */
 SSL_CTX *tls_ctx_ssl(const struct tls_ctx *c);
+/* tls_names.c: ctx shows other certificates to who asks for their names. Texts are copied. -1: OpenSSL's errors say why
+ * not. */
+int tls_names_set(SSL_CTX *ctx, const struct tls_named *named, size_t count);
+ssize_t tls_names_pair(SSL_CTX *ctx, const char *name); /* as tls_ctx_chooses() */
 /* On a server's connection: whether the peer's certificate is one of a front proxy. */
 bool tls_proxy_cert(SSL *ssl);
 

@@ -138,6 +138,7 @@ static int connect_unix(const char *host, int64_t deadline_ns, struct err *err)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	const char *path = host + strlen("unix:");
+	socklen_t n = sizeof(un);
 	int fd;
 
 	while (path[0] == '/' && path[1] == '/') /* unix:///path is the same place */
@@ -145,7 +146,11 @@ static int connect_unix(const char *host, int64_t deadline_ns, struct err *err)
 	if (strlen(path) >= sizeof(un.sun_path))
 		return err_set(err, ERR_UNAVAILABLE, "socket path '%s' is too long", path);
 	memcpy(un.sun_path, path, strlen(path));
-	fd = connect_one((const struct sockaddr *)&un, sizeof(un), deadline_ns);
+	if (path[0] == '@') { /* a name that no file has */
+		un.sun_path[0] = '\0';
+		n = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+	}
+	fd = connect_one((const struct sockaddr *)&un, n, deadline_ns);
 	return fd >= 0 ? fd : fail_errno(err, errno, host, 0);
 }
 

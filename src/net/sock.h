@@ -13,9 +13,9 @@
 int64_t sock_now_ns(void);		   /* monotonic */
 int64_t sock_deadline(int64_t timeout_ns); /* from now; timeout_ns <= 0: none */
 
-/* Connects to a name or address and port, or to "unix:/path". Tries each address of a name, for ten seconds at most. A
- * connection on which the peer acknowledges nothing for 20 s breaks, also while nothing is sent. Returns the
- * descriptor, or -1: ERR_TIMEOUT, ERR_UNAVAILABLE. */
+/* Connects to a name or address and port, or to "unix:/path" ("unix:@name": of no file). Tries each address of a name,
+ * for ten seconds at most. A connection on which the peer acknowledges nothing for 20 s breaks, also while nothing is
+ * sent. Returns the descriptor, or -1: ERR_TIMEOUT, ERR_UNAVAILABLE. */
 int sock_connect(const char *host, int port, int64_t deadline_ns, struct err *err);
 
 /* A socket at an address as text and a port (0: a free one), to be listened on: one of "::" takes IPv4, too, and that

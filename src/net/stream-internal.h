@@ -92,10 +92,15 @@ struct stream_loop *stream_loop_get(struct ev_loop *l);
 struct stream *stream_new(struct ev_loop *l, const struct stream_cb *cb, void *ctx);
 /* The socket is connected: start TLS, or be ready. */
 void stream_connected(struct stream *s);
-int stream_tls_start(struct stream *s, struct tls_ctx *tls);
-void stream_poll_start(struct stream *s, int fd); /* takes fd */
+int stream_tls_start(struct stream *s, struct tls_ctx *tls); /* stream_bio.c */
+void stream_poll_start(struct stream *s, int fd);	     /* takes fd */
 void stream_update(struct stream *s);
 void stream_touch(struct stream *s); /* a turn before the loop sleeps */
+/* stream_queue.c. new: an empty one, to be pushed. sent: n more bytes are the kernel's, nodes that are done go. */
+struct out_node *stream_node_new(struct stream_loop *sl);
+void stream_push_node(struct stream *s, struct out_node *n);
+void stream_sent(struct stream *s, size_t n);
+void stream_drop_out(struct stream *s); /* all of it, encrypted or not */
 /* stream_owner.c. It goes on behind those that have little to send, in turn with those of other owners. */
 void stream_bulk(struct stream *s);
 struct stream *stream_bulk_take(struct stream_loop *sl); /* the next one, NULL: there is none */

@@ -26,75 +26,13 @@
 
 #define READ_BYTES ((size_t)64 * 1024)
 #define CIPHER_BATCH ((size_t)128 * 1024)
-#define TURN_MAX ((size_t)128 * 1024) /* sent in one go before others get a turn */
-#define BULK_NS (5 * NS_PER_MS)	      /* of a loop's turn for those with much to send: others come and go between */
-#define SPARE_MAX 16
+#define TURN_MAX ((size_t)128 * 1024)	 /* sent in one go before others get a turn */
+#define BULK_NS (5 * NS_PER_MS)		 /* of a loop's turn for those with much to send: others come and go between */
 #define CLOSE_STALL_NS (10 * NS_PER_SEC) /* a closing peer that takes nothing */
 #define LINGER_NS (2 * NS_PER_SEC)	 /* a closed one that does not close */
 
 static void stream_flush(struct stream *s);
 static void stream_tls_in(struct stream *s);
-
-/* --- the BIO between OpenSSL and us --- */
-
-static int bio_read(BIO *b, char *out, int n)
-{
-	struct stream *s = BIO_get_data(b);
-	size_t take = MIN(s->in.n, (size_t)n);
-
-	BIO_clear_retry_flags(b);
-	if (take == 0) {
-		BIO_set_retry_read(b);
-		return -1;
-	}
-	memcpy(out, s->in.p, take);
-	s->in.p += take;
-	s->in.n -= take;
-	return (int)take;
-}
-
-static int bio_write(BIO *b, const char *p, int n)
-{
-	struct stream *s = BIO_get_data(b);
-
-	buf_add(&s->sl->cipher, p, (size_t)n);
-	return n;
-}
-
-static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
-{
-	(void)b;
-	(void)num;
-	(void)ptr;
-	return cmd == BIO_CTRL_FLUSH;
-}
-
-static BIO_METHOD *bio_method;
-
-static void bio_method_make(void)
-{
-	bio_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
-	BUG_ON(!bio_method);
-	BIO_meth_set_read(bio_method, bio_read);
-	BIO_meth_set_write(bio_method, bio_write);
-	BIO_meth_set_ctrl(bio_method, bio_ctrl);
-}
-
-int stream_tls_start(struct stream *s, struct tls_ctx *tls)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	BIO *b;
-
-	pthread_once(&once, bio_method_make);
-	s->ssl = SSL_new(tls_ctx_ssl(tls));
-	b = s->ssl ? BIO_new(bio_method) : NULL;
-	if (!b)
-		return tls_err(&s->err, NULL, ERR_INTERNAL, "starting TLS");
-	BIO_set_data(b, s);
-	BIO_set_init(b, 1);
-	SSL_set_bio(s->ssl, b, b);
-	return 0;
-}
 
 /* --- what a loop's streams share --- */
 
@@ -207,77 +145,6 @@ struct stream_loop *stream_loop_get(struct ev_loop *l)
 	l->net.before_poll = stream_loop_before_poll;
 	l->net.free = stream_loop_free;
 	return sl;
-}
-
-/* --- nodes --- */
-
-static struct out_node *node_new(struct stream_loop *sl)
-{
-	struct out_node *n = sl->spare;
-
-	if (n) {
-		sl->spare = n->next;
-		sl->n_spare--;
-	} else {
-		n = xmalloc(sizeof(*n) + NODE_BYTES);
-	}
-	*n = (struct out_node){ .p = n->data, .cap = NODE_BYTES };
-	return n;
-}
-
-static void node_free(struct stream_loop *sl, struct out_node *n)
-{
-	if (n->release)
-		n->release(n->owner);
-	if (n->cap && sl->n_spare < SPARE_MAX) {
-		n->next = sl->spare;
-		sl->spare = n;
-		sl->n_spare++;
-	} else {
-		free(n);
-	}
-}
-
-static void stream_push_node(struct stream *s, struct out_node *n)
-{
-	if (s->out_tail)
-		s->out_tail->next = n;
-	else
-		s->out = n;
-	s->out_tail = n;
-}
-
-static void stream_sent(struct stream *s, size_t n)
-{
-	s->queued -= n;
-	while (n || (s->out && s->out->off == s->out->n)) {
-		struct out_node *o = s->out;
-		size_t take = MIN(n, o->n - o->off);
-
-		o->off += take;
-		n -= take;
-		if (o->off < o->n)
-			break;
-		s->out = o->next;
-		if (!s->out)
-			s->out_tail = NULL;
-		node_free(s->sl, o);
-	}
-}
-
-static void stream_drop_out(struct stream *s)
-{
-	while (s->out) {
-		struct out_node *o = s->out;
-
-		s->out = o->next;
-		node_free(s->sl, o);
-	}
-	s->out_tail = NULL;
-	s->queued = 0;
-	free(s->pend.p);
-	s->pend.p = NULL;
-	s->pend.n = s->pend.off = 0;
 }
 
 /* --- life --- */
@@ -706,7 +573,7 @@ size_t stream_write(struct stream *s, struct sv bytes)
 		size_t take;
 
 		if (!o || o->n == o->cap || !o->cap) {
-			o = node_new(s->sl);
+			o = stream_node_new(s->sl);
 			stream_push_node(s, o);
 		}
 		take = MIN(bytes.n, o->cap - o->n);

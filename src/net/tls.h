@@ -11,6 +11,13 @@
 #include "base/vec.h"
 
 struct tls_ctx; /* opaque, refcounted */
+/* Another certificate, for who asks for one of these names: as they are, or "*.example.com" for one label more; none:
+ * for those that the certificate says of itself. */
+struct tls_named {
+	struct sv cert_pem, key_pem; /* chain, leaf first */
+	const struct sv *names;
+	size_t n_names;
+};
 struct tls_server_opts {
 	struct sv cert_pem, key_pem; /* chain, leaf first */
 	struct sv client_ca_pem;     /* "": client certificates are not asked for */
@@ -18,8 +25,10 @@ struct tls_server_opts {
 	/* Who may say for whom it asks is known by certificates of these, and of no others (struct http_peer). "":
 	 * nobody. It takes a client_ca_pem, too. */
 	struct sv proxy_ca_pem;
-	bool only_13;		   /* no TLS 1.2 */
-	const char *const *suites; /* of TLS 1.2, which tls_suites_check() has taken, NULL-terminated; NULL: ours */
+	bool only_13;		       /* no TLS 1.2 */
+	const char *const *suites;     /* of TLS 1.2, which tls_suites_check() has taken, NULL-terminated; NULL: ours */
+	const struct tls_named *named; /* the order of precedence is in tls_names.c */
+	size_t n_named;
 };
 /* Suites of TLS 1.2, by their names in the registry of TLS ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"); those of TLS 1.3
  * are known and change nothing, as they are all on. -1 with upstream's words for one that is not to be had. */
@@ -30,6 +39,8 @@ struct tls_client_opts {
 	bool insecure;		     /* skip verification (kubectl --insecure-skip-tls-verify) */
 };
 struct tls_ctx *tls_server_ctx(const struct tls_server_opts *o, struct err *err);
+/* Which of a server's named certificates it shows to who asks for name; -1: its own. */
+ssize_t tls_ctx_chooses(const struct tls_ctx *c, const char *name);
 struct tls_ctx *tls_client_ctx(const struct tls_client_opts *o, struct err *err);
 struct tls_ctx *tls_ctx_ref(struct tls_ctx *c);
 struct tls_ctx *tls_ctx_unref(struct tls_ctx *c);

@@ -239,6 +239,10 @@ struct tls_ctx *tls_server_ctx(const struct tls_server_opts *o, struct err *err)
 
 	if (!c || tls_use_cert(c->ssl, o->cert_pem, o->key_pem, err) < 0 || tls_set_suites(c->ssl, o->suites, err) < 0)
 		return NULL;
+	if (tls_names_set(c->ssl, o->named, o->n_named) < 0) {
+		(void)tls_err(err, NULL, ERR_INVALID, "reading a certificate for other names and its key");
+		return NULL;
+	}
 	if (o->only_13 && SSL_CTX_set_min_proto_version(c->ssl, TLS1_3_VERSION) != 1)
 		return tls_none(err);
 	SSL_CTX_set_options(c->ssl, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
@@ -314,6 +318,11 @@ bool tls_proxy_cert(SSL *ssl)
 	X509_STORE_CTX_free(v);
 	ERR_clear_error();
 	return good;
+}
+
+ssize_t tls_ctx_chooses(const struct tls_ctx *c, const char *name)
+{
+	return tls_names_pair(c->ssl, name);
 }
 
 SSL_CTX *tls_ctx_ssl(const struct tls_ctx *c)

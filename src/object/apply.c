@@ -413,7 +413,8 @@ struct val *managed_apply(struct arena *a, const struct schema *s, const struct 
 	merged = typed_merge(a, t, base, config);
 	if (apply_prune(a, s, &merged, last, last_version, &ms, o, err) != 0)
 		return NULL;
-	merged = typed_drop_nulls(a, t, merged);
+	if (!s->custom) /* of a kind made at run time null is a value where its definition says so, as in a create */
+		merged = typed_drop_nulls(a, t, merged);
 
 	c = compare_without(a, t, base, merged, reset);
 	if (managers_compare(a, s, base, merged, &c, &ms, o, err) != 0)

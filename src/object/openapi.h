@@ -39,5 +39,9 @@ void openapi_v2(struct buf *b, const struct openapi_custom *custom, size_t n, op
 /* The same as protobuf (openapi.v2.Document of gnostic). */
 void openapi_v2_proto(struct buf *b, const struct openapi_custom *custom, size_t n, openapi_piece_fn *piece);
 
+/* Members of one of its sections ("paths", "definitions", "parameters", "responses"), JSON without the braces, behind
+ * such a message: as protobuf has it, that is the message with these in it. What is no such JSON adds nothing. */
+void openapi_v2_proto_more(struct buf *b, const char *section, struct sv members);
+
 /* What the index's URL ends in: "?hash=" and this. All zeros when nobody serves the group version. */
 uint64_t openapi_v3_hash(struct sv group, struct sv version, const struct openapi_custom *custom, size_t n);

@@ -35,6 +35,10 @@ static const struct param list_params[] = {
 	{ "resourceVersion", "string", "Which version of the data to read or watch from." },
 	{ "resourceVersionMatch", "string", "How resourceVersion is meant." },
 	{ "sendInitialEvents", "boolean", "Begin a watch with an event for every object there is." },
+	{ "shardSelector", "string",
+	  "Only objects whose metadata hash into ranges, shardRange(object.metadata.uid, '0x...', '0x...') || ..., "
+	  "with "
+	  "the feature gate ShardedListAndWatch." },
 	{ "timeoutSeconds", "integer", "End the call after this long." },
 	{ "watch", "boolean", "Send changes as they happen." },
 	{ 0 },

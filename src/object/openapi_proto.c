@@ -19,8 +19,9 @@ enum kind {
 	HOLD, /* a message around the message, at number `wrap` */
 	TYPE, /* "string" as TypeItem */
 	SCHEMA_OR_BOOL,
-	PARAMS, /* by their place: body, query, path */
-	EXT,	/* every x- member */
+	PARAMS, /* by their place: body, query, path; or what they refer to */
+	NAMED_PARAMS,
+	EXT, /* every x- member */
 };
 
 struct pfield {
@@ -109,8 +110,13 @@ static const struct pfield info[] = {
 };
 
 static const struct pfield document[] = {
-	{ "swagger", 1, STR, NULL, 0 },	      { "info", 2, MSG, info, 0 }, { "paths", 8, MAP, path_item, 2 },
-	{ "definitions", 9, MAP, schema, 1 }, { NULL, 0, STR, NULL, 0 },
+	{ "swagger", 1, STR, NULL, 0 },
+	{ "info", 2, MSG, info, 0 },
+	{ "paths", 8, MAP, path_item, 2 },
+	{ "definitions", 9, MAP, schema, 1 },
+	{ "parameters", 10, NAMED_PARAMS, NULL, 0 },
+	{ "responses", 11, MAP, response, 1 },
+	{ NULL, 0, STR, NULL, 0 },
 };
 
 static void openapi_proto_message(struct buf *b, const struct val *v, const struct pfield *fields);
@@ -140,11 +146,11 @@ static void value(struct buf *b, uint32_t no, const struct val *v, const struct 
 	pb_close(b, m);
 }
 
-static void parameter(struct buf *b, uint32_t no, const struct val *v)
+static void named_parameter(struct buf *b, uint32_t no, const struct val *v)
 {
 	struct sv in = val_str(val_member_sv(v, SV("in")));
 	bool body = sv_is(in, "body"), path = sv_is(in, "path");
-	size_t item = pb_open(b, no), choice = pb_open(b, 1);
+	size_t choice = pb_open(b, no);
 
 	if (body) {
 		value(b, 1, v, body_parameter);
@@ -155,6 +161,21 @@ static void parameter(struct buf *b, uint32_t no, const struct val *v)
 		pb_close(b, other);
 	}
 	pb_close(b, choice);
+}
+
+static void parameter(struct buf *b, uint32_t no, const struct val *v)
+{
+	struct sv ref = val_str(val_member_sv(v, SV("$ref")));
+	size_t item = pb_open(b, no);
+
+	if (ref.n) {
+		size_t choice = pb_open(b, 2);
+
+		pb_sv(b, 1, ref);
+		pb_close(b, choice);
+	} else {
+		named_parameter(b, 1, v);
+	}
 	pb_close(b, item);
 }
 
@@ -204,12 +225,15 @@ static void openapi_proto_field(struct buf *b, const struct pfield *f, const str
 			value(b, 1, v, f->type);
 		else
 			pb_bool(b, 2, val_bool(v));
-	} else { /* MAP */
+	} else { /* MAP, NAMED_PARAMS */
 		VAL_EACH_MEMBER(v, e) {
-			size_t entry = pb_open(b, f->wrap);
+			size_t entry = pb_open(b, f->kind == MAP ? f->wrap : 1);
 
 			pb_sv(b, 1, e.key);
-			value(b, 2, e.value, f->type);
+			if (f->kind == MAP)
+				value(b, 2, e.value, f->type);
+			else
+				named_parameter(b, 2, e.value);
 			pb_close(b, entry);
 		}
 	}
@@ -278,4 +302,12 @@ void openapi_v2_proto(struct buf *b, const struct openapi_custom *custom, size_t
 	proto_members(b, "{", buf_sv(&head), "}");
 	openapi_v2_parts(custom, n, proto_part, &d);
 	proto_members(b, "{", SV(OPENAPI_V2_TAIL), "}");
+}
+
+void openapi_v2_proto_more(struct buf *b, const char *section, struct sv members)
+{
+	_cleanup_free_ char *open = xasprintf("{\"%s\":{", section);
+
+	if (members.n)
+		proto_members(b, open, members, "}}");
 }

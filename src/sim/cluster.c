@@ -197,6 +197,8 @@ struct cluster *cluster_new(const struct cluster_opts *o, struct err *err)
 
 	c->env = env_sim_new(o->seed, START_WALL_NS, true);
 	env_sim_set_jitter(c->env, TASK_JITTER_NS);
+	if (o->calls_last)
+		env_sim_let_wait(c->env);
 	c->faults.env = c->env;
 	c->store = store_mem_new(c->env);
 	return cluster_start(c, o, err) < 0 ? cluster_free(c) : c;
@@ -206,6 +208,10 @@ struct cluster *cluster_free(struct cluster *c)
 {
 	if (!c)
 		return NULL;
+	/* What is under way comes to its end: a component that is freed waits for none of its own. */
+	c->faults.call_max_ns = 0;
+	while (env_sim_waiting(c->env))
+		env_sim_run(c->env, NS_PER_SEC);
 	for (int i = 0; i < c->n_nodes; i++)
 		cluster_node_off(c, i);
 	scheduler_free(c->scheduler);

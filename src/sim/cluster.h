@@ -30,6 +30,7 @@ struct cluster_opts {
 	int nodes;
 	int zones;	 /* labels of nodes; 0: 3 */
 	const char *log; /* event log's file, or NULL */
+	bool calls_last; /* calls may take virtual time (faults.call_max_ns) */
 };
 
 struct cluster {

@@ -1,6 +1,7 @@
 #include "sim/env_sim.h"
 #include "base/heap.h"
 #include "base/vec.h"
+#include "sim/fiber.h"
 
 #include <stdlib.h>
 
@@ -21,6 +22,7 @@ struct env_sim {
 	int64_t mono_ns, wall_offset_ns, jitter_ns;
 	uint64_t rng[4], seq;
 	bool shuffle;
+	struct fibers *fibers; /* NULL: tasks run on the caller's stack, and cannot wait */
 	/* Classes that are held: what is due of them, in the order of its turns. */
 	struct {
 		bool held;
@@ -192,8 +194,25 @@ struct env *env_sim_free(struct env *e)
 		vec_release(&s->classes[i].due);
 	}
 	heap_release(&s->queue);
+	fibers_free(s->fibers);
 	free(s);
 	return NULL;
+}
+
+/* Stands in the queue for a task that waits: ctx is its fiber. */
+static void sim_wakes(void *ctx)
+{
+	(void)ctx;
+}
+
+static void sim_go(struct env_sim *s, env_fn *fn, void *ctx)
+{
+	if (fn == sim_wakes)
+		(void)fiber_resume(s->fibers, ctx);
+	else if (s->fibers)
+		(void)fiber_run(s->fibers, fn, ctx);
+	else
+		fn(ctx);
 }
 
 /* Runs the next task if it is due by `until`, or lays it aside; moves time there. */
@@ -216,7 +235,7 @@ static bool sim_step(struct env_sim *s, int64_t until)
 	ctx = t->ctx;
 	if (!t->owned)
 		free(t);
-	fn(ctx);
+	sim_go(s, fn, ctx);
 	return true;
 }
 
@@ -269,4 +288,30 @@ void env_sim_release(struct env *e, enum env_class class)
 void env_sim_set_jitter(struct env *e, int64_t max_ns)
 {
 	sim(e)->jitter_ns = max_ns;
+}
+
+void env_sim_let_wait(struct env *e)
+{
+	if (!sim(e)->fibers)
+		sim(e)->fibers = fibers_new();
+}
+
+void env_sim_wait(struct env *e, int64_t ns)
+{
+	struct env_sim *s = sim(e);
+
+	if (!s->fibers || !fiber_self(s->fibers) || ns <= 0)
+		return;
+	sim_enqueue(s, ENV_TIMERS, ns, sim_wakes, fiber_self(s->fibers), false);
+	fiber_rest(s->fibers);
+}
+
+const void *env_sim_self(struct env *e)
+{
+	return sim(e)->fibers ? fiber_self(sim(e)->fibers) : NULL;
+}
+
+size_t env_sim_waiting(struct env *e)
+{
+	return sim(e)->fibers ? fibers_resting(sim(e)->fibers) : 0;
 }

@@ -3,6 +3,7 @@
 Each program starts real `caravel server` processes with their own data directory and ports, so that
 programs, and a cluster of the user's, do not disturb each other.
 """
+import atexit
 import base64
 import contextlib
 import fcntl
@@ -59,9 +60,23 @@ DIRS = os.path.join(tempfile.gettempdir(), "caravel-run-")
 own_dirs = set()  # of this program
 
 
+def remove_own_dirs():
+    """Also when a test failed before it could. Not what is kept, nor what has mounts or a server in it: the next run ends those
+    (clear_away_dead_runs)."""
+    shutil.rmtree(tempfile.tempdir, ignore_errors=True)
+    mounts = read_text("/proc/mounts")
+    for made in own_dirs:
+        if os.path.exists(made + "/owner") and f" {made}/" not in mounts and not any(servers_of(made)):
+            shutil.rmtree(made, ignore_errors=True)
+
+
+tempfile.tempdir = tempfile.mkdtemp(prefix="caravel-test-")  # whatever else this program makes of temporary files
+atexit.register(remove_own_dirs)  # its children end by os._exit()
+
+
 def own_dir():
     """A new directory, and a lock on it for as long as this program lives."""
-    made = tempfile.mkdtemp(prefix=DIRS)
+    made = tempfile.mkdtemp(prefix=os.path.basename(DIRS), dir=os.path.dirname(DIRS))
     lock = open(os.path.join(made, "owner.new"), "wb")  # held: the caller closes it
     fcntl.flock(lock, fcntl.LOCK_EX)
     os.rename(os.path.join(made, "owner.new"), os.path.join(made, "owner"))

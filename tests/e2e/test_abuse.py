@@ -2,6 +2,8 @@
 """Peers that mean harm: floods of HTTP/2 frames, heads that never end, connections that do nothing. Each is cut off or
 bounded, and others are served meanwhile."""
 import contextlib
+import ctypes
+import ctypes.util
 import os
 import resource
 import shutil
@@ -26,9 +28,19 @@ def frame(kind, flags, stream, payload=b""):
     return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
 
+def length(n):
+    """Of a text in a header block that is not Huffman coded: RFC 7541, 5.1."""
+    if n < 127:
+        return bytes([n])
+    n, out = n - 127, b"\x7f"
+    while n >= 128:
+        n, out = n >> 7, out + bytes([n & 127 | 128])
+    return out + bytes([n])
+
+
 def literal(name, value):
-    """A header that is not indexed, without Huffman coding; both shorter than 127."""
-    return b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
+    """A header that is not indexed, without Huffman coding."""
+    return b"\x00" + length(len(name)) + name + length(len(value)) + value
 
 
 def head(path=b"/livez", method=b"GET", *more):
@@ -243,7 +255,25 @@ def long_heads(c):
                 return t.recv(4096).decode(errors="replace").split("\r\n")[0]
             except OSError:
                 return ""
+    def ask_h2(block):
+        """The status, or the error of the connection's end."""
+        with H2(c) as h:
+            h.settle()
+            pieces = [block[i:i + 16000] for i in range(0, len(block), 16000)]
+            for i, piece in enumerate(pieces):
+                h.send(frame(CONTINUATION if i else HEADERS, (not i and END_STREAM) | (piece is pieces[-1] and END_HEADERS), 1, piece))
+            for kind, _, payload in h.frames():
+                if kind == HEADERS:  # :status is a literal with an indexed name
+                    return payload[2:5].decode("latin1")
+                if kind == GOAWAY:
+                    return int.from_bytes(payload[4:8], "big")
+        return None
     with bounded(c):
+        equal(ask_h2(head(b"/" + b"a" * 65535)), "431")
+        for block in (head(b"/" + b"a" * MB), head(b"/", b"GET", (b"a", b"b" * MB)), head(b"/", b"GET", *[(b"a", b"b")] * 50_000)):
+            said = ask_h2(block)
+            if said not in ("431", None) and not (isinstance(said, int) and said):  # the connection has ended with an error
+                raise Failed(said)
         for data in (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * MB + b"\r\n\r\n",
                      b"GET /" + b"a" * 65536 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
                      b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 200_000 + b"\r\n"):
@@ -252,8 +282,59 @@ def long_heads(c):
                 raise Failed(line)
 
 
+def renegotiation(c):
+    """A client of TLS 1.2 cannot make the server shake hands again."""
+    if not shutil.which("openssl"):
+        raise Skip("needs openssl")
+    with bounded(c), subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{c.port}", "-tls1_2"], stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as p:
+        said = ""
+        while "Verify return code" not in said:  # the last of what it says of the handshake
+            said += p.stdout.readline() or "ended early: Verify return code"
+        p.stdin.write("R\n")
+        p.stdin.flush()
+        said = p.stdout.read()
+        contains(said, "RENEGOTIATING", "no renegotiation")
+
+
+def key_updates(c):
+    """Of TLS 1.3, each of which asks for one in return; nothing of it is read."""
+    name = ctypes.util.find_library("ssl")
+    if not name:
+        raise Skip("needs libssl")
+    tls = ctypes.CDLL(name)
+    for function, result, *args in (("TLS_client_method", ctypes.c_void_p), ("SSL_CTX_new", ctypes.c_void_p, ctypes.c_void_p),
+                                    ("SSL_new", ctypes.c_void_p, ctypes.c_void_p), ("SSL_set_fd", ctypes.c_int, ctypes.c_void_p, ctypes.c_int),
+                                    ("SSL_connect", ctypes.c_int, ctypes.c_void_p),
+                                    ("SSL_key_update", ctypes.c_int, ctypes.c_void_p, ctypes.c_int),
+                                    ("SSL_do_handshake", ctypes.c_int, ctypes.c_void_p),
+                                    ("SSL_free", None, ctypes.c_void_p), ("SSL_CTX_free", None, ctypes.c_void_p)):
+        getattr(tls, function).restype, getattr(tls, function).argtypes = result, args
+    context = tls.SSL_CTX_new(tls.TLS_client_method())
+    with bounded(c), socket.create_connection(("127.0.0.1", c.port)) as s:
+        ssl_end = tls.SSL_new(context)
+        s.settimeout(None)
+        tls.SSL_set_fd(ssl_end, s.fileno())
+        equal(tls.SSL_connect(ssl_end), 1)
+        for i in range(100_000):
+            if i % 10_000 == 0:
+                equal(c.request("GET", "/readyz")[0], 200)
+            if tls.SSL_key_update(ssl_end, 1) != 1 or tls.SSL_do_handshake(ssl_end) != 1:
+                break
+        print(f"# {i + 1} were taken")
+        tls.SSL_free(ssl_end)
+    tls.SSL_CTX_free(context)
+
+
+def client_hello(c):
+    out = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        c.anonymous_context().wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost").do_handshake()
+    return out.read()
+
+
 def idle_and_slow_connections(c):
-    """Ten thousand that never shake hands, and some whose request comes a byte at a time."""
+    """Ten thousand that never shake hands, or begin to and never go on, and some whose request comes a byte at a time."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     n = min(10_000, hard - 500)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -266,12 +347,17 @@ def idle_and_slow_connections(c):
         for t in slow:
             t.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n")
             t.settimeout(0.001)
+        hello = client_hello(c)
+        begun = (b"", hello[:50], hello)  # of the last the server has done all that it can without an answer
         idle = []
         for _ in range(n):
             s = socket.socket()
             s.setblocking(False)
             s.connect_ex(("127.0.0.1", c.port))
             idle.append(stack.enter_context(s))
+        for i, s in enumerate(idle):
+            with contextlib.suppress(OSError):  # those that nobody has accepted yet, or that have been cut off
+                s.send(begun[i % 3])
         for _ in range(5):
             equal(c.request("GET", "/readyz")[0], 200)
         used = memory(c) / max(descriptors(c) - before, 1)
@@ -354,7 +440,7 @@ if __name__ == "__main__":
     need_tools()
     with Cluster() as cluster:
         STATUS = main([rapid_reset, settings_flood, ping_flood, empty_data_flood, continuation_flood, header_bomb,
-                       bodies_that_never_end, answers_nobody_takes, closed_windows, long_heads, few_descriptors, vanished_peers,
-                       idle_and_slow_connections], cluster)
+                       bodies_that_never_end, answers_nobody_takes, closed_windows, long_heads, renegotiation, key_updates, few_descriptors,
+                       vanished_peers, idle_and_slow_connections], cluster)
         equal(cluster.proc.poll(), None, "the server")
     sys.exit(STATUS)

@@ -2,6 +2,7 @@
 """Group versions that another server answers: passed on as upstream passes them on, shown in discovery, and none of what a
 dead, lying, endless or greedy server does reaches anybody else."""
 import base64
+import http.client
 import http.server
 import json
 import os
@@ -20,14 +21,18 @@ LIST = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": f"{GROUP}
     {"name": "nodes", "singularName": "node", "namespaced": False, "kind": "NodeMetrics", "verbs": ["get", "list"], "shortNames": ["nm"]},
     {"name": "nodes/log", "singularName": "", "namespaced": False, "kind": "Log", "verbs": ["get"]}]}
 
+HUGE = 100 << 20
+
 
 class Far:
     """An aggregated server: it believes what a client with a certificate by `client_ca` says of the user."""
 
     def __init__(self, folder, address, client_ca):
         self.kept, self.finalizers = {}, []  # (namespace, name) of its things; what one more of each has
+        self.connections = 0
+        self.owned, self.asked_of_owned = {}, []  # name -> metadata of its toys, in namespace default; writes to them
         self.seen, self.down, self.redirects, self.endless, self.discovery = [], False, False, threading.Event(), LIST
-        self.silent = threading.Event()
+        self.silent, self.hangs, self.sent, self.v2 = threading.Event(), None, 0, None
         cnf, pem = os.path.join(folder, "far.cnf"), os.path.join(folder, "far.pem")
         with open(cnf, "w", encoding="utf-8") as f:
             f.write("[req]\ndistinguished_name=dn\nx509_extensions=v3\nprompt=no\n[dn]\nCN=far\n[v3]\n"
@@ -56,7 +61,10 @@ class Far:
                 path = self.path.split("?")[0]
                 if self.headers["X-Remote-User"] != "system:kube-aggregator":
                     far.seen.append((self.path, self.headers, self.connection.getpeercert()))
-                if far.down:
+                if far.hangs and (path == BASE or path.startswith("/openapi/")):
+                    far.hangs.wait(60)
+                    self.close_connection = True
+                elif far.down:
                     self.send(500, {"far": "down"})
                 elif far.redirects:
                     self.send(302, b"", Location="https://203.0.113.9/")
@@ -64,8 +72,15 @@ class Far:
                     self.send(200, far.discovery)
                 elif path == "/openapi/v3":
                     self.send(200, {"paths": {f"apis/{GROUP}/v1beta1": {"serverRelativeURL": f"/openapi/v3/apis/{GROUP}/v1beta1?hash=AB12"}}})
+                elif path == "/openapi/v2" and far.v2:
+                    self.send(200, far.v2)
                 elif path == f"/openapi/v3/apis/{GROUP}/v1beta1":
                     self.send(200, {"openapi": "3.0.0"}, ETag='"AB12"', Cache_Control="public, immutable")
+                elif path == f"{BASE}/toys":
+                    self.send(200, {"kind": "ToyList", "apiVersion": f"{GROUP}/v1beta1", "items": [{"metadata": m} for m in far.owned.values()]})
+                elif path.startswith(f"{BASE}/namespaces/default/toys/"):
+                    meta = far.owned.get(path.split("/")[-1])
+                    self.send(200 if meta else 404, {"kind": "Toy", "metadata": meta} if meta else {"kind": "Status", "code": 404})
                 elif path.endswith("/things"):
                     ns = path.split("/")[5]
                     self.send(200, {"kind": "ThingList", "apiVersion": f"{GROUP}/v1beta1", "items": [
@@ -84,6 +99,30 @@ class Far:
                 elif path.endswith("/silent"):
                     far.silent.wait(60)
                     self.close_connection = True
+                elif path.endswith("/headers"):
+                    self.send(200, {}, **{f"X-Long-{i}": "x" * 32768 for i in range(32)})
+                elif path.endswith("/header"):
+                    self.send(200, {}, X_Long="x" * (1 << 20))
+                elif path.endswith("/cut-head"):
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Le")
+                    self.close_connection = True
+                elif path.endswith("/cut-length"):
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"a\":1}")
+                    self.close_connection = True
+                elif path.endswith("/cut-chunk"):
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n7\r\n{\"a\":1}\r\n")
+                    self.close_connection = True
+                elif path.endswith("/no-http"):
+                    self.wfile.write(b"\x16\x03\x01 what is this\r\n\r\n")
+                    self.close_connection = True
+                elif path.endswith("/huge"):
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(HUGE))
+                    self.end_headers()
+                    far.sent = 0
+                    while far.sent < HUGE:
+                        self.wfile.write(b"x" * 65536)
+                        far.sent += 65536
                 elif path.endswith("/big"):
                     self.send(200, b"x" * (8 << 20))
                 elif path.endswith("/missing"):
@@ -101,6 +140,12 @@ class Far:
             def do_DELETE(self):
                 path = self.path.split("?")[0].split("/")
                 far.seen.append((self.path, self.headers, self.connection.getpeercert()))
+                if path[-2] == "toys":
+                    options = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                    far.asked_of_owned.append((self.headers["X-Remote-User"], options))
+                    gone = options["preconditions"]["uid"] == far.owned.get(path[-1], {}).get("uid") and far.owned.pop(path[-1])
+                    self.send(200 if gone else 409, {"kind": "Status", "status": "Success" if gone else "Failure"})
+                    return
                 if not far.finalizers:
                     far.kept = {k: v for k, v in far.kept.items() if k[0] != path[5] or len(path) > 7 and k[1] != path[7]}
                 self.send(200, {"kind": "Status", "status": "Success"})
@@ -115,6 +160,7 @@ class Far:
 
             def get_request(self):
                 s, peer = super().get_request()
+                far.connections += 1
                 s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 return tls.wrap_socket(s, server_side=True, do_handshake_on_connect=False), peer
 
@@ -215,6 +261,152 @@ def who_has_no_right_is_not_passed_on(c, far):
     equal((code in (401, 403), answer["kind"], far.seen), (True, "Status", []))
 
 
+# --- FAULTS, row D12: a server that does its worst ---
+
+
+def again(c, far):
+    """The object changes, so that its server is asked now."""
+    priority = c.request("GET", f"{SERVICES}/v1beta1.{GROUP}")[1]["spec"]["versionPriority"]
+    equal(c.request("PATCH", f"{SERVICES}/v1beta1.{GROUP}", {"spec": {"versionPriority": priority - 1}},
+                    {"Content-Type": "application/merge-patch+json"})[0], 200)
+
+
+def one_that_hangs_when_it_is_looked_at(c, far):
+    far.hangs = threading.Event()
+    again(c, far)
+    wait_available(c, f"v1beta1.{GROUP}", "False", "FailedDiscoveryCheck")
+    contains(available(c, f"v1beta1.{GROUP}")[2], f"timed out waiting for https://far.default.svc:443{BASE}")
+    equal(c.request("GET", BASE + "/nodes")[:2], (503, "service unavailable\n"))
+    equal((c.request("GET", "/apis")[0], c.request("GET", "/openapi/v2")[0], c.request("GET", "/openapi/v3")[0]), (200, 200, 200))
+    far.hangs.set()
+    far.hangs = None
+    wait_available(c, f"v1beta1.{GROUP}", "True", "Passed")
+
+
+def heads_without_end_are_refused(c, far):
+    for path in ("/header", "/headers"):
+        code, text, _ = c.request("GET", BASE + path)
+        equal((code, text.startswith("error trying to reach service: ")), (503, True), text)
+    equal(c.request("GET", BASE + "/nodes")[0], 200)
+
+
+def what_is_cut_does_not_look_whole(c, far):
+    for path in ("/cut-head", "/no-http"):
+        code, text, _ = c.request("GET", BASE + path)
+        equal((code, text.startswith("error trying to reach service: ")), (503, True), text)
+    for path in ("/cut-length", "/cut-chunk"):
+        conn = c.connect()
+        conn.request("GET", BASE + path)
+        answer = conn.getresponse()
+        equal(answer.status, 200)
+        try:
+            text = answer.read()
+        except (http.client.IncompleteRead, ConnectionError, ssl.SSLError):
+            text = None
+        conn.close()
+        equal(text, None, path)
+    equal(c.request("GET", BASE + "/nodes")[0], 200)
+
+
+def memory(c):
+    with open(f"/proc/{c.proc.pid}/status", encoding="ascii") as f:
+        return int(f.read().split("VmRSS:")[1].split()[0]) >> 10
+
+
+def a_client_that_takes_its_time_costs_a_window(c, far):
+    before = memory(c)
+    conn = c.connect()
+    conn.request("GET", BASE + "/huge")
+    answer = conn.getresponse()
+    equal(len(answer.read(1)), 1)
+    last = [None]
+
+    def stands():
+        was, last[0] = last[0], far.sent
+        return was == last[0] and far.sent > 0
+    wait_for("the other side to wait", stands)
+    equal((far.sent < HUGE // 2, memory(c) - before < 24), (True, True), f"{far.sent} sent, {memory(c) - before} MiB more")
+    equal(1 + len(answer.read()), HUGE)
+    conn.close()
+
+
+def documents_of_ten_megabytes_are_not_taken(c, far):
+    far.discovery = {**LIST, "resources": [{**LIST["resources"][0], "shortNames": ["x" * (10 << 20)]}]}
+    again(c, far)
+    wait_available(c, f"v1beta1.{GROUP}", "False", "FailedDiscoveryCheck")
+    contains(available(c, f"v1beta1.{GROUP}")[2], "the answer is longer than")
+    far.discovery, far.v2 = LIST, {"swagger": "2.0", "paths": {BASE + "/nodes": {"get": {"description": "x" * (10 << 20)}}}}
+    wait_available(c, f"v1beta1.{GROUP}", "True", "Passed")
+    equal(c.request("GET", "/openapi/v2")[0], 200)
+
+
+def its_words_are_in_our_document(c, far):
+    far.v2 = {"swagger": "2.0", "paths": {BASE + "/nodes": {"get": {"description": "far words", "responses": {"200": {"schema": {
+        "$ref": "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}}}}}, "/api/v1/nodes": {"get": {"description": "evil"}}},
+        "definitions": {"io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta": {"description": "theirs"}}}
+    equal(c.request("DELETE", f"{SERVICES}/v1beta1.{GROUP}")[0], 200)
+    register(c, GROUP, "v1beta1", service="far", caBundle=far.ca)
+    wait_available(c, f"v1beta1.{GROUP}", "True", "Passed")
+    doc = wait_for("its paths", lambda: [d for d in [c.request("GET", "/openapi/v2")[1]] if BASE + "/nodes" in d["paths"]])[0]
+    meta = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+    equal(doc["definitions"][meta + "_v2"], {"description": "theirs"})
+    equal((doc["definitions"][meta]["description"] != "theirs", "evil" in json.dumps(doc["paths"]["/api/v1/nodes"])), (True, False))
+    proto = c.request("GET", "/openapi/v2", headers={"Accept": "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"})
+    equal((proto[0], "far words" in proto[1], meta + "_v2" in proto[1]), (200, True, True))
+    contains(c.kubectl("explain", "pods", "--output=plaintext-openapiv2"), "Pod")  # who reads protobuf reads this
+
+
+def who_speaks_no_tls_or_is_another(c, far):
+    class Quiet(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    plain = http.server.ThreadingHTTPServer((own_address(), 0), Quiet)
+    threading.Thread(target=plain.serve_forever, daemon=True).start()
+    try:
+        service(c, "plain", own_address(), plain.server_address[1])
+        register(c, "plain.example.io", "v1", service="plain", insecureSkipTLSVerify=True)
+        service(c, "named", own_address(), far.port)
+        register(c, "named.example.io", "v1", service="named", caBundle=far.ca)
+        wait_available(c, "v1.plain.example.io", "False", "FailedDiscoveryCheck")
+        wait_available(c, "v1.named.example.io", "False", "FailedDiscoveryCheck")
+        contains(available(c, "v1.named.example.io")[2], "certificate is not valid for named.default.svc")
+        for group in ("plain", "named"):
+            equal(c.request("GET", f"/apis/{group}.example.io/v1/things")[:2], (503, "service unavailable\n"))
+            equal(c.request("DELETE", f"{SERVICES}/v1.{group}.example.io")[0], 200)
+    finally:
+        plain.shutdown()
+
+
+ALL_OF_DEFAULT = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: all, namespace: default}
+rules: [{apiGroups: ["*"], resources: ["*"], verbs: ["*"]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: all, namespace: default}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: all}
+subjects: [{kind: ServiceAccount, name: tenant, namespace: default}]
+"""
+
+
+def no_step_up_is_passed_on(c, far):
+    """Who may all in one namespace could else reach others by a server that takes steps up for what they say."""
+    c.apply(ALL_OF_DEFAULT)
+    c.kubectl("create", "serviceaccount", "tenant")
+    head = {"Authorization": "Bearer " + c.kubectl("create", "token", "tenant").strip()}
+    far.seen.clear()
+    for climb in ("..", "%2e%2e", ".%2E", "..;a=b", "..;", "things/../..", "things%2f..%2f..", "."):
+        for path in (f"{BASE}/namespaces/default/{climb}/kube-system/pods", f"{BASE}/namespaces/default/{climb}"):
+            code, _, _ = c.request("GET", path, None, head, c.anonymous_context())
+            equal((code, far.seen), (404, []), path)
+    equal(c.request("GET", f"{BASE}/namespaces/kube-system/pods", None, head, c.anonymous_context())[0], 403)
+    equal(c.request("GET", f"{BASE}/namespaces/default/..pods", None, head, c.anonymous_context())[0], 200)
+    equal([path for path, _, _ in far.seen], [f"{BASE}/namespaces/default/..pods"])
+
+
 # --- conditions ---
 
 
@@ -294,6 +486,14 @@ def an_answer_without_end_goes_through_and_ends_with_its_client(c, far):
     equal(conn.getresponse().read(9), b"abcabcabc")
     conn.close()
     wait_for("the other side to hear of it", far.endless.is_set)
+
+
+def connections_are_kept(c, far):
+    """The server has a few loops, each with connections of its own."""
+    before = far.connections
+    for _ in range(60):
+        equal(c.request("GET", BASE + "/nodes")[0], 200)
+    equal(far.connections - before < 20, True, f"{far.connections - before} connections")
 
 
 def an_upgrade_is_a_pipe(c, _):
@@ -445,11 +645,44 @@ def a_namespace_goes_with_what_others_keep_in_it(*_):
         wait_for("the namespace to go", lambda: c.request("GET", "/api/v1/namespaces/stale")[0] == 404)
 
 
-TESTS = [own_ones_are_there_from_the_start, a_request_says_whose_it_is, impersonation_is_done_here, bodies_both_ways,
-         an_answer_without_end_goes_through_and_ends_with_its_client, an_upgrade_is_a_pipe, discovery_shows_it, kubectl_finds_it,
+def what_others_keep_owns_and_is_owned(*_):
+    """The garbage collector's half minutes are the server's."""
+    with Cluster(args=["--disable-scheduler"]) as c:
+        known = c.request("GET", "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication")[1]["data"]
+        far = Far(c.dir, own_address(), known["requestheader-client-ca-file"])
+        far.discovery = {**LIST, "resources": [{"name": "toys", "singularName": "toy", "namespaced": True, "kind": "Toy",
+                                                "verbs": ["get", "list", "watch", "delete", "patch"]}]}
+        maps = "/api/v1/namespaces/default/configmaps"
+
+        def owned(child, **owner):
+            return {"name": child, "namespace": "default", "ownerReferences": [owner]}
+
+        uid = c.request("POST", maps, {"metadata": {"name": "owner"}})[1]["metadata"]["uid"]
+        far.owned = {"mine": {**owned("mine", apiVersion="v1", kind="ConfigMap", name="owner", uid=uid), "uid": "toy-1", "resourceVersion": "7"},
+                     "master": {"name": "master", "namespace": "default", "uid": "toy-2"}}
+        service(c, "far", own_address(), far.port)
+        register(c, GROUP, "v1beta1", service="far", caBundle=far.ca)
+        wait_available(c, f"v1beta1.{GROUP}", "True", "Passed")
+        for name, toy in (("stays", "toy-2"), ("goes", "toy-3")):
+            equal(c.request("POST", maps, {"metadata": owned(name, apiVersion=f"{GROUP}/v1beta1", kind="Toy", name="master", uid=toy)})[0], 201)
+        equal(c.request("DELETE", maps + "/owner")[0], 200)
+        wait_for("what nobody owns to go there", lambda: "mine" not in far.owned, 90)
+        wait_for("and here", lambda: c.request("GET", maps + "/goes")[0] == 404, 90)
+        equal((c.request("GET", maps + "/stays")[0], "master" in far.owned), (200, True))
+        user, options = far.asked_of_owned[0]
+        equal((user, options["propagationPolicy"], options["preconditions"]), (
+            "system:serviceaccount:kube-system:generic-garbage-collector", "Background", {"uid": "toy-1", "resourceVersion": "7"}))
+
+
+TESTS = [own_ones_are_there_from_the_start, a_request_says_whose_it_is, no_step_up_is_passed_on, impersonation_is_done_here, bodies_both_ways,
+         an_answer_without_end_goes_through_and_ends_with_its_client, connections_are_kept, an_upgrade_is_a_pipe, discovery_shows_it, kubectl_finds_it,
          what_leads_to_this_server_is_not_dialled, a_built_in_group_version_stays_ours, a_certificate_of_another_is_none,
          a_redirect_is_not_passed_on, one_that_is_silent_has_its_time, who_has_no_right_is_not_passed_on, what_is_missing_is_named,
-         a_definition_has_one_while_it_is_served, a_certificate_from_elsewhere, a_namespace_goes_with_what_others_keep_in_it, one_that_fails_is_stale, a_lying_list_harms_nobody, a_restart_changes_nothing]
+         one_that_hangs_when_it_is_looked_at, heads_without_end_are_refused, what_is_cut_does_not_look_whole,
+         a_client_that_takes_its_time_costs_a_window, documents_of_ten_megabytes_are_not_taken, its_words_are_in_our_document,
+         who_speaks_no_tls_or_is_another,
+         a_definition_has_one_while_it_is_served, a_certificate_from_elsewhere, a_namespace_goes_with_what_others_keep_in_it,
+         what_others_keep_owns_and_is_owned, one_that_fails_is_stale, a_lying_list_harms_nobody, a_restart_changes_nothing]
 
 if __name__ == "__main__":
     if not own_address():

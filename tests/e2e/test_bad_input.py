@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Input nobody should send: each gets the Status upstream gives, and nothing is stored."""
+import os
 import re
 import shutil
 import socket
@@ -77,6 +78,70 @@ def sizes(c):
     status, got, _ = c.request("POST", CM, deep, JSON)
     equal(status, 400)
     equal(count(c), before)
+
+
+def many_labels(c):
+    """Their number has no bound of its own, as upstream: the object's size has."""
+    labels = {f"l{i}": f"v{i}" for i in range(10_000)}
+    equal(c.request("POST", CM, {**cm("many"), "metadata": {"name": "many", "labels": labels}}, JSON)[0], 201)
+    equal(len(c.request("GET", CM + "?labelSelector=l1%3Dv1,l9999%3Dv9999")[1]["items"]), 1)
+    equal(len(c.request("GET", CM + "?labelSelector=l1%3Dv1,l9999%3Dv1")[1]["items"]), 0)
+    equal(c.request("PATCH", CM + "/many", {"metadata": {"labels": {"l5": None}}}, {"Content-Type": "application/merge-patch+json"})[0], 200)
+    equal(c.request("DELETE", CM + "/many")[0], 200)
+
+
+def crd(schema):
+    return {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "bombs.example.com"},
+            "spec": {"group": "example.com", "scope": "Namespaced", "names": {"plural": "bombs", "singular": "bomb", "kind": "Bomb"},
+                     "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {
+                         "type": "object", "properties": {"spec": schema}}}}]}}
+
+
+def bombs(c):
+    """What is small and becomes large, or takes long: each is refused, and costs little."""
+    yaml = {"Content-Type": "application/yaml"}
+    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bomb}\n"
+    laughs = "a: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"a{i}: &a{i} [{','.join(f'*a{i - 1}' for _ in range(9))}]\n" for i in range(1, 9))
+    deep_rule = "self.all(a, self.all(b, self.all(d, self.all(e, a + b + d + e > 0))))"
+    patched = CM + "/kube-root-ca.crt"
+    doubled = '[{"op":"add","path":"/metadata/annotations","value":{"a0":"xxxxxxxxxx"}}' + "".join(
+        f',{{"op":"copy","from":"/metadata/annotations","path":"/metadata/annotations/a{i}"}}' for i in range(1, 64)) + "]"
+    for method, path, body, headers, code, *texts in (
+            ("POST", CM, head + laughs, yaml, 413, "more than 100000 values"),
+            ("PATCH", CM + "/bomb?fieldManager=m", head + laughs, {"Content-Type": "application/apply-patch+yaml"}, 413,
+             "more than 100000 values"),
+            ("POST", CM, head + "data: &d {a: *d}\n", yaml, 400, "yaml: "),
+            ("POST", CM, head + "data: " + "[" * 100_000, yaml, 400, "yaml: "),
+            ("POST", CM, head + "- " * 100_000, yaml, 400, "yaml: "),
+            ("PATCH", patched, '{"data":' + '{"a":' * 100_000 + "1" + "}" * 100_001, {"Content-Type": "application/merge-patch+json"}, 400),
+            ("PATCH", patched, "[" + ",".join(['{"op":"test","path":"/data/a","value":"b"}'] * 70_000) + "]",
+             {"Content-Type": "application/json-patch+json"}, 413),
+            ("PATCH", patched, doubled, {"Content-Type": "application/json-patch+json"}, 422, "rejected our request"),
+            ("POST", crds, crd({"$ref": "#/definitions/spec"}), JSON, 422, "$ref is not supported"),
+            ("POST", crds, crd({"type": "array", "items": {"type": "integer"},
+                                "x-kubernetes-validations": [{"rule": deep_rule}]}), JSON, 422, "estimated rule cost exceeds budget"),
+            ("POST", crds, crd({"type": "string", "pattern": "((a{0,1000}){0,1000}){0,1000}"}), JSON, 422, "must be a valid regular expression"),
+            ("POST", crds, crd({"type": "string", "x-kubernetes-validations": [{"rule": "(" * 5000 + "true" + ")" * 5000}]}), JSON, 422,
+             "x-kubernetes-validations")):
+        before = processor_seconds(c)
+        status, got, _ = c.request(method, path, body, headers)
+        print(f"# {processor_seconds(c) - before:.2f} s of the server for {method} {str(body)[:60]!r}")
+        equal(status, code, f"{method} {str(body)[:100]}: {str(got)[:300]}")
+        equal(got["kind"], "Status")
+        contains(got["message"], *texts)
+    # Expressions that take forever elsewhere are in linear time here.
+    equal(c.request("POST", crds, crd({"type": "string", "pattern": "^(a+)+$"}), JSON)[0], 201)
+    bomb = {"apiVersion": "example.com/v1", "kind": "Bomb", "metadata": {"name": "b"}, "spec": "a" * 100_000 + "!"}
+    wait_for("the kind", lambda: c.request("GET", "/apis/example.com/v1/namespaces/default/bombs")[0] == 200)
+    expect(c, "POST", "/apis/example.com/v1/namespaces/default/bombs", bomb, 422, "Invalid", "should match")
+    equal(c.request("DELETE", crds + "/bombs.example.com")[0], 200)
+
+
+def processor_seconds(c):
+    with open(f"/proc/{c.server_pid}/stat", encoding="utf-8") as f:
+        return sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def names_and_labels(c):
@@ -302,6 +367,6 @@ if __name__ == "__main__":
         # what the controllers put there does not count
         wait_for("the root CA", lambda: cluster.request("GET", CM + "/kube-root-ca.crt")[0] == 200)
         sys.exit(main([
-            malformed_bodies, wrong_types, strict_fields, sizes, names_and_labels, field_causes, conflicts, unknown_things,
+            malformed_bodies, wrong_types, strict_fields, sizes, many_labels, bombs, names_and_labels, field_causes, conflicts, unknown_things,
             media_types, patches, tables, tokens, selectors, command_line, completion, starts_that_fail, raw_sockets, it_still_works,
         ], cluster))

@@ -261,6 +261,39 @@ def no_protobuf_of_custom_objects(c):
     gone(c, "jsons")
 
 
+def null_is_a_value(c):
+    """Where the definition says so, and in each way to write; elsewhere the default comes in its place, or nothing."""
+    spec = {"type": "object", "properties": {
+        "foo": {"type": "object", "nullable": True, "x-kubernetes-preserve-unknown-fields": True},
+        "nu": {"type": "string", "nullable": True, "default": "nn"}, "bar": {"type": "string", "default": "bb"},
+        "value": {"type": "object", "nullable": True, "required": ["value"], "properties": {"value": {"type": "integer"}}}}}
+    crd = {"metadata": {"name": "nulls.late.example.com"}, "spec": {
+        "group": "late.example.com", "scope": "Cluster", "names": {"plural": "nulls", "singular": "null", "kind": "Null"}, "versions": [{
+            "name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}}]}}
+    equal(c.request("POST", CRDS, crd)[0], 201)
+    path = "/apis/late.example.com/v1/nulls"
+    wait_for("the kind", lambda: c.request("GET", path)[0] == 200)
+    ways = {"POST": lambda o: c.request("POST", path, o), "apply": lambda o: c.request(
+        "PATCH", path + "/apply?fieldManager=x&force=true", json.dumps(o), {"Content-Type": "application/apply-patch+yaml"})}
+    nulls = {"foo": None, "nu": None, "bar": None, "value": None}
+    for name, write in ways.items():
+        def body(spec, name=name):
+            return {"apiVersion": "late.example.com/v1", "kind": "Null", "metadata": {"name": name.lower()}, "spec": spec}
+        code, o, _ = write(body(nulls))
+        equal((code, o.get("spec")), (201, {"foo": None, "nu": None, "bar": "bb", "value": None}), str(o))
+        set_ = {"foo": "x", "nu": "y", "bar": "z", "value": {"value": 1}}
+        set_["foo"] = {"any": 1}
+        if name == "apply":
+            equal(write(body(set_))[1]["spec"], set_)
+        else:
+            equal(c.request("PATCH", path + "/post", {"spec": set_}, {"Content-Type": "application/merge-patch+json"})[1]["spec"], set_)
+    # What was null by apply and is given up comes by its default again.
+    o = ways["apply"]({"apiVersion": "late.example.com/v1", "kind": "Null", "metadata": {"name": "apply"}, "spec": {"nu": None}})[1]
+    equal(o["spec"], {"nu": None, "bar": "bb"}, str(o))
+    equal(c.request("DELETE", CRDS + "/nulls.late.example.com")[0], 200)
+    gone(c, "nulls")
+
+
 RICH = """
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -343,5 +376,5 @@ if __name__ == "__main__":
     with Cluster(args=["--disable-scheduler", "--disable-controller-manager"]) as cluster:
         sys.exit(main([
             what_nobody_serves_goes_with_its_definition, finalizers_of_objects_keep_the_definition, of_many_who_want_a_name_one_has_it,
-            no_protobuf_of_custom_objects, installed, used, refused, changed_while_it_is_used, several_versions, there_after_a_restart,
+            no_protobuf_of_custom_objects, null_is_a_value, installed, used, refused, changed_while_it_is_used, several_versions, there_after_a_restart,
             taken_away, published_everywhere_and_taken_back, applied_again_and_again], cluster))

@@ -171,6 +171,7 @@ def what_cannot_work_is_refused(p):
     contains(said("kube-apiserver", "--secure-port=1"), "--etcd-servers must be specified")
     contains(said("kube-apiserver", "--etcd-servers=https://127.0.0.1:1"), "speaks http")
     contains(said("kube-apiserver", "--etcd-servers=http://127.0.0.1:1", "--no-such-flag"), "unknown flag '--no-such-flag'")
+    contains(said("kube-apiserver", "--etcd-servers=http://127.0.0.1:1", "--https-listen-port=1"), "alone: the name is --secure-port")
     contains(said("etcd", "--listen-client-urls=ftp://x", f"--data-dir={p.dir}/e"), "takes URLs like http://127.0.0.1:2379")
     contains(said("kubectl", "version", env=dict(os.environ, PATH=p.assets)), "Caravel has no kubectl of its own")
 

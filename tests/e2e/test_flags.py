@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Flags of upstream's kube-apiserver: a server is started with each of tests/fields/apiserver-flags.tsv, which says what
 becomes of it. Then what operators do with one that runs: its pages, its metrics, its log."""
+import base64
 import os
 import re
 import shlex
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import threading
 
-from lib import CARAVEL, ROOT, Cluster, contains, equal, free_port, main
+from lib import CARAVEL, ROOT, Cluster, contains, equal, free_port, main, read_text
 
 TABLE = os.path.join(ROOT, "tests", "fields", "apiserver-flags.tsv")
 FILES = {
@@ -38,9 +39,12 @@ class Server:
     """Until it serves, or has ended; what it said meanwhile."""
 
     def __init__(self, top, args):
-        own = [] if any(a.startswith(("--secure-port", "--https-listen-port")) for a in args) else ["--https-listen-port=0"]
-        self.p = subprocess.Popen([CARAVEL, "server", "--disable-agent", "--disable-scheduler", "--disable-controller-manager",
-                                   "--no-supervise", "--data-dir", os.path.join(top, "data"),
+        own = [] if any(a.startswith(("--secure-port", "--https-listen-port")) for a in args) else ["--secure-port=0"]
+        if args[:1] == ["kube-apiserver"]:  # what only it has
+            command, args = [CARAVEL, "kube-apiserver"], args[1:]
+        else:
+            command = [CARAVEL, "server", "--disable-agent", "--disable-scheduler", "--disable-controller-manager"]
+        self.p = subprocess.Popen([*command, "--no-supervise", "--data-dir", os.path.join(top, "data"),
                                    "--write-kubeconfig", os.path.join(top, "kubeconfig"), *own, *args],
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
         self.serves, self.said = False, ""
@@ -77,6 +81,14 @@ def try_flag(top, name, outcome, arguments):
     return None
 
 
+def client_certificate(top):
+    """The administrator's, as files."""
+    text = read_text(os.path.join(top, "kubeconfig"))
+    for field, name in (("client-certificate-data", "client.crt"), ("client-key-data", "client.key")):
+        with open(os.path.join(top, name), "wb") as f:
+            f.write(base64.b64decode(re.search(field + r": (\S+)", text).group(1)))
+
+
 def each_flag_becomes_what_the_table_says(_):
     with tempfile.TemporaryDirectory() as top:
         for name, text in FILES.items():
@@ -86,6 +98,7 @@ def each_flag_becomes_what_the_table_says(_):
         with open(os.path.join(top, "data", "pki", "ca.crt"), encoding="utf-8") as f, \
              open(os.path.join(top, "ca.pem"), "w", encoding="utf-8") as to:
             to.write(f.read())
+        client_certificate(top)
         wrong = [w for name, outcome, args in rows() if outcome != "later" if (w := try_flag(top, name, outcome, args))]
         equal(wrong, [])
 

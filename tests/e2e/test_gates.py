@@ -80,6 +80,18 @@ def features_of_the_server_itself(c):
     status, answer, _ = c.request("DELETE", "/api/v1/namespaces/default/configmaps/none?dryRun=All&"
                                   "ignoreStoreReadErrorWithClusterBreakingPotential=true")
     equal(status, 404, answer)
+    # Off, nobody knows the parameter; on, it is judged, and a list says that it is a part.
+    equal(c.request("GET", "/api/v1/namespaces?shardSelector=nonsense")[0], 200)
+    restart(c, ["--feature-gates", "ShardedListAndWatch=true"])
+    status, answer, _ = c.request("GET", "/api/v1/namespaces?shardSelector=nonsense")
+    equal((status, answer["reason"]), (400, "BadRequest"))
+    names = []
+    for bounds in ("'0x0000000000000000','0x8000000000000000'", "'0x8000000000000000','0x10000000000000000'"):
+        selector = f"shardRange(object.metadata.uid,{bounds})"
+        answer = c.request("GET", "/api/v1/namespaces?shardSelector=" + selector)[1]
+        equal(answer["metadata"]["shardInfo"]["selector"], selector.replace(",", ", "))
+        names += [o["metadata"]["name"] for o in answer["items"]]
+    equal(sorted(names), [o["metadata"]["name"] for o in c.request("GET", "/api/v1/namespaces")[1]["items"]])
 
 
 def without_parts_the_server_counts_on(c):

@@ -220,6 +220,75 @@ def the_proxy(c):
         proxy.wait(10)
 
 
+CONTROLLER = """
+apiVersion: v1
+kind: ReplicationController
+metadata: {name: demo, namespace: verbs, labels: {app: demo}}
+spec:
+  replicas: 2
+  selector: {app: demo}
+  template:
+    metadata: {labels: {app: demo}}
+    spec: {containers: [{name: demo, image: "example.com/demo:1", ports: [{name: web, containerPort: 80}]}]}
+"""
+
+
+def controllers_are_described_and_changed(c):
+    """What upstream's suite asks of kubectl for replication controllers and their pods."""
+    c.apply(CONTROLLER)
+
+    def pods():
+        return c.get("pods", *NS, "-l", "app=demo")["items"]
+    wait_for("its pods", lambda: len(pods()) == 2)
+    contains(c.kubectl("describe", *NS, "rc", "demo"), "Name:         demo", "Selector:     app=demo", "Replicas:     2 current / 2 desired",
+             "Pods Status:  0 Running / 2 Waiting / 0 Succeeded / 0 Failed", "Image:         example.com/demo:1", "Port:          80/TCP")
+    name = pods()[0]["metadata"]["name"]
+    contains(c.kubectl("describe", *NS, "pod", name), f"Name:             {name}", "Namespace:        verbs", "Labels:           app=demo",
+             "Controlled By:    ReplicationController/demo", "Port:         80/TCP")
+    contains(c.kubectl("describe", "namespace", "verbs"), "Name:         verbs", "Status:       Active")
+    c.kubectl("scale", *NS, "rc", "demo", "--replicas=1")
+    wait_for("one pod", lambda: len(pods()) == 1)
+    c.kubectl("scale", *NS, "rc", "demo", "--replicas=2")
+    wait_for("two pods", lambda: len(pods()) == 2)
+    for pod in pods():
+        c.kubectl("patch", "pod", pod["metadata"]["name"], *NS, "-p", '{"metadata": {"annotations": {"x": "y"}}}')
+        equal(c.get("pod", pod["metadata"]["name"], *NS)["metadata"]["annotations"]["x"], "y")
+    c.kubectl("delete", *NS, "rc", "demo", "--timeout=30s")
+    wait_for("no pod", lambda: pods() == [])
+
+
+def pods_are_run_labelled_replaced_and_tried(c):
+    """What it asks of kubectl for a pod."""
+    c.kubectl("run", "one", *NS, "--image=example.com/one:1", "--restart=Never", "--labels=run=one")
+    pod = c.get("pod", "one", *NS)
+    equal((pod["spec"]["restartPolicy"], pod["spec"]["containers"][0]["image"]), ("Never", "example.com/one:1"))
+    c.kubectl("label", *NS, "pods", "one", "testing-label=testing-label-value")
+    contains(c.kubectl("get", *NS, "pod", "one", "-L", "testing-label"), "testing-label-value")
+    c.kubectl("label", *NS, "pods", "one", "testing-label-")
+    equal("testing-label" in c.kubectl("get", *NS, "pod", "one", "-L", "testing-label").splitlines()[1], False)
+    pod = c.get("pod", "one", *NS)
+    pod["spec"]["containers"][0]["image"] = "example.com/two:1"
+    c.kubectl("replace", *NS, "-f", "-", stdin=json.dumps(pod))
+    equal(c.get("pod", "one", *NS)["spec"]["containers"][0]["image"], "example.com/two:1")
+    patch = '{"spec": {"containers": [{"name": "one", "image": "example.com/three:1"}]}}'
+    tried = json.loads(c.kubectl("patch", "pod", "one", *NS, "-p", patch, "--dry-run=server", "-o", "json"))
+    equal(tried["spec"]["containers"][0]["image"], "example.com/three:1")
+    equal(c.get("pod", "one", *NS)["spec"]["containers"][0]["image"], "example.com/two:1")
+    c.kubectl("delete", *NS, "pod", "one", "--grace-period=0", "--force")
+    contains(c.kubectl("version"), "Client Version: v", "Server Version: v1.37")
+
+
+def a_scale_is_a_row(c):
+    c.apply(CONTROLLER)
+    lines = [line.split() for line in c.kubectl("get", *NS, "rc", "demo", "--subresource=scale").splitlines()]
+    equal(lines[0], ["NAME", "DESIRED", "AVAILABLE", "AGE"])
+    equal(lines[1][:2], ["demo", "2"])
+    path = "/api/v1/namespaces/verbs/replicationcontrollers/demo/scale"
+    status, o, _ = c.request("GET", path, headers={"Accept": "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"})
+    equal((status, o["kind"], o["metadata"]["name"], o.get("spec")), (200, "PartialObjectMetadata", "demo", None))
+    c.kubectl("delete", *NS, "rc", "demo", "--timeout=30s")
+
+
 def everything_goes(c):
     contains(c.kubectl("delete", "deploy/web", *NS, "--cascade=orphan"), "deleted")
     wait_for("an orphan", lambda: c.kubectl("get", "rs", *NS, "-l", "app=web", "-o", "jsonpath={.items[0].metadata.ownerReferences}") == "")
@@ -237,4 +306,5 @@ if __name__ == "__main__":
     need_tools()
     with Cluster() as cluster:
         sys.exit(main([makers, workloads_are_led, objects_are_marked, what_is_there_is_replaced, applied_is_remembered, formats,
-                       rights_are_reconciled, what_there_is, the_proxy, everything_goes], cluster))
+                       rights_are_reconciled, what_there_is, the_proxy, controllers_are_described_and_changed,
+                       pods_are_run_labelled_replaced_and_tried, a_scale_is_a_row, everything_goes], cluster))

@@ -2,75 +2,14 @@
 """The conformance behaviours of sig-network that the API and its controllers settle alone: objects that come, change and go.
 
 Each test names the behaviour; tests/README.md has the list of all, with those of packets and of names."""
-import json
 import sys
 
 from lib import Cluster, contains, equal, main, need_tools, wait_for
+from operations import MERGE, ask, events_since, operations, served
 
-MERGE = {"Content-Type": "application/merge-patch+json"}
 NS = "/api/v1/namespaces/default"
 NET = "/apis/networking.k8s.io/v1"
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
-ALL = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
-
-
-def ask(c, code, method, path, body=None, headers=None):
-    status, o, _ = c.request(method, path, body, headers)
-    equal(status, code, f"{method} {path} {json.dumps(o)}")
-    return o
-
-
-def served(c, group, version, resource, status):
-    equal(group in [g["name"] for g in ask(c, 200, "GET", "/apis")["groups"]], True, group)
-    equal(f"{group}/{version}" in [v["groupVersion"] for v in ask(c, 200, "GET", f"/apis/{group}")["versions"]], True, version)
-    verbs = {r["name"]: sorted(r["verbs"]) for r in ask(c, 200, "GET", f"/apis/{group}/{version}")["resources"]}
-    equal(verbs[resource], ALL)
-    equal(verbs.get(resource + "/status"), ["get", "patch", "update"] if status else None)
-
-
-def events_since(c, path, since, name):
-    connection = c.connect()
-    try:
-        connection.request("GET", f"{path}?watch=true&timeoutSeconds=1&labelSelector=set%3Dconformance&resourceVersion={since}")
-        lines = [json.loads(line) for line in connection.getresponse().read().splitlines()]
-    finally:
-        connection.close()
-    return [e["type"] for e in lines if e["object"]["metadata"]["name"] == name]
-
-
-def operations(c, path, make, everywhere=None, status=None):
-    """create, get, list, watch, patch, update, delete, deletecollection; status by patch and update."""
-    select = "?labelSelector=set%3Dconformance"
-    made = []
-    for name in ("o1", "o2", "o3"):
-        o = make(name)
-        o["metadata"] = {"name": name, "labels": {"set": "conformance"}}
-        made.append(ask(c, 201, "POST", path, o))
-    at = path + "/o1"
-    equal(ask(c, 200, "GET", at)["metadata"]["uid"], made[0]["metadata"]["uid"])
-    listed = ask(c, 200, "GET", path + select)
-    equal([o["metadata"]["name"] for o in listed["items"]], ["o1", "o2", "o3"])
-    if everywhere:
-        equal(len(ask(c, 200, "GET", everywhere + select)["items"]), 3)
-    o = ask(c, 200, "PATCH", at, {"metadata": {"annotations": {"patched": "true"}}}, MERGE)
-    equal(o["metadata"]["annotations"]["patched"], "true")
-    o["metadata"]["annotations"]["updated"] = "true"
-    equal(ask(c, 200, "PUT", at, o)["metadata"]["annotations"], {"patched": "true", "updated": "true"})
-    changes = 2
-    if status:
-        o = ask(c, 200, "PATCH", at + "/status", {"metadata": {"annotations": {"patchedstatus": "true"}}, "status": status}, MERGE)
-        equal((o["metadata"]["annotations"]["patchedstatus"], o["status"]), ("true", status))
-        o["metadata"]["annotations"]["updatedstatus"] = "true"
-        equal(ask(c, 200, "PUT", at + "/status", o)["status"], status)
-        equal(ask(c, 200, "GET", at + "/status")["metadata"]["name"], "o1")
-        changes += 2
-    ask(c, 200, "DELETE", at)
-    wait_for("it to go", lambda: c.request("GET", at)[0] == 404, 20)
-    equal([o["metadata"]["name"] for o in ask(c, 200, "GET", path + select)["items"]], ["o2", "o3"])
-    seen = events_since(c, path, listed["metadata"]["resourceVersion"], "o1")
-    equal((len([t for t in seen if t == "MODIFIED"]) >= changes, seen[-1]), (True, "DELETED"))
-    ask(c, 200, "DELETE", path + select)
-    wait_for("all to go", lambda: ask(c, 200, "GET", path + select)["items"] == [], 30)
 
 
 def ingress_api(c):

@@ -53,13 +53,17 @@ class Place:
 
 
 def never_the_api_server_itself(c, hooks):
-    for url in (f"https://127.0.0.1:{c.port}/api", f"https://localhost:{c.port}/api", f"https://[::1]:{c.port}/"):
+    # as itself, by a name, and in each way to write 127.0.0.1 that some resolver takes
+    for host in ("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[0:0:0:0:0:0:0:1]", "2130706433", "0x7f000001", "0177.0.0.1",
+                 "127.1", "0", "LOCALHOST"):
+        url = f"https://{host}:{c.port}/api"
         with Place(c, hooks, {"url": url}) as p:
             p.refused("address not allowed")
 
 
 def never_the_link(c, hooks):
-    for host in ("169.254.169.254", "[fe80::1]", "0.0.0.0", "224.0.0.1"):
+    for host in ("169.254.169.254", "[fe80::1]", "0.0.0.0", "224.0.0.1", "[::ffff:169.254.169.254]", "[::ffff:a9fe:a9fe]", "2852039166", "0xa9fea9fe",
+                 "0251.0376.0251.0376", "169.254.43518", "[fd00:ec2::254]"):
         with Place(c, hooks, {"url": f"https://{host}/latest/meta-data"}) as p:
             p.refused("address not allowed")
 

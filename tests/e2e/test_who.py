@@ -22,12 +22,14 @@ def make_ca(at, name):
 
 
 def make_cert(at, name, subject, ca, usage="clientAuth"):
+    """A subject may say k8sUID=: Kubernetes' RDN for it."""
     with open(f"{at}/{name}.ext", "w", encoding="utf-8") as f:
-        f.write(f"extendedKeyUsage={usage}\n")
+        f.write("oid_section=oids\n[oids]\nk8sUID=1.3.6.1.4.1.57683.2\n[req]\ndistinguished_name=dn\n[dn]\n[x]\n"
+                f"extendedKeyUsage={usage}\n")
     openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{at}/{name}.key",
-            "-out", f"{at}/{name}.csr", "-subj", subject)
+            "-out", f"{at}/{name}.csr", "-subj", subject, "-config", f"{at}/{name}.ext")
     openssl("x509", "-req", "-in", f"{at}/{name}.csr", "-CA", f"{at}/{ca}.crt", "-CAkey", f"{at}/{ca}.key", "-CAcreateserial",
-            "-out", f"{at}/{name}.crt", "-days", "20", "-extfile", f"{at}/{name}.ext")
+            "-out", f"{at}/{name}.crt", "-days", "20", "-extfile", f"{at}/{name}.ext", "-extensions", "x")
 
 
 def by(c, name):
@@ -48,6 +50,24 @@ def who(c, name, **headers):
 
 
 SAYS = {"X_Remote_User": "ann", "X_Remote_Group": "system:masters"}
+
+
+def info(c, name):
+    code, doc, _ = c.request("POST", WHOAMI, {"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1"}, {}, by(c, name))
+    return code, doc["status"]["userInfo"] if code == 201 else {}
+
+
+def a_certificate_is_known_again(c):
+    """By its fingerprint in what a user brings, and by the UID that its subject says, of which there is one at most."""
+    make_cert(c.dir, "twice", "/CN=eve/k8sUID=uid-1/k8sUID=uid-2", "clients")
+    equal(info(c, "twice")[0], 401, "of two UIDs neither")
+    make_cert(c.dir, "once", "/O=devs/CN=eve/k8sUID=uid-7", "clients")
+    code, user = info(c, "once")
+    shown = subprocess.run(["openssl", "x509", "-in", f"{c.dir}/once.crt", "-noout", "-fingerprint", "-sha256"], check=True, capture_output=True)
+    print_ = shown.stdout.decode().split("=")[1].strip().replace(":", "").lower()
+    equal((code, user.get("username"), user.get("uid"), user.get("extra")),
+          (201, "eve", "uid-7", {"authentication.kubernetes.io/credential-id": ["X509SHA256=" + print_]}))
+    equal(info(c, "dan")[1].get("uid"), None)
 
 
 def nobody_else_is_a_proxy(c):
@@ -153,5 +173,5 @@ if __name__ == "__main__":
                      "--requestheader-extra-headers-prefix", "X-Remote-Extra-", "--client-ca-file", f"{cluster.dir}/clients.crt",
                      "--service-account-signing-key-file", f"{cluster.dir}/sa.key", "--service-account-issuer", "https://old.example"]
     with cluster:
-        sys.exit(main([nobody_else_is_a_proxy, a_proxy_says_who_asks, tokens_are_of_two_issuers, somebody_is_somebody_for_one_thing,
+        sys.exit(main([nobody_else_is_a_proxy, a_certificate_is_known_again, a_proxy_says_who_asks, tokens_are_of_two_issuers, somebody_is_somebody_for_one_thing,
                        a_file_of_cas_changes], cluster))

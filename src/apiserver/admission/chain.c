@@ -12,6 +12,7 @@ const struct admission_plugin *const admission_chain[] = {
 	&admission_taint_new_nodes,
 	&admission_node_restriction,
 	&admission_pull_images,
+	&admission_image_policy,
 	&admission_pod_security,
 	&admission_node_selector,
 	&admission_priority,

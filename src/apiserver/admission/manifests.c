@@ -2,9 +2,9 @@
 #include "apiserver/admission/manifests.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/registry/validate/validate_kinds.h"
+#include "apiserver/watched_file.h"
 #include "base/budget.h"
 #include "base/file.h"
-#include "base/log.h"
 #include "base/strmap.h"
 #include "base/vec.h"
 #include "codec/yaml.h"
@@ -14,7 +14,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 #define MANIFEST_FILES_MAX 1000
@@ -32,9 +31,7 @@ static const struct {
 struct manifests {
 	enum manifests_of of;
 	char *dir;
-	char *wrong; /* what was logged of it last; of who reloads */
-	pthread_mutex_t lock;
-	struct manifest_set *now; /* under lock */
+	struct watched_file *files; /* of struct manifest_set */
 };
 
 typedef VEC(struct obj *) manifest_objs;
@@ -149,18 +146,40 @@ static int manifest_document(struct manifest_read *r, struct sv text, struct err
 	return 0;
 }
 
-static int manifest_file(struct manifest_read *r, const char *path, size_t *bytes, uint64_t *hash, struct err *err)
+/* The files of a folder stand behind each other as one text: of each its path and size, then what is in it. */
+static int manifest_append(struct arena *a, const char *path, struct buf *all, struct err *err)
 {
-	struct sv text, rest, doc;
+	struct sv text;
 
-	if (file_read(r->a, path, MANIFESTS_BYTES_MAX - *bytes, &text, err) < 0)
+	if (file_read(a, path, MANIFESTS_BYTES_MAX - MIN(all->n, MANIFESTS_BYTES_MAX), &text, err) < 0)
 		return -1;
-	*bytes += text.n;
-	*hash = (*hash ^ sv_hash(text)) * UINT64_C(1099511628211);
-	rest = text;
+	buf_printf(all, "%s%c%zu%c", path, 0, text.n, 0);
+	buf_addsv(all, text);
+	return 0;
+}
+
+static int manifest_file(struct manifest_read *r, struct sv path, struct sv text, struct err *err)
+{
+	struct sv rest = text, doc;
+
 	while (yaml_next_document(&rest, &doc))
 		if (manifest_document(r, doc, err) < 0)
-			return err_wrap(err, "'%s'", path);
+			return err_wrap(err, "'%.*s'", SV_ARG(path));
+	return 0;
+}
+
+static int manifest_each(struct manifest_read *r, struct sv all, struct err *err)
+{
+	struct sv path, size;
+	uint64_t n;
+
+	while (all.n) {
+		if (!sv_split(&all, '\0', &path) || !sv_split(&all, '\0', &size) || !sv_to_u64(size, &n) || n > all.n)
+			return err_set(err, ERR_INTERNAL, "the files were not put together as they are taken apart");
+		if (manifest_file(r, path, sv_sub(all, 0, (size_t)n), err) < 0)
+			return -1;
+		all = sv_sub(all, (size_t)n, all.n);
+	}
 	return 0;
 }
 
@@ -232,23 +251,30 @@ static int manifest_bound(struct manifest_read *r, struct err *err)
 	return 0;
 }
 
-static struct manifest_set *manifest_set_read(enum manifests_of of, const char *dir, struct err *err)
+static int manifests_read(void *ctx, struct arena *a, struct sv *ret, struct err *err)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct manifest_read r = { .of = of, .a = &a };
-	struct manifest_set *s = NULL;
+	const struct manifests *m = ctx;
+	_cleanup_(buf_release) struct buf all = BUF_INIT;
 	const char **paths = NULL;
-	ssize_t n = manifest_paths(&a, dir, &paths, err);
-	uint64_t hash = 0;
-	size_t bytes = 0;
-	int rc = n < 0 ? -1 : 0;
+	ssize_t n = manifest_paths(a, m->dir, &paths, err);
 
-	for (ssize_t i = 0; rc == 0 && i < n; i++)
-		rc = manifest_file(&r, paths[i], &bytes, &hash, err);
-	if (rc == 0 && manifest_bound(&r, err) == 0) {
+	for (ssize_t i = 0; i < n; i++)
+		if (manifest_append(a, paths[i], &all, err) < 0)
+			return -1;
+	*ret = arena_sv(a, buf_sv(&all));
+	return n < 0 ? -1 : 0;
+}
+
+static void *manifests_made(void *ctx, struct sv text, struct err *err)
+{
+	const struct manifests *m = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct manifest_read r = { .of = m->of, .a = &a };
+	struct manifest_set *s = NULL;
+
+	if (manifest_each(&r, text, err) == 0 && manifest_bound(&r, err) == 0) {
 		s = xcalloc(1, sizeof(*s));
 		atomic_init(&s->refs, 1);
-		s->hash = hash;
 		s->main = manifest_sorted(s, &r.main);
 		s->n_main = r.main.n;
 		s->bindings = manifest_sorted(s, &r.bindings);
@@ -275,31 +301,45 @@ struct manifest_set *manifest_set_unref(struct manifest_set *s)
 
 /* --- what is in force --- */
 
+static void *manifests_kept(void *value)
+{
+	struct manifest_set *s = value;
+
+	atomic_fetch_add(&s->refs, 1);
+	return s;
+}
+
+static void *manifests_left(void *value)
+{
+	return manifest_set_unref(value);
+}
+
 struct manifests *manifests_new(enum manifests_of of, const char *dir, struct err *err)
 {
-	struct manifest_set *now;
 	struct manifests *m;
 
 	if (dir[0] != '/')
 		return err_set(err, ERR_INVALID, "staticManifestsDir must be an absolute path"), NULL;
-	now = manifest_set_read(of, dir, err);
-	if (!now)
-		return err_wrap(err, "staticManifestsDir"), NULL;
 	m = xcalloc(1, sizeof(*m));
 	m->of = of;
 	m->dir = xstrdup(dir);
-	pthread_mutex_init(&m->lock, NULL);
-	m->now = now;
-	return m;
+	m->files = watched_file_new(&(struct watched_file_opts){ .area = "admission",
+								 .what = m->dir,
+								 .flag = "staticManifestsDir",
+								 .read = manifests_read,
+								 .make = manifests_made,
+								 .ref = manifests_kept,
+								 .unref = manifests_left,
+								 .ctx = m },
+				    err);
+	return m->files ? m : manifests_free(m);
 }
 
 struct manifests *manifests_free(struct manifests *m)
 {
 	if (!m)
 		return NULL;
-	manifest_set_unref(m->now);
-	pthread_mutex_destroy(&m->lock);
-	free(m->wrong);
+	watched_file_free(m->files);
 	free(m->dir);
 	free(m);
 	return NULL;
@@ -307,44 +347,12 @@ struct manifests *manifests_free(struct manifests *m)
 
 struct manifest_set *manifests_get(struct manifests *m)
 {
-	struct manifest_set *s;
-
-	if (!m)
-		return NULL;
-	pthread_mutex_lock(&m->lock);
-	s = m->now;
-	atomic_fetch_add(&s->refs, 1);
-	pthread_mutex_unlock(&m->lock);
-	return s;
+	return m ? watched_file_get(m->files) : NULL;
 }
 
 bool manifests_reload(struct manifests *m)
 {
-	_cleanup_(err_release) struct err err = ERR_INIT;
-	struct manifest_set *fresh = m ? manifest_set_read(m->of, m->dir, &err) : NULL, *was;
-
-	if (!m)
-		return false;
-	if (!fresh) {
-		if (!m->wrong || strcmp(m->wrong, err_msg(&err)) != 0)
-			log_warn("admission", "manifests cannot be used: those that were read before stay in force",
-				 "why", "%s", err_msg(&err));
-		free(m->wrong);
-		m->wrong = xstrdup(err_msg(&err));
-		return false;
-	}
-	free(m->wrong);
-	m->wrong = NULL;
-	pthread_mutex_lock(&m->lock);
-	was = m->now;
-	if (was->hash != fresh->hash)
-		m->now = fresh;
-	pthread_mutex_unlock(&m->lock);
-	if (was->hash == fresh->hash)
-		return manifest_set_unref(fresh), false;
-	manifest_set_unref(was);
-	log_info("admission", "manifests are others now", "dir", "%s", m->dir);
-	return true;
+	return m && watched_file_look(m->files) > 0;
 }
 
 void manifests_name_rule(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)

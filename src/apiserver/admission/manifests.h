@@ -8,8 +8,7 @@
  * the API refuses (manifests_name_rule()), and are there once. They stand for themselves: a webhook has a URL, a
  * policy takes no parameters, a binding is of a policy of the folder.
  *
- * What is wrong with a folder keeps the server from starting. Every minute it is looked at again; what is wrong
- * then is logged, once, and what was in force stays.
+ * What is wrong with a folder keeps the server from starting. Every minute it is looked at again (watched_file.h).
  *
  * The behaviour is upstream's (v1.37, gate ManifestBasedAdmissionControlConfig). MANIFESTS_BYTES_MAX is ours, in
  * all files of a folder.
@@ -38,7 +37,6 @@ enum manifests_of {
 /* The objects of one folder, immutable. */
 struct manifest_set {
 	atomic_int refs;
-	uint64_t hash; /* of the files */
 	struct arena arena;
 	struct obj **main, **bindings; /* configurations of webhooks or policies, by name; bindings of policies */
 	size_t n_main, n_bindings;

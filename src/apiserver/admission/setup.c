@@ -1,6 +1,7 @@
 /* Flags and the AdmissionConfiguration file, read once. */
 #include "apiserver/admission/setup.h"
 #include "apiserver/admission/event_rate.h"
+#include "apiserver/admission/image_policy.h"
 #include "apiserver/admission/quota_limited.h"
 #include "base/budget.h"
 #include "base/file.h"
@@ -192,6 +193,13 @@ static int set_quota(struct admission_set *s, const struct val *config, const ch
 	return s->quota_limited ? 0 : -1;
 }
 
+static int set_image_policy(struct admission_set *s, const struct val *config, const char *dir, struct err *err)
+{
+	image_policy_free(s->image_policy);
+	s->image_policy = image_policy_new(config, dir, err);
+	return s->image_policy ? 0 : -1;
+}
+
 static int set_manifests(struct admission_set *s, enum manifests_of of, const struct val *config, struct err *err)
 {
 	struct sv dir = val_str(val_member_sv(config, SV("staticManifestsDir")));
@@ -258,6 +266,7 @@ static const struct {
 	int (*set)(struct admission_set *s, const struct val *config, const char *dir, struct err *err);
 } setup_plugins[] = {
 	{ "EventRateLimit", set_event_rate },
+	{ "ImagePolicyWebhook", set_image_policy },
 	{ "MutatingAdmissionPolicy", set_mutating },
 	{ "MutatingAdmissionWebhook", set_mutating_hooks },
 	{ "PodNodeSelector", set_node_selector },
@@ -326,6 +335,12 @@ struct admission_set *admission_set_new(const struct apiserver_opts *o, struct e
 			"--admission-control-config-file");
 		return admission_set_free(s);
 	}
+	if (admission_listed(o->enable_admission, "ImagePolicyWebhook") && !s->image_policy) {
+		err_set(err, ERR_INVALID,
+			"enable-admission-plugins plugin \"ImagePolicyWebhook\" needs to know whom to ask: say it in "
+			"--admission-control-config-file");
+		return admission_set_free(s);
+	}
 	return s;
 }
 
@@ -334,6 +349,7 @@ struct admission_set *admission_set_free(struct admission_set *s)
 	if (!s)
 		return NULL;
 	event_limits_free(s->event_limits);
+	image_policy_free(s->image_policy);
 	quota_limited_free(s->quota_limited);
 	for (size_t i = 0; i < ARRAY_LEN(s->manifests); i++)
 		manifests_free(s->manifests[i]);

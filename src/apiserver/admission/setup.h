@@ -21,6 +21,7 @@ struct admission_set {
 	/* Of PodTolerationRestriction: what pods are given, and what they may; of PodNodeSelector: by namespace, and
 	 * clusterDefaultNodeSelector. NULL: nothing is said. */
 	const struct val *tolerations_usual, *tolerations_allowed, *node_selectors;
+	struct image_policy *image_policy;	     /* the same */
 	struct quota_limited *quota_limited;	     /* NULL: nothing is */
 	const char *hook_kubeconfigs[3];	     /* as whom webhooks are called: files, NULL-terminated */
 	struct manifests *manifests[_MANIFESTS_MAX]; /* configurations out of files; NULL: none */

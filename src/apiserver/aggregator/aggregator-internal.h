@@ -2,6 +2,7 @@
 #pragma once
 
 #include "apiserver/aggregator/aggregator.h"
+#include "apiserver/aggregator/spec.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/webhook/webhook.h"
 #include "base/list.h"
@@ -36,6 +37,11 @@ struct agg_service {
 	uint64_t unavailable[6]; /* how often it turned that, by agg_reasons */
 	bool openapi;		 /* it has a document of version 3, with this hash or "" */
 	struct buf openapi_hash;
+	struct agg_spec *spec; /* what is kept of its OpenAPI document of version 2 (specs.c), or NULL; */
+	struct buf spec_tag;   /* that had this tag */
+	uint64_t spec_hash;
+	int64_t spec_due_ns; /* monotonic */
+	bool spec_asking;
 	struct buf list; /* its resources as aggregated discovery has them, JSON; empty: never known */
 };
 
@@ -51,6 +57,7 @@ struct aggregator {
 	struct env *env;
 	struct client *client;
 	struct api_listener listener;
+	struct http_kept *kept; /* connections that requests were passed on by */
 	atomic_size_t n_remote; /* entries in list */
 	pthread_mutex_t lock;	/* of all below */
 	pthread_cond_t idle;
@@ -58,11 +65,16 @@ struct aggregator {
 	struct agg_doc *docs; /* made of these and of docs_of; dropped when either changes */
 	size_t n_docs;
 	const struct api_set *docs_of;
+	struct agg_doc *spec_docs[2];	/* of version 2, JSON and protobuf: NULL, not made yet; */
+	const struct api_set *specs_of; /* made of these, and of the services' */
+	uint64_t spec_changes;
+	pthread_mutex_t spec_making; /* taken before the lock */
 	struct env_timer *timer;
 	struct strmap emptied; /* namespaces that are emptied, or were, by name: struct agg_emptied */
 	struct list emptied_waiting, emptied_done;
-	size_t n_emptying;	     /* that are emptied now, */
-	size_t emptying;	     /* and their tasks that run this moment */
+	struct strmap asked; /* what controllers ask of others, by method and path: struct agg_asked (asked.c) */
+	size_t n_emptying;   /* that are emptied now, */
+	size_t emptying;     /* and their tasks that run this moment */
 	int64_t emptied_anywhere_ns; /* monotonic: until then they begin anywhere */
 	int64_t cert_due_ns;	     /* these two are the task's: when the files are read again; */
 	uint64_t cert_hash;	     /* what was in them; 0: not looked yet */
@@ -97,8 +109,23 @@ extern const struct http_header agg_own_headers[AGG_OWN_HEADERS];
 void agg_openapi_ask(struct aggregator *g, struct agg_service *e);
 /* Whether that document is in this index, any bytes, and its hash: "" when it has none that is fit for a URL. */
 bool agg_openapi_hash(struct sv index, struct sv group, struct sv version, struct buf *ret);
+/* asked.c: nobody asks any more. The lock is held. */
+void agg_asked_drop(struct aggregator *g);
+/* What strangers call something, as a step of a path of ours. */
+bool agg_step_fine(struct sv name);
+bool agg_same_server(const struct agg_service *a, const struct agg_service *b);
+/* e did not answer in its time: nothing asks its server, of what it keeps, for a while. The lock is held. */
+void agg_leave_alone(struct aggregator *g, struct agg_service *e);
+/* specs.c: asks e for its document of version 2, when it is time. */
+void agg_spec_ask(struct aggregator *g, struct agg_service *e);
+void agg_specs_drop(struct aggregator *g); /* what is made of all is made anew; the lock is held */
 /* Why one is not available. */
 extern const char *const agg_reasons[];
 #define AGG_REASONS 6
 /* discovery_merged.c: what is shown has changed */
 void agg_docs_drop(struct aggregator *g); /* the lock is held */
+/* A document that is kept, and held by those who send it; takes what is in b. */
+struct agg_doc *agg_doc_new(const char *key, struct buf *b);
+struct agg_doc *agg_doc_ref(struct agg_doc *k); /* NULL is fine for both */
+struct agg_doc *agg_doc_unref(struct agg_doc *k);
+void agg_doc_answer(struct api_req *q, struct agg_doc *k_take, const char *type);

@@ -2,6 +2,7 @@
 #include "apiserver/aggregator/aggregator-internal.h"
 #include "apiserver/watchcache.h"
 #include "base/log.h"
+#include "net/http_kept.h"
 #include "object/condition.h"
 
 #include <stdlib.h>
@@ -49,6 +50,10 @@ void aggregator_observe(struct apiserver *s, struct obj *old, struct obj *now)
 			next = agg_service_new(s, now);
 			next->available = agg_service_says(now);
 		}
+		if (had && next && strcmp(had->group, next->group) == 0 && strcmp(had->version, next->version) == 0)
+			next->spec = agg_spec_hold(had->spec); /* until it is asked */
+		if (had || (next && next->spec))
+			agg_specs_drop(g);
 		if (had)
 			vec_remove(&g->list, at);
 		if (next)
@@ -86,6 +91,9 @@ static struct agg_service *agg_shown_anew(struct aggregator *g, struct agg_servi
 	next->available = e->available;
 	next->openapi = e->openapi;
 	next->left_alone_ns = e->left_alone_ns;
+	next->spec = agg_spec_hold(e->spec);
+	next->spec_hash = e->spec_hash;
+	buf_addsv(&next->spec_tag, buf_sv(&e->spec_tag));
 	buf_addsv(&next->list, buf_sv(&e->list));
 	buf_addsv(&next->openapi_hash, buf_sv(&e->openapi_hash));
 	memcpy(next->unavailable, e->unavailable, sizeof(next->unavailable));
@@ -191,9 +199,11 @@ struct aggregator *aggregator_new(struct apiserver *s)
 	g->env = s->env;
 	g->refs = 1;
 	g->run = agg_run;
+	g->kept = http_kept_new();
 	list_init(&g->emptied_waiting);
 	list_init(&g->emptied_done);
 	pthread_mutex_init(&g->lock, NULL);
+	pthread_mutex_init(&g->spec_making, NULL);
 	pthread_cond_init(&g->idle, NULL);
 	return g;
 }
@@ -240,6 +250,12 @@ void aggregator_stop(struct apiserver *s)
 	pthread_mutex_unlock(&g->lock);
 }
 
+void aggregator_rest(struct apiserver *s)
+{
+	if (s->aggregator)
+		http_kept_close(s->aggregator->kept);
+}
+
 void aggregator_free(struct apiserver *s)
 {
 	struct aggregator *g = s->aggregator;
@@ -248,11 +264,14 @@ void aggregator_free(struct apiserver *s)
 		return;
 	pthread_mutex_lock(&g->lock);
 	agg_emptied_drop(g);
+	agg_asked_drop(g);
 	agg_docs_drop(g);
+	agg_specs_drop(g);
 	for (size_t i = 0; i < g->list.n; i++)
 		agg_service_unref(g->list.p[i]);
 	vec_release(&g->list);
 	client_free(g->client);
+	g->kept = http_kept_free(g->kept);
 	s->aggregator = NULL;
 	agg_let_go(g);
 }

@@ -32,6 +32,7 @@ struct aggregator *aggregator_new(struct apiserver *s);	    /* before the watch 
 int aggregator_check(struct apiserver *s, struct err *err); /* -1: the front proxy's certificate is none */
 void aggregator_start(struct apiserver *s);
 void aggregator_stop(struct apiserver *s); /* no task runs any more, none begins */
+void aggregator_rest(struct apiserver *s); /* behind the last request, while the loops run: connections are closed */
 void aggregator_free(struct apiserver *s); /* behind the end of all calls; what was not started is fine */
 /* An APIService has changed (old or now NULL: came, went). The store's thread. */
 void aggregator_observe(struct apiserver *s, struct obj *old, struct obj *now);
@@ -42,6 +43,10 @@ bool aggregator_serve(struct api_req *q);
 bool aggregator_discovery(struct api_req *q);
 /* The same of the index of OpenAPI documents, of which own is the text for what is served here. */
 bool aggregator_openapi_index(struct api_req *q, struct sv own);
+
+/* The same of the OpenAPI document of version 2. own tells what is served here, as JSON or protobuf, in q's arena. */
+typedef struct sv openapi_own_fn(struct api_req *q, bool proto);
+bool aggregator_openapi_v2(struct api_req *q, bool proto, openapi_own_fn *own);
 
 /* Its lines of /metrics. */
 void aggregator_metrics(struct apiserver *s, struct buf *b);

@@ -126,8 +126,10 @@ static void agg_answered(struct webhook_answer *answer, void *ctx)
 	if (!g->stopping)
 		agg_wake_locked(g);
 	pthread_mutex_unlock(&g->lock);
-	if (answers)
+	if (answers) {
 		agg_openapi_ask(g, e);
+		agg_spec_ask(g, e);
+	}
 	agg_service_unref(e);
 	free(k);
 }

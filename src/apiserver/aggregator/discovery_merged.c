@@ -31,6 +31,36 @@ static void doc_let_go(void *p)
 	free(k);
 }
 
+struct agg_doc *agg_doc_ref(struct agg_doc *k)
+{
+	return k ? doc_hold(k) : NULL;
+}
+
+struct agg_doc *agg_doc_unref(struct agg_doc *k)
+{
+	if (k)
+		doc_let_go(k);
+	return NULL;
+}
+
+struct agg_doc *agg_doc_new(const char *key, struct buf *b)
+{
+	struct agg_doc *k = xcalloc(1, sizeof(*k));
+
+	atomic_init(&k->refs, 1);
+	k->d = document_new(key, b);
+	k->d->hold = doc_hold;
+	k->d->let_go = doc_let_go;
+	k->d->owner = k;
+	return k;
+}
+
+void agg_doc_answer(struct api_req *q, struct agg_doc *k_take, const char *type)
+{
+	arena_defer(q->arena, doc_let_go, k_take);
+	document_answer(q, k_take->d, type, false);
+}
+
 void agg_docs_drop(struct aggregator *g)
 {
 	while (g->docs) {
@@ -166,7 +196,7 @@ static void remote_version(struct buf *b, const struct agg_service *e)
 
 static void aggregated_rows(struct buf *b, const struct row *r, size_t n)
 {
-	buf_printf(b, "{\"metadata\":{\"name\":\"%s\",\"creationTimestamp\":null},\"versions\":[", r->group);
+	buf_printf(b, "{\"metadata\":{\"name\":\"%s\"},\"versions\":[", r->group);
 	for (size_t i = 0; i < n; i++) {
 		if (i)
 			buf_addc(b, ',');
@@ -257,12 +287,7 @@ static struct agg_doc *doc_get(struct api_req *q, const char *key, struct sv own
 			there = make_one(&l, sv_from(key + strlen("/apis/")), &b);
 		free(l.p);
 		if (there) {
-			k = xcalloc(1, sizeof(*k));
-			atomic_init(&k->refs, 1);
-			k->d = document_new(key, &b);
-			k->d->hold = doc_hold;
-			k->d->let_go = doc_let_go;
-			k->d->owner = k;
+			k = agg_doc_new(key, &b);
 			k->next = g->docs;
 			g->docs = k;
 			g->n_docs++;
@@ -281,8 +306,7 @@ static bool doc_answer(struct api_req *q, const char *key, struct sv own, const 
 
 	if (!k)
 		return false;
-	arena_defer(q->arena, doc_let_go, k);
-	document_answer(q, k->d, type, false);
+	agg_doc_answer(q, k, type);
 	return true;
 }
 

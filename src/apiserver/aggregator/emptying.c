@@ -33,16 +33,6 @@ static void emptied_failed(struct agg_emptied *k, const char *why)
 
 /* --- questions --- */
 
-/* What strangers call something, as a step of a path of ours. */
-static bool emptied_step_fine(struct sv name)
-{
-	for (size_t i = 0; i < name.n; i++)
-		if (!((name.p[i] >= 'a' && name.p[i] <= 'z') || (name.p[i] >= 'A' && name.p[i] <= 'Z') ||
-		      (name.p[i] >= '0' && name.p[i] <= '9') || (name.p[i] && strchr("-._:~", name.p[i]))))
-			return false;
-	return name.n > 0 && name.n <= 253 && !sv_is(name, ".") && !sv_is(name, "..");
-}
-
 static bool verbs_have(const struct val *r, const char *verb)
 {
 	VAL_EACH(val_get(r, F_verbs), v)
@@ -106,7 +96,7 @@ static void emptied_kind(struct agg_emptied *k)
 		const struct val *r = val_at(k->kinds, (k->kinds_from + k->kind++) % k->n_kinds);
 		struct sv plural = val_get_str(r, F_resource);
 
-		if (!kind_deletable(r) || !emptied_step_fine(plural))
+		if (!kind_deletable(r) || !agg_step_fine(plural))
 			continue;
 		if (!k->available) {
 			emptied_unknown(k, true);
@@ -130,7 +120,7 @@ static const char *emptied_object(struct agg_emptied *k, struct arena *a)
 		const struct val *o = val_at(k->items, k->item++);
 		struct sv name = val_get_str(o, F_metadata, F_name);
 
-		if (emptied_step_fine(name) && !val_get(o, F_metadata, F_deletionTimestamp))
+		if (agg_step_fine(name) && !val_get(o, F_metadata, F_deletionTimestamp))
 			return arena_printf(a, "%s/%.*s", k->path, SV_ARG(name));
 	}
 	return NULL;
@@ -138,25 +128,15 @@ static const char *emptied_object(struct agg_emptied *k, struct arena *a)
 
 /* --- answers --- */
 
-static bool same_server(const struct agg_service *a, const struct agg_service *b)
-{
-	return a->port == b->port && strcmp(a->svc, b->svc) == 0 && strcmp(a->svc_ns, b->svc_ns) == 0;
-}
-
 /* e did not answer in its time: nobody asks its server for a while. */
 static void emptied_leave_alone(struct agg_emptied *k)
 {
-	struct aggregator *g = k->g;
-	int64_t until = env_mono_ns(g->env) + AGG_PERIOD_NS;
-
-	pthread_mutex_lock(&g->lock);
-	for (size_t i = 0; i < k->n; i++)
-		if (same_server(k->all[i], k->e))
-			k->all[i]->left_alone_ns = until;
-	for (size_t i = 0; i < g->list.n; i++) /* one may have been written anew meanwhile */
-		if (same_server(g->list.p[i], k->e))
-			g->list.p[i]->left_alone_ns = until;
-	pthread_mutex_unlock(&g->lock);
+	pthread_mutex_lock(&k->g->lock);
+	agg_leave_alone(k->g, k->e);
+	for (size_t i = 0; i < k->n; i++) /* one may have been written anew meanwhile */
+		if (agg_same_server(k->all[i], k->e))
+			k->all[i]->left_alone_ns = k->e->left_alone_ns;
+	pthread_mutex_unlock(&k->g->lock);
 }
 
 /* Of a list; NULL: said, or there is no such. */

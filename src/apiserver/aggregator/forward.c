@@ -76,7 +76,7 @@ static void forward_go(struct api_req *q, void *ctx)
 	struct agg_service *e = ctx;
 	struct http_endpoint ep;
 	struct err err = ERR_INIT;
-	struct proxy_how how = { .ep = &ep, .plain = true };
+	struct proxy_how how = { .ep = &ep, .plain = true, .kept = q->server->aggregator->kept };
 
 	if (webhook_endpoint(q->server, e->target, q->arena, &ep, &err) < 0) {
 		err_release(&err);
@@ -108,6 +108,21 @@ static bool forward_of(struct sv path, struct sv *ret_group, struct sv *ret_vers
 	return ret_group->n && ret_version->n && !(openapi && path.n);
 }
 
+/* A part that another server may take for a step up, and so for another namespace than the one that was asked about. */
+static bool forward_climbs(struct sv path)
+{
+	struct sv part;
+
+	while (sv_split(&path, '/', &part)) {
+		ssize_t parameters = sv_find(part, ';');
+
+		part = parameters < 0 ? part : sv_sub(part, 0, (size_t)parameters);
+		if (sv_is(part, ".") || sv_is(part, ".."))
+			return true;
+	}
+	return false;
+}
+
 bool aggregator_serve(struct api_req *q)
 {
 	struct aggregator *g = q->server->aggregator;
@@ -121,7 +136,9 @@ bool aggregator_serve(struct api_req *q)
 	if (!e)
 		return false;
 	arena_defer(q->arena, forward_release, e);
-	if (!available)
+	if (forward_climbs(q->path))
+		answer_text(q, 404, "text/plain; charset=utf-8", SV("404 page not found\n"));
+	else if (!available)
 		forward_unavailable(q);
 	else
 		api_req_post(q, forward_go, e);

@@ -25,6 +25,8 @@ struct agg_service *agg_service_unref(struct agg_service *e)
 	obj_unref(e->obj);
 	buf_release(&e->list);
 	buf_release(&e->openapi_hash);
+	agg_spec_unref(e->spec);
+	buf_release(&e->spec_tag);
 	free(e->failure);
 	free(e->name);
 	free(e->group);
@@ -89,6 +91,7 @@ void agg_let_go(struct aggregator *g)
 	if (!last)
 		return;
 	pthread_mutex_destroy(&g->lock);
+	pthread_mutex_destroy(&g->spec_making);
 	pthread_cond_destroy(&g->idle);
 	free(g);
 }
@@ -118,4 +121,26 @@ struct agg_service *agg_find(struct aggregator *g, struct sv group, struct sv ve
 	}
 	pthread_mutex_unlock(&g->lock);
 	return found;
+}
+
+bool agg_step_fine(struct sv name)
+{
+	for (size_t i = 0; i < name.n; i++)
+		if (!((name.p[i] >= 'a' && name.p[i] <= 'z') || (name.p[i] >= 'A' && name.p[i] <= 'Z') ||
+		      (name.p[i] >= '0' && name.p[i] <= '9') || (name.p[i] && strchr("-._:~", name.p[i]))))
+			return false;
+	return name.n > 0 && name.n <= 253 && !sv_is(name, ".") && !sv_is(name, "..");
+}
+
+bool agg_same_server(const struct agg_service *a, const struct agg_service *b)
+{
+	return a->port == b->port && strcmp(a->svc, b->svc) == 0 && strcmp(a->svc_ns, b->svc_ns) == 0;
+}
+
+void agg_leave_alone(struct aggregator *g, struct agg_service *e)
+{
+	e->left_alone_ns = env_mono_ns(g->env) + AGG_PERIOD_NS;
+	for (size_t i = 0; i < g->list.n; i++)
+		if (agg_same_server(g->list.p[i], e))
+			g->list.p[i]->left_alone_ns = e->left_alone_ns;
 }

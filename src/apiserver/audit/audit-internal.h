@@ -71,6 +71,11 @@ void audit_event_fill(struct api_req *q, struct audit_event *e);
 void audit_event_json(struct api_req *q, const struct audit_event *e, enum audit_stage stage, struct buf *b);
 void audit_event_legacy(struct api_req *q, const struct audit_event *e, enum audit_stage stage, struct buf *b);
 
+/* --- bodies.c --- */
+
+/* Of what no step has decoded: a patch, options of a deletion, what is bound or reviewed. */
+void audit_request_from_body(struct api_req *q);
+
 struct audit {
 	struct apiserver *s;
 	struct audit_opts o;

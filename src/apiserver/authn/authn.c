@@ -183,10 +183,32 @@ struct sv authn_bearer(const struct api_req *q)
 									   : SV("");
 }
 
+/* A token of ours whose key was not known: looked at again when the keys have been fetched. */
+static int authn_ask_signer(struct api_req *q, struct token_question *t, struct user_info *ret)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT; /* for a review, as any other token of ours */
+	int rc = sa_token_refresh(q, t->token);
+	struct sv *audiences;
+	size_t n;
+
+	if (rc)
+		return rc;
+	if (authn_token(q->server, q->arena, t->token, t->audiences, t->n_audiences, ret, &audiences, &n, &why) != 1)
+		return 1;
+	t->ret_n = MIN(n, t->n_audiences);
+	if (t->ret_n)
+		memcpy(t->ret_audiences, audiences, t->ret_n * sizeof(*audiences));
+	return 0;
+}
+
 int authn_ask_outside(struct api_req *q, struct token_question *t, struct user_info *ret, struct err *err)
 {
 	struct authz *z = q->server->authz;
-	int rc = z->jwt ? jwt_ask(z->jwt, q, t, ret, err) : 1;
+	int rc = authn_ask_signer(q, t, ret);
+
+	if (rc == 0 || rc == REQ_LATER)
+		return rc;
+	rc = z->jwt ? jwt_ask(z->jwt, q, t, ret, err) : 1;
 
 	/* What an issuer refuses somebody else may know all the same, as upstream asks all. */
 	if (rc == 0 || rc == REQ_LATER || !z->token_hook)
@@ -202,7 +224,7 @@ int authn_outside(struct api_req *q, struct err *err)
 	int rc;
 
 	/* A certificate that is not good is not made up for by a token. */
-	if ((!z->jwt && !z->token_hook) || !t.token.n || authn_has_certificate(q))
+	if ((!z->signer && !z->jwt && !z->token_hook) || !t.token.n || authn_has_certificate(q))
 		return 1;
 	rc = authn_ask_outside(q, &t, &q->user, err);
 	if (rc == 0)
@@ -227,9 +249,15 @@ int authn_request(struct api_req *q, struct err *err)
 		/* A connection lives on behind the end of what opened it. */
 		if (env_now_ns(q->server->env) >= peer->not_after_ns)
 			return err_set(err, ERR_UNAUTHORIZED, "Unauthorized");
+		if (peer->n_uids > 1)
+			return err_set(err, ERR_UNAUTHORIZED, "Unauthorized");
 		set_user(q->arena, &q->user, peer->common_name, peer->organizations, peer->n_organizations);
 		user_is_authenticated(&q->user);
 		q->user.expires_ns = peer->not_after_ns;
+		q->user.uid = arena_sv(q->arena, peer->uid);
+		if (*peer->cert_hash)
+			user_add_extra(q->arena, &q->user, SV("authentication.kubernetes.io/credential-id"),
+				       arena_svf(q->arena, "X509SHA256=%s", peer->cert_hash));
 		if (user_in_group(&q->user, SV(KUBELET_CLIENT_GROUP)))
 			return err_set(err, ERR_UNAUTHORIZED, "Unauthorized"); /* for kubelets only */
 		if (authn_is_another_machine(q, peer))

@@ -111,6 +111,12 @@ void front_proxy_check(const struct apiserver *s)
 	if (o->ca_file && (!o->username || !*o->username))
 		log_warn("authn", "front proxies have a CA and no header to say who asks: none of them counts", "flag",
 			 "--requestheader-username-headers");
+	if (o->ca_file && s->o.client_ca_file && strcmp(o->ca_file, s->o.client_ca_file) == 0 &&
+	    (!o->allowed_names || !*o->allowed_names))
+		log_warn(
+		    "authn",
+		    "clients have the CA of front proxies: each of them may say that it is anybody; name the proxies",
+		    "flag", "--requestheader-allowed-names");
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (rows[i].list && *rows[i].list && !front_proxy_listed(rows[i].list, sv_from(rows[i].standard)))
 			log_warn("authn",

@@ -6,9 +6,9 @@
 #include "apiserver/authn/sa_accounts.h"
 #include "apiserver/authn/sa_token.h"
 #include "apiserver/steps.h"
+#include "apiserver/watched_file.h"
 #include "base/b64.h"
 #include "base/file.h"
-#include "base/log.h"
 #include "codec/json.h"
 #include "codec/jws.h"
 
@@ -18,11 +18,7 @@
 
 struct jwt {
 	struct apiserver *s;
-	const char *path; /* NULL: by flags */
-	pthread_mutex_t lock;
-	struct jwt_config *config; /* under the lock */
-	struct buf text;	   /* of the file as it counts; the reloader's */
-	bool told;		   /* a wrong one was told of; the same */
+	struct watched_file *config; /* of struct jwt_config; of the flags, or of a file */
 };
 
 /* --- flags --- */
@@ -112,117 +108,104 @@ static int flags_document(const struct apiserver_oidc *o, struct arena *a, struc
 	return 0;
 }
 
-static int jwt_by_flags(struct jwt *j, const struct sa_accounts *own, struct err *err)
+static struct jwt_config *jwt_by_flags(struct jwt *j, const struct sa_accounts *own, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct jwt_config *c;
 	unsigned algs;
 
 	if (flags_algs(j->s->o.oidc.signing_algs, &algs, err) < 0 || flags_document(&j->s->o.oidc, &a, &b, err) < 0)
-		return -1;
-	j->config = jwt_config_parse(buf_sv(&b), own->issuers, own->n_issuers, algs, err);
-	return j->config ? 0 : err_wrap(err, "--oidc-*");
+		return NULL;
+	c = jwt_config_parse(buf_sv(&b), own->issuers, own->n_issuers, algs, err);
+	if (!c)
+		err_wrap(err, "--oidc-*");
+	return c;
 }
 
 /* --- files --- */
 
-/* Reads the file. 1: it is as it was. */
-static int jwt_read(struct jwt *j, struct jwt_config **ret, struct err *err)
+static void *jwt_made(void *ctx, struct sv text, struct err *err)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct jwt *j = ctx;
 	const struct sa_accounts *own = sa_accounts_of(j->s);
-	struct sv text;
+	struct jwt_config *c = jwt_config_parse(text, own->issuers, own->n_issuers, ALGS_OF_FILES, err);
 
-	if (file_read(&a, j->path, JWT_CONFIG_MAX, &text, err) < 0)
-		return err_wrap(err, "--authentication-config");
-	if (j->config && sv_eq(text, buf_sv(&j->text)))
-		return 1;
-	*ret = jwt_config_parse(text, own->issuers, own->n_issuers, ALGS_OF_FILES, err);
-	if (!*ret)
-		return err_wrap(err, "--authentication-config '%s'", j->path);
-	if ((*ret)->anonymous_set && !j->s->o.anonymous_auth) {
-		*ret = jwt_config_unref(*ret);
-		return err_set(
-		    err, ERR_INVALID,
-		    "--anonymous-auth flag cannot be set when anonymous field is configured in authentication "
-		    "configuration file");
-	}
-	buf_clear(&j->text);
-	buf_addsv(&j->text, text);
-	return 0;
+	if (!c || !c->anonymous_set || j->s->o.anonymous_auth)
+		return c;
+	err_set(err, ERR_INVALID,
+		"--anonymous-auth flag cannot be set when anonymous field is configured in authentication "
+		"configuration file");
+	return jwt_config_unref(c);
+}
+
+static void *jwt_kept(void *value)
+{
+	return jwt_config_ref(value);
+}
+
+static void *jwt_left(void *value)
+{
+	return jwt_config_unref(value);
+}
+
+static void jwt_looked(void *ctx, bool good)
+{
+	struct jwt *j = ctx;
+
+	metrics_reloaded(j->s, API_METRIC(AUTHN_RELOADS), API_METRIC(AUTHN_RELOAD_TIME), good);
 }
 
 struct jwt *jwt_new(struct apiserver *s, struct err *err)
 {
 	const struct apiserver_oidc *o = &s->o.oidc;
 	struct jwt *j;
-	int rc;
+	struct watched_file_opts f = { .area = "authn",
+				       .what = "the authentication configuration",
+				       .flag = "--authentication-config",
+				       .path = s->o.authentication_config,
+				       .max = JWT_CONFIG_MAX,
+				       .make = jwt_made,
+				       .ref = jwt_kept,
+				       .unref = jwt_left,
+				       .looked = jwt_looked };
+	struct jwt_config *c;
 
-	if (s->o.authentication_config && o->issuer_url) {
+	if (f.path && o->issuer_url) {
 		err_set(err, ERR_INVALID, "authentication-config file and oidc-* flags are mutually exclusive");
 		return NULL;
 	}
-	if (!s->o.authentication_config && !o->issuer_url)
+	if (!f.path && !o->issuer_url)
 		return NULL;
 	j = xcalloc(1, sizeof(*j));
 	j->s = s;
-	j->path = s->o.authentication_config;
-	pthread_mutex_init(&j->lock, NULL);
-	rc = j->path ? jwt_read(j, &j->config, err) : jwt_by_flags(j, sa_accounts_of(s), err);
-	return rc < 0 ? jwt_free(j) : j;
+	f.ctx = j;
+	if (f.path)
+		j->config = watched_file_new(&f, err);
+	else if ((c = jwt_by_flags(j, sa_accounts_of(s), err)))
+		j->config = watched_file_fixed(&f, c);
+	return j->config ? j : jwt_free(j);
 }
 
 struct jwt *jwt_free(struct jwt *j)
 {
-	if (!j)
-		return NULL;
-	jwt_config_unref(j->config);
-	buf_release(&j->text);
-	pthread_mutex_destroy(&j->lock);
+	if (j)
+		watched_file_free(j->config);
 	free(j);
 	return NULL;
 }
 
 void jwt_reload(struct jwt *j)
 {
-	struct jwt_config *now = NULL, *old;
-	struct err err = ERR_INIT;
-	int rc;
-
-	if (!j || !j->path)
-		return;
-	rc = jwt_read(j, &now, &err);
-	if (rc != 1)
-		metrics_reloaded(j->s, API_METRIC(AUTHN_RELOADS), API_METRIC(AUTHN_RELOAD_TIME), rc == 0);
-	if (rc < 0) {
-		if (!j->told)
-			log_warn("authn", "the authentication configuration is wrong: the one before counts on",
-				 "error", "%s", err_msg(&err));
-		j->told = true;
-		err_release(&err);
-		return;
-	}
-	j->told = false;
-	if (rc == 1)
-		return;
-	pthread_mutex_lock(&j->lock);
-	old = j->config;
-	j->config = now;
-	pthread_mutex_unlock(&j->lock);
-	jwt_config_unref(old);
-	log_info("authn", "the authentication configuration has changed", "file", "%s", j->path);
+	if (j)
+		(void)watched_file_look(j->config);
 }
 
 /* --- questions --- */
 
 static struct jwt_config *jwt_config_now(struct jwt *j)
 {
-	struct jwt_config *c;
-
-	pthread_mutex_lock(&j->lock);
-	c = jwt_config_ref(j->config);
-	pthread_mutex_unlock(&j->lock);
-	return c;
+	return watched_file_get(j->config);
 }
 
 bool jwt_allows_anonymous(struct jwt *j, struct sv path, bool otherwise)

@@ -1,5 +1,6 @@
 #include "apiserver/authn/sa_accounts.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/authn/sa_signer.h"
 #include "apiserver/authz/authz-internal.h"
 #include "base/log.h"
 #include "base/timefmt.h"
@@ -97,17 +98,36 @@ struct sa_accounts *sa_accounts_new(struct apiserver *s, struct err *err)
 	const struct apiserver_accounts *o = &s->o.accounts;
 	struct sa_accounts *c = xcalloc(1, sizeof(*c));
 
+	c->extended_s = SA_EXTENDED_S;
 	c->extend = !o->no_extension;
 	c->lookup = !o->no_lookup;
 	accounts_copy(&c->arena, o->audiences, &c->audiences, &c->n_audiences);
-	if (accounts_issuers(c, s, err) < 0 || accounts_life(c, o->max_expiration, err) < 0 ||
-	    accounts_jwks(c, o->jwks_uri, err) < 0)
+	if (sa_signer_check(o, err) < 0 || accounts_issuers(c, s, err) < 0 ||
+	    accounts_life(c, o->max_expiration, err) < 0 || accounts_jwks(c, o->jwks_uri, err) < 0)
 		return sa_accounts_free(c);
 	if (!c->n_audiences) {
 		c->audiences = c->issuers;
 		c->n_audiences = c->n_issuers;
 	}
 	return c;
+}
+
+int sa_accounts_bound(struct sa_accounts *c, int64_t max_s, struct err *err)
+{
+	_cleanup_(buf_release) struct buf asked = BUF_INIT, most = BUF_INIT;
+
+	if (c->max_s > max_s) {
+		duration_format(&asked, c->max_s * NS_PER_SEC);
+		duration_format(&most, max_s * NS_PER_SEC);
+		return err_set(err, ERR_INVALID,
+			       "service-account-max-token-expiration cannot be set longer than the token expiration "
+			       "supported by service-account-signing-endpoint: %.*s > %.*s",
+			       SV_ARG(buf_sv(&asked)), SV_ARG(buf_sv(&most)));
+	}
+	if (!c->max_s)
+		c->max_s = max_s;
+	c->extended_s = MIN(c->extended_s, max_s);
+	return 0;
 }
 
 struct sa_accounts *sa_accounts_free(struct sa_accounts *c)

@@ -25,6 +25,7 @@ struct sa_accounts {
 	struct sv *issuers, *audiences; /* at least one of each */
 	size_t n_issuers, n_audiences;
 	int64_t max_s;	    /* 0: any */
+	int64_t extended_s; /* what tokens of Pods get: SA_EXTENDED_S, or what the program that signs them allows */
 	struct sv jwks_uri; /* "": our own */
 	bool extend, lookup;
 	_Atomic uint64_t stale; /* uses of tokens that were to be replaced */
@@ -32,6 +33,8 @@ struct sa_accounts {
 
 /* By the server's options, refused in upstream's words; NULL with err. */
 struct sa_accounts *sa_accounts_new(struct apiserver *s, struct err *err);
+/* A program signs tokens, which may last so many seconds: no flag may say more, and without one it counts. */
+int sa_accounts_bound(struct sa_accounts *c, int64_t max_s, struct err *err);
 struct sa_accounts *sa_accounts_free(struct sa_accounts *c);
 bool sa_accounts_issue(const struct sa_accounts *c, struct sv issuer);
 bool sa_accounts_hear(const struct sa_accounts *c, struct sv audience); /* it is one of the API's */

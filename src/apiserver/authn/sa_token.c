@@ -3,7 +3,9 @@
 #include "apiserver/pki.h"
 #include "apiserver/watchcache.h"
 #include "apiserver/authn/sa_accounts.h"
+#include "apiserver/authn/sa_signer.h"
 #include "apiserver/authn/token_use.h"
+#include "apiserver/authz/authz-internal.h"
 #include "apiserver/registry/strategy.h"
 #include "base/b64.h"
 #include "base/buf.h"
@@ -14,6 +16,7 @@
 #include "object/legacy_token.h"
 
 #define CLOCK_LEEWAY_NS (60 * NS_PER_SEC)
+#define JWKS_AGE_S 3600 /* of keys that change with a restart */
 #define LEGACY_ISSUER "kubernetes/serviceaccount"
 
 /* --- issuing --- */
@@ -62,20 +65,39 @@ static struct val *claims_doc(struct apiserver *s, struct arena *a, const struct
 	return doc;
 }
 
-int sa_token_issue(struct apiserver *s, struct arena *a, const struct sa_token_request *r, struct sv *ret_token,
-		   int64_t *ret_expires_ns, struct err *err)
+struct sv sa_token_claims(struct apiserver *s, struct arena *a, const struct sa_token_request *r,
+			  int64_t *ret_expires_ns)
 {
-	const struct pki *pki = s->pki;
 	int64_t now_s = env_now_ns(s->env) / NS_PER_SEC;
 	_cleanup_(buf_release) struct buf json = BUF_INIT;
 
+	json_encode(&json, claims_doc(s, a, r, now_s));
+	*ret_expires_ns = (now_s + r->expiration_s) * NS_PER_SEC;
+	return arena_sv(a, buf_sv(&json));
+}
+
+int sa_token_sign(struct api_req *q, struct sv claims, struct sv *ret_token, struct err *err)
+{
+	const struct pki *pki = q->server->pki;
+
+	if (q->server->authz->signer)
+		return sa_signer_sign(q->server->authz->signer, q, claims, ret_token, err);
 	if (!pki)
 		return err_set(err, ERR_INTERNAL, "this server has no key to sign service account tokens with");
-	json_encode(&json, claims_doc(s, a, r, now_s));
-	if (jws_sign(a, buf_sv(&json), pki->sa_key, pki->sa_kid, ret_token, err) < 0)
-		return -1;
-	*ret_expires_ns = (now_s + r->expiration_s) * NS_PER_SEC;
-	return 0;
+	return jws_sign(q->arena, claims, pki->sa_key, pki->sa_kid, ret_token, err);
+}
+
+/* --- keys --- */
+
+/* By which tokens are checked: the signer's as they are now, which *ret_keep holds, or those of files. */
+static const struct jws_keys *sa_token_keys(struct apiserver *s, bool shown, struct signer_keys **ret_keep)
+{
+	struct sa_signer *g = s->authz ? s->authz->signer : NULL;
+
+	*ret_keep = g ? sa_signer_keys(g) : NULL;
+	if (!g)
+		return s->pki->sa_public;
+	return shown ? (*ret_keep)->shown : (*ret_keep)->all;
 }
 
 /* --- verifying --- */
@@ -230,12 +252,13 @@ static int verify_legacy(struct apiserver *s, struct arena *a, struct sv token, 
 
 int sa_token_verify(struct apiserver *s, struct arena *a, struct sv token, struct sa_claims *ret, struct err *err)
 {
+	_cleanup_(signer_keys_unrefp) struct signer_keys *keep = NULL;
 	const struct val *doc;
 	struct sv issuer;
 	int rc;
 
 	*ret = (struct sa_claims){ 0 };
-	if (jws_verify(a, token, s->pki->sa_public, PKI_TOKEN_ALGS, &doc, NULL) < 0)
+	if (jws_verify(a, token, sa_token_keys(s, false, &keep), PKI_TOKEN_ALGS, &doc, NULL) < 0)
 		return 0;
 	issuer = claim_str(doc, "iss");
 	if (sv_is(issuer, LEGACY_ISSUER))
@@ -245,6 +268,24 @@ int sa_token_verify(struct apiserver *s, struct arena *a, struct sv token, struc
 	else
 		return 0;
 	return rc < 0 ? -1 : 1;
+}
+
+/* Who the token says has issued it is ours: whom to ask, nothing else. */
+static bool sa_token_claims_ours(struct apiserver *s, struct arena *a, struct sv token)
+{
+	struct sv rest = token, header, claims, issuer;
+
+	if (token.n > JWS_TOKEN_MAX || !sv_split(&rest, '.', &header) || !sv_split(&rest, '.', &claims))
+		return false;
+	issuer = claim_str(jws_header_peek(a, claims), "iss");
+	return sv_is(issuer, LEGACY_ISSUER) || sa_accounts_issue(sa_accounts_of(s), issuer);
+}
+
+int sa_token_refresh(struct api_req *q, struct sv token)
+{
+	struct sa_signer *g = q->server->authz->signer;
+
+	return g && sa_token_claims_ours(q->server, q->arena, token) ? sa_signer_refresh(g, q, token) : 1;
 }
 
 static void sa_token_add_extra(struct arena *a, struct user_info *u, const char *key, struct sv value)
@@ -298,10 +339,19 @@ static void sa_token_put(struct arena *a, struct val *m, const char *key, struct
 
 struct sv sa_jwks(struct apiserver *s, struct arena *a)
 {
+	_cleanup_(signer_keys_unrefp) struct signer_keys *keep = NULL;
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const struct jws_keys *keys = sa_token_keys(s, true, &keep);
 
-	jws_keys_write(s->pki->sa_public, &b);
+	if (!keys)
+		return SV("{\"keys\":[]}");
+	jws_keys_write(keys, &b);
 	return arena_sv(a, buf_sv(&b));
+}
+
+int64_t sa_jwks_age_s(struct apiserver *s)
+{
+	return s->authz && s->authz->signer ? sa_signer_age_s(s->authz->signer) : JWKS_AGE_S;
 }
 
 static struct val *sa_token_one(struct arena *a, const char *s)
@@ -328,6 +378,8 @@ struct sv sa_openid_configuration(struct apiserver *s, struct arena *a)
 {
 	const struct sa_accounts *c = sa_accounts_of(s);
 	const struct apiserver_opts *o = &s->o;
+	_cleanup_(signer_keys_unrefp) struct signer_keys *keep = NULL;
+	const struct jws_keys *keys = sa_token_keys(s, true, &keep);
 	struct val *doc = val_new_map(a);
 
 	if (!sv_starts(c->issuers[0], SV("https://")))
@@ -341,6 +393,6 @@ struct sv sa_openid_configuration(struct apiserver *s, struct arena *a)
 	val_set_sv(a, doc, SV("response_types_supported"), sa_token_one(a, "id_token"));
 	val_set_sv(a, doc, SV("subject_types_supported"), sa_token_one(a, "public"));
 	val_set_sv(a, doc, SV("id_token_signing_alg_values_supported"),
-		   sa_token_algs(a, jws_keys_algs(s->pki->sa_public)));
+		   sa_token_algs(a, keys ? jws_keys_algs(keys) : 0));
 	return sa_token_encode(a, doc);
 }

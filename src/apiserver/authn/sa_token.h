@@ -24,4 +24,7 @@ struct sa_claims {
  * of ours, by signature or issuer; -1: ours and not good, *err says why in upstream's words, which a TokenReview
  * repeats. */
 int sa_token_verify(struct apiserver *s, struct arena *a, struct sv token, struct sa_claims *ret, struct err *err);
+/* For a step of q (steps.h), about a token that nothing built in knows: a program signs tokens, and this one names a
+ * key of it that is not known yet. REQ_LATER: q waits for it; 0: it has, look again; 1: nothing of that. */
+int sa_token_refresh(struct api_req *q, struct sv token);
 void sa_claims_user(struct arena *a, const struct sa_claims *c, struct user_info *ret);

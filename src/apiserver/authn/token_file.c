@@ -1,11 +1,9 @@
 #include "apiserver/authn/token_file.h"
 #include "apiserver/api_req.h"
-#include "base/file.h"
-#include "base/log.h"
+#include "apiserver/watched_file.h"
 #include "base/vec.h"
 #include "net/digest.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -142,69 +140,56 @@ bool token_file_find(const struct token_file *f, struct arena *a, struct sv toke
 /* --- the file --- */
 
 struct token_store {
-	const char *path; /* borrowed for the server's life */
-	pthread_mutex_t lock;
-	struct token_file *now; /* under the lock */
-	struct buf text;	/* of the file as it counts; the reloader's, */
-	bool told;		/* as is whether a wrong one was told of */
+	struct watched_file *file; /* of struct token_file */
 };
 
-/* 1: the file is as it was. */
-static int store_read(struct token_store *s, struct token_file **ret, struct err *err)
+static void *token_file_made(void *ctx, struct sv text, struct err *err)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct sv text;
+	(void)ctx;
+	return token_file_parse(text, err);
+}
 
-	if (file_read(&a, s->path, FILE_MAX, &text, err) < 0)
-		return err_wrap(err, "--token-auth-file '%s'", s->path);
-	if (s->now && sv_eq(text, buf_sv(&s->text)))
-		return 1;
-	if (!(*ret = token_file_parse(text, err)))
-		return err_wrap(err, "--token-auth-file '%s'", s->path);
-	buf_clear(&s->text);
-	buf_addsv(&s->text, text);
-	return 0;
+static void *token_file_kept(void *value)
+{
+	struct token_file *f = value;
+
+	atomic_fetch_add(&f->refs, 1);
+	return f;
+}
+
+static void *token_file_left(void *value)
+{
+	return token_file_free(value);
 }
 
 struct token_store *token_store_new(const char *path, struct err *err)
 {
 	struct token_store *s = xcalloc(1, sizeof(*s));
 
-	s->path = path;
-	pthread_mutex_init(&s->lock, NULL);
-	return store_read(s, &s->now, err) < 0 ? token_store_free(s) : s;
+	s->file = watched_file_new(&(struct watched_file_opts){ .area = "authn",
+								.what = "the file of tokens",
+								.flag = "--token-auth-file",
+								.path = path,
+								.max = FILE_MAX,
+								.make = token_file_made,
+								.ref = token_file_kept,
+								.unref = token_file_left },
+				   err);
+	return s->file ? s : token_store_free(s);
 }
 
 struct token_store *token_store_free(struct token_store *s)
 {
-	if (!s)
-		return NULL;
-	token_file_free(s->now);
-	buf_release(&s->text);
-	pthread_mutex_destroy(&s->lock);
+	if (s)
+		watched_file_free(s->file);
 	free(s);
 	return NULL;
 }
 
 void token_store_reload(struct token_store *s)
 {
-	struct token_file *now = NULL, *old;
-	struct err err = ERR_INIT;
-	int rc = s ? store_read(s, &now, &err) : 1;
-
-	if (rc < 0 && !s->told)
-		log_warn("authn", "the file of tokens is wrong: those before count on", "error", "%s", err_msg(&err));
-	err_release(&err);
 	if (s)
-		s->told = rc < 0;
-	if (rc)
-		return;
-	pthread_mutex_lock(&s->lock);
-	old = s->now;
-	s->now = now;
-	pthread_mutex_unlock(&s->lock);
-	token_file_free(old);
-	log_info("authn", "the file of tokens has changed", "file", "%s", s->path);
+		(void)watched_file_look(s->file);
 }
 
 bool token_store_find(struct token_store *s, struct arena *a, struct sv token, struct user_info *ret)
@@ -214,10 +199,7 @@ bool token_store_find(struct token_store *s, struct arena *a, struct sv token, s
 
 	if (!s)
 		return false;
-	pthread_mutex_lock(&s->lock);
-	f = s->now;
-	atomic_fetch_add(&f->refs, 1);
-	pthread_mutex_unlock(&s->lock);
+	f = watched_file_get(s->file);
 	found = token_file_find(f, a, token, ret);
 	token_file_free(f);
 	return found;

@@ -2,8 +2,8 @@
  *
  *	TOKEN,USER,UID[,"GROUP1,GROUP2"]
  *
- * They never end. The file is looked at each minute: a good one replaces the tokens; a bad one is told in the log, and
- * what counted before counts on. An empty token is an error, never a password that everybody knows.
+ * They never end. The file is looked at each minute (watched_file.h). An empty token is an error, never a password that
+ * everybody knows.
  */
 #pragma once
 

@@ -95,11 +95,11 @@ static void answer_user(struct arena *a, const struct val *v, struct user_info *
 }
 
 /* Those asked for that it is for, into t. */
-static bool answer_audiences(struct api_req *q, const struct val *status, struct token_question *t)
+static bool answer_audiences(struct arena *a, const struct sa_accounts *own, const struct val *status,
+			     struct token_question *t)
 {
-	const struct sa_accounts *own = sa_accounts_of(q->server);
 	struct sv *have;
-	size_t n = answer_texts(q->arena, val_member_sv(status, SV("audiences")), &have);
+	size_t n = answer_texts(a, val_member_sv(status, SV("audiences")), &have);
 	_cleanup_(strmap_release) struct strmap set = STRMAP_INIT;
 
 	t->ret_n = 0;
@@ -116,11 +116,11 @@ static bool answer_audiences(struct api_req *q, const struct val *status, struct
 	return t->ret_n > 0;
 }
 
-static int hook_read(struct api_req *q, struct sv body, struct token_question *t, struct user_info *ret,
-		     struct err *err)
+int token_hook_read(struct arena *a, const struct sa_accounts *own, struct sv body, struct token_question *t,
+		    struct user_info *ret, struct err *err)
 {
 	struct budget values = BUDGET(doc_values_limit);
-	const struct val *doc = webhook_answer_document(q->arena, body, &values, err), *status;
+	const struct val *doc = webhook_answer_document(a, body, &values, err), *status;
 	struct sv why;
 
 	if (!doc)
@@ -131,9 +131,9 @@ static int hook_read(struct api_req *q, struct sv body, struct token_question *t
 		return err_set(err, ERR_UNAUTHORIZED, "the webhook's answer is no TokenReview");
 	if (!val_bool(val_member_sv(status, SV("authenticated"))))
 		return why.n ? err_set(err, ERR_UNAUTHORIZED, "%.*s", SV_ARG(sv_sub(why, 0, 1000))) : 1;
-	if (!answer_audiences(q, status, t))
+	if (!answer_audiences(a, own, status, t))
 		return 1;
-	answer_user(q->arena, val_member_sv(status, SV("user")), ret);
+	answer_user(a, val_member_sv(status, SV("user")), ret);
 	if (!ret->name.n)
 		return err_set(err, ERR_UNAUTHORIZED, "the webhook's answer names nobody");
 	user_is_authenticated(ret);
@@ -177,10 +177,10 @@ int token_hook_ask(struct token_hook *h, struct api_req *q, struct token_questio
 		if (webhook_asked_answer(k, &body, err) < 0)
 			return -1;
 		webhook_ask_remember(k, h->life_ns);
-		return hook_read(q, body, t, ret, err);
+		return token_hook_read(q->arena, sa_accounts_of(q->server), body, t, ret, err);
 	}
 	if (webhook_ask_known(h->asker, q, question, &body))
-		return hook_read(q, body, t, ret, err);
+		return token_hook_read(q->arena, sa_accounts_of(q->server), body, t, ret, err);
 	(void)webhook_ask_send(h->asker, q, question, ASK_NS, true);
 	return REQ_LATER;
 }

@@ -12,6 +12,7 @@
 
 struct token_hook; /* opaque */
 struct token_question;
+struct sa_accounts;
 
 /* By the server's options; NULL without err: none was asked for. */
 struct token_hook *token_hook_new(struct apiserver *s, struct err *err);
@@ -19,3 +20,6 @@ struct token_hook *token_hook_free(struct token_hook *h);
 /* 0: ret; 1: not known there; -1: err says why; REQ_LATER. */
 int token_hook_ask(struct token_hook *h, struct api_req *q, struct token_question *t, struct user_info *ret,
 		   struct err *err);
+/* What an answer says, as above; of what the token is for it knows by own, where t does not ask. Strings are in a. */
+int token_hook_read(struct arena *a, const struct sa_accounts *own, struct sv body, struct token_question *t,
+		    struct user_info *ret, struct err *err);

@@ -3,6 +3,7 @@
 
 #include "apiserver/authn/jwt.h"
 #include "apiserver/authn/sa_accounts.h"
+#include "apiserver/authn/sa_signer.h"
 #include "apiserver/authn/token_cache.h"
 #include "apiserver/authn/token_file.h"
 #include "apiserver/authn/token_hook.h"
@@ -28,6 +29,7 @@ struct authz {
 	struct arena arena;	      /* of node_rules */
 	const struct val *node_rules; /* of the built-in ClusterRole system:node */
 	struct sa_accounts *accounts; /* as whom and for whom tokens are issued */
+	struct sa_signer *signer;     /* a program that signs them; NULL: a key of ours does */
 	struct token_cache *tokens;
 	struct token_use *uses;
 	struct token_store *static_tokens; /* NULL: none were asked for */

@@ -2,21 +2,16 @@
 #include "apiserver/authz/chain.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/metrics.h"
+#include "apiserver/watched_file.h"
 #include "apiserver/authz/authz-internal.h"
 #include "apiserver/authz/node.h"
-#include "base/file.h"
-#include "base/log.h"
 #include "codec/json.h"
 
 #include <stdlib.h>
 
 struct authz_chains {
 	struct apiserver *s;
-	const char *path; /* NULL: by flags */
-	pthread_mutex_t lock;
-	struct authz_chain *chain; /* under the lock */
-	struct buf text;	   /* of the file as it counts; the reloader's, */
-	bool told;		   /* as is whether a wrong one was told of */
+	struct watched_file *chain; /* of struct authz_chain; of the flags, or of a file */
 };
 
 /* --- which one counts --- */
@@ -57,40 +52,57 @@ static int chain_of_flags(const struct apiserver_authorization *o, struct buf *b
 	return 0;
 }
 
-/* 1: the file is as it was. */
-static int chains_read(struct authz_chains *c, struct authz_chain **ret, struct err *err)
-{
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct sv text;
-
-	if (file_read(&a, c->path, AUTHZ_CONFIG_MAX, &text, err) < 0)
-		return err_wrap(err, "--authorization-config");
-	if (c->chain && sv_eq(text, buf_sv(&c->text)))
-		return 1;
-	*ret = authz_chain_parse(text, err);
-	if (!*ret)
-		return err_wrap(err, "--authorization-config '%s'", c->path);
-	buf_clear(&c->text);
-	buf_addsv(&c->text, text);
-	return 0;
-}
-
-static int chains_by_flags(struct authz_chains *c, struct err *err)
+static struct authz_chain *chain_by_flags(const struct apiserver_authorization *o, struct err *err)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct authz_chain *c;
 
-	if (chain_of_flags(&c->s->o.authorization, &b, err) < 0)
-		return -1;
-	c->chain = authz_chain_parse(buf_sv(&b), err);
-	return c->chain ? 0 : err_wrap(err, "--authorization-mode");
+	if (chain_of_flags(o, &b, err) < 0)
+		return NULL;
+	c = authz_chain_parse(buf_sv(&b), err);
+	if (!c)
+		err_wrap(err, "--authorization-mode");
+	return c;
+}
+
+static void *chain_made(void *ctx, struct sv text, struct err *err)
+{
+	(void)ctx;
+	return authz_chain_parse(text, err);
+}
+
+static void *chain_kept(void *value)
+{
+	return authz_chain_ref(value);
+}
+
+static void *chain_left(void *value)
+{
+	return authz_chain_unref(value);
+}
+
+static void chain_looked(void *ctx, bool good)
+{
+	struct authz_chains *c = ctx;
+
+	metrics_reloaded(c->s, API_METRIC(AUTHZ_RELOADS), API_METRIC(AUTHZ_RELOAD_TIME), good);
 }
 
 struct authz_chains *authz_chains_new(struct apiserver *s, struct err *err)
 {
 	const struct apiserver_authorization *o = &s->o.authorization;
 	bool flags = (o->modes && o->modes[0]) || o->webhook_config_file;
+	struct watched_file_opts f = { .area = "authz",
+				       .what = "the authorization configuration",
+				       .flag = "--authorization-config",
+				       .path = o->config,
+				       .max = AUTHZ_CONFIG_MAX,
+				       .make = chain_made,
+				       .ref = chain_kept,
+				       .unref = chain_left,
+				       .looked = chain_looked };
+	struct authz_chain *by_flags;
 	struct authz_chains *c;
-	int rc;
 
 	if (o->config && flags) {
 		err_set(err, ERR_INVALID,
@@ -102,57 +114,31 @@ struct authz_chains *authz_chains_new(struct apiserver *s, struct err *err)
 		return NULL;
 	c = xcalloc(1, sizeof(*c));
 	c->s = s;
-	c->path = o->config;
-	pthread_mutex_init(&c->lock, NULL);
-	rc = c->path ? chains_read(c, &c->chain, err) : chains_by_flags(c, err);
-	return rc < 0 ? authz_chains_free(c) : c;
+	f.ctx = c;
+	if (o->config)
+		c->chain = watched_file_new(&f, err);
+	else if ((by_flags = chain_by_flags(o, err)))
+		c->chain = watched_file_fixed(&f, by_flags);
+	return c->chain ? c : authz_chains_free(c);
 }
 
 struct authz_chains *authz_chains_free(struct authz_chains *c)
 {
-	if (!c)
-		return NULL;
-	authz_chain_unref(c->chain);
-	buf_release(&c->text);
-	pthread_mutex_destroy(&c->lock);
+	if (c)
+		watched_file_free(c->chain);
 	free(c);
 	return NULL;
 }
 
 void authz_chains_reload(struct authz_chains *c)
 {
-	struct authz_chain *now = NULL, *old;
-	struct err err = ERR_INIT;
-	int rc;
-
-	if (!c || !c->path)
-		return;
-	rc = chains_read(c, &now, &err);
-	if (rc < 0 && !c->told)
-		log_warn("authz", "the authorization configuration is wrong: the one before counts on", "error", "%s",
-			 err_msg(&err));
-	err_release(&err);
-	c->told = rc < 0;
-	if (rc != 1)
-		metrics_reloaded(c->s, API_METRIC(AUTHZ_RELOADS), API_METRIC(AUTHZ_RELOAD_TIME), rc == 0);
-	if (rc)
-		return;
-	pthread_mutex_lock(&c->lock);
-	old = c->chain;
-	c->chain = now;
-	pthread_mutex_unlock(&c->lock);
-	authz_chain_unref(old);
-	log_info("authz", "the authorization configuration has changed", "file", "%s", c->path);
+	if (c)
+		(void)watched_file_look(c->chain);
 }
 
 static struct authz_chain *chains_now(struct authz_chains *c)
 {
-	struct authz_chain *chain;
-
-	pthread_mutex_lock(&c->lock);
-	chain = authz_chain_ref(c->chain);
-	pthread_mutex_unlock(&c->lock);
-	return chain;
+	return watched_file_get(c->chain);
 }
 
 bool authz_chains_has(struct authz_chains *c, enum authz_mode mode)

@@ -71,6 +71,9 @@ DEFINE_CLEANUP(struct authz_chain *, authz_chain_unrefp, authz_chain_unref)
 enum authz_says authz_hook_ask(struct authz_hook *h, struct api_req *q, const struct authz_attrs *at,
 			       struct sv *ret_reason, struct err *err);
 
+/* What an answer says, its reason in a; AUTHZ_LATER with err: nothing that can be read. */
+enum authz_says authz_hook_read(struct arena *a, struct sv body, struct sv *ret_reason, struct err *err);
+
 /* --- chain.c --- */
 
 struct authz_chains; /* the one that counts */

@@ -49,6 +49,10 @@ int authz_start(struct apiserver *s, struct err *err)
 	s->authz->ingress = node_ingress_new();
 	if (!(s->authz->accounts = sa_accounts_new(s, err)))
 		return -1;
+	if (s->o.accounts.signing_endpoint &&
+	    (!(s->authz->signer = sa_signer_new(s->env, s->o.accounts.signing_endpoint, err)) ||
+	     sa_accounts_bound(s->authz->accounts, sa_signer_max_s(s->authz->signer), err) < 0))
+		return -1;
 	s->authz->tokens = token_cache_new();
 	s->authz->uses = token_use_new();
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
@@ -75,6 +79,7 @@ void authz_free(struct apiserver *s)
 	node_ingress_free(s->authz->ingress);
 	arena_release(&s->authz->arena);
 	sa_accounts_free(s->authz->accounts);
+	sa_signer_free(s->authz->signer);
 	token_cache_free(s->authz->tokens);
 	token_use_free(s->authz->uses);
 	token_store_free(s->authz->static_tokens);

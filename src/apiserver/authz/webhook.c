@@ -133,8 +133,7 @@ static int review_matches(const struct authz_hook *h, struct arena *a, const str
 
 /* --- answers --- */
 
-/* What it says; AUTHZ_LATER with err: nothing that can be read. */
-static enum authz_says answer_read(struct arena *a, struct sv body, struct sv *ret_reason, struct err *err)
+enum authz_says authz_hook_read(struct arena *a, struct sv body, struct sv *ret_reason, struct err *err)
 {
 	struct budget values = BUDGET(doc_values_limit);
 	const struct val *doc = webhook_answer_document(a, body, &values, err), *status;
@@ -167,7 +166,7 @@ static enum authz_says authz_hook_answered(struct authz_hook *h, struct api_req 
 
 	if (webhook_asked_answer(k, &body, err) < 0)
 		return fails;
-	says = answer_read(q->arena, body, ret_reason, err);
+	says = authz_hook_read(q->arena, body, ret_reason, err);
 	if (says == AUTHZ_LATER)
 		return fails;
 	webhook_ask_remember(k, says == AUTHZ_ALLOWS ? h->allowed_ns : h->denied_ns);
@@ -191,7 +190,7 @@ enum authz_says authz_hook_ask(struct authz_hook *h, struct api_req *q, const st
 		if (t->asked && webhook_asked_is(t->asked, h->asker, question))
 			return authz_hook_answered(h, q, t->asked, fails, ret_reason, err);
 	if (webhook_ask_known(h->asker, q, question, &body)) {
-		enum authz_says says = answer_read(q->arena, body, ret_reason, err);
+		enum authz_says says = authz_hook_read(q->arena, body, ret_reason, err);
 
 		return says == AUTHZ_LATER ? fails : says;
 	}

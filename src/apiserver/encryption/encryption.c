@@ -3,7 +3,7 @@
 #include "apiserver/encryption/encryption.h"
 #include "apiserver/encryption/enc_set.h"
 #include "apiserver/storekey.h"
-#include "base/file.h"
+#include "apiserver/watched_file.h"
 #include "base/log.h"
 #include "base/metric.h"
 
@@ -40,15 +40,15 @@ struct encryption {
 	struct store_transform t;
 	struct env *env;
 	struct metric_set *counted;
-	struct store *inner; /* borrowed: where what is sealed can be seen */
-	char *path;	     /* of the file that is looked at; NULL: none is */
+	struct store *inner;	  /* borrowed: where what is sealed can be seen */
+	char *path;		  /* of the file that is looked at; NULL: none is */
+	struct watched_file *set; /* of struct enc_set */
+	bool served;		  /* its first set counts: programs of another one must be well */
 	pthread_mutex_t mu;
 	pthread_cond_t changed;
 	/* Guarded by mu. */
-	struct enc_set *set;
-	struct buf text; /* of the file as it counts; the tick's */
 	struct env_timer *timer;
-	bool timing, running, stopping, told;
+	bool timing, running, stopping;
 };
 
 static kms_call_fn *enc_call; /* NULL: gRPC */
@@ -62,15 +62,8 @@ void encryption_ask_by(kms_call_fn *call, void *ctx)
 
 static struct enc_set *set_now(struct encryption *e)
 {
-	struct enc_set *s;
-
-	pthread_mutex_lock(&e->mu);
-	s = enc_set_ref(e->set);
-	pthread_mutex_unlock(&e->mu);
-	return s;
+	return watched_file_get(e->set);
 }
-
-/* --- counting --- */
 
 static void enc_count(struct encryption *e, const struct enc_key *k, bool in, bool well)
 {
@@ -295,79 +288,47 @@ static struct kms_opts enc_kms_opts(struct encryption *e)
 	};
 }
 
-static void enc_reloaded(struct encryption *e, bool well)
+static void enc_reloaded(void *ctx, bool good)
 {
-	const struct sv values[] = { well ? SV("success") : SV("failure") };
+	struct encryption *e = ctx;
+	const struct sv values[] = { good ? SV("success") : SV("failure") };
 
 	metric_add(e->counted, &enc_metrics[EM_RELOADS], values, 1);
 	metric_gauge(e->counted, &enc_metrics[EM_RELOAD_TIME], values, (double)(env_now_ns(e->env) / NS_PER_SEC));
 }
 
-/* 1: it is as it was. */
-static int enc_read_again(struct encryption *e, struct enc_set **ret, struct err *err)
+/* A program that is not well keeps a file from being taken, but the first one, without which nothing is served. */
+static void *enc_made(void *ctx, struct sv text, struct err *err)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct encryption *e = ctx;
 	const struct kms_opts of = enc_kms_opts(e);
-	struct sv text;
+	struct enc_set *set = enc_set_new(text, &of, err);
 	struct kms *k;
 	int rc = 0;
 
-	if (file_read(&a, e->path, CONFIG_MAX, &text, err) < 0)
-		return -1;
-	if (sv_eq(text, buf_sv(&e->text))) {
-		explicit_bzero((void *)(uintptr_t)text.p, text.n);
-		return 1;
-	}
-	*ret = enc_set_new(text, &of, err);
-	for (size_t i = 0; *ret && rc == 0 && (k = enc_set_kms(*ret, i)); i++) {
+	for (size_t i = 0; set && e->served && rc == 0 && (k = enc_set_kms(set, i)); i++) {
 		bool rotated;
 
 		rc = kms_check(k, &rotated, err);
 	}
-	if (*ret && rc == 0) {
-		explicit_bzero(e->text.p, e->text.n);
-		buf_clear(&e->text);
-		buf_addsv(&e->text, text);
-	}
-	explicit_bzero((void *)(uintptr_t)text.p, text.n);
-	if (rc < 0)
-		*ret = enc_set_unref(*ret);
-	return *ret ? 0 : -1;
+	return rc < 0 ? enc_set_unref(set) : set;
 }
 
-static void enc_reload(struct encryption *e)
+static void *enc_kept(void *value)
 {
-	_cleanup_(err_release) struct err err = ERR_INIT;
-	struct enc_set *set = NULL, *old;
-	int rc = enc_read_again(e, &set, &err);
+	return enc_set_ref(value);
+}
 
-	if (rc == 1) {
-		e->told = false;
-		return;
-	}
-	enc_reloaded(e, rc == 0);
-	if (rc < 0) {
-		if (!e->told)
-			log_warn("encryption", "the encryption configuration is wrong: the one before counts on",
-				 "error", "%s", err_msg(&err));
-		e->told = true;
-		return;
-	}
-	e->told = false;
-	pthread_mutex_lock(&e->mu);
-	old = e->set;
-	e->set = set;
-	pthread_mutex_unlock(&e->mu);
-	(void)enc_set_unref(old);
-	log_info("encryption", "the encryption configuration has changed", "file", "%s", e->path);
+static void *enc_left(void *value)
+{
+	return enc_set_unref(value);
 }
 
 static int64_t enc_look(struct encryption *e)
 {
 	_cleanup_(enc_set_unrefp) struct enc_set *set = NULL;
 
-	if (e->path)
-		enc_reload(e);
+	(void)watched_file_look(e->set);
 	set = set_now(e);
 	return enc_ask_all(set, false);
 }
@@ -377,7 +338,9 @@ static void enc_tick(void *ctx);
 /* mu is held. */
 static void enc_arm(struct encryption *e, int64_t ns)
 {
-	if (e->stopping || (!e->path && !enc_set_kms(e->set, 0)))
+	_cleanup_(enc_set_unrefp) struct enc_set *set = set_now(e);
+
+	if (e->stopping || (!e->path && !enc_set_kms(set, 0)))
 		return;
 	e->timing = true;
 	e->timer = env_after(e->env, ENV_KEYS, ns, enc_tick, e);
@@ -433,41 +396,67 @@ bool encryption_check(struct encryption *e, size_t i, const char **ret_name, boo
 
 /* --- life --- */
 
-struct encryption *encryption_parse(struct env *env, struct sv text, struct err *err)
+static struct encryption *enc_new(struct env *env)
 {
 	struct encryption *e = xcalloc(1, sizeof(*e));
-	struct kms_opts of;
 
 	e->env = env;
 	e->t = (struct store_transform){ .in = enc_in, .out = enc_out };
 	e->counted = metric_set_new(enc_metrics, _EM_MAX);
 	pthread_mutex_init(&e->mu, NULL);
 	pthread_cond_init(&e->changed, NULL);
-	of = enc_kms_opts(e);
-	e->set = enc_set_new(text, &of, err);
-	if (!e->set)
-		return encryption_free(e);
-	(void)enc_ask_all(e->set, true);
 	return e;
+}
+
+/* path NULL: text is what counts. */
+static int enc_set_begin(struct encryption *e, const char *path, struct sv text, struct err *err)
+{
+	_cleanup_(enc_set_unrefp) struct enc_set *set = NULL;
+	struct watched_file_opts f = { .area = "encryption",
+				       .what = "the encryption configuration",
+				       .flag = "error while parsing file: --encryption-provider-config",
+				       .path = path,
+				       .max = CONFIG_MAX,
+				       .make = enc_made,
+				       .ref = enc_kept,
+				       .unref = enc_left,
+				       .looked = enc_reloaded,
+				       .ctx = e };
+
+	if (path)
+		e->set = watched_file_new(&f, err);
+	else if ((set = enc_made(e, text, err)))
+		e->set = watched_file_fixed(&f, enc_set_ref(set));
+	if (!e->set)
+		return -1;
+	e->served = true;
+	(void)enc_set_unref(set);
+	set = set_now(e);
+	(void)enc_ask_all(set, true);
+	return 0;
+}
+
+struct encryption *encryption_parse(struct env *env, struct sv text, struct err *err)
+{
+	struct encryption *e = enc_new(env);
+
+	return enc_set_begin(e, NULL, text, err) < 0 ? encryption_free(e) : e;
 }
 
 struct encryption *encryption_read(struct env *env, const char *path, bool reload, struct err *err)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct encryption *e = NULL;
-	struct sv text;
+	struct encryption *e = enc_new(env);
 
-	if (file_read(&a, path, CONFIG_MAX, &text, err) == 0) {
-		e = encryption_parse(env, text, err);
-		if (e && reload) {
-			e->path = xstrdup(path);
-			buf_addsv(&e->text, text);
-		}
-		explicit_bzero((void *)(uintptr_t)text.p, text.n);
-	}
-	if (!e) {
-		err_wrap(err, "error while parsing file: --encryption-provider-config '%s'", path);
-		return NULL;
+	e->path = xstrdup(path);
+	if (enc_set_begin(e, e->path, SV(""), err) < 0)
+		return encryption_free(e);
+	if (!reload) {
+		struct watched_file *once = e->set;
+
+		e->set = watched_file_fixed(&(struct watched_file_opts){ .ref = enc_kept, .unref = enc_left },
+					    watched_file_get(once));
+		watched_file_free(once);
+		free(TAKE(e->path));
 	}
 	pthread_mutex_lock(&e->mu);
 	enc_arm(e, KMS_POLL_BAD_NS);
@@ -494,10 +483,7 @@ struct encryption *encryption_free(struct encryption *e)
 	if (!e)
 		return NULL;
 	enc_stop(e);
-	(void)enc_set_unref(e->set);
-	if (e->text.p)
-		explicit_bzero(e->text.p, e->text.n);
-	buf_release(&e->text);
+	watched_file_free(e->set);
 	metric_set_free(e->counted);
 	pthread_cond_destroy(&e->changed);
 	pthread_mutex_destroy(&e->mu);

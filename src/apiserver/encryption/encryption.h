@@ -16,8 +16,8 @@
  *
  * What no provider can read is an error of that value alone: it is set aside (set_aside.h), and can be deleted unread.
  *
- * The file may be looked at each minute. A good one that has changed replaces the configuration, when its programs are
- * well; a bad one is told in the log and counted, and what counted before counts on.
+ * The file may be looked at each minute (watched_file.h). One that has changed counts when it is good and its programs
+ * are well.
  *
  * Not here: KMS v1, which upstream has switched off.
  *

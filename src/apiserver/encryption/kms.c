@@ -56,14 +56,6 @@ static int kms_grpc(void *ctx, const char *method, struct sv request, struct are
 			 k->o.timeout_ns, ret, err);
 }
 
-static const char *kms_code(const struct err *err)
-{
-	return err->reason == ERR_TIMEOUT	? "DeadlineExceeded"
-	       : err->reason == ERR_UNAVAILABLE ? "Unavailable"
-	       : err->reason == ERR_NOT_FOUND	? "NotFound"
-						: "Unknown";
-}
-
 static int kms_ask(struct kms *k, const char *method, struct sv request, struct arena *a, struct sv *ret,
 		   struct err *err)
 {
@@ -72,7 +64,7 @@ static int kms_ask(struct kms *k, const char *method, struct sv request, struct 
 	int rc = k->o.call(k->o.call_ctx, method, request, a, ret, &why);
 
 	if (k->o.called)
-		k->o.called(k->o.ctx, k, method, rc < 0 ? kms_code(&why) : "OK", env_mono_ns(k->o.env) - since);
+		k->o.called(k->o.ctx, k, method, rc < 0 ? grpc_code_name(&why) : "OK", env_mono_ns(k->o.env) - since);
 	return rc < 0 ? err_move(err, &why) : 0;
 }
 
@@ -447,6 +439,7 @@ struct kms *kms_new(const struct kms_opts *o)
 		_cleanup_free_ char *target = xasprintf("unix:%s", o->endpoint + strlen("unix://"));
 
 		k->channel = grpc_channel_new(target);
+		grpc_channel_outside(k->channel, GRPC_ANSWER_MAX, false);
 		k->o.call = kms_grpc;
 		k->o.call_ctx = k;
 	}

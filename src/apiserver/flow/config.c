@@ -99,19 +99,15 @@ static enum flow_by config_by(const struct val *spec)
 
 /* --- counts: flow.lock held --- */
 
-static struct flow_counts *config_counts(struct flow *f, struct flow_level *l, struct sv schema)
+static struct flow_counts *config_counts(struct flow_level *l, struct sv schema)
 {
-	char *key = xasprintf("%s/%.*s", l->name, SV_ARG(schema));
-	void **slot = strmap_slot(&f->counts, sv_from(key));
+	void **slot = strmap_slot(&l->counts, schema);
 	struct flow_counts *n = *slot;
 
-	if (n) {
-		free(key);
-	} else {
+	if (!n) {
 		n = *slot = xcalloc(1, sizeof(*n));
-		n->key = key;
 		n->level = l;
-		n->schema = key + strlen(l->name) + 1;
+		n->schema = xstrndup(schema.p, schema.n);
 		l->refs++;
 	}
 	n->refs++;
@@ -122,9 +118,9 @@ static void config_counts_unref(struct flow *f, struct flow_counts *n)
 {
 	if (--n->refs)
 		return;
-	(void)strmap_del(&f->counts, sv_from(n->key));
+	(void)strmap_del(&n->level->counts, sv_from(n->schema));
 	flow_level_unref(f, n->level);
-	free(n->key);
+	free(n->schema);
 	free(n);
 }
 
@@ -168,7 +164,7 @@ static void config_schema(struct config_making *m, const struct val *doc)
 	s.rules = ARENA_ARRAY(a, struct flow_rule, val_len(rules));
 	VAL_EACH(rules, v)
 		s.rules[s.n_rules++] = config_rule(a, v);
-	s.counts = config_counts(f, l, s.name);
+	s.counts = config_counts(l, s.name);
 	vec_push(&m->schemas, s);
 }
 

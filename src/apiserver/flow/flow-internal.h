@@ -72,16 +72,16 @@ struct flow_config {
 	size_t n_levels;
 };
 
-/* What is counted of a schema at a level; owned by the table in struct flow, a reference for each schema that uses it.
- * Of a limited level guarded by its lock. */
+/* What is counted of a schema at a level; in the level's table, a reference for each schema that uses it. It is the
+ * level's, not its name's: a request that ends in a level that has gone is counted there, whoever has its name now. Of
+ * a limited level guarded by its lock. */
 enum flow_refusal { FLOW_QUEUE_FULL, FLOW_NO_SEAT, FLOW_TIME_OUT, FLOW_CANCELLED, _FLOW_REFUSAL_MAX };
 #define FLOW_BUCKETS 13
 
 struct flow_counts {
-	unsigned refs; /* guarded by flow.lock */
-	struct flow_level *level;
-	char *key;		       /* "LEVEL/SCHEMA", owned; */
-	const char *schema;	       /* into it */
+	unsigned refs;		       /* guarded by flow.lock */
+	struct flow_level *level;      /* a reference */
+	char *schema;		       /* owned */
 	_Atomic uint64_t begun, ended; /* of an exempt level, where there is no lock */
 	struct flow_numbers {
 		uint64_t dispatched, rejected[_FLOW_REFUSAL_MAX];
@@ -120,11 +120,12 @@ struct flow_queue {
 };
 
 struct flow_level {
-	unsigned refs; /* guarded by flow.lock; */
-	bool removed;  /* these, too: its object is gone; */
-	bool kept;     /* by the configuration that is being made; */
-	struct sv uid; /* in whose arena this is */
-	char *name;    /* owned */
+	unsigned refs;	      /* guarded by flow.lock; */
+	bool removed;	      /* these, too: its object is gone; */
+	bool kept;	      /* by the configuration that is being made; */
+	struct sv uid;	      /* in whose arena this is */
+	char *name;	      /* owned */
+	struct strmap counts; /* by schema; guarded by flow.lock, too */
 	bool exempt;
 	pthread_mutex_t lock;
 	/* Guarded by it. */
@@ -146,7 +147,7 @@ struct flow_level {
 	unsigned refused, refused_before, retry_s;
 };
 
-enum flow_state { FLOW_SEATED = 1, FLOW_WAITING, FLOW_OPEN /* exempt */, FLOW_DONE };
+enum flow_state { FLOW_SEATED = 1, FLOW_WAITING, FLOW_OPEN /* exempt */, FLOW_COUNTED /* max_inflight.c */, FLOW_DONE };
 
 struct flow_ticket {
 	struct list link; /* in its queue, while waiting */
@@ -171,7 +172,6 @@ struct flow {
 	pthread_cond_t cond;
 	/* Guarded by it. */
 	struct strmap levels; /* by name, those of the current configuration: struct flow_level */
-	struct strmap counts; /* by "LEVEL/SCHEMA" */
 	bool started, dirty, posted, stopping;
 	struct env_timer *follow; /* what is posted */
 	struct env_timer *timer;  /* of the borrowing */
@@ -182,6 +182,9 @@ struct flow {
 	int64_t said_since_ns;
 	unsigned said;
 	atomic_bool borrowing; /* somebody waited or was refused lately: limits move */
+	/* All there is without priority and fairness: requests being served that read and that change something. */
+	bool off;
+	atomic_int served[2];
 };
 
 extern struct lock_site flow_lock;
@@ -228,6 +231,10 @@ struct flow_part {
 	double target, least, most, ret;
 };
 void flow_divide(struct flow_part *parts, size_t n, double seats);
+
+/* max_inflight.c */
+int flow_max_inflight(struct api_req *q, struct flow_ticket *t, struct err *err);
+void flow_max_inflight_end(struct api_req *q);
 
 /* dangling.c */
 void flow_say_dangling(struct flow *f);

@@ -59,9 +59,11 @@ int flow_admit(struct api_req *q, struct err *err)
 
 	if (t) /* it has waited, and was given its seats */
 		return 0;
+	t = q->flow = ARENA_NEW(q->arena, struct flow_ticket);
+	if (q->server->flow->off)
+		return flow_max_inflight(q, t, err);
 	c = (struct flow_config *)current_get(&q->server->flow->config);
 	s = flow_match(c, q);
-	t = q->flow = ARENA_NEW(q->arena, struct flow_ticket);
 	t->q = q;
 	t->stop = flow_stop_waiting;
 	t->config = c;
@@ -84,6 +86,8 @@ void flow_release(struct api_req *q)
 {
 	struct flow_ticket *t = q->flow;
 
+	if (t && t->state == FLOW_COUNTED)
+		flow_max_inflight_end(q);
 	if (!t || !t->config)
 		return;
 	if (t->state == FLOW_SEATED)

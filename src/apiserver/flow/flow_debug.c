@@ -226,7 +226,7 @@ static void dump_answer(struct api_req *q, size_t which)
 
 bool flow_debug_serve(struct api_req *q)
 {
-	for (size_t i = 0; i < ARRAY_LEN(dumps); i++)
+	for (size_t i = 0; i < ARRAY_LEN(dumps) && !q->server->flow->off; i++)
 		if (sv_is(q->path, dumps[i].path)) {
 			dump_answer(q, i);
 			return true;

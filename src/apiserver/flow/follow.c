@@ -8,6 +8,7 @@ struct flow *flow_new(struct apiserver *s)
 	struct flow *f = xcalloc(1, sizeof(*f));
 
 	f->s = s;
+	f->off = s->o.no_priority_and_fairness;
 	f->seed = env_random_u64(s->env);
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_cond_init(&f->cond, NULL);
@@ -49,7 +50,7 @@ void flow_changed(struct apiserver *s)
 
 	lock_mutex(&f->lock, &flow_lock);
 	f->dirty = true;
-	if (f->started && !f->posted && !f->stopping) {
+	if (f->started && !f->posted && !f->stopping && !f->off) {
 		f->posted = true;
 		f->follow = env_after(s->env, ENV_CONTROL, 0, flow_task, f); /* a task that can be called off */
 	}
@@ -89,7 +90,6 @@ struct flow *flow_free(struct flow *f)
 		flow_level_unref(f, e->value);
 	pthread_mutex_unlock(&f->lock);
 	strmap_release(&f->levels);
-	strmap_release(&f->counts);
 	pthread_mutex_destroy(&f->lock);
 	pthread_cond_destroy(&f->cond);
 	free(f);

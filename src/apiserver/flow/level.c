@@ -46,6 +46,7 @@ void flow_level_unref(struct flow *f, struct flow_level *l)
 	/* Nobody waits, nobody sits: those would hold a configuration. */
 	heap_release(&l->active);
 	strmap_release(&l->queues);
+	strmap_release(&l->counts);
 	pthread_mutex_destroy(&l->lock);
 	free(l->name);
 	free(l);

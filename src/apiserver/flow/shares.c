@@ -196,16 +196,18 @@ static void borrow_all(struct flow *f, bool yes)
 static void borrow_tick(void *ctx)
 {
 	struct flow *f = ctx;
+	bool on;
 
 	lock_mutex(&f->lock, &flow_lock);
-	if (!f->stopping) {
+	on = !f->stopping;
+	if (on) {
 		f->timer = env_timer_cancel(f->s->env, f->timer);
 		f->calm = borrow_look(f, env_mono_ns(f->s->env)) ? 0 : f->calm + 1;
 		if (f->calm > CALM_LOOKS)
 			borrow_all(f, false);
 	}
 	pthread_mutex_unlock(&f->lock);
-	if (!f->stopping)
+	if (on) /* an end that comes now waits until this is over */
 		flow_fill_all(f);
 	lock_mutex(&f->lock, &flow_lock);
 	f->armed = false;

@@ -143,7 +143,8 @@ static bool strategic_patch(const struct api_req *q)
 	return sv_starts(q->content_type, SV("application/strategic-merge-patch+json"));
 }
 
-/* What a patch makes of the object is as invalid as the patch: upstream says 422, of no kind. */
+/* What a patch makes of the object is as invalid as the patch: upstream says 422, of no kind. It shows the patch, but
+ * what is said to a client is noted in the audit log, too, at levels that show no body: a Secret's is not shown. */
 static int bad_patch(struct api_req *q, struct err *err, const char *why)
 {
 	struct sv text = q->body;
@@ -154,7 +155,7 @@ static int bad_patch(struct api_req *q, struct err *err, const char *why)
 
 		text = v ? val_go_text(q->arena, v) : text;
 	}
-	text = utf8_cut(text, 1024);
+	text = q->res == RES(core_secrets) ? SV("<secret contents redacted>") : utf8_cut(text, 1024);
 	err_set(err, ERR_INVALID, " \"\" is invalid: patch: Invalid value: \"%.*s\": %s", SV_ARG(text), why);
 	return err_add_cause(err, "FieldValueInvalid", SV("patch"), "Invalid value: \"%.*s\": %s", SV_ARG(text), why);
 }

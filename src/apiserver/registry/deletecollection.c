@@ -126,13 +126,12 @@ void registry_deletecollection(struct api_req *q)
 {
 	struct collection *c = ARENA_NEW(q->arena, struct collection);
 	const struct selection *sel;
-	struct sv labels = SV_NULL, fields = SV_NULL, v;
-	int64_t limit = 0;
+	struct selection_words words = selection_words(q);
+	int64_t limit, seconds;
 	struct err err = ERR_INIT;
 
-	(void)api_req_param(q, "labelSelector", &labels);
-	(void)api_req_param(q, "fieldSelector", &fields);
-	if (delete_options_read(q, &c->o, &err) < 0 || selection_make(q->arena, q->res, labels, fields, &sel, &err) < 0)
+	if (delete_options_read(q, &c->o, &err) < 0 || list_options_check(q, false, &limit, &seconds, &err) < 0 ||
+	    selection_make(q->arena, q->res, &words, &sel, &err) < 0)
 		goto failed;
 	if (c->o.unsafe) {
 		err_options(&err, "DeleteOptions", "ignoreStoreReadErrorWithClusterBreakingPotential",
@@ -141,14 +140,14 @@ void registry_deletecollection(struct api_req *q)
 			    "option");
 		goto failed;
 	}
-	if (api_req_param(q, "limit", &v) && (!sv_to_i64(v, &limit) || limit < 0))
-		limit = 0;
+	if (sel && sel->shards)
+		q->shard = sel->shards->words;
 	set_aside_warn(q, SV_NULL);
 	c->q = q;
 	pthread_mutex_init(&c->lock, NULL);
 	arena_defer(q->arena, drop_mutex, &c->lock);
 	arena_defer(q->arena, drop_list, &c->list);
-	(void)wc_list(q->server->wc, q->res, q->ns, sel, SV_NULL, (size_t)limit, 0, q->arena, &c->list);
+	(void)wc_list(q->server->wc, q->res, q->ns, sel, SV_NULL, (size_t)MAX(limit, 0), 0, q->arena, &c->list);
 	atomic_init(&c->left, 0);
 	req_has_parts(q);
 	portion(q, c);

@@ -63,7 +63,7 @@ void registry_get(struct api_req *q)
 			return;
 		}
 		if (rev > wc_rev(q->server->wc)) {
-			wait_for_rev(q, rev, registry_get);
+			wait_for_rev(q, rev, registry_get, api_req_fail);
 			return;
 		}
 	}

@@ -11,16 +11,14 @@
 #include "base/board.h"
 #include "base/quarantine.h"
 #include "apiserver/held.h"
+#include "apiserver/registry/continue.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/storekey.h"
 #include "apiserver/versions.h"
-#include "base/b64.h"
-#include "codec/json.h"
 #include "object/feature.h"
 
 #include <stdlib.h>
 
-#define CONTINUE_VERSION "meta.k8s.io/v1"
 #define EXPIRED_CONTINUE                                                                                            \
 	"The provided continue parameter is too old to display a consistent list result. You can start a new list " \
 	"without the continue parameter, or use the continue token in this response to retrieve the remainder of "  \
@@ -28,54 +26,12 @@
 	"created, modified, or deleted between the time the first chunk was returned and now may show up in the list."
 
 struct list_opts {
-	struct sv labels, fields, match, cont;
+	struct sv match, cont;
 	int64_t rev, limit;
-	bool rev_set;
-	struct sv start;   /* of the token: "ns/name" */
-	int64_t exact;	   /* read at this revision; 0: now */
-	bool inconsistent; /* token of a list whose revision was lost */
+	struct sv start; /* of the token: "ns/name" */
+	int64_t exact;	 /* read at this revision; 0: now */
 	const struct selection *sel;
 };
-
-/* --- continue tokens: base64url without padding, as those of upstream --- */
-
-static struct sv token_make(struct arena *a, int64_t rev, struct sv key)
-{
-	char *start = arena_alloc(a, key.n + 1);
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
-
-	/* The first key after `key`: that and a NUL. */
-	buf_printf(&b, "{\"v\":\"" CONTINUE_VERSION "\",\"rv\":%" PRId64 ",\"start\":", rev);
-	memcpy(start, key.p, key.n);
-	start[key.n] = '\0';
-	json_encode_str(&b, sv_make(start, key.n + 1));
-	buf_adds(&b, "}\n");
-	return b64url_encode(a, buf_sv(&b));
-}
-
-static int token_read(struct api_req *q, struct list_opts *o, struct err *err)
-{
-	struct sv json;
-	const struct val *t;
-
-	if (!b64url_decode(q->arena, o->cont, &json) || !(t = json_decode(q->arena, json, NULL, NULL)) ||
-	    !val_is(val_member_sv(t, SV("v")), CONTINUE_VERSION))
-		return err_set(err, ERR_BAD_REQUEST, "continue key is not valid: the token is malformed");
-	o->exact = val_int_or(val_member_sv(t, SV("rv")), 0);
-	o->start = val_str(val_member_sv(t, SV("start")));
-	if (!o->start.n || o->start.n > STORE_KEY_MAX + 1 || sv_find_sv(o->start, SV("..")) >= 0)
-		return err_set(err, ERR_BAD_REQUEST,
-			       "continue key is not valid: encoded start key empty or out of range");
-	if (o->exact == 0)
-		return err_set(
-		    err, ERR_BAD_REQUEST,
-		    "continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
-	if (o->exact < 0) {
-		o->inconsistent = true;
-		o->exact = 0;
-	}
-	return 0;
-}
 
 /* Adds what the kind of a read forbids about resourceVersionMatch: all of it, as upstream does. */
 static void check_match(struct field_errs *fe, struct sv match, bool watch, bool initial, struct sv rev, struct sv cont)
@@ -101,7 +57,16 @@ static void check_match(struct field_errs *fe, struct sv match, bool watch, bool
 		fe_forbidden(fe, &at, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
 }
 
-int list_options_check(struct api_req *q, bool watch, struct err *err)
+/* Numbers are read before anything is judged, whether they matter or not. */
+static int list_number(struct api_req *q, const char *name, int64_t *ret, struct err *err)
+{
+	struct sv v;
+
+	*ret = 0;
+	return api_req_param(q, name, &v) && v.n && !sv_to_i64(v, ret) ? err_bad_number(err, v) : 0;
+}
+
+int list_options_check(struct api_req *q, bool watch, int64_t *ret_limit, int64_t *ret_seconds, struct err *err)
 {
 	static const struct resource options = { .group = "meta.k8s.io", .kind = "ListOptions" };
 	struct sv v, match = SV_NULL, rev = SV_NULL, cont = SV_NULL;
@@ -110,15 +75,17 @@ int list_options_check(struct api_req *q, bool watch, struct err *err)
 		     initial_at = FPATH_NAME(NULL, SV("sendInitialEvents"));
 	struct field_errs fe;
 
+	if (list_number(q, "timeoutSeconds", ret_seconds, err) < 0 || list_number(q, "limit", ret_limit, err) < 0)
+		return -1;
 	field_errs_init(&fe, q->arena);
 	(void)api_req_param(q, "resourceVersionMatch", &match);
 	(void)api_req_param(q, "resourceVersion", &rev);
 	(void)api_req_param(q, "continue", &cont);
+	if (watch && initial && !sv_is(match, "NotOlderThan"))
+		fe_forbidden(&fe, &at, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
 	if (watch && initial && !feature_on(FG_WatchList))
 		fe_forbidden(&fe, &initial_at,
 			     "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled");
-	if (watch && initial && !sv_is(match, "NotOlderThan"))
-		fe_forbidden(&fe, &at, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
 	if (match.n)
 		check_match(&fe, match, watch, initial, rev, cont);
 	if (!watch && initial)
@@ -126,38 +93,50 @@ int list_options_check(struct api_req *q, bool watch, struct err *err)
 	return field_errs_to_err(&fe, &options, SV(""), err);
 }
 
-static int list_parse_opts(struct api_req *q, struct list_opts *o, struct err *err)
+/* A token says which moment; else it is the revision, which a limit without a rule of its own means exactly. */
+static int list_moment(struct api_req *q, struct list_opts *o, struct err *err)
 {
-	struct sv v;
+	struct sv rev = SV_NULL;
 
-	if (list_options_check(q, false, err) < 0)
-		return -1;
-	(void)api_req_param(q, "labelSelector", &o->labels);
-	(void)api_req_param(q, "fieldSelector", &o->fields);
-	(void)api_req_param(q, "resourceVersionMatch", &o->match);
-	(void)api_req_param(q, "continue", &o->cont);
-	if (api_req_param(q, "resourceVersion", &v) && v.n) {
-		if (!list_rev_parse(v, &o->rev))
-			return err_bad_rev(err, v);
-		o->rev_set = true;
-	}
-	if (api_req_param(q, "limit", &v) && v.n && (!sv_to_i64(v, &o->limit)))
-		return err_bad_number(err, v);
-	if (o->limit < 0)
-		o->limit = 0;
+	(void)api_req_param(q, "resourceVersion", &rev);
 	if (o->cont.n) {
-		if (o->rev_set && o->rev != 0)
+		struct continue_at at;
+
+		if (continue_read(q->arena, q->res, q->ns, o->cont, &at, err) < 0)
+			return -1;
+		if (rev.n && !sv_is(rev, "0"))
 			return err_set(err, ERR_BAD_REQUEST,
 				       "specifying resource version is not allowed when using continue");
-		if (token_read(q, o, err) < 0)
-			return -1;
-	} else if (sv_is(o->match, "Exact") || (o->limit && o->rev > 0 && !o->match.n)) {
-		/* A limit with a revision and no match rule means exactly that revision. */
-		o->exact = o->rev;
+		o->exact = at.rev;
+		o->start = at.start;
+		return 0;
 	}
-	if (o->rev_set && o->rev == 0)
-		o->limit = o->cont.n ? o->limit : 0; /* served whole from memory, as upstream's watch cache does */
-	return selection_make(q->arena, q->res, o->labels, o->fields, &o->sel, err);
+	if (!list_rev_parse(rev, &o->rev)) {
+		(void)err_bad_rev(err, rev);
+		return err_wrap(err, "invalid resource version");
+	}
+	if (sv_is(o->match, "Exact") || (o->limit && o->rev > 0 && !o->match.n))
+		o->exact = o->rev;
+	else if (rev.n && o->rev == 0)
+		o->limit = 0; /* served whole from memory, as upstream's watch cache does */
+	return 0;
+}
+
+static int list_parse_opts(struct api_req *q, struct list_opts *o, struct err *err)
+{
+	struct selection_words words = selection_words(q);
+	int64_t seconds;
+
+	if (list_options_check(q, false, &o->limit, &seconds, err) < 0)
+		return -1;
+	(void)api_req_param(q, "resourceVersionMatch", &o->match);
+	(void)api_req_param(q, "continue", &o->cont);
+	o->limit = MAX(o->limit, 0);
+	if (list_moment(q, o, err) < 0 || selection_make(q->arena, q->res, &words, &o->sel, err) < 0)
+		return -1;
+	if (o->sel && o->sel->shards)
+		q->shard = o->sel->shards->words;
+	return 0;
 }
 
 /* --- reading the past --- */
@@ -192,16 +171,15 @@ static int past_one(const struct store_kv *kv, void *ctx)
 	struct past *p = ctx;
 	struct obj *o;
 	bool still;
+	bool full = p->o->limit && p->out->n == (size_t)p->o->limit;
 
-	if (p->o->limit && p->out->n == (size_t)p->o->limit) {
+	if (quarantine_has(kv->key))
+		return 0;
+	if (full && !p->o->sel) {
 		p->out->more = true;
-		if (p->o->sel)
-			return 1;
 		p->out->remaining++;
 		return 0;
 	}
-	if (quarantine_has(kv->key))
-		return 0;
 	work_key(kv->key);
 	o = past_still(p, kv);
 	still = o != NULL;
@@ -209,9 +187,10 @@ static int past_one(const struct store_kv *kv, void *ctx)
 		o = stored_parse(p->q->res, kv->value, kv->mod_rev);
 	if (!o)
 		return 0;
-	if (!selection_matches(p->o->sel, o)) {
+	if (full || !selection_matches(p->o->sel, o)) {
+		p->out->more = selection_matches(p->o->sel, o);
 		obj_unref(o);
-		return 0;
+		return p->out->more; /* as of what is in memory: when there is one more */
 	}
 	if (p->out->n == p->cap) {
 		struct obj **more = arena_alloc(p->q->arena, (p->cap ? p->cap * 2 : 64) * sizeof(*more));
@@ -249,7 +228,7 @@ static int read_past(struct api_req *q, const struct list_opts *o, struct wc_pic
 	}
 	/* Nobody else has the objects that are counted. */
 	arena_defer(q->arena, held_give, held_take(q, p.bytes));
-	*ret = (struct wc_pick){ .rev = o->exact, .more = out->more, .remaining = -1 };
+	*ret = (struct wc_pick){ .rev = rev, .more = out->more, .remaining = -1 };
 	if (out->more && !o->sel)
 		ret->remaining = out->remaining;
 	objpick_of(&ret->objs, out->objs, out->n, q->arena);
@@ -270,9 +249,8 @@ static void answer_expired(struct api_req *q, const struct list_opts *o)
 	}
 	st = status_failure(q->arena, &err);
 	err_release(&err);
-	/* start carries its NUL already */
 	val_set_str(q->arena, val_ensure_map(q->arena, st, F_metadata), F_continue,
-		    token_make(q->arena, -1, sv_sub(o->start, 0, o->start.n - 1)));
+		    continue_now(q->arena, q->res, q->ns, o->start));
 	answer_doc(q, 410, st);
 }
 
@@ -304,10 +282,10 @@ static void list_send(struct api_req *q, struct wc_pick *l, const struct selecti
 	if (l->more && l->objs.n) {
 		struct obj *last = objpick_last(&l->objs);
 
-		cont = token_make(q->arena, l->rev,
-				  q->res->namespaced
-				      ? arena_svf(q->arena, "%.*s/%.*s", SV_ARG(obj_ns(last)), SV_ARG(obj_name(last)))
-				      : obj_name(last));
+		cont = continue_behind(
+		    q->arena, q->res, q->ns, l->rev,
+		    q->res->namespaced ? arena_svf(q->arena, "%.*s/%.*s", SV_ARG(obj_ns(last)), SV_ARG(obj_name(last)))
+				       : obj_name(last));
 	}
 	set_aside_warn(q, sel ? sel->pinned_name : SV_NULL);
 	list_answer_pick(q, q->res, &l->objs, l->rev, cont, l->remaining);
@@ -398,10 +376,11 @@ void registry_list(struct api_req *q)
 		goto failed;
 	if (MAX(o.rev, o.exact) > wc_rev(s->wc)) {
 		if (o.cont.n) {
-			err_set(&err, ERR_BAD_REQUEST, "continue key is not valid: its revision lies in the future");
+			err_set(&err, ERR_BAD_REQUEST,
+				"invalid continue token: continue key is not valid: its revision lies in the future");
 			goto failed;
 		}
-		wait_for_rev(q, MAX(o.rev, o.exact), registry_list);
+		wait_for_rev(q, MAX(o.rev, o.exact), registry_list, api_req_fail);
 		return;
 	}
 	if (wc_pick(s->wc, q->res, q->ns, o.sel, o.start, (size_t)o.limit, o.exact, q->arena, &l)) {

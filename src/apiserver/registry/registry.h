@@ -176,15 +176,16 @@ struct objpick;
 void list_answer_pick(struct api_req *q, const struct resource *r, struct objpick *objs_take, int64_t rev,
 		      struct sv cont, int64_t remaining);
 /* list.c: judges how resourceVersion, its match, continue and sendInitialEvents go together, for a list or a watch:
- * everything that is wrong is in *err. */
-int list_options_check(struct api_req *q, bool watch, struct err *err);
+ * everything that is wrong is in *err. limit and timeoutSeconds are 0 where nothing is said. */
+int list_options_check(struct api_req *q, bool watch, int64_t *ret_limit, int64_t *ret_seconds, struct err *err);
 
 /* revision.c */
 /* "" is 0; false unless a decimal number. */
 bool list_rev_parse(struct sv s, int64_t *ret);
 int err_bad_rev(struct err *err, struct sv s);
-/* Runs fn again (on q's thread) until the cache has reached rev, for at most 3 s; then 504. */
-void wait_for_rev(struct api_req *q, int64_t rev, void (*fn)(struct api_req *q));
+/* Runs fn again (on q's thread) when the cache has reached rev; after 3 s fail() says 504, and takes what err holds. */
+void wait_for_rev(struct api_req *q, int64_t rev, void (*fn)(struct api_req *q),
+		  void (*fail)(struct api_req *q, struct err *err));
 
 /* delete.c */
 struct delete_options {

@@ -27,6 +27,7 @@ struct rev_wait {
 	pthread_mutex_t lock; /* of the timer, which may be due before it is known */
 	struct env_timer *timer;
 	void (*fn)(struct api_req *q);
+	void (*fail)(struct api_req *q, struct err *err);
 	int64_t rev;
 	int steps;
 	atomic_int refs; /* the timer's, and the request's */
@@ -92,9 +93,11 @@ static void rev_woken(struct api_req *q, void *ctx)
 	if (req_woken(q, &err) < 0) {
 		api_req_fail(q, &err);
 	} else if (wc_rev(q->server->wc) < w->rev) {
+		void (*fail)(struct api_req * q, struct err * err) = w->fail;
+
 		err_too_large_rev(&err, w->rev, wc_rev(q->server->wc));
 		rev_unref(w);
-		api_req_fail(q, &err);
+		fail(q, &err);
 	} else {
 		void (*fn)(struct api_req * q) = w->fn;
 
@@ -104,7 +107,8 @@ static void rev_woken(struct api_req *q, void *ctx)
 	}
 }
 
-void wait_for_rev(struct api_req *q, int64_t rev, void (*fn)(struct api_req *q))
+void wait_for_rev(struct api_req *q, int64_t rev, void (*fn)(struct api_req *q),
+		  void (*fail)(struct api_req *q, struct err *err))
 {
 	struct rev_wait *w = xcalloc(1, sizeof(*w));
 
@@ -112,6 +116,7 @@ void wait_for_rev(struct api_req *q, int64_t rev, void (*fn)(struct api_req *q))
 	w->env = q->server->env;
 	w->rev = rev;
 	w->fn = fn;
+	w->fail = fail;
 	atomic_init(&w->refs, 2);
 	w->ticket = req_suspend(q, "a revision to come", rev_cancel, w);
 	pthread_mutex_init(&w->lock, NULL);

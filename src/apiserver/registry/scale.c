@@ -2,6 +2,7 @@
  *
  * A change to the view becomes a change to the object's replicas, with the object's own
  * validation, ownership and concurrency. */
+#include "apiserver/media.h"
 #include "apiserver/registry/registry.h"
 #include "object/api_kind.h"
 #include "object/decode.h"
@@ -89,18 +90,48 @@ static int produce_scale(struct write_op *op, struct err *err)
 	return 0;
 }
 
+/* As a row or as metadata, which are told of every kind that can be scaled in the same words. */
+static const struct column scale_columns[] = {
+	{ "Name", "string", "name", "The object's name.", ".metadata.name", 0, NULL },
+	{ "Desired", "integer", "", "Replicas that are wanted.", "or(.spec.replicas,0)", 0, NULL },
+	{ "Available", "integer", "", "Replicas that there are.", "or(.status.replicas,0)", 0, NULL },
+	{ "Age", "string", "", "How long ago the object was made.", "age(.metadata.creationTimestamp)", 0, NULL },
+};
+
+static void scale_answer_in_form(struct api_req *q, const struct val *view, int64_t rev)
+{
+	static const struct resource scales = { .group = "autoscaling",
+						.version = "v1",
+						.plural = "scales",
+						.kind = "Scale",
+						.columns = scale_columns,
+						.n_columns = ARRAY_LEN(scale_columns) };
+	_cleanup_(obj_unrefp) struct obj *o = obj_new(view, 0);
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct http_chunk chunks[MEDIA_CHUNKS];
+
+	q->form->object(q, &b, &scales, o, rev, true);
+	q->sink->bytes(q, 200, media_of(q)->content_type, chunks, (size_t)media_text(q, buf_sv(&b), chunks));
+}
+
 static void scale_show(struct api_req *q, const struct resource *r, struct obj *o)
 {
 	struct err err = ERR_INIT;
 	struct scale_shown shown;
+	const struct val *view;
 
 	if (registry_scale_shown(q->arena, r, obj_root(o), &shown, &err) == 0 && !shown.has_replicas)
 		err_set(&err, ERR_INTERNAL, "Internal error occurred: the spec replicas field \"%s\" does not exist",
 			registry_scale_path(r));
-	if (err.reason != ERR_NONE)
+	if (err.reason != ERR_NONE) {
 		api_req_fail(q, &err);
+		return;
+	}
+	view = registry_scale_view(q->arena, obj_root(o), &shown);
+	if (q->form && q->form->object && !q->sink->object)
+		scale_answer_in_form(q, view, obj_rev(o));
 	else
-		answer_doc(q, 200, registry_scale_view(q->arena, obj_root(o), &shown));
+		answer_doc(q, 200, view);
 }
 
 static void scale_done(struct write_op *op, struct obj *o, struct err *err)
@@ -134,7 +165,8 @@ void registry_scale(struct api_req *q)
 			/* The group is that of the kind upstream looks for: it has a Scale of its own for these. */
 			const char *own = strategy_for(q->res)->scale_group;
 			struct sv group = own ? sv_from(own) : q->group;
-			struct sv what = arena_svf(q->arena, "%s/scale", q->res->plural);
+			struct sv what = resource_late(q->res) ? sv_from(q->res->plural)
+							       : arena_svf(q->arena, "%s/scale", q->res->plural);
 
 			err_set(&err, ERR_NOT_FOUND, "%.*s.%.*s \"%.*s\" not found", SV_ARG(what), SV_ARG(group),
 				SV_ARG(q->name));

@@ -1,6 +1,8 @@
 #include "apiserver/registry/selection.h"
 #include "apiserver/versions.h"
+#include "apiserver/api_req.h"
 #include "apiserver/watchcache.h"
+#include "object/feature.h"
 
 #include <stdlib.h>
 
@@ -92,47 +94,67 @@ static void terms_join(struct arena *a, struct selection *s)
 	s->n_terms = n;
 }
 
-int selection_make(struct arena *a, const struct resource *r, struct sv labels, struct sv fields,
+static int selection_fields(struct arena *a, struct selection *s, const struct resource *r, struct sv fields,
+			    struct err *err)
+{
+	struct field_selector *fs = field_selector_parse(a, fields, err);
+
+	if (!fs)
+		return err->reason != ERR_NONE ? -1 : 0;
+	s->terms = ARENA_ARRAY(a, struct selection_term, fs->n);
+	for (size_t i = 0; i < fs->n; i++) {
+		struct selection_term *t = &s->terms[s->n_terms++];
+
+		t->label = fs->terms[i].label;
+		t->values = &fs->terms[i].value;
+		t->n_values = 1;
+		t->negated = fs->terms[i].negated;
+		if (resolve(t, r, err) < 0)
+			return -1;
+		if (!t->negated && sv_is(t->label, "metadata.name"))
+			s->pinned_name = *t->values;
+		if (!t->negated && t->path[0] == F_spec && t->path[1] == F_nodeName && t->values->n)
+			s->pinned_node = *t->values;
+		if (!t->negated && sv_is(t->label, "metadata.namespace"))
+			s->pinned_ns = *t->values;
+	}
+	terms_join(a, s);
+	return 0;
+}
+
+int selection_make(struct arena *a, const struct resource *r, const struct selection_words *w,
 		   const struct selection **ret, struct err *err)
 {
 	struct selection *s;
-	struct field_selector *fs;
 
 	*ret = NULL;
-	if (!labels.n && !fields.n)
+	if (!w->labels.n && !w->fields.n && !w->shard.n)
 		return 0;
 	s = ARENA_NEW(a, struct selection);
 	s->res = resource_storage(r);
-	if (labels.n) {
-		s->labels = selector_parse(a, labels, err);
+	if (w->labels.n) {
+		s->labels = selector_parse(a, w->labels, err);
 		if (!s->labels && err->reason != ERR_NONE)
 			return -1;
 	}
-	if (fields.n) {
-		fs = field_selector_parse(a, fields, err);
-		if (!fs)
-			return err->reason != ERR_NONE ? -1 : 0;
-		s->terms = ARENA_ARRAY(a, struct selection_term, fs->n);
-		for (size_t i = 0; i < fs->n; i++) {
-			struct selection_term *t = &s->terms[s->n_terms++];
-
-			t->label = fs->terms[i].label;
-			t->values = &fs->terms[i].value;
-			t->n_values = 1;
-			t->negated = fs->terms[i].negated;
-			if (resolve(t, r, err) < 0)
-				return -1;
-			if (!t->negated && sv_is(t->label, "metadata.name"))
-				s->pinned_name = *t->values;
-			if (!t->negated && t->path[0] == F_spec && t->path[1] == F_nodeName && t->values->n)
-				s->pinned_node = *t->values;
-			if (!t->negated && sv_is(t->label, "metadata.namespace"))
-				s->pinned_ns = *t->values;
-		}
-		terms_join(a, s);
-	}
-	*ret = s;
+	if (w->fields.n && selection_fields(a, s, r, w->fields, err) < 0)
+		return -1;
+	if (w->shard.n && !(s->shards = shards_parse(a, w->shard, err)))
+		return -1;
+	if (s->labels || s->n_terms || s->shards)
+		*ret = s;
 	return 0;
+}
+
+struct selection_words selection_words(const struct api_req *q)
+{
+	struct selection_words w = { 0 };
+
+	(void)api_req_param(q, "labelSelector", &w.labels);
+	(void)api_req_param(q, "fieldSelector", &w.fields);
+	if (feature_on(FG_ShardedListAndWatch))
+		(void)api_req_param(q, "shardSelector", &w.shard);
+	return w;
 }
 
 static bool term_has(const struct selection_term *t, struct sv text)
@@ -178,6 +200,8 @@ bool selection_matches(const struct selection *s, const struct obj *o)
 	if (s->nothing)
 		return false;
 	if (s->pinned_name.p && !sv_eq(s->pinned_name, obj_name(o)))
+		return false;
+	if (s->shards && !shards_have(s->shards, s->shards->field == SHARD_UID ? obj_uid(o) : obj_ns(o)))
 		return false;
 	if (s->labels && !selector_matches(s->labels, obj_labels(o)))
 		return false;

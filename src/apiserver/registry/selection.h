@@ -1,4 +1,4 @@
-/* selection.h - label and field selector of a list, watch or deletecollection, ready to match.
+/* selection.h - label, field and shard selectors of a list, watch or deletecollection, ready to match.
  *
  * Field labels are resolved when the selection is made: metadata.name and metadata.namespace
  * everywhere, the resource's selectable_fields, and the few old names that mean another field
@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "object/cel/shard.h"
 #include "object/obj.h"
 #include "object/schema.h"
 #include "object/selector.h"
@@ -32,9 +33,18 @@ struct selection {
 	struct sv pinned_name; /* metadata.name=x, or SV_NULL */
 	struct sv pinned_node; /* spec.nodeName=x, or SV_NULL */
 	struct sv pinned_ns;
+	const struct shards *shards; /* NULL: all of it */
 };
 
-/* NULL texts or empty ones select everything: *ret is NULL then. */
-int selection_make(struct arena *a, const struct resource *r, struct sv labels, struct sv fields,
+/* What a client says; NULL texts or empty ones select everything. */
+struct selection_words {
+	struct sv labels, fields, shard;
+};
+
+/* *ret is NULL when everything is selected. */
+int selection_make(struct arena *a, const struct resource *r, const struct selection_words *w,
 		   const struct selection **ret, struct err *err);
+/* The words of q, views of it; a shard only with the gate ShardedListAndWatch on. */
+struct api_req;
+struct selection_words selection_words(const struct api_req *q);
 bool selection_matches(const struct selection *s, const struct obj *o);

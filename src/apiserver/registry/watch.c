@@ -12,6 +12,7 @@
 #include "apiserver/held.h"
 #include "apiserver/standing.h"
 #include "apiserver/versions.h"
+#include "object/feature.h"
 
 #include <stdlib.h>
 
@@ -289,50 +290,49 @@ static void on_timeout(void *ctx)
 }
 
 /* Lengths in front, as there may be any bytes in what clients send. Versions have fields of their own. */
-static struct sv selector_words(struct api_req *q, struct sv labels, struct sv fields)
+static struct sv selector_words(struct api_req *q, const struct selection_words *w)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	buf_printf(&b, "%s %zu ", q->res->version, labels.n);
-	buf_addsv(&b, labels);
-	buf_addsv(&b, fields);
+	buf_printf(&b, "%s %zu %zu ", q->res->version, w->labels.n, w->shard.n);
+	buf_addsv(&b, w->labels);
+	buf_addsv(&b, w->shard);
+	buf_addsv(&b, w->fields);
 	return arena_sv(q->arena, buf_sv(&b));
 }
 
 static int watch_parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t *seconds, struct err *err)
 {
-	struct sv rv = SV_NULL, labels = SV_NULL, fields = SV_NULL, v;
+	struct selection_words words = selection_words(q);
+	struct sv rv = SV_NULL, v;
+	int64_t limit;
 	bool initial_set = api_req_param(q, "sendInitialEvents", &v), initial = option_bool(q, "sendInitialEvents");
 	const struct selection *sel;
 	int64_t rev;
 
-	(void)api_req_param(q, "labelSelector", &labels);
-	(void)api_req_param(q, "fieldSelector", &fields);
 	(void)api_req_param(q, "resourceVersion", &rv);
-	if (list_options_check(q, true, err) < 0)
+	if (list_options_check(q, true, &limit, seconds, err) < 0)
 		return -1;
 	if (!list_rev_parse(rv, &rev))
 		return err_bad_rev(err, rv);
 	/* A named watch (the legacy path) is one on metadata.name. */
 	if (q->name.n)
-		fields = fields.n ? arena_svf(q->arena, "metadata.name=%.*s,%.*s", SV_ARG(q->name), SV_ARG(fields))
-				  : arena_svf(q->arena, "metadata.name=%.*s", SV_ARG(q->name));
-	if (selection_make(q->arena, q->res, labels, fields, &sel, err) < 0)
+		words.fields = arena_svf(q->arena, "metadata.name=%.*s%s%.*s", SV_ARG(q->name),
+					 words.fields.n ? "," : "", SV_ARG(words.fields));
+	if (selection_make(q->arena, q->res, &words, &sel, err) < 0)
 		return -1;
 	*o = (struct wc_watch_opts){ .res = q->res,
 				     .ns = q->ns,
 				     .sel = sel,
-				     .words = selector_words(q, labels, fields),
+				     .words = selector_words(q, &words),
 				     .user = q->user.name,
 				     .share = user_share(&q->user),
 				     .bookmarks = option_bool(q, "allowWatchBookmarks") };
 	o->initial = initial || (!initial_set && rev == 0);
-	o->initial_bookmark = initial && o->bookmarks;
+	/* With WatchList on, who begins from nothing has asked for it by that, as upstream's defaults say. */
+	o->initial_bookmark = o->bookmarks && (initial || (o->initial && feature_on(FG_WatchList)));
 	o->since = rev ? rev : WATCH_FROM_NOW;
-	*seconds = 0;
-	if (api_req_param(q, "timeoutSeconds", &v) && v.n &&
-	    (!sv_to_i64(v, seconds) || *seconds < 0 || *seconds > 1 << 30))
-		return err_bad_number(err, v);
+	*seconds = MIN(MAX(*seconds, -1), (int64_t)1 << 30);
 	return 0;
 }
 
@@ -375,8 +375,8 @@ void registry_watch(struct api_req *q)
 		api_req_fail(q, &err);
 		return;
 	}
-	if (o.initial_bookmark && o.since > wc_rev(s->wc)) {
-		wait_for_rev(q, o.since, registry_watch);
+	if (o.initial && o.since > wc_rev(s->wc)) {
+		wait_for_rev(q, o.since, registry_watch, answer_error_event);
 		return;
 	}
 	w = xcalloc(1, sizeof(*w));
@@ -390,6 +390,11 @@ void registry_watch(struct api_req *q)
 	if (wc_watch_open(s->wc, &o, &w->watch, &err) < 0) {
 		free(w->views);
 		free(w);
+		if (err.reason == ERR_NOT_FOUND && api_req_kind_anew(q)) {
+			err_release(&err);
+			registry_watch(q);
+			return;
+		}
 		if (err.reason == ERR_EXPIRED)
 			answer_error_event(q, &err);
 		else
@@ -402,7 +407,7 @@ void registry_watch(struct api_req *q)
 	q->on_gone = watch_on_gone;
 	q->on_drain = watch_on_drain;
 	media_stream_begin(q);
-	ns = seconds ? seconds * NS_PER_SEC : watch_seconds(s) * NS_PER_SEC;
+	ns = (seconds ? MAX(seconds, 0) : watch_seconds(s)) * NS_PER_SEC; /* negative: it ends at once */
 	w->timer = env_after(s->env, ENV_TIMERS, ns, on_timeout, w);
 	w->standing =
 	    standing_begin(q, &(struct standing_opts){ .revoke = watch_revoked, .release = standing_released });

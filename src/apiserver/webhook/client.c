@@ -54,6 +54,7 @@ struct webhook_answer *webhook_answer_free(struct webhook_answer *a)
 		return NULL;
 	err_release(&a->err);
 	buf_release(&a->body);
+	buf_release(&a->tag);
 	free(a);
 	return NULL;
 }
@@ -100,7 +101,8 @@ static void call_failed(struct webhook_call *c, struct webhook_answer *a, struct
 		 c->sent.get ? (strcmp(c->sent.method, "GET") == 0 ? "Get" : c->sent.method) : "Post", c->url);
 }
 
-void webhook_call_answer(struct webhook_call *c, int status, struct sv type, struct sv body, struct err *err)
+static void call_answer(struct webhook_call *c, int status, struct sv type, struct sv tag, struct sv body,
+			struct err *err)
 {
 	struct webhook_answer *a;
 
@@ -111,8 +113,12 @@ void webhook_call_answer(struct webhook_call *c, int status, struct sv type, str
 	}
 	a = xcalloc(1, sizeof(*a));
 	a->status = status;
+	if (tag.n)
+		buf_addsv(&a->tag, tag);
 	if (status == 0)
 		call_failed(c, a, err);
+	else if (status == 304 && c->sent.tag.n)
+		buf_clear(&a->body);
 	else if (c->sent.get && (status < 200 || status > 299))
 		err_set(&a->err, ERR_UNAVAILABLE, "bad status from %s: %d", c->url, status);
 	else if (c->sent.get)
@@ -128,6 +134,16 @@ void webhook_call_answer(struct webhook_call *c, int status, struct sv type, str
 		buf_addsv(&a->body, body);
 	c->done(a, c->ctx);
 	webhook_call_unref(c);
+}
+
+void webhook_call_answer(struct webhook_call *c, int status, struct sv type, struct sv body, struct err *err)
+{
+	call_answer(c, status, type, SV(""), body, err);
+}
+
+void webhook_call_answer_tagged(struct webhook_call *c, int status, struct sv type, struct sv tag, struct sv body)
+{
+	call_answer(c, status, type, tag, body, NULL);
 }
 
 static void call_fail(struct webhook_call *c, enum err_reason reason, const char *why)
@@ -211,7 +227,8 @@ static void call_on_wire_done(const struct http_response *r, const struct err *e
 
 	c->on_wire = NULL;
 	if (r) {
-		webhook_call_answer(c, r->status, http_response_header(r, "content-type"), r->body, NULL);
+		webhook_call_answer_tagged(c, r->status, http_response_header(r, "content-type"),
+					   http_response_header(r, "etag"), r->body);
 		return;
 	}
 	if (!sent && c->target->ns && !c->again && err->reason == ERR_UNAVAILABLE) {
@@ -450,14 +467,15 @@ void webhook_set_network(struct apiserver *s, const struct webhook_network *n)
 
 static void call_gets(struct webhook_call *c, const struct webhook_call_opts *o)
 {
-	const struct http_header host = { SV("host"), sv_from(o->target->authority) };
+	const struct http_header ours[] = { { SV("host"), sv_from(o->target->authority) },
+					    { SV("if-none-match"), o->tag } }; /* the last: where there is one */
 
 	c->url = xasprintf("%s%s", o->target->url, o->get);
 	c->path = xstrdup(*o->get ? o->get : o->target->path && *o->target->path ? o->target->path : "/");
-	c->headers = xcalloc(o->n_headers + 1, sizeof(*c->headers));
-	c->n_headers = o->n_headers + 1;
+	c->n_headers = o->n_headers + 1 + (o->tag.n > 0);
+	c->headers = xcalloc(c->n_headers, sizeof(*c->headers));
 	for (size_t i = 0; i < c->n_headers; i++) {
-		const struct http_header *h = i < o->n_headers ? &o->headers[i] : &host;
+		const struct http_header *h = i < o->n_headers ? &o->headers[i] : &ours[i - o->n_headers];
 
 		c->headers[i] = (struct http_header){ sv_make(xmemdup(h->name.p, h->name.n), h->name.n),
 						      sv_make(xmemdup(h->value.p, h->value.n), h->value.n) };
@@ -496,6 +514,7 @@ struct webhook_call *webhook_call(struct apiserver *s, const struct webhook_call
 		.get = o->get != NULL,
 		.method = o->method ? o->method : "GET",
 	};
+	c->sent.tag = o->tag.n ? c->headers[c->n_headers - 1].value : SV("");
 	if (o->target->wrong.reason) {
 		err_copy(&err, &o->target->wrong);
 		webhook_call_answer(c, 0, SV(""), SV(""), &err);

@@ -66,6 +66,7 @@ struct webhook_answer {
 	int status;	/* HTTP's, 0: none came */
 	bool late;	/* its time was up */
 	struct buf body;
+	struct buf tag; /* its ETag, as it was sent */
 };
 struct webhook_answer *webhook_answer_free(struct webhook_answer *a); /* returns NULL */
 
@@ -84,6 +85,7 @@ struct webhook_call_opts {
 	/* Instead of a POST of the body: a GET of this path ("": of the target's own) with these headers besides, all
 	 * copied. Any answer of 200 to 299 is one, of whatever type; the failure of another says its status alone. */
 	const char *get, *method; /* method: in place of GET, or NULL */
+	struct sv tag;		  /* of what is there already: 304 is an answer then, without a body. "": nothing is */
 	const struct http_header *headers;
 	size_t n_headers;
 	int64_t timeout_ns;
@@ -112,6 +114,7 @@ struct webhook_sent {
 	size_t answer_max;
 	bool get;
 	const char *method; /* of such */
+	struct sv tag;
 };
 /* Instead of sockets: gets every call, and ends each by webhook_call_answer(). */
 struct webhook_network {
@@ -123,6 +126,7 @@ void webhook_set_network(struct apiserver *s, const struct webhook_network *n); 
 /* An answer of that status and type ("": none is said); status 0: none came, and err (taken) says why. From any
  * thread, once. */
 void webhook_call_answer(struct webhook_call *c, int status, struct sv type, struct sv body, struct err *err);
+void webhook_call_answer_tagged(struct webhook_call *c, int status, struct sv type, struct sv tag, struct sv body);
 
 /* --- the server's life --- */
 

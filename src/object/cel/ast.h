@@ -47,6 +47,7 @@ struct cel_compile {
 	uint32_t n_nodes;
 	uint32_t n_slots; /* variables of env, then those of comprehensions */
 	bool too_large;
+	bool no_macros; /* their names are those of any function */
 };
 
 /* The name of the variable that comprehensions gather their result in: nobody can write it. */

@@ -264,7 +264,7 @@ static struct ast *parse_call(struct parser *p, struct ast *target, struct sv na
 	e->args = l.p;
 	e->n = l.n;
 	ast_done(p->c, e);
-	macro = cel_macro(p->c, e, &bad);
+	macro = p->c->no_macros ? NULL : cel_macro(p->c, e, &bad);
 	if (bad) {
 		p->failed = true;
 		return NULL;

@@ -22,6 +22,8 @@ struct rig {
 	struct client *client;
 	bool no_anonymous; /* these nine: from the next start on */
 	bool no_profiling;
+	bool no_fairness; /* with the two limits below; the same */
+	int max_requests, max_mutating;
 	const char *token_auth_file, *service_cidr, *node_port_range, *authentication_config;
 	struct apiserver_oidc oidc;
 	struct apiserver_authorization authorization;

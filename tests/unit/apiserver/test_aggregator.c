@@ -3,6 +3,7 @@
 #include "harness.h"
 
 #include "apiserver/aggregator/aggregator-internal.h"
+#include "apiserver/aggregator/spec.h"
 
 #include "base/file.h"
 #include "net/tls.h"
@@ -19,7 +20,9 @@ static struct {
 	size_t asked;
 	char url[200];
 	size_t max;
-	const char *openapi; /* its index; NULL: 404 */
+	const char *openapi;  /* its index; NULL: 404 */
+	const char *v2, *tag; /* its document of version 2, NULL: 404; and its tag */
+	size_t v2_asked, v2_sent;
 	bool hold;
 	struct webhook_call *held;
 } far;
@@ -109,6 +112,19 @@ static void far_call(struct webhook_call *c, const struct webhook_sent *sent, vo
 
 		webhook_call_answer(c, far.openapi ? 200 : 404, SV("application/json"),
 				    sv_from(far.openapi ? far.openapi : ""), &err);
+		return;
+	}
+	if (strstr(sent->url, "/openapi/v2")) {
+		bool same = far.tag && sv_is(sent->tag, far.tag);
+
+		far.v2_asked++;
+		far.v2_sent += far.v2 && !same;
+		webhook_call_answer_tagged(c,
+					   same	    ? 304
+					   : far.v2 ? 200
+						    : 404,
+					   SV("application/json"), sv_from(far.tag ? far.tag : ""),
+					   sv_from(same || !far.v2 ? "" : far.v2));
 		return;
 	}
 	if (strstr(sent->url, "/namespaces/")) {
@@ -285,6 +301,155 @@ static void its_document_is_in_the_index(void **state)
 		if (url)
 			assert_string_equal(url, rows[i].url);
 	}
+}
+
+#define FAR_V2(word)                                                                                                   \
+	"{\"swagger\":\"2.0\",\"info\":{\"title\":\"Far\"},\"paths\":{\"/apis/far.example.io/\":{\"get\":{}},"         \
+	"\"/apis/far.example.io/v1/things\":{\"get\":{\"description\":\"" word                                         \
+	"\",\"parameters\":[{\"$ref\":\"#/parameters/limit\"}],\"responses\":{\"200\":{\"schema\":{\"$ref\":\"#/"      \
+	"definitions/Thing\"}}}}},\"/api/v1/pods\":{\"get\":{\"description\":\"evil\"}}},\"definitions\":{\"Thing\":{" \
+	"\"properties\":{\"metadata\":{\"$ref\":\"#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta\"}}}," \
+	"\"io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta\":{\"description\":\"theirs\"},\"Unused\":{"                \
+	"\"description\":"                                                                                             \
+	"\"unused\"}},\"parameters\":{\"limit\":{\"name\":\"limit\",\"in\":\"query\",\"type\":\"integer\"}}}"
+
+#define META "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+
+static const struct val *of_v2(const struct val *doc, const char *section, const char *name)
+{
+	return val_member_sv(val_member_sv(doc, sv_from(section)), sv_from(name));
+}
+
+static void its_document_of_version_2_is_in_ours(void **state)
+{
+	static const char proto[] = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+	struct rig *r = *state;
+	const struct val *doc, *own;
+	struct answer *a;
+	size_t before;
+
+	own = expect(r, 200, "GET", "/openapi/v2", NULL);
+	add_service(r);
+	add_slice(r, "https");
+	far.v2 = FAR_V2("first words");
+	far.tag = "\"1\"";
+	add_far(r);
+	rig_run(r, 40 * NS_PER_SEC);
+	doc = expect(r, 200, "GET", "/openapi/v2", NULL);
+	assert_non_null(of_v2(doc, "paths", "/apis/far.example.io/v1/things"));
+	assert_null(of_v2(doc, "paths", "/apis/far.example.io/")); /* of the group: ours to say */
+	/* Ours is what it was, theirs has another name, and what nothing of theirs needs is not there. */
+	assert_true(val_equal(of_v2(doc, "paths", "/api/v1/pods"), of_v2(own, "paths", "/api/v1/pods")));
+	assert_true(val_equal(of_v2(doc, "definitions", META), of_v2(own, "definitions", META)));
+	assert_val(val_member(of_v2(doc, "definitions", META "_v2"), F_description), "theirs");
+	assert_val(val_member_sv(val_member(val_member(of_v2(doc, "definitions", "Thing"), F_properties), F_metadata),
+				 SV("$ref")),
+		   "#/definitions/" META "_v2");
+	assert_null(of_v2(doc, "definitions", "Unused"));
+	assert_non_null(of_v2(doc, "parameters", "limit"));
+	assert_int_equal(val_len(val_member_sv(doc, SV("definitions"))),
+			 val_len(val_member_sv(own, SV("definitions"))) + 2);
+	assert_val(val_get(doc, F_info, F_title), "Kubernetes");
+	a = api(r, "GET", "/openapi/v2", .accept = proto);
+	assert_int_equal(a->code, 200);
+	assert_true(sv_find_sv(buf_sv(&a->body), SV("first words")) >= 0);
+	assert_true(sv_find_sv(buf_sv(&a->body), SV(META "_v2")) >= 0);
+	answer_free(a);
+	/* It is asked again, and is what it was. */
+	before = far.v2_asked;
+	rig_run(r, 200 * NS_PER_SEC);
+	assert_true(far.v2_asked >= before + 2 && far.v2_asked <= before + 4);
+	assert_int_equal(far.v2_sent, 1);
+	/* Another one; then one that is none, and none at all for a while: what it said stays. */
+	far.v2 = FAR_V2("other words");
+	far.tag = "\"2\"";
+	rig_run(r, 100 * NS_PER_SEC);
+	a = api(r, "GET", "/openapi/v2");
+	assert_true(sv_find_sv(buf_sv(&a->body), SV("other words")) >= 0);
+	assert_true(sv_find_sv(buf_sv(&a->body), SV("first words")) < 0);
+	answer_free(a);
+	far.v2 = "{\"paths\":";
+	far.tag = NULL;
+	rig_run(r, 100 * NS_PER_SEC);
+	far.status = 500;
+	rig_run(r, 100 * NS_PER_SEC);
+	a = api(r, "GET", "/openapi/v2");
+	assert_true(sv_find_sv(buf_sv(&a->body), SV("other words")) >= 0);
+	answer_free(a);
+	/* It goes with its APIService. */
+	(void)expect(r, 200, "DELETE", NAME, NULL);
+	doc = expect(r, 200, "GET", "/openapi/v2", NULL);
+	assert_true(val_equal(doc, own));
+	a = api(r, "GET", "/openapi/v2", .accept = proto);
+	assert_true(sv_find_sv(buf_sv(&a->body), SV("other words")) < 0);
+	answer_free(a);
+}
+
+static void documents_of_several(void **state)
+{
+	static const char own[] =
+	    "{\"swagger\":\"2.0\",\"paths\":{},\"definitions\":{\"A\":{\"x-kubernetes-group-version-kind\":[1],"
+	    "\"type\":\"object\"},\"B\":{\"type\":\"string\"}},\"security\":[]}";
+	static const char one[] =
+	    "{\"paths\":{\"/apis/g/v1\":{\"a\":{\"$ref\":\"#/definitions/A\"},\"b\":{\"$ref\":\"#/definitions/B\"}"
+	    "}},\"definitions\":{\"A\":{\"type\":\"object\"},\"B\":{\"type\":\"integer\"}}}";
+	static const char two[] =
+	    "{\"paths\":{\"/apis/g/v1\":{\"a\":\"twice\"},\"/apis/h/v1\":{\"b\":{\"$ref\":\"#/definitions/B\"}}},"
+	    "\"definitions\":{\"B\":{\"type\":\"integer\"},\"C\":{\"type\":\"boolean\"}}}";
+	const struct sv theirs[] = { sv_from(one), sv_from(two) };
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct spec_merged m;
+
+	(void)state;
+	agg_specs_merge(sv_from(own), theirs, 2, &m);
+	agg_specs_join(sv_from(own), &m, &b);
+	assert_string_equal(buf_cstr(&b), "{\"swagger\":\"2.0\",\"paths\":{\"/apis/g/v1\":{\"a\":{\"$ref\":\"#/"
+					  "definitions/A\"},\"b\":{\"$ref\":\"#/definitions/"
+					  "B_v2\"}},\"/apis/h/v1\":{\"b\":{\"$ref\":\"#/definitions/"
+					  "B_v2\"}}},\"definitions\":{\"A\":{\"x-kubernetes-group-"
+					  "version-kind\":[1],\"type\":\"object\"},\"B\":{\"type\":\"string\"},\"B_"
+					  "v2\":{\"type\":\"integer\"},\"C\":{\"type\":"
+					  "\"boolean\"}},\"security\":[]}");
+	agg_spec_merged_release(&m);
+}
+
+/* What is referred to in circles, or to nothing, ends; what is too much is refused. */
+static void documents_are_bounded(void **state)
+{
+	static const char circle[] =
+	    "{\"paths\":{\"/apis/g/v1/x\":{\"$ref\":\"#/definitions/A\"},\"/apis/g/v11/y\":{}},\"definitions\":{"
+	    "\"A\":{\"$ref\":\"#/definitions/B\"},\"B\":{\"$ref\":\"#/definitions/A\",\"c\":{\"$ref\":\"#/"
+	    "definitions/none\"}}}}";
+	_cleanup_(buf_release) struct buf b = BUF_INIT, out = BUF_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(agg_spec_cut(sv_from(circle), SV("g"), SV("v1"), &out, &err), 0);
+	assert_string_equal(
+	    buf_cstr(&out),
+	    "{\"paths\":{\"/apis/g/v1/x\":{\"$ref\":\"#/definitions/A\"}},\"definitions\":{\"A\":{\"$ref\":\"#/"
+	    "definitions/B\"},\"B\":{\"$ref\":\"#/definitions/A\",\"c\":{\"$ref\":\"#/definitions/none\"}}},"
+	    "\"parameters\":{},\"responses\":{}}");
+	buf_clear(&out);
+	assert_int_equal(agg_spec_cut(SV("{\"paths\":{}}"), SV("g"), SV("v1"), &out, &err), 0);
+	assert_int_equal(out.n, 0);
+	assert_int_equal(agg_spec_cut(SV("nothing"), SV("g"), SV("v1"), &out, &err), -1);
+	err_release(&err);
+	buf_adds(&b, "{\"paths\":{\"/apis/g/v1/x\":{\"a\":[0");
+	for (size_t i = 0; i < AGG_SPEC_VALUES_MAX; i++)
+		buf_adds(&b, ",0");
+	buf_adds(&b, "]}}}");
+	assert_int_equal(agg_spec_cut(buf_sv(&b), SV("g"), SV("v1"), &out, &err), -1);
+	assert_int_equal(err.reason, ERR_TOO_LARGE);
+	err_release(&err);
+	buf_clear(&b);
+	buf_adds(&b, "{\"paths\":{\"/apis/g/v1/x\":{\"a\":\"");
+	for (size_t i = 0; i < AGG_SPEC_MAX; i++)
+		buf_addc(&b, 'x');
+	buf_adds(&b, "\"}}}");
+	buf_clear(&out);
+	assert_int_equal(agg_spec_cut(buf_sv(&b), SV("g"), SV("v1"), &out, &err), -1);
+	assert_int_equal(err.reason, ERR_TOO_LARGE);
 }
 
 static void asked_once_at_a_time(void **state)
@@ -684,6 +849,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_missing, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(one_that_fails, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(its_document_is_in_the_index, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(its_document_of_version_2_is_in_ours, setup, rig_teardown),
+		cmocka_unit_test(documents_of_several),
+		cmocka_unit_test(documents_are_bounded),
 		cmocka_unit_test_setup_teardown(asked_once_at_a_time, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(built_in_ones, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(one_that_comes_home, setup, rig_teardown),

@@ -43,6 +43,18 @@ static void test_never(void **state)
 		"fe80::1",
 		"fe80::1%eth0",
 		"febf::1",
+		/* and those of clouds beside the link's */
+		"fd00:ec2::254",
+		"fd00:0ec2:0:0::254",
+		"168.63.129.16",
+		"::ffff:168.63.129.16",
+		"192.0.0.192",
+		/* IPv4 that a translator or a tunnel finds in IPv6 */
+		"64:ff9b::127.0.0.1",
+		"64:ff9b::169.254.169.254",
+		"64:ff9b::a83f:8110",
+		"2002:7f00:1::",
+		"2002:a9fe:a9fe::1",
 		/* many machines, or all */
 		"224.0.0.1",
 		"239.255.255.250",
@@ -80,9 +92,12 @@ static void test_never(void **state)
 
 static void test_allowed(void **state)
 {
-	static const char *const good[] = { "10.42.0.5", "192.168.1.1",	    "192.0.2.7", "203.0.113.9", "126.0.0.1",
-					    "128.0.0.1", "169.253.0.1",	    "223.1.1.1", "240.0.0.1",	"2001:db8::7",
-					    "fd00::2",	 "::ffff:10.0.0.1", "fe00::1",	 "fec0::1" };
+	static const char *const good[] = { "10.42.0.5",     "192.168.1.1",   "192.0.2.7",
+					    "203.0.113.9",   "126.0.0.1",     "128.0.0.1",
+					    "169.253.0.1",   "223.1.1.1",     "240.0.0.1",
+					    "2001:db8::7",   "fd00::2",	      "::ffff:10.0.0.1",
+					    "fe00::1",	     "fec0::1",	      "64:ff9b::10.0.0.1",
+					    "2002:a00:1::1", "fd00:ec2::253", "64:ff9c::127.0.0.1" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(good); i++)
@@ -99,6 +114,8 @@ static void test_itself(void **state)
 	assert_false(may(DIAL_POD, "192.0.2.7", 6443, &own));
 	assert_false(may(DIAL_POD, "::ffff:192.0.2.7", 6443, &own));
 	assert_false(may(DIAL_POD, "2001:db8:0:0::7", 6443, &own));
+	assert_false(may(DIAL_POD, "64:ff9b::192.0.2.7", 6443, &own));
+	assert_false(may(DIAL_GIVEN, "2002:c000:207::1", 6443, &own));
 	assert_true(may(DIAL_POD, "192.0.2.7", 6444, &own));
 	assert_true(may(DIAL_POD, "192.0.2.8", 6443, &own));
 	assert_false(may(DIAL_POD, "192.0.2.8", 0, &own));

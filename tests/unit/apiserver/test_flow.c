@@ -423,6 +423,75 @@ static void test_level_goes(void **state)
 	answer_free(dump);
 }
 
+static void make_few(struct rig *r, bool schema)
+{
+	expect(r, 201, "POST", LEVELS,
+	       "{\"metadata\":{\"name\":\"few\"},\"spec\":{\"type\":\"Limited\",\"limited\":{"
+	       "\"nominalConcurrencyShares\":1,\"limitResponse\":{\"type\":\"Reject\"}}}}");
+	if (schema)
+		expect(r, 201, "POST", SCHEMAS,
+		       "{\"metadata\":{\"name\":\"few\"},\"spec\":{\"priorityLevelConfiguration\":{\"name\":\"few\"},"
+		       "\"matchingPrecedence\":700,\"rules\":[{\"subjects\":[{\"kind\":\"User\",\"user\":{\"name\":"
+		       "\"flood\"}}],\"resourceRules\":[{\"verbs\":[\"create\"],\"apiGroups\":[\"\"],\"resources\":["
+		       "\"configmaps\"],\"namespaces\":[\"default\"]}]}]}}");
+	rig_run(r, NS_PER_SEC);
+}
+
+static void metrics_say(struct rig *r, const char *what, int n)
+{
+	struct answer *page = api(r, "GET", "/metrics");
+	_cleanup_free_ char *line =
+	    xasprintf("\napiserver_flowcontrol_%s{flow_schema=\"few\",priority_level=\"few\"} %d\n", what, n);
+	const char *of = strstr(buf_cstr(&page->body), "flow_schema=\"few\"");
+
+	if (n < 0 ? of != NULL : !strstr(buf_cstr(&page->body), line))
+		fail_msg("not so: %s\nbut %.200s", line, of ? of : "nothing of it");
+	answer_free(page);
+}
+
+/* A level that goes and comes again under its name is another one, also while somebody still holds a configuration with
+ * the first: what is counted of it begins anew, and what began in the first ends there. */
+static void test_level_made_anew(void **state)
+{
+	static const char path[] = "/api/v1/namespaces/default/configmaps";
+	struct rig *r = *state;
+	struct answer *holds, *first, *second;
+
+	allow_everything(r);
+	make_few(r, true);
+	first = create_as_flood(r, path, "{\"metadata\":{\"generateName\":\"o-\"}}");
+	assert_int_equal(first->code, 201);
+	answer_free(first);
+	metrics_say(r, "dispatched_requests_total", 1);
+	/* Somebody of another level, who keeps what was then. */
+	slow.hold = true;
+	holds = api_start(r, &(struct ask){ .method = "POST",
+					    .path = path,
+					    .body = "{\"metadata\":{\"generateName\":\"o-\"}}",
+					    .user = "other" });
+	rig_run(r, 0);
+	assert_int_equal(slow.n, 1);
+	slow.hold = false;
+	expect(r, 200, "DELETE", LEVELS "/few", NULL);
+	rig_run(r, NS_PER_SEC);
+	metrics_say(r, "dispatched_requests_total", -1);
+	make_few(r, false);
+	metrics_say(r, "dispatched_requests_total", 0);
+	slow.hold = true;
+	second = create_as_flood(r, path, "{\"metadata\":{\"generateName\":\"o-\"}}");
+	assert_int_equal(slow.n, 2);
+	metrics_say(r, "dispatched_requests_total", 1);
+	metrics_say(r, "current_executing_requests", 1);
+	slow_release();
+	rig_run(r, NS_PER_SEC);
+	metrics_say(r, "current_executing_requests", 0);
+	assert_int_equal(second->code, 201);
+	assert_int_equal(holds->code, 201);
+	answer_free(second);
+	answer_free(holds);
+	metrics_say(r, "dispatched_requests_total", 1);
+}
+
 /* What people see of it while requests wait. */
 static void test_dumps(void **state)
 {
@@ -510,6 +579,90 @@ static void test_lasting_ones_sit_nowhere(void **state)
 	req_set_plugins(r->server, NULL);
 }
 
+/* Without all this there are two limits: who changes something, and who reads. */
+static void test_max_inflight(void **state)
+{
+	static const struct req_plugins plugins = { .authorize = asks_somebody };
+	static const char path[] = "/api/v1/namespaces/default/configmaps";
+	struct rig *r = *state;
+	struct answer *a[3], *admin, *watch, *page;
+
+	allow_everything(r);
+	r->no_fairness = true;
+	r->max_mutating = 2;
+	rig_restart(r);
+	slow.hold = true;
+	for (size_t i = 0; i < ARRAY_LEN(a); i++)
+		a[i] = create_as_flood(r, path, "{\"metadata\":{\"generateName\":\"o-\"}}");
+	assert_int_equal(slow.n, 2);
+	assert_int_equal(a[2]->code, 429);
+	assert_val(val_get(api_json(a[2]), F_message), "too many requests, please try again later.");
+	assert_int_equal(val_get_int(api_json(a[2]), 0, F_details, F_retryAfterSeconds), 1);
+	/* A superuser is never refused; reads have a limit of their own, here none; a watch has none. */
+	admin =
+	    api_start(r, &(struct ask){ .method = "POST", .path = path, .body = "{\"metadata\":{\"name\":\"a\"}}" });
+	rig_run(r, 0);
+	assert_int_equal(slow.n, 3);
+	page = api_ask(r, &(struct ask){ .method = "GET", .path = path, .user = "flood" });
+	assert_int_equal(page->code, 200);
+	answer_free(page);
+	watch = api_ask(
+	    r,
+	    &(struct ask){ .method = "GET", .path = "/api/v1/namespaces/default/configmaps?watch=1", .user = "flood" });
+	assert_true(watch->streaming);
+	slow_release();
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(a[0]->code, 201);
+	assert_int_equal(a[1]->code, 201);
+	assert_int_equal(admin->code, 201);
+	answer_free(admin);
+	for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+		answer_free(a[i]);
+		a[i] = create_as_flood(r, path, "{\"metadata\":{\"generateName\":\"o-\"}}");
+		assert_int_equal(a[i]->code, 201); /* their places are free again */
+		answer_free(a[i]);
+	}
+	answer_gone(watch);
+	/* Nothing of the levels is there; their objects are, as any. */
+	page = api(r, "GET", "/metrics");
+	assert_null(strstr(buf_cstr(&page->body), "apiserver_flowcontrol_"));
+	answer_free(page);
+	expect(r, 404, "GET", "/debug/api_priority_and_fairness/dump_priority_levels", NULL);
+	assert_int_equal(api_code(r, "GET", "/readyz/poststarthook/priority-and-fairness-filter", NULL), 404);
+	assert_int_equal(api_code(r, "GET", "/readyz/poststarthook/max-in-flight-filter", NULL), 200);
+	expect(r, 200, "GET", LEVELS "/global-default", NULL);
+	/* And who limits reads: one at a time here, while changes have no limit. */
+	r->max_requests = 1;
+	r->max_mutating = 0;
+	rig_restart(r);
+	slow.hold = true;
+	for (size_t i = 0; i < ARRAY_LEN(a); i++)
+		a[i] = create_as_flood(r, path, "{\"metadata\":{\"generateName\":\"o-\"}}");
+	assert_int_equal(slow.n, 3);
+	slow_release();
+	rig_run(r, NS_PER_SEC);
+	for (size_t i = 0; i < ARRAY_LEN(a); i++)
+		answer_free(a[i]);
+	n_asked = 0;
+	req_set_plugins(r->server, &plugins);
+	for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+		a[i] = api_start(r, &(struct ask){ .method = "GET", .path = path, .user = "odd", .no_groups = true });
+		rig_run(r, 0);
+	}
+	assert_int_equal(n_asked, 1);
+	assert_int_equal(a[1]->code, 429);
+	assert_int_equal(a[2]->code, 429);
+	(void)req_resume(asked[0], NULL, NULL);
+	rig_run(r, NS_PER_SEC);
+	assert_int_not_equal(a[0]->code, 429);
+	req_set_plugins(r->server, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(a); i++)
+		answer_free(a[i]);
+	page = api_ask(r, &(struct ask){ .method = "GET", .path = path, .user = "flood" });
+	assert_int_equal(page->code, 200);
+	answer_free(page);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, rig_teardown)
@@ -520,6 +673,8 @@ int main(void)
 					    T(test_borrowing),
 					    T(test_borrowing_is_bounded),
 					    T(test_level_goes),
+					    T(test_level_made_anew),
+					    T(test_max_inflight),
 					    T(test_dumps),
 					    T(test_lasting_ones_sit_nowhere) };
 

@@ -432,11 +432,47 @@ static void test_too_many_values(void **state)
 	expect(r, 200, "GET", CM "/x", NULL);
 }
 
+/* A patch that is wrong is shown in what is said of it, and that is noted: of a Secret it is not. */
+static void test_secret_patches(void **state)
+{
+	static const struct {
+		const char *type, *query, *body;
+	} rows[] = {
+		{ "application/merge-patch+json", "", "{\"data\":{\"k\":\"canary!\"}}" },
+		{ "application/merge-patch+json", "", "{\"stringData\":{\"k\":[\"canary\"]}}" },
+		{ "application/merge-patch+json", "?fieldValidation=Strict",
+		  "{\"stringData\":{\"k\":\"canary\"},\"x\":1}" },
+		{ "application/strategic-merge-patch+json", "", "{\"data\":{\"k\":\"canary!\"}}" },
+		{ "application/strategic-merge-patch+json", "", "{\"stringData\":{\"k\":\"canary\",\"l\":1}}" },
+		{ "application/json-patch+json", "",
+		  "[{\"op\":\"add\",\"path\":\"/data\",\"value\":{\"k\":\"canary!\"}}]" },
+		{ "application/json-patch+json", "", "[{\"op\":\"test\",\"path\":\"/data/k\",\"value\":\"canary\"}]" },
+	};
+	struct rig *r = *state;
+
+	expect(r, 201, "POST", "/api/v1/namespaces/default/secrets",
+	       "{\"metadata\":{\"name\":\"s\"},\"stringData\":{\"k\":\"v\"}}");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct answer *a =
+		    api(r, "PATCH", arena_printf(&r->arena, "/api/v1/namespaces/default/secrets/s%s", rows[i].query),
+			.type = rows[i].type, .body = rows[i].body);
+
+		assert_int_equal(a->code, 422);
+		if (sv_find_sv(buf_sv(&a->body), SV("canary")) >= 0)
+			fail_msg("%s", buf_cstr(&a->body));
+		if (i == 0)
+			assert_val(val_get(a->json, F_message),
+				   " \"\" is invalid: patch: Invalid value: \"<secret contents "
+				   "redacted>\": illegal base64 data at input byte 6");
+		answer_free(a);
+	}
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
-	const struct CMUnitTest tests[] = { T(test_table), T(test_warnings), T(test_pod_warnings),
-					    T(test_size_and_depth), T(test_too_many_values) };
+	const struct CMUnitTest tests[] = { T(test_table),	    T(test_warnings),	     T(test_pod_warnings),
+					    T(test_size_and_depth), T(test_too_many_values), T(test_secret_patches) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

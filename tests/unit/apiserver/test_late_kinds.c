@@ -394,6 +394,167 @@ static void test_filled_meanwhile(void **state)
 	drop(r, k);
 }
 
+/* --- a kind that is made anew while requests are under way --- */
+
+/* What the next request finds behind its authorization, or behind another step: it has taken the kinds long ago. */
+static struct {
+	struct rig *r;
+	enum req_step behind;
+	struct api_kind *now;
+	size_t times;
+} swaps;
+
+static void swap_kinds(struct api_req *q, enum req_step step, int64_t mono_ns, void *ctx)
+{
+	struct err err = ERR_INIT;
+	struct api_kind *was = swaps.now, *next;
+	struct kind_come come = { 0 };
+
+	(void)mono_ns;
+	(void)ctx;
+	if (step != swaps.behind || !swaps.times || !q->res || strcmp(q->res->plural, "widgets") != 0)
+		return;
+	swaps.times--;
+	come.kind = next = widget();
+	if (apiserver_change_kinds(swaps.r->server,
+				   &(struct kind_change){ .gone = &was, .n_gone = 1, .come = &come, .n_come = 1 },
+				   &err) < 0)
+		fail_msg("%s", err_msg(&err));
+	swaps.now = next;
+	api_kind_unref(was);
+}
+
+static int swap_setup(void **state)
+{
+	static const struct req_observer o = { .passed = swap_kinds };
+	int rc = rig_setup(state);
+	struct rig *r = *state;
+
+	swaps.r = r;
+	swaps.times = 0;
+	req_set_observer(r->server, &o);
+	swaps.now = add(r, widget());
+	return rc;
+}
+
+static int swap_teardown(void **state)
+{
+	drop(*state, swaps.now);
+	return rig_teardown(state);
+}
+
+static const struct val *swapped(struct rig *r, int code, const char *method, const char *path, const char *text)
+{
+	swaps.behind = STEP_AUTHORIZED;
+	swaps.times = 1;
+	return expect_type(r, code, method, path,
+			   strcmp(method, "PATCH") == 0 ? "application/merge-patch+json" : "application/json", text);
+}
+
+static void make_widgets(struct rig *r, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char text[160];
+
+		snprintf(text, sizeof(text),
+			 "{\"apiVersion\":\"example.com/v1\",\"kind\":\"Widget\",\"metadata\":{\"name\":\"w%zu\","
+			 "\"labels\":{\"odd\":\"%zu\"}},\"spec\":{}}",
+			 i, i % 2);
+		expect(r, 201, "POST", WIDGETS, text);
+	}
+}
+
+static void test_read_while_swapped(void **state)
+{
+	struct rig *r = *state;
+	const struct val *v;
+	struct answer *w;
+	char path[256];
+
+	make_widgets(r, 7);
+	v = swapped(r, 200, "GET", WIDGETS "/w3", NULL);
+	assert_int_equal(val_int_or(val_member_sv(val_member(v, F_spec), SV("widgetSize")), 0), 3);
+	(void)swapped(r, 404, "GET", WIDGETS "/none", NULL);
+	(void)swapped(r, 200, "GET", WIDGETS "/w3/status", NULL);
+	v = swapped(r, 200, "GET", WIDGETS, NULL);
+	assert_int_equal(val_len(val_member(v, F_items)), 7);
+	assert_true(rev_of(v) >= rev_of(val_at(val_member(v, F_items), 6)));
+	v = swapped(r, 200, "GET", "/apis/example.com/v1/widgets?labelSelector=odd%3D1", NULL);
+	assert_int_equal(val_len(val_member(v, F_items)), 3);
+	v = swapped(r, 200, "GET", WIDGETS "?fieldSelector=metadata.name%3Dw2", NULL);
+	assert_int_equal(val_len(val_member(v, F_items)), 1);
+	/* In pieces, of which each meets another change. */
+	v = swapped(r, 200, "GET", WIDGETS "?limit=4", NULL);
+	assert_int_equal(val_len(val_member(v, F_items)), 4);
+	assert_int_equal(val_get_int(v, 0, F_metadata, F_remainingItemCount), 3);
+	snprintf(path, sizeof(path), WIDGETS "?limit=4&continue=%.*s",
+		 SV_ARG(val_str(val_get(v, F_metadata, F_continue))));
+	v = swapped(r, 200, "GET", path, NULL);
+	assert_int_equal(val_len(val_member(v, F_items)), 3);
+	/* A watch is one of the new kind. */
+	swaps.times = 1;
+	w = api(r, "GET", WIDGETS "?watch=true");
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(stream_lines(w), 7);
+	expect(r, 200, "DELETE", WIDGETS "/w6", NULL);
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(stream_lines(w), 8);
+	answer_gone(w);
+}
+
+static void test_written_while_swapped(void **state)
+{
+	static const enum req_step steps[] = { STEP_AUTHORIZED, STEP_MUTATED, STEP_VALIDATED };
+	struct rig *r = *state;
+
+	make_widgets(r, 3);
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		char text[64];
+		const struct val *v;
+
+		swaps.behind = steps[i];
+		swaps.times = 1;
+		snprintf(text, sizeof(text), "{\"spec\":{\"widgetSize\":%zu}}", i + 10);
+		v = expect_type(r, 200, "PATCH", WIDGETS "/w0", "application/merge-patch+json", text);
+		assert_int_equal(val_get_int(v, 0, F_metadata, F_generation), i + 2);
+		v = expect(r, 200, "GET", WIDGETS "/w0", NULL);
+		assert_int_equal(val_int_or(val_member_sv(val_member(v, F_spec), SV("widgetSize")), 0), i + 10);
+	}
+	(void)swapped(r, 409, "POST", WIDGETS,
+		      "{\"apiVersion\":\"example.com/v1\",\"kind\":\"Widget\",\"metadata\":{\"name\":\"w0\"}}");
+	(void)swapped(r, 200, "PATCH", WIDGETS "/w0/status", "{\"status\":{\"widgetsMade\":4}}");
+	(void)swapped(r, 200, "DELETE", WIDGETS "/w1", NULL);
+	expect(r, 404, "GET", WIDGETS "/w1", NULL);
+	(void)swapped(r, 200, "DELETE", WIDGETS, NULL);
+	assert_int_equal(val_len(val_member(expect(r, 200, "GET", WIDGETS, NULL), F_items)), 0);
+}
+
+/* Who asks from inside has its kind longer than one request: the garbage collector looks for owners by it. */
+static void test_inside_while_swapped(void **state)
+{
+	struct rig *r = *state;
+	struct api_kind *mine = api_kind_ref(swaps.now);
+	const struct resource *res = api_kind_resource(mine);
+	struct client_delete_opts opts = CLIENT_DELETE_OPTS;
+	struct err err = ERR_INIT;
+	struct obj_list l = { 0 };
+	struct obj *o = NULL;
+
+	make_widgets(r, 3);
+	(void)swapped(r, 200, "GET", WIDGETS "/w0", NULL);
+	assert_ptr_not_equal(mine, swaps.now);
+	assert_int_equal(client_get(r->client, res, SV("default"), SV("w1"), &o, &err), 0);
+	obj_unref(o);
+	assert_int_equal(client_list(r->client, res, SV("default"), NULL, &l, &err), 0);
+	assert_int_equal(l.n, 3);
+	obj_list_release(&l);
+	assert_int_equal(client_delete(r->client, res, SV("default"), SV("w1"), &opts, &err), 0);
+	assert_int_equal(client_get(r->client, res, SV("default"), SV("w1"), &o, &err), -1);
+	assert_int_equal(err.reason, ERR_NOT_FOUND);
+	err_release(&err);
+	api_kind_unref(mine);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -404,6 +565,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_inside, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_filled_meanwhile, busy_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_read_while_swapped, swap_setup, swap_teardown),
+		cmocka_unit_test_setup_teardown(test_written_while_swapped, swap_setup, swap_teardown),
+		cmocka_unit_test_setup_teardown(test_inside_while_swapped, swap_setup, swap_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -245,6 +245,110 @@ static void test_enforced(void **state)
 				     .body = "{\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"j\"}]}}" });
 }
 
+/* No pod of the namespace is what its level refuses. */
+static void assert_baseline(struct rig *r, const char *after)
+{
+	const struct ps_rule rule = { PS_BASELINE, PS_LATEST };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	VAL_EACH(val_get(expect(r, 200, "GET", "/api/v1/namespaces/n/pods", NULL), F_items), pod) {
+		struct sv said = ps_judge(&a, rule, val_get(pod, F_metadata), val_get(pod, F_spec), true);
+
+		if (said.n)
+			fail_msg("after %s: %.*s", after, SV_ARG(said));
+	}
+}
+
+/* Every way by which a pod comes to be or changes, in every form of a body. Whatever is answered, none gets by. */
+static void test_every_way(void **state)
+{
+#define PODS "/api/v1/namespaces/n/pods"
+#define JSON_PATCH "application/json-patch+json"
+#define APPLY "application/apply-patch+yaml"
+#define META(name) "\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"" name "\"}"
+#define SPEC(more) "\"spec\":{" more "\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}"
+#define DEBUGGER "{\"name\":\"e\",\"image\":\"i\"" PRIVILEGED "}"
+#define ARMOR "container.apparmor.security.beta.kubernetes.io/c"
+	static const struct {
+		int code;
+		const char *method, *path, *type, *body;
+	} ways[] = {
+		{ 403, "POST", PODS, NULL, POD("x", PRIVILEGED) },
+		{ 403, "POST", PODS "?dryRun=All", NULL, POD("x", PRIVILEGED) },
+		{ 403, "POST", PODS "?fieldValidation=Ignore", NULL, POD("x", PRIVILEGED) },
+		{ 403, "POST", PODS, NULL,
+		  "{\"metadata\":{\"generateName\":\"x\"}," SPEC("\"hostNetwork\":true,") "}" },
+		{ 403, "POST", PODS, "application/yaml",
+		  "metadata: {name: x}\nspec: {hostPID: true, containers: [{name: c, image: i}]}" },
+		{ 403, "POST", PODS, NULL,
+		  "{" META("x") "," SPEC("\"initContainers\":[{\"name\":\"j\",\"image\":\"i\"" PRIVILEGED "}],") "}" },
+		/* those of a pod come by their own subresource alone */
+		{ 422, "POST", PODS, NULL, "{" META("x") "," SPEC("\"ephemeralContainers\":[" DEBUGGER "],") "}" },
+		{ 403, "POST", PODS, NULL,
+		  "{" META("x") "," SPEC("\"volumes\":[{\"name\":\"v\",\"hostPath\":{\"path\":\"/\"}}],") "}" },
+		{ 403, "POST", PODS, NULL,
+		  "{\"metadata\":{\"name\":\"x\",\"annotations\":{\"" ARMOR "\":\"unconfined\"}}," SPEC("") "}" },
+		/* a system that ignores some fields does not ignore these */
+		{ 422, "POST", PODS, NULL,
+		  "{" META("x") "," SPEC("\"os\":{\"name\":\"windows\"},\"hostPID\":true,") "}" },
+		{ 403, "PATCH", PODS "/x?fieldManager=m", APPLY,
+		  "{" META("x") ",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"" PRIVILEGED "}]}}" },
+		{ 403, "PATCH", PODS "/x?fieldManager=m&dryRun=All", APPLY,
+		  "{" META("x") ",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"" PRIVILEGED "}]}}" },
+		{ 404, "PUT", PODS "/x", NULL, POD("x", PRIVILEGED) },
+		/* one that is there: what cannot be changed is refused for that, or for what it would be */
+		{ 422, "PUT", PODS "/p", NULL, POD("p", PRIVILEGED) },
+		{ 422, "PATCH", PODS "/p", STRATEGIC, "{\"spec\":{\"containers\":[{\"name\":\"c\"" PRIVILEGED "}]}}" },
+		{ 422, "PATCH", PODS "/p", MERGE, "{\"spec\":{\"hostIPC\":true}}" },
+		{ 422, "PATCH", PODS "/p", JSON_PATCH,
+		  "[{\"op\":\"add\",\"path\":\"/spec/hostNetwork\",\"value\":true}]" },
+		{ 422, "PATCH", PODS "/p?fieldManager=m&force=true", APPLY,
+		  "{" META("p") ",\"spec\":{\"containers\":[{\"name\":\"c\"" PRIVILEGED "}]}}" },
+		{ 422, "PATCH", PODS "/p", MERGE, "{\"metadata\":{\"annotations\":{\"" ARMOR "\":\"unconfined\"}}}" },
+		/* containers for debugging */
+		{ 403, "PATCH", PODS "/p/ephemeralcontainers", STRATEGIC,
+		  "{\"spec\":{\"ephemeralContainers\":[" DEBUGGER "]}}" },
+		{ 403, "PATCH", PODS "/p/ephemeralcontainers", MERGE,
+		  "{\"spec\":{\"ephemeralContainers\":[" DEBUGGER "]}}" },
+		{ 403, "PATCH", PODS "/p/ephemeralcontainers", JSON_PATCH,
+		  "[{\"op\":\"add\",\"path\":\"/spec/ephemeralContainers\",\"value\":[" DEBUGGER "]}]" },
+		{ 403, "PATCH", PODS "/p/ephemeralcontainers?fieldManager=m", APPLY,
+		  "{" META("p") ",\"spec\":{\"ephemeralContainers\":[" DEBUGGER "]}}" },
+		{ 403, "PUT", PODS "/p/ephemeralcontainers", NULL,
+		  "{" META("p") "," SPEC("\"ephemeralContainers\":[" DEBUGGER "],") "}" },
+		{ 403, "PATCH", PODS "/p/ephemeralcontainers?dryRun=All", STRATEGIC,
+		  "{\"spec\":{\"ephemeralContainers\":[" DEBUGGER "]}}" },
+		/* subresources that are for something else change nothing else */
+		{ 200, "PATCH", PODS "/p/ephemeralcontainers", STRATEGIC,
+		  "{\"spec\":{\"hostPID\":true,\"containers\":[{\"name\":\"c\"" PRIVILEGED "}]}}" },
+		{ 200, "PATCH", PODS "/p/status", MERGE, "{\"spec\":{\"hostNetwork\":true}}" },
+		{ 200, "PATCH", PODS "/p/status", STRATEGIC,
+		  "{\"spec\":{\"containers\":[{\"name\":\"c\"" PRIVILEGED "}]},\"status\":{\"message\":\"m\"}}" },
+		{ 422, "PATCH", PODS "/p/status", MERGE,
+		  "{\"metadata\":{\"annotations\":{\"" ARMOR "\":\"unconfined\"}}}" },
+		{ 200, "PATCH", PODS "/p/resize", STRATEGIC,
+		  "{\"spec\":{\"hostPID\":true,\"containers\":[{\"name\":\"c\"" PRIVILEGED "}]}}" },
+		{ 422, "POST", PODS "/p/binding", NULL,
+		  "{\"metadata\":{\"name\":\"p\",\"annotations\":{\"" ARMOR
+		  "\":\"unconfined\"}},\"target\":{\"kind\":\"Node\",\"name\":\"n\"}}" },
+		/* and all of them go at once or not, which makes none */
+		{ 200, "DELETE", PODS "?dryRun=All", NULL, NULL },
+	};
+	struct rig *r = *state;
+
+	namespace_make(r, "n", "\"" LABEL "enforce\":\"baseline\"");
+	expect(r, 201, "POST", PODS, POD("p", ""));
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		struct answer *a = api(r, ways[i].method, ways[i].path, .type = ways[i].type, .body = ways[i].body);
+
+		if (a->code != ways[i].code)
+			fail_msg("%s %s: %d, not %d: %s", ways[i].method, ways[i].path, a->code, ways[i].code,
+				 buf_cstr(&a->body));
+		answer_free(a);
+		assert_baseline(r, arena_printf(&r->arena, "%s %s", ways[i].method, ways[i].path));
+	}
+}
+
 static void test_namespace_labels(void **state)
 {
 	struct rig *r = *state;
@@ -393,7 +497,7 @@ static void test_flags(void **state)
 		{ NULL, "NodeKey", "disable-admission-plugins plugin \"NodeKey\" is unknown" },
 		{ "PodSecurity", "PodSecurity",
 		  "[PodSecurity] in enable-admission-plugins and disable-admission-plugins overlapped" },
-		{ "ImagePolicyWebhook", NULL, "is not built into this server" },
+		{ "NamespaceAutoProvision", NULL, "is not built into this server" },
 	};
 	struct apiserver_opts off = { .disable_admission = (const char *const[]){ "PodSecurity", NULL } };
 	struct apiserver_opts plain = { .env = NULL };
@@ -430,6 +534,7 @@ int main(void)
 		cmocka_unit_test(test_policies),
 		cmocka_unit_test(test_config),
 		cmocka_unit_test_setup_teardown(test_enforced, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_every_way, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_namespace_labels, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_exempt, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_flags, rig_setup, rig_teardown),

@@ -210,12 +210,87 @@ static void test_two_servers(void **state)
 	p->late.hold = false;
 }
 
+/* n requests at once, the i-th by body of i; how many were answered with that code. */
+static size_t at_once(struct rig *r, size_t n, const char *method, const char *path, const char *type, const char *body,
+		      int code)
+{
+	struct answer *all[100];
+	size_t got = 0;
+
+	assert_true(n <= ARRAY_LEN(all));
+	for (size_t i = 0; i < n; i++) {
+		struct ask ask = {
+			.method = method, .path = words(r, path, i), .type = type, .body = words(r, body, i)
+		};
+
+		all[i] = api_start(r, &ask);
+	}
+	rig_run(r, 5 * NS_PER_SEC);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(all[i]->answers, 1);
+		if (all[i]->code != code && all[i]->code != 403)
+			fail_msg("%d %s", all[i]->code, buf_cstr(&all[i]->body));
+		got += all[i]->code == code;
+		answer_free(all[i]);
+	}
+	return got;
+}
+
+/* Seats of one priority, and amounts that a LimitRange fills in or a resize asks for: as exact as the count of objects.
+ */
+static void test_pods_at_once(void **state)
+{
+#define POD "{'metadata':{'name':'%s%%zu'},'spec':{%s'containers':[{'name':'c','image':'i'}]}}"
+	struct rig *r = ((struct pair *)*state)->a;
+
+	expect(r, 201, "POST", NS "/serviceaccounts", "{\"metadata\":{\"name\":\"default\"}}");
+	expect(r, 201, "POST", "/apis/scheduling.k8s.io/v1/priorityclasses",
+	       "{\"metadata\":{\"name\":\"high\"},\"value\":10}");
+	expect(r, 201, "POST", NS "/resourcequotas",
+	       words(r, "{'metadata':{'name':'high'},'spec':{'hard':{'pods':'1'},'scopeSelector':{'matchExpressions':[{"
+			"'scopeName':'PriorityClass','operator':'In','values':['high']}]}}}"));
+	expect_type(r, 200, "PATCH", NS "/resourcequotas/high/status", MERGE,
+		    words(r, "{'status':{'hard':{'pods':'1'},'used':{'pods':'0'}}}"));
+	assert_int_equal(
+	    at_once(r, 100, "POST", NS "/pods", NULL, words(r, POD, "high", "'priorityClassName':'high',"), 201), 1);
+	assert_int_equal(at_once(r, 20, "POST", NS "/pods", NULL, words(r, POD, "low", ""), 201), 20);
+	used(r, "high", "pods", "1");
+
+	expect(r, 201, "POST", NS "/limitranges",
+	       words(r,
+		     "{'metadata':{'name':'l'},'spec':{'limits':[{'type':'Container','defaultRequest':{'cpu':'300m'},"
+		     "'max':{'cpu':'2'},'default':{'cpu':'1'}}]}}"));
+	quota(r, "cpu", "'requests.cpu':'1'", "'requests.cpu':'0'");
+	assert_int_equal(at_once(r, 50, "POST", NS "/pods", NULL, words(r, POD, "some", ""), 201), 3);
+	used(r, "cpu", "requests.cpu", "900m");
+	/* 100m are left: for one of those who want as much more, whichever. */
+	for (int i = 0, n = 0; i < 50; i++) {
+		struct answer *a = api(r, "GET", words(r, NS "/pods/some%d", i));
+
+		if (a->code == 200)
+			expect_type(
+			    r, n++ ? 403 : 200, "PATCH", words(r, NS "/pods/some%d/resize", i),
+			    "application/strategic-merge-patch+json",
+			    words(r, "{'spec':{'containers':[{'name':'c','resources':{'requests':{'cpu':'400m'}}}]}}"));
+		answer_free(a);
+	}
+	used(r, "cpu", "requests.cpu", "1");
+	/* What is refused for its limit has used nothing. */
+	assert_int_equal(
+	    at_once(r, 20, "POST", NS "/pods", NULL,
+		    words(r, "{'metadata':{'name':'big%%zu'},'spec':{'containers':[{'name':'c','image':'i',"
+			     "'resources':{'limits':{'cpu':'3'}}}]}}"),
+		    201),
+	    0);
+	used(r, "cpu", "requests.cpu", "1");
+}
+
 int main(void)
 {
 #define OF(fn) cmocka_unit_test_setup_teardown(fn, pair_setup, pair_teardown)
 	const struct CMUnitTest tests[] = {
 		OF(test_refusals),	    OF(test_failures_cost_nothing), OF(test_two_quotas),  OF(test_updates),
-		OF(test_counted_meanwhile), OF(test_many_at_once),	    OF(test_two_servers),
+		OF(test_counted_meanwhile), OF(test_many_at_once),	    OF(test_two_servers), OF(test_pods_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

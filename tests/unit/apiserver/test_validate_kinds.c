@@ -317,7 +317,13 @@ static void test_services(void **state)
 		  "spec.sessionAffinityConfig: Required value: when session affinity type is ClientIP" },
 		{ r, SVC(SP ",'clusterIP':'10.0.0.2','clusterIPs':['10.0.0.2']"),
 		  SVC(SP ",'clusterIP':'10.0.0.1','clusterIPs':['10.0.0.1']"), NULL,
-		  "spec.clusterIPs[0]: Invalid value: '10.0.0.2': primary clusterIP can not be unset or changed" },
+		  "spec.clusterIPs[0]: Invalid value: ['10.0.0.2']: may not change once set" },
+		{ r, SVC(SP), SVC(SP ",'clusterIP':'10.0.0.1','clusterIPs':['10.0.0.1']"), NULL,
+		  "spec.clusterIPs[0]: Invalid value: 'null': primary clusterIP can not be unset" },
+		{ r, SVC(SP ",'ipFamilies':['IPv6']"), SVC(SP ",'ipFamilies':['IPv4']"), NULL,
+		  "spec.ipFamilies[0]: Invalid value: ['IPv6']: may not change once set" },
+		{ r, SVC(SP ",'clusterIP':'None','clusterIPs':['None'],'ipFamilies':['IPv6']"),
+		  SVC(SP ",'clusterIP':'None','clusterIPs':['None'],'ipFamilies':['IPv4']"), NULL, NULL },
 	};
 
 	(void)state;

@@ -283,7 +283,7 @@ static void test_watched_by_each(void **state)
 	int64_t rev = rev_of(expect(r, 201, "POST", V2, in_v2));
 	const struct val *v;
 
-	one = api(r, "GET", V1 "?watch=1&allowWatchBookmarks=1");
+	one = api(r, "GET", V1 "?watch=1");
 	two = api(r, "GET",
 		  V2 "?watch=1&resourceVersionMatch=NotOlderThan&sendInitialEvents=true&"
 		     "allowWatchBookmarks=true");
@@ -805,7 +805,7 @@ static void test_slow_watch(void **state)
 	make_many(r, 100);
 	far.waits = true;
 	one = start(r, "GET", V1 "?watch=1", NULL, NULL);
-	w = start(r, "GET", V2 "?watch=1&allowWatchBookmarks=1", NULL, NULL);
+	w = start(r, "GET", V2 "?watch=1", NULL, NULL);
 	assert_int_equal(stream_lines(one), 100);
 	assert_int_equal(stream_lines(w), 0);
 	resume(r);

@@ -150,10 +150,14 @@ static void test_bookmarks(void **state)
 	assert_sv(
 	    val_str(val_member_sv(val_get(e, F_object, F_metadata, F_annotations), SV("k8s.io/initial-events-end"))),
 	    "true");
-	rig_run(r, 61 * NS_PER_SEC);
+	/* Who begins from nothing is told that this was all, too, unless WatchList is off. */
 	assert_int_equal(stream_lines(a), 2);
-	e = stream_line(a, 1);
+	assert_val(val_get(stream_line(a, 1), F_type), "BOOKMARK");
+	rig_run(r, 61 * NS_PER_SEC);
+	assert_int_equal(stream_lines(a), 3);
+	e = stream_line(a, 2);
 	assert_val(val_get(e, F_type), "BOOKMARK");
+	assert_null(val_get(e, F_object, F_metadata, F_annotations));
 	assert_val(val_get(e, F_object, F_kind), "ConfigMap");
 	assert_int_equal(rev_of(val_get(e, F_object)), rev_of(expect(r, 200, "GET", CM, NULL)));
 	assert_int_equal(stream_lines(quiet), 1);
@@ -370,6 +374,10 @@ static void test_timeout(void **state)
 	rig_run(r, 4 * NS_PER_SEC);
 	assert_false(a->ended);
 	rig_run(r, 2 * NS_PER_SEC);
+	assert_true(a->ended);
+	answer_free(a);
+	a = watch(r, "&timeoutSeconds=-1"); /* over when it begins */
+	rig_run(r, NS_PER_MS);
 	assert_true(a->ended);
 	answer_free(a);
 	a = watch(r, "");

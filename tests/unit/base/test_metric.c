@@ -41,8 +41,6 @@ static void test_a_page(void **state)
 					  "m_seconds_sum{name=\"x\"} 2.05\nm_seconds_count{name=\"x\"} 2\n"
 					  "# HELP z_total [STABLE] Things.\n# TYPE z_total counter\n"
 					  "z_total{name=\"a\\\"b\\\\c\\nd\",who=\"\"} 5\n");
-	metric_forget(s, &families[M_TIMES], 0, SV("x"));
-	assert_int_equal(metric_count(s, &families[M_TIMES], name), 0);
 	metric_set_free(s);
 }
 

@@ -174,6 +174,12 @@ static void test_control_plane_alone(void **state)
 	o.tls_cert_file = "x.crt";
 	refused(&o, "--tls-private-key-file");
 	o = usable();
+	o.tls_sni = (struct string_list)LIST("a.crt,a.key", "a.crt");
+	refused(&o, "expected comma separated certificate and key file paths");
+	o = usable();
+	o.tls_sni = (struct string_list)LIST("a.crt,a.key:");
+	refused(&o, "empty names list is not allowed");
+	o = usable();
 	o.kubelets.key_file = "x.key";
 	refused(&o, "--kubelet-client-certificate");
 	o = usable();

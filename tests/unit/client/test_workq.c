@@ -229,6 +229,35 @@ static void test_freed_with_work_left(void **state)
 	assert_true(w.runs > 0);
 }
 
+/* Waits for an answer, which then is a failure, and so on. */
+static int ask_and_fail(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+{
+	struct world *w = ctx;
+
+	(void)key;
+	if (w->runs++ % 2)
+		return err_set(err, ERR_UNAVAILABLE, "nobody there");
+	ret->after_ns = 200 * NS_PER_MS;
+	ret->undecided = true;
+	return 0;
+}
+
+static void test_waiting_is_no_success(void **state)
+{
+	struct world w = { .ready = true };
+
+	(void)state;
+	w.env = env_sim_new(1, 0, true);
+	w.q = workq_new(w.env,
+			&(struct workq_opts){
+			    .name = "test", .reconcile = ask_and_fail, .ctx = &w, .retry_max_ns = 60 * NS_PER_SEC });
+	workq_add(w.q, SV("a"));
+	env_sim_run(w.env, 3600 * NS_PER_SEC);
+	/* Fourteen steps of back-off up to a minute, then one failure a minute. */
+	assert_in_range(w.runs, 2 * 60, 2 * 80);
+	unmake(&w);
+}
+
 static bool count_ready(void *ctx)
 {
 	(*(int *)ctx)++;
@@ -320,6 +349,7 @@ int main(void)
 		cmocka_unit_test(test_earliest_deadline_wins),
 		cmocka_unit_test(test_gives_up_in_a_terminating_namespace),
 		cmocka_unit_test(test_freed_with_work_left),
+		cmocka_unit_test(test_waiting_is_no_success),
 		cmocka_unit_test(test_not_asked_once_freed),
 		cmocka_unit_test(test_free_waits_for_ready),
 		cmocka_unit_test(test_key_split),

@@ -413,7 +413,7 @@ static int fa_delete(struct client *c, const struct resource *r, struct sv ns, s
 {
 	struct fake_api *f = fake(c);
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	_cleanup_obj_ struct obj *old = obj_ref(find(f, &a, r, ns, name)), *neu = NULL;
+	_cleanup_obj_ struct obj *old = NULL, *neu = NULL;
 	const char *policy = o ? o->propagation : NULL;
 	struct val *doc, *meta;
 	char when[TIME_TEXT_MAX];
@@ -421,10 +421,13 @@ static int fa_delete(struct client *c, const struct resource *r, struct sv ns, s
 
 	if (hook(f, "delete", r, ns, name, NULL, err) < 0)
 		return -1;
+	old = obj_ref(find(f, &a, r, ns, name)); /* what the hook has done is seen */
 	if (!old)
 		return not_found(r, name, err);
 	if (o && o->precondition_uid.n && !sv_eq(o->precondition_uid, obj_uid(old)))
 		return err_set(err, ERR_CONFLICT, "the UID in the precondition does not match");
+	if (o && o->precondition_rev && o->precondition_rev != obj_rev(old))
+		return err_set(err, ERR_CONFLICT, "the ResourceVersion in the precondition does not match");
 	if (r == RES(core_pods) && val_str(obj_get(old, F_spec, F_nodeName)).n) {
 		grace = o && o->grace_seconds >= 0
 			    ? o->grace_seconds

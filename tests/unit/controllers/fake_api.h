@@ -2,7 +2,7 @@
  * resource, with what controllers depend on.
  *
  * It decodes and defaults by schema, counts one revision, checks resourceVersions, keeps status
- * apart from the rest, bumps generations, honours finalizers, propagation policies, uid
+ * apart from the rest, bumps generations, honours finalizers, propagation policies,
  * preconditions and pods' grace, refuses creations in namespaces that are going, and feeds watches
  * through the env, so that caches lag as they do in life. No admission, no validation.
  */

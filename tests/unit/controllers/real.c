@@ -123,6 +123,10 @@ struct cluster cluster_start_again(void **state)
 	    .client_as = client_as,
 	    .client_ctx = k.rig,
 	    .kinds = apiserver_kinds(k.rig->server),
+	    .empty_foreign = apiserver_empty_foreign,
+	    .kinds_foreign = apiserver_kinds_foreign,
+	    .ask_foreign = apiserver_ask_foreign,
+	    .foreign_ctx = k.rig->server,
 	    .no_gateway = true, /* six kinds that no test is about */
 	    .cluster_cidr = "10.42.0.0/16",
 	    .service_cidr = k.rig->service_cidr,

@@ -73,6 +73,53 @@ static void test_collected(void **state)
 	cluster_finish(&k);
 }
 
+/* A definition changes while an owner waits for what it owns of that kind: it goes on waiting, or lets all go. */
+static void test_collected_while_swapped(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+	struct api_kind *w = add(&k, "widgets", "Widget", true), *next;
+	struct kind_come come = { 0 };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct err err = ERR_INIT;
+	const struct val *map;
+
+	map = expect(r, 201, "POST", MAPS, "{\"metadata\":{\"name\":\"m\"}}");
+	expect(r, 201, "POST", IN_NS("widgets"),
+	       arena_printf(&a,
+			    "{\"metadata\":{\"name\":\"w\",\"finalizers\":[\"example.com/wait\"],\"ownerReferences\":[{"
+			    "\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"name\":\"m\",\"uid\":\"%.*s\","
+			    "\"blockOwnerDeletion\":true}]}}",
+			    SV_ARG(val_get_str(map, F_metadata, F_uid))));
+	cluster_run(&k, 5);
+	expect(r, 200, "DELETE", MAPS "/m", "{\"propagationPolicy\":\"Foreground\"}");
+	cluster_run(&k, 5);
+	expect(r, 200, "GET", MAPS "/m", NULL);
+	for (int i = 0; i < 3; i++) {
+		next = api_kind_new(&(struct api_kind_def){ .group = "example.com",
+							    .version = "v1",
+							    .plural = "widgets",
+							    .kind = "Widget",
+							    .namespaced = true },
+				    &err);
+		come.kind = next;
+		assert_int_equal(
+		    apiserver_change_kinds(
+			r->server, &(struct kind_change){ .gone = &w, .n_gone = 1, .come = &come, .n_come = 1 }, &err),
+		    0);
+		api_kind_unref(w);
+		w = next;
+		cluster_run(&k, 40);
+		expect(r, 200, "GET", MAPS "/m", NULL);
+	}
+	expect_type(r, 200, "PATCH", IN_NS("widgets") "/w", "application/merge-patch+json",
+		    "{\"metadata\":{\"finalizers\":null}}");
+	cluster_run(&k, 30);
+	expect(r, 404, "GET", MAPS "/m", NULL);
+	drop(&k, w);
+	cluster_finish(&k);
+}
+
 static void test_namespace(void **state)
 {
 	struct cluster k = cluster_start(state);
@@ -155,6 +202,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_collected, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_collected_while_swapped, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_namespace, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_versions, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_versions_unserved, rig_setup, rig_teardown),

@@ -208,6 +208,55 @@ static void test_orphan(void **state)
 	world_free(w);
 }
 
+/* Somebody writes the dependent between the look at its owners and its deletion, `times` times. */
+struct meanwhile {
+	struct world *w;
+	const char *patch;
+	int times, seen;
+};
+
+static int meanwhile(void *ctx, const char *verb, const struct resource *r, struct sv ns, struct sv name,
+		     const struct val *doc, struct err *err)
+{
+	struct meanwhile *m = ctx;
+
+	(void)ns;
+	(void)doc;
+	(void)err;
+	if (strcmp(verb, "delete") != 0 || r != cm || !sv_is(name, "dep") || m->seen++ >= m->times)
+		return 0;
+	fake_api_patch(m->w->api, cm, "default", "dep", NULL, m->patch);
+	return 0;
+}
+
+/* The owner lets go of what it had just before that is deleted: it stays. What says nothing of owners keeps nothing. */
+static void test_let_go_meanwhile(void **state)
+{
+	static const struct {
+		const char *patch;
+		int times;
+		bool stays;
+	} rows[] = { { "{\"metadata\":{\"ownerReferences\":[]}}", 1, true },
+		     { "{\"data\":{\"a\":\"b\"}}", 1, false },
+		     { "{\"data\":{\"a\":\"b\"}}", 3, false } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct world *w = world_new(6, gc);
+		struct meanwhile m = { .w = w, .patch = rows[i].patch, .times = rows[i].times };
+
+		make(w, cm, "default", NAMED("top"));
+		own(w, "default", "dep", cm, "default", "top", true);
+		world_run(w, 2 * NS_PER_SEC);
+		fake_api_set_hook(w->api, meanwhile, &m);
+		fake_api_delete(w->api, cm, "default", "top", "Background");
+		world_run(w, 5 * NS_PER_SEC);
+		assert_true(m.seen >= rows[i].times);
+		assert_int_equal(there(w, "default", "dep"), rows[i].stays);
+		world_free(w);
+	}
+}
+
 static void test_across_namespaces(void **state)
 {
 	struct world *w = world_new(5, gc);
@@ -512,6 +561,7 @@ int main(void)
 		cmocka_unit_test(test_across_namespaces), cmocka_unit_test(test_workload_tree),
 		cmocka_unit_test(test_gc_graph),	  cmocka_unit_test(test_namespace_retries),
 		cmocka_unit_test(test_token_cleaner),	  cmocka_unit_test(test_legacy_token_cleaner),
+		cmocka_unit_test(test_let_go_meanwhile),
 	};
 
 	return cmocka_run_group_tests_name("lifecycle", tests, NULL, NULL);

@@ -375,6 +375,74 @@ static void statuses(void **state)
 	grpc_channel_free(ch);
 }
 
+/* Programs of somebody else's: answers have a bound, and who does not listen yet is waited for. */
+static void outside(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct grpc_channel *ch = grpc_channel_new(srv.target);
+	struct sv out;
+
+	(void)state;
+	grpc_channel_outside(ch, 10, false);
+	assert_int_equal(call(ch, &a, "/t/Echo", SV("0123456789a"), &out, &err), -1);
+	assert_int_equal(err.reason, ERR_INTERNAL);
+	assert_string_equal(err_msg(&err), "'/t/Echo' answered a message that is compressed or too large");
+	assert_int_equal(call(ch, &a, "/t/Echo", SV("0123456789"), &out, NULL), 0);
+	grpc_channel_free(ch);
+}
+
+static void *come_late(void *to)
+{
+	if (rename(srv.path, to) < 0)
+		abort();
+	return NULL;
+}
+
+static void late_server(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	const char *to = arena_printf(&a, "%s/late", srv.dir);
+	struct grpc_channel *ch = grpc_channel_new(arena_printf(&a, "unix:%s", to));
+	pthread_t thread;
+	struct sv out;
+
+	(void)state;
+	grpc_channel_outside(ch, GRPC_ANSWER_MAX, true);
+	assert_int_equal(grpc_call(ch, &a, "/t/Echo", SV_NULL, 120 * NS_PER_MS, &out, &err), -1);
+	assert_int_equal(err.reason, ERR_UNAVAILABLE);
+	assert_int_equal(pthread_create(&thread, NULL, come_late, (void *)(uintptr_t)to), 0);
+	assert_int_equal(call(ch, &a, "/t/Echo", SV("x"), &out, NULL), 0);
+	pthread_join(thread, NULL);
+	unlink(to);
+	grpc_channel_free(ch);
+}
+
+/* A socket that has a name and no file. */
+static void abstract_name(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int n = snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1, "caravel-grpc-%d", (int)getpid()), fd;
+	struct grpc_channel *ch = grpc_channel_new(arena_printf(&a, "unix:@%s", un.sun_path + 1));
+	struct sv out;
+
+	(void)state;
+	assert_int_equal(grpc_call(ch, &a, "/t/Echo", SV_NULL, NS_PER_SEC, &out, &err), -1);
+	assert_int_equal(err.reason, ERR_UNAVAILABLE);
+	err_release(&err);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(
+	    bind(fd, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(grpc_call(ch, &a, "/t/Echo", SV_NULL, 20 * NS_PER_MS, &out, &err), -1);
+	assert_int_equal(err.reason, ERR_TIMEOUT); /* it is there, and says nothing */
+	close(fd);
+	grpc_channel_free(ch);
+}
+
 static void deadline(void **state)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -586,6 +654,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(unary, setup, teardown),
 		cmocka_unit_test_setup_teardown(large_message, setup, teardown),
 		cmocka_unit_test_setup_teardown(statuses, setup, teardown),
+		cmocka_unit_test_setup_teardown(outside, setup, teardown),
+		cmocka_unit_test_setup_teardown(late_server, setup, teardown),
+		cmocka_unit_test_setup_teardown(abstract_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(deadline, setup, teardown),
 		cmocka_unit_test_setup_teardown(kept_connection_that_closed, setup, teardown),
 		cmocka_unit_test_setup_teardown(refused_stream_is_sent_again, setup, teardown),

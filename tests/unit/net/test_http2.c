@@ -62,6 +62,45 @@ static void test_many_streams_at_once(void **state)
 	close(fd);
 }
 
+/* One more stream than a connection may have, of a client that was told (it ends) and of one that cannot know yet. */
+static void test_more_streams_than_allowed(void **state)
+{
+	struct fixture *fx = *state;
+	static struct frame f;
+	struct buf b = BUF_INIT;
+	uint32_t most = 0, id;
+	int fd = client_connect(fx);
+
+	client_send(fd, SV("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+	send_frame(fd, SETTINGS, 0, 0, SV(""));
+	assert_true(await(fd, &f, SETTINGS, 0));
+	for (size_t at = 0; at + 6 <= f.n; at += 6)
+		if (f.payload[at] == 0 && f.payload[at + 1] == 3)
+			most = u32_at(&f, at + 2);
+	assert_in_range(most, 100, 1000); /* upstream's clients want a hundred */
+	for (id = 1; id <= 2 * most; id += 2)
+		put_head(&b, id, false, "/watch", END_STREAM);
+	put_head(&b, id, false, "/watch", END_STREAM);
+	client_send(fd, buf_sv(&b));
+	assert_true(await(fd, &f, RST_STREAM, id));
+	assert_int_equal(u32_at(&f, 0), 7); /* REFUSED_STREAM */
+	/* A place that is given back is another's. */
+	buf_release(&b);
+	put_frame(&b, RST_STREAM, 0, 1, SV("\0\0\0\x08"));
+	put_head(&b, id + 2, false, "/size?n=10", END_STREAM);
+	client_send(fd, buf_sv(&b));
+	assert_true(await(fd, &f, DATA, id + 2));
+	send_frame(fd, SETTINGS, ACK, 0, SV(""));
+	buf_release(&b);
+	for (id += 4; id <= 4 * most + 8; id += 2)
+		put_head(&b, id, false, "/watch", END_STREAM);
+	client_send(fd, buf_sv(&b));
+	buf_release(&b);
+	assert_true(await(fd, &f, GOAWAY, 0));
+	assert_int_equal(u32_at(&f, 4), 1); /* PROTOCOL_ERROR */
+	close(fd);
+}
+
 static void test_bad_paths(void **state)
 {
 	int fd = h2_connect(*state);
@@ -485,6 +524,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_get_and_post),
 		cmocka_unit_test(test_many_streams_at_once),
+		cmocka_unit_test(test_more_streams_than_allowed),
 		cmocka_unit_test(test_bad_paths),
 		cmocka_unit_test(test_too_large),
 		cmocka_unit_test(test_windows_hold_back),

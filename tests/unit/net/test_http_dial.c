@@ -4,6 +4,9 @@
 #include "ev/ev.h"
 #include "fake_http.h"
 #include "net/http_client.h"
+#include "net/http_kept.h"
+
+#include <pthread.h>
 
 /* One exchange, run to its end on a loop of this thread. */
 struct seen {
@@ -124,6 +127,45 @@ static void close_from_the_head(void **state)
 	assert_int_equal(s.reason, ERR_NONE);
 }
 
+/* Who may be dialled is asked of each address that a name has, in digits, and that address is what is dialled: a name
+ * that leads elsewhere when it is looked up again leads nobody there. */
+struct asked {
+	bool may;
+	int n;
+};
+
+static int ask_address(const char *address, int port, void *ctx, struct err *err)
+{
+	struct asked *a = ctx;
+
+	a->n++;
+	assert_true(strcmp(address, "127.0.0.1") == 0 || strcmp(address, "::1") == 0);
+	assert_int_equal(port, fake_http_port(srv));
+	return a->may ? 0 : err_set(err, ERR_BAD_REQUEST, "address not allowed");
+}
+
+static void who_may_be_dialled(void **state)
+{
+	static const char *const hosts[] = { "localhost", "127.0.0.1", "127.1", "2130706433", "0x7f.0.0.1" };
+	int accepted = 0;
+
+	for (size_t i = 0; i < 2 * ARRAY_LEN(hosts); i++) {
+		struct asked a = { .may = i >= ARRAY_LEN(hosts) };
+		const struct http_endpoint to = { .host = hosts[i % ARRAY_LEN(hosts)],
+						  .port = fake_http_port(srv),
+						  .may_dial = ask_address,
+						  .may_ctx = &a };
+		struct seen s = { 0 };
+
+		run(*state, &s, "/hello", &to);
+		assert_true(a.n > 0);
+		accepted += a.may;
+		assert_int_equal(s.status, a.may ? 200 : 0);
+		assert_int_equal(fake_http_accepted(srv), accepted);
+		buf_release(&s.data);
+	}
+}
+
 static void nobody_there(void **state)
 {
 	const struct http_endpoint none = { .host = "unix:/nonexistent/socket" };
@@ -133,13 +175,174 @@ static void nobody_there(void **state)
 	assert_int_equal(s.reason, ERR_UNAVAILABLE);
 }
 
+/* --- connections that are kept --- */
+
+static struct http_kept *kept;
+
+static int kept_setup(void **state)
+{
+	kept = http_kept_new();
+	return setup(state);
+}
+
+static void *kept_closer(void *ctx)
+{
+	http_kept_close(kept);
+	ev_loop_stop(ctx);
+	return NULL;
+}
+
+static int kept_teardown(void **state)
+{
+	pthread_t t;
+
+	assert_int_equal(pthread_create(&t, NULL, kept_closer, *state), 0);
+	ev_loop_run(*state);
+	pthread_join(t, NULL);
+	assert_int_equal(http_kept_resting(kept), 0);
+	http_kept_free(kept);
+	return teardown(state);
+}
+
+/* The body of the answer, in s. */
+static const char *ask(struct ev_loop *l, struct seen *s, const char *method, const char *target)
+{
+	const struct http_endpoint ep = { .host = "127.0.0.1", .port = fake_http_port(srv), .kept = kept };
+
+	buf_release(&s->data);
+	*s = (struct seen){ .loop = l, .say = s->say, .until = s->until, .close_at_head = s->close_at_head };
+	http_dial(l, &ep, method, target, NULL, 0, strcmp(method, "POST") ? SV("") : SV("body"), 20 * NS_PER_SEC, &cb,
+		  s);
+	ev_loop_run(l);
+	assert_int_equal(s->closed, 1);
+	return buf_cstr(&s->data);
+}
+
+static void connections_are_used_again(void **state)
+{
+	struct seen s = { 0 };
+
+	for (int i = 0; i < 5; i++) {
+		assert_string_equal(ask(*state, &s, "GET", i % 2 ? "/hello" : "/chunked"), "hello");
+		assert_int_equal(s.reason, ERR_NONE);
+		assert_int_equal(http_kept_resting(kept), 1);
+	}
+	assert_int_equal(fake_http_accepted(srv), 1);
+	/* What may not be asked twice has a new one, which rests, too. */
+	assert_string_equal(ask(*state, &s, "POST", "/echo"), "body");
+	assert_int_equal(fake_http_accepted(srv), 2);
+	assert_int_equal(http_kept_resting(kept), 2);
+	buf_release(&s.data);
+}
+
+static void what_ends_by_itself_does_not_rest(void **state)
+{
+	struct seen s = { 0 };
+
+	assert_string_equal(ask(*state, &s, "GET", "/eof"), "to the end");
+	assert_string_equal(ask(*state, &s, "GET", "/cut"), "abc");
+	assert_int_equal(s.reason, ERR_UNAVAILABLE);
+	assert_int_equal(http_kept_resting(kept), 0);
+	s.close_at_head = true;
+	(void)ask(*state, &s, "GET", "/big");
+	assert_int_equal(http_kept_resting(kept), 0);
+	s = (struct seen){ .data = s.data, .say = "quiet", .until = "UPGRADEDQUIET" };
+	assert_string_equal(ask(*state, &s, "GET", "/tunnel"), "UPGRADEDQUIET");
+	assert_int_equal(http_kept_resting(kept), 0);
+	buf_release(&s.data);
+}
+
+/* One that was closed meanwhile, and one whose end crosses the next request: asked again on a new one, once. */
+static void one_that_left_is_replaced(void **state)
+{
+	struct seen s = { 0 };
+
+	assert_string_equal(ask(*state, &s, "GET", "/leave"), "bye");
+	fake_http_wait_left(srv);
+	assert_string_equal(ask(*state, &s, "GET", "/hello"), "hello");
+	assert_int_equal(s.reason, ERR_NONE);
+	assert_int_equal(fake_http_accepted(srv), 2);
+	assert_string_equal(ask(*state, &s, "GET", "/deaf"), "first");
+	assert_int_equal(s.reason, ERR_NONE);
+	assert_int_equal(fake_http_accepted(srv), 3);
+	assert_int_equal(http_kept_resting(kept), 1);
+	buf_release(&s.data);
+}
+
+static void those_of_another_peer_are_not_taken(void **state)
+{
+	struct http_endpoint ep = { .host = "127.0.0.1", .port = fake_http_port(srv), .kept = kept };
+	struct seen s = { 0 };
+
+	assert_string_equal(ask(*state, &s, "GET", "/hello"), "hello");
+	ep.server_name = "other.example";
+	s = (struct seen){ .loop = *state, .data = s.data };
+	http_dial(*state, &ep, "GET", "/hello", NULL, 0, SV(""), 20 * NS_PER_SEC, &cb, &s);
+	ev_loop_run(*state);
+	assert_int_equal(fake_http_accepted(srv), 2);
+	assert_int_equal(http_kept_resting(kept), 2);
+	buf_release(&s.data);
+}
+
+static void many_closed(struct http_dialog *d, const struct err *err, void *ctx)
+{
+	int *left = ctx;
+
+	(void)d;
+	assert_null(err);
+	--*left;
+}
+
+static void many_head(struct http_dialog *d, const struct http_response *head, void *ctx)
+{
+	(void)d;
+	(void)ctx;
+	assert_int_equal(head->status, 200);
+}
+
+static void many_data(struct http_dialog *d, struct sv bytes, void *ctx)
+{
+	(void)d;
+	(void)bytes;
+	(void)ctx;
+}
+
+static void many_tick(void *ctx)
+{
+	void **at = ctx;
+
+	if (*(int *)at[1] == 0)
+		ev_loop_stop(at[0]);
+}
+
+static void so_many_rest(void **state)
+{
+	static const struct http_dialog_cb many = { .head = many_head, .data = many_data, .closed = many_closed };
+	const struct http_endpoint ep = { .host = "127.0.0.1", .port = fake_http_port(srv), .kept = kept };
+	int left = KEPT_PEER_MAX + 4;
+	void *at[] = { *state, &left };
+	struct ev_timer *t = ev_timer_start(*state, NS_PER_MS, NS_PER_MS, many_tick, at);
+
+	for (int i = left; i > 0; i--)
+		http_dial(*state, &ep, "GET", "/hello", NULL, 0, SV(""), 20 * NS_PER_SEC, &many, &left);
+	ev_loop_run(*state);
+	ev_timer_stop(t);
+	assert_int_equal(http_kept_resting(kept), KEPT_PEER_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(responses, setup, teardown),
 		cmocka_unit_test_setup_teardown(tunnel, setup, teardown),
+		cmocka_unit_test_setup_teardown(connections_are_used_again, kept_setup, kept_teardown),
+		cmocka_unit_test_setup_teardown(what_ends_by_itself_does_not_rest, kept_setup, kept_teardown),
+		cmocka_unit_test_setup_teardown(one_that_left_is_replaced, kept_setup, kept_teardown),
+		cmocka_unit_test_setup_teardown(those_of_another_peer_are_not_taken, kept_setup, kept_teardown),
+		cmocka_unit_test_setup_teardown(so_many_rest, kept_setup, kept_teardown),
 		cmocka_unit_test_setup_teardown(close_from_the_head, setup, teardown),
 		cmocka_unit_test_setup_teardown(nobody_there, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_may_be_dialled, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("http_dial", tests, NULL, NULL);

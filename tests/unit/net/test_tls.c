@@ -131,6 +131,59 @@ static void test_contexts_refuse_junk(void **state)
 	assert_null(tls_ctx_unref(NULL));
 }
 
+/* Who asks for another name is shown another certificate: names that were said before those of certificates, whole ones
+ * before wildcards, earlier pairs before later ones. */
+static void test_names(void **state)
+{
+	static const struct {
+		const char *asked;
+		ssize_t pair;
+	} rows[] = {
+		{ "a.example.com", 1 },
+		{ "A.Example.COM.", 1 },
+		{ "b.example.com", 0 },
+		{ "x.b.example.com", -1 },
+		{ "example.com", -1 },
+		{ "said.test", 2 },
+		{ "both.test", 1 },
+		{ "alone", -1 },
+		{ "cn.test", 3 },
+		{ "", -1 },
+		{ ".", -1 },
+		{ "*.example.com", 0 },
+		{ ".example.com", -1 },
+	};
+	static const char *const names[] = { "said.test", "own.test", "a.example.com", NULL };
+	const struct sv wild[] = { SV("*.example.com"), SV("both.test") },
+			one[] = { SV("a.Example.com"), SV("both.test") }, said[] = { SV("said.test") };
+	struct cert_opts o = {
+		.common_name = "cn.test", .dns_names = names, .server = true, .not_after_ns = now_ns() + NS_PER_SEC
+	};
+	struct sv cert, key;
+	struct tls_named named[] = { { .names = wild, .n_names = 1 },
+				     { .names = one, .n_names = 2 },
+				     { .names = said, .n_names = 1 },
+				     { .n_names = 0 } };
+	struct tls_server_opts s = { .cert_pem = server_cert, .key_pem = server_key, .named = named, .n_named = 4 };
+	struct tls_ctx *c;
+
+	(void)state;
+	assert_int_equal(cert_make(&arena, &o, ca_cert, ca_key, &cert, &key, NULL), 0);
+	for (size_t i = 0; i < 4; i++) {
+		named[i].cert_pem = cert;
+		named[i].key_pem = key;
+	}
+	c = tls_server_ctx(&s, NULL);
+	assert_non_null(c);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (tls_ctx_chooses(c, rows[i].asked) != rows[i].pair)
+			fail_msg("'%s': %zd", rows[i].asked, tls_ctx_chooses(c, rows[i].asked));
+	assert_int_equal(tls_ctx_chooses(c, "own.test"), 3);
+	tls_ctx_unref(c);
+	named[3].key_pem = client_key;
+	assert_null(tls_server_ctx(&s, NULL));
+}
+
 /* --- two ends --- */
 
 struct end {
@@ -321,6 +374,27 @@ static void test_plain(void **state)
 	pair_release(&p);
 }
 
+/* The server's own certificate has ended; to who asks for localhost another one is shown, with which all is well. */
+static void test_named_certificate(void **state)
+{
+	const struct sv names[] = { SV("localhost") };
+	const struct tls_named named = { server_cert, server_key, names, 1 };
+	struct tls_server_opts o = { .cert_pem = expired_cert, .key_pem = expired_key, .named = &named, .n_named = 1 };
+	struct trial t = { .server = tls_server_ctx(&o, NULL),
+			   .client = client_ctx(ca_cert, SV_NULL, SV_NULL),
+			   .bytes = 1000,
+			   .name = "localhost" };
+	struct pair p;
+
+	(void)state;
+	pair_run(&p, &t);
+	assert_false(p.client.failed);
+	assert_int_equal(p.client.got, 1000);
+	pair_release(&p);
+	tls_ctx_unref(t.server);
+	tls_ctx_unref(t.client);
+}
+
 static void test_tls_both_ways(void **state)
 {
 	struct trial t = { .server = server_ctx(false),
@@ -489,6 +563,8 @@ int main(void)
 		cmocka_unit_test(test_rsa_key),
 		cmocka_unit_test(test_contexts_refuse_junk),
 		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_named_certificate),
 		cmocka_unit_test(test_tls_both_ways),
 		cmocka_unit_test(test_client_certificates),
 		cmocka_unit_test(test_server_verification),

@@ -18,6 +18,7 @@
 #include "object/protobuf.h"
 #include "object/quantity.h"
 #include "object/schema_build.h"
+#include "object/cel/shard.h"
 #include "object/selector.h"
 #include "object/validate.h"
 
@@ -749,6 +750,28 @@ static void test_managers(void **state)
 
 /* --- selectors, quantities --- */
 
+/* So many ranges, and as many objects that are asked about. */
+static void run_shards(struct cost *c, size_t n, const void *arg)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	const struct shards *s;
+
+	(void)arg;
+	for (size_t i = n; i > 0; i--)
+		buf_printf(&b, "%sshardRange(object.metadata.uid, '0x%015zx0', '0x%015zx1')", i < n ? " || " : "", i,
+			   i);
+	cost_begin(c);
+	s = shards_parse(&a, buf_sv(&b), &err);
+	if (!s)
+		fail_msg("%s", err_msg(&err));
+	for (size_t i = 0; i < n; i++)
+		(void)shards_have(s, arena_svf(&a, "uid-%zu", i));
+	cost_end(c);
+	assert_int_equal(s->n, n);
+}
+
 static void run_selector(struct cost *c, size_t n, const void *arg)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -832,6 +855,7 @@ static void run_quantity(struct cost *c, size_t n, const void *arg)
 }
 
 static const struct cost_row selectors[] = {
+	{ "shard selector: many ranges", run_shards, NULL, 80 },
 	{ "label selector: requirements", run_selector, &(const struct text){ "a", ",k%zr!=v", NULL, NULL, NULL }, 0 },
 	{ "label selector: one key", run_selector, &(const struct text){ "a", ",k0!=v%zu", NULL, NULL, NULL }, 0 },
 	{ "label selector: values", run_selector, &(const struct text){ "k0 notin (", "v%zr", ")", NULL, NULL }, 0 },

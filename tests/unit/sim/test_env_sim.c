@@ -107,12 +107,74 @@ static void test_cancel_of_what_is_held(void **state)
 	env_sim_run(e, NS_PER_SEC);
 }
 
+/* --- tasks that wait --- */
+
+struct sleeper {
+	struct env *e;
+	int64_t ns;
+	char mark[2];
+};
+
+static void sleeps(void *ctx)
+{
+	struct sleeper *s = ctx;
+	const void *self = env_sim_self(s->e);
+
+	mark(s->mark);
+	env_sim_wait(s->e, s->ns);
+	assert_ptr_equal(env_sim_self(s->e), self);
+	s->mark[0] = (char)(s->mark[0] - 'a' + 'A');
+	mark(s->mark);
+}
+
+static void test_wait(void **state)
+{
+	struct env *e = *state;
+	struct sleeper a = { e, 5 * NS_PER_MS, "a" }, b = { e, 2 * NS_PER_MS, "b" }, c = { e, NS_PER_SEC, "c" };
+	int64_t began = env_mono_ns(e);
+
+	env_sim_let_wait(e);
+	assert_null(env_sim_self(e));
+	env_sim_wait(e, NS_PER_SEC); /* of nobody */
+	assert_int_equal(env_mono_ns(e), began);
+	env_post(e, ENV_CONTROL, sleeps, &a);
+	env_post(e, ENV_CONTROL, sleeps, &b);
+	env_post(e, ENV_SLOW, sleeps, &c);
+	env_sim_run(e, 3 * NS_PER_MS);
+	assert_string_equal(trace.text, "abcB");
+	assert_int_equal(env_sim_waiting(e), 2);
+	assert_int_equal(env_mono_ns(e), began + 3 * NS_PER_MS);
+	env_post(e, ENV_CONTROL, mark, one); /* others go on */
+	env_sim_run(e, 3 * NS_PER_MS);
+	assert_string_equal(trace.text, "abcB1A");
+	/* A stack that is free again is used again; and one that still waits is let go of at the end. */
+	a.mark[0] = 'd';
+	env_post(e, ENV_CONTROL, sleeps, &a);
+	env_sim_run(e, 6 * NS_PER_MS);
+	assert_string_equal(trace.text, "abcB1AdD");
+	assert_int_equal(env_sim_waiting(e), 1);
+}
+
+/* Without being asked for, nothing waits. */
+static void test_no_wait(void **state)
+{
+	struct env *e = *state;
+	struct sleeper a = { e, NS_PER_SEC, "a" };
+
+	env_post(e, ENV_CONTROL, sleeps, &a);
+	env_sim_run(e, 0);
+	assert_string_equal(trace.text, "aA");
+	assert_int_equal(env_sim_waiting(e), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_hold_each_class, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_order_after_a_hold, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel_of_what_is_held, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_wait, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("sim/env_sim", tests, NULL, NULL);

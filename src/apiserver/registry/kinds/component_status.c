@@ -28,7 +28,7 @@ static struct obj *store_status(struct api_req *q)
 
 static void read_status(struct api_req *q)
 {
-	struct sv labels = SV_NULL, fields = SV_NULL;
+	struct selection_words words;
 	const struct selection *sel;
 	struct err err = ERR_INIT;
 	struct obj **one, *o;
@@ -44,9 +44,9 @@ static void read_status(struct api_req *q)
 		obj_unref(o);
 		return;
 	}
-	(void)api_req_param(q, "labelSelector", &labels);
-	(void)api_req_param(q, "fieldSelector", &fields);
-	if (selection_make(q->arena, q->res, labels, fields, &sel, &err) < 0) {
+	words = selection_words(q);
+	words.shard = SV_NULL; /* it has no uid */
+	if (selection_make(q->arena, q->res, &words, &sel, &err) < 0) {
 		api_req_fail(q, &err);
 		return;
 	}

@@ -3,6 +3,7 @@
 #include "apiserver/authn/sa_token.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/set_aside.h"
+#include "apiserver/steps.h"
 #include "base/timefmt.h"
 #include "object/feature.h"
 
@@ -136,69 +137,92 @@ static int64_t token_life(struct api_req *q, const struct sa_accounts *c, struct
 		own = own && sa_accounts_hear(c, r->audiences[i]);
 	if (c->extend && own && told == SA_INJECTED_S && sv_is(r->bound_kind, "Pod")) {
 		r->warn_after_s = told;
-		r->expiration_s = SA_EXTENDED_S;
+		r->expiration_s = c->extended_s;
 	}
 	return told;
 }
 
-static int token_issue(struct api_req *q, struct val *doc, struct err *err)
-{
-	struct val *spec = val_ensure_map(q->arena, doc, F_spec), *status;
-	const struct val *audiences = val_get(spec, F_audiences);
-	struct sa_token_request r = { .ns = q->ns, .name = q->name };
-	struct sv *list = ARENA_ARRAY(q->arena, struct sv, val_len(audiences) + 1), token;
-	char text[TIME_TEXT_MAX];
-	const struct sa_accounts *c = sa_accounts_of(q->server);
-	struct obj *sa;
-	int64_t expires, told;
+/* A token that is being issued: what it says is settled before somebody is asked to sign it. In the request's arena. */
+struct token_issuing {
+	struct val *doc, *spec;
+	struct sv claims; /* "": not yet */
+	size_t n_audiences;
+	int64_t told, expires_ns;
+};
 
-	if (token_check_meta(q, doc, err) < 0)
+static int token_prepare(struct api_req *q, struct token_issuing *t, struct err *err)
+{
+	const struct val *audiences = val_get(t->spec, F_audiences);
+	struct sa_token_request r = { .ns = q->ns, .name = q->name };
+	struct sv *list = ARENA_ARRAY(q->arena, struct sv, val_len(audiences) + 1);
+	struct obj *sa;
+
+	if (token_check_meta(q, t->doc, err) < 0)
 		return -1;
 	sa = registry_peek(q, RES(core_serviceaccounts), q->ns, q->name);
 	if (!sa)
 		return set_aside_error(q->server, RES(core_serviceaccounts), q->ns, q->name, err);
 	r.uid = obj_uid(sa);
-	r.expiration_s = val_get_int(spec, 3600, F_expirationSeconds);
+	r.expiration_s = val_get_int(t->spec, 3600, F_expirationSeconds);
 	if (token_check_life(q, r.expiration_s, err) < 0)
 		return -1;
 	VAL_EACH(audiences, a)
 		list[r.n_audiences++] = val_str(a);
 	r.audiences = list;
-	if (token_check_uid(doc, q->name, r.uid, err) < 0 ||
-	    token_bind(q, val_get(spec, F_boundObjectRef), &r, err) < 0)
+	if (token_check_uid(t->doc, q->name, r.uid, err) < 0 ||
+	    token_bind(q, val_get(t->spec, F_boundObjectRef), &r, err) < 0)
 		return -1;
-	told = token_life(q, c, &r);
-	if (sa_token_issue(q->server, q->arena, &r, &token, &expires, err) < 0)
-		return -1;
-	expires -= (r.expiration_s - told) * NS_PER_SEC;
-	val_set_int(q->arena, spec, F_expirationSeconds, told);
-	if (!r.n_audiences) {
-		struct val *all = val_set_list(q->arena, spec, F_audiences);
+	t->told = token_life(q, sa_accounts_of(q->server), &r);
+	t->n_audiences = r.n_audiences;
+	t->claims = sa_token_claims(q->server, q->arena, &r, &t->expires_ns);
+	t->expires_ns -= (r.expiration_s - t->told) * NS_PER_SEC;
+	return 0;
+}
+
+static void token_fill(struct api_req *q, const struct token_issuing *t, struct sv token)
+{
+	const struct sa_accounts *c = sa_accounts_of(q->server);
+	struct val *status, *meta;
+	char text[TIME_TEXT_MAX];
+
+	val_set_int(q->arena, t->spec, F_expirationSeconds, t->told);
+	if (!t->n_audiences) {
+		struct val *all = val_set_list(q->arena, t->spec, F_audiences);
 
 		for (size_t i = 0; i < c->n_audiences; i++)
 			val_push(q->arena, all, val_new_str(q->arena, c->audiences[i]));
 	}
-	status = val_set_map(q->arena, doc, F_status);
+	status = val_set_map(q->arena, t->doc, F_status);
 	val_set_str(q->arena, status, F_token, token);
-	val_set_str(q->arena, status, F_expirationTimestamp, time_format(expires, false, text));
+	val_set_str(q->arena, status, F_expirationTimestamp, time_format(t->expires_ns, false, text));
+	meta = val_ensure_map(q->arena, t->doc, F_metadata);
+	val_set_str(q->arena, meta, F_name, q->name);
+	val_set_str(q->arena, meta, F_namespace, q->ns);
+	val_set_str(q->arena, meta, F_creationTimestamp, time_format(env_now_ns(q->server->env), false, text));
+}
+
+static int token_issue(struct api_req *q, void *ctx, struct err *err)
+{
+	struct token_issuing *t = ctx;
+	struct sv token;
+	int rc = t->claims.n ? 0 : token_prepare(q, t, err);
+
+	if (rc == 0)
+		rc = sa_token_sign(q, t->claims, &token, err);
+	if (rc)
+		return rc;
+	token_fill(q, t, token);
+	answer_doc(q, 201, t->doc);
 	return 0;
 }
 
 static void token_admitted(struct api_req *q, struct val *doc)
 {
-	struct val *meta;
-	struct err err = ERR_INIT;
-	char now[TIME_TEXT_MAX];
+	struct token_issuing *t = ARENA_NEW(q->arena, struct token_issuing);
 
-	if (token_issue(q, doc, &err) < 0) {
-		api_req_fail(q, &err);
-		return;
-	}
-	meta = val_ensure_map(q->arena, doc, F_metadata);
-	val_set_str(q->arena, meta, F_name, q->name);
-	val_set_str(q->arena, meta, F_namespace, q->ns);
-	val_set_str(q->arena, meta, F_creationTimestamp, time_format(env_now_ns(q->server->env), false, now));
-	answer_doc(q, 201, doc);
+	*t = (struct token_issuing){ .doc = doc, .spec = val_ensure_map(q->arena, doc, F_spec) };
+	req_forget(q);
+	req_ask(q, token_issue, t);
 }
 
 static void token_create(struct api_req *q)

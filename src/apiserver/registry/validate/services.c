@@ -236,32 +236,36 @@ static bool has_health_port(const struct val *spec)
 	       val_get_int(spec, 0, F_healthCheckNodePort);
 }
 
+/* A list whose first stays. Whether its second may go is told where families and addresses are settled
+ * (kinds/services_families.c). */
+static void first_stays(struct field_errs *fe, const struct val *now, const struct val *old, const struct fpath *at)
+{
+	size_t n = val_len(now), n_old = val_len(old);
+
+	for (size_t i = 0; i < n && i < n_old && (!i || n == n_old); i++) {
+		struct fpath here = FPATH_AT(at, i);
+
+		if (!val_equal(val_at(old, i), val_at(now, i)))
+			fe_invalid(fe, &here, now, "may not change once set");
+	}
+}
+
 static void services_update(struct field_errs *fe, const struct val *spec, const struct val *was,
 			    const struct fpath *up)
 {
-	struct fpath hc_at = FPATH(up, F_healthCheckNodePort);
+	struct fpath hc_at = FPATH(up, F_healthCheckNodePort), class_at = FPATH(up, F_loadBalancerClass);
+	struct fpath ips_at = FPATH(up, F_clusterIPs), first_at = FPATH_AT(&ips_at, 0),
+		     families_at = FPATH(up, F_ipFamilies);
 	const struct val *now_ips = val_member(spec, F_clusterIPs), *old_ips = val_member(was, F_clusterIPs);
-	struct fpath at = FPATH(up, F_clusterIPs), class_at = FPATH(up, F_loadBalancerClass);
-	struct fpath fam_at = FPATH(up, F_ipFamilies), fam0_at = FPATH_AT(&fam_at, 0);
-	bool ext = val_is(val_member(spec, F_type), "ExternalName") || val_is(val_member(was, F_type), "ExternalName");
-	size_t n = val_len(old_ips);
 
-	if (ext)
+	if (val_is(val_member(spec, F_type), "ExternalName") || val_is(val_member(was, F_type), "ExternalName"))
 		return;
-	for (size_t i = 0; i < n; i++) {
-		struct fpath here = FPATH_AT(&at, i);
-		const struct val *o = val_at(old_ips, i), *v = val_at(now_ips, i);
-
-		if (i && n != val_len(now_ips))
-			break; /* the second address may come and go */
-		if (val_str(o).n && !sv_eq(val_str(o), val_str(v)))
-			fe_invalid(fe, &here, v ? v : val_new_str(fe->a, SV("")),
-				   i ? "may not change once set" : "primary clusterIP can not be unset or changed");
-	}
-	if (val_len(val_member(was, F_ipFamilies)) && val_len(val_member(spec, F_ipFamilies)) &&
-	    !val_equal(val_at(val_member(was, F_ipFamilies), 0), val_at(val_member(spec, F_ipFamilies), 0)))
-		fe_invalid(fe, &fam0_at, val_at(val_member(spec, F_ipFamilies), 0),
-			   "primary ipFamily can not be changed");
+	if (!headless(spec) || !headless(was))
+		first_stays(fe, now_ips, old_ips, &ips_at);
+	if (val_len(old_ips) && !val_len(now_ips))
+		fe_invalid(fe, &first_at, now_ips, "primary clusterIP can not be unset");
+	if (!headless(spec) && !headless(was))
+		first_stays(fe, val_member(spec, F_ipFamilies), val_member(was, F_ipFamilies), &families_at);
 	if (val_is(val_member(was, F_type), "LoadBalancer") && val_is(val_member(spec, F_type), "LoadBalancer") &&
 	    !val_equal(val_member(was, F_loadBalancerClass) ? val_member(was, F_loadBalancerClass) : &fe_null,
 		       val_member(spec, F_loadBalancerClass) ? val_member(spec, F_loadBalancerClass) : &fe_null))

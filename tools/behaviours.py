@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Holds tests/fields/network.tsv against the tree, and counts what holds.
+"""Holds tests/fields/network.tsv and tests/fields/api.tsv against the tree, and counts what holds.
 
-usage: network_behaviours.py SOURCE_ROOT
+usage: behaviours.py SOURCE_ROOT
 
-A row a behaviour of the network, judged by what upstream's own test does and the named tests do:
+A row a behaviour, judged by what upstream's own test does and the named tests do:
 
     kind TAB state TAB behaviour TAB tests TAB note
 
@@ -15,8 +15,8 @@ state    holds    the tests do the same steps, with pods on two nodes where upst
          missing  no test shows it: the note may say why
 tests    FILE:FUNCTION below tests/, with commas between; - for what is missing
 
-A test that is not there, or that its program does not run, fails; so does a behaviour of the list without a row, where the list
-is at hand (it is not part of the tree).
+A test that is not there, or that its program does not run, fails; so does a behaviour of a table's groups in the list that has no row
+in any table, where the list is at hand (it is not part of the tree).
 """
 import os
 import re
@@ -25,7 +25,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from pod_fields import Tree  # noqa: E402
 
-TABLE = os.path.join("tests", "fields", "network.tsv")
+# table: the groups whose behaviours must have a row
+TABLES = {"network": ("network",), "api": ("api-machinery", "auth", "instrumentation", "architecture", "cli")}
 LISTS = ("behaviours.yaml", "behaviours-since-1.28.yaml")
 KINDS, STATES = ("listed", "suite", "feature"), ("holds", "partly", "missing")
 
@@ -53,8 +54,8 @@ def row_problem(tree, kind, state, tests, note):
 
 
 def of_the_list(root):
-    """Names of sig-network, as the list folds its lines; None: the list is not there."""
-    folder, names = os.path.join(root, "..", "shared", "conformance"), []
+    """{group: names}, as the list folds its lines; None: the list is not there."""
+    folder, names = os.path.join(root, "..", "shared", "conformance"), {}
     for name in LISTS:
         try:
             with open(os.path.join(folder, name), encoding="utf-8") as f:
@@ -62,29 +63,39 @@ def of_the_list(root):
         except OSError:
             return None
         for quoted in re.findall(r"^  codename: '(.*?)'$", text, re.M | re.S):
-            names.append(" ".join(quoted.replace("''", "'").split()))
-    return [n for n in names if n.startswith("[sig-network]")]
+            one = " ".join(quoted.replace("''", "'").split())
+            names.setdefault(one.partition("]")[0].removeprefix("[sig-"), []).append(one)
+    return names
 
 
-def main(root):
-    tree, bad, rows = Tree(root), [], {}
-    for number, line in enumerate((tree.text(TABLE) or "").splitlines(), 1):
+def read(tree, table, rows, bad):
+    for number, line in enumerate((tree.text(table) or "").splitlines(), 1):
         if not line or line.startswith("#"):
             continue
         cells = line.split("\t")
         if len(cells) != 5:
-            bad.append(f"{TABLE}:{number}: expected KIND, STATE, BEHAVIOUR, TESTS, NOTE")
+            bad.append(f"{table}:{number}: expected KIND, STATE, BEHAVIOUR, TESTS, NOTE")
             continue
         kind, state, name, tests, note = cells
         problem = "it is there twice" if name in rows else row_problem(tree, kind, state, tests, note)
-        rows[name] = (kind, state)
+        rows[name] = (table, kind, state)
         if problem:
-            bad.append(f"{TABLE}:{number}: {name}: {problem}")
+            bad.append(f"{table}:{number}: {name}: {problem}")
+
+
+def main(root):
+    tree, bad, rows, said = Tree(root), [], {}, []
+    path = {name: os.path.join("tests", "fields", name + ".tsv") for name in TABLES}
+    for table in path.values():
+        read(tree, table, rows, bad)
     listed = of_the_list(root)
-    bad += [f"{TABLE}: {n} has no row" for n in listed or [] if n not in rows]
-    counts = [f"{sum(row == (kind, 'holds') for row in rows.values())} of {sum(row[0] == kind for row in rows.values())} {kind}" for kind in KINDS]
-    print("\n".join(bad + ["network behaviours: " + (f"{len(bad)} problems" if bad else ", ".join(counts) + " hold"
-                                                     + ("" if listed is not None else " (SKIP: the list itself is not here)"))]))
+    for name, groups in TABLES.items():
+        bad += [f"{path[name]}: {n} has no row" for group in groups for n in (listed or {}).get(group, []) if n not in rows]
+        here = [(kind, state) for table, kind, state in rows.values() if table == path[name]]
+        said += [f"{name}: " + ", ".join(f"{here.count((kind, 'holds'))} of {sum(k == kind for k, _ in here)} {kind}" for kind in KINDS
+                                        if kind in dict(here))]
+    print("\n".join(bad + ["behaviours: " + (f"{len(bad)} problems" if bad else "; ".join(said) + " hold"
+                                             + ("" if listed is not None else " (SKIP: the list itself is not here)"))]))
     return 1 if bad else 0
 
 

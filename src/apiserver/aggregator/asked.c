@@ -1,0 +1,327 @@
+/* What controllers ask of other servers, and what kinds those have: for the garbage collector, whose graph has their
+ * objects, too.
+ *
+ *	asked ─▶ call ─▶ done: told to who asks again ─▶ dropped
+ *
+ * Nobody waits: the call is made at once, or there is no answer at once. What was said of an object is kept a few
+ * seconds, or until it is written to, so that who needs several answers for one decision comes to have them all; of
+ * anything else once. There are
+ * ASKED_MAX at a time, each as long as its bound at most, but for lists, of which one is asked for at a time. */
+#include "apiserver/aggregator/aggregator-internal.h"
+#include "client/foreign.h"
+#include "codec/json.h"
+
+#include <stdlib.h>
+
+#define ASKED_MAX ((size_t)64)
+#define ASKED_BYTES ((size_t)256 * 1024) /* of an object's metadata */
+#define ASKED_KEPT_NS (5 * NS_PER_SEC)
+#define ASKED_DROPPED_NS (60 * NS_PER_SEC)
+#define ASKED_KINDS_MAX 500
+
+static const char asked_unable[] = "the server is currently unable to handle the request";
+
+struct agg_asked {
+	struct aggregator *g;
+	char *key, *path;
+	struct agg_service *e;
+	bool list, once, done, dropped; /* once: told to one */
+	int64_t done_ns;
+	int status;
+	struct buf body;
+};
+
+static void agg_asked_free(void *p)
+{
+	struct agg_asked *k = p;
+
+	agg_service_unref(k->e);
+	buf_release(&k->body);
+	free(k->key);
+	free(k->path);
+	free(k);
+}
+
+/* The lock is held. */
+static void asked_forget(struct agg_asked *k)
+{
+	(void)strmap_del(&k->g->asked, sv_from(k->key));
+	if (k->done)
+		agg_asked_free(k);
+	else
+		k->dropped = true; /* it is its call's */
+}
+
+void agg_asked_drop(struct aggregator *g)
+{
+	STRMAP_EACH(&g->asked, e) {
+		struct agg_asked *k = e->value;
+
+		if (k->done)
+			agg_asked_free(k);
+		else
+			k->dropped = true;
+	}
+	strmap_release(&g->asked);
+}
+
+/* What was said of an object that is written to is not so any more. The lock is held. */
+static void asked_written(struct aggregator *g, const char *path)
+{
+	_cleanup_free_ char *key = xasprintf("GET %s ", path);
+	struct agg_asked *k = strmap_get(&g->asked, sv_from(key));
+
+	if (k)
+		asked_forget(k);
+}
+
+/* On the network's thread. */
+static void asked_answered(struct webhook_answer *answer, void *ctx)
+{
+	struct agg_asked *k = ctx;
+	struct aggregator *g = k->g;
+
+	pthread_mutex_lock(&g->lock);
+	k->status = answer->status;
+	if (answer->err.reason == ERR_NONE) {
+		k->body = answer->body;
+		answer->body = (struct buf)BUF_INIT;
+	} else {
+		buf_adds(&k->body, err_msg(&answer->err));
+	}
+	if (answer->late)
+		agg_leave_alone(g, k->e);
+	if (k->once && !k->list)
+		asked_written(g, k->path);
+	k->done = true;
+	k->done_ns = env_mono_ns(g->env);
+	if (k->dropped)
+		agg_asked_free(k);
+	agg_let_go(g);
+	webhook_answer_free(answer);
+}
+
+/* Those that are too old to be told. The lock is held. */
+static void asked_expire(struct aggregator *g)
+{
+	int64_t now = env_mono_ns(g->env);
+	struct agg_asked *old;
+
+	do {
+		old = NULL;
+		STRMAP_EACH(&g->asked, e) {
+			struct agg_asked *k = e->value;
+
+			if (k->done && now - k->done_ns >= (k->once ? ASKED_DROPPED_NS : ASKED_KEPT_NS))
+				old = k;
+		}
+		if (old)
+			asked_forget(old);
+	} while (old);
+}
+
+static bool asked_none(struct foreign_answer *ret, const char *why)
+{
+	ret->status = 0;
+	buf_adds(&ret->body, why);
+	return true;
+}
+
+/* NULL: it has steps that are no names. */
+static char *asked_path(const struct foreign_question *q)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	if (!agg_step_fine(sv_from(q->plural)) || (q->ns.n && !agg_step_fine(q->ns)) ||
+	    (q->name.n && !agg_step_fine(q->name)) || (q->name.n && q->namespaced && !q->ns.n))
+		return NULL;
+	buf_printf(&b, "/apis/%s/%s/", q->group, q->version);
+	if (q->namespaced && q->ns.n)
+		buf_printf(&b, "namespaces/%.*s/", SV_ARG(q->ns));
+	buf_printf(&b, "%s%s%.*s", q->plural, q->name.n ? "/" : "", SV_ARG(q->name));
+	return xstrdup(buf_cstr(&b));
+}
+
+static void asked_call(struct agg_asked *k, const struct foreign_question *q, const char *path)
+{
+	static const char metadata[] = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
+			  list[] = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+	const struct http_header headers[] = {
+		{ SV("accept"), sv_from(k->list ? list : metadata) },
+		{ SV("user-agent"), SV("generic-garbage-collector") },
+		{ SV("x-remote-user"), SV("system:serviceaccount:kube-system:generic-garbage-collector") },
+		{ SV("x-remote-group"), SV("system:serviceaccounts") },
+		{ SV("x-remote-group"), SV("system:serviceaccounts:kube-system") },
+		{ SV("x-remote-group"), SV("system:authenticated") },
+		{ SV("content-type"), strcmp(q->method, "PATCH") == 0
+					  ? SV("application/merge-patch+json")
+					  : SV("application/json") }, /* where there is a body */
+	};
+
+	webhook_call_unref(webhook_call(k->g->s, &(struct webhook_call_opts){
+						     .target = k->e->target,
+						     .body = q->body,
+						     .get = path,
+						     .method = q->method,
+						     .headers = headers,
+						     .n_headers = ARRAY_LEN(headers) - !q->body.n,
+						     .timeout_ns = AGG_TIMEOUT_NS,
+						     .answer_max = k->list ? AGG_ITEMS_MAX : ASKED_BYTES,
+						     .done = asked_answered,
+						     .ctx = k,
+						 }));
+}
+
+/* Who answers for it now; a reference, or NULL: nobody does. The lock is held. */
+static struct agg_service *asked_whom(struct aggregator *g, const struct foreign_question *q)
+{
+	for (size_t i = 0; i < g->list.n; i++) {
+		struct agg_service *e = g->list.p[i];
+
+		if (!e->built_in && strcmp(e->group, q->group) == 0 && strcmp(e->version, q->version) == 0)
+			return e->available && env_mono_ns(g->env) >= e->left_alone_ns ? agg_service_ref(e) : NULL;
+	}
+	return NULL;
+}
+
+/* k is told. The lock is held. */
+static void asked_tell(struct agg_asked *k, struct foreign_answer *ret)
+{
+	ret->status = k->status;
+	if (k->once) {
+		ret->body = k->body;
+		k->body = (struct buf)BUF_INIT;
+		asked_forget(k);
+	} else {
+		buf_addsv(&ret->body, buf_sv(&k->body));
+	}
+}
+
+bool apiserver_ask_foreign(void *ctx, const struct foreign_question *q, struct foreign_answer *ret)
+{
+	struct apiserver *s = ctx;
+	struct aggregator *g = s->aggregator;
+	_cleanup_free_ char *path = asked_path(q), *key = NULL;
+	struct agg_service *e = NULL;
+	struct agg_asked *k;
+	bool told = false;
+
+	if (!path || !atomic_load(&g->n_remote))
+		return asked_none(ret, path ? asked_unable : "it has no name that a path can have");
+	key = xasprintf("%s %s %.*s", q->method, path, SV_ARG(q->body));
+	pthread_mutex_lock(&g->lock);
+	asked_expire(g);
+	k = strmap_get(&g->asked, sv_from(key));
+	if (k && k->done) {
+		asked_tell(k, ret);
+		told = true;
+	}
+	if (k || g->asked.n >= ASKED_MAX || g->stopping) {
+		pthread_mutex_unlock(&g->lock);
+		return told;
+	}
+	e = asked_whom(g, q);
+	if (!e) {
+		pthread_mutex_unlock(&g->lock);
+		return asked_none(ret, asked_unable);
+	}
+	k = xcalloc(1, sizeof(*k));
+	k->g = g;
+	k->e = e;
+	k->key = TAKE(key);
+	k->list = !q->name.n;
+	k->once = k->list || strcmp(q->method, "GET") != 0;
+	k->path = xstrdup(path);
+	if (k->once && !k->list)
+		asked_written(g, path);
+	strmap_set(&g->asked, sv_from(k->key), k);
+	g->refs++;
+	pthread_mutex_unlock(&g->lock);
+	asked_call(k, q, path);
+	return false;
+}
+
+/* --- kinds --- */
+
+static bool asked_verb(const struct val *r, const char *verb)
+{
+	VAL_EACH(val_get(r, F_verbs), v)
+		if (val_is(v, verb))
+			return true;
+	return false;
+}
+
+struct asked_kinds {
+	struct strmap seen; /* "plural.group" */
+	void (*fn)(const struct foreign_kind *k, void *fn_ctx);
+	void *fn_ctx;
+};
+
+static void asked_kinds_of(struct asked_kinds *l, const struct agg_service *e, struct sv list)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	VAL_EACH(json_decode(&a, list, NULL, NULL), r) {
+		struct sv plural = val_get_str(r, F_resource), kind = val_get_str(r, F_responseKind, F_kind);
+		struct foreign_kind k = { .group = e->group,
+					  .version = e->version,
+					  .namespaced = val_is(val_get(r, F_scope), "Namespaced"),
+					  .gets = asked_verb(r, "get"),
+					  .lists = asked_verb(r, "list"),
+					  .watches = asked_verb(r, "watch"),
+					  .deletes = asked_verb(r, "delete") };
+
+		if (!agg_step_fine(plural) || !agg_step_fine(kind) || l->seen.n >= ASKED_KINDS_MAX ||
+		    strmap_set(&l->seen, arena_svf(&a, "%.*s.%s", SV_ARG(plural), e->group), l))
+			continue;
+		k.plural = arena_cstr(&a, plural);
+		k.kind = arena_cstr(&a, kind);
+		l->fn(&k, l->fn_ctx);
+	}
+}
+
+static int asked_order(const void *x, const void *y)
+{
+	const struct agg_service *a = *(struct agg_service *const *)x, *b = *(struct agg_service *const *)y;
+	int c = strcmp(a->group, b->group);
+
+	if (!c && a->version_priority != b->version_priority)
+		return a->version_priority > b->version_priority ? -1 : 1;
+	return c ? c : strcmp(a->version, b->version);
+}
+
+bool apiserver_kinds_foreign(void *ctx, void (*fn)(const struct foreign_kind *k, void *fn_ctx), void *fn_ctx)
+{
+	struct apiserver *s = ctx;
+	struct aggregator *g = s->aggregator;
+	struct asked_kinds l = { .fn = fn, .fn_ctx = fn_ctx };
+	struct agg_service **all;
+	bool whole = true;
+	size_t n;
+
+	if (!atomic_load(&g->n_remote))
+		return true;
+	pthread_mutex_lock(&g->lock);
+	n = g->list.n;
+	all = xcalloc(n + 1, sizeof(struct agg_service *));
+	for (size_t i = 0; i < n; i++)
+		all[i] = agg_service_ref(g->list.p[i]);
+	pthread_mutex_unlock(&g->lock);
+	qsort(all, n, sizeof(struct agg_service *), asked_order);
+	for (size_t i = 0; i < n; i++) {
+		struct buf list = BUF_INIT;
+
+		pthread_mutex_lock(&g->lock);
+		if (all[i]->available && all[i]->list.n)
+			buf_addsv(&list, buf_sv(&all[i]->list));
+		pthread_mutex_unlock(&g->lock);
+		whole = whole && (list.n || all[i]->built_in);
+		if (list.n && !all[i]->built_in)
+			asked_kinds_of(&l, all[i], buf_sv(&list));
+		buf_release(&list);
+		agg_service_unref(all[i]);
+	}
+	free(all);
+	strmap_release(&l.seen);
+	return whole;
+}
