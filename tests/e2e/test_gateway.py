@@ -44,7 +44,6 @@ class World:
         self.http, self.https, self.other = lib.free_port(), lib.free_port(), lib.free_port()
         self.c = Cluster(agent=True, args=["--ingress-http-port", str(lib.free_port()), "--ingress-https-port", str(lib.free_port())])
         self.backends = {}
-        self.ports = {}  # of the corpus' Gateways
 
     def request(self, *args, **kw):
         return self.c.request(*args, **kw)
@@ -751,6 +750,47 @@ def secret(w, name, subject):
         "data": {k: base64.b64encode(v).decode() for k, v in certificate(subject).items()}})
 
 
+def gateways_of_one_namespace(w):
+    """One port, no hostname: routes of both answer, each let in by its own; another namespace's Gateway never has a request."""
+    thief = "thieves"
+    w.namespace(thief)
+    for name in ("thief", "taker"):
+        w.service(name, thief)
+    listener = {"name": "h", "port": w.other, "protocol": "HTTP"}
+    everybody = {**listener, "allowedRoutes": {"namespaces": {"from": "All"}}}
+    w.gateway("first", [listener])
+    w.gateway("second", [everybody])
+    w.gateway("third", [everybody], thief)
+    w.route("first", "first", [{"matches": match("/first"), "backendRefs": to("v1")}])  # older than the other of its path
+    w.route("takes", "third", [{"backendRefs": to("taker")}], thief)
+    w.route("held", {"name": "first", "namespace": INFRA}, [{"matches": match("/held"), "backendRefs": to("thief")}], thief)
+    w.route("let", {"name": "second", "namespace": INFRA}, [{"matches": match("/let") + match("/first"), "backendRefs": to("thief")}], thief)
+    w.route("second", "second", [{"matches": match("/second"), "backendRefs": to("v2")}])
+    for name in ("first", "second"):
+        w.programmed(name)
+
+    def third():
+        return w.get("Gateway", "third", thief)["status"]["listeners"][0]["conditions"]
+    wait_for("the conflict", lambda: reason(third(), "Conflicted") == ("True", "HostnameConflict"))
+    equal(reason(third(), "Programmed"), ("False", "Invalid"))
+    for name, wanted in (("takes", ("False", "NotAllowedByListeners")), ("held", ("False", "NotAllowedByListeners")), ("let", ("True", "Accepted"))):
+        w.said(name, "Accepted", wanted, ns=thief)
+    for path, who in (("/first", "v1"), ("/second", "v2"), ("/let", "thief")):
+        w.until(who, "one.example", path, port=w.other)
+    w.all_of("one.example", ("/", 404), ("/held", 404), port=w.other)
+    # The older goes: the place stays its namespace's.
+    w.delete("Gateway", "first")
+    w.until("thief", "one.example", "/first", port=w.other)
+    w.all_of("one.example", ("/", 404), ("/held", 404), ("/second", "v2"), port=w.other)
+    equal(reason(third(), "Conflicted"), ("True", "HostnameConflict"))
+    # So does the last: nobody's is another's now.
+    w.delete("Gateway", "second")
+    w.until("taker", "one.example", port=w.other)
+    for kind, name, ns in (("HTTPRoute", "first", INFRA), ("HTTPRoute", "second", INFRA), ("HTTPRoute", "takes", thief), ("HTTPRoute", "held", thief),
+                           ("HTTPRoute", "let", thief), ("Gateway", "third", thief)):
+        w.delete(kind, name, ns)
+
+
 def hosts_of_others(w):
     """Whoever has a wider listener on the port, by HTTP or TLS: a hostname's requests are its listener's, or nobody's."""
     thief = "thieves"  # of one second the older is who comes first by name
@@ -896,32 +936,26 @@ TOLD = {
     "tlsroute-no-matching-section-name": ("NoMatchingParent", None),
     "tlsroute-invalid-reference-grant/gateway-conformance-infra-test": (None, "RefNotPermitted"),
 }
-# Host, path, who answers, and at the ports of which Gateway when they are its own.
+# Host, path and who answers.
 ANSWERS = {
     "httproute-simple-same-namespace": [("x.example", "/", "infra-backend-v1")],
     "httproute-reference-grant": [("x.example", "/", "web-backend")],
     "httproute-invalid-reference-grant": [("x.example", "/", 500)],
     "httproute-partially-invalid-via-invalid-reference-grant": [("x.example", "/v2", 500), ("x.example", "/", "app-backend-v1")],
     "httproute-hostname-intersection": [("very.specific.com", "/s1", "infra-backend-v1"), ("foo.bar.wildcard.io", "/s2", "infra-backend-v2"),
-                                        ("sub.second.com", "/", "infra-backend-v2", "httproute-hostname-intersection-all"), ("non.matching.com", "/s1", 404)],
+                                        ("sub.second.com", "/", "infra-backend-v2"), ("non.matching.com", "/s1", 404)],
     "gateway-with-attached-routes-with-port-8080": [],
 }
 
 
-# Those whose routes are asked for. Others have ports of their own: of two with one port and hostname only the older is served.
-AT_SHARED_PORTS = {"same-namespace", "httproute-hostname-intersection"}
-
-
 def documents(w, path):
     """(kind, namespace, name, text) of a file of the corpus, at ports that are free here."""
-    shared = {"80": w.http, "443": w.https, "8080": w.other, "8443": w.https}
+    ports = {"80": w.http, "443": w.https, "8080": w.other, "8443": w.https}
     for text in re.split(r"^---.*$", lib.read_text(path), flags=re.M):
         kind = re.search(r"^kind:\s*(\w+)", text, re.M)
         if not kind:
             continue
         if kind[1] == "Gateway":
-            name = re.search(r"^  name: *(\S+)", text, re.M)[1]
-            ports = shared if name in AT_SHARED_PORTS else w.ports.setdefault(name, {p: lib.free_port() for p in shared})
             text = re.sub(r"(port: )(\d+)$", lambda m: m[1] + str(ports[m[2]]), text.replace('"{GATEWAY_CLASS_NAME}"', "caravel"), flags=re.M)
         meta = text[text.index("metadata:"):]
         yield kind[1], (re.search(r"^  namespace: *(\S+)", meta, re.M) or [0, "default"])[1], re.search(r"^  name: *(\S+)", meta, re.M)[1], text
@@ -947,6 +981,8 @@ def conformance_manifests(w):
             w.c.apply(text)  # nobody is asked there
         elif kind == "Gateway" and name != "same-namespace-with-https-listener":
             w.c.apply(text)
+    for name in ("same-namespace", "all-namespaces", "backend-namespaces"):  # of one port, without hostname
+        w.programmed(name)
     done = 0
     for f in sorted(glob.glob(f"{CORPUS}/valid/conformance--tests--*")):
         test = f.split("--")[-1].removesuffix(".yaml")
@@ -958,8 +994,8 @@ def conformance_manifests(w):
             if kind.endswith("Route"):
                 route_told(w, kind, ns, name, TOLD.get(f"{test}/{name}") or TOLD.get(name) or (None, None))
                 done += 1
-        for host, path, who, *gateway in ANSWERS.get(test, []):
-            w.until(who, host, path, port=w.ports[gateway[0]]["80"] if gateway else w.http)
+        for host, path, who in ANSWERS.get(test, []):
+            w.until(who, host, path)
         for kind, ns, name, _ in docs:
             if kind in PLURAL:
                 w.delete(kind, name, ns)
@@ -995,7 +1031,7 @@ def together(*tests):
 TESTS = [kinds_are_there, a_bundle_of_a_users, refusals, listeners_are_told, listeners_that_are_wrong, listeners_that_conflict, what_is_not_served, routes_are_told,
          statuses_of_others_stay, attached_routes_are_counted, namespaces_by_label, matching, hosts,
          *together(methods_and_queries, header_modifiers, rewrites, redirects, timeouts, cors, web_sockets, grpc, hostile_texts, weights),
-         tls_ends_here, a_certificate_elsewhere, tls_passes_through, beside_ingresses, hosts_of_others, hosts_of_ingresses, after_a_restart,
+         tls_ends_here, a_certificate_elsewhere, tls_passes_through, beside_ingresses, gateways_of_one_namespace, hosts_of_others, hosts_of_ingresses, after_a_restart,
          conformance_manifests, corpus_examples]
 
 
