@@ -11,11 +11,12 @@
  * All Gateways of ours share the addresses of the nodes. So what of one listener is in another's way is asked across
  * Gateways: on a port the oldest listener says whether it is TLS, and whether a host's TLS ends here or passes
  * through; who differs is told PortUnavailable. Listeners that agree share the port. A hostname on it is the oldest
- * listener's alone; a younger one is Conflicted (HostnameConflict). Within one Gateway those that are in each other's
- * way are all Conflicted.
+ * listener's namespace's: a younger one of another namespace is Conflicted (HostnameConflict), those of its own are one
+ * place with it, each lets in what it allows, and the place is as old as its oldest. Within one Gateway those that are
+ * in each other's way are all Conflicted.
  *
- * Of the listeners of a port the one whose hostname is nearest to a request's has it: its routes or nobody's, whatever
- * routes there are at listeners that are less exact. So what a listener lets in is what reaches its hostname.
+ * Of the places of a port the one whose hostname is nearest to a request's has it: its routes or nobody's, whatever
+ * routes there are at listeners that are less exact. So what its listeners let in is what reaches a hostname.
  *
  * Where Ingresses are served, too, a host that one names is not for younger routes of other namespaces.
  *
@@ -85,7 +86,7 @@ bool gw_condition_is(const struct gw_conditions *c, const char *type);
 #define GW_PORTS_MAX 512
 #define GW_PORTS_NAMESPACE_MAX 64
 
-/* How many matches one listener, host and path has: a request may have to ask each. */
+/* How many matches one place, host and path has: a request may have to ask each. */
 #define GW_PLACE_MAX 256
 
 enum gw_protocol { GW_HTTP, GW_HTTPS, GW_PASSTHROUGH, GW_UNSUPPORTED };
@@ -98,6 +99,7 @@ struct selector;
 
 struct gw_listener {
 	const struct gw_gateway *gateway;
+	const struct gw_listener *first; /* the oldest of its place, whose age counts beside Ingresses; or itself */
 	const struct val *spec;
 	struct sv name, host; /* host "": any; else in lower case, of a wildcard with its "*." */
 	uint16_t port;
@@ -107,7 +109,7 @@ struct gw_listener {
 	struct gw_secret *secrets;
 	size_t n_secrets;
 	struct gw_conditions conditions;
-	bool claims; /* its hostname on its port is its own: what it does not serve nobody does */
+	bool claims; /* its hostname on its port is its place's own: what that does not serve nobody does */
 	bool serves; /* routes that are attached to it are served */
 	size_t attached;
 };
@@ -141,8 +143,8 @@ struct gw_route {
 	size_t n_parents;
 };
 
-/* The Ingress that has this host at the listener's port; NULL: none, or the listener has it as its own, and is older.
- */
+/* The Ingress that has this host at the listener's port; NULL: none, or the listener has it as its own, and its place
+ * is older. */
 const struct obj *gw_ingress_before(const struct gw_ingresses *i, const struct gw_listener *l, struct sv host);
 
 /* What ReferenceGrants permit, to be asked as often as there are references. */

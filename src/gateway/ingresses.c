@@ -50,7 +50,7 @@ const struct obj *gw_ingress_before(const struct gw_ingresses *i, const struct g
 {
 	const struct obj *ingress = i && gw_ingresses_at(i, l->port) ? strmap_get(&i->hosts, host) : NULL;
 
-	if (ingress && sv_eq(host, l->host) && obj_age_cmp(l->gateway->o, ingress) < 0)
+	if (ingress && sv_eq(host, l->host) && obj_age_cmp(l->first->gateway->o, ingress) < 0)
 		return NULL;
 	return ingress;
 }

@@ -243,8 +243,8 @@ static bool listener_port(const struct gw_make *m, struct listener_ports *p, str
 	return false;
 }
 
-/* Among Gateways the older says what a port is for, and has the hosts that it names; one that is refused serves
- * nothing, so it says nothing. */
+/* Among Gateways the older says what a port is for, and it and others of its namespace have the hosts that it names;
+ * one that is refused serves nothing, so it says nothing. */
 static void listeners_share(const struct gw_make *m, struct gw_state *st)
 {
 	_cleanup_(strmap_release) struct strmap hosts = STRMAP_INIT;
@@ -266,13 +266,16 @@ static void listeners_share(const struct gw_make *m, struct gw_state *st)
 			first = slot_first(&hosts, host_key(m->a, l), l);
 			if (first && first->protocol != l->protocol)
 				listener_port_gone(m, l, first);
+			else if (first && sv_eq(obj_ns(first->gateway->o), obj_ns(l->gateway->o)))
+				l->first = first;
 			else if (first)
-				listener_conflict(m, l, "HostnameConflict",
-						  arena_printf(m->a,
-							       "Gateway %.*s/%.*s, which is older, has this port and "
-							       "hostname",
-							       SV_ARG(obj_ns(first->gateway->o)),
-							       SV_ARG(obj_name(first->gateway->o))));
+				listener_conflict(
+				    m, l, "HostnameConflict",
+				    arena_printf(m->a,
+						 "Gateway %.*s/%.*s of another namespace, which is older, "
+						 "has this port and hostname",
+						 SV_ARG(obj_ns(first->gateway->o)),
+						 SV_ARG(obj_name(first->gateway->o))));
 		}
 }
 
@@ -311,6 +314,7 @@ static void gateway_make(const struct gw_make *m, struct gw_gateway *g, const st
 		struct gw_listener *to = &g->listeners[g->n_listeners++];
 
 		to->gateway = g;
+		to->first = to;
 		to->spec = l;
 		listener_read(m, to);
 	}

@@ -39,7 +39,9 @@ struct route_now {
 	const struct obj *ingress; /* that has one of its hosts at the parent at hand, at: */
 	struct sv host;
 	uint16_t port;
-	struct sv *paths; /* of each of them, "e/path" or "p/path"; "" when there is none. NULL: not looked at yet */
+	bool several;	   /* parents */
+	struct strmap had; /* place_key() without path of those before, when there are several; no values */
+	struct sv *paths;  /* of each of them, "e/path" or "p/path"; "" when there is none. NULL: not looked at yet */
 };
 
 static struct gw_gateway *route_parent(struct route_make *rm, const struct obj *o, const struct val *ref)
@@ -140,7 +142,7 @@ static struct sv place_key(struct buf *b, const struct gw_listener *l, struct sv
 }
 
 /* Counts matches at the places of the parent at hand, in order, until one is full: how many it counted. stop: count
- * these no more. */
+ * these no more. Gateways may have a place together: what the route has there by a parent before stands there once. */
 static size_t places_count(struct route_make *rm, const struct route_now *now, bool more, size_t stop)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
@@ -148,7 +150,11 @@ static size_t places_count(struct route_make *rm, const struct route_now *now, b
 	size_t done = 0;
 
 	for (size_t i = 0; i < rm->attached.n; i++)
-		for (const struct sv *end = host + rm->attached.p[i].n_hosts; host < end; host++)
+		for (const struct sv *end = host + rm->attached.p[i].n_hosts; host < end; host++) {
+			if (strmap_has(&now->had, place_key(&b, rm->attached.p[i].listener, *host, SV("")))) {
+				done += now->matches;
+				continue;
+			}
 			for (size_t k = 0; k < now->matches; k++) {
 				struct sv key = place_key(&b, rm->attached.p[i].listener, *host, now->paths[k]);
 				void **slot = strmap_slot(&rm->places, key);
@@ -161,6 +167,7 @@ static size_t places_count(struct route_make *rm, const struct route_now *now, b
 					strmap_del(&rm->places, key);
 				done++;
 			}
+		}
 	return done;
 }
 
@@ -179,6 +186,17 @@ static bool places_take(struct route_make *rm, struct route_now *now)
 		return true;
 	(void)places_count(rm, now, false, done);
 	return false;
+}
+
+/* Its places are the route's, for its other parents to know. */
+static void places_keep(const struct route_make *rm, struct route_now *now)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const struct sv *host = rm->hosts.p;
+
+	for (size_t i = 0; now->r->kind != GW_TLSROUTES && i < rm->attached.n; i++)
+		for (const struct sv *end = host + rm->attached.p[i].n_hosts; host < end; host++)
+			strmap_set(&now->had, place_key(&b, rm->attached.p[i].listener, *host, SV("")), now);
 }
 
 /* --- parents --- */
@@ -325,6 +343,8 @@ static void parent_make(struct route_make *rm, struct gw_gateway *g, struct rout
 		return;
 	}
 	parent_keep(rm, p);
+	if (now->several)
+		places_keep(rm, now);
 	for (size_t i = 0; i < p->n_attached; i++)
 		((struct gw_listener *)(uintptr_t)p->attached[i].listener)->attached++;
 	rm->gates += n;
@@ -354,6 +374,7 @@ static bool route_make(struct route_make *rm, const struct obj *o, enum gw_kind 
 	VAL_EACH(obj_get(o, F_spec, F_rules), rule)
 		now.matches += MAX(val_len(val_get(rule, F_matches)), 1);
 	rules_look(rm, r, &said);
+	now.several = r->n_parents > 1;
 	r->parents = ARENA_ARRAY(rm->m->a, struct gw_parent, r->n_parents);
 	r->n_parents = 0;
 	VAL_EACH(refs, ref) {
@@ -366,6 +387,7 @@ static bool route_make(struct route_make *rm, const struct obj *o, enum gw_kind 
 		parent_make(rm, g, &now, &said, p);
 		r->n_parents++;
 	}
+	strmap_release(&now.had);
 	return true;
 }
 

@@ -35,7 +35,7 @@ struct from_gw {
 	VEC(struct ing_shown) shown;
 	struct strmap port_of;	 /* "80" -> its number in ports and 1 */
 	struct strmap cert_of;	 /* "ns/name" -> its number in certs and 1 */
-	struct strmap shown_for; /* "443 host" of names of certificates; no values */
+	struct strmap shown_for; /* "443 host" of places and names of certificates; no values */
 	struct strmap claimed;	 /* "443 host" of listeners; no values */
 };
 
@@ -257,11 +257,13 @@ static bool gw_is_named(struct from_gw *f, uint16_t port, struct sv host)
 	}
 }
 
-/* The first that can be shown is for the hostname. Of a listener without one the others are for the names that they
- * have themselves, but for those that are somebody's. */
+/* The first of a place that can be shown is for the hostname. Of one without hostname the others are for the names that
+ * they have themselves, but for those that are somebody's. */
 static void gw_show(struct from_gw *f, const struct gw_listener *l)
 {
-	bool first = true;
+	struct sv place = gw_host_key(f, l->port, l->host);
+	const struct obj *owner = l->first->gateway->o;
+	bool first = !strmap_has(&f->shown_for, place);
 
 	for (size_t i = 0; i < l->n_secrets && (first || !l->host.n); i++) {
 		size_t at = gw_certificate(f, &l->secrets[i]), n;
@@ -271,7 +273,8 @@ static void gw_show(struct from_gw *f, const struct gw_listener *l)
 			continue;
 		if (first) {
 			first = false;
-			vec_push(&f->shown, ((struct ing_shown){ l->port, l->host, at - 1, l->gateway->o }));
+			strmap_set(&f->shown_for, place, f);
+			vec_push(&f->shown, ((struct ing_shown){ l->port, l->host, at - 1, owner }));
 			continue;
 		}
 		n = cert_dns_names(f->a, f->certs.p[at - 1].pem, CERT_NAMES_MAX, &names);
@@ -281,7 +284,7 @@ static void gw_show(struct from_gw *f, const struct gw_listener *l)
 			if (!ing_is_host(names[k]) || gw_is_named(f, l->port, names[k]) ||
 			    strmap_set(&f->shown_for, key, f))
 				continue;
-			vec_push(&f->shown, ((struct ing_shown){ l->port, names[k], at - 1, l->gateway->o }));
+			vec_push(&f->shown, ((struct ing_shown){ l->port, names[k], at - 1, owner }));
 		}
 	}
 }
@@ -291,8 +294,9 @@ static void gw_claim(struct from_gw *f, const struct gw_listener *l)
 {
 	const struct obj *owner = l->gateway->o, *ingress = strmap_get(&f->gs->ingresses->hosts, l->host);
 
+	if (strmap_set(&f->claimed, gw_host_key(f, l->port, l->host), f)) /* by an older one of its place */
+		return;
 	vec_push(&f->listeners, ((struct ing_gate_listener){ l->port, l->host, l->protocol == GW_PASSTHROUGH, owner }));
-	strmap_set(&f->claimed, gw_host_key(f, l->port, l->host), f);
 	if (ingress && gw_ingresses_at(f->gs->ingresses, l->port) && obj_age_cmp(owner, ingress) < 0)
 		f->s->say(f->s->ctx, ingress, "IngressConflict",
 			  arena_printf(f->a, "host %.*s at port %d is that of gateway %.*s/%.*s, which is older",

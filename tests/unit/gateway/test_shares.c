@@ -51,6 +51,57 @@ static void test_hosts_of_others(_unused_ void **state)
 	rig_end(&r);
 }
 
+#define OF_NAMESPACE(ns, name, age, listeners)                                                                    \
+	"{'kind':'Gateway','metadata':{'namespace':'" ns "','name':'" name "','creationTimestamp':'2026-01-0" age \
+	"T00:00:00Z'},'spec':{'gatewayClassName':'ours','listeners':[" listeners "]}}"
+#define FROM(how) ",'allowedRoutes':{'namespaces':{'from':'" how "'}}"
+#define PASS(more) "{'name':'p','port':443,'protocol':'TLS','tls':{'mode':'Passthrough'}" more "}"
+#define ENDS(more) "{'name':'s','port':443,'protocol':'HTTPS','tls':{'certificateRefs':[{'name':'good'}]}" more "}"
+
+/* Gateways of one namespace have a port and hostname together; each lets in what it allows. No other namespace's does,
+ * not even between them, nor one that would have it in another way. */
+static void test_places_of_one_namespace(_unused_ void **state)
+{
+	struct rig r = { .s = { .ctx = NULL } };
+
+	rig_add(&r, CLASS);
+	rig_add(&r, OF_NAMESPACE("d", "all", "3", HTTP("h", "80", FROM("All"))));
+	rig_add(&r, OF_NAMESPACE("e", "theirs", "2", HTTP("h", "80", FROM("All"))));
+	rig_add(&r, OF_NAMESPACE("d", "same", "1", HTTP("h", "80", FROM("Same")) "," ENDS("")));
+	rig_add(&r, OF_NAMESPACE("d", "turned", "4", PASS("")));
+	rig_add(&r, ROUTE("e", "held", "{'namespace':'d','name':'same'}", ""));
+	rig_add(&r, ROUTE("e", "let", "{'namespace':'d','name':'all'}", ""));
+	rig_add(&r, ROUTE("d", "own", "{'name':'same'},{'name':'all'}", ""));
+	rig_add(&r, ROUTE("e", "lost", "{'name':'theirs'}", ""));
+	rig_make(&r);
+	assert_string_equal(told(&r, listener(&r, 1, 0), "Conflicted"), "True/HostnameConflict");
+	assert_string_equal(told(&r, listener(&r, 1, 0), "Programmed"), "False/Invalid");
+	assert_false(r.st.gateways[1].listeners[0].claims);
+	assert_non_null(strstr(gw_condition(listener(&r, 1, 0), "Conflicted")->message, "Gateway d/same"));
+	assert_string_equal(parent(&r, "lost", "Accepted"), "False/NotAllowedByListeners");
+	assert_string_equal(parent(&r, "held", "Accepted"), "False/NotAllowedByListeners");
+	assert_string_equal(told(&r, listener(&r, 3, 0), "Accepted"), "False/PortUnavailable");
+	for (size_t g = 0; g < 3; g += 2) {
+		assert_string_equal(told(&r, listener(&r, g, 0), "Accepted"), "True/Accepted");
+		assert_string_equal(told(&r, listener(&r, g, 0), "Conflicted"), "False/NoConflicts");
+		assert_string_equal(told(&r, listener(&r, g, 0), "Programmed"), "True/Programmed");
+		assert_true(r.st.gateways[g].listeners[0].first == &r.st.gateways[0].listeners[0]);
+	}
+	assert_string_equal(parent(&r, "let", "Accepted"), "True/Accepted");
+	assert_string_equal(parent(&r, "own", "Accepted"), "True/Accepted");
+	assert_int_equal(r.st.gateways[0].listeners[0].attached, 1);
+	assert_int_equal(r.st.gateways[2].listeners[0].attached, 2);
+	/* The oldest is gone: the other namespace's is the oldest now, and has it. */
+	r.objects[GW_GATEWAYS].p[2] = r.objects[GW_GATEWAYS].p[--r.objects[GW_GATEWAYS].n];
+	rig_make(&r);
+	assert_string_equal(told(&r, listener(&r, 0, 0), "Programmed"), "True/Programmed");
+	assert_string_equal(told(&r, listener(&r, 1, 0), "Conflicted"), "True/HostnameConflict");
+	assert_string_equal(told(&r, listener(&r, 2, 0), "Programmed"), "True/Programmed");
+	assert_string_equal(parent(&r, "let", "Accepted"), "False/NotAllowedByListeners");
+	assert_string_equal(parent(&r, "lost", "Accepted"), "True/Accepted");
+	rig_end(&r);
+}
+
 /* One namespace does not take all ports: what is above its share is told, and free for others. */
 static void test_port_shares(_unused_ void **state)
 {
@@ -73,11 +124,10 @@ static void test_port_shares(_unused_ void **state)
 	rig_make(&r);
 	for (size_t g = 0; g < 11; g++)
 		for (size_t i = 0; i < share; i++) {
-			/* The second is in the first's way but for its last port, which is one too many; then seven
+			/* The second shares the first's but for its last port, which is one too many; then seven
 			 * namespaces fit. */
-			const char *wanted = g == 1 && i < share - 1 ? "False/Invalid"
-					     : g == 1 || g > 8	     ? "False/PortUnavailable"
-								     : "True/Accepted";
+			const char *wanted =
+			    (g == 1 && i == share - 1) || g > 8 ? "False/PortUnavailable" : "True/Accepted";
 
 			if (strcmp(told(&r, listener(&r, g, i), "Accepted"), wanted) != 0)
 				fail_msg("%zu %zu: %s", g, i, told(&r, listener(&r, g, i), "Accepted"));
@@ -156,6 +206,19 @@ static void test_hosts_of_ingresses(_unused_ void **state)
 	rig_make(&r);
 	assert_string_equal(parent(&r, "x", "Accepted"), "True/Accepted");
 	assert_string_equal(gw_condition(listener(&r, 0, 1), "Programmed")->message, "Listener is programmed");
+	/* A place is as old as its oldest listener, whichever a route names. */
+	ingresses.ports[0] = 80;
+	rig_add(&r, OF_NAMESPACE("e", "new", "8", HTTP("w", "80", ",'hostname':'w.org'" FROM("All"))));
+	rig_add(&r, "{'kind':'HTTPRoute','metadata':{'namespace':'d','name':'place','creationTimestamp':'2026-01-10T00:"
+		    "00:00Z'},'spec':{'parentRefs':[{'namespace':'e','name':'new'}],'rules':[{}]}}");
+	rig_make(&r);
+	assert_string_equal(parent(&r, "place", "Accepted"), "True/Accepted");
+	strmap_set(&ingresses.hosts, SV("w.org"), all[1]); /* older than new */
+	rig_make(&r);
+	assert_string_equal(parent(&r, "place", "Accepted"), "False/HostnameConflict");
+	rig_add(&r, OF_NAMESPACE("e", "a", "1", HTTP("w", "80", ",'hostname':'w.org'"))); /* older than that */
+	rig_make(&r);
+	assert_string_equal(parent(&r, "place", "Accepted"), "True/Accepted");
 	gw_ingresses_release(&ingresses);
 	ingress_classes_release(&classes);
 	rig_end(&r);
@@ -269,12 +332,44 @@ static void test_full_places(_unused_ void **state)
 	rig_end(&r);
 }
 
+/* What a route has at one place by two Gateways it has there once; what it does not get there it gives back. */
+static void test_places_by_two_parents(_unused_ void **state)
+{
+	static const size_t matches[] = { 200, 57, 56 };
+	struct rig r = { .s = { .ctx = NULL } };
+
+	rig_add(&r, CLASS);
+	rig_add(&r, GATEWAY("g", "1", HTTP("a", "80", "")));
+	rig_add(&r, GATEWAY("h", "2", HTTP("a", "80", "") "," HTTP("b", "81", "")));
+	for (size_t i = 0; i < ARRAY_LEN(matches); i++) {
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+		for (size_t k = 0; k < matches[i]; k++)
+			buf_printf(&b, "%s{'path':{'value':'/a'},'headers':[{'name':'h','value':'%zu'}]}", k ? "," : "",
+				   k);
+		rig_add(&r, arena_printf(
+				&r.a,
+				"{'kind':'HTTPRoute','metadata':{'namespace':'d','name':'r%zu'},'spec':{'parentRefs'"
+				":[{'name':'g'},{'name':'h'}],'rules':[{'matches':[%s]}]}}",
+				i, buf_cstr(&b)));
+	}
+	rig_make(&r);
+	for (size_t i = 0; i < ARRAY_LEN(matches); i++)
+		for (size_t p = 0; p < 2; p++)
+			assert_string_equal(told(&r, &r.st.routes[i].parents[p].conditions, "Accepted"),
+					    i == 1 ? "False/UnsupportedValue" : "True/Accepted");
+	assert_int_equal(r.st.gateways[0].listeners[0].attached, 2);
+	assert_int_equal(r.st.gateways[1].listeners[0].attached, 2);
+	rig_end(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_hosts_of_others),	   cmocka_unit_test(test_port_shares),
-		cmocka_unit_test(test_hosts_of_ingresses), cmocka_unit_test(test_many_routes),
-		cmocka_unit_test(test_full_places),
+		cmocka_unit_test(test_hosts_of_others),	      cmocka_unit_test(test_port_shares),
+		cmocka_unit_test(test_hosts_of_ingresses),    cmocka_unit_test(test_many_routes),
+		cmocka_unit_test(test_full_places),	      cmocka_unit_test(test_places_of_one_namespace),
+		cmocka_unit_test(test_places_by_two_parents),
 	};
 
 	return cmocka_run_group_tests_name("gateway_shares", tests, NULL, NULL);

@@ -32,11 +32,13 @@ static void test_listeners(_unused_ void **state)
 						       "'tls':{'certificateRefs':[{'name':'good','namespace':'e'}]}},"
 						       "{'name':'t','port':443,'protocol':'TLS','hostname':'t.org','"
 						       "tls':{'mode':'Terminate'}}"));
-	/* The younger does not turn a port round, nor has it a hostname that the older has. */
+	/* The younger does not turn a port round, nor has it a hostname that the older one of another namespace has. */
 	rig_add(&r, GATEWAY("h", "2",
 			    "{'name':'tls','port':80,'protocol':'HTTPS','hostname':'z.org','tls':{'certificateRefs':[{'"
 			    "name':'good'}]}}"));
-	rig_add(&r, GATEWAY("i", "3", HTTP("same", "80", ",'hostname':'b.org'")));
+	rig_add(&r,
+		"{'kind':'Gateway','metadata':{'namespace':'e','name':'i','creationTimestamp':'2026-01-03T00:00:00Z"
+		"'},'spec':{'gatewayClassName':'ours','listeners':[" HTTP("same", "80", ",'hostname':'b.org'") "]}}");
 	rig_make(&r);
 	assert_string_equal(told(&r, listener(&r, 0, 0), "Programmed"), "True/Programmed");
 	assert_string_equal(told(&r, listener(&r, 0, 1), "Conflicted"), "False/NoConflicts");

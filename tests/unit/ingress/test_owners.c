@@ -140,6 +140,42 @@ static void test_beside_ingresses(_unused_ void **state)
 	}
 }
 
+/* Of one place all Gateways of its namespace have it together: one line, and gates by the age of their routes; another
+ * namespace's route is there by the listener that lets it in, and that namespace's own listener is not. */
+static void test_gateways_of_one_namespace(_unused_ void **state)
+{
+	struct rig r = rig_empty(0, 0);
+	struct ing_conf c;
+
+	rig_add(&r, OWNED_GATEWAY("d", "all", "3", HTTP("h", "8080", "") "," PASS("p", "8443", "")));
+	rig_add(&r, OWNED_GATEWAY("evil", "theirs", "2", HTTP("h", "8080", "") "," PASS("p", "8443", "")));
+	rig_add(&r,
+		OWNED_GATEWAY("d", "same", "1", "{'name':'h','port':8080,'protocol':'HTTP'}," PASS("p", "8443", "")));
+	rig_add(&r, OWNED_ROUTE("HTTPRoute", "d", "young", "4", PARENT("d", "same"), "'x.org'", "/"));
+	rig_add(&r,
+		OWNED_ROUTE("HTTPRoute", "d", "old", "2", PARENT("d", "all") "," PARENT("d", "same"), "'x.org'", "/"));
+	rig_add(&r, OWNED_ROUTE("HTTPRoute", "evil", "b", "3", PARENT("d", "all"), "'x.org'", "/"));
+	rig_add(&r, OWNED_ROUTE("HTTPRoute", "d", "b", "3", PARENT("d", "same"), "'x.org'", "/"));
+	rig_add(&r, OWNED_ROUTE("HTTPRoute", "evil", "held", "1", PARENT("d", "same"), "'z.org'", "/"));
+	rig_add(&r, OWNED_ROUTE("HTTPRoute", "evil", "lost", "1", PARENT("evil", "theirs"), "'x.org'", "/"));
+	rig_add(&r, OWNED_ROUTE("TLSRoute", "evil", "lost", "1", PARENT("evil", "theirs"), "'x.org'", "/"));
+	rig_add(&r, OWNED_ROUTE("TLSRoute", "d", "young", "3", PARENT("d", "same"), "'x.org'", "/"));
+	rig_add(&r, OWNED_ROUTE("TLSRoute", "d", "old", "2", PARENT("d", "all"), "'x.org'", "/"));
+	assert_sv(rig_keys(&r), "l8080|*| l8443|*| p8080|*|x.org/ t8443|*|x.org|");
+	rig_render(&r, &c);
+	assert_int_equal(r.k.m.n_listeners, 2);
+	assert_sv(obj_name(r.k.m.listeners[0].from), "same");
+	assert_int_equal(r.k.m.n_passes, 1);
+	assert_sv(obj_name(r.k.m.passes[0].from), "old");
+	assert_int_equal(r.k.m.n_gates, 4);
+	assert_sv(obj_name(r.k.m.gates[0].from), "old");
+	assert_sv(obj_ns(r.k.m.gates[1].from), "d"); /* of one age, by namespace */
+	assert_sv(obj_ns(r.k.m.gates[2].from), "evil");
+	assert_sv(obj_name(r.k.m.gates[2].from), "b");
+	assert_sv(obj_name(r.k.m.gates[3].from), "young");
+	rig_end(&r);
+}
+
 /* A Secret of a certificate with these names; NULL behind the last. */
 static void rig_add_secret(struct rig *r, const char *ns, const char *name, const char *const *names)
 {
@@ -217,14 +253,33 @@ static void test_certificates(_unused_ void **state)
 	assert_true(sv_find_sv(rig_lists(&r), SV("d/good(in.org x.org *.wild.org)")) > 0);
 	assert_int_equal(sv_find_sv(rig_lists(&r), SV("d/ingress")), -1);
 	rig_end(&r);
+
+	/* Of one place the oldest listener's is shown that can be; the others' for no name but their own. */
+	r = rig_empty(80, 443);
+	rig_add_secret(&r, "d", "good", stolen);
+	rig_add_secret(&r, "d", "more", stolen);
+	rig_add(&r, OWNED_GATEWAY("d", "young", "3", HTTPS("x", "9443", HOST("x.org")) "," HTTPS("any", "9444", "")));
+	rig_add(&r,
+		OWNED_GATEWAY(
+		    "d", "middle", "2",
+		    "{'name':'x','port':9443,'protocol':'HTTPS','hostname':'x.org','tls':{'certificateRefs':[{'name':"
+		    "'more'}]}},{'name':'any','port':9444,'protocol':'HTTPS','tls':{'certificateRefs':[{'name':"
+		    "'more'}]}},{'name':'own','port':9444,'protocol':'HTTPS','hostname':'x.org','tls':{"
+		    "'certificateRefs':[{'name':'more'}]}}"));
+	rig_add(&r, OWNED_GATEWAY("d", "old", "1",
+				  "{'name':'x','port':9443,'protocol':'HTTPS','hostname':'x.org','tls':{"
+				  "'certificateRefs':[{'name':'bad'}]}}"));
+	assert_sv(rig_lists(&r),
+		  "443: default.pem(); 9443: default.pem() d/more(x.org); 9444: d/more(x.org) default.pem() "
+		  "d/good(a.wild.org *.wild.org in.org own.org);");
+	rig_end(&r);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_wider_listeners),
-		cmocka_unit_test(test_listener_without_certificate),
-		cmocka_unit_test(test_beside_ingresses),
+		cmocka_unit_test(test_wider_listeners),	 cmocka_unit_test(test_listener_without_certificate),
+		cmocka_unit_test(test_beside_ingresses), cmocka_unit_test(test_gateways_of_one_namespace),
 		cmocka_unit_test(test_certificates),
 	};
 
