@@ -173,7 +173,7 @@ struct ing_gate_listener {
 	uint16_t port;
 	struct sv host; /* "" for any */
 	bool passes;
-	const struct obj *from;
+	const struct obj *from; /* the oldest Gateway that has it */
 };
 
 /* A host that an Ingress names in its rules or spec.tls. Each once. */
