@@ -242,6 +242,9 @@ struct kind_change {
 	const struct kind_come {
 		struct api_kind *kind;
 		const struct kind_conversion *how;
+		/* The CustomResourceDefinition that it is made of; NULL: of none. Nothing is made of the kind once that
+		 * goes. */
+		const struct obj *definition;
 	} * come;
 	size_t n_come;
 };

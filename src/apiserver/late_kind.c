@@ -140,8 +140,14 @@ static int late_kind_start(struct apiserver *s, const struct kind_come *come, co
 	if (api_kind_state(k))
 		return err_set(err, ERR_ALREADY_EXISTS, "the kind %s has been served before: make it anew",
 			       api_kind_resource(k)->kind);
-	for (struct api_kind *v = k; v; v = api_kind_next(v))
-		(void)late_kind_attach(v);
+	for (struct api_kind *v = k; v; v = api_kind_next(v)) {
+		struct late_kind *l = late_kind_attach(v);
+
+		if (!come->definition)
+			continue;
+		l->definition = arena_sv(&l->arena, obj_name(come->definition));
+		l->definition_uid = arena_sv(&l->arena, obj_uid(come->definition));
+	}
 	if (api_kind_next(k) && late_versions(k, come->how, err) < 0)
 		return -1;
 	if (wc_late_add(s->wc, api_kind_resource(k), replaces, err) < 0)
@@ -246,7 +252,7 @@ int apiserver_add_kinds(struct apiserver *s, struct api_kind *const *kinds, size
 
 int apiserver_add_versions(struct apiserver *s, struct api_kind *k, const struct kind_conversion *how, struct err *err)
 {
-	struct kind_come come = { k, how };
+	struct kind_come come = { .kind = k, .how = how };
 
 	return apiserver_change_kinds(s, &(struct kind_change){ .come = &come, .n_come = 1 }, err);
 }

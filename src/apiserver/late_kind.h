@@ -24,6 +24,7 @@ struct late_kind {
 	struct wc_resource *wc;			 /* watchcache_late.c; the storage version's */
 	_Atomic(struct cell *) cells[_VERB_MAX]; /* metrics.c */
 	struct aside_kind aside;		 /* set_aside.c; guarded by its lock */
+	struct sv definition, definition_uid;	 /* name and uid; "": it has none */
 	atomic_bool terminating;		 /* its definition goes: nothing new is made (crd/) */
 };
 

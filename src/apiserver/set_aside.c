@@ -235,6 +235,8 @@ int set_aside_error(struct apiserver *s, const struct resource *r, struct sv ns,
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct sv text = aside_text(s, &a, r, ns, name);
 
+	if (!text.p && wc_unseen(s->wc, r, ns, name))
+		return wc_changed_error(r, err);
 	if (!text.p)
 		return err_not_found(err, r, name);
 	err_set(err, ERR_INTERNAL, "Internal error occurred: %.*s", SV_ARG(text));

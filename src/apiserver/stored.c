@@ -63,6 +63,30 @@ static struct obj *stored_converted(struct arena *a, const struct versions *v, c
 	return o;
 }
 
+static bool stored_by_name(const struct versions *v)
+{
+	return !v || (!v->convert && !v->waits);
+}
+
+struct obj *stored_parse_of(const struct resource *r, const struct resource *next, struct sv value, int64_t rev)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct versions *v = versions_of(r), *w = versions_of(next);
+	struct val *root;
+	char av[160];
+
+	if (!stored_by_name(v) || !stored_by_name(w) || !r->schema->custom || strcmp(r->kind, next->kind) != 0)
+		return NULL;
+	root = json_decode(&a, value, &(struct json_opts){ .borrow_text = true }, NULL);
+	if (!root || !(w ? versions_form(w, root) != NULL : version_is(next, root)) ||
+	    !val_get_str(root, F_metadata, F_name).n)
+		return NULL;
+	r = resource_storage(r);
+	val_set_cstr(&a, root, F_apiVersion, resource_api_version(r, av, sizeof(av)));
+	structural_from_store(r->schema->custom, &a, root);
+	return obj_new(root, rev);
+}
+
 struct obj *stored_parse(const struct resource *r, struct sv value, int64_t rev)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;

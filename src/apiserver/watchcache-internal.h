@@ -1,8 +1,8 @@
 /* watchcache-internal.h - shared by watchcache.c (contents), watchcache_feed.c (following the store),
- * watchcache_kinds.c and watchcache_late.c (which resources there are, and those that come and go), watchcache_stored.c
- * (those that were replaced), watch_ring.c (recent changes), watch_queue.c and watchers.c (who watches), watch_slow.c
- * and watch_sweep.c (who is too slow), watch_initial.c (what there is) and watch_past.c (changes that only the store
- * remembers). */
+ * watchcache_kinds.c, watchcache_late.c and watchcache_close.c (which resources there are, and those that come and go),
+ * watchcache_stored.c (those that were replaced), watch_ring.c (recent changes), watch_queue.c and watchers.c (who
+ * watches), watch_slow.c and watch_sweep.c (who is too slow), watch_initial.c (what there is) and watch_past.c (changes
+ * that only the store remembers). */
 #pragma once
 
 #include "apiserver/apiserver-internal.h"
@@ -178,28 +178,42 @@ int wc_fill(struct wc_resource *r, int64_t rev, int64_t *ret_rev, struct err *er
 /* A change that r, being late, does not take into its tree, as it is not filled yet or has it or is gone. r's lock is
  * held for writing. */
 bool wc_late_keeps(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o, int64_t rev);
-bool wc_late_gone(const struct wc_resource *r); /* r's lock is held; false for built-in ones */
+bool wc_late_gone(const struct wc_resource *r);	    /* r's lock is held; false for built-in ones */
+bool wc_late_replaced(const struct wc_resource *r); /* r's lock is held; false for built-in ones */
 /* The one whose objects have keys of that path; a reference to its kind is the caller's (resource_unref()). */
 struct wc_resource *wc_late_at(struct watchcache *c, struct sv path);
 /* Who else has the path of r, a late kind's: what it replaces or is replaced by. So many, with references. */
 #define WC_TWINS_MAX 2
 size_t wc_late_twins(struct watchcache *c, const struct wc_resource *r, struct wc_resource *ret[WC_TWINS_MAX]);
+/* What is to replace r, or has; NULL: nothing. With a reference to its kind. */
+struct wc_resource *wc_late_next(const struct wc_resource *r);
+/* r is being replaced, and by what can read kv: that r cannot is no damage. */
+bool wc_late_follows(const struct wc_resource *r, const struct store_kv *kv);
 /* One change into the tree and to the watchers; r's lock is held for writing. o_take NULL: deleted. */
 void wc_publish(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o_take, int64_t rev,
 		struct wc_change **ret);
+
+/* --- their end (watchcache_close.c) --- */
+
+/* r follows the store no more; replaced: another one does. Its lock is held for writing. */
+void wc_late_close(struct wc_resource *r, bool replaced);
+/* r cannot follow the store any more, as its successor writes what it cannot read: its watches end, and who has it
+ * reads what the store has. No lock is held. */
+void wc_late_overtaken(struct wc_resource *r);
 
 /* --- what the store has, and a kind that was replaced, as who began before still has it (watchcache_stored.c) --- */
 
 void wc_key_split(const struct wc_resource *r, struct sv key, struct sv *ns, struct sv *name);
 /* A stored value as an object of r's, of the name that its key says: the tree finds it by that. NULL: it is none. */
 struct obj *wc_parse(const struct wc_resource *r, const struct store_kv *kv);
-bool wc_late_replaced(const struct wc_resource *r); /* r's lock is held; false for built-in ones */
 /* What the store has of r now, in ns ("": all) or of that name (not ""). No lock is held. */
 struct wc_stored {
 	const struct wc_resource *of;
 	struct objtree tree;
 	int64_t rev;
+	bool unseen; /* there are some that only r's successor can read */
 };
+/* -1 with ERR_EXPIRED: what there is cannot be told by r any more. */
 int wc_stored_read(struct wc_stored *t, struct wc_resource *r, struct sv ns, struct sv name, struct err *err);
 void wc_stored_release(struct wc_stored *t);
 

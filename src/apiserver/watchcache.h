@@ -80,6 +80,9 @@ bool resource_first(const struct resource *r);
 /* A stored value as an object of r, in the storage version; NULL when it cannot be read: it is no JSON, has no name, is
  * of a version that r has not, or cannot be converted. */
 struct obj *stored_parse(const struct resource *r, struct sv value, int64_t rev);
+/* The same of a value that `next` wrote, which has taken r's place with a version that r does not know: where all they
+ * differ in are names it is the object in r's storage version. NULL: it is none, or has to be converted. */
+struct obj *stored_parse_of(const struct resource *r, const struct resource *next, struct sv value, int64_t rev);
 
 /* A write on its way: the cookie of its store_write. The change callback publishes what it makes at the
  * new revision and leaves a reference in `result`; NULL when the cache lags behind the store. */
@@ -98,6 +101,11 @@ struct obj *wc_get(struct watchcache *c, const struct resource *r, struct sv ns,
 /* False: of a kind that came and went. One that another took the place of (a changed definition's) is read as before,
  * from the store, by who began with it. */
 bool wc_serves(struct watchcache *c, const struct resource *r);
+/* There is one, but in a version that r does not know: another kind has taken the place of r's, and wrote it. What
+ * wc_get() finds no more is not gone then. */
+bool wc_unseen(struct watchcache *c, const struct resource *r, struct sv ns, struct sv name);
+/* -1: says so. */
+int wc_changed_error(const struct resource *r, struct err *err);
 int64_t wc_rev(struct watchcache *c); /* everything up to it is in the cache */
 /* False when the store has stopped telling the cache of changes, *why what it said: what is in it ages then. */
 bool wc_alive(struct watchcache *c, struct err *why);

@@ -139,6 +139,10 @@ static void feed_one(struct watchcache *c, struct wc_resource *r, const struct s
 		if (pw && o)
 			pw->result = obj_ref(o);
 	}
+	if (!o && !ch->kv.deleted && wc_late_follows(r, &ch->kv)) {
+		wc_late_overtaken(r);
+		return;
+	}
 	if (o || ch->kv.deleted)
 		forget_aside(r, &ch->kv);
 	else

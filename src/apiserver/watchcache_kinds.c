@@ -27,6 +27,11 @@ bool wc_late_gone(const struct wc_resource *r)
 	return r->late && r->late->gone;
 }
 
+bool wc_late_replaced(const struct wc_resource *r)
+{
+	return r->late && r->late->gone && r->late->replaced;
+}
+
 bool wc_serves(struct watchcache *c, const struct resource *res)
 {
 	struct wc_resource *r = wc_resource_find(c, res);
@@ -62,6 +67,24 @@ struct wc_resource *wc_late_at(struct watchcache *c, struct sv path)
 		(void)resource_ref(r->res);
 	pthread_mutex_unlock(&c->late_lock);
 	return r;
+}
+
+struct wc_resource *wc_late_next(const struct wc_resource *r)
+{
+	struct watchcache *c = r->cache;
+	struct wc_resource *at;
+
+	if (!r->late)
+		return NULL;
+	pthread_mutex_lock(&c->late_lock);
+	at = strmap_get(&c->late_by_path, sv_from(r->res->store_path));
+	while (at && at->late->twin)
+		at = at->late->twin;
+	at = at == r ? NULL : at;
+	if (at)
+		(void)resource_ref(at->res);
+	pthread_mutex_unlock(&c->late_lock);
+	return at;
 }
 
 size_t wc_late_twins(struct watchcache *c, const struct wc_resource *r, struct wc_resource *ret[WC_TWINS_MAX])

@@ -4,7 +4,9 @@
  * seen are put in behind it. From then on it follows like any other. One that is dropped stays, empty, until the last
  * holder of its kind is gone: requests under way, and the store's thread, may still have it in hand. Where another kind
  * took its place, those are told what the store has (watchcache_stored.c): a kind that changes has no moment without
- * objects. */
+ * objects. What the new one writes in a version that the old one does not know is the old one's object all the same
+ * where versions differ in their names; where they have to be converted the old one ends then and there. Neither is
+ * damage, and no watch is told of a deletion that was none. */
 #include "apiserver/late_kind.h"
 #include "apiserver/watchcache-internal.h"
 
@@ -93,23 +95,13 @@ int wc_late_add(struct watchcache *c, const struct resource *res, const struct r
 void wc_late_drop(struct watchcache *c, const struct resource *res)
 {
 	struct wc_resource *r = late_kind_of(res)->wc;
-	_cleanup_(err_release) struct err why = ERR_INIT;
 	bool replaced = late_leave(c, r);
 
-	err_set(&why, ERR_EXPIRED, "%s of group %s are served no more", res->plural, res->group);
 	pthread_rwlock_wrlock(&r->lock);
-	r->late->gone = true;
-	r->late->replaced = replaced;
-	if (replaced) {
-		r->late->was_count = r->tree.count;
-		r->late->was_bytes = r->tree.bytes;
-	}
 	r->late->filled_rev = INT64_MAX;
 	r->late->filling = false;
 	early_publish(r);
-	wc_end_all(r, &why);
-	wc_ring_release(r);
-	objtree_release(&r->tree);
+	wc_late_close(r, replaced);
 	pthread_rwlock_unlock(&r->lock);
 }
 

@@ -16,8 +16,13 @@ void wc_key_split(const struct wc_resource *r, struct sv key, struct sv *ns, str
 struct obj *wc_parse(const struct wc_resource *r, const struct store_kv *kv)
 {
 	struct obj *o = stored_parse(r->res, kv->value, kv->mod_rev);
+	struct wc_resource *next = o ? NULL : wc_late_next(r);
 	struct sv ns, name;
 
+	if (next) {
+		o = stored_parse_of(r->res, next->res, kv->value, kv->mod_rev);
+		resource_unref(next->res);
+	}
 	wc_key_split(r, kv->key, &ns, &name);
 	if (o && sv_eq(obj_name(o), name) && (!r->res->namespaced || sv_eq(obj_ns(o), ns)))
 		return o;
@@ -25,9 +30,16 @@ struct obj *wc_parse(const struct wc_resource *r, const struct store_kv *kv)
 	return NULL;
 }
 
-bool wc_late_replaced(const struct wc_resource *r)
+bool wc_late_follows(const struct wc_resource *r, const struct store_kv *kv)
 {
-	return r->late && r->late->gone && r->late->replaced;
+	struct wc_resource *next = wc_late_next(r);
+	struct obj *o = next ? stored_parse(next->res, kv->value, kv->mod_rev) : NULL;
+	bool follows = o != NULL;
+
+	obj_unref(o);
+	if (next)
+		resource_unref(next->res);
+	return follows;
 }
 
 static int stored_each(const struct store_kv *kv, void *ctx)
@@ -37,6 +49,8 @@ static int stored_each(const struct store_kv *kv, void *ctx)
 
 	if (o)
 		obj_unref(objtree_put(&t->tree, o));
+	else if (wc_late_follows(t->of, kv))
+		t->unseen = true;
 	return 0;
 }
 
@@ -52,13 +66,47 @@ int wc_stored_read(struct wc_stored *t, struct wc_resource *r, struct sv ns, str
 		from = storekey_first(&a, r->res, ns);
 		to = storekey_behind(&a, from);
 	}
-	if (store_range(r->cache->s->store, from, to, 0, 0, stored_each, t, &t->rev, err) == 0)
+	if (store_range(r->cache->s->store, from, to, 0, 0, stored_each, t, &t->rev, err) < 0) {
+		wc_stored_release(t);
+		return err_wrap(err, "reading %s from the store", r->res->plural);
+	}
+	if (!t->unseen)
 		return 0;
 	wc_stored_release(t);
-	return err_wrap(err, "reading %s from the store", r->res->plural);
+	return err_set(err, ERR_EXPIRED, "%s of group %s have changed", r->res->plural, r->res->group);
 }
 
 void wc_stored_release(struct wc_stored *t)
 {
 	objtree_release(&t->tree);
+}
+
+bool wc_unseen(struct watchcache *c, const struct resource *res, struct sv ns, struct sv name)
+{
+	struct wc_resource *r = resource_late(res) ? wc_resource_find(c, res) : NULL;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct wc_stored t;
+	bool replaced;
+
+	if (!r || !name.n)
+		return false;
+	pthread_rwlock_rdlock(&r->lock);
+	replaced = wc_late_replaced(r);
+	pthread_rwlock_unlock(&r->lock);
+	if (!replaced)
+		return false;
+	if (wc_stored_read(&t, r, ns, name, &why) < 0)
+		return why.reason == ERR_EXPIRED;
+	wc_stored_release(&t);
+	return false;
+}
+
+int wc_changed_error(const struct resource *r, struct err *err)
+{
+	char q[256];
+
+	err_set(err, ERR_UNAVAILABLE, "the definition of %s has changed meanwhile: please try again",
+		resource_qualified(r, q, sizeof(q)));
+	err->retry_after_s = 1;
+	return -1;
 }

@@ -37,11 +37,16 @@ static inline int store_write_check(const struct store_write *w, struct err *err
 
 	if (store_write_check_one(w, err) < 0)
 		return -1;
+	if (w->guard)
+		return err_set(err, ERR_BAD_REQUEST, "a write that writes nothing stands beside another");
 	for (size_t i = 0; i < w->n_also && i < STORE_ALSO_MAX; i++) {
 		if (w->also[i].n_also)
 			return err_set(err, ERR_BAD_REQUEST, "a write beside another has none beside itself");
 		if (store_write_check_one(&w->also[i], err) < 0)
 			return -1;
+		if (w->also[i].guard && (w->also[i].tombstone || w->also[i].value.n || w->also[i].expect_rev < 0))
+			return err_set(err, ERR_BAD_REQUEST, "of '%.*s' a revision is expected, and nothing is written",
+				       SV_ARG(w->also[i].key));
 		bytes += w->also[i].key.n + (w->also[i].tombstone ? 0 : w->also[i].value.n);
 	}
 	if (w->n_also > STORE_ALSO_MAX || bytes > STORE_ALSO_BYTES)
@@ -54,6 +59,12 @@ static inline int store_write_check(const struct store_write *w, struct err *err
 static inline bool store_write_is_void(int64_t expect_rev, bool tombstone, int64_t cur_rev)
 {
 	return tombstone && expect_rev == STORE_ANY_REV && cur_rev == 0;
+}
+
+/* A write beside another for which nothing is to be done: one that has nothing to delete, or a guard that holds. */
+static inline bool store_write_is_idle(int64_t expect_rev, bool tombstone, bool guard, int64_t cur_rev)
+{
+	return guard ? expect_rev == cur_rev : store_write_is_void(expect_rev, tombstone, cur_rev);
 }
 
 /* Does the expectation hold when the key is live at cur_rev (0: there is no live version)? */

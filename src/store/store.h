@@ -58,6 +58,9 @@ struct store_write {
 	 * deletions, this is taken as well, unless there is nothing yet, it makes the value much longer, or all such
 	 * steps have made much of what is stored. */
 	bool for_deletion;
+	/* Of a write beside another: nothing is written, the key must be at expect_rev (not STORE_ANY_REV) when the
+	 * others are. It has no revision, and no watch hears of it. */
+	bool guard;
 	/* Opaque to the store; handed to watch callbacks of this very process as change.cookie,
 	 * so that the writer's parsed object need not be parsed again. The writer may drop it in
 	 * the completion: a watch that lags behind gets the change later, without the cookie. */

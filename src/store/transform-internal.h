@@ -36,7 +36,7 @@ struct tx_op {
 	struct err err;
 	struct sv key, value; /* behind this; as written */
 	int64_t expect_rev, lease;
-	bool tombstone, for_deletion;
+	bool tombstone, for_deletion, guard;
 	void *cookie;
 	store_done_fn *done;
 	void *ctx;

@@ -15,6 +15,7 @@ static struct store_write tx_op_write(const struct tx_op *op)
 				     .expect_rev = op->expect_rev,
 				     .tombstone = op->tombstone,
 				     .for_deletion = op->for_deletion,
+				     .guard = op->guard,
 				     .cookie = (void *)op,
 				     .lease = op->lease };
 }
@@ -132,6 +133,7 @@ static struct tx_op *op_new(struct tx *x, const struct store_write *w, store_don
 			      .lease = w->lease,
 			      .tombstone = w->tombstone,
 			      .for_deletion = w->for_deletion,
+			      .guard = w->guard,
 			      .cookie = w->cookie,
 			      .done = done,
 			      .ctx = ctx };
@@ -144,7 +146,7 @@ static struct tx_op *op_new(struct tx *x, const struct store_write *w, store_don
 
 static void op_ask(struct tx_op *op)
 {
-	if (op->tombstone || op->value.n > STORE_VALUE_MAX) /* which the store below refuses */
+	if (op->tombstone || op->guard || op->value.n > STORE_VALUE_MAX) /* which the store below refuses */
 		tx_in(op->value, NULL, op);
 	else
 		op->x->t->in(op->x->t, op->key, op->value, tx_in, op);

@@ -669,6 +669,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_also, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_also_mismatch, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_also_limits, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_also_guards, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_also_threads, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_reopen, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_lock, setup, kit_teardown),

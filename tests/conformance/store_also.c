@@ -177,6 +177,68 @@ void test_also_limits(void **state)
 	free(keys);
 }
 
+/* --- guards: what must be there, and is not written --- */
+
+#define GUARD(k, e)                                                 \
+	(struct store_write)                                        \
+	{                                                           \
+		.key = sv_from(k), .expect_rev = (e), .guard = true \
+	}
+
+void test_also_guards(void **state)
+{
+	struct kit *k = *state;
+	struct store *s = k->s;
+	struct store_write bad = GUARD("g", 2);
+	struct seen seen;
+	struct said a;
+
+	seen_watch(&seen, s, "", "z", 1);
+	assert_int_equal(put(s, "g", "1", 0), 2);
+	/* One revision, of the write alone. */
+	a = together(s, PUT("a", "1", 0), (struct store_write[]){ GUARD("g", 2), GUARD("none", 0) }, 2);
+	assert_int_equal(a.outcome, STORE_OK);
+	assert_int_equal(a.rev, 3);
+	a = together(s, PUT("b", "1", 0), (struct store_write[]){ PUT("c", "1", 0), GUARD("g", 2) }, 2);
+	assert_int_equal(a.rev, 5);
+	/* What is not as it was. */
+	assert_int_equal(put(s, "g", "2", 2), 6);
+	a = together(s, PUT("d", "1", 0), (struct store_write[]){ PUT("e", "1", 0), GUARD("g", 2) }, 2);
+	assert_int_equal(a.outcome, STORE_MISMATCH);
+	assert_int_equal(a.which, 2);
+	assert_string_equal(a.current, "g=2");
+	a = together(s, PUT("d", "1", 0), (struct store_write[]){ GUARD("g", 0) }, 1);
+	assert_int_equal(a.which, 1);
+	a = together(s, PUT("d", "1", 0), (struct store_write[]){ GUARD("none", 7) }, 1);
+	assert_int_equal(a.outcome, STORE_MISMATCH);
+	assert_string_equal(a.current, "");
+	assert_int_equal(del(s, "g", 6), 7);
+	a = together(s, PUT("d", "1", 0), (struct store_write[]){ GUARD("g", 6) }, 1);
+	assert_int_equal(a.outcome, STORE_MISMATCH);
+	a = together(s, PUT("d", "1", 0), (struct store_write[]){ GUARD("g", 7) }, 1);
+	assert_int_equal(a.outcome, STORE_MISMATCH);
+	a = together(s, PUT("d", "1", 0), (struct store_write[]){ GUARD("g", 0) }, 1);
+	assert_int_equal(a.rev, 8);
+	/* It stands beside another, writes nothing, and says what it expects. */
+	a = together(s, bad, NULL, 0);
+	assert_int_equal(a.why, ERR_BAD_REQUEST);
+	bad.value = SV("1");
+	a = together(s, PUT("f", "1", 0), &bad, 1);
+	assert_int_equal(a.why, ERR_BAD_REQUEST);
+	a = together(s, PUT("f", "1", 0), (struct store_write[]){ GUARD("g", STORE_ANY_REV) }, 1);
+	assert_int_equal(a.why, ERR_BAD_REQUEST);
+	seen_wait_progress(&seen, 8);
+	pthread_mutex_lock(&seen.mu);
+	assert_int_equal(seen.revs.n, 7);
+	for (size_t i = 0; i < seen.revs.n; i++)
+		assert_int_equal(seen.revs.p[i], i + 2);
+	pthread_mutex_unlock(&seen.mu);
+	seen_stop(&seen, s);
+	if (k->backend->persistent)
+		kit_reopen(k);
+	assert_list(k->s, "", "z", 0, 0, "a=1@3/3 b=1@5/5 c=1@4/4 d=1@8/8 ");
+}
+
 /* --- claims: many want the same few keys --- */
 
 #define CLAIMANTS 4

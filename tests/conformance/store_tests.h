@@ -17,4 +17,5 @@ void test_model(void **state);
 void test_also(void **state);
 void test_also_mismatch(void **state);
 void test_also_limits(void **state);
+void test_also_guards(void **state);
 void test_also_threads(void **state);

@@ -183,6 +183,10 @@ def finalizers_of_objects_keep_the_definition(c):
     wait_for("the other object to go", lambda: c.request("GET", late("kepts", "p"))[0] == 404)
     code, answer, _ = c.request("POST", late("kepts"), {"apiVersion": "late.example.com/v1", "kind": "Kept", "metadata": {"name": "q"}})
     equal((code, answer["message"]), (405, "create not allowed while custom resource definition is terminating"))
+    for dry in "", "&dryRun=All":
+        code, answer, _ = c.request("PATCH", late("kepts", "q") + "?fieldManager=x" + dry, json.dumps(
+            {"apiVersion": "late.example.com/v1", "kind": "Kept", "metadata": {"name": "q"}}), {"Content-Type": "application/apply-patch+yaml"})
+        equal((code, answer["message"]), (405, "create not allowed while custom resource definition is terminating"))
     code, answer, _ = c.request("PATCH", late("kepts", "o"), {"metadata": {"finalizers": None}}, {"Content-Type": "application/merge-patch+json"})
     equal(code, 200, str(answer))
     gone(c, "kepts")

@@ -288,13 +288,51 @@ def custom_objects_in_two_versions(c, hooks):
     wait_for("another webhook", refused)
 
 
+def what_goes_while_a_hook_thinks_takes_nothing_more(c, hooks):
+    """Of the namespace and the definition: refused when the hook is done, and nothing lies there for the next one."""
+    definitions, turns = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "/apis/away.example.com/v1/turns"
+    crd = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "turns.away.example.com"},
+           "spec": {"group": "away.example.com", "scope": "Cluster", "names": {"plural": "turns", "kind": "Turn"}, "versions": [custom("v1")]}}
+
+    def define():
+        code, answer, _ = c.request("POST", definitions, crd)
+        equal(code, 201, str(answer))
+        wait_for("the kind", lambda: c.request("GET", turns)[0] == 200)
+    define()
+    hooks.go.clear()
+    hooks.calls["/slow/away"].clear()
+    answers = {}
+    rules = [{"apiGroups": ["", "away.example.com"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps", "turns"]}]
+    with Place(c, hooks, "/slow/away", timeoutSeconds=30, rules=rules) as p:
+        def ask(what, path):
+            answers[what] = c.request("POST", path, {"metadata": {"name": "x"}, "apiVersion": "away.example.com/v1" if what == "turn" else "v1",
+                                                     "kind": "Turn" if what == "turn" else "ConfigMap"})[:2]
+        threads = [threading.Thread(target=ask, args=a) for a in (("turn", turns), ("map", MAPS.format(p.ns)))]
+        for t in threads:
+            t.start()
+        wait_for("calls under way", lambda: len(hooks.calls["/slow/away"]) == 2)
+        equal(c.request("DELETE", definitions + "/turns.away.example.com")[0], 200)
+        wait_for("no definition", lambda: c.request("GET", definitions + "/turns.away.example.com")[0] == 404)
+        equal(c.request("DELETE", "/api/v1/namespaces/" + p.ns)[0], 200)
+        hooks.go.set()
+        for t in threads:
+            t.join(60)
+        equal(answers["turn"][0], 405, str(answers))
+        equal(answers["map"][0], 403, str(answers))
+        contains(answers["map"][1]["message"], "because it is being terminated")
+        equal(c.request("GET", MAPS.format(p.ns))[1]["items"], [])
+    define()
+    equal(c.request("GET", turns)[1]["items"], [])
+    equal(c.request("DELETE", definitions + "/turns.away.example.com")[0], 200)
+
+
 def as_whom(c, hooks):
     with Place(c, hooks, "/allow/whom") as p:
         equal(p.create()[0], 201)
     equal(hooks.headers["/allow/whom"]["Authorization"], "Bearer for-loopback")
 
 
-TESTS[11:11] = [as_whom, custom_objects_in_two_versions]
+TESTS[11:11] = [as_whom, custom_objects_in_two_versions, what_goes_while_a_hook_thinks_takes_nothing_more]
 
 if __name__ == "__main__":
     cluster = Cluster(args=["--disable-scheduler", "--disable-controller-manager"])

@@ -46,6 +46,10 @@ struct admission_plugin {
 extern const struct admission_plugin *const admission_chain[]; /* NULL-terminated */
 
 int admission_mutate(const struct admission *a, struct err *err);
+/* NamespaceLifecycle is on, and of its questions the one that is asked again where the object is written: what is made
+ * in a->ns finds a namespace that stays, *ret (of a's request). */
+bool admission_asks_namespace(const struct admission *a);
+int admission_namespace(const struct admission *a, struct obj **ret, struct err *err);
 int admission_validate(const struct admission *a, struct err *err);
 /* Both, for what is created through a subresource whose handler stores nothing itself (a token, an eviction, a
  * binding): doc is its body, the rest is q's. Then go(q, doc), or q has been failed. */

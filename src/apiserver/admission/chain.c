@@ -126,6 +126,14 @@ int admission_mutate(const struct admission *a, struct err *err)
 			out && out->mutate && a->op != ADMIT_DELETE ? out->mutate(a, err, out->ctx) : 0);
 }
 
+bool admission_asks_namespace(const struct admission *a)
+{
+	for (unsigned i = 0; admission_chain[i]; i++)
+		if (admission_chain[i] == &admission_namespace_lifecycle)
+			return admission_is_on(a->q->server->admission, i);
+	return false;
+}
+
 int admission_validate(const struct admission *a, struct err *err)
 {
 	const struct req_plugins *out = a->q->server->plugins;

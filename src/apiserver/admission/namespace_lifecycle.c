@@ -15,6 +15,19 @@ static int forbid_creation(const struct admission *a, struct err *err)
 			     "namespace %.*s is being terminated", SV_ARG(a->ns));
 }
 
+int admission_namespace(const struct admission *a, struct obj **ret, struct err *err)
+{
+	struct obj *ns = registry_peek(a->q, RES(core_namespaces), SV(""), a->ns);
+
+	if (!ns)
+		return err_not_found(err, RES(core_namespaces), a->ns);
+	*ret = ns;
+	/* A review asks about a namespace, it puts nothing into it. */
+	if (!obj_deleting(ns) || a->res == RES(authorization_localsubjectaccessreviews))
+		return 0;
+	return forbid_creation(a, err);
+}
+
 static int namespace_lifecycle_validate(const struct admission *a, struct err *err)
 {
 	struct obj *ns;
@@ -26,13 +39,7 @@ static int namespace_lifecycle_validate(const struct admission *a, struct err *e
 	}
 	if (a->op != ADMIT_CREATE || !a->res->namespaced)
 		return 0;
-	ns = registry_peek(a->q, RES(core_namespaces), SV(""), a->ns);
-	if (!ns)
-		return err_not_found(err, RES(core_namespaces), a->ns);
-	/* A review asks about a namespace, it puts nothing into it. */
-	if (!obj_deleting(ns) || a->res == RES(authorization_localsubjectaccessreviews))
-		return 0;
-	return forbid_creation(a, err);
+	return admission_namespace(a, &ns, err);
 }
 
 const struct admission_plugin admission_namespace_lifecycle = { .name = "NamespaceLifecycle",

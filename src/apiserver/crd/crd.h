@@ -46,6 +46,12 @@ bool crd_condition_is(const struct val *crd, const char *type, const char *statu
 /* Of a definition that is kept by the kind, under these names (an acceptedNames). All versions, the storage version
  * first. NULL with err: it cannot be served. */
 struct api_kind *crd_kind_new(struct obj *crd, const struct val *names, struct err *err);
+/* --- crd_sweep.c --- */
+
+/* Deletes what is stored under the keys of r and is not of the definition `name` as it is now: all, when there is none;
+ * else what is older than that. Waits for the store. */
+int crd_sweep(struct apiserver *s, const char *name, const struct resource *r, struct err *err);
+
 /* --- crd_drain.c --- */
 
 /* A step of removing a definition that is on its way out and has the finalizer: with k (NULL: it was never served) its

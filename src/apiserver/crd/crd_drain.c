@@ -72,7 +72,8 @@ static int drain_status(struct client *c, struct arena *a, const struct obj *crd
 	return client_update_status(c, RES(apiextensions_customresourcedefinitions), doc, ret, err);
 }
 
-/* All that it keeps is gone: it may go. */
+/* All that it keeps is gone: it may go. That its instances are gone its status says with the same write
+ * (registry/kinds/crd.c), for what others keep it for. */
 static int drain_finish(struct client *c, struct arena *a, const struct obj *crd, struct err *err)
 {
 	struct val *doc = obj_edit_status(a, obj_root(crd)), *list = val_get_mut(doc, F_metadata, F_finalizers);
@@ -93,12 +94,8 @@ int crd_drain(struct apiserver *s, struct client *c, const struct obj *crd, cons
 	if (drain_status(c, &a, crd, "True", "InstanceDeletionInProgress", "CustomResource deletion is in progress",
 			 now_ns, &said, err) < 0)
 		return -1;
-	if (!k) {
-		if (drain_status(c, &a, said ? said : crd, "False", "NeverEstablished",
-				 "resource was never established", now_ns, &said, err) < 0)
-			return -1;
+	if (!k)
 		return drain_finish(c, &a, said ? said : crd, err);
-	}
 	ok = drain_round(s, c, api_kind_resource(k), &left, err);
 	/* Mostly that was all: then there is no moment at which the kind is served and its objects are gone. */
 	if (ok && left)
@@ -113,12 +110,5 @@ int crd_drain(struct apiserver *s, struct client *c, const struct obj *crd, cons
 				   &other);
 		return -1;
 	}
-	{
-		_cleanup_obj_ struct obj *done = NULL;
-
-		if (drain_status(c, &a, said ? said : crd, "False", "InstanceDeletionCompleted",
-				 "removed all instances", now_ns, &done, err) < 0)
-			return -1;
-		return drain_finish(c, &a, done ? done : said ? said : crd, err);
-	}
+	return drain_finish(c, &a, said ? said : crd, err);
 }

@@ -49,7 +49,8 @@ struct looked {
 	char *name;
 	struct obj *crd; /* NULL: it is gone */
 	struct served *was, *next;
-	struct val *doc; /* with the status it ought to have; NULL: it has that */
+	struct val *doc;	/* with the status it ought to have; NULL: it has that */
+	struct api_kind *ended; /* was, of a definition that is gone */
 	bool drop;
 };
 
@@ -141,10 +142,11 @@ static void crds_retry(struct crds *c, const char *name, bool failed)
 	pthread_mutex_unlock(&c->lock);
 }
 
-/* Nothing new of a kind whose definition goes. The lock is held. */
+/* Nothing new of a kind whose definition goes: once its instances have been told to go that is so until it has gone,
+ * also when its finalizer is taken and others keep it. The lock is held. */
 static void crds_terminate(struct served *e, const struct obj *crd)
 {
-	bool going = crd_condition_is(obj_root(crd), "Terminating", "True");
+	bool going = obj_deleting(crd) || crd_condition_is(obj_root(crd), "Terminating", "True");
 
 	for (struct api_kind *k = e->kind; k; k = api_kind_next(k))
 		atomic_store(&((struct late_kind *)api_kind_state(k))->terminating, going);
@@ -206,11 +208,13 @@ static void pass_settle(struct pass *p, struct looked *l)
 {
 	struct crds *c = p->c;
 	const struct val *names = NULL, *crd;
+	_cleanup_(err_release) struct err why = ERR_INIT;
 	bool serve = false;
 
 	l->was = strmap_get(&c->served, sv_from(l->name));
 	if (!l->crd) {
 		l->drop = l->was != NULL;
+		l->ended = l->was ? api_kind_ref(l->was->kind) : NULL;
 		return;
 	}
 	crd = obj_root(l->crd);
@@ -219,11 +223,16 @@ static void pass_settle(struct pass *p, struct looked *l)
 		l->drop = l->was != NULL;
 		return;
 	}
-	if (l->was && val_same(l->was->names, names) &&
+	if (l->was && sv_eq(obj_uid(l->was->crd), obj_uid(l->crd)) && val_same(l->was->names, names) &&
 	    val_equal(val_member(obj_root(l->was->crd), F_spec), val_member(crd, F_spec)))
 		return;
 	l->next = pass_serve(p, l->crd, names);
 	l->drop = l->was && l->next;
+	/* One of that name was there before, and something of it is left perhaps. */
+	if (l->next && !crd_condition_is(crd, "Established", "True") &&
+	    crd_sweep(c->s, l->name, api_kind_resource(l->next->kind), &why) < 0)
+		log_warn("apiserver", "what is left of a former CustomResourceDefinition cannot be deleted", "name",
+			 "%s: %s", l->name, err_msg(&why));
 }
 
 /* The kinds of all in list that come or go, in one change. */
@@ -239,7 +248,9 @@ static int pass_change(struct pass *p, struct looked *list, size_t n, struct err
 			gone[change.n_gone++] = list[i].was->kind;
 		if (list[i].next)
 			come[change.n_come++] =
-			    (struct kind_come){ list[i].next->kind, list[i].next->webhook ? &list[i].next->how : NULL };
+			    (struct kind_come){ .kind = list[i].next->kind,
+						.how = list[i].next->webhook ? &list[i].next->how : NULL,
+						.definition = list[i].crd };
 	}
 	rc = apiserver_change_kinds(p->c->s, &change, err);
 	free(come);
@@ -305,6 +316,9 @@ static void pass_write(struct pass *p, struct looked *l)
 	bool kept = false;
 	int rc;
 
+	if (l->ended && crd_sweep(c->s, l->name, api_kind_resource(l->ended), &why) < 0)
+		log_warn("apiserver", "what is left of a CustomResourceDefinition cannot be deleted", "name", "%s: %s",
+			 l->name, err_msg(&why));
 	if (!l->crd)
 		return;
 	/* Established is not said of what could not be served. */
@@ -356,6 +370,7 @@ static void pass_release(struct pass *p)
 {
 	for (size_t i = 0; i < p->list.n; i++) {
 		obj_unref(p->list.p[i].crd);
+		api_kind_unref(p->list.p[i].ended);
 		free(p->list.p[i].name);
 	}
 	vec_release(&p->list);

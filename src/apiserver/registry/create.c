@@ -1,6 +1,5 @@
 /* POST, and objects that are made inside other requests. */
 #include "apiserver/registry/registry.h"
-#include "apiserver/late_kind.h"
 #include "object/decode.h"
 
 /* Each attempt starts from the body as it was: hooks have changed the last one. */
@@ -51,11 +50,8 @@ void registry_create(struct api_req *q)
 		err_set(&err, ERR_BAD_REQUEST, "an empty namespace may not be set during creation");
 		goto failed;
 	}
-	if (late_kind_of(q->res) && atomic_load(&late_kind_of(q->res)->terminating)) {
-		err_set(&err, ERR_METHOD_NOT_ALLOWED,
-			"create not allowed while custom resource definition is terminating");
+	if (write_open(q->res, &err) < 0)
 		goto failed;
-	}
 	doc = body_typed(q, q->res->schema, resource_gv(q->arena, q->res), sv_from(q->res->kind), &err);
 	if (!doc)
 		goto failed;

@@ -64,6 +64,8 @@ int create_begin(struct write_op *op, struct err *err)
 	struct val *meta = val_ensure_map(op->a, op->doc, F_metadata);
 
 	op->creating = true;
+	if (write_open(op->res, err) < 0)
+		return -1;
 	if (val_get_str(meta, F_resourceVersion).n && !val_is(val_get(meta, F_resourceVersion), "0")) {
 		err_set(err, ERR_UNKNOWN, "resourceVersion should not be set on objects to be created");
 		return -1;

@@ -140,6 +140,15 @@ void registry_deletecollection(struct api_req *q)
 			    "option");
 		goto failed;
 	}
+	/* The kind has been replaced by one that writes what this one cannot read. */
+	if (!wc_list(q->server->wc, q->res, q->ns, sel, SV_NULL, (size_t)MAX(limit, 0), 0, q->arena, &c->list)) {
+		if (api_req_kind_anew(q)) {
+			registry_deletecollection(q);
+			return;
+		}
+		wc_changed_error(q->res, &err);
+		goto failed;
+	}
 	if (sel && sel->shards)
 		q->shard = sel->shards->words;
 	set_aside_warn(q, SV_NULL);
@@ -147,7 +156,6 @@ void registry_deletecollection(struct api_req *q)
 	pthread_mutex_init(&c->lock, NULL);
 	arena_defer(q->arena, drop_mutex, &c->lock);
 	arena_defer(q->arena, drop_list, &c->list);
-	(void)wc_list(q->server->wc, q->res, q->ns, sel, SV_NULL, (size_t)MAX(limit, 0), 0, q->arena, &c->list);
 	atomic_init(&c->left, 0);
 	req_has_parts(q);
 	portion(q, c);

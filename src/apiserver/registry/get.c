@@ -72,6 +72,10 @@ void registry_get(struct api_req *q)
 		answer_page_not_found(q); /* as in a moment, when the kind has gone, too */
 		return;
 	}
+	if (!o && wc_unseen(q->server->wc, q->res, q->ns, q->name) && api_req_kind_anew(q)) {
+		registry_get(q);
+		return;
+	}
 	if (!o) {
 		set_aside_error(q->server, q->res, q->ns, q->name, &err);
 		api_req_fail(q, &err);

@@ -387,6 +387,11 @@ void registry_list(struct api_req *q)
 		list_memory(q, &o, &l);
 		return;
 	}
+	/* The kind has been replaced by one that writes what this one cannot read. */
+	if (!o.exact && api_req_kind_anew(q)) {
+		registry_list(q);
+		return;
+	}
 	rc = list_past(q, &o, &l, &err);
 	if (rc == REQ_LATER) {
 		if (req_park(q, list_woken, NULL))

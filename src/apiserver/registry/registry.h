@@ -20,6 +20,7 @@
 #define WRITE_ATTEMPTS 5
 #define ALSO_ATTEMPTS 100 /* while others take what was to be written with it; each one knows of one more */
 #define GENERATE_NAME_ATTEMPTS 8
+#define WRITE_BOUNDS 2 /* the namespace, the definition */
 
 struct write_op {
 	struct api_req *q;
@@ -70,10 +71,18 @@ struct write_op {
 	size_t n_also_own;		/* the strategy's */
 	struct store_write *charges;	/* the quotas' */
 	size_t n_charges;
+	struct store_write bounds[WRITE_BOUNDS]; /* what must be there with it, unchanged (write_bound.c) */
+	size_t n_bounds;
 	VEC(struct obj *) quotas; /* as the store said they are, when it refused one; linked to the arena */
 };
 
 void write_run(struct write_op *op); /* write.c */
+
+/* write_bound.c: what an object is made in, and of. Both must be there when it is written, and not on their way out:
+ * asked at the door (a body for nowhere is not looked at), and once more as the last thing before the commit, for which
+ * it is a condition. */
+int write_open(const struct resource *r, struct err *err); /* at the door: its definition is not going */
+int write_bound(struct write_op *op, struct err *err);	   /* fills op->bounds, or refuses as at the door */
 
 /* write_versions.c: what is there, and what is written, of a resource in several versions. Steps of the write for which
  * op->versions is set, and which may say REQ_LATER. */

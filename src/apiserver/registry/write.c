@@ -233,7 +233,7 @@ static int charge(struct write_op *op, struct err *err)
 	return quota_charge(&ad, op->quotas.p, op->quotas.n, &op->charges, &op->n_charges, err);
 }
 
-/* The strategy's writes and the quotas'. */
+/* The strategy's writes, the quotas', and what must be there with it. */
 static void write_op_also(struct write_op *op, struct store_write *w)
 {
 	struct store_write *all;
@@ -242,14 +242,16 @@ static void write_op_also(struct write_op *op, struct store_write *w)
 		w->also = op->strat->also(op->q, op->old ? obj_root(op->old) : NULL, op->tombstone ? NULL : op->doc,
 					  &w->n_also);
 	op->n_also_own = w->n_also;
-	if (op->n_charges) {
-		all = ARENA_ARRAY(op->a, struct store_write, w->n_also + op->n_charges);
+	if (op->n_charges + op->n_bounds) {
+		all = ARENA_ARRAY(op->a, struct store_write, w->n_also + op->n_charges + op->n_bounds);
 		for (size_t i = 0; i < w->n_also; i++)
 			all[i] = w->also[i];
 		for (size_t i = 0; i < op->n_charges; i++)
 			all[w->n_also + i] = op->charges[i];
+		for (size_t i = 0; i < op->n_bounds; i++)
+			all[w->n_also + op->n_charges + i] = op->bounds[i];
 		w->also = all;
-		w->n_also += op->n_charges;
+		w->n_also += op->n_charges + op->n_bounds;
 	}
 	op->also = w->also;
 }
@@ -265,6 +267,8 @@ static int store(struct write_op *op, struct err *err)
 	struct commit *c;
 	int rc;
 
+	if (write_bound(op, err) < 0)
+		return -1;
 	if (p && p->commit && (rc = p->commit(op->q, err, p->ctx)) != 0)
 		return rc;
 	if (!op->tombstone) {
@@ -281,7 +285,7 @@ static int store(struct write_op *op, struct err *err)
 		return err_set(err, ERR_TOO_LARGE,
 			       "this takes %zu numbers at once, at most %zu can be: please take them "
 			       "in several writes",
-			       w.n_also, STORE_ALSO_MAX);
+			       w.n_also - op->n_bounds, STORE_ALSO_MAX - op->n_bounds);
 	/* Lists, indices and RBAC go by the object, the store by the key. */
 	if (built &&
 	    (!sv_eq(obj_ns(built), op->res->namespaced ? op->ns : SV("")) || !sv_eq(obj_name(built), op->name)))
@@ -334,10 +338,11 @@ static int mismatch_also(struct write_op *op, struct err *err)
 	const struct store_said *said = &op->commit->said;
 	struct sv key = op->also[said->which - 1].key;
 
-	if (said->which > op->n_also_own)
-		quota_moved(op);
-	else if (op->strat->also_refused)
+	if (said->which <= op->n_also_own && op->strat->also_refused)
 		op->strat->also_refused(op->q, key, said->there ? said->value : SV_NULL, said->there ? said->rev : 0);
+	else if (said->which > op->n_also_own && said->which <= op->n_also_own + op->n_charges)
+		quota_moved(op);
+	/* Else its namespace or its definition has changed, and is looked at anew. */
 	if (++op->also_attempt < ALSO_ATTEMPTS)
 		return req_over(op->q, err) < 0 ? -1 : WRITE_AGAIN;
 	err_set(err, ERR_UNAVAILABLE, "others have taken %.*s and all that was tried before it: please try again",

@@ -15,6 +15,7 @@ static struct rec *rec_of_write(const struct store_write *w)
 
 	r->cookie = w->cookie;
 	r->expect_rev = w->expect_rev;
+	r->guard = w->guard;
 	r->for_deletion = w->tombstone || w->for_deletion;
 	return r;
 }

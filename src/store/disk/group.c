@@ -87,6 +87,24 @@ static bool group_takes_step(const struct snap *sn, const struct group *g, const
 		(bytes <= was->bytes + DELETION_GROWTH && g->live_bytes + (bytes - was->bytes) <= sn->growth_upto));
 }
 
+/* The same of a guard. Many writes of a group go by the same one, and between them it is rarely written. */
+static int guard_find(struct snap *sn, struct group *g, const struct rec *r, struct ver *ret, struct err *err)
+{
+	struct sv key = rec_key(r);
+
+	if (g->guard && sv_eq(rec_key(g->guard), key) && !recmap_get(&g->keys, key, r->key_hash)) {
+		*ret = g->guard_ver;
+		return 0;
+	}
+	if (ver_find(sn, &g->keys, r, ret, err) < 0)
+		return -1;
+	if (!ret->in_group) {
+		g->guard = r;
+		g->guard_ver = *ret;
+	}
+	return 0;
+}
+
 /* May e's record be written? A failure has its reason in rec->why. */
 static void group_judge(struct snap *sn, struct group *g, struct group_entry *e)
 {
@@ -97,11 +115,11 @@ static void group_judge(struct snap *sn, struct group *g, struct group_entry *e)
 	if (r->why)
 		return;
 	r->why = xcalloc(1, sizeof(*r->why));
-	if (ver_find(sn, &g->keys, r, &e->before, r->why) < 0)
+	if ((r->guard ? guard_find(sn, g, r, &e->before, r->why) : ver_find(sn, &g->keys, r, &e->before, r->why)) < 0)
 		return;
 	free(r->why);
 	r->why = NULL;
-	if (!store_write_applies(r->expect_rev, tombstone, e->before.create_rev ? e->before.mod_rev : 0)) {
+	if (r->guard || !store_write_applies(r->expect_rev, tombstone, e->before.create_rev ? e->before.mod_rev : 0)) {
 		e->outcome = STORE_MISMATCH;
 		return;
 	}
@@ -134,10 +152,10 @@ static void group_add(struct group *g, struct group_entry *e)
 	g->applied++;
 }
 
-static bool entry_is_void(const struct group_entry *e)
+static bool entry_is_idle(const struct group_entry *e)
 {
 	return e->outcome == STORE_MISMATCH &&
-	       store_write_is_void(e->rec->expect_rev, e->rec->head.flags & WAL_TOMBSTONE,
+	       store_write_is_idle(e->rec->expect_rev, e->rec->head.flags & WAL_TOMBSTONE, e->rec->guard,
 				   e->before.create_rev ? e->before.mod_rev : 0);
 }
 
@@ -168,7 +186,7 @@ static struct rec *group_decide(struct snap *sn, struct group *g, struct rec *r)
 	group_judge(sn, g, own);
 	for (size_t i = 0; i + 1 < n && own->outcome == STORE_OK; i++) {
 		group_judge(sn, g, &first[i]);
-		if (first[i].outcome != STORE_OK && !entry_is_void(&first[i]))
+		if (first[i].outcome != STORE_OK && !entry_is_idle(&first[i]))
 			group_drop(first, n, i);
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -184,6 +202,7 @@ void group_form(struct disk_store *s, struct snap *sn, struct group *g, struct l
 {
 	g->n = g->applied = 0;
 	g->refused = false;
+	g->guard = NULL;
 	g->keys = (struct recmap){ 0 };
 	g->next_rev = s->rev + 1;
 	g->live = s->live;

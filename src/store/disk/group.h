@@ -26,7 +26,9 @@ struct group_entry {
 struct group {
 	struct group_entry *e; /* room for all that was taken */
 	size_t n, applied;
-	struct recmap keys; /* newest applied record of each key in this group */
+	struct recmap keys;	 /* newest applied record of each key in this group */
+	const struct rec *guard; /* the last whose key was looked up, and what that is outside the group */
+	struct ver guard_ver;
 	int64_t next_rev;
 	uint64_t live, live_bytes;
 	struct err err; /* why the group failed */

@@ -19,7 +19,7 @@ struct rec {
 	store_done_fn *done; /* NULL: of one beside another */
 	void *ctx, *cookie;
 	int64_t expect_rev;
-	bool for_deletion;
+	bool for_deletion, guard;
 	uint32_t data_crc;
 	uint64_t key_hash;	/* strmap_hash() */
 	size_t prev_bytes;	/* of the live version it replaces, 0: none */

@@ -289,15 +289,16 @@ static void writer_round(struct disk_store *s, struct snap *sn, struct list *tak
 /* Moves a group's worth from the queue to taken, and no part of a write; lock held. Returns how many records. */
 static size_t writer_take(struct disk_store *s, struct list *taken)
 {
-	size_t bytes = 0, n = 0, whole = 0;
+	size_t bytes = 0, n = 0, guards = 0, whole = 0;
 
 	list_init(taken);
-	while ((n < whole || (n < GROUP_MAX && bytes < GROUP_BYTES)) && !list_empty(&s->queue)) {
+	while ((n < whole || (n - guards < GROUP_MAX && bytes < GROUP_BYTES)) && !list_empty(&s->queue)) {
 		struct rec *r = LIST_ENTRY(s->queue.next, struct rec, link);
 
 		if (n == whole)
 			whole += r->n_also + 1;
 		n++;
+		guards += r->guard;
 		bytes += rec_disk_bytes(r);
 		list_del(&r->link);
 		list_add_tail(taken, &r->link);

@@ -27,7 +27,7 @@ struct mem_key {
 	struct mem_ver *before; /* what was there, a reference, or NULL */
 	int64_t expect_rev;
 	void *cookie;
-	bool applied;
+	bool guard, applied;
 };
 
 /* A queued write. */
@@ -191,8 +191,8 @@ static bool mem_look(struct mem *m, struct mem_key *k, bool beside)
 	int64_t cur_rev = cur && !cur->kv.deleted ? cur->kv.mod_rev : 0;
 
 	k->before = cur ? ver_ref(cur) : NULL;
-	k->applied = store_write_applies(k->expect_rev, k->ver->kv.deleted, cur_rev);
-	return k->applied || (beside && store_write_is_void(k->expect_rev, k->ver->kv.deleted, cur_rev));
+	k->applied = !k->guard && store_write_applies(k->expect_rev, k->ver->kv.deleted, cur_rev);
+	return k->applied || (beside && store_write_is_idle(k->expect_rev, k->ver->kv.deleted, k->guard, cur_rev));
 }
 
 /* All expectations hold: *ret_which 0. Lock held. */
@@ -315,6 +315,7 @@ static void mem_key_init(struct mem_key *k, const struct store_write *w)
 	k->ver = v;
 	k->cookie = w->cookie;
 	k->expect_rev = w->expect_rev;
+	k->guard = w->guard;
 }
 
 static void mem_commit(struct store *s, const struct store_write *w, store_done_fn *done, void *ctx)

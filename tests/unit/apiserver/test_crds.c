@@ -2,6 +2,9 @@
  * which name, and that nothing of them is lost. */
 #include "harness.h"
 
+#include "apiserver/admission/admission.h"
+#include "object/schema.h"
+
 #include <stdio.h>
 
 #define CRDS "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -199,6 +202,237 @@ static void test_change(void **state)
 	assert_val(val_member(v, F_apiVersion), "ex.com/v1");
 }
 
+/* --- what goes while something is made in it --- */
+
+/* The next request to make a Foo or a ConfigMap waits in admission; and what happens right before it is stored. */
+static struct {
+	struct rig *r;
+	bool hold;
+	struct req_ticket *held;
+	const char *key, *from, *to; /* a key that is written then, its value with `from` exchanged */
+} door;
+
+static int door_validate(const struct admission *a, struct err *err, void *ctx)
+{
+	void *got;
+
+	(void)err;
+	(void)ctx;
+	if (req_result(a->q, &got) || !door.hold || a->op != ADMIT_CREATE)
+		return 0;
+	if (strcmp(a->res->plural, "foos") != 0 && strcmp(a->res->plural, "configmaps") != 0)
+		return 0;
+	door.hold = false;
+	door.held = req_suspend(a->q, "door", NULL, NULL);
+	return REQ_LATER;
+}
+
+static int door_value(const struct store_kv *kv, void *ctx)
+{
+	struct buf *b = ctx;
+
+	buf_add(b, kv->value.p, kv->value.n);
+	return 1;
+}
+
+static int door_commit(struct api_req *q, struct err *err, void *ctx)
+{
+	_cleanup_(buf_release) struct buf was = BUF_INIT, now = BUF_INIT;
+	struct store_write w = { .key = sv_from(door.key), .expect_rev = STORE_ANY_REV };
+	const char *at;
+
+	(void)ctx;
+	(void)err;
+	if (!door.key || !q->res || strcmp(q->res->plural, "namespaces") == 0)
+		return 0;
+	door.key = NULL;
+	assert_int_equal(store_range(door.r->store, w.key, SV(""), 0, 1, door_value, &was, NULL, NULL), 0);
+	at = strstr(buf_cstr(&was), door.from);
+	assert_non_null(at);
+	buf_add(&now, buf_cstr(&was), (size_t)(at - buf_cstr(&was)));
+	buf_adds(&now, door.to);
+	buf_adds(&now, at + strlen(door.from));
+	w.value = buf_sv(&now);
+	assert_int_equal(store_commit_wait(door.r->store, &w, NULL, NULL), 1);
+	return 0;
+}
+
+static int door_setup(void **state)
+{
+	static const struct req_plugins p = { .validate = door_validate, .commit = door_commit };
+	int rc = rig_setup(state);
+
+	memset(&door, 0, sizeof(door));
+	door.r = *state;
+	req_set_plugins(door.r->server, &p);
+	return rc;
+}
+
+static struct answer *held(struct rig *r, const char *path, const char *text)
+{
+	struct answer *a;
+
+	door.hold = true;
+	a = api_start(r, &(struct ask){ .method = "POST", .path = path, .body = text });
+	rig_run(r, NS_PER_SEC);
+	assert_non_null(door.held);
+	return a;
+}
+
+static void let_in(struct rig *r, struct answer *a, int code, const char *words)
+{
+	assert_true(req_resume(door.held, NULL, NULL));
+	door.held = NULL;
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(a->code, code);
+	if (words)
+		assert_non_null(strstr(buf_cstr(&a->body), words));
+	answer_free(a);
+}
+
+#define A_FOO "{\"apiVersion\":\"ex.com/v1\",\"kind\":\"Foo\",\"metadata\":{\"name\":\"f\"%s}}"
+#define A_MAP "{\"metadata\":{\"name\":\"m\"}}"
+
+static const char *foo(struct rig *r, const char *more)
+{
+	return arena_printf(&r->arena, A_FOO, more);
+}
+
+static int any_key(const struct store_kv *kv, void *ctx)
+{
+	(void)kv;
+	++*(size_t *)ctx;
+	return 0;
+}
+
+static size_t foos_stored(struct rig *r)
+{
+	size_t n = 0;
+
+	assert_int_equal(store_range(r->store, SV("/registry/ex.com/foos/"), SV("/registry/ex.com/foos0"), 0, 0,
+				     any_key, &n, NULL, NULL),
+			 0);
+	return n;
+}
+
+static void test_made_while_it_goes(void **state)
+{
+	static const char *const going = "create not allowed while custom resource definition is terminating";
+	struct rig *r = *state;
+	struct answer *a;
+
+	install(r, "foos", "Foo", "", version_1);
+	/* Gone before it comes to the commit; gone, and there again. */
+	a = held(r, FOOS, foo(r, ""));
+	expect(r, 200, "DELETE", CRDS "/foos.ex.com", NULL);
+	rig_run(r, 10 * NS_PER_SEC);
+	expect(r, 404, "GET", CRDS "/foos.ex.com", NULL);
+	let_in(r, a, 405, going);
+	install(r, "foos", "Foo", "", version_1);
+	assert_int_equal(foos_stored(r), 0);
+	a = held(r, FOOS, foo(r, ""));
+	expect(r, 200, "DELETE", CRDS "/foos.ex.com", NULL);
+	rig_run(r, 10 * NS_PER_SEC);
+	install(r, "foos", "Foo", "", version_1);
+	let_in(r, a, 405, going);
+	assert_int_equal(foos_stored(r), 0);
+	assert_int_equal(val_len(val_member(expect(r, 200, "GET", FOOS, NULL), F_items)), 0);
+
+	/* On its way out, held by an instance: no verb makes another one. */
+	expect(r, 201, "POST", FOOS, foo(r, ",\"finalizers\":[\"ex.com/x\"]"));
+	expect_type(r, 200, "PATCH", CRDS "/foos.ex.com", "application/merge-patch+json",
+		    "{\"metadata\":{\"finalizers\":[\"ex.com/mine\"]}}");
+	expect(r, 200, "DELETE", CRDS "/foos.ex.com", NULL);
+	for (int i = 0; i < 2; i++) {
+		const char *dry = i ? "?fieldManager=m&dryRun=All" : "?fieldManager=m";
+
+		expect_status(r, 405, "MethodNotAllowed", going,
+			      &(struct ask){ .method = "PATCH",
+					     .path = arena_printf(&r->arena, FOOS "/g%s", dry),
+					     .type = "application/apply-patch+yaml",
+					     .body = "{\"apiVersion\":\"ex.com/v1\",\"kind\":\"Foo\",\"metadata\":{"
+						     "\"name\":\"g\"}}" });
+		expect_status(r, 405, "MethodNotAllowed", going,
+			      &(struct ask){ .method = "POST",
+					     .path = arena_printf(&r->arena, FOOS "%s", dry),
+					     .body = foo(r, "") });
+	}
+	/* What is there may be applied. */
+	expect_type(r, 200, "PATCH", FOOS "/f?fieldManager=m", "application/apply-patch+yaml",
+		    "{\"apiVersion\":\"ex.com/v1\",\"kind\":\"Foo\",\"metadata\":{\"name\":\"f\"},\"spec\":{\"n\":3}}");
+	/* Its instances have gone, and others keep it: it stays closed. */
+	expect_type(r, 200, "PATCH", FOOS "/f", "application/merge-patch+json", "{\"metadata\":{\"finalizers\":null}}");
+	rig_run(r, 10 * NS_PER_SEC);
+	assert_val(val_member(condition(r, CRDS "/foos.ex.com", "Terminating"), F_reason), "InstanceDeletionCompleted");
+	assert_int_equal(val_len(val_get(expect(r, 200, "GET", CRDS "/foos.ex.com", NULL), F_metadata, F_finalizers)),
+			 1);
+	expect(r, 405, "POST", FOOS, foo(r, ""));
+	expect_type(r, 200, "PATCH", CRDS "/foos.ex.com", "application/merge-patch+json",
+		    "{\"metadata\":{\"finalizers\":null}}");
+	rig_run(r, NS_PER_SEC);
+	expect(r, 404, "GET", FOOS, NULL);
+}
+
+/* What lies there of a definition that went without its instances is nobody's. */
+static void test_left_over(void **state)
+{
+	struct rig *r = *state;
+	struct store_write w = { .key = SV("/registry/ex.com/foos/default/old"),
+				 .value = SV("{\"apiVersion\":\"ex.com/v1\",\"kind\":\"Foo\",\"metadata\":{"
+					     "\"name\":\"old\",\"namespace\":\"default\",\"uid\":\"u\"}}") };
+
+	install(r, "foos", "Foo", "", version_1);
+	expect(r, 201, "POST", FOOS, foo(r, ",\"finalizers\":[\"ex.com/x\"]"));
+	expect(r, 200, "DELETE", CRDS "/foos.ex.com", NULL);
+	expect_type(r, 200, "PATCH", CRDS "/foos.ex.com", "application/merge-patch+json",
+		    "{\"metadata\":{\"finalizers\":null}}");
+	rig_run(r, NS_PER_SEC);
+	expect(r, 404, "GET", CRDS "/foos.ex.com", NULL);
+	assert_int_equal(foos_stored(r), 0);
+	/* By a server that ended just then. */
+	for (int i = 0; i < 450; i++) {
+		w.key = arena_svf(&r->arena, "/registry/ex.com/foos/default/old%d", i);
+		assert_int_equal(store_commit_wait(r->store, &w, NULL, NULL), 1);
+	}
+	install(r, "foos", "Foo", "", version_1);
+	assert_int_equal(foos_stored(r), 0);
+	expect(r, 201, "POST", FOOS, foo(r, ""));
+	rig_restart(r);
+	expect(r, 200, "GET", FOOS "/f", NULL);
+	assert_int_equal(foos_stored(r), 1);
+}
+
+static void test_namespace_goes(void **state)
+{
+	struct rig *r = *state;
+	struct answer *a;
+
+	expect(r, 201, "POST", "/api/v1/namespaces", "{\"metadata\":{\"name\":\"away\"}}");
+	a = held(r, "/api/v1/namespaces/away/configmaps", A_MAP);
+	expect(r, 200, "DELETE", "/api/v1/namespaces/away", NULL);
+	let_in(r, a, 403, "unable to create new content in namespace away because it is being terminated");
+	expect(r, 201, "POST", "/api/v1/namespaces", "{\"metadata\":{\"name\":\"gone\"}}");
+	a = held(r, "/api/v1/namespaces/gone/configmaps", A_MAP);
+	expect(r, 200, "DELETE", "/api/v1/namespaces/gone", NULL);
+	expect(r, 200, "PUT", "/api/v1/namespaces/gone/finalize",
+	       "{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"gone\"},\"spec\":{}}");
+	expect(r, 404, "GET", "/api/v1/namespaces/gone", NULL);
+	let_in(r, a, 404, "namespaces \\\"gone\\\" not found");
+	expect(r, 404, "GET", "/api/v1/namespaces/gone/configmaps/m", NULL);
+
+	/* Right behind the last look. One that only changes is no reason. */
+	expect(r, 201, "POST", "/api/v1/namespaces", "{\"metadata\":{\"name\":\"late\"}}");
+	door.key = "/registry/namespaces/late";
+	door.from = "\"name\":\"late\"";
+	door.to = "\"labels\":{\"a\":\"b\"},\"name\":\"late\"";
+	expect(r, 201, "POST", "/api/v1/namespaces/late/configmaps", A_MAP);
+	door.key = "/registry/namespaces/late";
+	door.to = "\"deletionTimestamp\":\"2026-01-01T00:00:00Z\",\"name\":\"late\"";
+	expect(r, 403, "POST", "/api/v1/namespaces/late/configmaps", "{\"metadata\":{\"name\":\"n\"}}");
+	expect(r, 404, "GET", "/api/v1/namespaces/late/configmaps/n", NULL);
+	expect(r, 200, "GET", "/api/v1/namespaces/late/configmaps/m", NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +440,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_conflicts, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_change, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_made_while_it_goes, door_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_left_over, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_namespace_goes, door_setup, rig_teardown),
 	};
 
 	return cmocka_run_group_tests_name("crds", tests, NULL, NULL);

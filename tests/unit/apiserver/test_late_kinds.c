@@ -561,6 +561,123 @@ static void test_inside_while_swapped(void **state)
 	api_kind_unref(mine);
 }
 
+/* --- a kind that is made anew with another storage version, while somebody writes that --- */
+
+static const char *foreign; /* what w becomes while the new kind is filled: the old one hears of it, too */
+
+static int foreign_range(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn,
+			 void *ctx, int64_t *ret_rev, struct err *err)
+{
+	struct store_write w = { .key = SV("/registry/example.com/widgets/default/w"), .expect_rev = STORE_ANY_REV };
+
+	if (foreign && sv_starts(from, SV("/registry/example.com/widgets/"))) {
+		w.value = sv_from(foreign);
+		foreign = NULL;
+		assert_int_equal(store_commit_wait(s, &w, NULL, NULL), 1);
+	}
+	return quiet_range(s, from, to, rev, limit, fn, ctx, ret_rev, err);
+}
+
+static struct store *foreign_new(struct env *env)
+{
+	struct store *s = busy_new(env);
+
+	busy_ops.range = foreign_range;
+	return s;
+}
+
+static int foreign_setup(void **state)
+{
+	return rig_setup_on(state, foreign_new);
+}
+
+/* Of one version, or of two, of which v2 is stored. */
+static struct api_kind *widget_versions(bool two, bool custom)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct api_kind_def d = { .group = "example.com",
+				  .version = two ? "v2" : "v1",
+				  .plural = "widgets",
+				  .kind = "Widget",
+				  .namespaced = true,
+				  .custom = custom,
+				  .schema = json_decode(&a, sv_from(widget_schema), NULL, NULL) };
+	struct api_kind *k = api_kind_new(&d, NULL);
+
+	assert_non_null(k);
+	d.version = "v1";
+	if (two)
+		assert_non_null(api_kind_add_version(k, &d, NULL));
+	return k;
+}
+
+static void test_overtaken(void **state)
+{
+	struct rig *r = *state;
+
+	for (int custom = 0; custom < 2; custom++) {
+		struct api_kind *was = add(r, widget_versions(false, custom)), *next = widget_versions(true, custom);
+		struct kind_come come = { .kind = next };
+		struct err err = ERR_INIT;
+		struct answer *w, *m;
+		const struct val *v;
+
+		expect(r, 201, "POST", WIDGETS, body);
+		w = api(r, "GET", WIDGETS "?watch=true");
+		rig_run(r, NS_PER_SEC);
+		assert_int_equal(stream_lines(w), 1);
+		foreign = "{\"kind\":\"Widget\",\"apiVersion\":\"example.com/v2\",\"metadata\":{\"name\":\"w\","
+			  "\"namespace\":\"default\",\"uid\":\"u\"},\"spec\":{\"widgetColour\":\"blue\"}}";
+		if (apiserver_change_kinds(
+			r->server, &(struct kind_change){ .gone = &was, .n_gone = 1, .come = &come, .n_come = 1 },
+			&err) < 0)
+			fail_msg("%s", err_msg(&err));
+		rig_run(r, NS_PER_SEC);
+		/* It ends; where only names differ it is told the change before, and never of a deletion. */
+		assert_true(w->ended);
+		assert_int_equal(stream_lines(w), custom ? 2 : 1);
+		if (custom) {
+			v = stream_line(w, 1);
+			assert_val(val_member(v, F_type), "MODIFIED");
+			assert_val(val_get(v, F_object, F_apiVersion), "example.com/v1");
+			assert_val(val_member_sv(val_get(v, F_object, F_spec), SV("widgetColour")), "blue");
+		}
+		answer_gone(w);
+		v = expect(r, 200, "GET", WIDGETS "/w", NULL);
+		assert_val(val_member(v, F_apiVersion), "example.com/v1");
+		assert_val(val_member_sv(val_member(v, F_spec), SV("widgetColour")), "blue");
+		assert_int_equal(val_len(val_member(expect(r, 200, "GET", WIDGETS, NULL), F_items)), 1);
+		m = api(r, "GET", "/metrics");
+		assert_null(strstr(buf_cstr(&m->body), "caravel_storage_set_aside_objects{"));
+		answer_free(m);
+		/* Who has the old one reads the same, or is told to ask again: not that it is gone. */
+		{
+			const struct resource *old = api_kind_resource(was);
+			struct obj_list l = { 0 };
+			struct obj *o = NULL;
+
+			if (!custom) {
+				assert_int_equal(client_get(r->client, old, SV("default"), SV("w"), &o, &err), -1);
+				assert_int_equal(err.reason, ERR_UNAVAILABLE);
+				err_release(&err);
+				assert_int_equal(client_list(r->client, old, SV("default"), NULL, &l, &err), -1);
+				assert_int_equal(err.reason, ERR_UNAVAILABLE);
+				err_release(&err);
+				goto next;
+			}
+			assert_int_equal(client_get(r->client, old, SV("default"), SV("w"), &o, &err), 0);
+			obj_unref(o);
+			assert_int_equal(client_list(r->client, old, SV("default"), NULL, &l, &err), 0);
+			assert_int_equal(l.n, 1);
+			obj_list_release(&l);
+		}
+	next:
+		expect(r, 200, "DELETE", WIDGETS "/w", NULL);
+		api_kind_unref(was);
+		drop(r, next);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -571,6 +688,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_inside, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_filled_meanwhile, busy_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_overtaken, foreign_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_read_while_swapped, swap_setup, swap_teardown),
 		cmocka_unit_test_setup_teardown(test_written_while_swapped, swap_setup, swap_teardown),
 		cmocka_unit_test_setup_teardown(test_inside_while_swapped, swap_setup, swap_teardown),

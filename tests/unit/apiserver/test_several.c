@@ -374,7 +374,7 @@ static void test_many(void **state)
 	ports = arena_strdup(&r->arena, buf_cstr(&b));
 	buf_release(&b);
 	expect_status(
-	    r, 413, "RequestEntityTooLarge", "this takes 4201 numbers at once, at most 4096 can be",
+	    r, 413, "RequestEntityTooLarge", "this takes 4201 numbers at once, at most 4095 can be",
 	    &(struct ask){
 		.method = "POST",
 		.path = SERVICES,

@@ -52,11 +52,29 @@ static void remember_version(struct api_req *q, struct val *doc)
 	}
 }
 
+static bool cleaned_up(const struct val *doc)
+{
+	VAL_EACH(val_get(doc, F_metadata, F_finalizers), f)
+		if (val_is(f, CRD_FINALIZER))
+			return false;
+	return true;
+}
+
 static void crd_update(struct api_req *q, const struct val *old, struct val *doc)
 {
-	(void)old;
 	if (!q->subresource.n)
 		remember_version(q, doc);
+	/* The server is done with its instances: both are said at once, or somebody would see the one without the
+	 * other. */
+	if (!q->trusted || q->subresource.n || cleaned_up(old) || !cleaned_up(doc) ||
+	    !val_get_str(old, F_metadata, F_deletionTimestamp).n)
+		return;
+	if (crd_condition_is(doc, "Established", "True"))
+		crd_condition(q->arena, doc, "Terminating", "False", "InstanceDeletionCompleted",
+			      "removed all instances", env_now_ns(q->server->env));
+	else
+		crd_condition(q->arena, doc, "Terminating", "False", "NeverEstablished",
+			      "resource was never established", env_now_ns(q->server->env));
 }
 
 /* Once it was deleted: does anything keep it? Before that its instances may. */
