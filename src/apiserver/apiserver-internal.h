@@ -85,6 +85,13 @@ struct apiserver {
 	int64_t tick;	      /* minutes since start */
 	int64_t compact_next; /* the revision to compact to at the next compaction */
 	bool tick_armed;
+	struct env_timer *bootstrap_timer; /* of the next try of what could not be written at the start, */
+	struct err bootstrap_why;	   /* for this reason; ERR_NONE: all is */
+	bool bootstrap_armed;
+	/* Files that are looked at each minute. */
+	const char *reloading;	    /* those that are looked at now; NULL: none */
+	int64_t reloading_since_ns; /* monotonic */
+	bool reload_armed, reload_told;
 	struct commits {
 		struct list list; /* given to the store and not answered yet: struct commit (registry/commit.h) */
 		size_t n;
@@ -110,6 +117,9 @@ void authz_free(struct apiserver *s);
 /* Writes what must exist (system namespaces, RBAC defaults, the kubernetes Service, priority
  * classes). The watch cache is filled and registry_create_async() works. */
 int bootstrap_run(struct apiserver *s, struct err *err);
+/* A write that fails is no failure of that, as what it waits for may come after us (a program that keeps keys, room on
+ * the disk): it is told in the log and tried again each second. False until all is written. */
+bool bootstrap_done(struct apiserver *s, struct err *why);
 /* Every minute: the namespaces, the `kubernetes` Service and the day since which token uses are noted come back when
  * somebody deleted them. A task. */
 void bootstrap_keep(struct apiserver *s);

@@ -281,7 +281,9 @@ static int local_list(struct client *c, const struct resource *r, struct sv ns, 
 			(void)err_set(err, ERR_NOT_FOUND, "the server could not find the requested resource");
 		} else {
 			(void)wc_list(k.q.server->wc, r, k.q.ns, sel, SV_NULL, 0, 0, &k.arena, &l);
-			rc = call_views(&k, l.objs, l.n, err);
+			rc = set_aside_blocked(k.q.server, r, err);
+			if (rc == 0)
+				rc = call_views(&k, l.objs, l.n, err);
 			if (rc < 0) {
 				wc_list_unref(&l);
 				call_end(&k);

@@ -6,8 +6,10 @@
 #include "apiserver/inbox.h"
 #include "apiserver/pki.h"
 #include "apiserver/registry/strategy.h"
+#include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
 #include "base/ip.h"
+#include "base/log.h"
 #include "base/timefmt.h"
 #include "base/vec.h"
 #include "codec/json.h"
@@ -439,15 +441,35 @@ static void cluster_info(struct batch *b)
 		bootstrap_update(b, RES(core_configmaps), ns, name, set_kubeconfig, doc);
 }
 
+/* The one that there is may be what cannot be opened: no second one is made over it. */
+static bool join_token_hidden(struct batch *b)
+{
+	struct err why = ERR_INIT;
+
+	if (set_aside_blocked(b->server, RES(core_secrets), &why) == 0)
+		return false;
+	if (set_aside_waits(b->server, RES(core_secrets)) && b->err.reason == ERR_NONE)
+		err_move(&b->err, &why); /* tried again */
+	else
+		log_warn("apiserver", "no token for nodes to join is made: not all Secrets can be read", "error", "%s",
+			 err_msg(&why));
+	err_release(&why);
+	return true;
+}
+
 static void join_token(struct batch *b, struct sv *ret_text, struct err *err)
 {
-	struct val *doc = b->server->pki ? join_token_secret(b->server, &b->arena, ret_text, err) : NULL;
+	struct val *doc;
 
+	if (!b->server->pki || join_token_hidden(b))
+		return;
+	doc = join_token_secret(b->server, &b->arena, ret_text, err);
 	if (doc)
 		ensure(b, RES(core_secrets), doc);
 }
 
-int bootstrap_run(struct apiserver *s, struct err *err)
+/* -1: *err, and nothing will mend it. *later: a write failed, for a reason outside. */
+static int bootstrap_all(struct apiserver *s, struct err *later, struct err *err)
 {
 	struct err why = ERR_INIT;
 	struct sv token = SV("");
@@ -460,9 +482,9 @@ int bootstrap_run(struct apiserver *s, struct err *err)
 	store_gather(s->store, false);
 	bootstrap_wait(&b);	      /* what follows lives in them */
 	store_gather(s->store, true); /* a hundred objects, one sync */
-	rc = policy(&b, &b.err);
-	pki = pki_wait(s, err);
-	if (rc == 0 && pki == 0) {
+	rc = policy(&b, &why);
+	pki = rc < 0 ? rc : pki_wait(s, &why);
+	if (pki == 0) {
 		priority_classes(&b);
 		bootstrap_flow(&b);
 		service_cidr(&b);
@@ -475,13 +497,89 @@ int bootstrap_run(struct apiserver *s, struct err *err)
 	}
 	store_gather(s->store, false);
 	bootstrap_wait(&b);
-	if (token.n && b.err.reason == ERR_NONE && s->o.data_dir)
+	if (token.n && b.err.reason == ERR_NONE && why.reason == ERR_NONE && s->o.data_dir)
 		(void)join_token_write(&b.arena, s->o.data_dir, token, &why);
-	if (why.reason != ERR_NONE && pki == 0) {
-		(void)bootstrap_batch_end(&b, NULL);
-		return err_move(err, &why);
+	(void)bootstrap_batch_end(&b, later);
+	return why.reason == ERR_NONE ? 0 : err_move(err, &why);
+}
+
+static void bootstrap_again(void *ctx);
+
+/* s->lock is held. */
+static void bootstrap_arm(struct apiserver *s)
+{
+	s->bootstrap_armed = true;
+	s->bootstrap_timer = env_after(s->env, ENV_CONTROL, NS_PER_SEC, bootstrap_again, s);
+}
+
+/* Who can do something about it reads what is waited for in the log, once as long as it stays the same. */
+static void bootstrap_later(struct apiserver *s, struct err *later, bool first)
+{
+	pthread_mutex_lock(&s->lock);
+	if (first || strcmp(err_msg(&s->bootstrap_why), err_msg(later)) != 0)
+		log_warn("apiserver",
+			 "what a cluster starts with cannot be written yet, and is tried again each second", "error",
+			 "%s", err_msg(later));
+	err_release(&s->bootstrap_why);
+	err_move(&s->bootstrap_why, later);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void bootstrap_again(void *ctx)
+{
+	struct err later = ERR_INIT, err = ERR_INIT;
+	struct apiserver *s = ctx;
+	bool failed;
+
+	pthread_mutex_lock(&s->lock);
+	s->bootstrap_timer = env_timer_cancel(s->env, s->bootstrap_timer);
+	pthread_mutex_unlock(&s->lock);
+	if (!atomic_load(&s->stopping) && bootstrap_all(s, &later, &err) < 0) {
+		err_release(&later);
+		err_move(&later, &err);
 	}
-	return bootstrap_batch_end(&b, pki == 0 ? err : NULL) < 0 || pki < 0 ? -1 : 0;
+	failed = later.reason != ERR_NONE;
+	if (failed)
+		bootstrap_later(s, &later, false);
+	else
+		log_kv(LVL_INFO, "apiserver", "what a cluster starts with is written", NULL);
+	pthread_mutex_lock(&s->lock);
+	if (!failed)
+		err_release(&s->bootstrap_why);
+	s->bootstrap_armed = false;
+	if (failed && !atomic_load(&s->stopping))
+		bootstrap_arm(s);
+	pthread_cond_broadcast(&s->cond);
+	pthread_mutex_unlock(&s->lock);
+}
+
+int bootstrap_run(struct apiserver *s, struct err *err)
+{
+	struct err later = ERR_INIT;
+
+	if (bootstrap_all(s, &later, err) < 0) {
+		err_release(&later);
+		return -1;
+	}
+	if (later.reason == ERR_NONE)
+		return 0;
+	bootstrap_later(s, &later, true);
+	pthread_mutex_lock(&s->lock);
+	bootstrap_arm(s);
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
+bool bootstrap_done(struct apiserver *s, struct err *why)
+{
+	bool done;
+
+	pthread_mutex_lock(&s->lock);
+	done = s->bootstrap_why.reason == ERR_NONE;
+	if (!done)
+		err_copy(why, &s->bootstrap_why);
+	pthread_mutex_unlock(&s->lock);
+	return done;
 }
 
 void bootstrap_keep(struct apiserver *s)
