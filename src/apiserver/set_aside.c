@@ -248,7 +248,7 @@ int set_aside_blocked(struct apiserver *s, const struct resource *r, struct err 
 		       buf_cstr(&b));
 }
 
-int set_aside_unjudged(struct apiserver *s, struct err *err)
+int set_aside_unjudged(struct apiserver *s, const struct resource *r, struct err *err)
 {
 	static const struct resource *const judges[] = {
 		RES(admissionregistration_mutatingwebhookconfigurations),
@@ -266,6 +266,8 @@ int set_aside_unjudged(struct apiserver *s, struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(judges); i++)
 		if (set_aside_blocked(s, judges[i], err) < 0)
 			return err_wrap(err, "nothing can be written as not all %s can be read", judges[i]->plural);
+	if (resource_storage(r) == RES(core_services) && set_aside_blocked(s, r, err) < 0)
+		return err_wrap(err, "no Service can be written as not all can be read, with their addresses");
 	return 0;
 }
 
@@ -452,7 +454,8 @@ void set_aside_health(struct apiserver *s, struct buf *b)
 		STRMAP_EACH(&aside_of(l, r)->by_name, m) {
 			const struct aside *e = m->value;
 
-			aside_line(b, n++, sv_from(e->key), e->why);
+			if (e->why != ASIDE_UNANSWERED) /* of which a check fails */
+				aside_line(b, n++, sv_from(e->key), e->why);
 		}
 	}
 	pthread_mutex_unlock(&l->lock);

@@ -65,8 +65,9 @@ int64_t set_aside_rev(struct apiserver *s, const struct resource *r, struct sv n
 bool set_aside_hides(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name);
 /* Something of r is: -1, and in *err as upstream's store says it. */
 int set_aside_blocked(struct apiserver *s, const struct resource *r, struct err *err);
-/* The same of the kinds by which writes are judged: nothing is let in because a rule cannot be read. */
-int set_aside_unjudged(struct apiserver *s, struct err *err);
+/* The same of the kinds by which writes of r are judged: nothing is let in because a rule cannot be read, no number is
+ * given twice because who has it cannot. */
+int set_aside_unjudged(struct apiserver *s, const struct resource *r, struct err *err);
 /* True when all were answered about; else *why names one. */
 bool set_aside_answered(struct apiserver *s, struct err *why);
 /* Something of r waits for an answer. */

@@ -552,6 +552,25 @@ static void test_rules_hidden(void **state)
 	make(r, "z");
 }
 
+/* Nobody is given the address of a Service that cannot be opened, whoever asks for one. */
+static void test_service_hidden(void **state)
+{
+	struct rig *r = *state;
+
+	expect(r, 201, "POST", SERVICES, svc_text(r, "a", "10.43.0.77", 30077));
+	refuse(SERVICE_KEY, ERR_UNAVAILABLE);
+	rig_restart(r);
+	expect_status(
+	    r, 500, "InternalError", "no Service can be written as not all can be read",
+	    &(struct ask){ .method = "POST", .path = SERVICES, .body = svc_text(r, "b", "10.43.0.77", 30077) });
+	make(r, "served");
+	rig_run(r, 200 * NS_PER_SEC);
+	refuse(NULL, ERR_NONE);
+	rig_run(r, 2 * NS_PER_SEC);
+	expect_held(r);
+	expect(r, 200, "GET", SERVICES "/a", NULL);
+}
+
 /* What a cluster starts with cannot be written: the server is there, says so, and writes it as soon as it can. */
 static void test_start_unwritten(void **state)
 {
@@ -593,6 +612,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unanswered, transformed_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_hidden_meanwhile, transformed_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_rules_hidden, transformed_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_service_hidden, transformed_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_start_unwritten, transformed_setup, rig_teardown),
 	};
 
