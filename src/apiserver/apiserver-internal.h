@@ -115,11 +115,10 @@ void pki_free(struct apiserver *s);
 int authz_start(struct apiserver *s, struct err *err);
 void authz_free(struct apiserver *s);
 /* Writes what must exist (system namespaces, RBAC defaults, the kubernetes Service, priority
- * classes). The watch cache is filled and registry_create_async() works. */
+ * classes). The watch cache is filled and registry_create_async() works.
+ * A write that fails is no failure of that, as what it waits for may come after us (a program that keeps keys, room on
+ * the disk): it is told in the log and tried again each second; s->bootstrap_why is set until all is written. */
 int bootstrap_run(struct apiserver *s, struct err *err);
-/* A write that fails is no failure of that, as what it waits for may come after us (a program that keeps keys, room on
- * the disk): it is told in the log and tried again each second. False until all is written. */
-bool bootstrap_done(struct apiserver *s, struct err *why);
 /* Every minute: the namespaces, the `kubernetes` Service and the day since which token uses are noted come back when
  * somebody deleted them. A task. */
 void bootstrap_keep(struct apiserver *s);

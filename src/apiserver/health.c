@@ -63,7 +63,16 @@ static bool not_stopping(struct apiserver *s, struct err *why)
 
 static bool bootstrapped(struct apiserver *s, struct err *why)
 {
-	return started(s, why) && bootstrap_done(s, why);
+	bool done;
+
+	if (!started(s, why))
+		return false;
+	pthread_mutex_lock(&s->lock);
+	done = s->bootstrap_why.reason == ERR_NONE;
+	if (!done)
+		err_copy(why, &s->bootstrap_why);
+	pthread_mutex_unlock(&s->lock);
+	return done;
 }
 
 /* What is encrypted by a program's key that has not answered about all of it. */

@@ -83,7 +83,6 @@ struct watchcache *watchcache_free(struct watchcache *c)
 	strmap_release(&c->by_path);
 	strmap_release(&c->late_by_path);
 	pthread_mutex_destroy(&c->late_lock);
-	wc_again_stop(c);
 	pthread_mutex_destroy(&c->feeding);
 	pthread_mutex_destroy(&c->again_lock);
 	pthread_cond_destroy(&c->again_cond);

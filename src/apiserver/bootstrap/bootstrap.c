@@ -570,18 +570,6 @@ int bootstrap_run(struct apiserver *s, struct err *err)
 	return 0;
 }
 
-bool bootstrap_done(struct apiserver *s, struct err *why)
-{
-	bool done;
-
-	pthread_mutex_lock(&s->lock);
-	done = s->bootstrap_why.reason == ERR_NONE;
-	if (!done)
-		err_copy(why, &s->bootstrap_why);
-	pthread_mutex_unlock(&s->lock);
-	return done;
-}
-
 void bootstrap_keep(struct apiserver *s)
 {
 	struct batch b;
