@@ -76,7 +76,6 @@ struct apiserver {
 	struct browser *browser;		   /* browser.h; NULL: nothing is said to browsers */
 	struct recent *recent;			   /* events that were encoded a moment ago */
 
-	bool join_token_due; /* bootstrap/: it could not be made at the start; the tick's */
 	atomic_bool ready, unready, refusing, stopping;
 	_Atomic int64_t health_told_ns; /* health.c: when a reason was last told in the log, monotonic */
 
@@ -89,6 +88,13 @@ struct apiserver {
 	int64_t tick;	      /* minutes since start */
 	int64_t compact_next; /* the revision to compact to at the next compaction */
 	bool tick_armed;
+	struct env_timer *bootstrap_timer; /* of the next try of what could not be written at the start, */
+	struct err bootstrap_why;	   /* for this reason; ERR_NONE: all is */
+	bool bootstrap_armed;
+	/* Files that are looked at each minute. */
+	const char *reloading;	    /* those that are looked at now; NULL: none */
+	int64_t reloading_since_ns; /* monotonic */
+	bool reload_armed, reload_told;
 	struct commits {
 		struct list list; /* given to the store and not answered yet: struct commit (registry/commit.h) */
 		size_t n;
@@ -112,7 +118,9 @@ void pki_free(struct apiserver *s);
 int authz_start(struct apiserver *s, struct err *err);
 void authz_free(struct apiserver *s);
 /* Writes what must exist (system namespaces, RBAC defaults, the kubernetes Service, priority
- * classes). The watch cache is filled and registry_create_async() works. */
+ * classes). The watch cache is filled and registry_create_async() works.
+ * A write that fails is no failure of that, as what it waits for may come after us (a program that keeps keys, room on
+ * the disk): it is told in the log and tried again each second; s->bootstrap_why is set until all is written. */
 int bootstrap_run(struct apiserver *s, struct err *err);
 /* Every minute: the namespaces, the `kubernetes` Service and the day since which token uses are noted come back when
  * somebody deleted them. A task. */

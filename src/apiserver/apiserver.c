@@ -17,6 +17,7 @@
 #include "apiserver/set_aside.h"
 #include "apiserver/storekey.h"
 #include "apiserver/webhook/webhook.h"
+#include "base/log.h"
 #include "store/layout.h"
 #include "apiserver/registry/kinds/kinds.h"
 
@@ -28,6 +29,7 @@
 #define CLAIMS_TICKS 3	/* as upstream */
 
 static void tick(void *ctx);
+static bool reload_files(struct apiserver *s);
 
 static void apiserver_arm(struct apiserver *s)
 {
@@ -58,13 +60,10 @@ static void tick(void *ctx)
 		if (wc_age(s->wc) > AGED_TRIM)
 			arena_trim(); /* the remains of a burst, holes in the heap by now */
 		event_ttl_sweep(s);
-		pki_keep(s); /* bootstrap tells of the CAs */
-		bootstrap_keep(s);
+		if (!reload_files(s)) /* which does that when it knows of the CAs */
+			bootstrap_keep(s);
+		wc_read_again(s->wc);
 		flow_keep(s);
-		jwt_reload(s->authz->jwt);
-		token_store_reload(s->authz->static_tokens);
-		admission_reload(s);
-		authz_chains_reload(s->authz->chains);
 		if (claims || service_claims_wrong(s))
 			(void)service_claims_repair(s, false, NULL); /* the same */
 		if (compact > 0)
@@ -76,6 +75,81 @@ static void tick(void *ctx)
 		apiserver_arm(s);
 	pthread_cond_broadcast(&s->cond);
 	pthread_mutex_unlock(&s->lock);
+}
+
+/* --- files that are looked at each minute --- */
+
+static void look_tokens(struct apiserver *s)
+{
+	token_store_reload(s->authz->static_tokens);
+}
+
+static void look_jwt(struct apiserver *s)
+{
+	jwt_reload(s->authz->jwt);
+}
+
+static void look_authz(struct apiserver *s)
+{
+	authz_chains_reload(s->authz->chains);
+}
+
+static const struct {
+	const char *what; /* for the log */
+	void (*look)(struct apiserver *s);
+} files[] = {
+	{ "certificates and CAs", pki_keep },
+	{ "what a cluster starts with", bootstrap_keep }, /* tells of the CAs */
+	{ "--authentication-config", look_jwt },
+	{ "--token-auth-file", look_tokens },
+	{ "--admission-control-config-file", admission_reload },
+	{ "--authorization-config", look_authz },
+};
+
+/* A file may be on a mount that does not answer any more: then this thread hangs, and all else goes on. */
+static void reload_run(void *ctx)
+{
+	struct apiserver *s = ctx;
+
+	for (size_t i = 0; i < ARRAY_LEN(files) && !atomic_load(&s->stopping); i++) {
+		pthread_mutex_lock(&s->lock);
+		s->reloading = files[i].what;
+		s->reloading_since_ns = env_mono_ns(s->env);
+		pthread_mutex_unlock(&s->lock);
+		files[i].look(s);
+	}
+	pthread_mutex_lock(&s->lock);
+	s->reload_armed = s->reload_told = false;
+	s->reloading = NULL;
+	pthread_cond_broadcast(&s->cond);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* One at a time; who has not ended since the minute before is told of, once. */
+static bool reload_files(struct apiserver *s)
+{
+	const char *hung = NULL;
+	int64_t since = 0;
+	bool go;
+
+	pthread_mutex_lock(&s->lock);
+	go = !s->reload_armed && !atomic_load(&s->stopping);
+	if (go) {
+		s->reload_armed = true;
+	} else if (s->reload_armed && !s->reload_told) {
+		s->reload_told = true;
+		hung = s->reloading;
+		since = s->reloading_since_ns;
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (go)
+		env_post(s->env, ENV_SLOW, reload_run, s);
+	else if (hung)
+		log_warn("apiserver",
+			 "files do not answer: no configuration file is looked at again until they do; is a mount "
+			 "hanging?",
+			 "files", "%s, for %" PRId64 " s", hung, (env_mono_ns(s->env) - since) / NS_PER_SEC);
+	return go;
 }
 
 struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
@@ -171,7 +245,10 @@ void apiserver_shutdown(struct apiserver *s)
 	if (s->tick_timer && env_timer_stop(s->env, s->tick_timer))
 		s->tick_armed = false;
 	s->tick_timer = NULL;
-	while (s->tick_armed || s->commits.n)
+	if (s->bootstrap_timer && env_timer_stop(s->env, s->bootstrap_timer))
+		s->bootstrap_armed = false;
+	s->bootstrap_timer = NULL;
+	while (s->tick_armed || s->bootstrap_armed || s->reload_armed || s->commits.n)
 		pthread_cond_wait(&s->cond, &s->lock);
 	pthread_mutex_unlock(&s->lock);
 	flow_stop(s);
@@ -232,6 +309,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->slis = metric_set_free(s->slis);
 	admission_cells_free(atomic_load(&s->admission_cells));
 	s->audit = audit_free(s->audit);
+	err_release(&s->bootstrap_why);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->cond);
 	free(s);

@@ -72,6 +72,26 @@ static bool unfair(struct apiserver *s, struct err *why)
 	return started(s, why);
 }
 
+static bool bootstrapped(struct apiserver *s, struct err *why)
+{
+	bool done;
+
+	if (!started(s, why))
+		return false;
+	pthread_mutex_lock(&s->lock);
+	done = s->bootstrap_why.reason == ERR_NONE;
+	if (!done)
+		err_copy(why, &s->bootstrap_why);
+	pthread_mutex_unlock(&s->lock);
+	return done;
+}
+
+/* What is encrypted by a program's key that has not answered about all of it. */
+static bool storage_opened(struct apiserver *s, struct err *why)
+{
+	return set_aside_answered(s, why);
+}
+
 static const struct check {
 	const char *name;
 	bool (*ok)(struct apiserver *s, struct err *why);
@@ -83,6 +103,7 @@ static const struct check {
 	{ "etcd-readiness", storage_writes, true },
 	{ "watch-cache", watch_cache, false }, /* ours: does it follow the store? */
 	{ "informer-sync", started, true },
+	{ "encrypted-storage", storage_opened, true }, /* ours: kinds that nobody is told of yet */
 	{ "poststarthook/start-apiserver-admission-initializer", started, false },
 	{ "poststarthook/generic-apiserver-start-informers", watch_cache, false },
 	{ "poststarthook/priority-and-fairness-config-consumer", fair, false },
@@ -93,14 +114,14 @@ static const struct check {
 	{ "poststarthook/start-apiextensions-informers", watch_cache, false },
 	{ "poststarthook/start-apiextensions-controllers", started, false },
 	{ "poststarthook/crd-informer-synced", started, false },
-	{ "poststarthook/start-system-namespaces-controller", started, false },
+	{ "poststarthook/start-system-namespaces-controller", bootstrapped, false },
 	{ "poststarthook/start-cluster-authentication-info-controller", started, false },
 	{ "poststarthook/start-legacy-token-tracking-controller", started, false },
 	{ "poststarthook/start-service-ip-repair-controllers", started, false },
-	{ "poststarthook/rbac/bootstrap-roles", started, false },
-	{ "poststarthook/scheduling/bootstrap-system-priority-classes", started, false },
-	{ "poststarthook/priority-and-fairness-config-producer", started, false },
-	{ "poststarthook/bootstrap-controller", started, false },
+	{ "poststarthook/rbac/bootstrap-roles", bootstrapped, false },
+	{ "poststarthook/scheduling/bootstrap-system-priority-classes", bootstrapped, false },
+	{ "poststarthook/priority-and-fairness-config-producer", bootstrapped, false },
+	{ "poststarthook/bootstrap-controller", bootstrapped, false },
 	{ "poststarthook/start-kubernetes-service-cidr-controller", started, false },
 	{ "poststarthook/start-kube-aggregator-informers", watch_cache, false },
 	{ "poststarthook/apiservice-status-local-available-controller", started, false },

@@ -280,10 +280,11 @@ static int local_list(struct client *c, const struct resource *r, struct sv ns, 
 		} else if (resource_late(r) && !wc_serves(k.q.server->wc, r)) {
 			(void)err_set(err, ERR_NOT_FOUND, "the server could not find the requested resource");
 		} else {
-			if (wc_list(k.q.server->wc, r, k.q.ns, sel, SV_NULL, 0, 0, &k.arena, &l))
+			rc = wc_list(k.q.server->wc, r, k.q.ns, sel, SV_NULL, 0, 0, &k.arena, &l)
+				 ? set_aside_blocked(k.q.server, r, err)
+				 : wc_changed_error(r, err);
+			if (rc == 0)
 				rc = call_views(&k, l.objs, l.n, err);
-			else
-				rc = wc_changed_error(r, err);
 			if (rc < 0) {
 				wc_list_unref(&l);
 				call_end(&k);

@@ -10,7 +10,8 @@
 
 #include <stdlib.h>
 
-#define NAMED_MAX 5 /* keys in one warning, lines about health */
+#define NAMED_MAX 5    /* keys in one warning, lines about health */
+#define BLOCKED_MAX 20 /* keys in one refusal */
 
 /* Words for people, by enum set_aside_why. */
 static const struct {
@@ -23,17 +24,25 @@ static const struct {
 	[ASIDE_DEADLY] = { "deadly", "ended the server twice",
 			   "delete it, or take its line out of crash/quarantine in the data directory and start the "
 			   "server again" },
+	[ASIDE_SEALED] = { "sealed", "cannot be opened",
+			   "put the key it was written with into the file of --encryption-provider-config again, or "
+			   "delete it with ignoreStoreReadErrorWithClusterBreakingPotential in DeleteOptions, which "
+			   "skips finalizers and leaves behind what belongs to it" },
+	[ASIDE_UNANSWERED] = { "unanswered", "cannot be opened yet",
+			       "the program that has its key does not answer; nothing is lost, it is read again each "
+			       "second" },
 };
 
 struct aside {
-	char *key; /* owned */
+	char *key;  /* owned */
+	char *text; /* owned: what the store said; NULL: nothing */
 	int64_t rev;
 	enum set_aside_why why;
 	struct sv ns, name; /* in the map's key */
 };
 
 struct set_aside {
-	atomic_size_t n;
+	atomic_size_t n, hidden, unanswered;
 	pthread_mutex_t lock;
 	struct aside_kind *by_res; /* [resource_count]; guarded by lock, as those of late kinds are */
 	struct aside_kind none;	   /* of a kind that is not ours */
@@ -52,8 +61,10 @@ static void aside_free(void *p)
 {
 	struct aside *e = p;
 
-	if (e)
+	if (e) {
 		free(e->key);
+		free(e->text);
+	}
 	free(e);
 }
 
@@ -95,32 +106,58 @@ static struct sv aside_id(struct arena *a, const struct resource *r, struct sv n
 	return r->namespaced ? arena_svf(a, "%.*s/%.*s", SV_ARG(ns), SV_ARG(name)) : name;
 }
 
+static bool why_hides(enum set_aside_why why)
+{
+	return why == ASIDE_SEALED || why == ASIDE_UNANSWERED;
+}
+
+/* e of k comes (1) or goes (-1) as what it is; the lock is held. */
+static void aside_counted(struct set_aside *l, struct aside_kind *k, const struct aside *e, int by)
+{
+	size_t d = (size_t)by;
+
+	atomic_fetch_add(&l->n, d);
+	if (!why_hides(e->why))
+		return;
+	k->hidden += d;
+	atomic_fetch_add(&l->hidden, d);
+	if (e->why == ASIDE_UNANSWERED)
+		atomic_fetch_add(&l->unanswered, d);
+}
+
 void set_aside_put(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name, struct sv key,
-		   int64_t rev, enum set_aside_why why)
+		   int64_t rev, enum set_aside_why why, const struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct set_aside *l = s->aside;
+	struct aside_kind *k;
 	struct aside *e;
 	void **slot;
-	bool fresh;
+	bool fresh, first;
 
 	pthread_mutex_lock(&l->lock);
-	slot = strmap_slot(&aside_of(l, r)->by_name, aside_id(&a, r, ns, name));
+	k = aside_of(l, r);
+	slot = strmap_slot(&k->by_name, aside_id(&a, r, ns, name));
 	e = *slot;
 	fresh = !e || e->why != why;
-	if (!e) {
+	if (e) {
+		aside_counted(l, k, e, -1);
+	} else {
 		e = *slot = xcalloc(1, sizeof(*e));
 		e->key = xstrndup(key.p, key.n);
-		atomic_fetch_add(&l->n, 1);
 	}
-	if (why == ASIDE_UNREADABLE && (fresh || e->rev != rev))
-		aside_of(l, r)->decode_errors++;
+	if (why != ASIDE_DEADLY && (fresh || e->rev != rev))
+		k->decode_errors++;
 	e->rev = rev;
 	e->why = why;
+	free(e->text);
+	e->text = err ? xstrdup(err_msg(err)) : NULL;
+	aside_counted(l, k, e, 1);
+	first = why != ASIDE_UNANSWERED || k->hidden == 1; /* all of a kind wait at once: told once */
 	pthread_mutex_unlock(&l->lock);
-	if (fresh)
+	if (fresh && first)
 		log_kv(LVL_ERROR, "apiserver", "a stored object is set aside", "key", arena_cstr(&a, key), "why",
-		       aside_words[why].what, NULL);
+		       aside_words[why].what, err ? "error" : NULL, err ? err_msg(err) : NULL, NULL);
 }
 
 void set_aside_drop(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name)
@@ -134,17 +171,19 @@ void set_aside_drop(struct apiserver *s, const struct resource *r, struct sv ns,
 	pthread_mutex_lock(&l->lock);
 	e = strmap_del(&aside_of(l, r)->by_name, aside_id(&a, r, ns, name));
 	if (e)
-		atomic_fetch_sub(&l->n, 1);
+		aside_counted(l, aside_of(l, r), e, -1);
 	pthread_mutex_unlock(&l->lock);
 	aside_free(e);
 }
 
 void set_aside_forget(struct apiserver *s, const struct resource *r)
 {
-	struct strmap *by_name = &late_kind_of(r)->aside.by_name;
+	struct aside_kind *k = &late_kind_of(r)->aside;
+	struct strmap *by_name = &k->by_name;
 
 	pthread_mutex_lock(&s->aside->lock);
-	atomic_fetch_sub(&s->aside->n, by_name->n);
+	STRMAP_EACH(by_name, m)
+		aside_counted(s->aside, k, m->value, -1);
 	strmap_release_with(by_name, aside_free);
 	*by_name = STRMAP_INIT;
 	pthread_mutex_unlock(&s->aside->lock);
@@ -164,6 +203,132 @@ int64_t set_aside_rev(struct apiserver *s, const struct resource *r, struct sv n
 	rev = e ? e->rev : 0;
 	pthread_mutex_unlock(&l->lock);
 	return rev;
+}
+
+bool set_aside_hides(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct set_aside *l = s->aside;
+	const struct aside *e;
+	bool yes;
+
+	if (!atomic_load_explicit(&l->hidden, memory_order_relaxed))
+		return false;
+	pthread_mutex_lock(&l->lock);
+	e = strmap_get(&aside_of(l, r)->by_name, aside_id(&a, r, ns, name));
+	yes = e && why_hides(e->why);
+	pthread_mutex_unlock(&l->lock);
+	return yes;
+}
+
+int set_aside_blocked(struct apiserver *s, const struct resource *r, struct err *err)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct set_aside *l = s->aside;
+	size_t n = 0;
+
+	if (!atomic_load_explicit(&l->hidden, memory_order_relaxed))
+		return 0;
+	pthread_mutex_lock(&l->lock);
+	STRMAP_EACH(&aside_of(l, r)->by_name, m) {
+		const struct aside *e = m->value;
+
+		if (!why_hides(e->why) || n++ > BLOCKED_MAX)
+			continue;
+		if (n > BLOCKED_MAX)
+			buf_adds(&b, ", ...");
+		else
+			buf_printf(&b, "%sunable to transform key \"%s\": %s", n > 1 ? ", " : "", e->key,
+				   e->text ? e->text : aside_words[e->why].what);
+	}
+	pthread_mutex_unlock(&l->lock);
+	if (!n)
+		return 0;
+	return err_set(err, ERR_INTERNAL, n > 1 ? "Internal error occurred: [%s]" : "Internal error occurred: %s",
+		       buf_cstr(&b));
+}
+
+int set_aside_unjudged(struct apiserver *s, const struct resource *r, struct err *err)
+{
+	static const struct resource *const judges[] = {
+		RES(admissionregistration_mutatingwebhookconfigurations),
+		RES(admissionregistration_validatingwebhookconfigurations),
+		RES(admissionregistration_validatingadmissionpolicies),
+		RES(admissionregistration_validatingadmissionpolicybindings),
+		RES(admissionregistration_mutatingadmissionpolicies),
+		RES(admissionregistration_mutatingadmissionpolicybindings),
+		RES(core_resourcequotas),
+		RES(core_limitranges),
+	};
+
+	if (!atomic_load_explicit(&s->aside->hidden, memory_order_relaxed))
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(judges); i++)
+		if (set_aside_blocked(s, judges[i], err) < 0)
+			return err_wrap(err, "nothing can be written as not all %s can be read", judges[i]->plural);
+	if (resource_storage(r) == RES(core_services) && set_aside_blocked(s, r, err) < 0)
+		return err_wrap(err, "no Service can be written as not all can be read, with their addresses");
+	return 0;
+}
+
+bool set_aside_waits(struct apiserver *s, const struct resource *r)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct aside_again *list;
+
+	return set_aside_hidden(s, r, true, &a, &list) > 0;
+}
+
+bool set_aside_answered(struct apiserver *s, struct err *why)
+{
+	struct set_aside *l = s->aside;
+	const struct api_set *api;
+	bool found = false;
+
+	if (!atomic_load(&l->unanswered))
+		return true;
+	api = api_current_get(s->api);
+	pthread_mutex_lock(&l->lock);
+	API_EACH(api, r) {
+		if (found || !resource_first(r))
+			continue;
+		STRMAP_EACH(&aside_of(l, r)->by_name, m) {
+			const struct aside *e = m->value;
+
+			if (found || e->why != ASIDE_UNANSWERED)
+				continue;
+			found = true;
+			err_set(why, ERR_UNAVAILABLE, "%s cannot be read yet: %s", r->plural,
+				e->text ? e->text : e->key);
+		}
+	}
+	pthread_mutex_unlock(&l->lock);
+	api_set_unref(api);
+	return !found;
+}
+
+size_t set_aside_hidden(struct apiserver *s, const struct resource *r, bool unanswered_only, struct arena *a,
+			struct aside_again **ret)
+{
+	struct set_aside *l = s->aside;
+	struct aside_kind *k;
+	size_t n = 0;
+
+	*ret = NULL;
+	if (!atomic_load_explicit(&l->hidden, memory_order_relaxed))
+		return 0;
+	pthread_mutex_lock(&l->lock);
+	k = aside_of(l, r);
+	if (k->hidden)
+		*ret = ARENA_ARRAY(a, struct aside_again, k->hidden);
+	STRMAP_EACH(&k->by_name, m) {
+		const struct aside *e = m->value;
+
+		if (*ret && (e->why == ASIDE_UNANSWERED || (e->why == ASIDE_SEALED && !unanswered_only)))
+			(*ret)[n++] = (struct aside_again){ arena_sv(a, sv_from(e->key)), e->rev };
+	}
+	pthread_mutex_unlock(&l->lock);
+	return n;
 }
 
 bool set_aside_deletable(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name)
@@ -224,8 +389,10 @@ static struct sv aside_text(struct apiserver *s, struct arena *a, const struct r
 	pthread_mutex_lock(&l->lock);
 	e = strmap_get(&aside_of(l, r)->by_name, aside_id(a, r, ns, name));
 	if (e)
-		text = arena_svf(a, "the stored object %s %s and is set aside: %s", e->key, aside_words[e->why].what,
-				 aside_words[e->why].advice);
+		text = e->text ? arena_svf(a, "unable to transform key \"%s\": %s; %s", e->key, e->text,
+					   aside_words[e->why].advice)
+			       : arena_svf(a, "the stored object %s %s and is set aside: %s", e->key,
+					   aside_words[e->why].what, aside_words[e->why].advice);
 	pthread_mutex_unlock(&l->lock);
 	return text;
 }
@@ -289,7 +456,8 @@ void set_aside_health(struct apiserver *s, struct buf *b)
 		STRMAP_EACH(&aside_of(l, r)->by_name, m) {
 			const struct aside *e = m->value;
 
-			aside_line(b, n++, sv_from(e->key), e->why);
+			if (e->why != ASIDE_UNANSWERED) /* of which a check fails */
+				aside_line(b, n++, sv_from(e->key), e->why);
 		}
 	}
 	pthread_mutex_unlock(&l->lock);

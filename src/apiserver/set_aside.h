@@ -5,6 +5,16 @@
  *
  *	the store ──cannot be read, ends the server──▶ set aside ──written anew, or deleted──▶ forgotten
  *
+ * What cannot be opened (ASIDE_SEALED, ASIDE_UNANSWERED) is most likely well, and comes back: by a key in the
+ * configuration, or when a program answers again. So nobody is told that it is gone. It is hidden: as long as there is
+ * one, lists and watches of its kind are refused as upstream's are, which name the key (set_aside_blocked()), nor does
+ * a watcher hear of a deletion; watches that were open end, and start over by such a list. It is read again
+ * (wc_read_again()): one that nobody answered about each second, and /readyz fails until then; all of them each minute.
+ *
+ * What is no object any more by itself is left out of lists, with a warning. Upstream refuses those lists, too; here
+ * one spoilt block of the disk shall not end all controllers and nodes of a cluster that looks after itself. Who
+ * decides by the lack of an object asks for it by name, and is told that it is there.
+ *
  * An object is known by its resource and the part of its store key behind the resource's prefix ("default/web", or
  * "web"). Of a resource in several versions they are the same by any of them.
  *
@@ -22,12 +32,15 @@ struct set_aside; /* opaque; one a server */
 enum set_aside_why {
 	ASIDE_UNREADABLE, /* the stored value is not an object of this name */
 	ASIDE_DEADLY,	  /* it ended the server twice (base/quarantine.h): not even looked at */
+	ASIDE_SEALED,	  /* it is encrypted, and by nothing that the server has */
+	ASIDE_UNANSWERED, /* it is encrypted, and who has the key did not answer: read again each second */
 	_ASIDE_MAX
 };
 
 /* What there is of one kind. */
 struct aside_kind {
 	struct strmap by_name;	/* "ns/name" -> struct aside */
+	size_t hidden;		/* of them */
 	uint64_t decode_errors; /* since the start */
 };
 
@@ -37,9 +50,9 @@ struct set_aside *set_aside_new(void);
 struct set_aside *set_aside_free(struct set_aside *l);
 
 /* What is there at revision rev is not handed out from now on; key: its store key, for people. Said in the log when it
- * is new. */
+ * is new. err: what the store said of it; may be NULL. */
 void set_aside_put(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name, struct sv key,
-		   int64_t rev, enum set_aside_why why);
+		   int64_t rev, enum set_aside_why why, const struct err *err);
 /* It is another object now, or none. */
 void set_aside_drop(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name);
 
@@ -48,6 +61,25 @@ void set_aside_forget(struct apiserver *s, const struct resource *r);
 
 /* The revision it is at; 0: it is not set aside. */
 int64_t set_aside_rev(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name);
+/* It is hidden: what the cache has of it, if anything, is not what is stored. */
+bool set_aside_hides(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name);
+/* Something of r is: -1, and in *err as upstream's store says it. */
+int set_aside_blocked(struct apiserver *s, const struct resource *r, struct err *err);
+/* The same of the kinds by which writes of r are judged: nothing is let in because a rule cannot be read, no number is
+ * given twice because who has it cannot. */
+int set_aside_unjudged(struct apiserver *s, const struct resource *r, struct err *err);
+/* True when all were answered about; else *why names one. */
+bool set_aside_answered(struct apiserver *s, struct err *why);
+/* Something of r waits for an answer. */
+bool set_aside_waits(struct apiserver *s, const struct resource *r);
+/* One that is to be read again; key is in the caller's arena. */
+struct aside_again {
+	struct sv key;
+	int64_t rev;
+};
+/* Those of r that are hidden, or that only answers lack for. */
+size_t set_aside_hidden(struct apiserver *s, const struct resource *r, bool unanswered_only, struct arena *a,
+			struct aside_again **ret);
 /* Whether a plain DELETE may remove it: nobody can do better. */
 bool set_aside_deletable(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name);
 /* How many of r in ns ("": all) there are. */

@@ -62,6 +62,13 @@ static void past_on_change(const struct store_change *ch, void *ctx)
 		pthread_mutex_unlock(&p->watch->lock);
 		return;
 	}
+	/* Of what cannot be opened nobody may say that it is gone, nor what it was: start over. */
+	if (ch->kv.why || (ch->prev && ch->prev->why)) {
+		p->complete = p->lost = true;
+		wc_watch_wake(p->watch);
+		pthread_mutex_unlock(&p->watch->lock);
+		return;
+	}
 	if (!ch->kv.deleted) {
 		c.value = xmemdup(ch->kv.value.p, ch->kv.value.n);
 		c.value_n = ch->kv.value.n;

@@ -156,6 +156,14 @@ struct watchcache {
 	 * lock for it. */
 	VEC(struct wc_resource *) changed;
 	struct store_watch *watch;
+	/* Held by whoever changes trees and tells strategies of it: the store's callbacks, the load, and
+	 * wc_read_again(). Before any resource's lock. */
+	pthread_mutex_t feeding;
+	pthread_mutex_t again_lock;
+	pthread_cond_t again_cond;
+	/* Guarded by again_lock: the next look at what waits for an answer. */
+	struct env_timer *again_timer;
+	bool again_armed, again_stopping;
 	atomic_bool broken; /* the store's watch ended; `why` is set before and never changes */
 	struct err why;
 };
@@ -172,6 +180,13 @@ void wc_resource_free(struct wc_resource *r); /* NULL is fine */
 void wc_each_resource(struct watchcache *c, void (*fn)(struct wc_resource *r, void *ctx), void *ctx);
 /* Reads what is stored of r into its tree (watchcache_feed.c); *ret_rev: as of then. */
 int wc_fill(struct wc_resource *r, int64_t rev, int64_t *ret_rev, struct err *err);
+
+/* --- what is hidden (watchcache_again.c) --- */
+
+void wc_again_arm(struct watchcache *c); /* something waits for an answer */
+void wc_again_stop(struct watchcache *c);
+/* What an object of r is since rev is hidden: watches end, nobody is told by the ring. No lock of r is held. */
+void wc_hide(struct wc_resource *r, int64_t rev);
 
 /* --- kinds that came at run time (watchcache_kinds.c) --- */
 

@@ -1,6 +1,7 @@
 /* What the cache holds: made, read, given back. */
 #include "apiserver/watchcache-internal.h"
 #include "apiserver/metrics.h"
+#include "apiserver/set_aside.h"
 #include "apiserver/storekey.h"
 #include "base/board.h"
 
@@ -47,6 +48,9 @@ struct watchcache *watchcache_new(struct apiserver *s)
 	c->s = s;
 	pthread_mutex_init(&c->owners_lock, NULL);
 	pthread_mutex_init(&c->late_lock, NULL);
+	pthread_mutex_init(&c->feeding, NULL);
+	pthread_mutex_init(&c->again_lock, NULL);
+	pthread_cond_init(&c->again_cond, NULL);
 	c->by_id = xcalloc(resource_count, sizeof(*c->by_id));
 	for (size_t i = 0; i < resource_count; i++) {
 		const struct resource *res = &resource_all[i];
@@ -79,6 +83,9 @@ struct watchcache *watchcache_free(struct watchcache *c)
 	strmap_release(&c->by_path);
 	strmap_release(&c->late_by_path);
 	pthread_mutex_destroy(&c->late_lock);
+	pthread_mutex_destroy(&c->feeding);
+	pthread_mutex_destroy(&c->again_lock);
+	pthread_cond_destroy(&c->again_cond);
 	free(c->by_id);
 	free(c);
 	return NULL;
@@ -105,6 +112,8 @@ struct obj *wc_get(struct watchcache *c, const struct resource *res, struct sv n
 	if (!r)
 		return NULL;
 	ns = res->namespaced ? ns : SV("");
+	if (set_aside_hides(c->s, r->res, ns, name))
+		return NULL;
 	lock_read(&r->lock, &wc_lock);
 	o = obj_ref(objtree_get(&r->tree, ns, name));
 	replaced = !o && wc_late_replaced(r);

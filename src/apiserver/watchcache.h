@@ -30,7 +30,8 @@
  * (apiserver_terminated_watchers_total).
  *
  * A stored value that cannot be read is set aside (set_aside.h): it is in no tree, and where it was readable before,
- * watchers hear that it was deleted.
+ * watchers hear that it was deleted. One that cannot be opened is hidden instead: the tree keeps what was known, nobody
+ * is given it or told anything, watches end.
  *
  * A resource of several versions (versions.h) has one of all this, by whichever of them it is asked for, and hands out
  * objects of the storage version: whoever asked makes views of them. Where conversions wait they are of the versions of
@@ -187,6 +188,9 @@ bool wc_watch_over(struct wc_watch *w);
 /* No wake runs after it returns. NULL is fine; returns NULL. */
 struct wc_watch *wc_watch_close(struct wc_watch *w);
 
+/* Reads anew what is hidden (set_aside.h), each minute; those that wait for an answer are by themselves each second. A
+ * task. */
+void wc_read_again(struct watchcache *c);
 void wc_bookmarks(struct watchcache *c); /* to every watcher that asked for them */
 void wc_sweep(struct watchcache *c);	 /* ends watchers that take nothing; every minute */
 /* A line of JSON for each watcher with its queue, those that are behind first, until there are max bytes. */

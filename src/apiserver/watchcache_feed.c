@@ -73,6 +73,14 @@ static struct wc_resource *resource_of_key(struct watchcache *c, struct sv key)
 	return r;
 }
 
+/* Why nothing can be had of kv, which is not deadly. */
+static enum set_aside_why aside_why(const struct store_kv *kv)
+{
+	if (!kv->why)
+		return ASIDE_UNREADABLE;
+	return kv->why->reason == ERR_UNAVAILABLE || kv->why->reason == ERR_TIMEOUT ? ASIDE_UNANSWERED : ASIDE_SEALED;
+}
+
 /* Nothing can be had of kv, for that reason. */
 static void note_aside(struct wc_resource *r, const struct store_kv *kv, enum set_aside_why why)
 {
@@ -85,7 +93,22 @@ static void note_aside(struct wc_resource *r, const struct store_kv *kv, enum se
 	/* Not what is on its way out: set_aside_forget() has been there. */
 	lock_read(&r->lock, &wc_lock);
 	if (!wc_late_gone(r))
-		set_aside_put(r->cache->s, r->res, ns, name, kv->key, kv->mod_rev, why);
+		set_aside_put(r->cache->s, r->res, ns, name, kv->key, kv->mod_rev, why, kv->why);
+	pthread_rwlock_unlock(&r->lock);
+	if (why == ASIDE_UNANSWERED)
+		wc_again_arm(r->cache);
+}
+
+void wc_hide(struct wc_resource *r, int64_t rev)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+
+	err_set(&why, ERR_EXPIRED, "an object of %s cannot be opened", r->res->plural);
+	lock_write(&r->lock, &wc_lock);
+	wc_end_all(r, &why);
+	wc_ring_release(r);
+	r->last_rev = MAX(r->last_rev, rev);
+	r->ring_floor = r->last_rev;
 	pthread_rwlock_unlock(&r->lock);
 }
 
@@ -146,7 +169,12 @@ static void feed_one(struct watchcache *c, struct wc_resource *r, const struct s
 	if (o || ch->kv.deleted)
 		forget_aside(r, &ch->kv);
 	else
-		note_aside(r, &ch->kv, ASIDE_UNREADABLE);
+		note_aside(r, &ch->kv, aside_why(&ch->kv));
+	if (!o && ch->kv.why) { /* it is there, and what was known of it is kept until it can be opened */
+		wc_hide(r, ch->kv.mod_rev);
+		note_changed(r);
+		return;
+	}
 	/* What can be read no more is as good as deleted: lists go on without it, and watches say so. */
 	publish(r, ns, name, o ? obj_ref(o) : NULL, ch->kv.mod_rev);
 	if (strategy_for(r->res)->unread && (o || ch->kv.deleted))
@@ -166,11 +194,13 @@ static void on_change(const struct store_change *ch, void *ctx)
 	if (r) {
 		size_t n = r->late ? wc_late_twins(c, r, twins) : 0;
 
+		pthread_mutex_lock(&c->feeding);
 		feed_one(c, r, ch, pw);
 		for (size_t i = 0; i < n; i++) {
 			feed_one(c, twins[i], ch, NULL);
 			resource_unref(twins[i]->res);
 		}
+		pthread_mutex_unlock(&c->feeding);
 		if (!pw)
 			resource_unref(r->res); /* resource_of_key() */
 	}
@@ -221,7 +251,7 @@ static int fill_one(const struct store_kv *kv, void *ctx)
 	if (o)
 		obj_unref(objtree_put(&r->tree, o));
 	else
-		note_aside(r, kv, ASIDE_UNREADABLE);
+		note_aside(r, kv, aside_why(kv));
 	return 0;
 }
 
@@ -235,11 +265,8 @@ int wc_fill(struct wc_resource *r, int64_t rev, int64_t *ret_rev, struct err *er
 	return 0;
 }
 
-int watchcache_start(struct watchcache *c, struct err *err)
+static int load(struct watchcache *c, int64_t *ret_rev, struct err *err)
 {
-	static const struct store_watch_cb cb = { .change = on_change, .progress = on_progress, .end = on_end };
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	_cleanup_(work_leave) _unused_ int mark = work_enter("load", SV(""), SV(""), SV(""));
 	int64_t rev = 0;
 
 	for (size_t i = 0; i < resource_count; i++) {
@@ -264,6 +291,23 @@ int watchcache_start(struct watchcache *c, struct err *err)
 		}
 	}
 	atomic_store(&c->rev, rev);
+	*ret_rev = rev;
+	return 0;
+}
+
+int watchcache_start(struct watchcache *c, struct err *err)
+{
+	static const struct store_watch_cb cb = { .change = on_change, .progress = on_progress, .end = on_end };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(work_leave) _unused_ int mark = work_enter("load", SV(""), SV(""), SV(""));
+	int64_t rev;
+	int rc;
+
+	pthread_mutex_lock(&c->feeding);
+	rc = load(c, &rev, err);
+	pthread_mutex_unlock(&c->feeding);
+	if (rc < 0)
+		return -1;
 	if (store_watch(c->s->store, SV(STORE_KEY_ROOT), storekey_behind(&a, SV(STORE_KEY_ROOT)), rev, &cb, c,
 			&c->watch, err) < 0)
 		return err_wrap(err, "watching the store");
@@ -274,6 +318,7 @@ void watchcache_stop(struct watchcache *c)
 {
 	_cleanup_(err_release) struct err why = ERR_INIT;
 
+	wc_again_stop(c);
 	if (c->watch)
 		store_unwatch(c->s->store, c->watch);
 	c->watch = NULL;

@@ -1,4 +1,5 @@
 /* Watchers of the cache: who is offered a change, and how one is opened, read and closed. */
+#include "apiserver/set_aside.h"
 #include "apiserver/watchcache-internal.h"
 
 #include <stdlib.h>
@@ -253,7 +254,8 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 	pthread_rwlock_unlock(&r->lock);
 	if (gone)
 		(void)err_set(err, ERR_NOT_FOUND, "the server could not find the requested resource");
-	if (gone || (!joined && wc_past_open(w, err) < 0)) {
+	/* After it is among the others: what is hidden from now on ends it. */
+	if (gone || set_aside_blocked(c->s, r->res, err) < 0 || (!joined && wc_past_open(w, err) < 0)) {
 		(void)wc_watch_close(w);
 		return -1;
 	}

@@ -14,14 +14,11 @@
 #define READ_BYTES 4096
 #define LOCK_STEPS 1000 /* of 5 ms */
 
-int file_read(struct arena *a, const char *path, size_t max, struct sv *ret, struct err *err)
+static int file_read_fd(struct arena *a, int fd, const char *path, size_t max, struct sv *ret, struct err *err)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	ssize_t n;
 
-	if (fd < 0)
-		return err_set_errno(err, errno, "cannot read '%s'", path);
 	do { /* until the end, whatever fstat would say: files of /proc have size 0 */
 		buf_reserve(&b, READ_BYTES);
 		n = read(fd, b.p + b.n, READ_BYTES);
@@ -33,6 +30,38 @@ int file_read(struct arena *a, const char *path, size_t max, struct sv *ret, str
 	} while (n != 0);
 	*ret = arena_sv(a, sv_make(b.p, b.n));
 	return 0;
+}
+
+static const char *file_kind(mode_t mode)
+{
+	return S_ISFIFO(mode)	? "a FIFO"
+	       : S_ISSOCK(mode) ? "a socket"
+	       : S_ISCHR(mode)	? "a character device"
+	       : S_ISBLK(mode)	? "a block device"
+				: "no regular file";
+}
+
+int file_read(struct arena *a, const char *path, size_t max, struct sv *ret, struct err *err)
+{
+	/* Nothing waits in open(), whatever it is; of a regular file the flags change nothing. */
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_set_errno(err, errno, "cannot read '%s'", path);
+	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) /* which read() refuses in words */
+		return err_set(err, ERR_INVALID, "cannot read '%s': it is %s, and should be a regular file", path,
+			       file_kind(st.st_mode));
+	return file_read_fd(a, fd, path, max, ret, err);
+}
+
+int file_read_once(struct arena *a, const char *path, size_t max, struct sv *ret, struct err *err)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return err_set_errno(err, errno, "cannot read '%s'", path);
+	return file_read_fd(a, fd, path, max, ret, err);
 }
 
 pid_t file_holder(int fd)

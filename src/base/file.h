@@ -11,8 +11,12 @@
 
 #include <sys/types.h>
 
-/* Errors carry errno (err->errnum ENOENT for a missing file). At most max bytes. */
+/* Errors carry errno (err->errnum ENOENT for a missing file). At most max bytes. Of regular files only, /proc's among
+ * them: what may never answer (a FIFO, a terminal) is refused in words. */
 int file_read(struct arena *a, const char *path, size_t max, struct sv *ret, struct err *err);
+/* The same also of pipes, /dev/stdin and what a shell's <(...) makes, which are read until their other end is closed:
+ * once, at the start of a program that a person runs. */
+int file_read_once(struct arena *a, const char *path, size_t max, struct sv *ret, struct err *err);
 int file_write(const char *path, struct sv data, mode_t mode, struct err *err);
 
 /* One of several files to write; everything borrowed. */

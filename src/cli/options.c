@@ -165,7 +165,7 @@ static int from_file(const char *command, struct arena *a, const struct option *
 	struct sv text;
 	struct val *doc;
 
-	if (file_read(a, path, CONFIG_MAX, &text, &why) < 0) {
+	if (file_read_once(a, path, CONFIG_MAX, &text, &why) < 0) {
 		if (!required && why.errnum == ENOENT) {
 			err_release(&why);
 			return 0;

@@ -40,6 +40,7 @@
 #define DESCRIPTORS_KEPT 512  /* for files, the runtime, children: not for connections */
 #define KEPT_LISTENER "https" /* across a death of ours nobody is refused */
 #define STOP_GRACE_NS (2 * NS_PER_SEC)
+#define END_MAX_NS (5 * NS_PER_SEC)    /* for what has to end then: what does not by then is left */
 #define DRAIN_MAX_NS (10 * NS_PER_SEC) /* for requests; whoever stops a service gives it 90 s in all */
 
 struct server {
@@ -866,13 +867,27 @@ static void end_gently(struct server *s)
 	http_server_close(s->http);
 }
 
+/* Something does not let go: a file on a mount that hangs, a reader of the audit log that reads no more. All that was
+ * answered is in the store, which is made for an end at any moment. */
+static void end_at_once(void *ctx)
+{
+	(void)ctx;
+	log_kv(LVL_ERROR, "server", "the end takes too long: left at once", NULL);
+	_exit(1);
+}
+
 /* Takes down whatever was started, in the reverse order; safe on a half-started server. */
 static void stop(struct server *s)
 {
 	struct controllers *controllers;
 	struct scheduler *scheduler;
+	struct env_timer *guard;
+	int64_t grace = MAX(s->o.shutdown_watch_grace_ns, STOP_GRACE_NS);
 
 	daemon_node_stop(&s->node);
+	guard = s->env ? env_after(s->env, ENV_TIMERS, MIN(s->o.request_timeout_ns, DRAIN_MAX_NS) + grace + END_MAX_NS,
+				   end_at_once, s)
+		       : NULL;
 	pthread_mutex_lock(&s->parts); /* /metrics asks them no more */
 	scheduler = TAKE(s->scheduler);
 	controllers = TAKE(s->controllers);
@@ -883,7 +898,7 @@ static void stop(struct server *s)
 	if (s->api)
 		apiserver_shutdown(s->api);
 	if (s->http)
-		s->http = http_server_stop(s->http, MAX(s->o.shutdown_watch_grace_ns, STOP_GRACE_NS));
+		s->http = http_server_stop(s->http, grace);
 	client_free(s->scheduler_client);
 	client_free(s->controller_client);
 	if (s->api)
@@ -899,6 +914,8 @@ static void stop(struct server *s)
 	s->api = apiserver_free(s->api);
 	s->store = store_close(s->store);
 	s->encryption = encryption_free(s->encryption);
+	if (guard)
+		env_timer_cancel(s->env, guard);
 	s->env = env_real_free(s->env);
 	home_local_release(&s->home);
 	stalls_unwatch();

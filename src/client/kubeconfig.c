@@ -231,7 +231,7 @@ int kubeconfig_load(struct arena *a, const char *path, const char *context, stru
 	const char *slash = strrchr(path, '/'), *dir = ".";
 	struct sv data;
 
-	if (file_read(a, path, KUBECONFIG_MAX, &data, err) < 0)
+	if (file_read_once(a, path, KUBECONFIG_MAX, &data, err) < 0)
 		return -1;
 	if (slash)
 		dir = slash == path ? "/" : arena_strndup(a, path, (size_t)(slash - path));

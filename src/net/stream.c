@@ -741,6 +741,22 @@ static void stream_receive(struct stream *s)
 	}
 }
 
+/* The poller says "error" and no more, in whatever words of its own: what it is the socket knows, and may have bytes
+ * from before it. */
+static void stream_on_error(struct stream *s)
+{
+	socklen_t n = sizeof(int);
+	int errnum = 0;
+
+	if ((s->ready || s->ssl) && !s->in.saved && !s->paused)
+		stream_receive(s); /* until there is no more, which says why: that consumes the socket's error */
+	if (s->closing || s->eof)
+		return;
+	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &errnum, &n) < 0 || errnum == 0)
+		errnum = ECONNRESET;
+	stream_fail_errno(s, errnum, "connection");
+}
+
 static void stream_on_poll(uv_poll_t *h, int status, int events)
 {
 	struct stream *s = h->data;
@@ -753,7 +769,7 @@ static void stream_on_poll(uv_poll_t *h, int status, int events)
 		return;
 	}
 	if (status < 0) {
-		stream_fail_errno(s, -status, "connection");
+		stream_on_error(s);
 		return;
 	}
 	if (!s->ready && !s->ssl) {

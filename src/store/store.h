@@ -40,7 +40,8 @@ struct store_watch; /* opaque */
 struct store_kv {
 	struct sv key, value;
 	int64_t create_rev, mod_rev;
-	bool deleted; /* a tombstone: value is empty, create_rev 0, mod_rev the deletion's revision */
+	bool deleted;	       /* a tombstone: value is empty, create_rev 0, mod_rev the deletion's revision */
+	const struct err *why; /* value is SV_NULL, as nothing could be made of what is stored (transform.h); or NULL */
 };
 
 /* Return non-zero to stop. */

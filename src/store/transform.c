@@ -199,14 +199,16 @@ struct tx_range {
 	/* Guarded by mu. */
 	bool returned, answered; /* out() has; done() was called */
 	struct sv value;
+	struct err why;
 	char *copy;
 };
 
-static int range_tell(struct tx_range *r, struct sv value)
+static int range_tell(struct tx_range *r, struct sv value, const struct err *why)
 {
 	struct store_kv kv = *r->kv;
 
 	kv.value = value;
+	kv.why = why;
 	return r->fn(&kv, r->ctx);
 }
 
@@ -218,11 +220,13 @@ static void range_out(struct sv value, const struct err *err, void *ctx)
 		value = SV_NULL;
 	/* At once: nothing is copied. */
 	if (pthread_equal(r->asks, pthread_self()) && !r->returned) {
-		r->stop = range_tell(r, value);
+		r->stop = range_tell(r, value, err);
 		r->answered = true;
 		return;
 	}
 	pthread_mutex_lock(&r->mu);
+	if (err)
+		err_copy(&r->why, err);
 	r->copy = xmemdup(value.n ? value.p : "", value.n ? value.n : 1);
 	r->value = err ? SV_NULL : sv_make(r->copy, value.n);
 	r->answered = true;
@@ -243,7 +247,8 @@ static int range_each(const struct store_kv *kv, void *ctx)
 		pthread_cond_wait(&r->cond, &r->mu);
 	pthread_mutex_unlock(&r->mu);
 	if (r->copy) {
-		r->stop = range_tell(r, r->value);
+		r->stop = range_tell(r, r->value, r->why.reason ? &r->why : NULL);
+		err_release(&r->why);
 		free(TAKE(r->copy));
 	}
 	return r->stop;

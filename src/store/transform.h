@@ -9,7 +9,9 @@
  * Either may take its time (a key that has to be fetched), and either may fail for one value:
  *
  *	in() fails	the write fails with that error
- *	out() fails	the version is reported with value SV_NULL (not: empty), and who cannot do without sets it aside
+ *	out() fails	the version is reported with value SV_NULL (not: empty) and the error, and who cannot do without
+ *			sets it aside. ERR_UNAVAILABLE and ERR_TIMEOUT say that who could tell has not answered: the
+ *			value may be fine, and is asked for again. Any other says that it is wrong.
  *
  * What passes by itself is for the transformer to try again.
  *

@@ -15,6 +15,7 @@ struct tx_version {
 	struct tx_item *item;
 	struct store_kv kv;
 	char *key, *stored, *value;
+	struct err why;
 	bool there;
 };
 
@@ -39,6 +40,7 @@ static void version_release(struct tx_version *v)
 	free(v->key);
 	free(v->stored);
 	free(v->value);
+	err_release(&v->why);
 }
 
 static void item_free(struct tx_item *it)
@@ -164,7 +166,10 @@ static void version_out(struct sv value, const struct err *err, void *ctx)
 	struct tx_version *v = ctx;
 
 	v->kv.value = SV_NULL;
-	if (!err) {
+	if (err) {
+		err_copy(&v->why, err);
+		v->kv.why = &v->why;
+	} else {
 		v->value = xmemdup(value.n ? value.p : "", value.n ? value.n : 1);
 		v->kv.value = sv_make(v->value, value.n);
 	}

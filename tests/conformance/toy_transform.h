@@ -25,6 +25,7 @@ static struct {
 	bool at_once;	    /* there is no thread */
 	unsigned calls;
 	const char *refuses; /* a key that it fails for, or NULL */
+	enum err_reason as;  /* 0: as a wrong value */
 	bool reads_only;     /* and for reads only */
 } toy = { .mu = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
 
@@ -43,7 +44,7 @@ static void toy_answer(bool outwards, struct sv key, struct sv value, store_valu
 	struct err err = ERR_INIT;
 
 	if (toy.refuses && sv_is(key, toy.refuses) && (outwards || !toy.reads_only)) {
-		err_set(&err, ERR_INTERNAL, "no key for '%.*s'", SV_ARG(key));
+		err_set(&err, toy.as ? toy.as : ERR_INTERNAL, "no key for '%.*s'", SV_ARG(key));
 		done(SV_NULL, &err, ctx);
 		err_release(&err);
 	} else {

@@ -79,7 +79,10 @@ def without_its_key_it_is_set_aside(c):
     again(c)
     status, answer, _ = c.request("GET", SECRETS + "/s0")
     equal((status, answer["reason"]), (500, "InternalError"))
-    contains(answer["message"], "/registry/secrets/default/s0 cannot be read and is set aside")
+    contains(answer["message"], "unable to transform key \"/registry/secrets/default/s0\": ")
+    status, answer, _ = c.request("GET", SECRETS)  # nothing is said to be gone
+    equal((status, answer["reason"]), (500, "InternalError"))
+    contains(answer["message"], "unable to transform key \"/registry/secrets/default/s0\": ")
     equal(c.request("GET", "/readyz")[0], 200)
     equal(c.request("GET", "/api/v1/namespaces/default/configmaps/m")[0], 200)
     configure(c, provider("aescbc", "two"), provider("aesgcm", "two"))

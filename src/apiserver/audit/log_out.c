@@ -34,9 +34,13 @@ struct audit_log {
 static int log_open_file(struct audit_log *l, struct err *err)
 {
 	struct stat st;
-	int fd = open(l->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+	/* A FIFO that nobody reads is no file to wait for. */
+	int fd = open(l->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
 
-	if (fd < 0)
+	if (fd < 0 && errno == ENXIO)
+		return err_set(err, ERR_INVALID, "cannot open the audit log '%s': it is a FIFO that nobody reads",
+			       l->path);
+	if (fd < 0 || fcntl(fd, F_SETFL, O_APPEND) < 0)
 		return err_set_errno(err, errno, "cannot open the audit log '%s'", l->path);
 	if (fstat(fd, &st) < 0 || S_ISDIR(st.st_mode)) {
 		close(fd);

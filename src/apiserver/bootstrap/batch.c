@@ -1,6 +1,7 @@
 /* Writes that are under way together: each goes through the pipeline as any other request, and all are waited for. */
 #include "apiserver/bootstrap/bootstrap-internal.h"
 #include "apiserver/registry/strategy.h"
+#include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
 
 #include <stdlib.h>
@@ -62,8 +63,12 @@ static struct write *bootstrap_begin(struct batch *b)
 
 void bootstrap_create(struct batch *b, const struct resource *r, struct sv ns, struct val *doc)
 {
-	struct write *w = bootstrap_begin(b);
+	struct write *w;
 
+	/* It is there, whatever it says. */
+	if (set_aside_rev(b->server, r, ns, val_get_str(doc, F_metadata, F_name)))
+		return;
+	w = bootstrap_begin(b);
 	registry_create_async(&w->req, r, ns, doc, bootstrap_written, w);
 }
 

@@ -3,10 +3,10 @@
 #include "apiserver/bootstrap/bootstrap.h"
 #include "apiserver/bootstrap/cluster_info.h"
 #include "apiserver/bootstrap/join_token.h"
-#include "apiserver/encryption/encryption.h"
 #include "apiserver/inbox.h"
 #include "apiserver/pki.h"
 #include "apiserver/registry/strategy.h"
+#include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
 #include "base/ip.h"
 #include "base/log.h"
@@ -441,53 +441,38 @@ static void cluster_info(struct batch *b)
 		bootstrap_update(b, RES(core_configmaps), ns, name, set_kubeconfig, doc);
 }
 
-/* All programs that keep keys of what is stored are well, or there are none. */
-static bool bootstrap_keys_well(struct apiserver *s)
+/* The one that there is may be what cannot be opened: no second one is made over it. */
+static bool join_token_hidden(struct batch *b)
 {
-	bool well = true;
-	const char *name;
+	struct err why = ERR_INIT;
 
-	for (size_t i = 0; well; i++) {
-		_cleanup_(err_release) struct err why = ERR_INIT;
-
-		if (!encryption_check(s->o.encryption, i, &name, &well, &why))
-			break;
-	}
-	return well;
+	if (set_aside_blocked(b->server, RES(core_secrets), &why) == 0)
+		return false;
+	if (set_aside_waits(b->server, RES(core_secrets)) && b->err.reason == ERR_NONE)
+		err_move(&b->err, &why); /* tried again */
+	else
+		log_warn("apiserver", "no token for nodes to join is made: not all Secrets can be read", "error", "%s",
+			 err_msg(&why));
+	err_release(&why);
+	return true;
 }
 
-/* The token that machines join with is a Secret: where a program that keeps keys is not well there may be one that
- * cannot be read, and none can be written. That keeps no server from starting; bootstrap_keep() sees to it then. */
-static int join_token(struct apiserver *s, struct err *err)
+static void join_token(struct batch *b, struct sv *ret_text, struct err *err)
 {
-	_cleanup_(err_release) struct err why = ERR_INIT;
-	struct sv text = SV("");
 	struct val *doc;
-	struct batch b;
-	int rc = 0;
 
-	if (!s->pki)
-		return 0;
-	s->join_token_due = !bootstrap_keys_well(s);
-	if (s->join_token_due) {
-		log_warn("apiserver", "the token that machines join with is looked after when keys can be had again",
-			 "why", "a program that keeps keys of what is stored is not well");
-		return 0;
-	}
-	bootstrap_batch_init(&b, s);
-	doc = join_token_secret(s, &b.arena, &text, &why);
+	if (!b->server->pki || join_token_hidden(b))
+		return;
+	doc = join_token_secret(b->server, &b->arena, ret_text, err);
 	if (doc)
-		ensure(&b, RES(core_secrets), doc);
-	bootstrap_wait(&b);
-	if (doc && b.err.reason == ERR_NONE && s->o.data_dir)
-		(void)join_token_write(&b.arena, s->o.data_dir, text, &why);
-	if (why.reason != ERR_NONE)
-		rc = err_move(err, &why);
-	return bootstrap_batch_end(&b, rc == 0 ? err : NULL) < 0 ? -1 : rc;
+		ensure(b, RES(core_secrets), doc);
 }
 
-int bootstrap_run(struct apiserver *s, struct err *err)
+/* -1: *err, and nothing will mend it. *later: a write failed, for a reason outside. */
+static int bootstrap_all(struct apiserver *s, struct err *later, struct err *err)
 {
+	struct err why = ERR_INIT;
+	struct sv token = SV("");
 	struct batch b;
 	int rc, pki;
 
@@ -497,9 +482,9 @@ int bootstrap_run(struct apiserver *s, struct err *err)
 	store_gather(s->store, false);
 	bootstrap_wait(&b);	      /* what follows lives in them */
 	store_gather(s->store, true); /* a hundred objects, one sync */
-	rc = policy(&b, &b.err);
-	pki = pki_wait(s, err);
-	if (rc == 0 && pki == 0) {
+	rc = policy(&b, &why);
+	pki = rc < 0 ? rc : pki_wait(s, &why);
+	if (pki == 0) {
 		priority_classes(&b);
 		bootstrap_flow(&b);
 		service_cidr(&b);
@@ -508,12 +493,81 @@ int bootstrap_run(struct apiserver *s, struct err *err)
 		api_services(&b);
 		token_tracking(&b);
 		cluster_info(&b);
+		join_token(&b, &token, &why);
 	}
 	store_gather(s->store, false);
 	bootstrap_wait(&b);
-	if (bootstrap_batch_end(&b, pki == 0 ? err : NULL) < 0 || pki < 0)
+	if (token.n && b.err.reason == ERR_NONE && why.reason == ERR_NONE && s->o.data_dir)
+		(void)join_token_write(&b.arena, s->o.data_dir, token, &why);
+	(void)bootstrap_batch_end(&b, later);
+	return why.reason == ERR_NONE ? 0 : err_move(err, &why);
+}
+
+static void bootstrap_again(void *ctx);
+
+/* s->lock is held. */
+static void bootstrap_arm(struct apiserver *s)
+{
+	s->bootstrap_armed = true;
+	s->bootstrap_timer = env_after(s->env, ENV_CONTROL, NS_PER_SEC, bootstrap_again, s);
+}
+
+/* Who can do something about it reads what is waited for in the log, once as long as it stays the same. */
+static void bootstrap_later(struct apiserver *s, struct err *later, bool first)
+{
+	pthread_mutex_lock(&s->lock);
+	if (first || strcmp(err_msg(&s->bootstrap_why), err_msg(later)) != 0)
+		log_warn("apiserver",
+			 "what a cluster starts with cannot be written yet, and is tried again each second", "error",
+			 "%s", err_msg(later));
+	err_release(&s->bootstrap_why);
+	err_move(&s->bootstrap_why, later);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void bootstrap_again(void *ctx)
+{
+	struct err later = ERR_INIT, err = ERR_INIT;
+	struct apiserver *s = ctx;
+	bool failed;
+
+	pthread_mutex_lock(&s->lock);
+	s->bootstrap_timer = env_timer_cancel(s->env, s->bootstrap_timer);
+	pthread_mutex_unlock(&s->lock);
+	if (!atomic_load(&s->stopping) && bootstrap_all(s, &later, &err) < 0) {
+		err_release(&later);
+		err_move(&later, &err);
+	}
+	failed = later.reason != ERR_NONE;
+	if (failed)
+		bootstrap_later(s, &later, false);
+	else
+		log_kv(LVL_INFO, "apiserver", "what a cluster starts with is written", NULL);
+	pthread_mutex_lock(&s->lock);
+	if (!failed)
+		err_release(&s->bootstrap_why);
+	s->bootstrap_armed = false;
+	if (failed && !atomic_load(&s->stopping))
+		bootstrap_arm(s);
+	pthread_cond_broadcast(&s->cond);
+	pthread_mutex_unlock(&s->lock);
+}
+
+int bootstrap_run(struct apiserver *s, struct err *err)
+{
+	struct err later = ERR_INIT;
+
+	if (bootstrap_all(s, &later, err) < 0) {
+		err_release(&later);
 		return -1;
-	return join_token(s, err);
+	}
+	if (later.reason == ERR_NONE)
+		return 0;
+	bootstrap_later(s, &later, true);
+	pthread_mutex_lock(&s->lock);
+	bootstrap_arm(s);
+	pthread_mutex_unlock(&s->lock);
+	return 0;
 }
 
 void bootstrap_keep(struct apiserver *s)
@@ -530,6 +584,4 @@ void bootstrap_keep(struct apiserver *s)
 	extension_authentication(&b);
 	bootstrap_wait(&b);
 	(void)bootstrap_batch_end(&b, NULL); /* the next minute tries again */
-	if (s->join_token_due && bootstrap_keys_well(s) && join_token(s, NULL) < 0)
-		s->join_token_due = true;
 }

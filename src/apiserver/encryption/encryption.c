@@ -267,11 +267,13 @@ static int64_t enc_ask_all(struct enc_set *set, bool first)
 
 	for (size_t i = 0; (k = enc_set_kms(set, i)); i++) {
 		_cleanup_(err_release) struct err err = ERR_INIT;
-		bool rotated;
+		bool rotated, was = first || kms_healthy(k, NULL);
 
-		if (kms_check(k, &rotated, &err) < 0)
-			log_warn("encryption", "a key management service is not well", "error", "%s", err_msg(&err));
-		else if (rotated && !first)
+		if (kms_check(k, &rotated, &err) < 0) {
+			if (was) /* asked again each second */
+				log_warn("encryption", "a key management service is not well", "error", "%s",
+					 err_msg(&err));
+		} else if (rotated && !first)
 			log_info("encryption",
 				 "a key management service has another key: what is stored by the one "
 				 "before is written anew by the next update",

@@ -15,6 +15,7 @@
 #define SEALED_SEED_MAX 1024
 #define ANNOTATIONS_MAX ((size_t)32 * 1024)
 #define SEEDS_MAX 1000
+#define SILENT_NS NS_PER_SEC
 #define SEED_LIFE_NS (180 * NS_PER_SEC) /* since the program last said that its key counts */
 
 /* EncryptedObject, by field. */
@@ -42,9 +43,10 @@ struct kms {
 	struct buf key_id;
 	int64_t until_ns;    /* monotonic: it seals until then */
 	struct strmap known; /* by head: struct kms_seed */
-	int64_t silent_ns;   /* monotonic: a Decrypt had no answer, and none is asked before */
 	bool well;
 	struct err why;
+	int64_t silent_until_ns; /* monotonic; it is not asked to open until then, as it did not answer: */
+	struct err silent;
 };
 
 /* --- asking --- */
@@ -209,7 +211,7 @@ static int kms_check_status(struct kms *k, struct arena *a, bool *ret_rotated, s
 	if (!same && kms_make_seed(k, key_id, a, err) < 0)
 		return err_wrap(err, "kmsv2 Provider %s is not healthy, error: failed to rotate DEK", k->name);
 	pthread_mutex_lock(&k->mu);
-	k->silent_ns = 0;
+	k->silent_until_ns = 0;
 	k->until_ns = now + SEED_LIFE_NS;
 	pthread_mutex_unlock(&k->mu);
 	*ret_rotated = !same && !first;
@@ -228,7 +230,9 @@ int kms_check(struct kms *k, bool *ret_rotated, struct err *err)
 	pthread_mutex_lock(&k->mu);
 	err_release(&k->why);
 	k->well = rc == 0;
-	if (rc < 0)
+	if (rc == 0)
+		k->silent_until_ns = 0;
+	else
 		err_copy(&k->why, &why);
 	pthread_mutex_unlock(&k->mu);
 	pthread_mutex_unlock(&k->asking);
@@ -287,9 +291,10 @@ int kms_seal(struct kms *k, struct sv aad, struct sv plain, struct buf *b, struc
 		explicit_bzero(&seed, sizeof(seed));
 		return err_set(err, ERR_INTERNAL,
 			       head.n ? "unable to encrypt: KMS provider %s has not said for three minutes that its "
-					"key counts"
-				      : "unable to encrypt: KMS provider %s has never been well",
-			       k->name);
+					"key counts: start what listens at %s, or look at its log"
+				      : "unable to encrypt: KMS provider %s has never been well: start what listens at "
+					"%s, or look at its log",
+			       k->name, k->endpoint);
 	}
 	env_random(k->o.env, info, sizeof(info));
 	buf_add(&data, info, sizeof(info));
@@ -359,43 +364,38 @@ bool kms_knows(struct kms *k, struct sv sealed)
 	return known;
 }
 
-/* Each value of a database would wait for as long as a call may take. false: it may be asked. */
-static bool kms_silent(struct kms *k, bool from_now_on)
-{
-	int64_t now = env_mono_ns(k->o.env);
-	bool silent;
-
-	pthread_mutex_lock(&k->mu);
-	if (from_now_on)
-		k->silent_ns = now + KMS_POLL_BAD_NS;
-	silent = now < k->silent_ns;
-	pthread_mutex_unlock(&k->mu);
-	return silent;
-}
-
 static int kms_fetch(struct kms *k, const struct kms_stored *s, struct kms_seed *ret, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(buf_release) struct buf ask = BUF_INIT;
-	struct err why = ERR_INIT;
 	struct sv said, seed;
+	struct err why = ERR_INIT;
 	char uid[37];
 	int rc = 0;
 
-	if (kms_silent(k, false))
-		return err_set(err, ERR_TIMEOUT,
-			       "failed to decrypt DEK source: KMS provider %s has just let another one wait in vain",
-			       k->name);
+	pthread_mutex_lock(&k->mu);
+	if (env_mono_ns(k->o.env) < k->silent_until_ns)
+		rc = err_copy(err, &k->silent);
+	pthread_mutex_unlock(&k->mu);
+	if (rc < 0)
+		return -1;
 	env_uuid(k->o.env, uid);
 	pb_sv(&ask, DECRYPT_SEALED, s->sealed);
 	pb_sv(&ask, DECRYPT_UID, sv_make(uid, 36));
 	pb_sv(&ask, DECRYPT_KEY_ID, s->key_id);
 	kms_copy_annotations(&ask, DECRYPT_ANNOTATIONS, buf_sv(&s->head), EO_ANNOTATIONS);
 	if (kms_ask(k, "Decrypt", buf_sv(&ask), &a, &said, &why) < 0) {
-		if (why.reason == ERR_TIMEOUT)
-			(void)kms_silent(k, true);
-		err_move(err, &why);
-		return err_wrap(err, "failed to decrypt DEK source");
+		err_set(err, ERR_UNAVAILABLE,
+			"failed to decrypt DEK source: KMS provider %s does not answer at %s, start it or look at its "
+			"log: %s",
+			k->name, k->endpoint, err_msg(&why));
+		err_release(&why);
+		pthread_mutex_lock(&k->mu);
+		k->silent_until_ns = env_mono_ns(k->o.env) + SILENT_NS;
+		err_release(&k->silent);
+		err_copy(&k->silent, err);
+		pthread_mutex_unlock(&k->mu);
+		return -1;
 	}
 	seed = pb_get_sv(said, 1);
 	if (seed.n != SEED_BYTES)
@@ -487,6 +487,7 @@ struct kms *kms_free(struct kms *k)
 	buf_release(&k->head);
 	buf_release(&k->key_id);
 	err_release(&k->why);
+	err_release(&k->silent);
 	pthread_mutex_destroy(&k->asking);
 	pthread_mutex_destroy(&k->mu);
 	free(k->name);

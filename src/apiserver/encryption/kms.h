@@ -8,7 +8,7 @@
  * program's annotations. So a write asks nobody, and a read only for a seed that has not been seen: some thousand
  * seeds are kept.
  *
- * Each minute, or ten seconds while something is wrong, the program is asked how it is and by which key it seals now.
+ * Each minute, or second while something is wrong, the program is asked how it is and by which key it seals now.
  * Another key means another seed, and what is stored by the one before is stale. A program that does not answer for
  * three minutes ends writes, as nobody knows whether its key still counts; what can be read stays readable.
  *
@@ -16,6 +16,10 @@
  * is well: a database of thousands of values would not be read before the next day.
  *
  * Values sealed by a key itself, as earlier servers did, are read.
+ *
+ * A read that the program has not answered, or answered with an error, fails with ERR_UNAVAILABLE: the value may be
+ * fine. For a second after that the program is not asked for others, so that who reads many does not wait for each.
+ * What it gives that does not open the value fails otherwise.
  *
  * Bounds: upstream's: a key's id and a sealed seed 1 KiB, annotations 32 KiB, with names that are domain names.
  * Seeds are wiped when they go.
@@ -30,7 +34,7 @@
 #include "base/err.h"
 
 #define KMS_POLL_NS (60 * NS_PER_SEC)
-#define KMS_POLL_BAD_NS (10 * NS_PER_SEC)
+#define KMS_POLL_BAD_NS NS_PER_SEC
 
 struct kms; /* opaque */
 

@@ -13,6 +13,7 @@
 #include "apiserver/held.h"
 #include "apiserver/registry/continue.h"
 #include "apiserver/registry/registry.h"
+#include "apiserver/set_aside.h"
 #include "apiserver/storekey.h"
 #include "apiserver/versions.h"
 #include "object/feature.h"
@@ -152,6 +153,7 @@ struct past {
 	struct objpick_at at;
 	struct obj *next;  /* of now, NULL: none is left */
 	size_t key_prefix; /* bytes before a key's namespace */
+	struct err why;	   /* something cannot be opened */
 };
 
 /* A reference on the object that kv is the text of, where it is still current. */
@@ -175,6 +177,11 @@ static int past_one(const struct store_kv *kv, void *ctx)
 
 	if (quarantine_has(kv->key))
 		return 0;
+	if (kv->why) {
+		err_set(&p->why, ERR_INTERNAL, "Internal error occurred: unable to transform key \"%.*s\": %s",
+			SV_ARG(kv->key), err_msg(kv->why));
+		return 1;
+	}
 	if (full && !p->o->sel) {
 		p->out->more = true;
 		p->out->remaining++;
@@ -222,6 +229,8 @@ static int read_past(struct api_req *q, const struct list_opts *o, struct wc_pic
 	p.next = objpick_next(&p.now.objs, &p.at);
 	rc = store_range(q->server->store, from, to, o->exact, 0, past_one, &p, &rev, err);
 	wc_pick_release(&p.now);
+	if (p.why.reason)
+		rc = err_move(err, &p.why);
 	if (rc < 0) {
 		wc_list_unref(out);
 		return -1;
@@ -383,7 +392,13 @@ void registry_list(struct api_req *q)
 		wait_for_rev(q, MAX(o.rev, o.exact), registry_list, api_req_fail);
 		return;
 	}
+	if (set_aside_blocked(s, q->res, &err) < 0)
+		goto failed;
 	if (wc_pick(s->wc, q->res, q->ns, o.sel, o.start, (size_t)o.limit, o.exact, q->arena, &l)) {
+		if (set_aside_blocked(s, q->res, &err) < 0) { /* meanwhile: something may be missing from it */
+			wc_pick_release(&l);
+			goto failed;
+		}
 		list_memory(q, &o, &l);
 		return;
 	}

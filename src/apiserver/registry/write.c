@@ -28,6 +28,8 @@ static int write_op_find(struct write_op *op, struct err *err)
 {
 	struct apiserver *s = op->q->server;
 
+	if (!op->q->trusted && set_aside_unjudged(s, op->res, err) < 0)
+		return -1;
 	op->tombstone = op->creating = op->ordered = op->completed = op->thawed = false;
 	op->answer = NULL;
 	if (op->versions)

@@ -164,8 +164,10 @@ static int range_db_key(struct range *q, struct db_cursor *c, bool report)
 	memcpy(key, it->key.p, n);
 	do {
 		if (report && it->h.rev <= (uint64_t)q->rev) {
-			struct store_kv kv = { it->key, it->value, (int64_t)it->h.create_rev, (int64_t)it->h.rev,
-					       false };
+			struct store_kv kv = { .key = it->key,
+					       .value = it->value,
+					       .create_rev = (int64_t)it->h.create_rev,
+					       .mod_rev = (int64_t)it->h.rev };
 
 			report = false;
 			r = it->h.flags & WAL_TOMBSTONE ? 0 : range_report(q, &kv);

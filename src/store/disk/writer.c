@@ -194,8 +194,11 @@ static void writer_catch_up(struct disk_store *s, struct snap *sn)
 			c.kv = rec_kv(r);
 			prev_rev = (int64_t)r->head.prev_rev;
 		} else if (db_find_rev(sn->set, (uint64_t)upto, &sn->kv, &h, &key, &value, &err) > 0) {
-			c.kv = (struct store_kv){ key, value, (int64_t)h.create_rev, (int64_t)h.rev,
-						  h.flags & WAL_TOMBSTONE };
+			c.kv = (struct store_kv){ .key = key,
+						  .value = value,
+						  .create_rev = (int64_t)h.create_rev,
+						  .mod_rev = (int64_t)h.rev,
+						  .deleted = h.flags & WAL_TOMBSTONE };
 			prev_rev = (int64_t)h.prev_rev;
 		} else {
 			/* A change that cannot be read must not be skipped in silence. */

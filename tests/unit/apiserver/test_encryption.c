@@ -441,13 +441,13 @@ static void without_the_key_it_is_set_aside(void **state)
 
 	expect(r, 201, "POST", SECRETS, doc);
 	again_with(r, CONFIG("\"secrets\"", ONE("aesgcm", "a", KEY_B)));
-	expect_status(r, 500, "InternalError", "cannot be read and is set aside",
+	expect_status(r, 500, "InternalError", "unable to transform key \"/registry/secrets/default/x\": ",
 		      &(struct ask){ .method = "GET", .path = SECRETS "/x" });
 	expect(r, 200, "GET", "/readyz", NULL);
 	again_with(r, config_a); /* it was only away */
 	expect(r, 200, "GET", SECRETS "/x", NULL);
 	again_with(r, CONFIG("\"configmaps\"", ONE("aesgcm", "a", KEY_A))); /* named nowhere is no key, too */
-	expect_status(r, 500, "InternalError", "cannot be read and is set aside",
+	expect_status(r, 500, "InternalError", "unable to transform key \"/registry/secrets/default/x\": ",
 		      &(struct ask){ .method = "GET", .path = SECRETS "/x" });
 	expect(r, 200, "DELETE", SECRETS "/x", insist);
 	expect(r, 404, "GET", SECRETS "/x", NULL);

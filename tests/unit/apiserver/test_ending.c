@@ -40,10 +40,27 @@ static void test_refusing(void **state)
 	assert_int_equal(apiserver_under_way(r->server), 0);
 }
 
+/* Files that are looked at each minute do not answer: the rest of the minute is done all the same. */
+static void test_files_hang(void **state)
+{
+	static const char service[] = "/api/v1/namespaces/default/services/kubernetes";
+	struct rig *r = *state;
+
+	env_sim_hold(r->env, ENV_SLOW);
+	rig_run(r, 61 * NS_PER_SEC);
+	for (int i = 0; i < 3; i++) {
+		expect(r, 200, "DELETE", service, NULL);
+		rig_run(r, 60 * NS_PER_SEC);
+		expect(r, 200, "GET", service, NULL);
+	}
+	env_sim_release(r->env, ENV_SLOW);
+	rig_run(r, 120 * NS_PER_SEC);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
-	const struct CMUnitTest tests[] = { T(test_unready), T(test_refusing) };
+	const struct CMUnitTest tests[] = { T(test_unready), T(test_refusing), T(test_files_hang) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

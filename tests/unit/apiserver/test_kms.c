@@ -22,6 +22,7 @@
 static struct program {
 	bool gone; /* nobody answers */
 	bool hangs;
+	int unopened; /* so many times Decrypt is not answered */
 	const char *version, *health, *key_id, *encrypt_key_id;
 	const char *annotation; /* the name of one that it adds */
 	size_t sealed_bytes;	/* of a seed; 0: as many as it has */
@@ -74,6 +75,8 @@ static int program_call(void *ctx, const char *method, struct sv request, struct
 			pb_map_entry(&b, 3, sv_from(program.annotation), SV("\x01\x02"));
 	} else {
 		program.asked[2]++;
+		if (program.unopened > 0 && program.unopened--)
+			return err_set(err, ERR_INTERNAL, "not now");
 		if (program.annotation) {
 			struct pb_field f;
 
@@ -103,6 +106,7 @@ static struct encryption *parsed(struct rig *r, const char *text)
 struct got {
 	struct buf b;
 	char *why;
+	enum err_reason reason;
 	int n;
 };
 
@@ -112,7 +116,7 @@ static void keep(struct sv value, const struct err *err, void *ctx)
 
 	g->n++;
 	if (err)
-		g->why = xstrdup(err_msg(err));
+		g->why = xstrdup(err_msg(err)), g->reason = err->reason;
 	else
 		buf_addsv(&g->b, value);
 }
@@ -185,6 +189,55 @@ static void test_there_and_back(void **state)
 	encryption_free(e);
 	got_release(&one);
 	got_release(&two);
+}
+
+/* Who has the key does not answer: that is told from a wrong value, and is not asked for each value again. */
+static void test_unanswered(void **state)
+{
+	static const char why[] = "failed to decrypt DEK source: KMS provider mine does not answer at unix:///nowhere, "
+				  "start it or look at its log: not now";
+	struct rig *r = *state;
+	struct encryption *e;
+	struct got sealed;
+
+	program_fresh();
+	e = parsed(r, CONFIG(KMS("mine")));
+	sealed = seal(e, "a secret");
+	encryption_free(e);
+	e = parsed(r, CONFIG(KMS("mine")));
+	program.unopened = 2;
+	for (int i = 0; i < 5; i++) {
+		struct got g = { 0 };
+		struct store_transform *t = encryption_transform(e);
+
+		t->out(t, SV(KEY), buf_sv(&sealed.b), keep, &g);
+		rig_run(r, NS_PER_MS);
+		assert_int_equal(g.n, 1);
+		assert_string_equal(g.why, why);
+		assert_int_equal(g.reason, ERR_UNAVAILABLE);
+		assert_int_equal(program.asked[2], 1);
+		got_release(&g);
+	}
+	rig_run(r, NS_PER_SEC);
+	{
+		struct got g = open_as(r, e, KEY, buf_sv(&sealed.b));
+
+		assert_string_equal(g.why, why);
+		assert_int_equal(program.asked[2], 2);
+		got_release(&g);
+	}
+	encryption_poll(e); /* it says that it is well */
+	opens(r, e, &sealed, "a secret");
+	sealed.b.p[strlen("k8s:enc:kms:v2:mine:") + 40] ^= 1; /* of the text: that is wrong, whoever answers */
+	{
+		struct got g = open_as(r, e, KEY, buf_sv(&sealed.b));
+
+		assert_non_null(g.why);
+		assert_int_not_equal(g.reason, ERR_UNAVAILABLE);
+		got_release(&g);
+	}
+	encryption_free(e);
+	got_release(&sealed);
 }
 
 /* What is not what was sealed is refused, whatever of it was changed. */
@@ -518,8 +571,10 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_slow_work_hangs), T(test_there_and_back), T(test_tampered), T(test_rotation), T(test_ill),
-		T(test_gone_for_long),	 T(test_hangs),		 T(test_the_file), T(test_reload),   T(test_a_server),
+		T(test_slow_work_hangs), T(test_there_and_back), T(test_unanswered),
+		T(test_tampered),	 T(test_rotation),	 T(test_ill),
+		T(test_gone_for_long),	 T(test_hangs),		 T(test_the_file),
+		T(test_reload),		 T(test_a_server),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -360,10 +360,15 @@ static void test_service_numbers(void **state)
 	expect(r, 201, "POST", SERVICES, svc_text(r, "c", "10.43.0.77", 30077));
 }
 
+static struct store *inner; /* what the transformed one stands on: where other servers' writes come from */
+
 static struct store *transformed_new(struct env *env)
 {
 	toy.at_once = toy.reads_only = true;
-	return store_transformed(store_mem_new(env), &toy_transform);
+	toy.refuses = NULL;
+	toy.as = ERR_NONE;
+	inner = store_mem_new(env);
+	return store_transformed(inner, &toy_transform);
 }
 
 static int transformed_setup(void **state)
@@ -371,22 +376,226 @@ static int transformed_setup(void **state)
 	return rig_setup_on(state, transformed_new);
 }
 
-/* A value that the store's transformer cannot give back is unreadable as any other, and there again when it can. */
-static void test_transformed(void **state)
+static void refuse(const char *key, enum err_reason as)
+{
+	toy.refuses = key;
+	toy.as = as;
+}
+
+static const char hidden_why[] = "unable to transform key \"" KEY "\": no key for '" KEY "'";
+
+/* Nobody gets x, its kind's lists and watches are refused; all else is served. */
+static void expect_hidden(struct rig *r)
+{
+	static const char doc[] = "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"x\"}}";
+	static const struct ask table[] = {
+		{ .method = "GET", .path = MAPS },
+		{ .method = "GET", .path = "/api/v1/configmaps?limit=1" },
+		{ .method = "GET", .path = MAPS "?resourceVersion=0" },
+		{ .method = "GET", .path = MAPS "?fieldSelector=metadata.name=x" },
+		{ .method = "GET", .path = MAPS "?watch=true" },
+		{ .method = "GET", .path = MAPS "?watch=true&resourceVersion=1" },
+		{ .method = "DELETE", .path = MAPS },
+		{ .method = "GET", .path = MAPS "/x" },
+		{ .method = "PUT", .path = MAPS "/x", .body = doc },
+		{ .method = "PATCH", .path = MAPS "/x", .body = "{\"data\":{\"a\":\"b\"}}", .type = patch_type },
+		{ .method = "DELETE", .path = MAPS "/x" },
+	};
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct obj_list l;
+
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		expect_status(r, 500, "InternalError", hidden_why, &table[i]);
+	expect_status(r, 409, "AlreadyExists", hidden_why,
+		      &(struct ask){ .method = "POST", .path = MAPS, .body = doc });
+	assert_int_equal(client_list(r->client, RES(core_configmaps), SV(""), NULL, &l, &err), -1);
+	assert_part(err_msg(&err), hidden_why);
+	expect(r, 200, "GET", MAPS "/good", NULL);
+	expect(r, 404, "GET", MAPS "/y", NULL);
+	expect(r, 200, "GET", "/api/v1/namespaces", NULL);
+}
+
+/* A value that cannot be opened by what the server has is nothing that lists are silent about. It is looked at again
+ * each minute: the configuration may have its key now. */
+static void test_sealed(void **state)
 {
 	struct rig *r = *state;
 
 	make(r, "good");
 	make(r, "x");
-	toy.refuses = KEY;
+	refuse(KEY, ERR_INTERNAL);
 	rig_restart(r);
-	expect_unreadable(r);
-	assert_part(listed(r, MAPS, 1), KEY);
-	toy.refuses = NULL;
-	rig_restart(r);
+	expect_hidden(r);
+	assert_part(text_of(r, "/readyz?verbose=true"), "set-aside ok: " KEY " cannot be opened and is left alone");
+	rig_run(r, 61 * NS_PER_SEC);
+	expect_hidden(r);
+	refuse(NULL, ERR_NONE);
+	rig_run(r, 61 * NS_PER_SEC);
 	assert_string_equal(listed(r, MAPS, 2), "");
 	expect(r, 200, "GET", MAPS "/x", NULL);
+	/* It can be removed unread. */
+	refuse(KEY, ERR_INTERNAL);
+	rig_restart(r);
+	expect_hidden(r);
+	expect(r, 200, "DELETE", MAPS "/x", arena_printf(&r->arena, UNSAFE_BODY, ""));
+	assert_string_equal(listed(r, MAPS, 1), "");
+	expect(r, 404, "GET", MAPS "/x", NULL);
+}
+
+/* Nobody answered: nothing is missing, nothing is short, /readyz says so, and it is there as soon as somebody does. */
+static void test_unanswered(void **state)
+{
+	static const enum err_reason reasons[] = { ERR_UNAVAILABLE, ERR_TIMEOUT };
+	struct rig *r = *state;
+	struct answer *a;
+
+	make(r, "good");
+	make(r, "x");
+	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+		refuse(KEY, reasons[i]);
+		rig_restart(r);
+		assert_true(apiserver_ready(r->server));
+		expect_hidden(r);
+		a = api(r, "GET", "/readyz");
+		assert_int_equal(a->code, 500);
+		assert_part(arena_cstr(&r->arena, buf_sv(&a->body)), "[-]encrypted-storage failed: reason withheld");
+		answer_free(a);
+		a = api(r, "GET", "/readyz/encrypted-storage");
+		assert_part(arena_cstr(&r->arena, buf_sv(&a->body)), "configmaps cannot be read yet: no key for");
+		answer_free(a);
+		assert_string_equal(text_of(r, "/livez"), "ok");
+		rig_run(r, 5 * NS_PER_SEC);
+		expect_hidden(r);
+		refuse(NULL, ERR_NONE);
+		rig_run(r, 2 * NS_PER_SEC);
+		assert_string_equal(listed(r, MAPS, 2), "");
+		expect(r, 200, "GET", MAPS "/x", NULL);
+		assert_string_equal(text_of(r, "/readyz"), "ok");
+	}
+	/* Who had the key may also say that it is wrong, after all. */
+	refuse(KEY, ERR_UNAVAILABLE);
+	rig_restart(r);
+	toy.as = ERR_INTERNAL;
+	rig_run(r, 2 * NS_PER_SEC);
+	assert_string_equal(text_of(r, "/readyz"), "ok");
+	expect_hidden(r);
+}
+
+/* As another server writes it. */
+static void put_beneath(struct rig *r, const char *key, const char *value)
+{
+	char *sealed = arena_strdup(&r->arena, value), bit = toy_bit(sv_from(key));
+	struct store_write w = { .key = sv_from(key), .expect_rev = STORE_ANY_REV };
+
+	for (size_t i = 0; value[i]; i++)
+		sealed[i] = (char)(value[i] ^ bit);
+	w.value = sv_make(sealed, strlen(value));
+	assert_int_equal(store_commit_wait(inner, &w, NULL, NULL), 1);
+	rig_run(r, NS_PER_MS);
+}
+
+static const char x_anew[] = "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"x\","
+			     "\"namespace\":\"default\",\"uid\":\"u\"},\"data\":{\"k\":\"anew\"}}";
+
+/* What another server wrote cannot be opened: a watcher ends, and never hears of a deletion; who comes back from where
+ * it was hears of the change. */
+static void test_hidden_meanwhile(void **state)
+{
+	struct rig *r = *state;
+	struct answer *w;
+	int64_t before;
+
+	make(r, "good");
+	make(r, "x");
+	before = rev_of(expect(r, 200, "GET", MAPS "/x", NULL));
+	w = api(r, "GET", arena_printf(&r->arena, MAPS "?watch=true&resourceVersion=%" PRId64, before));
+	refuse(KEY, ERR_UNAVAILABLE);
+	put_beneath(r, KEY, x_anew);
+	assert_int_equal(stream_lines(w), 0);
+	answer_gone(w);
+	expect_hidden(r);
+	refuse(NULL, ERR_NONE);
+	rig_run(r, 2 * NS_PER_SEC);
+	assert_val(val_member_sv(val_get(expect(r, 200, "GET", MAPS "/x", NULL), F_data), SV("k")), "anew");
+	assert_string_equal(listed(r, MAPS, 2), "");
+	w = api(r, "GET", arena_printf(&r->arena, MAPS "?watch=true&resourceVersion=%" PRId64, before));
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(stream_lines(w), 1);
+	assert_val(val_get(stream_line(w, 0), F_type), "MODIFIED");
+	/* Again, and then it is deleted, or written anew by who can. */
+	refuse(KEY, ERR_UNAVAILABLE);
+	put_beneath(r, KEY, x_anew);
+	answer_gone(w);
+	expect_hidden(r);
+	put_raw(r, KEY, x_anew);
+	assert_string_equal(listed(r, MAPS, 2), "");
+	rig_run(r, 2 * NS_PER_SEC);
+	assert_string_equal(text_of(r, "/readyz"), "ok");
 	expect(r, 200, "DELETE", MAPS "/x", NULL);
+	assert_string_equal(listed(r, MAPS, 1), "");
+}
+
+/* By rules that cannot be read nothing is let in. */
+static void test_rules_hidden(void **state)
+{
+	static const char quota[] = "/registry/resourcequotas/default/q";
+	struct rig *r = *state;
+
+	expect(r, 201, "POST", "/api/v1/namespaces/default/resourcequotas",
+	       "{\"metadata\":{\"name\":\"q\"},\"spec\":{\"hard\":{\"count/configmaps\":\"0\"}}}");
+	refuse(quota, ERR_UNAVAILABLE);
+	rig_restart(r);
+	expect_status(r, 500, "InternalError", "nothing can be written as not all resourcequotas can be read",
+		      &(struct ask){ .method = "POST", .path = MAPS, .body = "{\"metadata\":{\"name\":\"z\"}}" });
+	refuse(NULL, ERR_NONE);
+	rig_run(r, 2 * NS_PER_SEC);
+	make(r, "z");
+}
+
+/* Nobody is given the address of a Service that cannot be opened, whoever asks for one. */
+static void test_service_hidden(void **state)
+{
+	struct rig *r = *state;
+
+	expect(r, 201, "POST", SERVICES, svc_text(r, "a", "10.43.0.77", 30077));
+	refuse(SERVICE_KEY, ERR_UNAVAILABLE);
+	rig_restart(r);
+	expect_status(
+	    r, 500, "InternalError", "no Service can be written as not all can be read",
+	    &(struct ask){ .method = "POST", .path = SERVICES, .body = svc_text(r, "b", "10.43.0.77", 30077) });
+	make(r, "served");
+	rig_run(r, 200 * NS_PER_SEC);
+	refuse(NULL, ERR_NONE);
+	rig_run(r, 2 * NS_PER_SEC);
+	expect_held(r);
+	expect(r, 200, "GET", SERVICES "/a", NULL);
+}
+
+/* What a cluster starts with cannot be written: the server is there, says so, and writes it as soon as it can. */
+static void test_start_unwritten(void **state)
+{
+	static const char role[] = "/apis/rbac.authorization.k8s.io/v1/clusterroles/edit";
+	struct rig *r = *state;
+	struct answer *a;
+
+	expect(r, 200, "DELETE", role, NULL);
+	refuse("/registry/clusterroles/edit", ERR_INTERNAL);
+	toy.reads_only = false;
+	rig_restart(r);
+	assert_true(apiserver_ready(r->server));
+	expect(r, 404, "GET", role, NULL);
+	make(r, "served");
+	a = api(r, "GET", "/readyz");
+	assert_int_equal(a->code, 500);
+	assert_part(arena_cstr(&r->arena, buf_sv(&a->body)),
+		    "[-]poststarthook/rbac/bootstrap-roles failed: reason withheld");
+	answer_free(a);
+	rig_run(r, 5 * NS_PER_SEC);
+	expect(r, 404, "GET", role, NULL);
+	refuse(NULL, ERR_NONE);
+	rig_run(r, 2 * NS_PER_SEC);
+	expect(r, 200, "GET", role, NULL);
+	assert_string_equal(text_of(r, "/readyz"), "ok");
 }
 
 int main(void)
@@ -399,7 +608,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_subresources, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_start, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_service_numbers, rig_setup, rig_teardown),
-		cmocka_unit_test_setup_teardown(test_transformed, transformed_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_sealed, transformed_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_unanswered, transformed_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_hidden_meanwhile, transformed_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_rules_hidden, transformed_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_service_hidden, transformed_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_start_unwritten, transformed_setup, rig_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,39 @@ static void test_read_and_write(void **state)
 	assert_int_equal(tree_remove(dir, NULL), 0);
 }
 
+/* What may never answer is not waited for; who wants a pipe says so. */
+static void test_no_files(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	char *dir = temp_dir(&a), *fifo = arena_printf(&a, "%s/fifo", dir);
+	const struct {
+		const char *path, *why;
+	} table[] = { { fifo, "it is a FIFO, and should be a regular file" },
+		      { "/dev/zero", "it is a character device, and should be a regular file" },
+		      { dir, "Is a directory" } };
+	struct sv got;
+	int p[2];
+
+	(void)state;
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		_cleanup_(err_release) struct err err = ERR_INIT;
+
+		assert_int_equal(file_read(&a, table[i].path, 100, &got, &err), -1);
+		if (!strstr(err_msg(&err), table[i].why) || !strstr(err_msg(&err), table[i].path))
+			fail_msg("%s", err_msg(&err));
+	}
+	assert_int_equal(file_read(&a, "/proc/self/cmdline", 4096, &got, NULL), 0);
+	assert_int_equal(pipe(p), 0);
+	assert_int_equal(write(p[1], "text", 4), 4);
+	close(p[1]);
+	assert_int_equal(file_read(&a, arena_printf(&a, "/dev/fd/%d", p[0]), 100, &got, NULL), -1);
+	assert_int_equal(file_read_once(&a, arena_printf(&a, "/dev/fd/%d", p[0]), 100, &got, NULL), 0);
+	assert_true(sv_is(got, "text"));
+	close(p[0]);
+	assert_int_equal(tree_remove(dir, NULL), 0);
+}
+
 static void test_several(void **state)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -103,6 +136,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_read_and_write),
+		cmocka_unit_test(test_no_files),
 		cmocka_unit_test(test_several),
 		cmocka_unit_test(test_trees),
 	};

@@ -6,7 +6,11 @@
 #include "net/http_client.h"
 #include "net/http_kept.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 /* One exchange, run to its end on a loop of this thread. */
 struct seen {
@@ -15,6 +19,7 @@ struct seen {
 	struct buf data;
 	int closed;
 	enum err_reason reason;
+	char why[200];
 	bool close_at_head;
 	const char *say; /* in the tunnel; closed when it came back */
 	const char *until;
@@ -50,6 +55,7 @@ static void on_closed(struct http_dialog *d, const struct err *err, void *ctx)
 	(void)d;
 	s->closed++;
 	s->reason = err ? err->reason : ERR_NONE;
+	snprintf(s->why, sizeof(s->why), "%s", err ? err_msg(err) : "");
 	ev_loop_stop(s->loop);
 }
 
@@ -330,6 +336,56 @@ static void so_many_rest(void **state)
 	assert_int_equal(http_kept_resting(kept), KEPT_PEER_MAX);
 }
 
+static const char *rst_says;
+
+/* Takes the request, says something or nothing, and resets the connection. */
+static void *rst_main(void *arg)
+{
+	const struct linger now = { .l_onoff = 1 };
+	int fd = accept(*(int *)arg, NULL, NULL);
+	char b[1024];
+
+	assert_true(fd >= 0);
+	assert_true(read(fd, b, sizeof(b)) > 0);
+	if (rst_says)
+		assert_true(write(fd, rst_says, strlen(rst_says)) > 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
+	close(fd);
+	return NULL;
+}
+
+static struct seen reset_by(struct ev_loop *l, const char *says)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof(at);
+	struct http_endpoint ep = { .host = "127.0.0.1" };
+	struct seen s = { 0 };
+	pthread_t t;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &n), 0);
+	ep.port = ntohs(at.sin_port);
+	rst_says = says;
+	assert_int_equal(pthread_create(&t, NULL, rst_main, &fd), 0);
+	run(l, &s, "/", &ep);
+	pthread_join(t, NULL);
+	close(fd);
+	return s;
+}
+
+/* A peer that resets is told of as that, not as a descriptor of ours that is bad. */
+static void test_reset(void **state)
+{
+	struct seen s = reset_by(*state, NULL);
+
+	assert_int_not_equal(s.reason, ERR_NONE);
+	if (!strstr(s.why, "Connection reset by peer"))
+		fail_msg("%s", s.why);
+	buf_release(&s.data);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -343,6 +399,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(close_from_the_head, setup, teardown),
 		cmocka_unit_test_setup_teardown(nobody_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_may_be_dialled, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("http_dial", tests, NULL, NULL);
