@@ -371,10 +371,11 @@ static int kms_fetch(struct kms *k, const struct kms_stored *s, struct kms_seed 
 	struct sv said, seed;
 	struct err why = ERR_INIT;
 	char uid[37];
+	int64_t began = env_mono_ns(k->o.env), now;
 	int rc = 0;
 
 	pthread_mutex_lock(&k->mu);
-	if (env_mono_ns(k->o.env) < k->silent_until_ns)
+	if (began < k->silent_until_ns)
 		rc = err_copy(err, &k->silent);
 	pthread_mutex_unlock(&k->mu);
 	if (rc < 0)
@@ -391,7 +392,9 @@ static int kms_fetch(struct kms *k, const struct kms_stored *s, struct kms_seed 
 			k->name, k->endpoint, err_msg(&why));
 		err_release(&why);
 		pthread_mutex_lock(&k->mu);
-		k->silent_until_ns = env_mono_ns(k->o.env) + SILENT_NS;
+		now = env_mono_ns(k->o.env);
+		/* Who waits for one that hangs does so half of the time at most. */
+		k->silent_until_ns = now + MAX(SILENT_NS, now - began);
 		err_release(&k->silent);
 		err_copy(&k->silent, err);
 		pthread_mutex_unlock(&k->mu);
