@@ -141,12 +141,33 @@ bool token_file_find(const struct token_file *f, struct arena *a, struct sv toke
 
 struct token_store {
 	struct watched_file *file; /* of struct token_file */
+	/* Of what counts: */
+	bool any;  /* it has tokens */
+	bool ends; /* with the end of a line */
 };
+
+/* A file that is written anew is empty first, and half written for a while; what it held stays good until it is whole.
+ * The half of a line could be another group's name. */
+static int token_file_whole(const struct token_store *s, struct sv text, struct err *err)
+{
+	if (s->any && !sv_trim(text).n)
+		return err_set(err, ERR_INVALID,
+			       "is empty: a comment (#) alone would say that there are no tokens any more");
+	if (s->any && s->ends && !sv_ends(text, SV("\n")))
+		return err_set(err, ERR_INVALID, "its last line has no end: it may be half written");
+	return 0;
+}
 
 static void *token_file_made(void *ctx, struct sv text, struct err *err)
 {
-	(void)ctx;
-	return token_file_parse(text, err);
+	struct token_store *s = ctx;
+	struct token_file *f = token_file_parse(text, err);
+
+	if (!f || token_file_whole(s, text, err) < 0)
+		return token_file_free(f);
+	s->any = f->tokens.n > 0;
+	s->ends = sv_ends(text, SV("\n"));
+	return f;
 }
 
 static void *token_file_kept(void *value)
@@ -173,7 +194,8 @@ struct token_store *token_store_new(const char *path, struct err *err)
 								.max = FILE_MAX,
 								.make = token_file_made,
 								.ref = token_file_kept,
-								.unref = token_file_left },
+								.unref = token_file_left,
+								.ctx = s },
 				   err);
 	return s->file ? s : token_store_free(s);
 }

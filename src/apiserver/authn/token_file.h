@@ -2,7 +2,8 @@
  *
  *	TOKEN,USER,UID[,"GROUP1,GROUP2"]
  *
- * They never end. The file is looked at each minute (watched_file.h). An empty token is an error, never a password that
+ * They never end. The file is looked at each minute (watched_file.h); while it is empty, or ends within a line where it
+ * did not before, what was in it counts on. An empty token is an error, never a password that
  * everybody knows.
  */
 #pragma once

@@ -267,9 +267,20 @@ static void test_token_file_changes(void **state)
 	write_tokens(r, ",bob,2\n");
 	rig_run(r, 75 * NS_PER_SEC);
 	assert_int_equal(status(r, "Bearer two"), 201);
+	/* Emptied, or half written: in the middle of a group's name, too. */
 	write_tokens(r, "");
 	rig_run(r, 75 * NS_PER_SEC);
-	assert_int_equal(status(r, "Bearer two"), 401);
+	assert_int_equal(status(r, "Bearer two"), 201);
+	write_tokens(r, "three,bob,2,admins");
+	rig_run(r, 75 * NS_PER_SEC);
+	assert_int_equal(status(r, "Bearer two"), 201);
+	assert_int_equal(status(r, "Bearer three"), 401);
+	write_tokens(r, "three,bob,2,admins-of-little\n");
+	rig_run(r, 75 * NS_PER_SEC);
+	assert_int_equal(status(r, "Bearer three"), 201);
+	write_tokens(r, "# none\n");
+	rig_run(r, 75 * NS_PER_SEC);
+	assert_int_equal(status(r, "Bearer three"), 401);
 }
 
 static void test_bad_token_files(void **state)
