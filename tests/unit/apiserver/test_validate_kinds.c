@@ -166,7 +166,7 @@ static void test_pods(void **state)
 		  "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
 		  "existing "
 		  "tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously "
-		  "negative)" },
+		  "negative)\nchanged: spec.nodeName" },
 		{ r, POD("'containers':[{'name':'c','image':'i'},{'name':'d','image':'i'}]"), POD(C), NULL,
 		  "spec.containers: Forbidden: pod updates may not add or remove containers" },
 		{ r, POD(C), POD(C ",'tolerations':[{'key':'a','operator':'Exists'}]"), NULL,
@@ -190,7 +190,7 @@ static void test_pods(void **state)
 		  "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
 		  "existing "
 		  "tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously "
-		  "negative)" },
+		  "negative)\nchanged: spec.affinity" },
 		{ r, POD(C ",'ephemeralContainers':[{'name':'e','image':'i'}]"), POD(C), "ephemeralcontainers", NULL },
 		{ r,
 		  POD(C

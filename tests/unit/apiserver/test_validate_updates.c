@@ -14,7 +14,7 @@
 	"spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"          \
 	"`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to " \
 	"existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "     \
-	"previously negative)"
+	"previously negative)\nchanged: "
 
 static void test_pods(void **state)
 {
@@ -39,10 +39,11 @@ static void test_pods(void **state)
 		  NULL },
 		{ r, POD(C GATED "," TERMS(TERM(KEY("a")))), POD(C GATED), NULL, NULL },
 		/* may not */
-		{ r, POD("'containers':[{'name':'c','image':'i','command':['x']}]"), POD(C), NULL, OTHER_POD_FIELD },
+		{ r, POD("'containers':[{'name':'c','image':'i','command':['x']}]"), POD(C), NULL,
+		  OTHER_POD_FIELD "spec.containers[0].command" },
 		{ r, POD(C ",'terminationGracePeriodSeconds':1"), POD(C ",'terminationGracePeriodSeconds':5"), NULL,
-		  OTHER_POD_FIELD },
-		{ r, POD(C ",'nodeSelector':{'a':'b'}"), POD(C), NULL, OTHER_POD_FIELD },
+		  OTHER_POD_FIELD "spec.terminationGracePeriodSeconds" },
+		{ r, POD(C ",'nodeSelector':{'a':'b'}"), POD(C), NULL, OTHER_POD_FIELD "spec.nodeSelector" },
 		{ r, POD(C), POD(C ",'activeDeadlineSeconds':9"), NULL,
 		  "spec.activeDeadlineSeconds: Invalid value: 'null': must not update from a positive integer to nil "
 		  "value" },
@@ -165,22 +166,23 @@ static void test_workloads(void **state)
 #define PV(more)                                                                                                      \
 	"{'metadata':{'name':'v'},'spec':{'accessModes':['ReadWriteOnce'],'capacity':{'storage':'1Gi'},'hostPath':{'" \
 	"path':'/a'}" more "}}"
+#define FIXED                                                                              \
+	"spec: Forbidden: spec is immutable after creation except resources.requests and " \
+	"volumeAttributesClassName for bound claims\nchanged: "
 #define NODES(k) ",'nodeAffinity':{'required':{'nodeSelectorTerms':[" TERM(KEY(k)) "]}}"
 
 static void test_storage(void **state)
 {
 	const struct resource *pvc = RES(core_persistentvolumeclaims), *pv = RES(core_persistentvolumes);
-	static const char fixed[] = "spec: Forbidden: spec is immutable after creation except resources.requests and "
-				    "volumeAttributesClassName for bound claims";
 	const struct kind_case cases[] = {
 		{ pvc, PVC(SIZE("2Gi"), ""), PVC(SIZE("1Gi"), BOUND), NULL, NULL },
 		{ pvc, PVC(SIZE("1Gi") ",'volumeName':'x'", ""), PVC(SIZE("1Gi"), ""), NULL, NULL },
 		{ pvc, PVC(SIZE("1Gi") ",'storageClassName':'x'", ""), PVC(SIZE("1Gi"), ""), NULL, NULL },
-		{ pvc, PVC(SIZE("2Gi"), ""), PVC(SIZE("1Gi"), ""), NULL, fixed },
+		{ pvc, PVC(SIZE("2Gi"), ""), PVC(SIZE("1Gi"), ""), NULL, FIXED "spec.resources.requests.storage" },
 		{ pvc, PVC(SIZE("1Gi") ",'volumeName':'y'", ""), PVC(SIZE("1Gi") ",'volumeName':'x'", ""), NULL,
-		  fixed },
+		  FIXED "spec.volumeName" },
 		{ pvc, PVC(SIZE("1Gi") ",'selector':{'matchLabels':{'a':'b'}}", ""), PVC(SIZE("1Gi"), BOUND), NULL,
-		  fixed },
+		  FIXED "spec.selector" },
 		{ pv, PV(",'persistentVolumeReclaimPolicy':'Delete','storageClassName':'x'"), PV(""), NULL, NULL },
 		{ pv, PV(NODES("a")), PV(""), NULL, NULL },
 		{ pv, PV(NODES("kubernetes.io/os")), PV(NODES("beta.kubernetes.io/os")), NULL, NULL },

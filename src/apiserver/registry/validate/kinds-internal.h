@@ -9,6 +9,10 @@
 #define MSG_PORT "must be between 1 and 65535, inclusive"
 #define MSG_ID "must be between 0 and 2147483647, inclusive"
 
+/* The paths of what differs between the two, the first few of them: "spec.nodeName, spec.containers[0].name"
+ * (changes.c). */
+struct sv changed_fields(struct arena *a, const struct fpath *at, const struct val *was, const struct val *now);
+
 /* --- small checks (common.c) --- */
 
 static inline bool is_sub(const char *sub, const char *name)

@@ -206,11 +206,15 @@ static void validate_pod_update(struct field_errs *fe, const struct val *doc, co
 		    fe->a, munged, F_initContainers,
 		    with_old(fe->a, val_member(now, F_initContainers), val_member(was, F_initContainers), F_image));
 	if (!val_equal(munged, was))
-		fe_forbidden(fe, &at,
-			     "pod updates may not change fields other than `spec.containers[*].image`,"
-			     "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "
-			     "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be "
-			     "set to 1 if it was previously negative)");
+		fe_forbidden(
+		    fe, &at,
+		    arena_printf(
+			fe->a,
+			"pod updates may not change fields other than `spec.containers[*].image`,"
+			"`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "
+			"additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be "
+			"set to 1 if it was previously negative)\nchanged: %.*s",
+			SV_ARG(changed_fields(fe->a, &at, was, munged))));
 	if (val_len(gated))
 		node_affinity_narrowed(fe, val_get(now, F_affinity, F_nodeAffinity),
 				       val_get(was, F_affinity, F_nodeAffinity), &at);

@@ -118,10 +118,11 @@ static void pvc_update(struct field_errs *fe, const struct val *doc, const struc
 		  !sv_eq(val_get_str(was, F_storageClassName), val_get_str(now, F_storageClassName));
 	frozen |= cmp != 0 && !bound;
 	if (frozen)
-		fe_forbidden(
-		    fe, &at,
-		    "spec is immutable after creation except resources.requests and volumeAttributesClassName for "
-		    "bound claims");
+		fe_forbidden(fe, &at,
+			     arena_printf(fe->a,
+					  "spec is immutable after creation except resources.requests and "
+					  "volumeAttributesClassName for bound claims\nchanged: %.*s",
+					  SV_ARG(changed_fields(fe->a, &at, was, now))));
 	if (val_member(applied, F_currentVolumeAttributesClassName) && !vac)
 		fe_forbidden(fe, &vac_at, "update from non-nil value to nil is forbidden");
 	else if (val_member(applied, F_currentVolumeAttributesClassName) && !val_str(vac).n)
