@@ -260,6 +260,28 @@ struct tls_ctx *tls_server_ctx(const struct tls_server_opts *o, struct err *err)
 	return TAKE(c);
 }
 
+static X509_STORE *tls_system; /* the system's trust anchors, once for all who trust them */
+
+static void tls_system_load(void)
+{
+	tls_system = X509_STORE_new();
+	if (tls_system && X509_STORE_set_default_paths(tls_system) != 1) {
+		X509_STORE_free(tls_system);
+		tls_system = NULL;
+	}
+}
+
+/* A hundred certificates and more: read by the first, and as they are then. */
+static int tls_trust_system(SSL_CTX *ssl, struct err *err)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, tls_system_load);
+	if (tls_system)
+		SSL_CTX_set1_cert_store(ssl, tls_system);
+	return tls_system ? 0 : err_set(err, ERR_INTERNAL, "the system's trust anchors cannot be loaded");
+}
+
 struct tls_ctx *tls_client_ctx(const struct tls_client_opts *o, struct err *err)
 {
 	_cleanup_(tls_ctx_unrefp) struct tls_ctx *c = tls_ctx_new(TLS_client_method(), err);
@@ -277,8 +299,7 @@ struct tls_ctx *tls_client_ctx(const struct tls_client_opts *o, struct err *err)
 	if (o->ca_pem.n) {
 		if (tls_trust(c->ssl, SSL_CTX_get_cert_store(c->ssl), o->ca_pem, false, err) < 0)
 			return NULL;
-	} else if (SSL_CTX_set_default_verify_paths(c->ssl) != 1) {
-		(void)tls_err(err, NULL, ERR_INTERNAL, "loading the system's trust anchors");
+	} else if (tls_trust_system(c->ssl, err) < 0) {
 		return NULL;
 	}
 	return TAKE(c);

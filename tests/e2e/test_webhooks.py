@@ -2,6 +2,7 @@
 """Admission webhooks that are slow, dead, lying, huge or in the wrong place: what is refused, what is let pass, and that
 nobody else waits for them."""
 import json
+import os
 import sys
 import threading
 
@@ -102,6 +103,19 @@ def another_authority(c, hooks):
     with Place(c, hooks, {"url": hooks.url("/allow/x"), "caBundle": ""}) as p:
         p.refused("x509: certificate signed by unknown authority")
     equal(hooks.calls["/allow/x"], [])
+
+
+def the_systems_authorities(_, hooks):
+    """Who brings none is held to those; another server, whose system knows this one."""
+    os.environ["SSL_CERT_FILE"] = hooks.pem
+    try:
+        with Cluster(args=["--disable-scheduler", "--disable-controller-manager"]) as other:
+            wait_for("the namespace", lambda: other.request("GET", "/api/v1/namespaces/default")[0] == 200)
+            for path in ("/deny/system", "/deny/again"):
+                with Place(other, hooks, {"url": hooks.url(path), "caBundle": ""}) as p:
+                    equal(p.create()[1]["message"], 'admission webhook "hook.example.com" denied the request: not here')
+    finally:
+        del os.environ["SSL_CERT_FILE"]
 
 
 def too_much(c, hooks):
@@ -248,7 +262,7 @@ def the_end_waits_for_none(c, hooks):
 
 
 TESTS = [never_the_api_server_itself, never_the_link, a_service_never_leads_to_loopback, a_name_that_a_service_stands_for_neither,
-         no_redirect_is_followed, another_authority,
+         no_redirect_is_followed, another_authority, the_systems_authorities,
          too_much, without_end, what_is_no_answer, dead, a_patch_that_lies, the_configuration_can_always_go,
          slow_ones_hold_up_nobody_else, connections_are_kept, what_it_makes_is_defaulted_and_warned_of, a_service_by_its_endpoints,
          what_connects, whatever_it_counts, the_end_waits_for_none]
