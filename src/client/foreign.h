@@ -46,11 +46,15 @@ struct foreign_question {
 	bool namespaced;
 	struct sv ns, name; /* name "": all there are */
 	struct sv body;	    /* JSON */
+	/* For which decision: an answer is told again to the same one alone, as what it was of may be another by the
+	 * next.
+	 */
+	struct sv of;
 };
 struct foreign_answer {
 	int status;	 /* 0: there is none, and body says why */
 	struct buf body; /* any bytes */
 };
-/* True: *ret, which was zeroed, is the answer; false: it is under way. Who asks the same again within a few seconds is
- * told the same of an object; anything else is asked for anew. */
+/* True: *ret, which was zeroed, is the answer; false: it is under way. Who asks the same again within a few seconds,
+ * for the same decision, is told the same of an object; anything else is asked for anew. */
 typedef bool foreign_ask_fn(void *ctx, const struct foreign_question *q, struct foreign_answer *ret);

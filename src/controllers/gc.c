@@ -140,8 +140,14 @@ static bool gc_load(struct grun *r, struct sv uid)
 static int gc_get(struct grun *r, const struct resource *res, struct sv ns, struct sv name, struct obj **ret,
 		  struct err *err)
 {
+	/* What an object refers to is looked for behind the version that refers to it: an owner is replaced by one of
+	 * the same name, with children of its own. */
+	struct sv of = r->live ? arena_svf(r->a, "%.*s/%.*s", SV_ARG(obj_uid(r->live)),
+					   SV_ARG(val_str(obj_get(r->live, F_metadata, F_resourceVersion))))
+			       : SV("");
+
 	if (gc_far_is(res))
-		return gc_far_get(r->c->far, res, ns, name, ret, err);
+		return gc_far_get(r->c->far, res, ns, name, of, ret, err);
 	return client_get(r->c->ctx->client, res, ns, name, ret, err);
 }
 

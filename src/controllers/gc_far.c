@@ -165,7 +165,7 @@ int64_t gc_far_since(const struct gc_far *f)
 /* --- asking --- */
 
 static bool far_ask(struct gc_far *f, const struct resource *r, const char *method, struct sv ns, struct sv name,
-		    struct sv body, struct foreign_answer *ret)
+		    struct sv body, struct sv of, struct foreign_answer *ret)
 {
 	const struct controllers_opts *o = f->ctx->opts;
 
@@ -178,7 +178,8 @@ static bool far_ask(struct gc_far *f, const struct resource *r, const char *meth
 							  .namespaced = r->namespaced,
 							  .ns = ns,
 							  .name = name,
-							  .body = body },
+							  .body = body,
+							  .of = of },
 			      ret);
 }
 
@@ -220,14 +221,14 @@ static const struct val *far_document(struct arena *a, struct sv text)
 	return json_decode(a, text, &(struct json_opts){ .borrow_text = true, .values = &values }, NULL);
 }
 
-int gc_far_get(struct gc_far *f, const struct resource *r, struct sv ns, struct sv name, struct obj **ret,
+int gc_far_get(struct gc_far *f, const struct resource *r, struct sv ns, struct sv name, struct sv of, struct obj **ret,
 	       struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct foreign_answer ans = { 0 };
 	int rc = 0;
 
-	if (!far_ask(f, r, "GET", ns, name, SV(""), &ans))
+	if (!far_ask(f, r, "GET", ns, name, SV(""), of, &ans))
 		return 1;
 	if (!far_fine(&ans)) {
 		rc = far_refused(r, name, &ans, err);
@@ -249,7 +250,7 @@ int gc_far_write(struct gc_far *f, const struct resource *r, const char *method,
 	int rc;
 
 	json_encode(&text, body);
-	if (!far_ask(f, r, method, ns, name, buf_sv(&text), &ans))
+	if (!far_ask(f, r, method, ns, name, buf_sv(&text), SV(""), &ans))
 		return 1;
 	rc = far_fine(&ans) ? 0 : far_refused(r, name, &ans, err);
 	buf_release(&ans.body);
@@ -314,7 +315,7 @@ static bool far_list(struct gc_far *f, struct far_kind *k)
 	struct foreign_answer ans = { 0 };
 	const struct val *items;
 
-	if (!far_ask(f, far_res(k), "GET", SV(""), SV(""), SV(""), &ans))
+	if (!far_ask(f, far_res(k), "GET", SV(""), SV(""), SV(""), SV(""), &ans))
 		return false;
 	items = far_fine(&ans) ? val_get(far_document(&a, buf_sv(&ans.body)), F_items) : NULL;
 	if (val_type(items) == VAL_LIST)

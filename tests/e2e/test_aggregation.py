@@ -669,6 +669,13 @@ def what_others_keep_owns_and_is_owned(*_):
         wait_for("what nobody owns to go there", lambda: "mine" not in far.owned, 90)
         wait_for("and here", lambda: c.request("GET", maps + "/goes")[0] == 404, 90)
         equal((c.request("GET", maps + "/stays")[0], "master" in far.owned), (200, True))
+        # One of the same name in its place, which has a child at once: what was said of the former says nothing of it.
+        for i in range(3):
+            far.owned["master"] = {"name": "master", "namespace": "default", "uid": f"toy-new-{i}"}
+            for name, toy in ((f"new-{i}", f"toy-new-{i}"), (f"no-{i}", "toy-3")):
+                equal(c.request("POST", maps, {"metadata": owned(name, apiVersion=f"{GROUP}/v1beta1", kind="Toy", name="master", uid=toy)})[0], 201)
+            wait_for("what nobody owns to go", lambda i=i: c.request("GET", f"{maps}/no-{i}")[0] == 404)
+            equal(c.request("GET", f"{maps}/new-{i}")[0], 200, str(i))
         user, options = far.asked_of_owned[0]
         equal((user, options["propagationPolicy"], options["preconditions"]), (
             "system:serviceaccount:kube-system:generic-garbage-collector", "Background", {"uid": "toy-1", "resourceVersion": "7"}))

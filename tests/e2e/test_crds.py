@@ -126,6 +126,7 @@ def taken_away(c):
 
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
@@ -265,6 +266,37 @@ def no_protobuf_of_custom_objects(c):
     gone(c, "jsons")
 
 
+def the_name_of_a_built_in_kind_takes_nothing_away(c):
+    """Who may make a definition may not by that delete all definitions, or what else is stored under its name."""
+    make(c, "prisoners", "Prisoner", True, objects=[{"name": "kept", "finalizers": ["example.com/kept"]}])
+    before = [{o["metadata"]["name"] for o in c.request("GET", path)[1]["items"]} for path in (CRDS, SERVICES)]
+    mine = {}
+    for plural, group in (("customresourcedefinitions", "apiextensions.k8s.io"), ("apiservices", "apiregistration.k8s.io")):
+        mine[f"{plural}.{group}"] = {"metadata": {"name": f"{plural}.{group}", "annotations": {
+            "api-approved.kubernetes.io": "https://github.com/kubernetes/kubernetes/pull/1"}}, "spec": {
+                "group": group, "scope": "Cluster", "names": {"plural": plural, "singular": plural[:-1], "kind": plural.capitalize()},
+                "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}]}}
+    for again in (False, True):
+        if not again:
+            for body in mine.values():
+                equal(c.request("POST", CRDS, body)[0], 201)
+        make(c, f"witnesses{int(again)}", f"Witness{int(again)}", True)  # served: those before have been looked at
+        names = [{o["metadata"]["name"] for o in c.request("GET", path)[1]["items"]} for path in (CRDS, SERVICES)]
+        equal((before[0] - names[0], before[1] - names[1]), (set(), set()))
+        equal(c.request("GET", late("prisoners", "kept"))[0], 200)
+        if not again:
+            c.stop()
+            c.start()
+    for name in mine:
+        equal(c.request("DELETE", f"{CRDS}/{name}")[0], 200)
+        wait_for("it to go", lambda name=name: c.request("GET", f"{CRDS}/{name}")[0] == 404)
+    equal(c.request("GET", late("prisoners", "kept"))[0], 200)
+    equal(c.request("PATCH", late("prisoners", "kept"), {"metadata": {"finalizers": None}}, {"Content-Type": "application/merge-patch+json"})[0], 200)
+    for plural in ("prisoners", "witnesses0", "witnesses1"):
+        equal(c.request("DELETE", f"{CRDS}/{plural}.late.example.com")[0], 200)
+        gone(c, plural)
+
+
 def null_is_a_value(c):
     """Where the definition says so, and in each way to write; elsewhere the default comes in its place, or nothing."""
     spec = {"type": "object", "properties": {
@@ -380,5 +412,5 @@ if __name__ == "__main__":
     with Cluster(args=["--disable-scheduler", "--disable-controller-manager"]) as cluster:
         sys.exit(main([
             what_nobody_serves_goes_with_its_definition, finalizers_of_objects_keep_the_definition, of_many_who_want_a_name_one_has_it,
-            no_protobuf_of_custom_objects, null_is_a_value, installed, used, refused, changed_while_it_is_used, several_versions, there_after_a_restart,
+            no_protobuf_of_custom_objects, null_is_a_value, the_name_of_a_built_in_kind_takes_nothing_away, installed, used, refused, changed_while_it_is_used, several_versions, there_after_a_restart,
             taken_away, published_everywhere_and_taken_back, applied_again_and_again], cluster))

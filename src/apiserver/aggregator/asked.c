@@ -4,9 +4,9 @@
  *	asked ─▶ call ─▶ done: told to who asks again ─▶ dropped
  *
  * Nobody waits: the call is made at once, or there is no answer at once. What was said of an object is kept a few
- * seconds, or until it is written to, so that who needs several answers for one decision comes to have them all; of
- * anything else once. There are
- * ASKED_MAX at a time, each as long as its bound at most, but for lists, of which one is asked for at a time. */
+ * seconds, or until it is written to, so that who needs several answers for one decision comes to have them all, and
+ * for that decision alone; of anything else once. There are ASKED_MAX at a time, each as long as its bound at most, but
+ *for lists, of which one is asked for at a time. */
 #include "apiserver/aggregator/aggregator-internal.h"
 #include "client/foreign.h"
 #include "codec/json.h"
@@ -66,14 +66,22 @@ void agg_asked_drop(struct aggregator *g)
 	strmap_release(&g->asked);
 }
 
-/* What was said of an object that is written to is not so any more. The lock is held. */
+/* What was said of an object that is written to is not so any more, whoever asked. The lock is held. */
 static void asked_written(struct aggregator *g, const char *account, const char *path)
 {
-	_cleanup_free_ char *key = xasprintf("%s GET %s ", account, path);
-	struct agg_asked *k = strmap_get(&g->asked, sv_from(key));
+	struct agg_asked *about;
 
-	if (k)
-		asked_forget(k);
+	do {
+		about = NULL;
+		STRMAP_EACH(&g->asked, e) {
+			struct agg_asked *k = e->value;
+
+			if (!k->once && strcmp(k->account, account) == 0 && strcmp(k->path, path) == 0)
+				about = k;
+		}
+		if (about)
+			asked_forget(about);
+	} while (about);
 }
 
 /* On the network's thread. */
@@ -210,7 +218,7 @@ bool apiserver_ask_foreign(void *ctx, const struct foreign_question *q, struct f
 
 	if (!path || !atomic_load(&g->n_remote))
 		return asked_none(ret, path ? asked_unable : "it has no name that a path can have");
-	key = xasprintf("%s %s %s %.*s", q->account, q->method, path, SV_ARG(q->body));
+	key = xasprintf("%s %s %s %.*s %.*s", q->account, q->method, path, SV_ARG(q->of), SV_ARG(q->body));
 	pthread_mutex_lock(&g->lock);
 	asked_expire(g);
 	k = strmap_get(&g->asked, sv_from(key));
