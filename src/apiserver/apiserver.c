@@ -137,8 +137,8 @@ static bool reload_files(struct apiserver *s)
 	if (go) {
 		s->reload_armed = true;
 	} else if (s->reload_armed && !s->reload_told) {
-		s->reload_told = true;
 		hung = s->reloading;
+		s->reload_told = hung != NULL;
 		since = s->reloading_since_ns;
 	}
 	pthread_mutex_unlock(&s->lock);

@@ -281,7 +281,7 @@ static int local_list(struct client *c, const struct resource *r, struct sv ns, 
 			(void)err_set(err, ERR_NOT_FOUND, "the server could not find the requested resource");
 		} else {
 			rc = wc_list(k.q.server->wc, r, k.q.ns, sel, SV_NULL, 0, 0, &k.arena, &l)
-				 ? set_aside_blocked(k.q.server, r, err)
+				 ? set_aside_blocked(k.q.server, r, k.q.ns, err)
 				 : wc_changed_error(r, err);
 			if (rc == 0)
 				rc = call_views(&k, l.objs, l.n, err);

@@ -221,7 +221,16 @@ bool set_aside_hides(struct apiserver *s, const struct resource *r, struct sv ns
 	return yes;
 }
 
-int set_aside_blocked(struct apiserver *s, const struct resource *r, struct err *err)
+/* m is of by_name of r. */
+static bool aside_within(const struct resource *r, const struct strmap_entry *m, struct sv ns)
+{
+	struct sv in, name;
+
+	storekey_split(r, sv_make(m->key, m->key_n), &in, &name);
+	return !ns.n || !r->namespaced || sv_eq(in, ns);
+}
+
+int set_aside_blocked(struct apiserver *s, const struct resource *r, struct sv ns, struct err *err)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct set_aside *l = s->aside;
@@ -233,7 +242,7 @@ int set_aside_blocked(struct apiserver *s, const struct resource *r, struct err 
 	STRMAP_EACH(&aside_of(l, r)->by_name, m) {
 		const struct aside *e = m->value;
 
-		if (!why_hides(e->why) || n++ > BLOCKED_MAX)
+		if (!why_hides(e->why) || !aside_within(r, m, ns) || n++ > BLOCKED_MAX)
 			continue;
 		if (n > BLOCKED_MAX)
 			buf_adds(&b, ", ...");
@@ -264,9 +273,9 @@ int set_aside_unjudged(struct apiserver *s, const struct resource *r, struct err
 	if (!atomic_load_explicit(&s->aside->hidden, memory_order_relaxed))
 		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(judges); i++)
-		if (set_aside_blocked(s, judges[i], err) < 0)
+		if (set_aside_blocked(s, judges[i], SV(""), err) < 0)
 			return err_wrap(err, "nothing can be written as not all %s can be read", judges[i]->plural);
-	if (resource_storage(r) == RES(core_services) && set_aside_blocked(s, r, err) < 0)
+	if (resource_storage(r) == RES(core_services) && set_aside_blocked(s, r, SV(""), err) < 0)
 		return err_wrap(err, "no Service can be written as not all can be read, with their addresses");
 	return 0;
 }
@@ -359,7 +368,7 @@ static size_t aside_find(struct apiserver *s, const struct resource *r, struct s
 		struct sv in, name;
 
 		storekey_split(r, sv_make(m->key, m->key_n), &in, &name);
-		if ((ns.n && r->namespaced && !sv_eq(in, ns)) || (pinned.p && !sv_eq(name, pinned)))
+		if (!aside_within(r, m, ns) || (pinned.p && !sv_eq(name, pinned)))
 			continue;
 		if (b && n < NAMED_MAX)
 			buf_printf(b, "%s%s", n ? ", " : "", e->key);
@@ -438,11 +447,11 @@ void set_aside_warn(struct api_req *q, struct sv pinned)
 
 static void aside_line(struct buf *b, size_t n, struct sv key, enum set_aside_why why)
 {
-	if (n < NAMED_MAX)
+	if (b && n < NAMED_MAX)
 		buf_printf(b, "[+]set-aside ok: %.*s %s and is left alone\n", SV_ARG(key), aside_words[why].what);
 }
 
-void set_aside_health(struct apiserver *s, struct buf *b)
+void set_aside_health(struct apiserver *s, bool with_keys, struct buf *b)
 {
 	const struct api_set *api = api_current_get(s->api);
 	struct set_aside *l = s->aside;
@@ -457,7 +466,7 @@ void set_aside_health(struct apiserver *s, struct buf *b)
 			const struct aside *e = m->value;
 
 			if (e->why != ASIDE_UNANSWERED) /* of which a check fails */
-				aside_line(b, n++, sv_from(e->key), e->why);
+				aside_line(with_keys ? b : NULL, n++, sv_from(e->key), e->why);
 		}
 	}
 	pthread_mutex_unlock(&l->lock);
@@ -465,9 +474,11 @@ void set_aside_health(struct apiserver *s, struct buf *b)
 	/* Reconciles are set aside, too. */
 	for (size_t i = 0; quarantine_at(i, &key); i++)
 		if (!sv_starts(key, SV("/")))
-			aside_line(b, n++, key, ASIDE_DEADLY);
-	if (n > NAMED_MAX)
+			aside_line(with_keys ? b : NULL, n++, key, ASIDE_DEADLY);
+	if (with_keys && n > NAMED_MAX)
 		buf_printf(b, "[+]set-aside ok: and %zu more\n", n - NAMED_MAX);
+	else if (!with_keys && n)
+		buf_printf(b, "[+]set-aside ok: %zu, which the log names\n", n);
 }
 
 void set_aside_metrics(struct apiserver *s, struct buf *b)

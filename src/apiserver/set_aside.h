@@ -63,8 +63,9 @@ void set_aside_forget(struct apiserver *s, const struct resource *r);
 int64_t set_aside_rev(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name);
 /* It is hidden: what the cache has of it, if anything, is not what is stored. */
 bool set_aside_hides(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name);
-/* Something of r is: -1, and in *err as upstream's store says it. */
-int set_aside_blocked(struct apiserver *s, const struct resource *r, struct err *err);
+/* Something of r in ns ("": anywhere) is: -1, and in *err as upstream's store says it, with the keys of that namespace
+ * alone. */
+int set_aside_blocked(struct apiserver *s, const struct resource *r, struct sv ns, struct err *err);
 /* The same of the kinds by which writes of r are judged: nothing is let in because a rule cannot be read, no number is
  * given twice because who has it cannot. */
 int set_aside_unjudged(struct apiserver *s, const struct resource *r, struct err *err);
@@ -92,6 +93,7 @@ int set_aside_exists(struct apiserver *s, const struct resource *r, struct sv ns
 /* The warning of a list of q's resource that some are missing from; none when none are. pinned: the one name the list
  * is about, or SV_NULL. */
 void set_aside_warn(struct api_req *q, struct sv pinned);
-/* Lines for /readyz?verbose, nothing when there is nothing to say. */
-void set_aside_health(struct apiserver *s, struct buf *b);
+/* Lines for /readyz?verbose, nothing when there is nothing to say. Anybody may read that, so that the keys, names of
+ * Secrets among them, are for administrators. */
+void set_aside_health(struct apiserver *s, bool with_keys, struct buf *b);
 void set_aside_metrics(struct apiserver *s, struct buf *b);

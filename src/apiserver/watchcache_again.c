@@ -44,7 +44,10 @@ static void again_take(struct watchcache *c, struct wc_resource *r, struct sv ke
 					     ? ASIDE_UNANSWERED
 					     : ASIDE_SEALED;
 
-		set_aside_put(c->s, r->res, ns, name, key, g->rev, why, g->why.reason ? &g->why : NULL);
+		lock_read(&r->lock, &wc_lock);
+		if (!wc_late_gone(r)) /* set_aside_forget() has been there */
+			set_aside_put(c->s, r->res, ns, name, key, g->rev, why, g->why.reason ? &g->why : NULL);
+		pthread_rwlock_unlock(&r->lock);
 		if (why == ASIDE_UNANSWERED)
 			wc_again_arm(c);
 		return;
@@ -124,11 +127,11 @@ static void again_tick(void *ctx)
 	if (!stopping)
 		again_all(c, true);
 	pthread_mutex_lock(&c->again_lock);
-	c->again_armed = false;
+	c->again_armed = !c->again_stopping && !set_aside_answered(c->s, NULL);
+	if (c->again_armed)
+		c->again_timer = env_after(c->s->env, ENV_SLOW, AGAIN_NS, again_tick, c);
 	pthread_cond_broadcast(&c->again_cond);
-	pthread_mutex_unlock(&c->again_lock);
-	if (!set_aside_answered(c->s, NULL))
-		wc_again_arm(c);
+	pthread_mutex_unlock(&c->again_lock); /* the end may have waited for this: nothing is touched behind it */
 }
 
 void wc_again_arm(struct watchcache *c)

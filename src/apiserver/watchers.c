@@ -255,7 +255,7 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 	if (gone)
 		(void)err_set(err, ERR_NOT_FOUND, "the server could not find the requested resource");
 	/* After it is among the others: what is hidden from now on ends it. */
-	if (gone || set_aside_blocked(c->s, r->res, err) < 0 || (!joined && wc_past_open(w, err) < 0)) {
+	if (gone || set_aside_blocked(c->s, r->res, w->o.ns, err) < 0 || (!joined && wc_past_open(w, err) < 0)) {
 		(void)wc_watch_close(w);
 		return -1;
 	}

@@ -750,7 +750,7 @@ static void stream_on_error(struct stream *s)
 
 	if ((s->ready || s->ssl) && !s->in.saved && !s->paused)
 		stream_receive(s); /* until there is no more, which says why: that consumes the socket's error */
-	if (s->closing || s->eof)
+	if (s->closing)
 		return;
 	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &errnum, &n) < 0 || errnum == 0)
 		errnum = ECONNRESET;

@@ -54,7 +54,8 @@ struct sa_signer {
 	    due_ns;	/* monotonic: when these were asked for, when any were, when others are due */
 	struct err why; /* of the last fetch that failed */
 	bool failed, fetching, stopping;
-	struct env_timer *timer; /* until the next fetch; NULL while one is posted or under way */
+	bool coming;		 /* a tick is armed, or about to run: it clears this */
+	struct env_timer *timer; /* of the armed one */
 	struct list signs, waits;
 	size_t n_signs, n_waits, working;
 };
@@ -250,6 +251,7 @@ static void signer_tick(void *ctx);
 /* A fetch so many ns from now; mu is held, and none is on its way. The timer's reference is the tick's. */
 static void signer_arm(struct sa_signer *g, int64_t ns)
 {
+	g->coming = true;
 	g->timer = env_after(g->env, ENV_KEYS, ns, signer_tick, signer_ref(g));
 }
 
@@ -258,13 +260,12 @@ static void signer_hurry(struct sa_signer *g, int64_t ns)
 {
 	struct env_timer *t = TAKE(g->timer);
 
-	if (g->fetching)
-		return;
-	if (t && env_timer_stop(g->env, t))
+	if (t && env_timer_stop(g->env, t)) {
+		g->coming = false;
 		atomic_fetch_sub(&g->refs, 1); /* the tick's, which never runs: not the last, the caller has one */
-	else if (t)
-		return; /* it is about to run */
-	signer_arm(g, ns);
+	}
+	if (!g->fetching && !g->coming)
+		signer_arm(g, ns);
 }
 
 /* The end of a fetch: when the next one is, and who waited goes on. */
@@ -306,6 +307,7 @@ static void signer_tick(void *ctx)
 
 	pthread_mutex_lock(&g->mu);
 	g->timer = env_timer_cancel(g->env, g->timer);
+	g->coming = false;
 	go = !g->stopping && !g->fetching;
 	if (go) {
 		g->fetching = true;

@@ -446,7 +446,7 @@ static bool join_token_hidden(struct batch *b)
 {
 	struct err why = ERR_INIT;
 
-	if (set_aside_blocked(b->server, RES(core_secrets), &why) == 0)
+	if (set_aside_blocked(b->server, RES(core_secrets), SV(""), &why) == 0)
 		return false;
 	if (set_aside_waits(b->server, RES(core_secrets)) && b->err.reason == ERR_NONE)
 		err_move(&b->err, &why); /* tried again */
@@ -529,19 +529,19 @@ static void bootstrap_again(void *ctx)
 {
 	struct err later = ERR_INIT, err = ERR_INIT;
 	struct apiserver *s = ctx;
-	bool failed;
+	bool failed, left = atomic_load(&s->stopping);
 
 	pthread_mutex_lock(&s->lock);
 	s->bootstrap_timer = env_timer_cancel(s->env, s->bootstrap_timer);
 	pthread_mutex_unlock(&s->lock);
-	if (!atomic_load(&s->stopping) && bootstrap_all(s, &later, &err) < 0) {
+	if (!left && bootstrap_all(s, &later, &err) < 0) {
 		err_release(&later);
 		err_move(&later, &err);
 	}
-	failed = later.reason != ERR_NONE;
-	if (failed)
+	failed = left || later.reason != ERR_NONE;
+	if (failed && !left)
 		bootstrap_later(s, &later, false);
-	else
+	else if (!left)
 		log_kv(LVL_INFO, "apiserver", "what a cluster starts with is written", NULL);
 	pthread_mutex_lock(&s->lock);
 	if (!failed)

@@ -392,10 +392,10 @@ void registry_list(struct api_req *q)
 		wait_for_rev(q, MAX(o.rev, o.exact), registry_list, api_req_fail);
 		return;
 	}
-	if (set_aside_blocked(s, q->res, &err) < 0)
+	if (set_aside_blocked(s, q->res, q->ns, &err) < 0)
 		goto failed;
 	if (wc_pick(s->wc, q->res, q->ns, o.sel, o.start, (size_t)o.limit, o.exact, q->arena, &l)) {
-		if (set_aside_blocked(s, q->res, &err) < 0) { /* meanwhile: something may be missing from it */
+		if (set_aside_blocked(s, q->res, q->ns, &err) < 0) { /* meanwhile: something may be missing from it */
 			wc_pick_release(&l);
 			goto failed;
 		}
