@@ -3,6 +3,7 @@
 #include "apiserver/crd/crd.h"
 
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
 #include "base/vec.h"
 
@@ -45,6 +46,18 @@ static bool drain_delete(struct client *c, const struct resource *r, struct drai
 	return ok;
 }
 
+/* What is set aside is there, with finalizers that nobody can read: the definition waits for it. */
+static bool drain_sees_all(struct apiserver *s, const struct resource *r, struct err *err)
+{
+	size_t n = set_aside_count(s, r, SV(""));
+
+	if (!n)
+		return true;
+	if (set_aside_blocked(s, r, SV(""), err) == 0)
+		(void)err_set(err, ERR_INTERNAL, "%zu stored objects cannot be read and are set aside", n);
+	return false;
+}
+
 /* *ret_left: there were some. */
 static bool drain_round(struct apiserver *s, struct client *c, const struct resource *r, bool *ret_left,
 			struct err *err)
@@ -58,7 +71,7 @@ static bool drain_round(struct apiserver *s, struct client *c, const struct reso
 	for (size_t i = 0; i < d.batch.n; i++)
 		obj_unref(d.batch.p[i]);
 	vec_release(&d.batch);
-	return ok;
+	return ok && drain_sees_all(s, r, err);
 }
 
 static int drain_status(struct client *c, struct arena *a, const struct obj *crd, const char *status,
@@ -84,6 +97,14 @@ static int drain_finish(struct client *c, struct arena *a, const struct obj *crd
 	return client_update(c, RES(apiextensions_customresourcedefinitions), doc, NULL, NULL, err);
 }
 
+static bool drain_failed(const struct obj *crd)
+{
+	VAL_EACH(obj_get(crd, F_status, F_conditions), condition)
+		if (val_is(val_member(condition, F_type), "Terminating"))
+			return val_is(val_member(condition, F_reason), "InstanceDeletionFailed");
+	return false;
+}
+
 int crd_drain(struct apiserver *s, struct client *c, const struct obj *crd, const struct api_kind *k, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -91,8 +112,9 @@ int crd_drain(struct apiserver *s, struct client *c, const struct obj *crd, cons
 	int64_t now_ns = env_now_ns(s->env);
 	bool ok, left;
 
-	if (drain_status(c, &a, crd, "True", "InstanceDeletionInProgress", "CustomResource deletion is in progress",
-			 now_ns, &said, err) < 0)
+	/* What failed says so until it goes on: each change of a status is a reason to look again at once. */
+	if (!drain_failed(crd) && drain_status(c, &a, crd, "True", "InstanceDeletionInProgress",
+					       "CustomResource deletion is in progress", now_ns, &said, err) < 0)
 		return -1;
 	if (!k)
 		return drain_finish(c, &a, said ? said : crd, err);

@@ -540,16 +540,90 @@ static void test_rules_hidden(void **state)
 {
 	static const char quota[] = "/registry/resourcequotas/default/q";
 	struct rig *r = *state;
+	struct val *doc = val_new_map(&r->arena);
+	struct client *controller;
+	struct err err = ERR_INIT;
 
+	val_set_cstr(&r->arena, val_set_map(&r->arena, doc, F_metadata), F_name, "made");
 	expect(r, 201, "POST", "/api/v1/namespaces/default/resourcequotas",
 	       "{\"metadata\":{\"name\":\"q\"},\"spec\":{\"hard\":{\"count/configmaps\":\"0\"}}}");
+	expect(r, 201, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+	       "{\"metadata\":{\"name\":\"m\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":"
+	       "\"ClusterRole\","
+	       "\"name\":\"cluster-admin\"},\"subjects\":[{\"kind\":\"User\",\"name\":\"maker\",\"apiGroup\":"
+	       "\"rbac.authorization.k8s.io\"}]}");
 	refuse(quota, ERR_UNAVAILABLE);
 	rig_restart(r);
 	expect_status(r, 500, "InternalError", "nothing can be written as not all resourcequotas can be read",
 		      &(struct ask){ .method = "POST", .path = MAPS, .body = "{\"metadata\":{\"name\":\"z\"}}" });
+	/* Nor what a controller of this very process makes. */
+	controller = apiserver_client(r->server, "maker", "maker", NULL);
+	assert_int_equal(client_create(controller, RES(core_configmaps), SV("default"), doc, NULL, NULL, &err), -1);
+	assert_part(err_msg(&err), "nothing can be written as not all resourcequotas can be read");
+	client_free(controller);
+	err_release(&err);
 	refuse(NULL, ERR_NONE);
 	rig_run(r, 2 * NS_PER_SEC);
 	make(r, "z");
+}
+
+/* Who decides by what there is is told that not all of it can be seen. */
+static void test_judges_hidden(void **state)
+{
+#define BUDGETS "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
+#define EVICT "/api/v1/namespaces/default/pods/p/eviction"
+	static const char eviction[] =
+	    "{\"apiVersion\":\"policy/v1\",\"kind\":\"Eviction\",\"metadata\":{\"name\":\"p\"}}";
+	struct rig *r = *state;
+
+	expect(r, 201, "POST", "/api/v1/namespaces/default/serviceaccounts", "{\"metadata\":{\"name\":\"default\"}}");
+	expect(r, 201, "POST", "/api/v1/namespaces/default/pods",
+	       "{\"metadata\":{\"name\":\"p\",\"labels\":{\"a\":\"b\"}},\"spec\":{\"nodeName\":\"n\",\"containers\":[{"
+	       "\"name\":\"c\","
+	       "\"image\":\"x\"}]}}");
+	expect_type(r, 200, "PATCH", "/api/v1/namespaces/default/pods/p/status", "application/merge-patch+json",
+		    "{\"status\":{\"phase\":\"Running\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}");
+	expect(r, 201, "POST", BUDGETS,
+	       "{\"metadata\":{\"name\":\"b\"},\"spec\":{\"minAvailable\":1,\"selector\":{\"matchLabels\":{\"a\":\"b\"}"
+	       "}}}");
+	expect(r, 429, "POST", EVICT, eviction);
+	refuse("/registry/poddisruptionbudgets/default/b", ERR_INTERNAL);
+	rig_restart(r);
+	expect_status(r, 500, "InternalError", "unable to transform key",
+		      &(struct ask){ .method = "POST", .path = EVICT, .body = eviction });
+	expect(r, 200, "GET", "/api/v1/namespaces/default/pods/p", NULL);
+}
+
+/* A definition waits for instances that cannot be opened, and for their finalizers. */
+static void test_instances_hidden(void **state)
+{
+#define WIDGETS "/apis/example.com/v1/namespaces/default/widgets"
+	static const char crd[] = "{\"metadata\":{\"name\":\"widgets.example.com\"},\"spec\":{\"group\":\"example."
+				  "com\",\"scope\":\"Namespaced\",\"names\":{"
+				  "\"plural\":\"widgets\",\"kind\":\"Widget\"},\"versions\":[{\"name\":\"v1\","
+				  "\"served\":true,\"storage\":true,\"schema\":{"
+				  "\"openAPIV3Schema\":{\"type\":\"object\"}}}]}}";
+#define DEFINITIONS "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+	struct rig *r = *state;
+
+	expect(r, 201, "POST", DEFINITIONS, crd);
+	rig_run(r, NS_PER_SEC);
+	expect(r, 201, "POST", WIDGETS,
+	       "{\"apiVersion\":\"example.com/"
+	       "v1\",\"kind\":\"Widget\",\"metadata\":{\"name\":\"w\",\"finalizers\":[\"a.b/c\"]}}");
+	refuse("/registry/example.com/widgets/default/w", ERR_UNAVAILABLE);
+	rig_restart(r);
+	rig_run(r, NS_PER_SEC);
+	expect(r, 200, "DELETE", DEFINITIONS "/widgets.example.com", NULL);
+	rig_run(r, 10 * NS_PER_SEC);
+	assert_part(text_of(r, DEFINITIONS "/widgets.example.com"), "InstanceDeletionFailed");
+	refuse(NULL, ERR_NONE);
+	rig_run(r, 60 * NS_PER_SEC);
+	assert_part(text_of(r, WIDGETS "/w"), "deletionTimestamp");
+	expect_type(r, 200, "PATCH", WIDGETS "/w", "application/merge-patch+json",
+		    "{\"metadata\":{\"finalizers\":null}}");
+	rig_run(r, 60 * NS_PER_SEC);
+	expect(r, 404, "GET", DEFINITIONS "/widgets.example.com", NULL);
 }
 
 /* Nobody is given the address of a Service that cannot be opened, whoever asks for one. */
@@ -612,6 +686,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unanswered, transformed_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_hidden_meanwhile, transformed_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_rules_hidden, transformed_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_judges_hidden, transformed_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_instances_hidden, transformed_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_service_hidden, transformed_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_start_unwritten, transformed_setup, rig_teardown),
 	};

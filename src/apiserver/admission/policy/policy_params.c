@@ -1,4 +1,5 @@
 /* Parameters: objects that a binding names, out of the watch cache, in the version that the policy speaks of. */
+#include "apiserver/set_aside.h"
 #include "apiserver/admission/policy/policy.h"
 #include "apiserver/watchcache.h"
 
@@ -78,6 +79,8 @@ static int params_find(struct policy_turn *t, const struct resource *r, struct s
 		return err_set(err, ERR_INTERNAL, "paramRef.name and paramRef.selector are mutually exclusive");
 	if (name.n) {
 		o = registry_peek(t->e.q, r, ns, name);
+		if (!o && set_aside_rev(t->e.q->server, r, ns, name))
+			return set_aside_error(t->e.q->server, r, ns, name, err);
 		return o ? params_take(o, f) : 0;
 	}
 	if (!ls)
@@ -86,7 +89,7 @@ static int params_find(struct policy_turn *t, const struct resource *r, struct s
 	if (!f->sel)
 		return -1;
 	registry_each(t->e.q->server, r, ns, params_take, f);
-	return 0;
+	return set_aside_blocked(t->e.q->server, r, ns, err);
 }
 
 /* Those that a run behind a wait finds again. */
