@@ -61,7 +61,9 @@ void flow_start(struct apiserver *s)
 {
 	struct flow *f = s->flow;
 
-	f->started = true; /* nobody else is there yet */
+	lock_mutex(&f->lock, &flow_lock);
+	f->started = true; /* another server of this process and this store may be writing already */
+	pthread_mutex_unlock(&f->lock);
 	current_swap(&f->config, &flow_config_make(f)->ref);
 	flow_changed(s); /* which says what dangles, when it has time */
 }
