@@ -61,17 +61,6 @@ static bool not_stopping(struct apiserver *s, struct err *why)
 	return false;
 }
 
-/* What there is with priority and fairness alone, and without it alone. */
-static bool fair(struct apiserver *s, struct err *why)
-{
-	return started(s, why);
-}
-
-static bool unfair(struct apiserver *s, struct err *why)
-{
-	return started(s, why);
-}
-
 static bool bootstrapped(struct apiserver *s, struct err *why)
 {
 	bool done;
@@ -96,43 +85,45 @@ static const struct check {
 	const char *name;
 	bool (*ok)(struct apiserver *s, struct err *why);
 	bool ready_only;
+	/* What there is with priority and fairness alone, and without it alone. */
+	enum { WITH_ANY, WITH_FAIRNESS, WITHOUT_FAIRNESS } with;
 } checks[] = {
-	{ "ping", always, false },
-	{ "log", always, false },
-	{ "etcd", storage_reads, false },
-	{ "etcd-readiness", storage_writes, true },
-	{ "watch-cache", watch_cache, false }, /* ours: does it follow the store? */
-	{ "informer-sync", started, true },
-	{ "encrypted-storage", storage_opened, true }, /* ours: kinds that nobody is told of yet */
-	{ "poststarthook/start-apiserver-admission-initializer", started, false },
-	{ "poststarthook/generic-apiserver-start-informers", watch_cache, false },
-	{ "poststarthook/priority-and-fairness-config-consumer", fair, false },
-	{ "poststarthook/priority-and-fairness-filter", fair, false },
-	{ "poststarthook/max-in-flight-filter", unfair, false },
-	{ "poststarthook/storage-object-count-tracker-hook", watch_cache, false },
-	{ "poststarthook/storage-readiness", watch_cache, false },
-	{ "poststarthook/start-apiextensions-informers", watch_cache, false },
-	{ "poststarthook/start-apiextensions-controllers", started, false },
-	{ "poststarthook/crd-informer-synced", started, false },
-	{ "poststarthook/start-system-namespaces-controller", bootstrapped, false },
-	{ "poststarthook/start-cluster-authentication-info-controller", started, false },
-	{ "poststarthook/start-legacy-token-tracking-controller", started, false },
-	{ "poststarthook/start-service-ip-repair-controllers", started, false },
-	{ "poststarthook/rbac/bootstrap-roles", bootstrapped, false },
-	{ "poststarthook/scheduling/bootstrap-system-priority-classes", bootstrapped, false },
-	{ "poststarthook/priority-and-fairness-config-producer", bootstrapped, false },
-	{ "poststarthook/bootstrap-controller", bootstrapped, false },
-	{ "poststarthook/start-kubernetes-service-cidr-controller", started, false },
-	{ "poststarthook/start-kube-aggregator-informers", watch_cache, false },
-	{ "poststarthook/apiservice-status-local-available-controller", started, false },
-	{ "poststarthook/apiservice-status-remote-available-controller", started, false },
-	{ "poststarthook/apiservice-registration-controller", started, false },
-	{ "poststarthook/apiservice-discovery-controller", started, false },
-	{ "poststarthook/kube-apiserver-autoregistration", started, false },
-	{ "autoregister-completion", started, false },
-	{ "poststarthook/apiservice-openapi-controller", started, false },
-	{ "poststarthook/apiservice-openapiv3-controller", started, false },
-	{ "shutdown", not_stopping, true },
+	{ "ping", always, false, WITH_ANY },
+	{ "log", always, false, WITH_ANY },
+	{ "etcd", storage_reads, false, WITH_ANY },
+	{ "etcd-readiness", storage_writes, true, WITH_ANY },
+	{ "watch-cache", watch_cache, false, WITH_ANY }, /* ours: does it follow the store? */
+	{ "informer-sync", started, true, WITH_ANY },
+	{ "encrypted-storage", storage_opened, true, WITH_ANY }, /* ours: kinds that nobody is told of yet */
+	{ "poststarthook/start-apiserver-admission-initializer", started, false, WITH_ANY },
+	{ "poststarthook/generic-apiserver-start-informers", watch_cache, false, WITH_ANY },
+	{ "poststarthook/priority-and-fairness-config-consumer", started, false, WITH_FAIRNESS },
+	{ "poststarthook/priority-and-fairness-filter", started, false, WITH_FAIRNESS },
+	{ "poststarthook/max-in-flight-filter", started, false, WITHOUT_FAIRNESS },
+	{ "poststarthook/storage-object-count-tracker-hook", watch_cache, false, WITH_ANY },
+	{ "poststarthook/storage-readiness", watch_cache, false, WITH_ANY },
+	{ "poststarthook/start-apiextensions-informers", watch_cache, false, WITH_ANY },
+	{ "poststarthook/start-apiextensions-controllers", started, false, WITH_ANY },
+	{ "poststarthook/crd-informer-synced", started, false, WITH_ANY },
+	{ "poststarthook/start-system-namespaces-controller", bootstrapped, false, WITH_ANY },
+	{ "poststarthook/start-cluster-authentication-info-controller", started, false, WITH_ANY },
+	{ "poststarthook/start-legacy-token-tracking-controller", started, false, WITH_ANY },
+	{ "poststarthook/start-service-ip-repair-controllers", started, false, WITH_ANY },
+	{ "poststarthook/rbac/bootstrap-roles", bootstrapped, false, WITH_ANY },
+	{ "poststarthook/scheduling/bootstrap-system-priority-classes", bootstrapped, false, WITH_ANY },
+	{ "poststarthook/priority-and-fairness-config-producer", bootstrapped, false, WITH_FAIRNESS },
+	{ "poststarthook/bootstrap-controller", bootstrapped, false, WITH_ANY },
+	{ "poststarthook/start-kubernetes-service-cidr-controller", started, false, WITH_ANY },
+	{ "poststarthook/start-kube-aggregator-informers", watch_cache, false, WITH_ANY },
+	{ "poststarthook/apiservice-status-local-available-controller", started, false, WITH_ANY },
+	{ "poststarthook/apiservice-status-remote-available-controller", started, false, WITH_ANY },
+	{ "poststarthook/apiservice-registration-controller", started, false, WITH_ANY },
+	{ "poststarthook/apiservice-discovery-controller", started, false, WITH_ANY },
+	{ "poststarthook/kube-apiserver-autoregistration", started, false, WITH_ANY },
+	{ "autoregister-completion", started, false, WITH_ANY },
+	{ "poststarthook/apiservice-openapi-controller", started, false, WITH_ANY },
+	{ "poststarthook/apiservice-openapiv3-controller", started, false, WITH_ANY },
+	{ "shutdown", not_stopping, true, WITH_ANY },
 };
 
 static void plain(struct api_req *q, int code, struct buf *b)
@@ -153,7 +144,7 @@ static bool health_at(struct apiserver *s, bool ready, size_t i, const char **re
 		return encryption_check(s->o.encryption, i - ARRAY_LEN(checks), ret_name, ret_well, why);
 	c = &checks[i];
 	*ret_name = c->ready_only && !ready ? NULL : c->name;
-	if (c->ok == (s->o.no_priority_and_fairness ? fair : unfair))
+	if (c->with == (s->o.no_priority_and_fairness ? WITH_FAIRNESS : WITHOUT_FAIRNESS))
 		*ret_name = NULL;
 	if (*ret_name && ask)
 		*ret_well = c->ok(s, why);

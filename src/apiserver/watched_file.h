@@ -7,7 +7,7 @@
  * A value is its owner's: immutable, counted, made of the whole text. The first look is watched_file_new()'s, and what
  * is wrong then is the caller's to tell; later ones are told here, the only place of these files that logs. An error is
  * told when it comes, and again when it has become another one or was gone meanwhile. Of the text only a digest is
- * kept, and what was read is wiped.
+ * kept, and the text that make() saw is wiped.
  *
  * Counted (`looked`) is every look that found another text than counts, by whether it was of use: a file that stays
  * wrong counts each time, as upstream's automatic reloads do.

@@ -12,13 +12,11 @@
  * Another key means another seed, and what is stored by the one before is stale. A program that does not answer for
  * three minutes ends writes, as nobody knows whether its key still counts; what can be read stays readable.
  *
- * A program that lets a read wait for as long as a call may take is asked about no other for ten seconds, or until it
- * is well: a database of thousands of values would not be read before the next day.
- *
  * Values sealed by a key itself, as earlier servers did, are read.
  *
  * A read that the program has not answered, or answered with an error, fails with ERR_UNAVAILABLE: the value may be
- * fine. For a second after that the program is not asked for others, so that who reads many does not wait for each.
+ * fine. For as long as that took, a second at least, the program is not asked for others: who reads thousands of values does
+ * not wait for each.
  * What it gives that does not open the value fails otherwise.
  *
  * Bounds: upstream's: a key's id and a sealed seed 1 KiB, annotations 32 KiB, with names that are domain names.

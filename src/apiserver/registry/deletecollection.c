@@ -131,7 +131,8 @@ void registry_deletecollection(struct api_req *q)
 	struct err err = ERR_INIT;
 
 	if (delete_options_read(q, &c->o, &err) < 0 || list_options_check(q, false, &limit, &seconds, &err) < 0 ||
-	    selection_make(q->arena, q->res, &words, &sel, &err) < 0 || set_aside_blocked(q->server, q->res, q->ns, &err) < 0)
+	    selection_make(q->arena, q->res, &words, &sel, &err) < 0 ||
+	    set_aside_blocked(q->server, q->res, q->ns, &err) < 0)
 		goto failed;
 	if (c->o.unsafe) {
 		err_options(&err, "DeleteOptions", "ignoreStoreReadErrorWithClusterBreakingPotential",
