@@ -55,6 +55,9 @@ struct foreign_answer {
 	int status;	 /* 0: there is none, and body says why */
 	struct buf body; /* any bytes */
 };
-/* True: *ret, which was zeroed, is the answer; false: it is under way. Who asks the same again within a few seconds,
- * for the same decision, is told the same of an object; anything else is asked for anew. */
+/* True: *ret, which was zeroed, is the answer; false: it is under way, or there is no room: ask again. Who asks the
+ * same again within FOREIGN_KEPT_NS, for the same decision, is told the same of an object; of a list and of a write it
+ * is told once, and of a list only while it is that young. Asked at least each FOREIGN_KEPT_NS / 3, an answer is not
+ * missed. */
+#define FOREIGN_KEPT_NS (15 * NS_PER_SEC)
 typedef bool foreign_ask_fn(void *ctx, const struct foreign_question *q, struct foreign_answer *ret);

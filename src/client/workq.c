@@ -30,6 +30,8 @@ struct item {
 	size_t key_n;
 	bool running, dirty;
 	unsigned failures;
+	unsigned undecided;	 /* runs in a row, */
+	int64_t decide_ns;	 /* since then; monotonic */
 	struct env_timer *timer; /* pending delayed add */
 	bool firing;		 /* a timer was too late to stop: its task will come */
 	int64_t timer_at_ns;
@@ -201,10 +203,24 @@ static void workq_tell(const struct workq *q, const struct item *it, const struc
 	       "failures", failures, NULL);
 }
 
+/* From half of it to all: many that began together would ask in step for ever, and find in step that others have. */
+static int64_t workq_undecided_ns(const struct item *it, int64_t after_ns)
+{
+	const struct retry_policy p = { .first_ns = after_ns, .max_ns = MAX(after_ns, WORKQ_UNDECIDED_NS) };
+
+	return env_jitter(it->q->env, retry_pause_ns(&p, it->undecided) / 2, 1000);
+}
+
 static void workq_finish(struct workq *q, struct item *it, int rc, const struct reconcile_result *res,
 			 const struct err *err)
 {
 	it->running = false;
+	if (rc == 0 && res->undecided && !it->dirty) {
+		it->undecided += it->undecided < UINT_MAX;
+		it->decide_ns = res->since_ns;
+	} else {
+		it->undecided = 0;
+	}
 	if (rc < 0 && !hopeless(err)) {
 		it->failures += it->failures < UINT_MAX;
 		q->counts.retries++;
@@ -215,7 +231,7 @@ static void workq_finish(struct workq *q, struct item *it, int rc, const struct 
 		if (rc < 0 || !res->undecided)
 			it->failures = 0;
 		if (rc == 0 && res->after_ns > 0 && !it->dirty)
-			add_after_locked(q, it, res->after_ns);
+			add_after_locked(q, it, it->undecided ? workq_undecided_ns(it, res->after_ns) : res->after_ns);
 	}
 	if (it->dirty) {
 		it->dirty = false;
@@ -261,6 +277,7 @@ static void worker(void *ctx)
 		now = env_mono_ns(q->env);
 		workq_counts_queued(&q->counts, now - it->since_ns);
 		it->since_ns = now;
+		res.since_ns = it->undecided ? it->decide_ns : now;
 		pthread_mutex_unlock(&q->lock);
 
 		rc = workq_reconcile(q, it, &res, &err);
@@ -372,8 +389,12 @@ struct workq *workq_free(struct workq *q)
 void workq_add(struct workq *q, struct sv key)
 {
 	pthread_mutex_lock(&q->lock);
-	if (!q->stopping)
-		make_ready(q, item_get(q, key));
+	if (!q->stopping) {
+		struct item *it = item_get(q, key);
+
+		it->undecided = 0; /* something happened: what was asked before may not be so any more */
+		make_ready(q, it);
+	}
 	pthread_mutex_unlock(&q->lock);
 }
 

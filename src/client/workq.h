@@ -20,9 +20,14 @@ struct workq;
 struct reconcile_result {
 	int64_t after_ns; /* call again after this long even if nothing changes; 0: no need */
 	/* This run neither succeeded nor failed: it waits for what will be known after after_ns. A failure that comes
-	 * then is one more of those before. */
+	 * then is one more of those before. Such runs in a row come ever later: after_ns doubles with each, to at most
+	 * WORKQ_UNDECIDED_NS, until the key is added anew; each comes after half of it to all of it. */
 	bool undecided;
+	/* Set before the run, monotonic: when the first of the undecided runs in a row that it goes on with began; when
+	 * it began itself, where there was none. What is asked for one decision is known by it. */
+	int64_t since_ns;
 };
+#define WORKQ_UNDECIDED_NS (5 * NS_PER_SEC)
 
 struct workq_opts {
 	const char *name;     /* "deployment": logs and metrics */

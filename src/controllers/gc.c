@@ -30,7 +30,7 @@
 #include <stdlib.h>
 
 #define GC_HOLES_NS (30 * NS_PER_SEC) /* as upstream: a kind that cannot be listed does not hold all others up */
-#define GC_AGAIN_NS (NS_PER_SEC / 5)
+#define GC_AGAIN_NS (NS_PER_SEC / 5)  /* the first time, of the same decision (client/workq.h) */
 
 struct gc {
 	struct controller_ctx *ctx;
@@ -57,6 +57,7 @@ struct grun {
 	size_t n_deps;
 	bool holes; /* there may be more */
 	struct obj *live;
+	int64_t since_ns; /* of the decision, which may take several runs */
 };
 
 #define DELETE_TRIES 5 /* of one judgement */
@@ -142,9 +143,9 @@ static int gc_get(struct grun *r, const struct resource *res, struct sv ns, stru
 {
 	/* What an object refers to is looked for behind the version that refers to it: an owner is replaced by one of
 	 * the same name, with children of its own. */
-	struct sv of = r->live ? arena_svf(r->a, "%.*s/%.*s", SV_ARG(obj_uid(r->live)),
+	struct sv of = r->live ? arena_svf(r->a, "%lld/%.*s/%.*s", (long long)r->since_ns, SV_ARG(obj_uid(r->live)),
 					   SV_ARG(val_str(obj_get(r->live, F_metadata, F_resourceVersion))))
-			       : SV("");
+			       : arena_svf(r->a, "%lld/%.*s", (long long)r->since_ns, SV_ARG(r->me.uid));
 
 	if (gc_far_is(res))
 		return gc_far_get(r->c->far, res, ns, name, of, ret, err);
@@ -461,7 +462,7 @@ static int gc_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, 
 {
 	struct gc *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	_cleanup_(gc_run_release) struct grun r = { .c = c, .a = &a };
+	_cleanup_(gc_run_release) struct grun r = { .c = c, .a = &a, .since_ns = ret->since_ns };
 	int rc = gc_load(&r, key) ? gc_run(&r, err) : 0;
 
 	ret->undecided = rc > 0;

@@ -15,8 +15,8 @@
 #include <stdlib.h>
 
 #define FINALIZER_ESTIMATE_S 15
-#define FOREIGN_AGAIN_NS (NS_PER_SEC / 5)
-#define RETRY_MAX_NS (60 * NS_PER_SEC) /* somebody waits for a deletion */
+#define FOREIGN_AGAIN_NS (NS_PER_SEC / 5) /* the first time (client/workq.h) */
+#define RETRY_MAX_NS (60 * NS_PER_SEC)	  /* somebody waits for a deletion */
 
 struct namespace_controller {
 	struct controller_ctx *ctx;

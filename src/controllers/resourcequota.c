@@ -46,6 +46,7 @@ struct quota_controller {
 	struct api_listener listener;
 	pthread_mutex_t lock; /* of what follows */
 	VEC(struct quota_watch *) watches;
+	struct quota_far_counts far; /* has a lock of its own */
 	struct workq *q;
 };
 
@@ -57,7 +58,8 @@ struct quota_count {
 	const struct obj *quota;
 	struct quota_list used; /* amounts in memory of their own: they change with every object */
 	int64_t next_ns;	/* when a Pod's grace ends, wall clock */
-	bool far;		/* something of others was counted */
+	bool far;		/* something of others is named, */
+	bool later;		/* of which some did not say yet */
 };
 
 static void quota_count_add(struct quota_count *k, struct arena *a, struct sv name, struct sv amount)
@@ -130,22 +132,20 @@ static int quota_count_kind(struct quota_count *k, const struct resource *r, str
 	return 0;
 }
 
-/* What others have of what is named so. 0, or 1: not yet. Who does not say leaves the amount what it was. */
-static int quota_count_far(struct quota_count *k)
+/* What others have of what is named so. Who does not say, or not yet, leaves the amount what it was. */
+static void quota_count_far(struct quota_count *k)
 {
-	int later = 0;
-
 	VAL_EACH_MEMBER(obj_get(k->quota, F_spec, F_hard), m) {
 		size_t n;
-		int rc = quota_far_count(k->c->ctx->opts, m.key, obj_ns(k->quota), &n);
+		enum quota_far rc =
+		    quota_far_count(&k->c->far, k->c->ctx->opts, obj_uid(k->quota), m.key, obj_ns(k->quota), &n);
 
-		later = later || rc == QUOTA_FAR_LATER;
+		k->later = k->later || rc == QUOTA_FAR_LATER;
 		k->far = k->far || rc != QUOTA_FAR_NONE;
 		if (rc == QUOTA_FAR_COUNTED)
 			quota_count_add(k, k->a, m.key,
 					quota_has_scopes(obj_root(k->quota)) ? SV("0") : arena_svf(k->a, "%zu", n));
 	}
-	return later;
 }
 
 /* --- whom to listen to --- */
@@ -339,10 +339,6 @@ static int quota_reconcile(void *ctx, struct sv key, struct reconcile_result *re
 	if (!quota)
 		return gone ? 0 : -1;
 	k.quota = quota;
-	if (c->ctx->opts->kinds_foreign && quota_count_far(&k)) {
-		ret->after_ns = QUOTA_FAR_AGAIN_NS;
-		return 0;
-	}
 	api = api_current_get(c->ctx->opts->kinds);
 	API_EACH(api, r) {
 		size_t named = k.used.n;
@@ -354,12 +350,15 @@ static int quota_reconcile(void *ctx, struct sv key, struct reconcile_result *re
 			quota_watch_begin(c, r, ns);
 	}
 	api_set_unref(api);
+	if (rc == 0 && c->ctx->opts->kinds_foreign)
+		quota_count_far(&k);
 	if (rc == 0 && quota_write(&k, quota, &why) < 0)
 		rc = why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
 	now = env_now_ns(c->ctx->env);
 	ret->after_ns = k.next_ns > now ? MIN(RESYNC_NS, k.next_ns - now + 1) : RESYNC_NS;
 	if (k.far)
-		ret->after_ns = MIN(ret->after_ns, QUOTA_FAR_NS);
+		ret->after_ns = MIN(ret->after_ns, k.later ? QUOTA_FAR_AGAIN_NS : QUOTA_FAR_NS);
+	ret->undecided = k.later;
 	return rc;
 }
 
@@ -415,6 +414,7 @@ static void *quota_start(struct controller_ctx *ctx)
 
 	c->ctx = ctx;
 	pthread_mutex_init(&c->lock, NULL);
+	quota_far_init(&c->far);
 	c->quotas = informer_get(ctx->informers, RES(core_resourcequotas), NULL, NULL, NULL);
 	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "resourcequota-controller",
 							 .workers = 5,
@@ -441,6 +441,7 @@ static void quota_stop(void *controller)
 		quota_watch_end(w);
 	}
 	vec_release(&c->watches);
+	quota_far_release(&c->far);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }

@@ -72,14 +72,18 @@ struct aggregator {
 	struct env_timer *timer;
 	struct strmap emptied; /* namespaces that are emptied, or were, by name: struct agg_emptied */
 	struct list emptied_waiting, emptied_done;
-	struct strmap asked; /* what controllers ask of others, by method and path: struct agg_asked (asked.c) */
-	size_t n_emptying;   /* that are emptied now, */
-	size_t emptying;     /* and their tasks that run this moment */
-	int64_t emptied_anywhere_ns; /* monotonic: until then they begin anywhere */
-	int64_t cert_due_ns;	     /* these two are the task's: when the files are read again; */
-	uint64_t cert_hash;	     /* what was in them; 0: not looked yet */
-	unsigned refs;		     /* the server's, and one for each task, call and timer that is on its way */
-	env_fn *run;		     /* the task */
+	/* What controllers ask of others, by method and path: struct agg_asked (asked.c). */
+	struct strmap asked;
+	size_t n_asking;		    /* calls on their way, also those that nobody wants any more */
+	struct list asked_news, asked_told; /* answers that nobody was told yet, and others; oldest first */
+	size_t n_answers, answer_bytes;	    /* in both */
+	size_t n_emptying;		    /* that are emptied now, */
+	size_t emptying;		    /* and their tasks that run this moment */
+	int64_t emptied_anywhere_ns;	    /* monotonic: until then they begin anywhere */
+	int64_t cert_due_ns;		    /* these two are the task's: when the files are read again; */
+	uint64_t cert_hash;		    /* what was in them; 0: not looked yet */
+	unsigned refs;			    /* the server's, and one for each task, call and timer that is on its way */
+	env_fn *run;			    /* the task */
 	bool running, looking, again, locals, stopping, listening;
 };
 
@@ -109,7 +113,9 @@ extern const struct http_header agg_own_headers[AGG_OWN_HEADERS];
 void agg_openapi_ask(struct aggregator *g, struct agg_service *e);
 /* Whether that document is in this index, any bytes, and its hash: "" when it has none that is fit for a URL. */
 bool agg_openapi_hash(struct sv index, struct sv group, struct sv version, struct buf *ret);
-/* asked.c: nobody asks any more. The lock is held. */
+/* asked.c: nobody has asked yet. */
+void agg_asked_init(struct aggregator *g);
+/* Nobody asks any more. The lock is held. */
 void agg_asked_drop(struct aggregator *g);
 /* What strangers call something, as a step of a path of ours. */
 bool agg_step_fine(struct sv name);

@@ -202,6 +202,7 @@ struct aggregator *aggregator_new(struct apiserver *s)
 	g->kept = http_kept_new();
 	list_init(&g->emptied_waiting);
 	list_init(&g->emptied_done);
+	agg_asked_init(g);
 	pthread_mutex_init(&g->lock, NULL);
 	pthread_mutex_init(&g->spec_making, NULL);
 	pthread_cond_init(&g->idle, NULL);

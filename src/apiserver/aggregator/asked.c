@@ -3,10 +3,14 @@
  *
  *	asked ─▶ call ─▶ done: told to who asks again ─▶ dropped
  *
- * Nobody waits: the call is made at once, or there is no answer at once. What was said of an object is kept a few
+ * Nobody waits: the call is made at once, or there is no answer at once. What was said of an object is kept some
  * seconds, or until it is written to, so that who needs several answers for one decision comes to have them all, and
- * for that decision alone; of anything else once. There are ASKED_MAX at a time, each as long as its bound at most, but
- *for lists, of which one is asked for at a time. */
+ * for that decision alone; of anything else once.
+ *
+ * There are ASKED_MAX calls at a time, and ASKED_OTHERS_MAX more that are not of the many objects that have owners
+ * there, so that lists and writes do not wait behind those. Answers are up to ASKED_ANSWERS_MAX, of ASKED_ANSWERS_BYTES
+ * and the last one. Those that were told go first; one that was not makes no room for the next object's, or of more
+ * askers than there is room for none would ever find its own. */
 #include "apiserver/aggregator/aggregator-internal.h"
 #include "client/foreign.h"
 #include "codec/json.h"
@@ -14,9 +18,11 @@
 #include <stdlib.h>
 
 #define ASKED_MAX ((size_t)64)
+#define ASKED_OTHERS_MAX ((size_t)16)
+#define ASKED_ANSWERS_MAX ((size_t)1000)
+#define ASKED_ANSWERS_BYTES ((size_t)32 * 1024 * 1024)
 #define ASKED_BYTES ((size_t)256 * 1024) /* of an object's metadata */
-#define ASKED_KEPT_NS (5 * NS_PER_SEC)
-#define ASKED_DROPPED_NS (60 * NS_PER_SEC)
+#define ASKED_WROTE_NS (60 * NS_PER_SEC) /* so long it is known what became of a write */
 #define ASKED_KINDS_MAX 500
 
 static const char asked_unable[] = "the server is currently unable to handle the request";
@@ -26,6 +32,7 @@ struct agg_asked {
 	char *key, *path, *account;
 	struct agg_service *e;
 	bool list, once, done, dropped; /* once: told to one */
+	struct list at;			/* of the answers, when done */
 	int64_t done_ns;
 	int status;
 	struct buf body;
@@ -43,45 +50,71 @@ static void agg_asked_free(void *p)
 	free(k);
 }
 
+void agg_asked_init(struct aggregator *g)
+{
+	list_init(&g->asked_news);
+	list_init(&g->asked_told);
+}
+
+/* It is in no map any more. The lock is held. */
+static void asked_end(struct agg_asked *k)
+{
+	if (!k->done) {
+		k->dropped = true; /* it is its call's */
+		return;
+	}
+	list_del(&k->at);
+	k->g->n_answers--;
+	k->g->answer_bytes -= k->body.n;
+	agg_asked_free(k);
+}
+
 /* The lock is held. */
 static void asked_forget(struct agg_asked *k)
 {
 	(void)strmap_del(&k->g->asked, sv_from(k->key));
-	if (k->done)
-		agg_asked_free(k);
-	else
-		k->dropped = true; /* it is its call's */
+	asked_end(k);
 }
 
 void agg_asked_drop(struct aggregator *g)
 {
-	STRMAP_EACH(&g->asked, e) {
-		struct agg_asked *k = e->value;
-
-		if (k->done)
-			agg_asked_free(k);
-		else
-			k->dropped = true;
-	}
+	STRMAP_EACH(&g->asked, e)
+		asked_end(e->value);
 	strmap_release(&g->asked);
+}
+
+static struct agg_asked *asked_first(const struct list *l)
+{
+	return list_empty(l) ? NULL : LIST_ENTRY(l->next, struct agg_asked, at);
 }
 
 /* What was said of an object that is written to is not so any more, whoever asked. The lock is held. */
 static void asked_written(struct aggregator *g, const char *account, const char *path)
 {
-	struct agg_asked *about;
+	VEC(struct agg_asked *) about = VEC_INIT;
 
-	do {
-		about = NULL;
-		STRMAP_EACH(&g->asked, e) {
-			struct agg_asked *k = e->value;
+	STRMAP_EACH(&g->asked, e) {
+		struct agg_asked *k = e->value;
 
-			if (!k->once && strcmp(k->account, account) == 0 && strcmp(k->path, path) == 0)
-				about = k;
-		}
-		if (about)
-			asked_forget(about);
-	} while (about);
+		if (!k->once && strcmp(k->account, account) == 0 && strcmp(k->path, path) == 0)
+			vec_push(&about, k);
+	}
+	for (size_t i = 0; i < about.n; i++)
+		asked_forget(about.p[i]);
+	vec_release(&about);
+}
+
+/* Room for k's answer among the bytes, at the cost of the oldest. The lock is held. */
+static void asked_fit(struct aggregator *g, const struct agg_asked *k)
+{
+	while (g->answer_bytes > ASKED_ANSWERS_BYTES) {
+		struct agg_asked *old = asked_first(&g->asked_told);
+
+		old = old ? old : asked_first(&g->asked_news);
+		if (old == k)
+			break;
+		asked_forget(old);
+	}
 }
 
 /* On the network's thread. */
@@ -91,6 +124,7 @@ static void asked_answered(struct webhook_answer *answer, void *ctx)
 	struct aggregator *g = k->g;
 
 	pthread_mutex_lock(&g->lock);
+	g->n_asking--;
 	k->status = answer->status;
 	if (answer->err.reason == ERR_NONE) {
 		k->body = answer->body;
@@ -102,31 +136,51 @@ static void asked_answered(struct webhook_answer *answer, void *ctx)
 		agg_leave_alone(g, k->e);
 	if (k->once && !k->list)
 		asked_written(g, k->account, k->path);
-	k->done = true;
-	k->done_ns = env_mono_ns(g->env);
-	if (k->dropped)
+	if (k->dropped) {
 		agg_asked_free(k);
+	} else {
+		k->done = true;
+		k->done_ns = env_mono_ns(g->env);
+		list_add_tail(&g->asked_news, &k->at);
+		g->n_answers++;
+		g->answer_bytes += k->body.n;
+		asked_fit(g, k);
+	}
 	agg_let_go(g);
 	webhook_answer_free(answer);
 }
 
-/* Those that are too old to be told. The lock is held. */
+static bool asked_old(const struct agg_asked *k)
+{
+	int64_t age = env_mono_ns(k->g->env) - k->done_ns;
+
+	return k->done && age >= (k->once && !k->list ? ASKED_WROTE_NS : FOREIGN_KEPT_NS);
+}
+
+/* Those at the front that are too old to be told. The lock is held. */
 static void asked_expire(struct aggregator *g)
 {
-	int64_t now = env_mono_ns(g->env);
 	struct agg_asked *old;
 
-	do {
-		old = NULL;
-		STRMAP_EACH(&g->asked, e) {
-			struct agg_asked *k = e->value;
+	while ((old = asked_first(&g->asked_told)) && asked_old(old))
+		asked_forget(old);
+	while ((old = asked_first(&g->asked_news)) && asked_old(old))
+		asked_forget(old);
+}
 
-			if (k->done && now - k->done_ns >= (k->once ? ASKED_DROPPED_NS : ASKED_KEPT_NS))
-				old = k;
-		}
-		if (old)
-			asked_forget(old);
-	} while (old);
+/* May one more be asked? The lock is held. */
+static bool asked_room(struct aggregator *g, bool object)
+{
+	if (g->n_asking >= ASKED_MAX + (object ? 0 : ASKED_OTHERS_MAX))
+		return false;
+	while (g->n_answers + g->n_asking >= ASKED_ANSWERS_MAX) {
+		struct agg_asked *old = asked_first(&g->asked_told);
+
+		if (!old && object)
+			return false;
+		asked_forget(old ? old : asked_first(&g->asked_news));
+	}
+	return true;
 }
 
 static bool asked_none(struct foreign_answer *ret, const char *why)
@@ -199,11 +253,14 @@ static void asked_tell(struct agg_asked *k, struct foreign_answer *ret)
 {
 	ret->status = k->status;
 	if (k->once) {
+		k->g->answer_bytes -= k->body.n;
 		ret->body = k->body;
 		k->body = (struct buf)BUF_INIT;
 		asked_forget(k);
 	} else {
 		buf_addsv(&ret->body, buf_sv(&k->body));
+		list_del(&k->at);
+		list_add_tail(&k->g->asked_told, &k->at);
 	}
 }
 
@@ -214,7 +271,7 @@ bool apiserver_ask_foreign(void *ctx, const struct foreign_question *q, struct f
 	_cleanup_free_ char *path = asked_path(q), *key = NULL;
 	struct agg_service *e = NULL;
 	struct agg_asked *k;
-	bool told = false;
+	bool told = false, object = q->name.n && strcmp(q->method, "GET") == 0;
 
 	if (!path || !atomic_load(&g->n_remote))
 		return asked_none(ret, path ? asked_unable : "it has no name that a path can have");
@@ -222,11 +279,15 @@ bool apiserver_ask_foreign(void *ctx, const struct foreign_question *q, struct f
 	pthread_mutex_lock(&g->lock);
 	asked_expire(g);
 	k = strmap_get(&g->asked, sv_from(key));
+	if (k && asked_old(k)) {
+		asked_forget(k);
+		k = NULL;
+	}
 	if (k && k->done) {
 		asked_tell(k, ret);
 		told = true;
 	}
-	if (k || g->asked.n >= ASKED_MAX || g->stopping) {
+	if (k || g->stopping || !asked_room(g, object)) {
 		pthread_mutex_unlock(&g->lock);
 		return told;
 	}
@@ -240,12 +301,13 @@ bool apiserver_ask_foreign(void *ctx, const struct foreign_question *q, struct f
 	k->e = e;
 	k->key = TAKE(key);
 	k->list = !q->name.n;
-	k->once = k->list || strcmp(q->method, "GET") != 0;
+	k->once = !object;
 	k->path = xstrdup(path);
 	k->account = xstrdup(q->account);
 	if (k->once && !k->list)
 		asked_written(g, q->account, path);
 	strmap_set(&g->asked, sv_from(k->key), k);
+	g->n_asking++;
 	g->refs++;
 	pthread_mutex_unlock(&g->lock);
 	asked_call(k, q, path);

@@ -258,6 +258,46 @@ static void test_waiting_is_no_success(void **state)
 	unmake(&w);
 }
 
+static int64_t decided_since;
+
+static int ask_for_ever(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+{
+	struct world *w = ctx;
+
+	(void)key;
+	(void)err;
+	w->runs++;
+	decided_since = ret->since_ns;
+	ret->after_ns = 200 * NS_PER_MS;
+	ret->undecided = true;
+	return 0;
+}
+
+static void test_waits_ever_longer(void **state)
+{
+	struct world w = { .ready = true };
+	int64_t since;
+
+	(void)state;
+	w.env = env_sim_new(1, 0, true);
+	w.q = workq_new(w.env, &(struct workq_opts){ .name = "test", .reconcile = ask_for_ever, .ctx = &w });
+	workq_add(w.q, SV("a"));
+	env_sim_run(w.env, 100 * NS_PER_MS);
+	assert_int_equal(w.runs, 1);
+	since = decided_since;
+	/* At 0.2, 0.6, 1.4, 3, 6.2 s, and then each five; at the earliest each in half the time. */
+	env_sim_run(w.env, 60 * NS_PER_SEC);
+	assert_in_range(w.runs, 15, 29);
+	assert_int_equal(decided_since, since);
+	/* Something happened: it is another decision, and begins anew. */
+	w.runs = 0;
+	workq_add(w.q, SV("a"));
+	env_sim_run(w.env, 2 * NS_PER_SEC);
+	assert_in_range(w.runs, 4, 6);
+	assert_true(decided_since > since);
+	unmake(&w);
+}
+
 static bool count_ready(void *ctx)
 {
 	(*(int *)ctx)++;
@@ -350,6 +390,7 @@ int main(void)
 		cmocka_unit_test(test_gives_up_in_a_terminating_namespace),
 		cmocka_unit_test(test_freed_with_work_left),
 		cmocka_unit_test(test_waiting_is_no_success),
+		cmocka_unit_test(test_waits_ever_longer),
 		cmocka_unit_test(test_not_asked_once_freed),
 		cmocka_unit_test(test_free_waits_for_ready),
 		cmocka_unit_test(test_key_split),

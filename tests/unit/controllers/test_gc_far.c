@@ -4,8 +4,10 @@
 
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/webhook/webhook.h"
+#include "client/workq.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define MAPS "/api/v1/namespaces/default/configmaps"
 #define THINGS ((size_t)8)
@@ -20,8 +22,10 @@ static struct {
 	bool hang;	 /* about its objects it says nothing, until released */
 	bool whole;	 /* it knows of no metadata alone */
 	char said[1024]; /* "DELETE a {...};" */
-	struct webhook_call *held[64];
+	struct webhook_call *held[100];
 	size_t n_held;
+	bool slow;	     /* about slows it says nothing, until released */
+	size_t gets, counts; /* of things, so far: GETs of one, lists of a namespace */
 } far;
 
 static struct thing *thing_named(struct sv name)
@@ -61,6 +65,7 @@ static void far_object(struct webhook_call *c, const struct webhook_sent *sent, 
 	struct thing *t = thing_named(name);
 	size_t n = strlen(far.said);
 
+	far.gets += strcmp(sent->method, "GET") == 0;
 	if (strcmp(sent->method, "GET") != 0)
 		(void)snprintf(far.said + n, sizeof(far.said) - n, "%s %.*s %.*s;", sent->method, SV_ARG(name),
 			       SV_ARG(sent->body));
@@ -84,18 +89,23 @@ static void far_call(struct webhook_call *c, const struct webhook_sent *sent, vo
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	const char *path = strstr(sent->url, ".svc:443") + strlen(".svc:443"), *name = strstr(path, "/things/");
 	bool list = strcmp(path, "/apis/far.example.io/v1/things") == 0 ||
-		    strcmp(path, "/apis/far.example.io/v1/namespaces/default/things") == 0;
+		    strcmp(path, "/apis/far.example.io/v1/namespaces/default/things") == 0,
+	     slows = strcmp(path, "/apis/far.example.io/v1/namespaces/default/slows") == 0;
 
 	(void)ctx;
+	far.counts += list && strstr(path, "/namespaces/");
 	if (far.down) {
 		webhook_call_answer(c, 500, SV("text/plain"), SV(""), NULL);
 	} else if (strcmp(path, "/apis/far.example.io/v1") == 0) {
 		webhook_call_answer(
 		    c, 200, SV("application/json"),
 		    SV("{\"kind\":\"APIResourceList\",\"resources\":[{\"name\":\"things\",\"kind\":\"Thing\","
-		       "\"namespaced\":true,\"verbs\":[\"get\",\"list\",\"watch\",\"delete\",\"patch\"]}]}"),
+		       "\"namespaced\":true,\"verbs\":[\"get\",\"list\",\"watch\",\"delete\",\"patch\"]},"
+		       "{\"name\":\"slows\",\"kind\":\"Slow\",\"namespaced\":true,\"verbs\":[\"get\",\"list\","
+		       "\"watch\","
+		       "\"delete\"]}]}"),
 		    NULL);
-	} else if (far.hang && (list || name)) {
+	} else if ((far.hang && (list || name)) || (far.slow && slows)) {
 		assert_true(far.n_held < ARRAY_LEN(far.held));
 		far.held[far.n_held++] = c;
 	} else if (list) {
@@ -363,6 +373,112 @@ static void quotas_count_theirs(void **state)
 	cluster_finish(&k);
 }
 
+static void release(int status, const char *body)
+{
+	while (far.n_held)
+		webhook_call_answer(far.held[--far.n_held], status, SV("application/json"), sv_from(body), NULL);
+}
+
+/* One that does not say holds up neither what is here, nor the others, which are not asked again meanwhile. */
+static void quotas_wait_for_nobody(void **state)
+{
+	static const char path[] = "/api/v1/namespaces/default/resourcequotas/q";
+	struct cluster k = start(state);
+	struct rig *r = k.rig;
+	const struct val *used;
+
+	(void)thing("a", "uid-a", "");
+	expect(r, 201, "POST", MAPS, "{\"metadata\":{\"name\":\"m\"}}");
+	far.slow = true;
+	far.counts = 0;
+	expect(r, 201, "POST", "/api/v1/namespaces/default/resourcequotas",
+	       "{\"metadata\":{\"name\":\"q\"},\"spec\":{\"hard\":{\"count/slows.far.example.io\":\"5\",\"count/"
+	       "things.far.example.io\":\"5\",\"count/configmaps\":\"9\"}}}");
+	cluster_run(&k, 1);
+	used = val_get(expect(r, 200, "GET", path, NULL), F_status, F_used);
+	assert_non_null(val_member_sv(used, SV("count/configmaps")));
+	assert_val(val_member_sv(used, SV("count/things.far.example.io")), "1");
+	assert_null(val_member_sv(used, SV("count/slows.far.example.io")));
+	cluster_run(&k, 4);
+	assert_int_equal(far.counts, 1);
+	assert_int_equal(far.n_held, 1);
+	release(200, "{\"kind\":\"SlowList\",\"items\":[{},{},{}]}");
+	cluster_run(&k, 6);
+	used = val_get(expect(r, 200, "GET", path, NULL), F_status, F_used);
+	assert_val(val_member_sv(used, SV("count/slows.far.example.io")), "3");
+	assert_val(val_member_sv(used, SV("count/things.far.example.io")), "1");
+	assert_int_equal(far.counts, 1);
+	/* It is silent at the next count: what goes here is counted all the same, and its amount stays. */
+	cluster_run(&k, 40);
+	assert_int_equal(far.n_held, 1);
+	used = val_get(expect(r, 200, "GET", path, NULL), F_status, F_used);
+	assert_val(val_member_sv(used, SV("count/configmaps")), "2"); /* with kube-root-ca.crt */
+	expect(r, 200, "DELETE", MAPS "/m", NULL);
+	cluster_run(&k, 1);
+	used = val_get(expect(r, 200, "GET", path, NULL), F_status, F_used);
+	assert_val(val_member_sv(used, SV("count/configmaps")), "1");
+	assert_val(val_member_sv(used, SV("count/slows.far.example.io")), "3");
+	release(404, "");
+	cluster_finish(&k);
+}
+
+static size_t gc_runs(void)
+{
+	static const char name[] = "\nworkqueue_adds_total{name=\"garbage-collector-controller\"} ";
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const char *at;
+
+	workq_metrics(&b);
+	at = strstr(buf_cstr(&b), name);
+	assert_non_null(at);
+	return strtoul(at + strlen(name), NULL, 10);
+}
+
+#define MANY 1500 /* more than there is room for answers */
+
+static void make_many(struct rig *r)
+{
+	for (int i = 0; i < MANY; i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+		(void)map(r, &a, arena_printf(&a, "m%d", i),
+			  of(&a, "far.example.io/v1", "Thing", arena_printf(&a, "t%d", i), SV("uid-t")));
+	}
+}
+
+static size_t many_left(struct rig *r)
+{
+	return val_len(val_get(expect(r, 200, "GET", MAPS, NULL), F_items));
+}
+
+/* Each owner is asked for once, and who waits does not keep a core busy. */
+static void many_owners_are_asked_for_in_turn(void **state)
+{
+	struct cluster k = start(state);
+	struct rig *r = k.rig;
+	size_t others = many_left(r), runs;
+
+	cluster_run(&k, 40); /* its kinds are known */
+	far.hang = true;     /* it takes a second */
+	runs = gc_runs();
+	make_many(r);
+	for (int i = 0; i < 60 && many_left(r) > others; i++) {
+		cluster_run(&k, 1);
+		assert_true(far.n_held <= 80);
+		release(404, "");
+	}
+	assert_int_equal(many_left(r), others);
+	assert_true(gc_runs() - runs < (size_t)10 * MANY);
+	/* And one that answers at once: more than 100 a second. */
+	far.hang = false;
+	far.gets = 0;
+	make_many(r);
+	cluster_run(&k, MANY / 100);
+	assert_int_equal(many_left(r), others);
+	assert_int_equal(far.gets, MANY);
+	cluster_finish(&k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -370,6 +486,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_ours_is_not_theirs_to_say, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(others_are_collected_meanwhile, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(quotas_count_theirs, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(quotas_wait_for_nobody, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(many_owners_are_asked_for_in_turn, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(theirs_go_with_their_owner, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(ours_go_with_theirs, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(orphans_stay, setup, rig_teardown),
