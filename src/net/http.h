@@ -60,7 +60,7 @@ struct http_peer {
 
 /* Of its arena, bytes that come with each request: behind the headers, whoever handles it should need no more for a
  * small read or a watch, since the next block is 4 KiB and there are thousands of watches. */
-#define HTTP_REQ_MEM 1600
+#define HTTP_REQ_MEM 2000
 
 struct http_req {
 	struct arena *arena;
