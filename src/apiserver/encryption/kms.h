@@ -16,7 +16,7 @@
  *
  * A read that the program has not answered, or answered with an error, fails with ERR_UNAVAILABLE: the value may be
  * fine. For as long as that took, a second at least, the program is not asked for others: who reads thousands of values
- *does not wait for each. What it gives that does not open the value fails otherwise.
+ * does not wait for each. What it gives that does not open the value fails otherwise.
  *
  * Bounds: upstream's: a key's id and a sealed seed 1 KiB, annotations 32 KiB, with names that are domain names.
  * Seeds are wiped when they go.
