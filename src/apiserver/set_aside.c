@@ -38,7 +38,6 @@ struct aside {
 	char *text; /* owned: what the store said; NULL: nothing */
 	int64_t rev;
 	enum set_aside_why why;
-	struct sv ns, name; /* in the map's key */
 };
 
 struct set_aside {
@@ -222,11 +221,11 @@ bool set_aside_hides(struct apiserver *s, const struct resource *r, struct sv ns
 }
 
 /* m is of by_name of r. */
-static bool aside_within(const struct resource *r, const struct strmap_entry *m, struct sv ns)
+static bool aside_within(const struct resource *r, const struct strmap_entry *m, struct sv ns, struct sv *ret_name)
 {
-	struct sv in, name;
+	struct sv in;
 
-	storekey_split(r, sv_make(m->key, m->key_n), &in, &name);
+	storekey_split(r, sv_make(m->key, m->key_n), &in, ret_name);
 	return !ns.n || !r->namespaced || sv_eq(in, ns);
 }
 
@@ -241,8 +240,9 @@ int set_aside_blocked(struct apiserver *s, const struct resource *r, struct sv n
 	pthread_mutex_lock(&l->lock);
 	STRMAP_EACH(&aside_of(l, r)->by_name, m) {
 		const struct aside *e = m->value;
+		struct sv name;
 
-		if (!why_hides(e->why) || !aside_within(r, m, ns) || n++ > BLOCKED_MAX)
+		if (!why_hides(e->why) || !aside_within(r, m, ns, &name) || n++ > BLOCKED_MAX)
 			continue;
 		if (n > BLOCKED_MAX)
 			buf_adds(&b, ", ...");
@@ -377,10 +377,9 @@ static size_t aside_find(struct apiserver *s, const struct resource *r, struct s
 	pthread_mutex_lock(&l->lock);
 	STRMAP_EACH(&aside_of(l, r)->by_name, m) {
 		const struct aside *e = m->value;
-		struct sv in, name;
+		struct sv name;
 
-		storekey_split(r, sv_make(m->key, m->key_n), &in, &name);
-		if (!aside_within(r, m, ns) || (pinned.p && !sv_eq(name, pinned)))
+		if (!aside_within(r, m, ns, &name) || (pinned.p && !sv_eq(name, pinned)))
 			continue;
 		if (b && n < NAMED_MAX)
 			buf_printf(b, "%s%s", n ? ", " : "", e->key);

@@ -138,17 +138,11 @@ static void dialog_connect(struct http_dialog *d, const struct http_endpoint *ep
 /* The connection, which has had others before, was closed already: once more, on a new one. */
 static bool dialog_again(struct http_dialog *d, struct http_kept_conn *c)
 {
-	const struct http_endpoint ep = { .host = c->host,
-					  .port = c->port,
-					  .tls = c->tls,
-					  .server_name = c->server_name,
-					  .peer_name = c->peer_name,
-					  .may_dial = c->may_dial,
-					  .may_ctx = c->may_ctx,
-					  .kept = c->kept };
+	struct http_endpoint ep = http_place_endpoint(&c->place);
 
 	if (!c->used || !d->repeats || d->wire.began || d->closing)
 		return false;
+	ep.kept = c->kept;
 	dialog_connect(d, &ep, d->connect_ns);
 	return true;
 }

@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "net/http_place.h"
 #include "net/http_wire.h"
 #include "net/stream.h"
 
@@ -28,20 +29,11 @@ struct http_keep {
 	void *emptied_ctx;
 };
 
-/* Where a connection leads. */
-struct keep_peer {
-	char *host, *server_name, *peer_name; /* owned; the names may be NULL */
-	int port;
-	struct tls_ctx *tls; /* a reference, or NULL */
-	http_may_dial_fn *may_dial;
-	void *may_ctx;
-};
-
 struct keep_conn {
 	struct list link;
 	struct http_keep *k;
 	struct stream *stream;
-	struct keep_peer peer;
+	struct http_place place;
 	struct http_keep_call *call; /* NULL: it rests, or is being closed */
 	struct http_wire wire;
 	bool ready, used, closing; /* used: it has brought an answer before */
@@ -53,7 +45,7 @@ struct http_keep_call {
 	struct list link;
 	struct http_keep *k;
 	struct keep_conn *conn;
-	struct keep_peer peer;
+	struct http_place place;
 	char *method;
 	struct buf request, body;
 	size_t max_body;
@@ -65,43 +57,13 @@ struct http_keep_call {
 
 static void keep_next(struct http_keep *k);
 
-/* --- peers --- */
-
-static void keep_peer_init(struct keep_peer *p, const struct http_endpoint *ep)
-{
-	*p = (struct keep_peer){
-		.host = xstrdup(ep->host),
-		.server_name = ep->server_name ? xstrdup(ep->server_name) : NULL,
-		.peer_name = ep->peer_name ? xstrdup(ep->peer_name) : NULL,
-		.port = ep->port,
-		.tls = tls_ctx_ref(ep->tls),
-		.may_dial = ep->may_dial,
-		.may_ctx = ep->may_ctx,
-	};
-}
-
-static void keep_peer_release(struct keep_peer *p)
-{
-	free(p->host);
-	free(p->server_name);
-	free(p->peer_name);
-	tls_ctx_unref(p->tls);
-}
-
-static bool keep_peer_same(const struct keep_peer *a, const struct keep_peer *b)
-{
-	return a->port == b->port && a->tls == b->tls && strcmp(a->host, b->host) == 0 && a->may_dial == b->may_dial &&
-	       a->may_ctx == b->may_ctx && sv_eq(sv_from(a->server_name), sv_from(b->server_name)) &&
-	       sv_eq(sv_from(a->peer_name), sv_from(b->peer_name));
-}
-
 /* --- calls --- */
 
 static void keep_call_free(struct http_keep_call *c)
 {
 	list_del(&c->link);
 	ev_timer_stop(c->timer);
-	keep_peer_release(&c->peer);
+	http_place_release(&c->place);
 	buf_release(&c->request);
 	buf_release(&c->body);
 	free(c->method);
@@ -296,7 +258,7 @@ static void keep_conn_free(struct keep_conn *n)
 	list_del(&n->link);
 	k->n_conns--;
 	http_wire_release(&n->wire);
-	keep_peer_release(&n->peer);
+	http_place_release(&n->place);
 	err_release(&n->why);
 	free(n);
 }
@@ -361,13 +323,7 @@ static const struct stream_cb keep_stream_cb = {
 /* A connection for c: one that rests, else a new one; NULL: there are as many as may be. */
 static struct keep_conn *keep_conn_for(struct http_keep *k, struct http_keep_call *c)
 {
-	struct http_endpoint ep = { .host = c->peer.host,
-				    .port = c->peer.port,
-				    .tls = c->peer.tls,
-				    .server_name = c->peer.server_name,
-				    .peer_name = c->peer.peer_name,
-				    .may_dial = c->peer.may_dial,
-				    .may_ctx = c->peer.may_ctx };
+	struct http_endpoint ep = http_place_endpoint(&c->place);
 	const struct stream_target t = { .host = ep.host,
 					 .port = ep.port,
 					 .tls = ep.tls,
@@ -380,7 +336,7 @@ static struct keep_conn *keep_conn_for(struct http_keep *k, struct http_keep_cal
 
 	LIST_EACH(&k->conns, it) {
 		n = LIST_ENTRY(it, struct keep_conn, link);
-		if (n->closing || !keep_peer_same(&n->peer, &c->peer))
+		if (n->closing || !http_place_leads_to(&n->place, &ep))
 			continue;
 		if (!n->call && !c->again) {
 			k->n_idle--;
@@ -392,7 +348,7 @@ static struct keep_conn *keep_conn_for(struct http_keep *k, struct http_keep_cal
 		return NULL;
 	n = xcalloc(1, sizeof(*n));
 	n->k = k;
-	keep_peer_init(&n->peer, &ep);
+	http_place_init(&n->place, &ep);
 	n->call = c; /* before the stream: it may call back as soon as the loop turns */
 	list_add_tail(&k->conns, &n->link);
 	k->n_conns++;
@@ -448,7 +404,7 @@ struct http_keep_call *http_keep_call(struct http_keep *k, const struct http_kee
 	c->max_body = o->max_body;
 	c->done = o->done;
 	c->ctx = o->ctx;
-	keep_peer_init(&c->peer, o->ep);
+	http_place_init(&c->place, o->ep);
 	list_add_tail(&k->waiting, &c->link);
 	if (k->closing ||
 	    http_wire_request(&c->request, o->ep, o->method, o->target, o->headers, o->n_headers, o->body, NULL) < 0) {

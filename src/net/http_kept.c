@@ -61,11 +61,6 @@ size_t http_kept_resting(struct http_kept *k)
 
 /* --- one --- */
 
-static char *kept_copy(const char *s)
-{
-	return s ? xstrdup(s) : NULL;
-}
-
 struct http_kept_conn *http_kept_conn_new(struct ev_loop *l, const struct http_endpoint *ep)
 {
 	struct http_kept_conn *c = xcalloc(1, sizeof(*c));
@@ -75,13 +70,7 @@ struct http_kept_conn *http_kept_conn_new(struct ev_loop *l, const struct http_e
 	if (!ep->kept)
 		return c;
 	c->kept = ep->kept;
-	c->host = xstrdup(ep->host);
-	c->server_name = kept_copy(ep->server_name);
-	c->peer_name = kept_copy(ep->peer_name);
-	c->port = ep->port;
-	c->tls = tls_ctx_ref(ep->tls);
-	c->may_dial = ep->may_dial;
-	c->may_ctx = ep->may_ctx;
+	http_place_init(&c->place, ep);
 	pthread_mutex_lock(&c->kept->lock);
 	c->kept->refs++;
 	pthread_mutex_unlock(&c->kept->lock);
@@ -108,20 +97,14 @@ void http_kept_conn_free(struct http_kept_conn *c)
 		kept_leave(c);
 		pthread_mutex_unlock(&c->kept->lock);
 		kept_unref(c->kept);
-		tls_ctx_unref(c->tls);
 	}
-	free(c->host);
-	free(c->server_name);
-	free(c->peer_name);
+	http_place_release(&c->place);
 	free(c);
 }
 
 static bool kept_leads_to(const struct http_kept_conn *c, const struct ev_loop *l, const struct http_endpoint *ep)
 {
-	return c->loop == l && c->port == ep->port && c->tls == ep->tls && strcmp(c->host, ep->host) == 0 &&
-	       c->may_dial == ep->may_dial && c->may_ctx == ep->may_ctx &&
-	       sv_eq(sv_from(c->server_name), sv_from(ep->server_name)) &&
-	       sv_eq(sv_from(c->peer_name), sv_from(ep->peer_name));
+	return c->loop == l && http_place_leads_to(&c->place, ep);
 }
 
 struct http_kept_conn *http_kept_take(struct ev_loop *l, const struct http_endpoint *ep)
@@ -155,13 +138,7 @@ static void kept_idle(void *ctx)
 
 bool http_kept_put(struct http_kept_conn *c)
 {
-	const struct http_endpoint ep = { .host = c->host,
-					  .port = c->port,
-					  .tls = c->tls,
-					  .server_name = c->server_name,
-					  .peer_name = c->peer_name,
-					  .may_dial = c->may_dial,
-					  .may_ctx = c->may_ctx };
+	const struct http_endpoint ep = http_place_endpoint(&c->place);
 	struct http_kept *k = c->kept;
 	size_t same = 0;
 	bool fits;

@@ -16,7 +16,7 @@
 #pragma once
 
 #include "base/list.h"
-#include "net/http_client.h"
+#include "net/http_place.h"
 
 #define KEPT_PEER_MAX 8
 #define KEPT_MAX 64
@@ -40,14 +40,10 @@ struct http_kept_conn {
 	struct http_kept *kept; /* a reference, or NULL: it never rests */
 	struct ev_loop *loop;
 	struct stream *stream;
-	struct http_dialog *dialog;	      /* NULL: it rests, or is being closed */
-	char *host, *server_name, *peer_name; /* where it leads; owned, the names may be NULL */
-	int port;
-	struct tls_ctx *tls; /* a reference, or NULL */
-	http_may_dial_fn *may_dial;
-	void *may_ctx;
-	struct ev_timer *idle; /* while it rests */
-	bool used;	       /* it has brought an answer before */
+	struct http_dialog *dialog; /* NULL: it rests, or is being closed */
+	struct http_place place;    /* of one that may rest */
+	struct ev_timer *idle;	    /* while it rests */
+	bool used;		    /* it has brought an answer before */
 };
 
 struct http_kept_conn *http_kept_conn_new(struct ev_loop *l, const struct http_endpoint *ep);

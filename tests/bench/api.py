@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 
-from sides import TOKEN, Caravel, How, Unavailable, free_port
+from sides import TOKEN, Caravel, How, Unavailable, built, free_port
 
 # A body of its own for each request, which h2load has not. {i} is the object, of OBJECTS; the value moves with every request.
 APPLY = """
@@ -70,13 +70,7 @@ def applies(kind):
 
 def rules(kind):
     """The engine by itself, on one thread: tests/bench/cel_bench.c."""
-    if kind is not Caravel:
-        raise Unavailable("not a part of these programs")
-    build = os.path.dirname(How.binary)
-    if not os.path.exists(os.path.join(build, "build.ninja")):
-        raise Unavailable("no build directory beside the binary")
-    subprocess.run(["ninja", "-C", build, "tests/bench/cel_bench"], check=True, stdout=subprocess.DEVNULL)
-    said = subprocess.run([os.path.join(build, "tests/bench/cel_bench")], check=True, stdout=subprocess.PIPE, text=True).stdout
+    said = subprocess.run([built(kind, "cel_bench")], check=True, stdout=subprocess.PIPE, text=True).stdout
     found = [(float(runs), float(cost)) for runs, cost in re.findall(r"^ *([\d.]+) runs/s +([\d.]+) M cost/s", said, re.M)]
     names = ("cel compare", "cel all", "cel matches")
     if len(found) != len(names):

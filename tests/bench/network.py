@@ -15,18 +15,14 @@ import sys
 import threading
 import time
 
-from sides import Caravel, How, Load, Unavailable, lib
+from sides import Caravel, How, Load, Unavailable, built, lib
 from nghttpd import NET_THREADS, Nghttpd
 from lib import DevCluster, Failed, free_port, node_possible, own_address, read_text, wait_for
 
 
 def services(kind):
     """tests/bench/proxy_bench.c: 10,000 Services of five endpoints."""
-    if kind is not Caravel:
-        raise Unavailable("only our own proxy is measured")
-    build, program = os.path.dirname(How.binary), "tests/bench/proxy_bench"
-    subprocess.run(["ninja", "-C", build, program], check=True, stdout=subprocess.DEVNULL)
-    r = subprocess.run([os.path.join(build, program)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    r = subprocess.run([built(kind, "proxy_bench")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
     if r.returncode:
         raise Unavailable(r.stderr.strip())
 
@@ -154,8 +150,7 @@ def pod_net(mark):
     raise Unavailable("the process of a Pod was not found")
 
 
-def path_of(backend):
-    program = os.path.join(os.path.dirname(How.binary), "tests/bench/path_bench")
+def path_of(program, backend):
     out, mark = {}, f"{os.getpid()}000"
     with DevCluster(2, ["--server-arg", f"--flannel-backend={backend}"]) as c:
         for i, (name, where) in enumerate((("client", 1), ("near", 1), ("far", 2))):
@@ -186,13 +181,13 @@ def path_of(backend):
 def path(kind):
     """Between Pods, to their addresses and through a Service: on one node, and between two by each way of the Pods' network."""
     why = node_possible()
-    if why or kind is not Caravel:
-        raise Unavailable(why or "only our own network is measured")
-    subprocess.run(["ninja", "-C", os.path.dirname(How.binary), "tests/bench/path_bench"], check=True, stdout=subprocess.DEVNULL)
+    if why:
+        raise Unavailable(why)
+    program = built(kind, "path_bench")
     lib.CARAVEL = How.binary
     lib.need_tools()
     try:
-        return {**path_of("vxlan"), **{k: v for k, v in path_of("host-gw").items() if " far " in k}}
+        return {**path_of(program, "vxlan"), **{k: v for k, v in path_of(program, "host-gw").items() if " far " in k}}
     except (Failed, SystemExit) as e:
         raise Unavailable(str(e)) from e
 
@@ -270,13 +265,7 @@ def follow(kind):
 
 def names(kind):
     """The name server by itself, on its own thread: tests/bench/dns_bench.c."""
-    if kind is not Caravel:
-        raise Unavailable("not a part of these programs")
-    build = os.path.dirname(How.binary)
-    if not os.path.exists(os.path.join(build, "build.ninja")):
-        raise Unavailable("no build directory beside the binary")
-    subprocess.run(["ninja", "-C", build, "tests/bench/dns_bench"], check=True, stdout=subprocess.DEVNULL)
-    said = subprocess.run([os.path.join(build, "tests/bench/dns_bench"), "10000", str(How.scale)], check=True, stdout=subprocess.PIPE, text=True)
+    said = subprocess.run([built(kind, "dns_bench"), "10000", str(How.scale)], check=True, stdout=subprocess.PIPE, text=True)
     value = dict(line.split() for line in said.stdout.splitlines())
     return {"names": float(value["queries"]), "names memory": float(value["bytes"]) / 1e6}
 

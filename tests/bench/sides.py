@@ -41,6 +41,17 @@ def insecure():
     return context
 
 
+def built(kind, name):
+    """The path of a program of tests/bench, made anew where the measured binary was."""
+    if kind is not Caravel:
+        raise Unavailable("not a part of these programs")
+    build = os.path.dirname(How.binary)
+    if not os.path.exists(os.path.join(build, "build.ninja")):
+        raise Unavailable("no build directory beside the binary")
+    subprocess.run(["ninja", "-C", build, "tests/bench/" + name], check=True, stdout=subprocess.DEVNULL)
+    return os.path.join(build, "tests/bench", name)
+
+
 class Side:
     """Processes that together are a control plane, on a data directory of their own."""
 

@@ -4,6 +4,7 @@
 
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/set_aside.h"
+#include "object/condition.h"
 #include "apiserver/watchcache.h"
 #include "base/vec.h"
 
@@ -99,10 +100,9 @@ static int drain_finish(struct client *c, struct arena *a, const struct obj *crd
 
 static bool drain_failed(const struct obj *crd)
 {
-	VAL_EACH(obj_get(crd, F_status, F_conditions), condition)
-		if (val_is(val_member(condition, F_type), "Terminating"))
-			return val_is(val_member(condition, F_reason), "InstanceDeletionFailed");
-	return false;
+	const struct val *terminating = condition_find(obj_get(crd, F_status, F_conditions), "Terminating");
+
+	return val_is(val_member(terminating, F_reason), "InstanceDeletionFailed");
 }
 
 int crd_drain(struct apiserver *s, struct client *c, const struct obj *crd, const struct api_kind *k, struct err *err)

@@ -1,0 +1,44 @@
+#include "net/http_place.h"
+
+#include <stdlib.h>
+
+void http_place_init(struct http_place *p, const struct http_endpoint *ep)
+{
+	*p = (struct http_place){
+		.host = xstrdup(ep->host),
+		.server_name = ep->server_name ? xstrdup(ep->server_name) : NULL,
+		.peer_name = ep->peer_name ? xstrdup(ep->peer_name) : NULL,
+		.port = ep->port,
+		.tls = tls_ctx_ref(ep->tls),
+		.may_dial = ep->may_dial,
+		.may_ctx = ep->may_ctx,
+	};
+}
+
+void http_place_release(struct http_place *p)
+{
+	free(p->host);
+	free(p->server_name);
+	free(p->peer_name);
+	tls_ctx_unref(p->tls);
+	*p = (struct http_place){ 0 };
+}
+
+struct http_endpoint http_place_endpoint(const struct http_place *p)
+{
+	return (struct http_endpoint){ .host = p->host,
+				       .port = p->port,
+				       .tls = p->tls,
+				       .server_name = p->server_name,
+				       .peer_name = p->peer_name,
+				       .may_dial = p->may_dial,
+				       .may_ctx = p->may_ctx };
+}
+
+bool http_place_leads_to(const struct http_place *p, const struct http_endpoint *ep)
+{
+	return p->port == ep->port && p->tls == ep->tls && strcmp(p->host, ep->host) == 0 &&
+	       p->may_dial == ep->may_dial && p->may_ctx == ep->may_ctx &&
+	       sv_eq(sv_from(p->server_name), sv_from(ep->server_name)) &&
+	       sv_eq(sv_from(p->peer_name), sv_from(ep->peer_name));
+}
