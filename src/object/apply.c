@@ -368,6 +368,20 @@ int apply_check(struct arena *a, const struct schema *s, const struct val *confi
 			SV_ARG(name), sv_find(av, '/') < 0 ? "/" : "", SV_ARG(av), SV_ARG(val_get_str(config, F_kind)));
 }
 
+/* What a merge gives shares its nodes with the live object and with the configuration, which is applied again should
+ * somebody write in between: those that are written to become the document's own. */
+static struct val *apply_own(struct arena *a, const struct val *merged)
+{
+	struct val *out = map_of(a, merged->items, merged->n), *meta = val_member_mut(out, F_metadata), *own;
+
+	if (val_type(meta) == VAL_MAP) {
+		own = map_of(a, meta->items, meta->n);
+		own->sym = meta->sym;
+		*meta = *own;
+	}
+	return out;
+}
+
 struct val *managed_apply(struct arena *a, const struct schema *s, const struct val *live, const struct val *config,
 			  const struct apply_opts *o, struct err *err)
 {
@@ -432,8 +446,7 @@ struct val *managed_apply(struct arena *a, const struct schema *s, const struct 
 	if (changed || !mine->time_ns)
 		mine->time_ns = o->now_ns;
 
-	out = val_new_map(a);
-	*out = *merged;
+	out = apply_own(a, merged);
 	if (kubectl)
 		kubectl_renew(a, config, out);
 	managers_write(a, &ms, out);

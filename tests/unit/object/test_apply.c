@@ -43,10 +43,14 @@ static struct val *apply(struct world *w, const struct val *live, const char *co
 			 bool force, struct err *err)
 {
 	struct apply_opts o = opts(w, manager, at);
+	const struct val *read = doc(&w->a, config), *live_was = live ? val_clone(&w->a, live) : NULL;
 	struct val *v;
 
 	o.force = force;
-	v = managed_apply(&w->a, w->schema, live, doc(&w->a, config), &o, err);
+	v = managed_apply(&w->a, w->schema, live, read, &o, err);
+	/* neither is written to: they are used again when somebody writes in between */
+	assert_true(val_equal(read, doc(&w->a, config)));
+	assert_true(!live || val_equal(live, live_was));
 	if (!v && err == NULL)
 		fail_msg("apply of %s by %s failed", config, manager);
 	return v;

@@ -579,8 +579,13 @@ static struct val *applied(struct arena *a, const struct schema *s, const struct
 	const struct val *config = doc(
 	    a, arena_printf(a, "{'apiVersion':'g.example.com/v1','kind':'T','metadata':{'name':'n'},'a':%s}", value));
 	struct apply_opts o = { .manager = sv_from(manager), .api_version = SV("g.example.com/v1") };
+	const struct val *config_was = val_clone(a, config), *live_was = live ? val_clone(a, live) : NULL;
+	struct val *v = managed_apply(a, s, live, config, &o, err);
 
-	return managed_apply(a, s, live, config, &o, err);
+	/* neither is written to: they are used again when somebody writes in between */
+	assert_true(val_equal(config, config_was));
+	assert_true(!live || val_equal(live, live_was));
+	return v;
 }
 
 static void test_applies(void **state)
