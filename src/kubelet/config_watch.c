@@ -34,10 +34,7 @@ static void config_watch_changed(struct watched *o)
 
 		if (!p)
 			continue;
-		pthread_mutex_lock(&p->lock);
-		p->refresh = true;
-		pthread_mutex_unlock(&p->lock);
-		kpod_kick(p);
+		kpod_refresh(p);
 		kpod_unref(p);
 	}
 	vec_release(&uids);

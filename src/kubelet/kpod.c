@@ -3,6 +3,7 @@
 
 #include "kubelet/ktask.h"
 #include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_cert.h"
 #include "kubelet/pod_spec.h"
 
 #include <stdlib.h>
@@ -42,6 +43,9 @@ void kpod_unref(struct kpod *p)
 		free(p->tokens.p[i].token);
 	}
 	vec_release(&p->tokens);
+	for (size_t i = 0; i < p->certs.n; i++)
+		pod_cert_free(p->certs.p[i]);
+	vec_release(&p->certs);
 	obj_unref(p->obj);
 	obj_unref(p->sent);
 	free(p->forced_reason);
@@ -65,6 +69,14 @@ void kpod_kick(struct kpod *p)
 	if (!p->k->stopping && p->k->q)
 		workq_add(p->k->q, sv_from(p->uid));
 	pthread_mutex_unlock(&p->k->lock);
+}
+
+void kpod_refresh(struct kpod *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->refresh = true;
+	pthread_mutex_unlock(&p->lock);
+	kpod_kick(p);
 }
 
 struct obj *kpod_obj(struct kpod *p, struct arena *a)

@@ -24,6 +24,7 @@ enum stop_stage { STOP_HOOK, STOP_TERM, STOP_END };
  * quiet minutes forget it. */
 extern const struct retry_policy kcont_retry;
 
+struct pod_cert;
 struct prober;
 
 /* What is remembered of a container of a pod beside what the runtime tells. */
@@ -96,6 +97,7 @@ struct kpod {
 	char *over_limit;
 	struct obj *sent; /* what our last status patch returned; owned */
 	VEC(struct pod_token) tokens;
+	VEC(struct pod_cert *) certs; /* pod_cert.h */
 	char *ips; /* of the sandbox, space separated; cached by its id */
 	char *ips_of;
 	char *ready_of;			     /* the sandbox whose network is ready; NULL: none */
@@ -106,6 +108,7 @@ struct kpod {
 struct kpod *kpod_ref(struct kpod *p);
 void kpod_unref(struct kpod *p);
 void kpod_kick(struct kpod *p);				 /* sync it soon */
+void kpod_refresh(struct kpod *p); /* and look at what its volumes show again; not with p->lock held */
 struct obj *kpod_obj(struct kpod *p, struct arena *a);	 /* the newest version, linked to a */
 struct kcont *kpod_cont(struct kpod *p, struct sv name); /* made when missing; sync only */
 /* Why it is not running, as its status says; reason NULL: nothing to say. */

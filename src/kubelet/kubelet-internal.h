@@ -71,6 +71,8 @@ struct kubelet {
 	struct link_watch *links;
 
 	struct config_watch *configs;
+	struct pod_certs *certs;
+	struct trust_bundles *bundles;
 	struct node_status *node;
 	struct images *images;
 	struct kserver *server;

@@ -13,6 +13,7 @@
 #include "kubelet/node_repair.h"
 #include "kubelet/node_status.h"
 #include "kubelet/orphans.h"
+#include "kubelet/pod_certs.h"
 #include "kubelet/pod_table.h"
 #include "kubelet/pod_worker.h"
 #include "kubelet/probes.h"
@@ -20,6 +21,7 @@
 #include "kubelet/runtime_down.h"
 #include "kubelet/runtime_health.h"
 #include "kubelet/server.h"
+#include "kubelet/trust_bundles.h"
 #include "kubelet/volumes/volumes.h"
 #include "net/link_watch.h"
 
@@ -66,28 +68,15 @@ static void on_delete(struct obj *o, void *ctx)
 	pod_table_seen(ctx, o, true, false);
 }
 
-/* Tokens in volumes are brought up to date; the rest is too, should a watch (config_watch.h) have failed. */
+/* Tokens and certificates in volumes are brought up to date; the rest is too, should a watch (config_watch.h) have
+ * failed. */
 static void refresh(void *ctx)
 {
 	struct kubelet *k = ctx;
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct kpod **pods;
-	size_t n;
 
 	if (!kubelet_fired(k, &k->refresh_timer))
 		return;
-	pods = kubelet_pods(k, &a, &n);
-	for (size_t i = 0; i < n; i++) {
-		bool live;
-
-		pthread_mutex_lock(&pods[i]->lock);
-		live = pods[i]->obj && volumes_need_refresh(obj_root(pods[i]->obj));
-		pods[i]->refresh |= live;
-		pthread_mutex_unlock(&pods[i]->lock);
-		if (live)
-			kpod_kick(pods[i]);
-		kpod_unref(pods[i]);
-	}
+	kubelet_refresh(k, volumes_need_refresh);
 	kubelet_rearm(k, &k->refresh_timer, ENV_NODE, REFRESH_NS, refresh);
 	kubelet_fired_end(k);
 }
@@ -159,6 +148,8 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->recorder = recorder_new(k->client, "kubelet", k->node_name);
 	k->images = images_new(k);
 	k->configs = config_watch_new(k);
+	k->certs = pod_certs_new(k);
+	k->bundles = trust_bundles_new(k);
 	if (o->port >= 0 && k->files) {
 		k->server = kserver_new(k, o, err);
 		if (!k->server)
@@ -244,6 +235,8 @@ struct kubelet *kubelet_free(struct kubelet *k)
 	pthread_mutex_unlock(&k->lock);
 	k->orphans = k->orphans ? workq_free(k->orphans) : NULL; /* after the last relist, which adds to it */
 	k->configs = config_watch_free(k->configs);
+	k->certs = pod_certs_free(k->certs);
+	k->bundles = trust_bundles_free(k->bundles);
 	k->server = kserver_free(k->server); /* after the last task that could post to its loop */
 	k->node = node_status_free(k->node);
 	k->factory = informer_factory_free(k->factory);

@@ -128,6 +128,22 @@ void pod_table_seen(struct kubelet *k, struct obj *o, bool vanished, bool refres
 	kpod_unref(p);
 }
 
+void kubelet_refresh(struct kubelet *k, bool (*uses)(const struct val *pod))
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct kpod **pods;
+	size_t n;
+
+	pods = kubelet_pods(k, &a, &n);
+	for (size_t i = 0; i < n; i++) {
+		struct obj *o = kpod_obj(pods[i], &a);
+
+		if (o && uses(obj_root(o)))
+			kpod_refresh(pods[i]);
+		kpod_unref(pods[i]);
+	}
+}
+
 void kubelet_kick_all(struct kubelet *k)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;

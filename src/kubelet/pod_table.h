@@ -9,6 +9,7 @@
 struct kubelet;
 struct kpod;
 struct obj;
+struct val;
 
 /* The object is kept a reference of; a new pod when it is one. vanished: the API has it no more. refresh: what its
  * volumes show may have changed. */
@@ -17,6 +18,8 @@ struct kpod *kubelet_pod(struct kubelet *k, struct sv uid); /* new reference or 
 struct kpod *kubelet_pod_named(struct kubelet *k, struct sv ns, struct sv name);
 /* New references to all pods, in an arena array. */
 struct kpod **kubelet_pods(struct kubelet *k, struct arena *a, size_t *ret_n);
+/* Of the pods for which uses() is true, what volumes show is looked at again. */
+void kubelet_refresh(struct kubelet *k, bool (*uses)(const struct val *pod));
 void kubelet_kick_all(struct kubelet *k); /* sync them all soon */
 void kubelet_know_container(struct kubelet *k, struct sv id, struct sv uid);
 void kubelet_forget_container(struct kubelet *k, struct sv id);

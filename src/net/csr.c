@@ -362,6 +362,12 @@ static bool csr_add_names(X509_REQ *r, const struct cert_opts *o)
 	return ok;
 }
 
+static bool csr_sign_own(X509_REQ *r, EVP_PKEY *key)
+{
+	/* Ed25519 has no digest of its own choosing. */
+	return X509_REQ_sign(r, key, EVP_PKEY_get_base_id(key) == EVP_PKEY_ED25519 ? NULL : EVP_sha256()) > 0;
+}
+
 int csr_make(struct arena *a, const struct cert_opts *o, struct sv key_pem, struct sv *ret_csr, struct sv *ret_key,
 	     struct err *err)
 {
@@ -371,16 +377,57 @@ int csr_make(struct arena *a, const struct cert_opts *o, struct sv key_pem, stru
 
 	if (!key)
 		return tls_err(err, NULL, ERR_INVALID, key_pem.n ? "reading the key" : "making a key");
-	/* Ed25519 has no digest of its own choosing. */
 	if (!r || !out || X509_REQ_set_version(r, X509_REQ_VERSION_1) != 1 ||
 	    !cert_set_subject(X509_REQ_get_subject_name(r), o) || X509_REQ_set_pubkey(r, key) != 1 ||
-	    !csr_add_names(r, o) ||
-	    X509_REQ_sign(r, key, EVP_PKEY_get_base_id(key) == EVP_PKEY_ED25519 ? NULL : EVP_sha256()) <= 0 ||
-	    PEM_write_bio_X509_REQ(out, r) != 1)
+	    !csr_add_names(r, o) || !csr_sign_own(r, key) || PEM_write_bio_X509_REQ(out, r) != 1)
 		return tls_err(err, NULL, ERR_INVALID, "making a certificate request");
 	*ret_csr = cert_bio_text(a, out);
 	if (!key_pem.n)
 		return cert_key_pem(a, key, ret_key, err);
 	*ret_key = key_pem;
+	return 0;
+}
+
+static EVP_PKEY *csr_new_key(struct sv type, bool *ret_known)
+{
+	static const struct {
+		const char *name, *curve;
+		unsigned bits; /* of RSA */
+	} kinds[] = {
+		{ "ECDSAP256", "P-256", 0 }, { "ECDSAP384", "P-384", 0 }, { "ECDSAP521", "P-521", 0 },
+		{ "RSA3072", NULL, 3072 },   { "RSA4096", NULL, 4096 },	  { "ED25519", NULL, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		if (!sv_is(type, kinds[i].name))
+			continue;
+		*ret_known = true;
+		if (kinds[i].curve)
+			return EVP_EC_gen(kinds[i].curve);
+		return kinds[i].bits ? EVP_RSA_gen(kinds[i].bits) : EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	}
+	*ret_known = false;
+	return NULL;
+}
+
+int csr_stub(struct arena *a, struct sv key_type, struct sv *ret_der, struct sv *ret_key, struct err *err)
+{
+	bool known;
+	_cleanup_(pkey_freep) EVP_PKEY *key = csr_new_key(key_type, &known);
+	_cleanup_(x509_req_freep) X509_REQ *r = X509_REQ_new();
+	_cleanup_(bio_freep) BIO *out = BIO_new(BIO_s_mem());
+	unsigned char *der = NULL;
+	int n = -1;
+
+	if (!known)
+		return err_set(err, ERR_INVALID, "unknown key type \"%.*s\"", SV_ARG(key_type));
+	if (key && r && out && X509_REQ_set_version(r, X509_REQ_VERSION_1) == 1 && X509_REQ_set_pubkey(r, key) == 1 &&
+	    csr_sign_own(r, key) && PEM_write_bio_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL) == 1)
+		n = i2d_X509_REQ(r, &der);
+	if (n <= 0)
+		return tls_err(err, NULL, ERR_INTERNAL, "making a certificate request");
+	*ret_der = arena_sv(a, sv_make((const char *)der, (size_t)n));
+	OPENSSL_free(der);
+	*ret_key = cert_bio_text(a, out);
 	return 0;
 }

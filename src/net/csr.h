@@ -44,3 +44,8 @@ int csr_sign(struct arena *a, struct sv csr_pem, const struct csr_sign_opts *o, 
  * new P-256 key. Both PEM, in the arena; *ret_key is key_pem where that was given. */
 int csr_make(struct arena *a, const struct cert_opts *o, struct sv key_pem, struct sv *ret_csr, struct sv *ret_key,
 	     struct err *err);
+
+/* A new key of one of the kinds that certificates of pods are for (RSA3072, RSA4096, ECDSAP256, ECDSAP384, ECDSAP521,
+ * ED25519), as PKCS#8 PEM, and a request in DER that shows that key and nothing else. Both in the arena. RSA takes up
+ * to seconds: not for a loop. ERR_INVALID for another kind. */
+int csr_stub(struct arena *a, struct sv key_type, struct sv *ret_der, struct sv *ret_key, struct err *err);

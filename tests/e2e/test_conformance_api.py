@@ -597,6 +597,9 @@ def requests_of_pods_for_certificates(c):
     at = "/apis/certificates.k8s.io/v1/namespaces/default/podcertificaterequests"
     operations(c, at, lambda _: {"spec": spec}, "/apis/certificates.k8s.io/v1/podcertificaterequests")
     make(c, at, "judged", spec=spec)
+    for field, own in (("spec.nodeName", "of-certificates"), ("spec.podName", "certified"), ("spec.signerName", "e2e.example.com/signer")):
+        for value, n in ((own, 1), ("another", 0)):
+            equal(len(ask(c, 200, "GET", f"{at}?fieldSelector={field}%3D{value}")["items"]), n, f"{field}={value}")
     condition = {"type": "Denied", "status": "True", "reason": "E2E", "message": "by a test", "lastTransitionTime": time.strftime("%Y-%m-%dT%H:%M:%SZ")}
     o = ask(c, 200, "PATCH", at + "/judged/status", {"status": {"conditions": [condition]}}, MERGE)
     equal([x["type"] for x in o["status"]["conditions"]], ["Denied"])

@@ -222,14 +222,6 @@ def refusals(cluster):
                       volumes=[{"name": "v", "nfs": {"server": "x", "path": "/"}}]))
     lib.wait_for("an event", lambda: "a volume of kind nfs cannot be given by this node" in
                  cluster.kubectl("get", "events", "--field-selector", "involvedObject.name=nfs"))
-    for source in ("clusterTrustBundle", "podCertificate"):
-        name = source.lower()
-        body = {"clusterTrustBundle": {"name": "x", "path": "p"},
-                "podCertificate": {"signerName": "a.b/c", "keyType": "ED25519", "credentialBundlePath": "p"}}[source]
-        make(cluster, pod(name, [{"volumeMounts": [{"name": "v", "mountPath": "/v"}]}],
-                          volumes=[{"name": "v", "projected": {"sources": [{source: body}]}}]))
-        lib.wait_for("an event", lambda n=name, s=source: f"a projected source of kind {s} cannot be given by this node" in
-                     cluster.kubectl("get", "events", "--field-selector", "involvedObject.name=" + n))
     make(cluster, pod("profile", [{"securityContext": {"seccompProfile": {"type": "Localhost",
                                                                           "localhostProfile": "no/such.json"}}}]))
     lib.wait_for("a refusal", lambda: "no/such.json" in cluster.kubectl("get", "pod", "profile", "-o",

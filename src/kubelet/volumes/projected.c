@@ -1,7 +1,10 @@
-/* One volume from several sources: ConfigMaps, Secrets, fields of the pod, and tokens, which are renewed. */
+/* One volume from several sources: ConfigMaps, Secrets, fields of the pod, trust bundles, and tokens and certificates,
+ * which are renewed. */
 #include "base/timefmt.h"
 #include "kubelet/kpod.h"
 #include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_certs.h"
+#include "kubelet/trust_bundles.h"
 #include "kubelet/volumes/volumes.h"
 
 #include <stdlib.h>
@@ -67,38 +70,63 @@ static int token_get(struct volume *v, const struct val *src, struct sv *ret, st
 	return 0;
 }
 
+/* Key and chain, each in a file of its own or one behind the other. */
+static int certificate_files(struct volume *v, struct file_list *l, size_t index, const struct val *src, mode_t mode,
+			     struct err *err)
+{
+	struct sv both = val_get_str(src, F_credentialBundlePath), key_path = val_get_str(src, F_keyPath),
+		  chain_path = val_get_str(src, F_certificateChainPath), key, chain;
+
+	if (!v->p)
+		return err_set(err, ERR_UNAVAILABLE, "credential bundle is not issued yet");
+	if (pod_cert_get(v->k->certs, v->p, v->a, v->pod, val_get_str(v->v, F_name), index, src, &key, &chain, err) < 0)
+		return -1;
+	if (both.n)
+		volume_file_add(v, l, both, arena_svf(v->a, "%.*s%.*s", SV_ARG(key), SV_ARG(chain)), mode);
+	if (key_path.n)
+		volume_file_add(v, l, key_path, key, mode);
+	if (chain_path.n)
+		volume_file_add(v, l, chain_path, chain, mode);
+	return 0;
+}
+
+static int projected_add(struct volume *v, struct file_list *l, size_t index, const struct val *s, int64_t mode,
+			 struct err *err)
+{
+	/* Of what is the pod's own: other users of its containers read it through the group, or as everybody. */
+	mode_t own = v->fs_group >= 0 ? 0640 : (mode_t)(mode & 0777);
+	const struct val *src;
+	struct sv text;
+
+	if ((src = val_member(s, F_configMap)) || (src = val_member(s, F_secret)))
+		return config_files(v, l, !val_member(s, F_configMap), val_get_str(src, F_name),
+				    val_member(src, F_items), val_get_bool(src, F_optional), mode, err);
+	if ((src = val_member(s, F_downwardAPI)))
+		return downward_files(v, l, val_member(src, F_items), mode, err);
+	if ((src = val_member(s, F_podCertificate)))
+		return certificate_files(v, l, index, src, own, err);
+	if ((src = val_member(s, F_serviceAccountToken))) {
+		if (token_get(v, src, &text, err) < 0)
+			return -1;
+	} else if ((src = val_member(s, F_clusterTrustBundle))) {
+		if (trust_bundles_get(v->k->bundles, v->a, src, &text, err) < 0)
+			return -1;
+	} else {
+		return err_set(err, ERR_INVALID, "a projected source without a kind cannot be given by this node");
+	}
+	volume_file_add(v, l, val_get_str(src, F_path), text, own);
+	return 0;
+}
+
 int projected_setup(struct volume *v, struct err *err)
 {
 	int64_t mode = val_get_int(v->source, 0644, F_defaultMode);
 	struct file_list l = { 0 };
+	size_t index = 0;
 
-	VAL_EACH(val_member(v->source, F_sources), s) {
-		const struct val *src;
-		int rc = 0;
-
-		if ((src = val_member(s, F_configMap)) || (src = val_member(s, F_secret))) {
-			rc = config_files(v, &l, !val_member(s, F_configMap), val_get_str(src, F_name),
-					  val_member(src, F_items), val_get_bool(src, F_optional), mode, err);
-		} else if ((src = val_member(s, F_downwardAPI))) {
-			rc = downward_files(v, &l, val_member(src, F_items), mode, err);
-		} else if ((src = val_member(s, F_serviceAccountToken))) {
-			struct sv token;
-
-			rc = token_get(v, src, &token, err);
-			if (rc ==
-			    0) /* other users of the pod's containers read it through the group, or as everybody */
-				volume_file_add(v, &l, val_get_str(src, F_path), token,
-						v->fs_group >= 0 ? 0640 : (mode_t)(mode & 0777));
-		} else {
-			rc = err_set(err, ERR_INVALID, "a projected source of kind %.*s cannot be given by this node",
-				     SV_ARG(val_len(s)
-						? sv_from(val_member(s, F_clusterTrustBundle) ? "clusterTrustBundle"
-											      : "podCertificate")
-						: SV("none")));
-		}
-		if (rc < 0)
+	VAL_EACH(val_member(v->source, F_sources), s)
+		if (projected_add(v, &l, index++, s, mode, err) < 0)
 			return -1;
-	}
 	if (volume_in_memory(v, err) < 0) /* tokens and secrets */
 		return -1;
 	return volume_write(v, &l, err);

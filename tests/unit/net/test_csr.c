@@ -1,6 +1,8 @@
 /* Requests for certificates: what is refused, what a certificate takes over and what not. */
 #include "unit.h"
 
+#include "net/cert_check.h"
+#include "net/cert_pem.h"
 #include "net/csr.h"
 #include "net/key.h"
 #include "net/net-internal.h"
@@ -128,6 +130,59 @@ static void test_keys_that_are_refused(void **state)
 	assert_int_equal(csr_make(&arena, &(struct cert_opts){ .common_name = "x" }, key, &pem, &key, NULL), 0);
 	assert_int_equal(csr_parse(&arena, pem, &(struct csr){ 0 }, NULL), 0);
 	assert_int_equal(csr_make(&arena, &(struct cert_opts){ .common_name = "x" }, SV("junk"), &pem, &key, NULL), -1);
+}
+
+static void test_what_a_pod_asks_for(void **state)
+{
+	static const char *const kinds[] = { "ED25519", "ECDSAP256", "ECDSAP384", "ECDSAP521", "RSA3072", "RSA4096" };
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct sv der, key;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		assert_int_equal(csr_stub(&arena, sv_from(kinds[i]), &der, &key, NULL), 0);
+		assert_int_equal(cert_request_check(der, NULL), 0); /* what the API takes */
+		assert_true(sv_starts(key, SV("-----BEGIN PRIVATE KEY-----\n")));
+	}
+	assert_int_equal(csr_stub(&arena, SV("RSA1024"), &der, &key, &err), -1);
+	assert_string_equal(err_msg(&err), "unknown key type \"RSA1024\"");
+	assert_int_equal(ERR_peek_error(), 0);
+}
+
+static struct sv blocks(bool once, size_t n, const struct sv *texts)
+{
+	struct cert_pem c = { .a = &arena };
+	struct sv text;
+
+	for (size_t i = 0; i < n; i++)
+		cert_pem_add(&c, texts[i]);
+	if (once)
+		cert_pem_once(&c);
+	text = cert_pem_text(&c);
+	cert_pem_release(&c);
+	assert_int_equal(ERR_peek_error(), 0);
+	return text;
+}
+
+static void test_nothing_but_the_blocks(void **state)
+{
+	struct cert_opts o = { .common_name = "other", .ca = true, .not_after_ns = NOW_NS + YEAR_NS };
+	struct sv other, key, noted, broken, twice[2];
+
+	(void)state;
+	assert_int_equal(cert_make(&arena, &o, SV(""), SV(""), &other, &key, NULL), 0);
+	noted = arena_svf(&arena, "a note\n%.*sanother\n%.*s", SV_ARG(ca_cert), SV_ARG(other));
+	assert_sv(blocks(false, 1, &noted),
+		  arena_printf(&arena, "%.*s%.*s", SV_ARG(ca_cert), SV_ARG(other))); /* in their order */
+	twice[0] = noted;
+	twice[1] = ca_cert;
+	assert_int_equal(blocks(true, 2, twice).n, ca_cert.n + other.n);
+	assert_int_equal(blocks(false, 2, twice).n, 2 * ca_cert.n + other.n);
+	/* what is damaged is passed over, what stands behind it is not */
+	broken = arena_svf(&arena, "-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n%.*s", SV_ARG(other));
+	assert_true(sv_eq(blocks(true, 1, &broken), other));
+	assert_sv(blocks(true, 1, &(struct sv){ "junk", 4 }), "");
+	assert_sv(blocks(true, 0, NULL), "");
 }
 
 static const char *const orgs[] = { "system:nodes", "a, O=b", NULL };
@@ -285,7 +340,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_no_request),     cmocka_unit_test(test_not_signed_by_its_key),
 		cmocka_unit_test(test_keys_that_are_refused),  cmocka_unit_test(test_what_it_asks_for),
 		cmocka_unit_test(test_what_is_not_taken_over), cmocka_unit_test(test_signed),
-		cmocka_unit_test(test_no_longer_than_the_ca),  cmocka_unit_test(test_what_is_no_chain),
+		cmocka_unit_test(test_what_a_pod_asks_for), cmocka_unit_test(test_nothing_but_the_blocks), cmocka_unit_test(test_no_longer_than_the_ca),  cmocka_unit_test(test_what_is_no_chain),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,0 +1,256 @@
+#include "kubelet/pod_certs.h"
+
+#include "base/b64.h"
+#include "base/log.h"
+#include "base/timefmt.h"
+#include "kubelet/kpod.h"
+#include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_cert.h"
+#include "kubelet/pod_table.h"
+#include "net/cert_pem.h"
+#include "net/csr.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define JITTER_NS (5 * 60 * NS_PER_SEC)
+#define OVERDUE_NS (10 * 60 * NS_PER_SEC) /* behind the time of a renewal it is told that none came */
+
+struct pod_certs {
+	struct kubelet *k;
+	pthread_mutex_t lock;
+	struct informer_factory *factory; /* NULL: nobody has asked yet */
+	struct informer *requests;
+};
+
+/* --- what changed --- */
+
+static void certs_on_any(struct obj *o, void *ctx)
+{
+	struct pod_certs *c = ctx;
+	struct kpod *p = kubelet_pod(c->k, val_str(obj_get(o, F_spec, F_podUID)));
+
+	if (p)
+		kpod_refresh(p);
+	kpod_unref(p);
+}
+
+static void certs_on_update(struct obj *old, struct obj *neu, void *ctx)
+{
+	if (obj_rev(old) != obj_rev(neu)) /* not told anew after a re-list */
+		certs_on_any(neu, ctx);
+}
+
+static struct informer *certs_informer(struct pod_certs *c)
+{
+	static const struct informer_handler handler = { .add = certs_on_any,
+							 .update = certs_on_update,
+							 .del = certs_on_any };
+
+	pthread_mutex_lock(&c->lock);
+	if (!c->factory) {
+		_cleanup_free_ char *fields = xasprintf("spec.nodeName=%s", c->k->node_name);
+
+		c->factory = informer_factory_new(c->k->client);
+		c->requests =
+		    informer_get(c->factory, RES(certificates_podcertificaterequests), NULL, NULL, fields);
+		informer_add_handler(c->requests, &handler, c);
+		informer_factory_start(c->factory);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return c->requests;
+}
+
+/* --- asking --- */
+
+/* The uid of an object that the request names, as admission compares it. */
+static int certs_uid(struct pod_certs *c, struct arena *a, const struct resource *r, struct sv ns, struct sv name,
+		     struct sv *ret, struct err *err)
+{
+	struct obj *o;
+
+	if (client_get(c->k->client, r, ns, name, &o, err) < 0)
+		return -1;
+	*ret = obj_uid(obj_link(a, o));
+	return 0;
+}
+
+static struct val *certs_owner(struct arena *a, const struct kpod *p)
+{
+	struct val *owner = val_new_map(a), *list = val_new_list(a);
+
+	val_set_cstr(a, owner, F_apiVersion, "v1");
+	val_set_cstr(a, owner, F_kind, "Pod");
+	val_set_cstr(a, owner, F_name, p->name);
+	val_set_cstr(a, owner, F_uid, p->uid);
+	val_push(a, list, owner);
+	return list;
+}
+
+static int certs_ask(struct pod_certs *c, struct kpod *p, struct pod_cert *it, struct arena *a, const struct val *pod,
+		     const struct val *src, struct err *err)
+{
+	struct val *doc = val_new_map(a), *meta = val_new_map(a), *spec = val_new_map(a);
+	struct sv account = val_get_str(pod, F_spec, F_serviceAccountName), ns = sv_from(p->ns),
+		  node = sv_from(c->k->node_name), der, key, account_uid, node_uid;
+	struct obj *o;
+
+	if (certs_uid(c, a, RES(core_serviceaccounts), ns, account, &account_uid, err) < 0)
+		return err_wrap(err, "while fetching service account");
+	if (certs_uid(c, a, RES(core_nodes), SV(""), node, &node_uid, err) < 0)
+		return err_wrap(err, "while getting node object");
+	if (csr_stub(a, val_get_str(src, F_keyType), &der, &key, err) < 0)
+		return err_wrap(err, "while generating keypair");
+	val_set_cstr(a, doc, F_apiVersion, "certificates.k8s.io/v1");
+	val_set_cstr(a, doc, F_kind, "PodCertificateRequest");
+	val_set_cstr(a, meta, F_generateName, "req-");
+	val_set_cstr(a, meta, F_namespace, p->ns);
+	val_set(a, meta, F_ownerReferences, certs_owner(a, p));
+	val_set(a, doc, F_metadata, meta);
+	val_set_str(a, spec, F_signerName, val_get_str(src, F_signerName));
+	val_set_cstr(a, spec, F_podName, p->name);
+	val_set_cstr(a, spec, F_podUID, p->uid);
+	val_set_str(a, spec, F_serviceAccountName, account);
+	val_set_str(a, spec, F_serviceAccountUID, account_uid);
+	val_set_str(a, spec, F_nodeName, node);
+	val_set_str(a, spec, F_nodeUID, node_uid);
+	if (val_member(src, F_maxExpirationSeconds))
+		val_set_int(a, spec, F_maxExpirationSeconds, val_get_int(src, 0, F_maxExpirationSeconds));
+	if (val_len(val_member(src, F_userAnnotations)))
+		val_set(a, spec, F_unverifiedUserAnnotations, val_clone(a, val_member(src, F_userAnnotations)));
+	val_set_str(a, spec, F_stubPKCS10Request, b64_encode(a, der));
+	val_set(a, doc, F_spec, spec);
+	if (client_create(c->k->client, RES(certificates_podcertificaterequests), ns, doc, NULL, &o, err) < 0)
+		return err_wrap(err, "while creating %s PodCertificateRequest", it->key ? "refresh" : "initial");
+	it->asked = xstrndup(obj_name(o).p, obj_name(o).n);
+	it->asked_key = xstrndup(key.p, key.n);
+	it->asked_rev = obj_rev(o);
+	obj_unref(o);
+	return 0;
+}
+
+/* --- the answer --- */
+
+static void certs_refuse(struct kpod *p, struct pod_cert *it, const struct val *cond, const char *how)
+{
+	struct sv reason = val_get_str(cond, F_reason), message = val_get_str(cond, F_message);
+
+	it->refused = xasprintf("PodCertificateRequest %s: reason=\"%.*s\" message=\"%.*s\"",
+				strcmp(how, "Denied") == 0 ? "was permanently denied" : "permanently failed",
+				SV_ARG(reason), SV_ARG(message));
+	kpod_event(p, NULL, "Warning", how, "PodCertificateRequest %s/%s %s, reason=\"%.*s\", message=\"%.*s\"", p->ns,
+		   it->asked, strcmp(how, "Denied") == 0 ? "was denied" : "failed", SV_ARG(reason), SV_ARG(message));
+	pod_cert_forget_request(it);
+}
+
+static void certs_take(struct pod_certs *c, struct arena *a, struct pod_cert *it, struct obj *o)
+{
+	_cleanup_(cert_pem_release) struct cert_pem chain = { .a = a };
+
+	cert_pem_add(&chain, val_str(obj_get(o, F_status, F_certificateChain)));
+	pod_cert_take(it, cert_pem_text(&chain));
+	/* The server has compared them with the certificate. */
+	if (!time_parse(val_str(obj_get(o, F_status, F_beginRefreshAt)), &it->refresh_ns))
+		it->refresh_ns = env_now_ns(c->k->env);
+	if (!time_parse(val_str(obj_get(o, F_status, F_notAfter)), &it->not_after_ns))
+		it->not_after_ns = INT64_MAX;
+	it->refresh_ns += (int64_t)env_random_below(c->k->env, (uint64_t)JITTER_NS);
+	it->told_overdue = it->told_expired = false;
+}
+
+static void certs_look(struct pod_certs *c, struct kpod *p, struct arena *a, struct pod_cert *it)
+{
+	struct informer *i = certs_informer(c);
+	struct obj *o = informer_lookup(i, sv_from(p->ns), sv_from(it->asked));
+
+	if (!o) { /* not seen yet, or gone before an answer */
+		if (informer_rev(i) >= it->asked_rev)
+			pod_cert_forget_request(it);
+		return;
+	}
+	VAL_EACH(obj_get(o, F_status, F_conditions), cond) {
+		if (val_is(val_member(cond, F_type), "Issued"))
+			certs_take(c, a, it, o);
+		else if (val_is(val_member(cond, F_type), "Denied"))
+			certs_refuse(p, it, cond, "Denied");
+		else if (val_is(val_member(cond, F_type), "Failed"))
+			certs_refuse(p, it, cond, "Failed");
+		else
+			continue;
+		break; /* there is one that decides */
+	}
+	obj_unref(o);
+}
+
+static void certs_tell_late(struct kpod *p, struct pod_cert *it, int64_t now)
+{
+	if (!it->told_overdue && now - it->refresh_ns > OVERDUE_NS) {
+		kpod_event(p, NULL, "Warning", "CertificateOverdueForRefresh", "PodCertificate refresh overdue");
+		it->told_overdue = true;
+	}
+	if (!it->told_expired && now > it->not_after_ns) {
+		kpod_event(p, NULL, "Warning", "CertificateExpired", "PodCertificate expired");
+		it->told_expired = true;
+	}
+}
+
+/* --- one source --- */
+
+static struct pod_cert *certs_of(struct kpod *p, const char *of)
+{
+	struct pod_cert *it;
+
+	for (size_t i = 0; i < p->certs.n; i++)
+		if (strcmp(p->certs.p[i]->of, of) == 0)
+			return p->certs.p[i];
+	it = pod_cert_new(of);
+	vec_push(&p->certs, it);
+	return it;
+}
+
+int pod_cert_get(struct pod_certs *c, struct kpod *p, struct arena *a, const struct val *pod, struct sv volume,
+		 size_t index, const struct val *src, struct sv *ret_key, struct sv *ret_chain, struct err *err)
+{
+	struct pod_cert *it = certs_of(p, arena_printf(a, "%.*s/%zu", SV_ARG(volume), index));
+	struct informer *i = certs_informer(c); /* before anything is asked, so that no answer is missed */
+	int64_t now = env_now_ns(c->k->env);
+	_cleanup_(err_release) struct err why = ERR_INIT;
+
+	if (it->asked)
+		certs_look(c, p, a, it);
+	if (!it->asked && !it->refused && (!it->key || now >= it->refresh_ns) && informer_synced(i) &&
+	    certs_ask(c, p, it, a, pod, src, &why) < 0 && !it->key)
+		return err_move(err, &why);
+	if (why.reason)
+		log_warn(SYS, "a pod's certificate cannot be renewed", "why", "%s/%s: %s", p->ns, p->name,
+			 err_msg(&why));
+	if (it->key)
+		certs_tell_late(p, it, now);
+	if (it->refused)
+		return err_set(err, ERR_FORBIDDEN, "%s", it->refused);
+	if (!it->key)
+		return err_set(err, ERR_UNAVAILABLE, "credential bundle is not issued yet");
+	*ret_key = arena_sv(a, sv_from(it->key));
+	*ret_chain = arena_sv(a, sv_from(it->chain));
+	return 0;
+}
+
+struct pod_certs *pod_certs_new(struct kubelet *k)
+{
+	struct pod_certs *c = xcalloc(1, sizeof(*c));
+
+	c->k = k;
+	pthread_mutex_init(&c->lock, NULL);
+	return c;
+}
+
+struct pod_certs *pod_certs_free(struct pod_certs *c)
+{
+	if (!c)
+		return NULL;
+	if (c->factory)
+		informer_factory_free(c->factory);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+	return NULL;
+}
