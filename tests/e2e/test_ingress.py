@@ -10,6 +10,7 @@ import http.client
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -223,7 +224,10 @@ class World:
 
     def serving(self):
         """The one that was started last."""
-        return wait_for("the HAProxy that serves", lambda: int(self.ask_haproxy("show info").split("\nPid: ")[1].split()[0]))
+        def pid():  # nothing is said by one that ends
+            said = re.search(r"^Pid: (\d+)$", self.ask_haproxy("show info"), re.M)
+            return said and int(said.group(1))
+        return wait_for("the HAProxy that serves", pid)
 
     def told_at(self, pid):
         """The sockets at which a HAProxy takes commands: inodes."""
