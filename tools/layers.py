@@ -92,7 +92,8 @@ CIRCLES = {
     ("cli", "completion.c main.c"): "the table of commands holds the one that completes their names",
     ("client", "https.c https_watch.c"): "a client and its watches, which ask with its headers",
     ("codec", "doc.c doc_build.c val_index.c"): "maps of many members: an index of them is itself a value, built and read",
-    ("net", "stream.c stream_connect.c stream_peer.c"): "a stream and its states: one is left by a call into the next",
+    ("net", "stream.c stream_connect.c stream_loop.c stream_peer.c stream_receive.c stream_send.c"):
+        "a stream, its states and its directions: one is left by a call into the next, what fails in any ends it",
     ("object", "cel/eval.c cel/eval_fold.c cel/eval_path.c"): "the nodes of an expression: a comprehension is one, and its parts are others",
     ("store", "disk/table.c disk/table_out.c"): "a table read and one written: the writer ends by opening what it wrote",
     ("store", "disk/wal.c disk/wal_note.c"): "the log and the note beside it, which is written with its care",
