@@ -1,12 +1,12 @@
 /* sockets.h - where a HAProxy is asked and told: each at a socket of its own.
  *
- *	DIR/  socket-0.cfg  socket-1.cfg	what it reads besides its configuration: which socket is its
- *	      haproxy-0.sock  haproxy-1.sock	of two that follow each other each has another
- *	      haproxy.sock			a link to that of the one which serves, for people
+ *	DIR/socket-N.cfg	what it reads besides its configuration: which socket is its
+ *	DIR/haproxy-N.sock	N is 0 or 1: of two that follow each other each has another
+ *	DIR/haproxy.sock	a link to that of the one which serves, for people
  *
  * Who follows takes all sockets from the one before, but those whose names it has not. Of one name both would listen at
  * one socket until the one before has noticed that it is followed, which a busy machine delays: what the new one is
- *told would reach the old one, and the new one would send requests to who is gone, or to nobody.
+ * told would reach the old one, and the new one would send requests to who is gone, or to nobody.
  *
  * Threads: any, for one directory one at a time. Asking waits, two seconds at most.
  */

@@ -107,10 +107,10 @@ void stream_bulk(struct stream *s);
 struct stream *stream_bulk_take(struct stream_loop *sl); /* the next one, NULL: there is none */
 void stream_owner_init(struct stream *s);
 void stream_owner_release(struct stream *s);
-/* stream_send.c. flush: a turn. send_cipher: what OpenSSL has just written; what the kernel refuses becomes pend. */
+/* stream_send.c. A turn; what OpenSSL has just written, of which what the kernel refuses becomes pend. */
 void stream_flush(struct stream *s);
 void stream_send_cipher(struct stream *s);
-/* stream_receive.c. tls_in: what s->in has, to OpenSSL. on_error: what the poller told no more of. */
+/* stream_receive.c. What there is; what s->in has, to OpenSSL; what the poller told no more of. */
 void stream_receive(struct stream *s);
 void stream_tls_in(struct stream *s);
 void stream_on_error(struct stream *s);
