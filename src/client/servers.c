@@ -25,6 +25,7 @@ struct servers {
 	struct sv prefix, ca_pem;
 	const char *file;
 
+	pthread_mutex_t saving; /* of the file: taken before lock, never by a loop, which would wait for the disk */
 	pthread_mutex_t lock;
 	struct server_one all[SERVERS_MAX]; /* the first is the one we were given */
 	size_t n, current;
@@ -81,16 +82,17 @@ static void servers_load(struct servers *s)
 		servers_add_locked(s, sv_trim(line));
 }
 
-static void servers_save_locked(struct servers *s)
+static void servers_list_locked(const struct servers *s, struct buf *b)
 {
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	for (size_t i = 0; i < s->n; i++)
+		buf_printf(b, strchr(s->all[i].host, ':') ? "[%s]:%d\n" : "%s:%d\n", s->all[i].host, s->all[i].port);
+}
+
+static void servers_save(const struct servers *s, struct sv list)
+{
 	_cleanup_(err_release) struct err err = ERR_INIT;
 
-	if (!s->file)
-		return;
-	for (size_t i = 0; i < s->n; i++)
-		buf_printf(&b, strchr(s->all[i].host, ':') ? "[%s]:%d\n" : "%s:%d\n", s->all[i].host, s->all[i].port);
-	if (file_write_again(s->file, buf_sv(&b), 0600, &err) < 0)
+	if (s->file && file_write_again(s->file, list, 0600, &err) < 0)
 		log_warn("client", "the list of servers is not written down", "error", "%s", err_msg(&err));
 }
 
@@ -101,6 +103,7 @@ struct servers *servers_new(const struct servers_opts *o, struct err *err)
 	bool tls;
 
 	atomic_init(&s->refs, 1);
+	pthread_mutex_init(&s->saving, NULL);
 	pthread_mutex_init(&s->lock, NULL);
 	s->env = o->env;
 	s->ca_pem = arena_sv(&s->arena, o->ca_pem);
@@ -131,6 +134,7 @@ struct servers *servers_unref(struct servers *s)
 	if (!s || atomic_fetch_sub(&s->refs, 1) > 1)
 		return NULL;
 	tls_ctx_unref(s->tls);
+	pthread_mutex_destroy(&s->saving);
 	pthread_mutex_destroy(&s->lock);
 	arena_release(&s->arena);
 	free(s);
@@ -154,10 +158,12 @@ int servers_set_cert(struct servers *s, struct sv cert_pem, struct sv key_pem, s
 
 bool servers_learn(struct servers *s, const char *const *hosts)
 {
+	_cleanup_(buf_release) struct buf list = BUF_INIT;
 	struct server_one before[SERVERS_MAX], now;
 	bool same;
 	size_t n;
 
+	pthread_mutex_lock(&s->saving);
 	pthread_mutex_lock(&s->lock);
 	memcpy(before, s->all, sizeof(before));
 	n = s->n;
@@ -175,9 +181,11 @@ bool servers_learn(struct servers *s, const char *const *hosts)
 			if (server_is(&s->all[i], before[k].host, before[k].port))
 				s->all[i].failed_ns = before[k].failed_ns;
 	}
-	if (!same)
-		servers_save_locked(s);
+	servers_list_locked(s, &list);
 	pthread_mutex_unlock(&s->lock);
+	if (!same)
+		servers_save(s, buf_sv(&list));
+	pthread_mutex_unlock(&s->saving);
 	return !same;
 }
 

@@ -7,8 +7,8 @@
 #include "base/retry.h"
 #include "ev/ev.h"
 #include "ingress/command.h"
+#include "ingress/sockets.h"
 #include "ingress/workdir.h"
-#include "net/unix_ask.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,8 +22,6 @@
 
 #define SYS "ingress"
 #define OLD_MAX 8
-#define ANSWER_MAX (1 << 20)
-#define ASK_NS (2 * NS_PER_SEC)
 #define POLL_NS (10 * NS_PER_MS)
 #define START_NS (10 * NS_PER_SEC) /* it takes some tens of milliseconds */
 #define ANEW_NS (500 * NS_PER_MS)  /* between two; twice as long with each that follows at once, up to: */
@@ -54,12 +52,13 @@ struct process {
 struct haproxy {
 	struct env *env;
 	struct ing_workdir work;
-	char *socket, *log_file;
+	char *log_file;
 	const char *binary;
 	struct exits *exits;
 
 	/* Of the caller's tasks. */
 	struct process *current, *next;
+	int socket, next_socket; /* of current and of next (sockets.h) */
 	VEC(struct process *) old;
 	struct ing_state *serving, *starting; /* what current, and next, have read and were told */
 	struct ing_state *wanted;	      /* NULL: that of next, or of current */
@@ -211,6 +210,7 @@ static int haproxy_spawn(struct haproxy *h, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	const int *pids = haproxy_pids(h, &a);
+	int from = h->current ? h->socket : *pids ? ing_socket_find(h->work.dir) : -1; /* -1: nobody has sockets */
 	VEC(const char *) argv = VEC_INIT;
 	_cleanup_close_ int log = -1;
 	struct process *p;
@@ -223,11 +223,14 @@ static int haproxy_spawn(struct haproxy *h, struct err *err)
 	vec_push(&argv, "-db");
 	vec_push(&argv, "-f");
 	vec_push(&argv, h->work.config);
+	h->next_socket = (from + 1) % ING_SOCKETS;
+	vec_push(&argv, "-f");
+	vec_push(&argv, ing_socket_config(h->next_socket));
 	h->follows = *pids;
 	if (*pids) {
-		if (access(h->socket, F_OK) == 0) {
+		if (from >= 0) {
 			vec_push(&argv, "-x");
-			vec_push(&argv, ING_SOCKET);
+			vec_push(&argv, ing_socket_name(from));
 		}
 		vec_push(&argv, "-sf");
 		for (; *pids; pids++)
@@ -257,17 +260,6 @@ static int haproxy_spawn(struct haproxy *h, struct err *err)
 	}
 	h->next = p;
 	return 0;
-}
-
-/* Is it the one with this pid that answers? */
-static bool haproxy_answers(struct haproxy *h, int pid, struct err *err)
-{
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	_cleanup_free_ char *want = xasprintf("\nPid: %d\n", pid);
-	struct sv info;
-
-	return unix_ask(&a, h->socket, SV("show info\n"), ANSWER_MAX, ASK_NS, &info, err) == 0 &&
-	       sv_find_sv(info, sv_from(want)) >= 0;
 }
 
 /* The first error that it told since it was started. */
@@ -342,7 +334,9 @@ static void haproxy_arrived(struct haproxy *h)
 	if (h->current)
 		vec_push(&h->old, h->current);
 	h->current = h->next;
+	h->socket = h->next_socket;
 	h->next = NULL;
+	ing_socket_serves(h->work.dir, h->socket);
 	ing_state_free(h->serving);
 	h->serving = h->starting;
 	h->starting = NULL;
@@ -356,7 +350,7 @@ static int haproxy_wait(struct haproxy *h, int64_t now)
 {
 	if (!h->next)
 		return 0;
-	if (haproxy_answers(h, h->next->pid, NULL)) {
+	if (ing_socket_answers(h->work.dir, h->next_socket, h->next->pid, NULL)) {
 		haproxy_arrived(h);
 		return 0;
 	}
@@ -373,7 +367,7 @@ static int haproxy_send(struct haproxy *h, struct arena *a, const struct ing_ste
 	for (size_t i = 0; i < steps->n; i++) {
 		struct sv answer;
 
-		if (unix_ask(a, h->socket, ing_step_text(a, &steps->p[i], version), ANSWER_MAX, ASK_NS, &answer, &err) <
+		if (ing_socket_ask(a, h->work.dir, h->socket, ing_step_text(a, &steps->p[i], version), &answer, &err) <
 		    0) {
 			log_warn(SYS, "haproxy was not told a change, and reads anew", "why", "%s", err_msg(&err));
 			return -1;
@@ -489,7 +483,7 @@ void haproxy_look(struct haproxy *h)
 {
 	_cleanup_(err_release) struct err err = ERR_INIT;
 
-	if (!h->current || h->next || haproxy_answers(h, h->current->pid, &err)) {
+	if (!h->current || h->next || ing_socket_answers(h->work.dir, h->socket, h->current->pid, &err)) {
 		h->hangs = 0;
 		return;
 	}
@@ -566,7 +560,6 @@ struct haproxy *haproxy_new(const struct haproxy_opts *o, struct err *err)
 	}
 	if (ing_workdir_open(&h->work, o->data_dir, env_now_ns(h->env), err) < 0)
 		return haproxy_free(h);
-	h->socket = xasprintf("%s/" ING_SOCKET, h->work.dir);
 	h->log_file = xasprintf("%s/log", h->work.dir);
 	haproxy_find(h->work.config, haproxy_adopt, h);
 	return h;
@@ -589,7 +582,6 @@ struct haproxy *haproxy_free(struct haproxy *h)
 	ing_state_free(h->starting);
 	ing_state_free(h->wanted);
 	ing_workdir_release(&h->work);
-	free(h->socket);
 	free(h->log_file);
 	free(h);
 	return NULL;

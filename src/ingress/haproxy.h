@@ -1,6 +1,7 @@
 /* haproxy.h - the HAProxy of this node: started, told, read anew, looked after.
  *
- *	DIR/ingress/  haproxy.cfg  *.map  crt-list-*.txt  *.pem  haproxy.sock  log  void/	(root's alone)
+ *	DIR/ingress/  haproxy.cfg  *.map  crt-list-*.txt  *.pem  log  void/	(root's alone)
+ *		      and where it is asked and told (sockets.h)
  *
  * A child in the foreground. To read anew a second one is started, which takes the listening sockets from the first
  * (`expose-fd listeners`) and tells it to end when its last connection has: WebSockets and long requests live on in it.

@@ -103,7 +103,6 @@ static void out_global(const struct render *r, struct buf *b)
 	    b,
 	    "global\n"
 	    "  expose-experimental-directives\n"
-	    "  stats socket unix@" ING_SOCKET " mode 600 level admin expose-fd listeners\n"
 	    "  stats timeout 10s\n"
 	    "  log stdout format raw local0 notice\n"
 	    "  nbthread %d\n"

@@ -76,7 +76,6 @@ struct ing_conf {
 
 #define ING_CRT_LIST "crt-list-%d.txt" /* of a port */
 #define ING_DEFAULT_PEM "default.pem"
-#define ING_SOCKET "haproxy.sock"
 
 #define ING_PEMS_SEARCHED 512 /* of more nobody asks for single ones, as each time all are looked at */
 /* The one in that file, or NULL. */

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "ingress/apr1.h"
 #include "ingress/gate_lua.h"
+#include "ingress/sockets.h"
 #include "net/tls.h"
 
 #include <dirent.h>
@@ -131,7 +132,7 @@ int ing_workdir_open(struct ing_workdir *w, const char *data_dir, int64_t now_ns
 	w->dir = xasprintf("%s/ingress", data_dir);
 	w->config = xasprintf("%s/" ING_CONFIG, w->dir);
 	return dir_make(w->dir, 0700, err) < 0 || dir_make(empty, 0755, err) < 0 ||
-		       workdir_default_pem(w, now_ns, err) < 0 ||
+		       ing_sockets_write(w->dir, err) < 0 || workdir_default_pem(w, now_ns, err) < 0 ||
 		       workdir_write(w, ING_APR1_LUA, sv_from(ing_apr1_lua), err) < 0 ||
 		       workdir_write(w, ING_GATE_LUA, sv_from(ing_gate_lua), err) < 0
 		   ? -1

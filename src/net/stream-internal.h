@@ -7,7 +7,8 @@
 #include "net/net-internal.h"
 #include "net/stream.h"
 
-#define NODE_BYTES ((size_t)16384) /* of a node's own data: one TLS record */
+#define NODE_BYTES ((size_t)16384)	      /* of a node's own data: one TLS record */
+#define STREAM_READ_BYTES ((size_t)64 * 1024) /* received at once */
 
 /* A piece of what is to be sent: copied bytes in data[], or somebody's chunk. */
 struct out_node {
@@ -88,7 +89,7 @@ struct stream {
 	bool closing;	     /* only closed() is left */
 };
 
-struct stream_loop *stream_loop_get(struct ev_loop *l);
+struct stream_loop *stream_loop_get(struct ev_loop *l); /* stream_loop.c */
 struct stream *stream_new(struct ev_loop *l, const struct stream_cb *cb, void *ctx);
 /* The socket is connected: start TLS, or be ready. */
 void stream_connected(struct stream *s);
@@ -106,8 +107,18 @@ void stream_bulk(struct stream *s);
 struct stream *stream_bulk_take(struct stream_loop *sl); /* the next one, NULL: there is none */
 void stream_owner_init(struct stream *s);
 void stream_owner_release(struct stream *s);
+/* stream_send.c. A turn; what OpenSSL has just written, of which what the kernel refuses becomes pend. */
+void stream_flush(struct stream *s);
+void stream_send_cipher(struct stream *s);
+/* stream_receive.c. What there is; what s->in has, to OpenSSL; what the poller told no more of. */
+void stream_receive(struct stream *s);
+void stream_tls_in(struct stream *s);
+void stream_on_error(struct stream *s);
 /* err is moved. Ends with closed(). */
 void stream_fail(struct stream *s, struct err *err);
+void stream_fail_errno(struct stream *s, int errnum, const char *what);
+void stream_close_now(struct stream *s);
+void stream_linger(struct stream *s); /* our end is closed: the peer's is waited for, not long */
 void stream_finish(struct stream *s); /* calls closed(), frees */
 
 void stream_peer_watch(struct stream *s); /* from now on it is noticed when the peer is gone */

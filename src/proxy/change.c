@@ -5,12 +5,10 @@
 #include "proxy/change.h"
 
 #include "proxy/elem_pack.h"
+#include "proxy/elem_use.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
-
-/* Chains without users are kept for the next time somebody has that number of endpoints, up to this many. */
-#define IDLE_CHAINS_MAX 32
 
 struct service {
 	struct elem_pack elems; /* as in the kernel */
@@ -25,9 +23,7 @@ struct change_tracker {
 	const struct render_cfg *cfg;
 	struct strmap services; /* key -> struct service */
 	struct strmap owners;	/* frontend_key bytes -> struct service */
-	struct strmap shared;	/* elements several Services may need -> number of them */
-	struct strmap chains;	/* name -> number of elements going there, + 1 */
-	size_t idle_chains;
+	struct elem_uses uses;
 	struct service node; /* the node's ranges, as if a Service had them */
 	bool fresh;	     /* nothing of ours is in the kernel */
 	bool idle;	     /* what is there serves nobody yet */
@@ -37,8 +33,8 @@ struct change_tracker {
 /* What one update gathers before it is text. */
 struct work {
 	struct change_tracker *t;
-	struct elems dels, adds;
-	struct buf chains, affinity;
+	struct elem_changes elems;
+	struct buf affinity;
 };
 
 static void affinity_release(struct affinity *a)
@@ -83,11 +79,9 @@ void change_reset(struct change_tracker *t, bool parts)
 {
 	strmap_release_with(&t->services, service_free);
 	strmap_release(&t->owners);
-	strmap_release(&t->shared);
-	strmap_release(&t->chains);
+	elem_uses_release(&t->uses);
 	service_release(&t->node);
 	t->node = (struct service){ 0 };
-	t->idle_chains = 0;
 	t->fresh = true;
 	t->idle = parts;
 	t->freed = false;
@@ -193,105 +187,6 @@ static void change_owned_room(struct service *s, size_t n)
 {
 	if (n || s->owned)
 		s->owned = xrealloc(s->owned, MAX(n, (size_t)1) * sizeof(*s->owned));
-}
-
-/* --- elements --- */
-
-/* Pods serve several Services and a ClusterIP several ports: the element is there while anybody needs it. */
-static bool is_shared(const struct elem *e)
-{
-	return elem_table(e) == ELEM_HAIRPINS || elem_table(e) == ELEM_CLUSTER_IPS;
-}
-
-struct shared_key {
-	uint8_t table;
-	struct ip_addr addr;
-};
-
-static void **shared_slot(struct change_tracker *t, const struct elem *e)
-{
-	struct shared_key key = { e->table, e->addr };
-
-	return strmap_slot(&t->shared, sv_make((const char *)&key, sizeof(key)));
-}
-
-static void shared_forget(struct change_tracker *t, const struct elem *e)
-{
-	struct shared_key key = { e->table, e->addr };
-
-	strmap_del(&t->shared, sv_make((const char *)&key, sizeof(key)));
-}
-
-static void chain_use(struct work *w, const struct elem *e, int by)
-{
-	struct change_tracker *t = w->t;
-	char name[48];
-	uintptr_t n;
-	void **slot;
-
-	if (!render_chain_name(name, e))
-		return;
-	slot = strmap_slot(&t->chains, sv_from(name));
-	n = (uintptr_t)*slot;
-	if (n == 0) {
-		render_add_chain(&w->chains, t->cfg, e);
-		n = 1;
-		t->idle_chains++;
-	}
-	if (by > 0 && n == 1)
-		t->idle_chains--;
-	n = by > 0 ? n + 1 : n - 1;
-	if (n == 1)
-		t->idle_chains++;
-	*slot = (void *)n;
-}
-
-static void elem_del(struct work *w, const struct elem *e)
-{
-	if (is_shared(e)) {
-		void **slot = shared_slot(w->t, e);
-		uintptr_t n = (uintptr_t)*slot - 1;
-
-		*slot = (void *)n;
-		if (n)
-			return;
-		shared_forget(w->t, e);
-	}
-	chain_use(w, e, -1);
-	vec_push(&w->dels.v, *e);
-}
-
-static void elem_add(struct work *w, const struct elem *e)
-{
-	if (is_shared(e)) {
-		void **slot = shared_slot(w->t, e);
-		uintptr_t n = (uintptr_t)*slot + 1;
-
-		*slot = (void *)n;
-		if (n > 1)
-			return;
-	}
-	chain_use(w, e, 1);
-	vec_push(&w->adds.v, *e);
-}
-
-/* Both sorted. Source ranges of another length are another element to the kernel, and are covered here too:
- * a changed value is a deletion and an addition. */
-static void diff_elems(struct work *w, const struct elems *old, const struct elems *neu, bool dels)
-{
-	size_t i = 0, j = 0;
-
-	while (i < old->v.n || j < neu->v.n) {
-		int c = i == old->v.n ? 1 : j == neu->v.n ? -1 : elem_cmp_key(&old->v.p[i], &neu->v.p[j]);
-		bool same = c == 0 && elem_same_value(&old->v.p[i], &neu->v.p[j]);
-
-		if (c <= 0 && !same && dels)
-			elem_del(w, &old->v.p[i]);
-		if (c >= 0 && !same && !dels)
-			elem_add(w, &neu->v.p[j]);
-		i += c <= 0;
-		j += c >= 0;
-	}
 }
 
 /* --- affinity --- */
@@ -429,7 +324,7 @@ static void change_evict(struct work *w, struct service *s, const struct strmap 
 		const struct frontend_key k = { .addr = e->addr, .port = e->port, .proto = e->proto };
 
 		if (strmap_has(keys, change_key_bytes(&k)))
-			elem_del(w, e);
+			elem_changes_del(&w->elems, e);
 		else
 			was.v.p[n++] = *e;
 	}
@@ -492,17 +387,6 @@ static void claim_cluster_ips(struct work *w, const struct plan *plans, size_t n
 	}
 }
 
-static bool elems_equal(const struct elems *a, const struct elems *b)
-{
-	if (a->v.n != b->v.n)
-		return false;
-	for (size_t i = 0; i < a->v.n; i++) {
-		if (elem_cmp_key(&a->v.p[i], &b->v.p[i]) != 0 || !elem_same_value(&a->v.p[i], &b->v.p[i]))
-			return false;
-	}
-	return true;
-}
-
 /* An endpoint may stop serving that no new flow went to any more: no element changes with it. */
 static uint64_t lasting_hash(const struct service_update *u)
 {
@@ -549,57 +433,16 @@ static struct service *service_get(struct change_tracker *t, struct sv key)
 	return *slot;
 }
 
-static void drop_idle_chains(struct work *w, struct buf *out)
-{
-	VEC(char *) idle = VEC_INIT;
-
-	if (w->t->idle_chains <= IDLE_CHAINS_MAX)
-		return;
-	STRMAP_EACH(&w->t->chains, e) {
-		if ((uintptr_t)e->value == 1)
-			vec_push(&idle, xstrdup(e->key));
-	}
-	for (size_t i = 0; i < idle.n; i++) {
-		render_del_chain(out, w->t->cfg, idle.p[i]);
-		strmap_del(&w->t->chains, sv_from(idle.p[i]));
-		free(idle.p[i]);
-	}
-	vec_release(&idle);
-	w->t->idle_chains = 0;
-}
-
-static int cmp_elem(const void *a, const void *b)
-{
-	return elem_cmp_key(a, b);
-}
-
 static void write_commands(struct work *w, struct buf *out)
 {
-	if (w->dels.v.n)
-		qsort(w->dels.v.p, w->dels.v.n, sizeof(*w->dels.v.p), cmp_elem);
-	if (w->adds.v.n)
-		qsort(w->adds.v.p, w->adds.v.n, sizeof(*w->adds.v.p), cmp_elem);
 	if (w->t->fresh)
 		render_base(out, w->t->cfg);
-	render_del_elems(out, w->t->cfg, w->dels.v.p, w->dels.v.n);
+	elem_changes_write_dels(&w->elems, out);
 	buf_addsv(out, buf_sv(&w->affinity));
-	buf_addsv(out, buf_sv(&w->chains));
-	render_add_elems(out, w->t->cfg, w->adds.v.p, w->adds.v.n);
-	drop_idle_chains(w, out);
+	elem_changes_write_adds(&w->elems, out);
 	if (w->t->fresh && !w->t->idle)
 		render_hooks(out, w->t->cfg);
 	w->t->fresh = false;
-}
-
-static void range_elems(struct elems *e, enum elem_table t, const struct ip_net *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		struct elem r = { .table = elem_table_of(t, !ip_is_v4(p[i].addr)),
-				  .addr = p[i].addr,
-				  .val = ip_net_len(p[i]) };
-
-		vec_push(&e->v, r);
-	}
 }
 
 static void note_client_sets(const struct service *s, struct changes *c)
@@ -624,7 +467,7 @@ static void note_client_sets(const struct service *s, struct changes *c)
 void change_update(struct change_tracker *t, const struct service_update *u, size_t n, const struct node_ranges *ranges,
 		   struct changes *ret)
 {
-	struct work w = { .t = t };
+	struct work w = { .t = t, .elems = { .cfg = t->cfg, .uses = &t->uses } };
 	struct plan *plans = xcalloc(n + 1, sizeof(*plans));
 	struct elems node_was = { VEC_INIT }, node = { VEC_INIT };
 
@@ -647,17 +490,17 @@ void change_update(struct change_tracker *t, const struct service_update *u, siz
 	claim_cluster_ips(&w, plans, n);
 	for (size_t i = 0; i < n; i++) {
 		make_elems(&w, &plans[i]);
-		diff_elems(&w, &plans[i].old, &plans[i].neu, true);
+		elem_changes_diff(&w.elems, &plans[i].old, &plans[i].neu, true);
 	}
 	if (ranges) {
-		range_elems(&node, ELEM_POD_RANGES, ranges->pods, ranges->n_pods);
-		range_elems(&node, ELEM_NODEPORT_IPS, ranges->nodeports, ranges->n_nodeports);
+		elems_add_ranges(&node, ELEM_POD_RANGES, ranges->pods, ranges->n_pods);
+		elems_add_ranges(&node, ELEM_NODEPORT_IPS, ranges->nodeports, ranges->n_nodeports);
 		elems_sort(&node);
 	}
 	elem_unpack(&node_was, &t->node.elems);
-	diff_elems(&w, &node_was, &node, true);
+	elem_changes_diff(&w.elems, &node_was, &node, true);
 	for (size_t i = 0; i < n; i++) {
-		diff_elems(&w, &plans[i].old, &plans[i].neu, false);
+		elem_changes_diff(&w.elems, &plans[i].old, &plans[i].neu, false);
 		update_affinity(&w, plans[i].s, &u[i]);
 		note_flow_changes(t, &plans[i], ret);
 		if (t->fresh || t->idle)
@@ -666,14 +509,12 @@ void change_update(struct change_tracker *t, const struct service_update *u, siz
 		if (u[i].n == 0)
 			service_free(strmap_del(&t->services, u[i].key));
 	}
-	diff_elems(&w, &node_was, &node, false);
+	elem_changes_diff(&w.elems, &node_was, &node, false);
 	replace_elems(&t->node, &node_was, &node);
 	write_commands(&w, &ret->commands);
-	ret->adds = w.adds.v.n;
-	ret->dels = w.dels.v.n;
-	vec_release(&w.dels.v);
-	vec_release(&w.adds.v);
-	buf_release(&w.chains);
+	ret->adds = w.elems.adds.v.n;
+	ret->dels = w.elems.dels.v.n;
+	elem_changes_release(&w.elems);
 	buf_release(&w.affinity);
 	free(plans);
 }

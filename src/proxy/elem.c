@@ -224,3 +224,25 @@ void elems_add_frontend(struct elems *out, const struct frontend *f, const struc
 		vec_push(&out->v, e);
 	}
 }
+
+bool elems_equal(const struct elems *a, const struct elems *b)
+{
+	if (a->v.n != b->v.n)
+		return false;
+	for (size_t i = 0; i < a->v.n; i++) {
+		if (elem_cmp_key(&a->v.p[i], &b->v.p[i]) != 0 || !elem_same_value(&a->v.p[i], &b->v.p[i]))
+			return false;
+	}
+	return true;
+}
+
+void elems_add_ranges(struct elems *e, enum elem_table t, const struct ip_net *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct elem r = { .table = elem_table_of(t, !ip_is_v4(p[i].addr)),
+				  .addr = p[i].addr,
+				  .val = ip_net_len(p[i]) };
+
+		vec_push(&e->v, r);
+	}
+}

@@ -89,8 +89,11 @@ struct elems {
 
 int elem_cmp_key(const struct elem *a, const struct elem *b);
 bool elem_same_value(const struct elem *a, const struct elem *b); /* of two with one key */
+bool elems_equal(const struct elems *a, const struct elems *b);	  /* both sorted */
 void elems_sort(struct elems *e);				  /* and drops repeated keys */
 
 /* Appends what one frontend needs. An endpoint known at some index in `old` (sorted) stays there as far as
  * indexes below the new count allow, so that one endpoint's coming or going changes a few elements, not all. */
 void elems_add_frontend(struct elems *out, const struct frontend *f, const struct elems *old);
+/* And ranges of addresses, into a set of them. */
+void elems_add_ranges(struct elems *e, enum elem_table t, const struct ip_net *p, size_t n);

@@ -115,6 +115,11 @@ def read_text(path):
         return f.read()
 
 
+def complaints(log):
+    """The warnings and errors of a server's log; not the watchdog's, which tell how much else the machine has to do, too."""
+    return [line for line in log.splitlines() if re.search(r" (WARN|ERROR) ", line) and not re.search(r" WARN\s+watchdog ", line)]
+
+
 def servers_of(top):
     for p in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{p}/cmdline", encoding="utf-8", errors="replace") as f:

@@ -10,6 +10,7 @@ import http.client
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -223,7 +224,21 @@ class World:
 
     def serving(self):
         """The one that was started last."""
-        return wait_for("the HAProxy that serves", lambda: int(self.ask_haproxy("show info").split("\nPid: ")[1].split()[0]))
+        def pid():  # nothing is said by one that ends
+            said = re.search(r"^Pid: (\d+)$", self.ask_haproxy("show info"), re.M)
+            return said and int(said.group(1))
+        return wait_for("the HAProxy that serves", pid)
+
+    def told_at(self, pid):
+        """The sockets at which a HAProxy takes commands: inodes."""
+        with open("/proc/net/unix", encoding="utf-8") as f:
+            rows = [line.split() for line in f]
+        listening = {f"socket:[{r[6]}]" for r in rows if r[3] == "00010000" and r[7:] and r[7].startswith("haproxy")}
+        own = set()
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                own.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        return own & listening
 
     def servers_as_seen(self):
         """Of each server in HAProxy: state, weight, connections that failed and were tried again. It tells one that nobody
@@ -561,9 +576,10 @@ def no_request_is_lost_to_endpoints(w):
 
 
 def no_request_is_lost_to_reading_anew(w):
-    """Clients with kept connections, which the one that is followed closes with an answer."""
+    """Clients with kept connections, which the one that is followed closes with an answer. It listens on until it has noticed
+    that: each HAProxy is told at a socket of its own, or it would hear what the next one is told."""
     churned(w, "anew")
-    before, stop, bad, seen = w.serving(), threading.Event(), [], []
+    before, stop, bad, seen, told = w.serving(), threading.Event(), [], [], {}
 
     def refused(status):
         bad.append(status)
@@ -589,12 +605,17 @@ def no_request_is_lost_to_reading_anew(w):
         pids = {before}
 
         def going():
-            pids.add(w.serving())
+            pid = w.serving()
+            pids.add(pid)
+            with contextlib.suppress(OSError):
+                told.setdefault(pid, set()).update(w.told_at(pid))  # none: it has just been followed
             return len(pids) < 5
         churn(w, "anew", going, True)
         stop.set()
         asked = sum(f.result() for f in clients)
     equal(bad, [], f"of {asked} requests; at the first HAProxy had {seen}")
+    equal(max(len(sockets) for sockets in told.values()), 1, f"sockets of each: {told}")
+    equal(len(set.union(*told.values())), sum(len(sockets) for sockets in told.values()), f"sockets of all: {told}")
 
 
 def injections(w):

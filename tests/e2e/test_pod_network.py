@@ -70,6 +70,20 @@ def fdb(c, node):
     return {e["mac"]: e["dst"] for e in json.loads(said if said.startswith("[") else "[]") if "dst" in e}
 
 
+def neighbours(c, node):
+    """Whose link address it knows for good, of both families."""
+    dev = device(c, node)
+    said = c.inside(node, "ip", "-j", "neighbour", "show", "dev", dev["ifname"], "nud", "permanent", check=False) if dev else "[]"
+    return {e["dst"] for e in json.loads(said if said.startswith("[") else "[]")}
+
+
+def whole(c, node):
+    """It has its device, and all that leads to two other nodes."""
+    ways = [*routes(c, node).values(), *routes(c, node, "-6").values()]
+    return (device(c, node) or {}).get("mtu") == 1450 and len(ways) == 4 and len(fdb(c, node)) == 2 and \
+        {way["gateway"] for way in ways} <= neighbours(c, node)
+
+
 def local(c, node):
     """The address that its VXLAN sends from."""
     dev = device(c, node)
@@ -147,8 +161,7 @@ def what_others_take_away_comes_back(c):
                   ["bridge", "fdb", "delete", mac, "dev", dev], ["ip", "link", "set", dev, "mtu", "600"]):
         c.inside(1, *words)
         begun = time.monotonic()
-        wait_for(f"it to come back after {' '.join(words)}", lambda: (device(c, 1) or {}).get("mtu") == 1450 and
-                 len(routes(c, 1)) == 2 and len(routes(c, 1, "-6")) == 2 and len(fdb(c, 1)) == 2 and
+        wait_for(f"it to come back after {' '.join(words)}", lambda: whole(c, 1) and
                  who(c, 1, to[0]) and who(c, 1, to[1]) and who(c, 2, ips(c, 1)[0]), 30)
         print(f"# {time.monotonic() - begun:.1f} s: {' '.join(words)}")
     contains(c.node_log(1), "somebody else removed the VXLAN device")
