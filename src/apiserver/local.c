@@ -14,9 +14,9 @@
 struct local_client {
 	struct client c;
 	struct apiserver *s;
-	struct arena arena; /* of the identity */
 	struct user_info user;
 	struct sv agent;
+	struct sv names[]; /* user.groups; behind them the texts of the identity */
 };
 
 struct call {
@@ -522,7 +522,6 @@ static void local_free(struct client *c)
 {
 	struct local_client *lc = (struct local_client *)c;
 
-	arena_release(&lc->arena);
 	free(lc);
 }
 
@@ -538,23 +537,37 @@ static const struct client_ops local_ops = {
 	.free = local_free,
 };
 
+/* text at *at, which goes on behind it. */
+static struct sv client_text(char **at, const char *text)
+{
+	struct sv s = sv_make(*at, strlen(text));
+
+	memcpy(*at, text, s.n + 1);
+	*at += s.n + 1;
+	return s;
+}
+
+/* In one piece: each controller has one, and the pages of an arena each would be most of what they take. */
 struct client *apiserver_client(struct apiserver *s, const char *name, const char *user, const char *const *groups)
 {
-	struct local_client *lc = xcalloc(1, sizeof(*lc));
-	size_t n = 0;
+	size_t n = 0, bytes = strlen(name) + strlen(user) + 2;
+	struct local_client *lc;
+	char *at;
 
 	while (groups && groups[n])
-		n++;
+		bytes += strlen(groups[n++]) + 1;
+	lc = xcalloc(1, sizeof(*lc) + (n + 1) * sizeof(lc->names[0]) + bytes);
+	at = (char *)&lc->names[n + 1];
 	lc->s = s;
 	lc->c.ops = &local_ops;
 	lc->c.env = s->env;
-	lc->c.name = arena_strdup(&lc->arena, name);
-	lc->agent = sv_from(lc->c.name);
-	lc->user.name = arena_sv(&lc->arena, sv_from(user));
-	lc->user.groups = ARENA_ARRAY(&lc->arena, struct sv, n + 1);
+	lc->agent = client_text(&at, name);
+	lc->c.name = lc->agent.p;
+	lc->user.name = client_text(&at, user);
+	lc->user.groups = lc->names;
 	for (size_t i = 0; i < n; i++)
-		lc->user.groups[i] = arena_sv(&lc->arena, sv_from(groups[i]));
-	lc->user.groups[n] = SV("system:authenticated");
+		lc->names[i] = client_text(&at, groups[i]);
+	lc->names[n] = SV("system:authenticated");
 	lc->user.n_groups = n + 1;
 	return &lc->c;
 }

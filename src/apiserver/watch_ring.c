@@ -71,11 +71,16 @@ size_t wc_age(struct watchcache *c)
 	return dropped;
 }
 
+static size_t ring_bytes_max(const struct wc_resource *r)
+{
+	return r->res == RES(apiextensions_customresourcedefinitions) ? RING_BYTES_DEFINITIONS : RING_BYTES_MAX;
+}
+
 void wc_ring_push(struct wc_resource *r, struct wc_change *c)
 {
 	size_t bytes = ring_bytes_of(c);
 
-	while (r->ring_n && (r->ring_n >= RING_EVENTS_MAX || r->ring_bytes + bytes > RING_BYTES_MAX ||
+	while (r->ring_n && (r->ring_n >= RING_EVENTS_MAX || r->ring_bytes + bytes > ring_bytes_max(r) ||
 			     r->ring[r->ring_head]->mono_ns < c->mono_ns - RING_AGE_NS))
 		ring_drop_oldest(r);
 	if (r->ring_n == r->ring_cap) {

@@ -16,6 +16,9 @@
 
 #define RING_EVENTS_MAX 4096
 #define RING_BYTES_MAX ((size_t)8 * 1024 * 1024)
+/* Of definitions, which are large, are written twice when they come and then hardly ever, and have few readers. Whoever
+ * comes back to an older revision than that is told by the store (watch_past.c). */
+#define RING_BYTES_DEFINITIONS ((size_t)64 * 1024)
 #define RING_AGE_NS (5 * 60 * NS_PER_SEC) /* as long as the store keeps history */
 
 /* One change, shared by the ring and every queue it is in. */

@@ -171,7 +171,7 @@ int daemon_wait(struct daemon_node *n)
 
 	daemon_signals(&set);
 	for (;;) {
-		const struct timespec look = { .tv_sec = n && n->due_ns ? 1 : HEAP_LOOK_S };
+		const struct timespec look = { .tv_sec = n && n->due_ns ? 1 : heap_pause_s(&heap) };
 		int signum = sigtimedwait(&set, NULL, &look);
 
 		if (signum > 0)

@@ -208,7 +208,6 @@ static int kube_proxy_cleanup(struct err *err)
 static int kube_proxy_run(struct kube_proxy *k, struct err *err)
 {
 	sigset_t set;
-	const struct timespec look = { .tv_sec = HEAP_LOOK_S };
 	struct heap_watch heap = { 0 };
 	int signum = 0;
 
@@ -222,8 +221,12 @@ static int kube_proxy_run(struct kube_proxy *k, struct err *err)
 		return -1;
 	if (k->init_only)
 		return 0;
-	while ((signum = sigtimedwait(&set, NULL, &look)) < 0)
+	for (;;) {
+		signum = sigtimedwait(&set, NULL, &(struct timespec){ .tv_sec = heap_pause_s(&heap) });
+		if (signum > 0)
+			break;
 		heap_look(&heap);
+	}
 	log_info("kube-proxy", "stopping, services go on working", "signal", "%s", strsignal(signum));
 	return 0;
 }

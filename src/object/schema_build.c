@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "codec/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 void schema_package(struct buf *b, struct sv group)
@@ -145,8 +146,9 @@ static const char *build_default(struct schema_maker *m, const struct val *v)
 static int build_field(struct schema_maker *m, struct field *f, struct sv key, const struct val *o, const char *in)
 {
 	/* Only errors show it. Cut, as every level below repeats it. */
-	const char *name = arena_printf(m->a, "%.128s_%.*s", in, (int)MIN(key.n, 64), key.p);
+	char name[200];
 
+	snprintf(name, sizeof(name), "%.128s_%.*s", in, (int)MIN(key.n, 64), key.p);
 	*f = (struct field){ .sym = sym_names_add(m->names, key), .flags = FF_POINTER | FF_OMITEMPTY };
 	if (f->sym == SYM_NONE)
 		return err_set(m->err, key.n ? ERR_UNAVAILABLE : ERR_BAD_REQUEST,
@@ -212,12 +214,21 @@ static void build_required(const struct schema *s, const struct val *o)
 	}
 }
 
+static void build_names(struct schema_maker *m, const char *name, const char **ref, const char **openapi)
+{
+	_cleanup_(buf_release) struct buf package = BUF_INIT;
+
+	schema_package(&package, sv_from(m->group));
+	*ref = arena_printf(m->a, "%s/%s.%s", m->group, m->version, name);
+	*openapi = arena_printf(m->a, "%s.%s.%s", buf_cstr(&package), m->version, name);
+}
+
 /* fields has room behind the first n for the properties; those n are what every object has. */
 static struct schema *build_type(struct schema_maker *m, const struct val *o, struct field *fields, size_t n,
 				 const char *name, bool root)
 {
 	struct schema *s = ARENA_NEW(m->a, struct schema);
-	_cleanup_(buf_release) struct buf package = BUF_INIT;
+	const char *ref = m->ref, *openapi = m->openapi;
 	bool open = m->open, given = n > 0;
 
 	/* Once unknown members are kept, they are in all that is below. */
@@ -228,9 +239,11 @@ static struct schema *build_type(struct schema_maker *m, const struct val *o, st
 		if (build_field(m, &fields[n++], p.key, p.value, name) < 0)
 			return NULL;
 	}
-	schema_package(&package, sv_from(m->group));
-	*s = (struct schema){ .ref = arena_printf(m->a, "%s/%s.%s", m->group, m->version, name),
-			      .openapi = arena_printf(m->a, "%s.%s.%s", buf_cstr(&package), m->version, name),
+	/* Nobody asks for the names of types within a custom kind, which are as long as the way to them. */
+	if (!root && !m->custom)
+		build_names(m, name, &ref, &openapi);
+	*s = (struct schema){ .ref = ref,
+			      .openapi = openapi,
 			      .fields = fields,
 			      .n_fields = (uint16_t)n,
 			      .root = root,
@@ -290,5 +303,6 @@ const struct schema *schema_build(struct schema_maker *m, const struct val *open
 		fields[n] = (struct field){ .sym = any[i], .flags = FF_POINTER | FF_OMITEMPTY };
 		build_raw(&fields[n++]);
 	}
+	build_names(m, m->kind, &m->ref, &m->openapi);
 	return build_type(m, openapi, fields, n, m->kind, true);
 }

@@ -16,7 +16,9 @@ struct schema_maker {
 	const char *group, *version, *kind; /* of the root type; in a */
 	const struct structural *custom;    /* what its objects look like, or NULL */
 	struct err *err;
-	bool open; /* schema_build()'s own: it is where unknown members are kept */
+	/* schema_build()'s own: */
+	bool open;		   /* it is where unknown members are kept */
+	const char *ref, *openapi; /* names of the root type */
 };
 
 /* The labels of a group the other way round, as names of definitions in OpenAPI begin: "com.example.stable". */

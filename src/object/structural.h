@@ -8,8 +8,9 @@
  *	stored ──structural_from_store()──▶ published
  *
  * Memory. A compiled schema is a tree of small nodes over the document it was made of, which it borrows: names,
- * defaults, enums and rules stay where they are. Both lie in the arena of the kind (api_kind.h) and are immutable.
- * Rules are compiled when the first object is validated, and are held until structural_release().
+ * defaults, enums and rules stay where they are. It is made when the first object is read or written, as most kinds
+ * of a cluster never have one; rules are compiled when the first object is validated. Both are immutable and are held
+ * until structural_release().
  *
  * Threads. All functions but structural_release() may be called by any thread at any time.
  *

@@ -62,6 +62,7 @@ struct re;
  * what RE2 would take, with the words set. */
 bool re_syntax(struct buf *out, struct sv pattern, struct err *err);
 int re_refuse(struct err *err, const char *what, struct sv piece);
+void re_plain_forget(void); /* how much has been matched: as at a start */
 /* The most that the expression may take. */
 size_t re_bytes(const struct re *re);
 #endif

@@ -102,6 +102,7 @@ size_t re_cache_bytes(void)
 
 void re_cache_clear(void)
 {
+	re_plain_forget();
 	lock_mutex(&re_cache.lock, &re_cache_lock);
 	while (!list_empty(&re_cache.by_use))
 		re_cache_drop(LIST_ENTRY(re_cache.by_use.next, struct re_entry, by_use));

@@ -180,16 +180,23 @@ static int pass_look(struct obj *o, void *ctx)
 	return 0;
 }
 
-static struct served *pass_serve(struct pass *p, struct obj *crd, const struct val *names)
+/* What a kind keeps of its definition as long as it lives. A definition whose status is about to be written will be
+ * there in another version, and this one is not shared: it is kept without its text. */
+static struct obj *pass_holder(struct obj *crd, bool stays)
+{
+	return stays ? obj_ref(crd) : obj_new_lean(obj_root(crd));
+}
+
+static struct served *pass_serve(struct pass *p, struct obj *crd_take, const struct val *names)
 {
 	struct served *e = xcalloc(1, sizeof(*e));
 	_cleanup_(err_release) struct err why = ERR_INIT;
 
-	e->crd = obj_ref(crd);
+	e->crd = crd_take;
 	e->names = val_clone(&e->arena, names);
-	e->kind = crd_kind_new(crd, e->names, &why);
-	if (val_is(val_get(obj_root(crd), F_spec, F_conversion, F_strategy), "Webhook")) {
-		e->webhook = webhook_conversion_new(val_get(obj_root(crd), F_spec, F_conversion));
+	e->kind = crd_kind_new(e->crd, e->names, &why);
+	if (val_is(val_get(obj_root(e->crd), F_spec, F_conversion, F_strategy), "Webhook")) {
+		e->webhook = webhook_conversion_new(val_get(obj_root(e->crd), F_spec, F_conversion));
 		e->how = (struct kind_conversion){ .convert = webhook_convert,
 						   .ctx = e->webhook,
 						   .ref = webhook_keep,
@@ -198,8 +205,8 @@ static struct served *pass_serve(struct pass *p, struct obj *crd, const struct v
 	}
 	if (e->kind)
 		return e;
-	log_warn("apiserver", "a CustomResourceDefinition cannot be served", "name", "%.*s: %s", SV_ARG(obj_name(crd)),
-		 err_msg(&why));
+	log_warn("apiserver", "a CustomResourceDefinition cannot be served", "name", "%.*s: %s",
+		 SV_ARG(obj_name(e->crd)), err_msg(&why));
 	(void)p;
 	return served_free(e);
 }
@@ -226,7 +233,7 @@ static void pass_settle(struct pass *p, struct looked *l)
 	if (l->was && sv_eq(obj_uid(l->was->crd), obj_uid(l->crd)) && val_same(l->was->names, names) &&
 	    val_equal(val_member(obj_root(l->was->crd), F_spec), val_member(crd, F_spec)))
 		return;
-	l->next = pass_serve(p, l->crd, names);
+	l->next = pass_serve(p, pass_holder(l->crd, !l->doc), names);
 	l->drop = l->was && l->next;
 	/* One of that name was there before, and something of it is left perhaps. */
 	if (l->next && !crd_condition_is(crd, "Established", "True") &&
@@ -291,7 +298,7 @@ static void pass_swap(struct pass *p)
 		_cleanup_(err_release) struct err one = ERR_INIT;
 
 		if (l->next) {
-			struct served *again = pass_serve(p, l->next->crd, l->next->names);
+			struct served *again = pass_serve(p, obj_ref(l->next->crd), l->next->names);
 
 			served_free(l->next);
 			l->next = again;

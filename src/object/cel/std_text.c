@@ -60,12 +60,21 @@ struct re *cel_regex(struct cel_call *c, struct sv pattern, size_t text_n, const
 
 static int text_matches(struct cel_call *c, const struct cel_value *args, size_t n, struct cel_value *ret)
 {
-	_cleanup_(re_unrefp) struct re *re = cel_regex(c, cel_text(&args[1]), args[0].n, "");
+	_cleanup_(re_unrefp) struct re *re = NULL;
+	size_t steps;
+	bool matches;
 
 	(void)n;
-	if (!re)
-		return -1;
-	*ret = cel_bool(re_match(re, cel_text(&args[0])));
+	if (re_plain_match(cel_text(&args[1]), cel_text(&args[0]), &matches, &steps)) {
+		if (cel_charge(c, steps / TEXT_STEPS_A_UNIT) < 0)
+			return -1;
+	} else {
+		re = cel_regex(c, cel_text(&args[1]), args[0].n, "");
+		if (!re)
+			return -1;
+		matches = re_match(re, cel_text(&args[0]));
+	}
+	*ret = cel_bool(matches);
 	return 0;
 }
 

@@ -84,9 +84,9 @@ static void defaults_of(struct defaults_walk *w, const struct snode *n, const st
 void structural_check_defaults(struct field_errs *fe, const struct val *openapi, const struct fpath *at)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct structural *s = structural_new(&a, openapi, NULL);
+	_cleanup_(structural_releasep) struct structural *s = structural_new(&a, openapi, NULL);
 	struct defaults_walk w = { .fe = fe, .a = &a };
 
 	if (s)
-		defaults_of(&w, s->root, at);
+		defaults_of(&w, structural_tree(s)->root, at);
 }

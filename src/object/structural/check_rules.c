@@ -280,11 +280,11 @@ void structural_check_rules(struct field_errs *fe, const struct val *openapi, co
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(strmap_release) struct strmap known = STRMAP_INIT;
-	struct structural *s = structural_new(&a, openapi, NULL);
+	_cleanup_(structural_releasep) struct structural *s = structural_new(&a, openapi, NULL);
 	struct checker c = { .fe = fe, .a = &a, .known = &known, .same = old && val_equal(openapi, old) };
-	struct spot root = { .n = s ? s->root : NULL, .at = at, .count = 1 };
+	struct spot root = { .n = s ? structural_tree(s)->root : NULL, .at = at, .count = 1 };
 
-	if (!s || !(s->root->flags & SN_RULES))
+	if (!s || !(root.n->flags & SN_RULES))
 		return;
 	if (old)
 		gather_known(&known, old);

@@ -2,13 +2,12 @@
 #include "object/structural/node.h"
 #include "object/structural/walks.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 struct maker {
 	struct arena *a;
-	struct structural *s;
-	size_t nodes;
-	struct err *err;
+	struct stree *tree;
 };
 
 /* More than a definition can have that came from a client (DOC_VALUES_MAX). */
@@ -60,24 +59,20 @@ static void make_unique(struct snode *n, struct sprop *props, size_t count)
 	n->n_props = (uint32_t)kept;
 }
 
-static int make_props(struct maker *m, struct snode *n)
+static void make_props(struct maker *m, struct snode *n)
 {
 	const struct val *properties = val_member(n->src, F_properties), *required = val_member(n->src, F_required);
 	size_t most = val_len(properties) + val_len(required), count = 0;
 	struct sprop *props;
 
 	if (!most)
-		return 0;
+		return;
 	props = ARENA_ARRAY(m->a, struct sprop, most);
-	VAL_EACH_MEMBER(properties, p) {
-		props[count] = (struct sprop){ .name = p.key, .node = make_node(m, p.value) };
-		if (!props[count++].node)
-			return -1;
-	}
+	VAL_EACH_MEMBER(properties, p)
+		props[count++] = (struct sprop){ .name = p.key, .node = make_node(m, p.value) };
 	VAL_EACH(required, r)
 		props[count++] = (struct sprop){ .name = val_str(r) };
 	make_unique(n, props, count);
-	return 0;
 }
 
 static struct sbounds *make_bounds_of(struct maker *m, struct snode *n)
@@ -184,51 +179,44 @@ static void make_required(struct maker *m, struct snode *n)
 	n->bounds->n_required = i;
 }
 
-static int make_junctor(struct maker *m, const struct val *list, struct sjunctor *ret)
+static void make_junctor(struct maker *m, const struct val *list, struct sjunctor *ret)
 {
 	const struct snode **of = ARENA_ARRAY(m->a, const struct snode *, val_len(list) + 1);
 
-	VAL_EACH(list, e) {
-		of[ret->n] = make_node(m, e);
-		if (!of[ret->n++])
-			return -1;
-	}
+	VAL_EACH(list, e)
+		of[ret->n++] = make_node(m, e);
 	ret->of = of;
-	return 0;
 }
 
-static int make_junctors(struct maker *m, struct snode *n)
+static void make_junctors(struct maker *m, struct snode *n)
 {
 	const struct val *any = val_member(n->src, F_anyOf), *one = val_member(n->src, F_oneOf);
 	const struct val *all = val_member(n->src, F_allOf), *never = val_member(n->src, F_not);
 	struct sbounds *b;
 
 	if (!val_len(any) && !val_len(one) && !val_len(all) && val_type(never) != VAL_MAP)
-		return 0;
+		return;
 	b = make_bounds_of(m, n);
-	if (make_junctor(m, any, &b->any) < 0 || make_junctor(m, one, &b->one) < 0 || make_junctor(m, all, &b->all) < 0)
-		return -1;
-	if (val_type(never) != VAL_MAP)
-		return 0;
-	b->never = make_node(m, never);
-	return b->never ? 0 : -1;
+	make_junctor(m, any, &b->any);
+	make_junctor(m, one, &b->one);
+	make_junctor(m, all, &b->all);
+	if (val_type(never) == VAL_MAP)
+		b->never = make_node(m, never);
 }
 
-static int make_below(struct maker *m, struct snode *n)
+static void make_below(struct maker *m, struct snode *n)
 {
 	const struct val *items = val_member(n->src, F_items), *more = val_member(n->src, F_additionalProperties);
 
-	if (make_props(m, n) < 0)
-		return -1;
-	if (val_type(items) == VAL_MAP && !(n->items = make_node(m, items)))
-		return -1;
-	if (val_type(more) == VAL_MAP && !(n->additional = make_node(m, more)))
-		return -1;
+	make_props(m, n);
+	if (val_type(items) == VAL_MAP)
+		n->items = make_node(m, items);
+	if (val_type(more) == VAL_MAP)
+		n->additional = make_node(m, more);
 	if (val_type(more) == VAL_MAP || val_type(more) == VAL_BOOL)
 		n->flags |= SN_ADDITIONAL;
 	if (val_type(more) == VAL_BOOL && !more->b)
 		n->flags |= SN_CLOSED;
-	return 0;
 }
 
 static unsigned make_flags(const struct snode *n)
@@ -289,44 +277,104 @@ static struct snode *make_node(struct maker *m, const struct val *src)
 {
 	struct snode *n = ARENA_NEW(m->a, struct snode);
 
-	if (++m->nodes > SNODES_MAX) {
-		err_set(m->err, ERR_BAD_REQUEST, "the schema is too large: it describes more than %d values",
-			SNODES_MAX);
-		return NULL;
-	}
 	n->src = src;
 	n->type = (uint8_t)make_type(src);
 	n->list = (uint8_t)make_list_type(src);
 	n->map_key = val_member(src, F_x_kubernetes_list_map_keys);
 	if (n->list == SL_MAP && !val_len(n->map_key))
 		n->list = SL_NONE;
-	if (make_below(m, n) < 0)
-		return NULL;
+	make_below(m, n);
 	make_numbers(m, n);
 	make_sizes(m, n);
 	make_texts(m, n);
 	make_required(m, n);
-	if (make_junctors(m, n) < 0)
-		return NULL;
+	make_junctors(m, n);
 	n->flags |= (uint16_t)make_flags(n);
 	if (val_len(val_member(src, F_x_kubernetes_validations)))
-		n->rules = ++m->s->n_rules;
+		n->rules = ++m->tree->n_rules;
 	make_default(m, n);
+	return n;
+}
+
+static size_t make_count_list(const struct val *list);
+
+/* How many make_node() makes of src: what is refused is refused before it is asked for. */
+static size_t make_count(const struct val *src)
+{
+	static const enum sym lists[] = { F_anyOf, F_oneOf, F_allOf };
+	static const enum sym below[] = { F_items, F_additionalProperties, F_not };
+	size_t n = 1;
+
+	VAL_EACH_MEMBER(val_member(src, F_properties), p)
+		n += make_count(p.value);
+	for (size_t i = 0; i < ARRAY_LEN(below); i++)
+		if (val_type(val_member(src, below[i])) == VAL_MAP)
+			n += make_count(val_member(src, below[i]));
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		n += make_count_list(val_member(src, lists[i]));
+	return n;
+}
+
+static size_t make_count_list(const struct val *list)
+{
+	size_t n = 0;
+
+	VAL_EACH(list, e)
+		n += make_count(e);
 	return n;
 }
 
 struct structural *structural_new(struct arena *a, const struct val *openapi, struct err *err)
 {
-	struct structural *s = ARENA_NEW(a, struct structural);
-	struct maker m = { .a = a, .s = s, .err = err };
+	struct structural *s;
+
+	if (openapi && make_count(openapi) > SNODES_MAX) {
+		err_set(err, ERR_BAD_REQUEST, "the schema is too large: it describes more than %d values", SNODES_MAX);
+		return NULL;
+	}
+	s = ARENA_NEW(a, struct structural);
+	s->openapi = openapi;
+	return s;
+}
+
+static struct stree *make_tree(const struct val *openapi)
+{
+	struct stree *t = xcalloc(1, sizeof(*t));
+	struct maker m = { .a = &t->arena, .tree = t };
 	struct val *any;
 
 	if (!openapi) {
-		any = val_new_map(a);
-		val_set_cstr(a, any, F_type, "object");
-		val_set_bool(a, any, F_x_kubernetes_preserve_unknown_fields, true);
+		any = val_new_map(&t->arena);
+		val_set_cstr(&t->arena, any, F_type, "object");
+		val_set_bool(&t->arena, any, F_x_kubernetes_preserve_unknown_fields, true);
 		openapi = any;
 	}
-	s->root = make_node(&m, openapi);
-	return s->root ? s : NULL;
+	t->root = make_node(&m, openapi);
+	return t;
+}
+
+const struct stree *structural_tree(const struct structural *s)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	struct structural *own = (struct structural *)(uintptr_t)s;
+	struct stree *t = atomic_load_explicit(&own->tree, memory_order_acquire);
+
+	if (t)
+		return t;
+	pthread_mutex_lock(&lock);
+	t = atomic_load_explicit(&own->tree, memory_order_relaxed);
+	if (!t) {
+		t = make_tree(s->openapi);
+		atomic_store_explicit(&own->tree, t, memory_order_release);
+	}
+	pthread_mutex_unlock(&lock);
+	return t;
+}
+
+void stree_free(struct stree *t)
+{
+	if (!t)
+		return;
+	arena_release(&t->arena);
+	free(t);
 }

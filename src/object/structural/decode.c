@@ -46,6 +46,7 @@ static int decode_by(const struct structural *s, struct arena *a, struct val *do
 {
 	_cleanup_(unknown_release) struct unknown unknown = { .a = a };
 	struct unknown *u = report ? &unknown : NULL;
+	const struct snode *root = structural_tree(s)->root;
 	struct own_meta own = { 0 };
 
 	if (val_type(doc) != VAL_MAP)
@@ -57,11 +58,11 @@ static int decode_by(const struct structural *s, struct arena *a, struct val *do
 		return -1;
 	if (report)
 		unknown_tell(u, report);
-	walk_prune(s->root, a, doc, true, u);
+	walk_prune(root, a, doc, true, u);
 	if (report)
 		unknown_tell(u, report);
-	walk_prune_nulls(s->root, doc);
-	if (walk_coerce(s->root, a, doc, drop, u, err) < 0)
+	walk_prune_nulls(root, doc);
+	if (walk_coerce(root, a, doc, drop, u, err) < 0)
 		return -1;
 	if (report)
 		unknown_tell(u, report);
@@ -81,11 +82,12 @@ static int default_by(const struct structural *s, struct arena *a, struct val *d
 		DOC_VALUES_MAX, ERR_TOO_LARGE,
 		"Request entity too large: defaults of its schema make the object too large: make several objects of it"
 	};
+	const struct snode *root = structural_tree(s)->root;
 	struct budget b = BUDGET(limit);
 
-	if (s->root->flags & SN_DEFAULTS)
+	if (root->flags & SN_DEFAULTS)
 		val_thaw(a, doc);
-	walk_default(s->root, a, doc, &b);
+	walk_default(root, a, doc, &b);
 	return budget_over(&b) ? budget_refuse(&b, err) : 0;
 }
 

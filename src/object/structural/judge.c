@@ -182,16 +182,20 @@ static bool text_pattern(struct judge *j, const struct sbounds *b, const struct 
 {
 	_cleanup_(re_unrefp) struct re *re = NULL;
 	_cleanup_(err_release) struct err err = ERR_INIT;
+	bool matches = false, plain;
+	size_t steps = 0;
 
 	j->steps += 1 + b->pattern.n / 8;
-	if (re_cached(b->pattern, &re, &err) >= 0)
+	plain = re_plain_match(b->pattern, val_str(v), &matches, &steps);
+	j->steps += steps / PATTERN_STEPS_A_STEP;
+	if (!plain && re_cached(b->pattern, &re, &err) >= 0)
 		text_pay(j, re, v->n);
 	if (judge_over(j))
 		return false;
-	if (!re)
+	if (!plain && !re)
 		judge_say(j, FE_INVALID, at, v, "should match '%.*s, but pattern is invalid: %s'", SV_ARG(b->pattern),
 			  err_msg(&err));
-	else if (!re_match(re, val_str(v)))
+	else if (plain ? !matches : !re_match(re, val_str(v)))
 		judge_say(j, FE_INVALID, at, v, "should match '%.*s'", SV_ARG(b->pattern));
 	else
 		return true;

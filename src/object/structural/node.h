@@ -86,13 +86,25 @@ struct snode {
 	uint8_t list;	/* enum snode_list */
 };
 
+/* A whole schema, in an arena of its own. */
+struct stree {
+	struct arena arena;
+	struct snode *root;
+	uint32_t n_rules; /* nodes with rules */
+};
+
 struct rules;
 
 struct structural {
-	struct snode *root;
-	uint32_t n_rules;	       /* nodes with rules */
+	const struct val *openapi;     /* it is made of this; NULL: an object of any members */
+	_Atomic(struct stree *) tree;  /* compiled when it is first asked for */
 	_Atomic(struct rules *) rules; /* compiled when an object is first validated */
 };
+DEFINE_CLEANUP(struct structural *, structural_releasep, structural_release)
+
+/* That of s, compiled now or before: most kinds of a cluster have no objects, and need none. */
+const struct stree *structural_tree(const struct structural *s);
+void stree_free(struct stree *t); /* NULL is fine */
 
 /* Place of a name in n->props, or -1. */
 ssize_t snode_find(const struct snode *n, struct sv name);

@@ -37,9 +37,11 @@ static bool rules_may_run(struct field_errs *fe)
 void structural_validate_rest(const struct structural *s, struct field_errs *fe, const struct val *doc,
 			      const struct val *old, const struct structural_run *run)
 {
-	meta_check(s->root, fe, doc, NULL);
-	if (!lists_were_wrong(s->root, fe->a, old))
-		lists_check(s->root, fe, doc, NULL);
-	if (s->root->flags & SN_RULES && rules_may_run(fe))
+	const struct snode *root = structural_tree(s)->root;
+
+	meta_check(root, fe, doc, NULL);
+	if (!lists_were_wrong(root, fe->a, old))
+		lists_check(root, fe, doc, NULL);
+	if (root->flags & SN_RULES && rules_may_run(fe))
 		rules_check(s, fe, doc, old, run, NULL);
 }

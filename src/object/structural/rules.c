@@ -269,9 +269,10 @@ void rules_check(const struct structural *s, struct field_errs *fe, const struct
 		 const struct structural_run *run, const struct fpath *at)
 {
 	struct rule_walk w = { .fe = fe, .rules = rules_of(s), .run = run, .budget = CEL_BUDGET_OBJECT };
+	const struct snode *root = structural_tree(s)->root;
 	signed char equal = 0;
-	struct rule_at here = { .n = s->root, .now = doc, .old = old, .equal = &equal };
+	struct rule_at here = { .n = root, .now = doc, .old = old, .equal = &equal };
 
-	walk_rules(&w, s->root, &here, doc, old, at);
+	walk_rules(&w, root, &here, doc, old, at);
 	arena_release(&w.scratch);
 }

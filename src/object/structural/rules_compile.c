@@ -23,7 +23,7 @@ const struct cel_type *rules_property_type(struct arena *a, const struct cel_typ
 
 const struct cel_type *structural_type(struct arena *a, const struct structural *s, struct sv name)
 {
-	return cel_type_openapi_named(a, s->root->src, CEL_OAS_ROOT, name);
+	return cel_type_openapi_named(a, structural_tree(s)->root->src, CEL_OAS_ROOT, name);
 }
 
 const struct cel_type *rules_item_type(const struct cel_type *t)
@@ -166,10 +166,12 @@ const struct rules *rules_of(const struct structural *s)
 	pthread_mutex_lock(&lock);
 	r = atomic_load_explicit(&own->rules, memory_order_relaxed);
 	if (!r) {
+		const struct stree *t = structural_tree(s);
+
 		r = xcalloc(1, sizeof(*r));
-		r->n = s->n_rules;
+		r->n = t->n_rules;
 		r->sets = ARENA_ARRAY(&r->arena, struct rule_set, r->n + 1);
-		compile_node(r, s->root, s->root, NULL, true);
+		compile_node(r, t->root, t->root, NULL, true);
 		atomic_store_explicit(&own->rules, r, memory_order_release);
 	}
 	pthread_mutex_unlock(&lock);
@@ -178,7 +180,7 @@ const struct rules *rules_of(const struct structural *s)
 
 bool structural_has_rules(const struct structural *s)
 {
-	return s->n_rules > 0;
+	return structural_tree(s)->n_rules > 0;
 }
 
 bool structural_compile_rules(const struct structural *s)
@@ -191,6 +193,8 @@ bool structural_compile_rules(const struct structural *s)
 
 void structural_release(struct structural *s)
 {
-	if (s)
-		rules_free(atomic_exchange(&s->rules, NULL));
+	if (!s)
+		return;
+	rules_free(atomic_exchange(&s->rules, NULL));
+	stree_free(atomic_exchange(&s->tree, NULL));
 }

@@ -384,5 +384,5 @@ void judge_root(struct field_errs *fe, const struct snode *n, const struct val *
 void structural_validate(const struct structural *s, struct field_errs *fe, const struct val *doc,
 			 const struct val *old)
 {
-	judge_root(fe, s->root, doc, old, NULL);
+	judge_root(fe, structural_tree(s)->root, doc, old, NULL);
 }

@@ -9,7 +9,7 @@
 
 #define GROUP_MAX 512				   /* records synced at once */
 #define GROUP_BYTES ((size_t)1 * 1024 * 1024)	   /* stop adding records beyond this */
-#define GEN_IDLE_BYTES ((size_t)1 * 1024 * 1024)   /* what an idle store may keep in memory */
+#define GEN_IDLE_BYTES ((size_t)128 * 1024)	   /* what an idle store may keep in memory */
 #define CATCH_UP_MAX 1000			   /* old revisions shown to a watch between two groups */
 #define CATCH_UP_BYTES ((size_t)4 * 1024 * 1024)   /* and no more than this of them; one may lie above it */
 #define GEN_FULL_BYTES ((size_t)512 * 1024)	   /* of deletions before they become room, on a full disk */

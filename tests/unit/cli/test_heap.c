@@ -11,14 +11,16 @@ static void test_after_a_burst(void **state)
 	struct heap_watch h = { 0 };
 
 	(void)state;
-	assert_false(heap_due(&h, 30 * MS, 2 * MB));   /* a start leaves nothing worth it */
+	assert_true(heap_due(&h, 30 * MS, 2 * MB));    /* a start is over, and left something */
 	assert_false(heap_due(&h, 900 * MS, 70 * MB)); /* under way */
 	assert_true(heap_due(&h, 910 * MS, 70 * MB));  /* over: ten thousand watches cost less than a second */
 	assert_false(heap_due(&h, 911 * MS, 5 * MB));  /* what stayed, stays: looking again and again is no use */
 	assert_false(heap_due(&h, 912 * MS, 5 * MB));
-	assert_true(heap_due(&h, 931 * MS, 5 * MB));	/* until something was done */
+	assert_false(heap_due(&h, 931 * MS, 5 * MB));	/* also after work that left nothing */
+	assert_true(heap_due(&h, 932 * MS, 6 * MB));	/* and what came since goes */
 	assert_false(heap_due(&h, 1000 * MS, 80 * MB)); /* under way */
 	assert_false(heap_due(&h, 1010 * MS, 3 * MB));	/* over, and went back by itself */
+	assert_true(heap_due(&h, 1055 * MS, 5 * MB));	/* more than the least that ever stayed */
 }
 
 static void test_never_quiet(void **state)

@@ -309,12 +309,145 @@ static void test_lazy(void **state)
 	re_cache_clear();
 }
 
+/* What plain patterns mean is what RE2 says; and what it refuses is not plain. */
+static void plain_as_re2(struct sv pattern, struct sv text)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	_cleanup_(re_unrefp) struct re *re = NULL;
+	bool does = false;
+	size_t steps = 0;
+
+	if (!re_plain(pattern))
+		return;
+	if (re_cached(pattern, &re, &err) < 0)
+		fail_msg("'%.*s' is plain, but: %s", SV_ARG(pattern), err_msg(&err));
+	if (re_plain_match(pattern, text, &does, &steps) && does != re_match(re, text))
+		fail_msg("'%.*s' in '%.*s': plain says %d", SV_ARG(pattern), SV_ARG(text), does);
+}
+
+static void test_plain_is_what_schemas_have(void **state)
+{
+	static const char *const patterns[] = {
+		"",
+		"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+		"(^\\*$)|(^(http(s)?):\\/\\/(((\\*\\.)?([a-zA-Z0-9\\-]+\\.)*[a-zA-Z0-9-]+|\\*)(:([0-9]{1,5}))?)$)",
+		"^([0-9]{1,5}(h|m|s|ms)){1,4}$",
+		"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$",
+		"^[A-Za-z0-9!#$%&'*+\\-.^_\\x60|~]+$",
+		"[a-z]\\/[A-Za-z0-9\\/\\-._~%!$&'()*+,;=:]+$",
+		"^v\\d+(?:(alpha|beta)\\d+)?$",
+		"^[^\\s@]+@\\S+?\\.\\w{2,}$",
+		"a{0}b{0,2}c{2,}()(|d)",
+		"^(?i)\\.?[a-z_][a-z_0-9]*(\\.[^b-z_][a-z_0-9]*)*$",
+		"((?i)M|E)@",
+	};
+	static const char *const texts[] = { "",       "a",	"a-b.c0",  "https://*.example.com:8443",
+					     "10m30s", "1h",	"v1beta2", "me@example.com",
+					     "x/y~z",  "bbccd", "cc",	   "A.B0c",
+					     "*",      "a\n",	"a.E@c" };
+
+	(void)state;
+	re_cache_clear();
+	for (size_t i = 0; i < ARRAY_LEN(patterns); i++) {
+		assert_true(re_plain(sv_from(patterns[i])));
+		for (size_t k = 0; k < ARRAY_LEN(texts); k++)
+			plain_as_re2(sv_from(patterns[i]), sv_from(texts[k]));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(syntax); i++)
+		assert_false(syntax[i].words && re_plain(sv_from(syntax[i].pattern)));
+}
+
+static void test_plain_at_random(void **state)
+{
+	static const char *const pieces[] = { "a",
+					      "b",
+					      "-",
+					      "[ab]",
+					      "[^a]",
+					      "[a-]",
+					      "(",
+					      ")",
+					      "(?:",
+					      "|",
+					      "*",
+					      "+",
+					      "?",
+					      "{2}",
+					      "{,2}",
+					      "{1,}",
+					      "{0,3}",
+					      "^",
+					      "$",
+					      ".",
+					      "\\d",
+					      "\\.",
+					      "]",
+					      "[",
+					      "[\\w-b]",
+					      "}",
+					      "{",
+					      "\\x41",
+					      "(?i)",
+					      "(a|b",
+					      "((a{9}){9}){9}",
+					      "1" };
+	unsigned seed = 7;
+
+	(void)state;
+	for (int i = 0; i < 20000; i++) {
+		char pattern[128] = "", text[8] = "";
+
+		for (int n = rand_r(&seed) % 9; n > 0; n--)
+			strcat(pattern, pieces[(size_t)rand_r(&seed) % ARRAY_LEN(pieces)]);
+		for (int k = 0, n = rand_r(&seed) % 7; k < n; k++)
+			text[k] = "aAb-1.\n"[rand_r(&seed) % 7];
+		plain_as_re2(sv_from(pattern), sv_from(text));
+		if (i % 100 == 0)
+			re_cache_clear(); /* or it is RE2 that answers */
+	}
+}
+
+/* Bounds: what is too much for it is RE2's, and what does not match costs text times pattern at most. */
+static void test_plain_is_small(void **state)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	bool does;
+	size_t steps = 0;
+
+	(void)state;
+	assert_false(re_plain(SV("[a-z]{257}")));
+	assert_false(re_plain(SV("(){1001}")));
+	assert_false(re_plain(SV("((){100}){100}")));
+	assert_false(re_plain(SV("\xc3\xa4")));
+	for (int i = 0; i < 200; i++)
+		buf_addc(&b, '(');
+	assert_false(re_plain(buf_sv(&b)));
+	assert_false(re_plain_match(SV("a"), SV("\xc3\xa4"), &does, &steps));
+	buf_clear(&b);
+	for (int i = 0; i < 1024; i++)
+		buf_addc(&b, 'a');
+	re_cache_clear();
+	assert_true(re_plain_match(SV("(a*)*b"), buf_sv(&b), &does, &steps));
+	assert_false(does);
+	assert_true(steps < 1025 * 16);
+	buf_addc(&b, 'a');
+	assert_false(re_plain_match(SV("a"), buf_sv(&b), &does, &steps));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lazy),	 cmocka_unit_test(test_syntax),	 cmocka_unit_test(test_match),
-		cmocka_unit_test(test_find_all), cmocka_unit_test(test_groups),	 cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_cache),	 cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_lazy),
+		cmocka_unit_test(test_syntax),
+		cmocka_unit_test(test_match),
+		cmocka_unit_test(test_find_all),
+		cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_cache),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_plain_is_small),
+		cmocka_unit_test(test_plain_is_what_schemas_have),
+		cmocka_unit_test(test_plain_at_random),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,7 +70,7 @@ static void values(struct crd_check *c, const struct val *s, bool skip_any_of, b
 
 		nested(c, not, false, &here);
 	}
-	if (pattern.n) {
+	if (pattern.n && !re_plain(pattern)) {
 		_cleanup_(re_unrefp) struct re *re = NULL;
 		_cleanup_(err_release) struct err why = ERR_INIT;
 		struct fpath here = FPATH(at, F_pattern);
