@@ -188,6 +188,7 @@ struct apiserver *apiserver_free(struct apiserver *s);
 /* The handler for http_server_opts.handler, ctx = the apiserver; and its 413. */
 void apiserver_http(struct http_req *r, void *ctx);
 void apiserver_http_too_large(struct http_req *r, void *ctx);
+bool apiserver_http_streams(struct http_req *r, void *ctx); /* is passed on, body and all, as it comes */
 /* For http_server_opts.calmed: logs it, a line a second at most, and counts it. */
 void apiserver_http_calmed(const struct http_peer *peer, const char *what, void *ctx);
 /* Warns of a clock that is obviously wrong, and of what that did to the certificates. */

@@ -779,6 +779,7 @@ static int start_api(struct server *s, struct err *err)
 					.max_body = BODY_MAX,
 					.max_connections = max_connections(),
 					.handler = apiserver_http,
+					.streams = apiserver_http_streams,
 					.too_large = apiserver_http_too_large,
 					.calmed = apiserver_http_calmed,
 					.ctx = s->api,

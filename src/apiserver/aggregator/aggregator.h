@@ -39,6 +39,8 @@ void aggregator_observe(struct apiserver *s, struct obj *old, struct obj *now);
 
 /* True: q is of a group version, or of the OpenAPI document of one, that another server answers; it is seen to. */
 bool aggregator_serve(struct api_req *q);
+/* Would that be so of a request for this path, decoded? Then its body streams. */
+bool aggregator_takes(struct apiserver *s, struct sv path);
 /* The same of the lists of groups and versions, where they differ from what is served here. */
 bool aggregator_discovery(struct api_req *q);
 /* The same of the index of OpenAPI documents, of which own is the text for what is served here. */
