@@ -222,6 +222,7 @@ int apiserver_issue_server_cert(struct apiserver *s, struct arena *a, const char
 foreign_empty_fn apiserver_empty_foreign;
 foreign_kinds_fn apiserver_kinds_foreign;
 foreign_ask_fn apiserver_ask_foreign;
+foreign_forget_fn apiserver_forget_foreign;
 
 /* --- kinds at run time --- */
 

@@ -815,6 +815,7 @@ static void start_control(struct server *s)
 		    .empty_foreign = apiserver_empty_foreign,
 		    .kinds_foreign = apiserver_kinds_foreign,
 		    .ask_foreign = apiserver_ask_foreign,
+		    .forget_foreign = apiserver_forget_foreign,
 		    .foreign_ctx = s->api,
 		    .cluster_cidr = s->o.facts.cluster_cidr,
 		    .cluster_dns = facts_disabled(&s->o.facts, "coredns") ? NULL : s->o.facts.cluster_dns,

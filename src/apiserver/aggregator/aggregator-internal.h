@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/strmap.h"
 #include "base/vec.h"
+#include "client/foreign.h"
 #include "net/http.h"
 
 /* The label of those that are made here. */
@@ -77,6 +78,8 @@ struct aggregator {
 	size_t n_asking;		    /* calls on their way, also those that nobody wants any more */
 	struct list asked_news, asked_told; /* answers that nobody was told yet, and others; oldest first */
 	size_t n_answers, answer_bytes;	    /* in both */
+	struct list hungry;		    /* who found no room to ask, in the order they came: struct agg_wait */
+	struct strmap hungry_has;	    /* the same by name */
 	size_t n_emptying;		    /* that are emptied now, */
 	size_t emptying;		    /* and their tasks that run this moment */
 	int64_t emptied_anywhere_ns;	    /* monotonic: until then they begin anywhere */
@@ -117,6 +120,13 @@ bool agg_openapi_hash(struct sv index, struct sv group, struct sv version, struc
 void agg_asked_init(struct aggregator *g);
 /* Nobody asks any more. The lock is held. */
 void agg_asked_drop(struct aggregator *g);
+/* waits.c, under the lock: who is woken by what is in a list, each once; and those that nobody wakes any more. */
+void agg_wait(struct list *at, const struct foreign_wake *who);
+void agg_waits_wake(struct list *at);
+void agg_waits_drop(struct list *at);
+void agg_hungry(struct aggregator *g, const struct foreign_wake *who); /* there was no room for it */
+void agg_hungry_wake(struct aggregator *g, size_t n);		       /* there is, for so many */
+void agg_hungry_drop(struct aggregator *g);
 /* What strangers call something, as a step of a path of ours. */
 bool agg_step_fine(struct sv name);
 bool agg_same_server(const struct agg_service *a, const struct agg_service *b);
