@@ -27,6 +27,8 @@ struct foreign_wake {
 };
 /* It is not woken any more from here on; what it asks from now on nobody is woken for. NULL is fine for both. */
 typedef void foreign_forget_fn(void *ctx, struct foreign_waker *w);
+/* The same; forget NULL: there are no others. For who ends, before the queue that w wakes. */
+void foreign_forget(foreign_forget_fn *forget, void *ctx, struct foreign_waker *w);
 /* So long who waits to be woken waits at most: whom nobody wakes, asks. */
 #define FOREIGN_ANYWAY_NS (60 * NS_PER_SEC)
 

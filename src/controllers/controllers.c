@@ -139,12 +139,6 @@ struct controllers *controllers_new(const struct controllers_opts *o)
 	return c;
 }
 
-void controllers_forget_foreign(const struct controller_ctx *ctx, struct foreign_waker *w)
-{
-	if (ctx->opts->forget_foreign)
-		ctx->opts->forget_foreign(ctx->opts->foreign_ctx, w);
-}
-
 void controllers_metrics(struct controllers *c, struct buf *b)
 {
 	metric_set_write(c->counted, b);

@@ -75,6 +75,4 @@ struct controller_ops {
 	void *(*start)(struct controller_ctx *ctx);
 	void (*stop)(void *controller);
 };
-/* For a controller that ends, before its queue: w, which may never have been used, wakes nobody any more. */
-void controllers_forget_foreign(const struct controller_ctx *ctx, struct foreign_waker *w);
 extern const struct controller_ops *const controller_table[]; /* NULL-terminated */

@@ -535,7 +535,7 @@ static void gc_stop(void *controller)
 
 	gc_monitors_stay(&c->monitors);
 	gc_far_stop(c->far);
-	controllers_forget_foreign(c->ctx, &c->waker);
+	foreign_forget(c->ctx->opts->forget_foreign, c->ctx->opts->foreign_ctx, &c->waker);
 	workq_free(c->q);
 	gc_far_free(c->far);
 	gc_graph_release(&c->graph);

@@ -386,7 +386,7 @@ void gc_far_stop(struct gc_far *f)
 {
 	if (!f)
 		return;
-	controllers_forget_foreign(f->ctx, &f->waker);
+	foreign_forget(f->ctx->opts->forget_foreign, f->ctx->opts->foreign_ctx, &f->waker);
 	f->q = workq_free(f->q);
 }
 

@@ -375,7 +375,7 @@ static void namespace_stop(void *controller)
 {
 	struct namespace_controller *c = controller;
 
-	controllers_forget_foreign(c->ctx, &c->waker);
+	foreign_forget(c->ctx->opts->forget_foreign, c->ctx->opts->foreign_ctx, &c->waker);
 	workq_free(c->q);
 	free(c);
 }

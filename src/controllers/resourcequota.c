@@ -442,7 +442,7 @@ static void quota_stop(void *controller)
 	struct quota_controller *c = controller;
 
 	api_current_unlisten(c->ctx->opts->kinds, &c->listener);
-	controllers_forget_foreign(c->ctx, &c->waker);
+	foreign_forget(c->ctx->opts->forget_foreign, c->ctx->opts->foreign_ctx, &c->waker);
 	workq_free(c->q);
 	while (c->watches.n) {
 		struct quota_watch *w = vec_pop(&c->watches);

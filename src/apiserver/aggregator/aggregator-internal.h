@@ -66,10 +66,15 @@ struct aggregator {
 	struct agg_doc *docs; /* made of these and of docs_of; dropped when either changes */
 	size_t n_docs;
 	const struct api_set *docs_of;
-	struct agg_doc *spec_docs[2];	/* of version 2, JSON and protobuf: NULL, not made yet; */
-	const struct api_set *specs_of; /* made of these, and of the services' */
-	uint64_t spec_changes;
-	pthread_mutex_t spec_making; /* taken before the lock */
+	/* The document of version 2 (specs_merged.c), JSON and protobuf: NULL, nobody asked for it yet. */
+	struct agg_doc *spec_docs[2];
+	openapi_own_fn *spec_own;
+	const struct api_set *specs_of; /* a reference: made of these, */
+	uint64_t specs_at;		/* and of the services' as of then; */
+	uint64_t spec_changes;		/* and there were so many since */
+	struct env_timer *spec_timer;	/* they are made anew */
+	bool spec_merging;		/* they are made this moment, by the task of that */
+	pthread_mutex_t spec_making;	/* of one at a time; taken before the lock */
 	struct env_timer *timer;
 	struct strmap emptied; /* namespaces that are emptied, or were, by name: struct agg_emptied */
 	struct list emptied_waiting, emptied_done;
@@ -134,7 +139,10 @@ bool agg_same_server(const struct agg_service *a, const struct agg_service *b);
 void agg_leave_alone(struct aggregator *g, struct agg_service *e);
 /* specs.c: asks e for its document of version 2, when it is time. */
 void agg_spec_ask(struct aggregator *g, struct agg_service *e);
-void agg_specs_drop(struct aggregator *g); /* what is made of all is made anew; the lock is held */
+/* specs_merged.c, under the lock: a part of the one document is another one; and it is needed no more. */
+void agg_specs_changed(struct aggregator *g);
+void agg_specs_drop(struct aggregator *g);
+void agg_specs_stop(struct aggregator *g); /* no task of it runs any more, none begins; g is stopping */
 /* Why one is not available. */
 extern const char *const agg_reasons[];
 #define AGG_REASONS 6

@@ -385,6 +385,47 @@ static void its_document_of_version_2_is_in_ours(void **state)
 	answer_free(a);
 }
 
+static bool says(struct rig *r, const char *words)
+{
+	struct answer *a = api(r, "GET", "/openapi/v2");
+	bool yes = a->code == 200 && sv_find_sv(buf_sv(&a->body), sv_from(words)) >= 0;
+
+	answer_free(a);
+	return yes;
+}
+
+/* Who asks while a part has changed gets the document there is; the next is made without anybody's asking. */
+static void nobody_waits_for_the_next_document(void **state)
+{
+	struct rig *r = *state;
+	struct aggregator *g = r->server->aggregator;
+	const struct agg_doc *was;
+
+	add_service(r);
+	add_slice(r, "https");
+	far.v2 = FAR_V2("first words");
+	add_far(r);
+	rig_run(r, 40 * NS_PER_SEC);
+	assert_null(g->spec_docs[0]); /* nor is one made that nobody asks for */
+	assert_true(says(r, "first words"));
+	was = g->spec_docs[0];
+	far.v2 = FAR_V2("other words");
+	for (int i = 0; g->specs_at == g->spec_changes; i++) {
+		assert_true(i < 10000);
+		rig_run(r, 50 * NS_PER_MS);
+	}
+	assert_true(says(r, "first words"));
+	assert_ptr_equal(g->spec_docs[0], was);
+	rig_run(r, 200 * NS_PER_MS);
+	assert_ptr_not_equal(g->spec_docs[0], was);
+	assert_null(g->spec_docs[1]);
+	assert_true(says(r, "other words"));
+	/* The last part goes: there is nothing to make. */
+	(void)expect(r, 200, "DELETE", NAME, NULL);
+	assert_false(says(r, "other words"));
+	assert_null(g->spec_docs[0]);
+}
+
 static void documents_of_several(void **state)
 {
 	static const char own[] =
@@ -966,6 +1007,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_that_fails, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(its_document_is_in_the_index, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(its_document_of_version_2_is_in_ours, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(nobody_waits_for_the_next_document, setup, rig_teardown),
 		cmocka_unit_test(documents_of_several),
 		cmocka_unit_test(documents_are_bounded),
 		cmocka_unit_test_setup_teardown(asked_once_at_a_time, setup, rig_teardown),
