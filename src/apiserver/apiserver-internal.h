@@ -292,6 +292,8 @@ typedef void document_make_fn(struct apiserver *s, const struct api_set *api, co
 void document_piece(struct buf *b);
 /* All of it, kept by d or in the arena. */
 struct sv document_text(struct arena *a, const struct document *d);
+const struct document *document_of(struct apiserver *s, const struct api_set *api, const char *key,
+				   document_make_fn *make); /* as long as api is */
 const struct document *document_get(struct api_req *q, const char *key, document_make_fn *make);
 /* Answers with it (answer.c): ETag and If-None-Match, gzip. */
 void document_answer(struct api_req *q, const struct document *d, const char *content_type, bool immutable);

@@ -188,6 +188,7 @@ struct apiserver *apiserver_free(struct apiserver *s);
 /* The handler for http_server_opts.handler, ctx = the apiserver; and its 413. */
 void apiserver_http(struct http_req *r, void *ctx);
 void apiserver_http_too_large(struct http_req *r, void *ctx);
+bool apiserver_http_streams(struct http_req *r, void *ctx); /* is passed on, body and all, as it comes */
 /* For http_server_opts.calmed: logs it, a line a second at most, and counts it. */
 void apiserver_http_calmed(const struct http_peer *peer, const char *what, void *ctx);
 /* Warns of a clock that is obviously wrong, and of what that did to the certificates. */
@@ -221,6 +222,7 @@ int apiserver_issue_server_cert(struct apiserver *s, struct arena *a, const char
 foreign_empty_fn apiserver_empty_foreign;
 foreign_kinds_fn apiserver_kinds_foreign;
 foreign_ask_fn apiserver_ask_foreign;
+foreign_forget_fn apiserver_forget_foreign;
 
 /* --- kinds at run time --- */
 
@@ -245,6 +247,8 @@ struct kind_change {
 		/* The CustomResourceDefinition that it is made of; NULL: of none. Nothing is made of the kind once that
 		 * goes. */
 		const struct obj *definition;
+		/* Called when its keys in the store are its own, before what is there is read. NULL: nothing is. */
+		void (*own)(struct apiserver *s, const struct kind_come *come);
 	} * come;
 	size_t n_come;
 };

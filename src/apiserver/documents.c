@@ -167,10 +167,10 @@ struct sv document_text(struct arena *a, const struct document *d)
 	return sv_make(text, n);
 }
 
-/* What is kept of the kinds that q knows: with their snapshot, of the built-in ones with the server. */
-static struct documents *documents_of(struct api_req *q)
+/* What is kept of these kinds: with their snapshot, of the built-in ones with the server. */
+static struct documents *documents_of(struct apiserver *s, const struct api_set *api)
 {
-	return q->api->n_late ? api_set_state(q->api) : q->server->docs;
+	return api->n_late ? api_set_state(api) : s->docs;
 }
 
 static struct slot *document_slot(struct documents *ds, const char *key)
@@ -188,9 +188,10 @@ static struct slot *document_slot(struct documents *ds, const char *key)
 	return t;
 }
 
-const struct document *document_get(struct api_req *q, const char *key, document_make_fn *make)
+const struct document *document_of(struct apiserver *s, const struct api_set *api, const char *key,
+				   document_make_fn *make)
 {
-	struct slot *t = document_slot(documents_of(q), key);
+	struct slot *t = document_slot(documents_of(s, api), key);
 	const struct document *d;
 
 	pthread_mutex_lock(&t->lock);
@@ -198,10 +199,15 @@ const struct document *document_get(struct api_req *q, const char *key, document
 		struct making m;
 
 		making_begin(&m);
-		make(q->server, q->api, key, &m.b);
+		make(s, api, key, &m.b);
 		t->d = making_end(&m, key);
 	}
 	d = t->d;
 	pthread_mutex_unlock(&t->lock);
 	return d;
+}
+
+const struct document *document_get(struct api_req *q, const char *key, document_make_fn *make)
+{
+	return document_of(q->server, q->api, key, make);
 }

@@ -3,11 +3,13 @@
  * What is answered has been written already (media.h), an object as its own JSON by reference; only gzip comes on top
  * here. A request holds a reference on its http_req until it is answered; answers given on another thread hop to the
  * connection's loop first. */
+#include "apiserver/aggregator/aggregator.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/browser.h"
 #include "apiserver/flow/flow.h"
 #include "apiserver/held.h"
 #include "apiserver/media.h"
+#include "apiserver/proxy.h"
 #include "apiserver/ws_stream.h"
 #include "base/board.h"
 #include "net/ws.h"
@@ -411,6 +413,11 @@ static void read_headers(struct api_req *q)
 
 _Static_assert(2 * sizeof(struct api_req) <= HTTP_REQ_MEM, "the rest is for headers and what is made of them");
 
+static struct sv path_of(const struct http_req *r)
+{
+	return sv_find(r->path, '%') < 0 ? r->path : http_percent_decode(r->arena, r->path, false);
+}
+
 static struct api_req *request(struct http_req *r, void *ctx)
 {
 	struct api_req *q = ARENA_NEW(r->arena, struct api_req);
@@ -421,7 +428,7 @@ static struct api_req *request(struct http_req *r, void *ctx)
 	q->http = http_req_ref(r);
 	q->method = r->method;
 	q->body = r->body;
-	q->path = sv_find(r->path, '%') < 0 ? r->path : http_percent_decode(r->arena, r->path, false);
+	q->path = path_of(r);
 	r->user = q;
 	r->on_gone = gone_unanswered;
 	read_headers(q);
@@ -451,6 +458,16 @@ void apiserver_http(struct http_req *r, void *ctx)
 	q->start_ns = env_mono_ns(q->server->env);
 	metrics_inflight(q->server, q, 1);
 	http_sink_bytes(q, 204, "", NULL, 0);
+}
+
+bool apiserver_http_streams(struct http_req *r, void *ctx)
+{
+	struct sv path;
+
+	if (http_header_get(r, "upgrade").n)
+		return false;
+	path = path_of(r);
+	return proxy_takes(path) || aggregator_takes(ctx, path);
 }
 
 void apiserver_http_too_large(struct http_req *r, void *ctx)

@@ -131,6 +131,18 @@ static int late_versions(struct api_kind *k, const struct kind_conversion *how, 
 	return 0;
 }
 
+struct late_own {
+	struct apiserver *s;
+	const struct kind_come *come;
+};
+
+static void late_own(void *ctx)
+{
+	const struct late_own *o = ctx;
+
+	o->come->own(o->s, o->come);
+}
+
 /* replaces: a kind that goes in the same change and has the same keys in the store, or NULL. */
 static int late_kind_start(struct apiserver *s, const struct kind_come *come, const struct resource *replaces,
 			   struct err *err)
@@ -150,7 +162,8 @@ static int late_kind_start(struct apiserver *s, const struct kind_come *come, co
 	}
 	if (api_kind_next(k) && late_versions(k, come->how, err) < 0)
 		return -1;
-	if (wc_late_add(s->wc, api_kind_resource(k), replaces, err) < 0)
+	if (wc_late_add(s->wc, api_kind_resource(k), replaces, come->own ? late_own : NULL,
+			&(struct late_own){ s, come }, err) < 0)
 		return -1;
 	for (struct api_kind *v = api_kind_next(k); v; v = api_kind_next(v))
 		((struct late_kind *)api_kind_state(v))->wc = ((struct late_kind *)api_kind_state(k))->wc;

@@ -19,14 +19,15 @@ static void make_v2_proto(struct apiserver *s, const struct api_set *api, const 
 	openapi_v2_proto(b, api->custom, api->n_custom, document_piece);
 }
 
-static const struct document *own_v2(struct api_req *q, bool proto)
+static const struct document *own_v2(struct apiserver *s, const struct api_set *api, bool proto)
 {
-	return proto ? document_get(q, "openapi/v2+protobuf", make_v2_proto) : document_get(q, "openapi/v2", make_v2);
+	return proto ? document_of(s, api, "openapi/v2+protobuf", make_v2_proto)
+		     : document_of(s, api, "openapi/v2", make_v2);
 }
 
-static struct sv own_v2_text(struct api_req *q, bool proto)
+static struct sv own_v2_text(struct apiserver *s, const struct api_set *api, struct arena *a, bool proto)
 {
-	return document_text(q->arena, own_v2(q, proto));
+	return document_text(a, own_v2(s, api, proto));
 }
 
 /* client-go asks for protobuf only; browsers and scripts get JSON. */
@@ -36,7 +37,7 @@ static void serve_v2(struct api_req *q)
 	bool proto = sv_find_sv(q->accept, SV("proto-openapi.spec.v2")) >= 0;
 
 	if (!aggregator_openapi_v2(q, proto, own_v2_text))
-		document_answer(q, own_v2(q, proto), proto ? type : "application/json", false);
+		document_answer(q, own_v2(q->server, q->api, proto), proto ? type : "application/json", false);
 }
 
 static void make_index(struct apiserver *s, const struct api_set *api, const char *key, struct buf *b)

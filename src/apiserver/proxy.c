@@ -39,6 +39,8 @@ struct passage {
 	struct proxy_from from;
 	struct proxy_html html;
 	bool streaming, rewriting, gone, paused, late;
+	bool resting;		/* the client's body, until its server has taken what there is */
+	bool malformed;		/* and it is none */
 	bool plain, redirected; /* see struct proxy_how */
 };
 
@@ -254,6 +256,47 @@ static void proxy_on_drain(struct api_req *q)
 	}
 }
 
+/* --- the client's body, as it comes --- */
+
+static void proxy_up_data(struct http_req *r, struct sv bytes, void *ctx)
+{
+	struct passage *p = ctx;
+
+	if (!p->dialog || http_dialog_body(p->dialog, bytes) <= HTTP_DIALOG_QUEUE_MAX)
+		return;
+	p->resting = true;
+	http_body_pause(r, true);
+}
+
+static void proxy_up_drain(struct http_dialog *d, void *ctx)
+{
+	struct passage *p = ctx;
+
+	(void)d;
+	if (!p->resting)
+		return;
+	p->resting = false;
+	http_body_pause(p->http, false);
+}
+
+static void proxy_up_end(struct http_req *r, bool whole, void *ctx)
+{
+	struct passage *p = ctx;
+
+	(void)r;
+	if (!p->dialog)
+		return;
+	p->malformed = !whole;
+	if (whole)
+		http_dialog_body_end(p->dialog);
+	else
+		http_dialog_close(p->dialog);
+}
+
+static const struct http_body_cb proxy_up_cb = { .data = proxy_up_data, .end = proxy_up_end };
+
+/* --- its end --- */
+
 static void proxy_on_gone(struct api_req *q)
 {
 	struct passage *p = q->stream;
@@ -326,6 +369,8 @@ static void passage_failed(struct passage *p, const struct err *why)
 	if (p->redirected) {
 		answer_text(q, 502, "text/plain; charset=utf-8",
 			    SV("the backend attempted to redirect this request, which is not permitted"));
+	} else if (p->malformed) {
+		answer_text(q, 400, "text/plain; charset=utf-8", SV("400 Bad Request: malformed chunked body"));
 	} else if (p->late) {
 		(void)req_out_of_time(&err);
 		api_req_fail(q, &err);
@@ -346,6 +391,7 @@ static void proxy_on_closed(struct http_dialog *d, const struct err *why, void *
 
 	(void)d;
 	p->dialog = NULL;
+	http_body_leave(p->http);
 	passage_clock_stop(p);
 	if (p->rewriting)
 		proxy_html_end(&p->html, &out);
@@ -354,7 +400,7 @@ static void proxy_on_closed(struct http_dialog *d, const struct err *why, void *
 	q->on_gone = q->on_drain = NULL;
 	if (p->streaming) {
 		/* An answer that was cut must not look whole. */
-		if ((why || p->late) && !p->gone)
+		if ((why || p->late || p->malformed) && !p->gone)
 			http_stream_abort(q->http);
 		standing_end(p->standing);
 	} else {
@@ -377,11 +423,23 @@ static bool redirect_to_folder(struct api_req *q)
 	return true;
 }
 
+static struct http_dialog *passage_dial(struct passage *p, const struct http_endpoint *to, const char *target,
+					const struct http_header *h, size_t n)
+{
+	static const struct http_dialog_cb cb = {
+		.head = proxy_on_head, .data = proxy_on_data, .drain = proxy_up_drain, .closed = proxy_on_closed
+	};
+	struct ev_loop *loop = http_req_loop(p->http);
+	const char *method = arena_cstr(p->q->arena, p->q->method);
+
+	if (!p->http->body_streams)
+		return http_dial(loop, to, method, target, h, n, p->q->body, CONNECT_TIMEOUT_NS, &cb, p);
+	http_body_start(p->http, &proxy_up_cb, p);
+	return http_dial_upload(loop, to, method, target, h, n, p->http->body_length, CONNECT_TIMEOUT_NS, &cb, p);
+}
+
 void proxy_pass(struct api_req *q, const struct proxy_how *how)
 {
-	static const struct http_dialog_cb cb = { .head = proxy_on_head,
-						  .data = proxy_on_data,
-						  .closed = proxy_on_closed };
 	struct http_header *h;
 	struct err err = ERR_INIT;
 	struct passage *p;
@@ -428,12 +486,30 @@ void proxy_pass(struct api_req *q, const struct proxy_how *how)
 	inflight_add(q);
 	inflight_waits(q, "its backend");
 	to.kept = how->kept;
-	p->dialog = http_dial(http_req_loop(q->http), &to, arena_cstr(q->arena, q->method), target, h, n, q->body,
-			      CONNECT_TIMEOUT_NS, &cb, p);
+	p->dialog = passage_dial(p, &to, target, h, n);
 	passage_clock_start(p);
+	if (http_req_gone(q->http)) /* before anybody was to be told */
+		proxy_on_gone(q);
 }
 
 void proxy_serve(struct api_req *q, const struct http_endpoint *ep, bool create_to_upgrade)
 {
 	proxy_pass(q, &(struct proxy_how){ .ep = ep, .create_to_upgrade = create_to_upgrade });
+}
+
+bool proxy_takes(struct sv path)
+{
+	struct sv part[7] = { SV("") };
+	size_t n = 0;
+
+	if (path.n && path.p[0] == '/')
+		path = sv_sub(path, 1, path.n);
+	while (n < ARRAY_LEN(part) && sv_split(&path, '/', &part[n]))
+		n++;
+	if (!sv_is(part[0], "api") || !sv_is(part[1], "v1"))
+		return false;
+	if (sv_is(part[2], "nodes"))
+		return sv_is(part[4], "proxy");
+	return sv_is(part[2], "namespaces") && (sv_is(part[4], "pods") || sv_is(part[4], "services")) &&
+	       sv_is(part[6], "proxy");
 }

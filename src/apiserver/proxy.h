@@ -8,7 +8,8 @@
  * What does not last by nature (steps.h) has until its deadline: then it is 504, or, when the answer has begun, that is
  * torn. What lasts has all the time it wants, and from here on no seat of priority and fairness.
  *
- * The body of a request has come in whole before it is passed on, and is bounded as any other's.
+ * The body of a request goes on as it comes, too, however long it is; of what its server does not take some 64 KiB wait
+ * here, and the client does (net/http.h). The answer may come before it is through. Who upgrades has none.
  */
 #pragma once
 
@@ -31,6 +32,9 @@ void proxy_pass(struct api_req *q, const struct proxy_how *how);
 /* The same of a place in the cluster. The endpoint has passed dial_allowed(); its strings live in q's arena.
  * create_to_upgrade: who may only read may not open a stream. */
 void proxy_serve(struct api_req *q, const struct http_endpoint *ep, bool create_to_upgrade);
+
+/* Is this a path, decoded, that leads to one of them? */
+bool proxy_takes(struct sv path);
 
 /* "NAME", "NAME:PORT" or "SCHEME:NAME:PORT"; false for anything else. Views. */
 bool proxy_split_name(struct sv id, struct sv *ret_scheme, struct sv *ret_name, struct sv *ret_port);

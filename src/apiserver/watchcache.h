@@ -62,7 +62,8 @@ struct watchcache *watchcache_new(struct apiserver *s);
 int watchcache_start(struct watchcache *c, struct err *err);
 /* A kind that came at run time, before it is served: reads what is stored of it, and follows. r: of several versions
  * the storage version. */
-int wc_late_add(struct watchcache *c, const struct resource *r, const struct resource *replaces, struct err *err);
+int wc_late_add(struct watchcache *c, const struct resource *r, const struct resource *replaces, void (*own)(void *ctx),
+		void *ctx, struct err *err);
 /* After it is served no more: its watches end with ERR_EXPIRED, its objects go. */
 void wc_late_drop(struct watchcache *c, const struct resource *r);
 struct wc_resource;

@@ -70,7 +70,8 @@ static bool late_leave(struct watchcache *c, struct wc_resource *r)
 	return replaced;
 }
 
-int wc_late_add(struct watchcache *c, const struct resource *res, const struct resource *replaces, struct err *err)
+int wc_late_add(struct watchcache *c, const struct resource *res, const struct resource *replaces,
+		void (*own)(void *ctx), void *ctx, struct err *err)
 {
 	struct wc_resource *r = wc_resource_new(c, res);
 	int64_t at = 0;
@@ -80,6 +81,8 @@ int wc_late_add(struct watchcache *c, const struct resource *res, const struct r
 	late_kind_of(res)->wc = r;
 	if (late_enter(c, r, replaces ? late_kind_of(replaces)->wc : NULL, err) < 0)
 		return -1;
+	if (own)
+		own(ctx);
 	if (wc_fill(r, 0, &at, err) < 0) {
 		wc_late_drop(c, res);
 		return -1;

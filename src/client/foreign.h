@@ -4,12 +4,33 @@
  * goes only when nothing is left in it, theirs included, and what they keep owns and is owned. Who wires a process
  * gives the controllers these functions of their API server; without them there is nothing of others.
  *
- * They wait for nobody: they begin the work, and tell of it when they are asked again. From any thread.
+ * They wait for nobody: they begin the work, and tell of it when they are asked again. Who says so is woken when it is
+ * worth it: its answer is there, or room for its question. From any thread.
  */
 #pragma once
 
 #include "base/buf.h"
+#include "base/list.h"
 #include "base/strmap.h"
+
+/* Who can be woken: by key, from any thread, under a lock of those functions: it does no more than queue. */
+struct foreign_waker {
+	void (*wake)(void *ctx, struct sv key);
+	void *ctx;
+	/* Theirs; zeroed before the first question. */
+	struct list waits;
+	bool begun, closed;
+};
+struct foreign_wake {
+	struct foreign_waker *waker; /* NULL: nobody */
+	struct sv key;
+};
+/* It is not woken any more from here on; what it asks from now on nobody is woken for. NULL is fine for both. */
+typedef void foreign_forget_fn(void *ctx, struct foreign_waker *w);
+/* The same; forget NULL: there are no others. For who ends, before the queue that w wakes. */
+void foreign_forget(foreign_forget_fn *forget, void *ctx, struct foreign_waker *w);
+/* So long who waits to be woken waits at most: whom nobody wakes, asks. */
+#define FOREIGN_ANYWAY_NS (60 * NS_PER_SEC)
 
 struct foreign_left {
 	/* "things.far.example.io has 2 resource instances", ...: what is there yet, after all of it was deleted. */
@@ -26,9 +47,9 @@ struct foreign_left {
 
 void foreign_left_release(struct foreign_left *l); /* zeroed is fine, and so it is after it */
 
-/* Deletes all that others keep in ns. True: done, and *ret, which was zeroed, says with what; false: it is under way.
- */
-typedef bool foreign_empty_fn(void *ctx, struct sv ns, struct foreign_left *ret);
+/* Deletes all that others keep in ns. True: done, and *ret, which was zeroed, says with what; false: it is under way,
+ * and `who` is woken at its end. */
+typedef bool foreign_empty_fn(void *ctx, struct sv ns, const struct foreign_wake *who, struct foreign_left *ret);
 
 /* A kind that another server says it has, in one version of its group: that which is preferred. */
 struct foreign_kind {
@@ -50,6 +71,7 @@ struct foreign_question {
 	 * next.
 	 */
 	struct sv of;
+	struct foreign_wake who; /* woken when it is told false */
 };
 struct foreign_answer {
 	int status;	 /* 0: there is none, and body says why */

@@ -29,6 +29,7 @@ struct item {
 	char *key;
 	size_t key_n;
 	bool running, dirty;
+	bool woken; /* while running */
 	unsigned failures;
 	unsigned undecided;	 /* runs in a row, */
 	int64_t decide_ns;	 /* since then; monotonic */
@@ -230,9 +231,12 @@ static void workq_finish(struct workq *q, struct item *it, int rc, const struct 
 	} else {
 		if (rc < 0 || !res->undecided)
 			it->failures = 0;
-		if (rc == 0 && res->after_ns > 0 && !it->dirty)
+		if (rc == 0 && res->after_ns > 0 && !it->dirty && it->woken)
+			make_ready(q, it);
+		else if (rc == 0 && res->after_ns > 0 && !it->dirty)
 			add_after_locked(q, it, it->undecided ? workq_undecided_ns(it, res->after_ns) : res->after_ns);
 	}
+	it->woken = false;
 	if (it->dirty) {
 		it->dirty = false;
 		q->counts.adds--; /* it was counted when it was added */
@@ -395,6 +399,19 @@ void workq_add(struct workq *q, struct sv key)
 		it->undecided = 0; /* something happened: what was asked before may not be so any more */
 		make_ready(q, it);
 	}
+	pthread_mutex_unlock(&q->lock);
+}
+
+void workq_wake(struct workq *q, struct sv key)
+{
+	struct item *it;
+
+	pthread_mutex_lock(&q->lock);
+	it = q->stopping ? NULL : strmap_get(&q->items, key);
+	if (it && it->running)
+		it->woken = true;
+	else if (it && it->timer && (it->undecided || !it->failures) && item_stop_timer(q, it))
+		make_ready(q, it);
 	pthread_mutex_unlock(&q->lock);
 }
 

@@ -47,6 +47,9 @@ struct workq *workq_new(struct env *e, const struct workq_opts *o);
 struct workq *workq_free(struct workq *q);
 void workq_add(struct workq *q, struct sv key);
 void workq_add_after(struct workq *q, struct sv key, int64_t delay_ns);
+/* What a run that wanted to come again waited for is there: it comes now, and goes on with what it had not decided. A
+ * key that does not wait, or that failed, is left alone. From a callback of anything: it only queues. */
+void workq_wake(struct workq *q, struct sv key);
 void workq_add_obj(struct workq *q, struct sv ns, struct sv name); /* key "ns/name", or "name" */
 size_t workq_len(struct workq *q);
 /* All queues of the process, for people: fn must not call into one. */

@@ -26,11 +26,12 @@ struct controllers_opts {
 	foreign_kinds_fn
 	    *kinds_foreign; /* and what kinds they have, whose objects own and are owned; both or neither */
 	foreign_ask_fn *ask_foreign;
-	void *foreign_ctx;		/* of all three */
-	const char *cluster_cidr;	/* "v4", "v6", "v4,v6": the pod CIDRs of nodes are cut from it */
-	int node_mask_v4, node_mask_v6; /* their lengths; 0: /24 and /64 */
-	const char *server_node;	/* the node beside this control plane; NULL: none */
-	struct sv root_ca_pem;		/* for kube-root-ca.crt ConfigMaps and token Secrets */
+	foreign_forget_fn *forget_foreign; /* with any of these */
+	void *foreign_ctx;		   /* of all of them */
+	const char *cluster_cidr;	   /* "v4", "v6", "v4,v6": the pod CIDRs of nodes are cut from it */
+	int node_mask_v4, node_mask_v6;	   /* their lengths; 0: /24 and /64 */
+	const char *server_node;	   /* the node beside this control plane; NULL: none */
+	struct sv root_ca_pem;		   /* for kube-root-ca.crt ConfigMaps and token Secrets */
 	/* Sign certificates for approved requests; empty: nobody here does. */
 	struct sv signing_ca_pem, signing_key_pem;
 	struct sv server_cert_pem; /* of the API server: no node gets its names */

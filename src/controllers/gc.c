@@ -14,7 +14,7 @@
  * owner is told that it has none.
  *
  * Kinds that other servers answer take part (gc_far.h). Nobody waits for those: a run that has no answer yet
- * ends, and comes again.
+ * ends, and comes again when it is there.
  *
  * An owner is looked for in the dependent's namespace (or none, when it is cluster-scoped): a
  * reference across namespaces names nothing, and is reported. A cluster-scoped dependent of a
@@ -38,6 +38,7 @@ struct gc {
 	struct gc_graph graph;
 	struct gc_monitors monitors;
 	struct gc_far *far; /* or NULL */
+	struct foreign_waker waker;
 	struct workq *q;
 };
 
@@ -56,6 +57,7 @@ struct grun {
 	struct ident *deps;
 	size_t n_deps;
 	bool holes; /* there may be more */
+	bool woken; /* it waits for what another server says, and is woken */
 	struct obj *live;
 	int64_t since_ns; /* of the decision, which may take several runs */
 };
@@ -137,6 +139,13 @@ static bool gc_load(struct grun *r, struct sv uid)
 	return work;
 }
 
+/* Whoever waits for an answer is woken. */
+static int gc_asked(struct grun *r, int rc)
+{
+	r->woken = r->woken || rc > 0;
+	return rc;
+}
+
 /* 0, or -1; 1: not yet, for all that asks below. */
 static int gc_get(struct grun *r, const struct resource *res, struct sv ns, struct sv name, struct obj **ret,
 		  struct err *err)
@@ -146,16 +155,19 @@ static int gc_get(struct grun *r, const struct resource *res, struct sv ns, stru
 	struct sv of = r->live ? arena_svf(r->a, "%lld/%.*s/%.*s", (long long)r->since_ns, SV_ARG(obj_uid(r->live)),
 					   SV_ARG(val_str(obj_get(r->live, F_metadata, F_resourceVersion))))
 			       : arena_svf(r->a, "%lld/%.*s", (long long)r->since_ns, SV_ARG(r->me.uid));
+	const struct foreign_wake who = { &r->c->waker, r->me.uid };
 
 	if (gc_far_is(res))
-		return gc_far_get(r->c->far, res, ns, name, of, ret, err);
+		return gc_asked(r, gc_far_get(r->c->far, res, ns, name, of, &who, ret, err));
 	return client_get(r->c->ctx->client, res, ns, name, ret, err);
 }
 
 static int gc_patch(struct grun *r, const struct ident *id, const struct val *patch, struct err *err)
 {
+	const struct foreign_wake who = { &r->c->waker, r->me.uid };
+
 	if (gc_far_is(id->res))
-		return gc_far_write(r->c->far, id->res, "PATCH", id->ns, id->name, patch, err);
+		return gc_asked(r, gc_far_write(r->c->far, id->res, "PATCH", id->ns, id->name, patch, &who, err));
 	return client_patch(r->c->ctx->client, id->res, id->ns, id->name, PATCH_MERGE, patch, NULL, NULL, err);
 }
 
@@ -323,7 +335,8 @@ static int delete_far(struct grun *r, const char *policy, struct err *err)
 	if (obj_get(r->live, F_metadata, F_resourceVersion))
 		val_set_str(r->a, pre, F_resourceVersion, val_str(obj_get(r->live, F_metadata, F_resourceVersion)));
 	val_set(r->a, doc, F_preconditions, pre);
-	return gc_far_write(r->c->far, r->me.res, "DELETE", r->me.ns, r->me.name, doc, err);
+	return gc_asked(r, gc_far_write(r->c->far, r->me.res, "DELETE", r->me.ns, r->me.name, doc,
+					&(struct foreign_wake){ &r->c->waker, r->me.uid }, err));
 }
 
 #define GC_NO_ANSWER 2 /* of a far kind, so far: the run comes again */
@@ -467,7 +480,7 @@ static int gc_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, 
 
 	ret->undecided = rc > 0;
 	if (rc > 0)
-		ret->after_ns = GC_AGAIN_NS;
+		ret->after_ns = r.woken && !r.holes ? FOREIGN_ANYWAY_NS : GC_AGAIN_NS;
 	return MIN(rc, 0);
 }
 
@@ -476,6 +489,11 @@ static int gc_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, 
 static void queue_uid(struct sv uid, void *ctx)
 {
 	workq_add(((struct gc *)ctx)->q, uid);
+}
+
+static void gc_wake(void *ctx, struct sv key)
+{
+	workq_wake(((struct gc *)ctx)->q, key);
 }
 
 static bool gc_ready(void *ctx)
@@ -497,6 +515,7 @@ static void *gc_start(struct controller_ctx *ctx)
 	pthread_mutex_init(&c->lock, NULL);
 	c->graph.look = queue_uid;
 	c->graph.ctx = c;
+	c->waker = (struct foreign_waker){ .wake = gc_wake, .ctx = c };
 	c->far = gc_far_new(ctx, &c->lock, &c->graph);
 	gc_monitors_start(&c->monitors, ctx, &c->lock, &c->graph);
 	/* Last: it asks at once whether all of them are synced. */
@@ -516,6 +535,7 @@ static void gc_stop(void *controller)
 
 	gc_monitors_stay(&c->monitors);
 	gc_far_stop(c->far);
+	foreign_forget(c->ctx->opts->forget_foreign, c->ctx->opts->foreign_ctx, &c->waker);
 	workq_free(c->q);
 	gc_far_free(c->far);
 	gc_graph_release(&c->graph);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #define FAR_PERIOD_NS (30 * NS_PER_SEC)
-#define FAR_AGAIN_NS (NS_PER_SEC / 5)
+#define FAR_KEY SV("kinds") /* of the one there is */
 #define FAR_UID_MAX ((size_t)128)
 #define FAR_VALUES_MAX ((size_t)400 * 1000) /* of a list */
 
@@ -31,6 +31,7 @@ struct gc_far {
 	/* The round's. */
 	bool running, fresh;
 	size_t at;
+	struct foreign_waker waker;
 	struct workq *q;
 };
 
@@ -165,7 +166,7 @@ int64_t gc_far_since(const struct gc_far *f)
 /* --- asking --- */
 
 static bool far_ask(struct gc_far *f, const struct resource *r, const char *method, struct sv ns, struct sv name,
-		    struct sv body, struct sv of, struct foreign_answer *ret)
+		    struct sv body, struct sv of, const struct foreign_wake *who, struct foreign_answer *ret)
 {
 	const struct controllers_opts *o = f->ctx->opts;
 
@@ -179,7 +180,8 @@ static bool far_ask(struct gc_far *f, const struct resource *r, const char *meth
 							  .ns = ns,
 							  .name = name,
 							  .body = body,
-							  .of = of },
+							  .of = of,
+							  .who = *who },
 			      ret);
 }
 
@@ -221,14 +223,14 @@ static const struct val *far_document(struct arena *a, struct sv text)
 	return json_decode(a, text, &(struct json_opts){ .borrow_text = true, .values = &values }, NULL);
 }
 
-int gc_far_get(struct gc_far *f, const struct resource *r, struct sv ns, struct sv name, struct sv of, struct obj **ret,
-	       struct err *err)
+int gc_far_get(struct gc_far *f, const struct resource *r, struct sv ns, struct sv name, struct sv of,
+	       const struct foreign_wake *who, struct obj **ret, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct foreign_answer ans = { 0 };
 	int rc = 0;
 
-	if (!far_ask(f, r, "GET", ns, name, SV(""), of, &ans))
+	if (!far_ask(f, r, "GET", ns, name, SV(""), of, who, &ans))
 		return 1;
 	if (!far_fine(&ans)) {
 		rc = far_refused(r, name, &ans, err);
@@ -243,14 +245,14 @@ int gc_far_get(struct gc_far *f, const struct resource *r, struct sv ns, struct 
 }
 
 int gc_far_write(struct gc_far *f, const struct resource *r, const char *method, struct sv ns, struct sv name,
-		 const struct val *body, struct err *err)
+		 const struct val *body, const struct foreign_wake *who, struct err *err)
 {
 	_cleanup_(buf_release) struct buf text = BUF_INIT;
 	struct foreign_answer ans = { 0 };
 	int rc;
 
 	json_encode(&text, body);
-	if (!far_ask(f, r, method, ns, name, buf_sv(&text), SV(""), &ans))
+	if (!far_ask(f, r, method, ns, name, buf_sv(&text), SV(""), who, &ans))
 		return 1;
 	rc = far_fine(&ans) ? 0 : far_refused(r, name, &ans, err);
 	buf_release(&ans.body);
@@ -315,7 +317,8 @@ static bool far_list(struct gc_far *f, struct far_kind *k)
 	struct foreign_answer ans = { 0 };
 	const struct val *items;
 
-	if (!far_ask(f, far_res(k), "GET", SV(""), SV(""), SV(""), SV(""), &ans))
+	if (!far_ask(f, far_res(k), "GET", SV(""), SV(""), SV(""), SV(""), &(struct foreign_wake){ &f->waker, FAR_KEY },
+		     &ans))
 		return false;
 	items = far_fine(&ans) ? val_get(far_document(&a, buf_sv(&ans.body)), F_items) : NULL;
 	if (val_type(items) == VAL_LIST)
@@ -337,7 +340,7 @@ static int far_reconcile(void *ctx, struct sv key, struct reconcile_result *ret,
 	}
 	for (; f->at < f->kinds.n; f->at++) {
 		if (f->kinds.p[f->at]->watched && !far_list(f, f->kinds.p[f->at])) {
-			ret->after_ns = FAR_AGAIN_NS;
+			ret->after_ns = FOREIGN_ANYWAY_NS; /* it is woken */
 			return 0;
 		}
 	}
@@ -348,6 +351,11 @@ static int far_reconcile(void *ctx, struct sv key, struct reconcile_result *ret,
 }
 
 /* --- life --- */
+
+static void far_wake(void *ctx, struct sv key)
+{
+	workq_wake(((struct gc_far *)ctx)->q, key);
+}
 
 struct gc_far *gc_far_new(struct controller_ctx *ctx, pthread_mutex_t *lock, struct gc_graph *graph)
 {
@@ -360,6 +368,7 @@ struct gc_far *gc_far_new(struct controller_ctx *ctx, pthread_mutex_t *lock, str
 	f->lock = lock;
 	f->graph = graph;
 	f->since_ns = env_mono_ns(ctx->env);
+	f->waker = (struct foreign_waker){ .wake = far_wake, .ctx = f };
 	return f;
 }
 
@@ -370,13 +379,15 @@ void gc_far_start(struct gc_far *f)
 	f->q = workq_new(f->ctx->env,
 			 &(struct workq_opts){
 			     .name = "garbage-collector-foreign", .workers = 1, .reconcile = far_reconcile, .ctx = f });
-	workq_add(f->q, SV("kinds"));
+	workq_add(f->q, FAR_KEY);
 }
 
 void gc_far_stop(struct gc_far *f)
 {
-	if (f)
-		f->q = workq_free(f->q);
+	if (!f)
+		return;
+	foreign_forget(f->ctx->opts->forget_foreign, f->ctx->opts->foreign_ctx, &f->waker);
+	f->q = workq_free(f->q);
 }
 
 struct gc_far *gc_far_free(struct gc_far *f)

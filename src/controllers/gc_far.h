@@ -33,10 +33,10 @@ int64_t gc_far_since(const struct gc_far *f);
 const struct resource *gc_far_kind(struct gc_far *f, struct sv group, struct sv kind);
 bool gc_far_is(const struct resource *r); /* theirs */
 
-/* 0, or -1, or 1: not yet, ask again. Of *ret there is the metadata, as it was at the earliest when `of` was asked for
- * the first time: a text for the decision that it is for. */
-int gc_far_get(struct gc_far *f, const struct resource *r, struct sv ns, struct sv name, struct sv of, struct obj **ret,
-	       struct err *err);
+/* 0, or -1, or 1: not yet, `who` is woken to ask again. Of *ret there is the metadata, as it was at the earliest when
+ * `of` was asked for the first time: a text for the decision that it is for. */
+int gc_far_get(struct gc_far *f, const struct resource *r, struct sv ns, struct sv name, struct sv of,
+	       const struct foreign_wake *who, struct obj **ret, struct err *err);
 /* method: "PATCH", a merge; "DELETE", with options. */
 int gc_far_write(struct gc_far *f, const struct resource *r, const char *method, struct sv ns, struct sv name,
-		 const struct val *body, struct err *err);
+		 const struct val *body, const struct foreign_wake *who, struct err *err);

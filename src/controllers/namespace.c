@@ -15,13 +15,13 @@
 #include <stdlib.h>
 
 #define FINALIZER_ESTIMATE_S 15
-#define FOREIGN_AGAIN_NS (NS_PER_SEC / 5) /* the first time (client/workq.h) */
-#define RETRY_MAX_NS (60 * NS_PER_SEC)	  /* somebody waits for a deletion */
+#define RETRY_MAX_NS (60 * NS_PER_SEC) /* somebody waits for a deletion */
 
 struct namespace_controller {
 	struct controller_ctx *ctx;
 	struct informer *namespaces, *pods;
 	struct workq *q;
+	struct foreign_waker waker;
 };
 
 /* What one pass over the content found. */
@@ -147,7 +147,7 @@ static void delete_foreign(struct content *k)
 
 	if (!o->empty_foreign)
 		return;
-	if (!o->empty_foreign(o->foreign_ctx, k->ns, &l)) {
+	if (!o->empty_foreign(o->foreign_ctx, k->ns, &(struct foreign_wake){ &k->c->waker, k->ns }, &l)) {
 		k->waits = true;
 		return;
 	}
@@ -266,8 +266,8 @@ static int namespace_empty(struct content *k, struct arena *a, struct obj *ns, s
 	struct val *doc, *st;
 
 	delete_content(k);
-	if (k->waits) { /* nothing is said before all is known */
-		ret->after_ns = FOREIGN_AGAIN_NS;
+	if (k->waits) {				   /* nothing is said before all is known */
+		ret->after_ns = FOREIGN_ANYWAY_NS; /* it is woken */
 		ret->undecided = true;
 		return 0;
 	}
@@ -339,6 +339,11 @@ static void namespace_pod_deleted(struct obj *pod, void *ctx)
 		namespace_changed(ns, c);
 }
 
+static void namespace_wake(void *ctx, struct sv key)
+{
+	workq_wake(((struct namespace_controller *)ctx)->q, key);
+}
+
 static bool namespace_ready(void *ctx)
 {
 	struct namespace_controller *c = ctx;
@@ -351,6 +356,7 @@ static void *namespace_start(struct controller_ctx *ctx)
 	struct namespace_controller *c = xcalloc(1, sizeof(*c));
 
 	c->ctx = ctx;
+	c->waker = (struct foreign_waker){ .wake = namespace_wake, .ctx = c };
 	c->namespaces = informer_get(ctx->informers, RES(core_namespaces), NULL, NULL, NULL);
 	c->pods = informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL);
 	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "namespace-controller",
@@ -369,6 +375,7 @@ static void namespace_stop(void *controller)
 {
 	struct namespace_controller *c = controller;
 
+	foreign_forget(c->ctx->opts->forget_foreign, c->ctx->opts->foreign_ctx, &c->waker);
 	workq_free(c->q);
 	free(c);
 }

@@ -123,11 +123,14 @@ static enum quota_far quota_far_ask(const struct controllers_opts *o, const stru
 }
 
 enum quota_far quota_far_count(struct quota_far_counts *c, const struct controllers_opts *o, struct sv uid,
-			       struct sv name, struct sv ns, size_t *ret)
+			       struct sv name, struct sv ns, const struct foreign_wake *who, size_t *ret)
 {
-	struct quota_far_search s = {
-		.q = { .account = "resourcequota-controller", .method = "GET", .namespaced = true, .ns = ns, .of = uid }
-	};
+	struct quota_far_search s = { .q = { .account = "resourcequota-controller",
+					     .method = "GET",
+					     .namespaced = true,
+					     .ns = ns,
+					     .of = uid,
+					     .who = *who } };
 	struct quota_far_said said = { .said = QUOTA_FAR_NONE, .at_ns = env_mono_ns(o->env) };
 	struct sv key;
 

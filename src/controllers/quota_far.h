@@ -11,12 +11,11 @@
 
 #include <pthread.h>
 
-#define QUOTA_FAR_AGAIN_NS (NS_PER_SEC / 5) /* the first time */
-#define QUOTA_FAR_NS (30 * NS_PER_SEC)	    /* between two counts: nobody tells of what goes there */
+#define QUOTA_FAR_NS (30 * NS_PER_SEC) /* between two counts: nobody tells of what goes there */
 
 enum quota_far {
 	QUOTA_FAR_NONE,	   /* it names nothing of theirs that can be listed and watched */
-	QUOTA_FAR_LATER,   /* ask again */
+	QUOTA_FAR_LATER,   /* ask again; who asked is woken */
 	QUOTA_FAR_UNKNOWN, /* its server does not say */
 	QUOTA_FAR_COUNTED,
 };
@@ -31,4 +30,4 @@ void quota_far_init(struct quota_far_counts *c);
 void quota_far_release(struct quota_far_counts *c);
 /* uid: the quota's. */
 enum quota_far quota_far_count(struct quota_far_counts *c, const struct controllers_opts *o, struct sv uid,
-			       struct sv name, struct sv ns, size_t *ret);
+			       struct sv name, struct sv ns, const struct foreign_wake *who, size_t *ret);

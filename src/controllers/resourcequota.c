@@ -47,6 +47,7 @@ struct quota_controller {
 	pthread_mutex_t lock; /* of what follows */
 	VEC(struct quota_watch *) watches;
 	struct quota_far_counts far; /* has a lock of its own */
+	struct foreign_waker waker;
 	struct workq *q;
 };
 
@@ -133,12 +134,14 @@ static int quota_count_kind(struct quota_count *k, const struct resource *r, str
 }
 
 /* What others have of what is named so. Who does not say, or not yet, leaves the amount what it was. */
-static void quota_count_far(struct quota_count *k)
+static void quota_count_far(struct quota_count *k, struct sv key)
 {
+	const struct foreign_wake who = { &k->c->waker, key };
+
 	VAL_EACH_MEMBER(obj_get(k->quota, F_spec, F_hard), m) {
 		size_t n;
 		enum quota_far rc =
-		    quota_far_count(&k->c->far, k->c->ctx->opts, obj_uid(k->quota), m.key, obj_ns(k->quota), &n);
+		    quota_far_count(&k->c->far, k->c->ctx->opts, obj_uid(k->quota), m.key, obj_ns(k->quota), &who, &n);
 
 		k->later = k->later || rc == QUOTA_FAR_LATER;
 		k->far = k->far || rc != QUOTA_FAR_NONE;
@@ -351,13 +354,13 @@ static int quota_reconcile(void *ctx, struct sv key, struct reconcile_result *re
 	}
 	api_set_unref(api);
 	if (rc == 0 && c->ctx->opts->kinds_foreign)
-		quota_count_far(&k);
+		quota_count_far(&k, key);
 	if (rc == 0 && quota_write(&k, quota, &why) < 0)
 		rc = why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
 	now = env_now_ns(c->ctx->env);
 	ret->after_ns = k.next_ns > now ? MIN(RESYNC_NS, k.next_ns - now + 1) : RESYNC_NS;
 	if (k.far)
-		ret->after_ns = MIN(ret->after_ns, k.later ? QUOTA_FAR_AGAIN_NS : QUOTA_FAR_NS);
+		ret->after_ns = MIN(ret->after_ns, k.later ? FOREIGN_ANYWAY_NS : QUOTA_FAR_NS);
 	ret->undecided = k.later;
 	return rc;
 }
@@ -403,6 +406,11 @@ static void quota_kinds_changed(const struct api_set *was, const struct api_set 
 	informer_each(c->quotas, SV(""), quota_by_count, c);
 }
 
+static void quota_wake(void *ctx, struct sv key)
+{
+	workq_wake(((struct quota_controller *)ctx)->q, key);
+}
+
 static bool quota_ready(void *ctx)
 {
 	return informer_synced(((struct quota_controller *)ctx)->quotas);
@@ -415,6 +423,7 @@ static void *quota_start(struct controller_ctx *ctx)
 	c->ctx = ctx;
 	pthread_mutex_init(&c->lock, NULL);
 	quota_far_init(&c->far);
+	c->waker = (struct foreign_waker){ .wake = quota_wake, .ctx = c };
 	c->quotas = informer_get(ctx->informers, RES(core_resourcequotas), NULL, NULL, NULL);
 	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "resourcequota-controller",
 							 .workers = 5,
@@ -433,6 +442,7 @@ static void quota_stop(void *controller)
 	struct quota_controller *c = controller;
 
 	api_current_unlisten(c->ctx->opts->kinds, &c->listener);
+	foreign_forget(c->ctx->opts->forget_foreign, c->ctx->opts->foreign_ctx, &c->waker);
 	workq_free(c->q);
 	while (c->watches.n) {
 		struct quota_watch *w = vec_pop(&c->watches);

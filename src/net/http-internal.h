@@ -128,6 +128,15 @@ struct http_rq {
 	char *body;
 	size_t body_cap, counted; /* bytes allocated; and counted in conn->bodies, with a large head */
 	int64_t body_expected;	  /* Content-Length, -1 unknown */
+	uint64_t body_got;	  /* bytes of it that were taken from the connection */
+	/* One that streams (http_upload.c): bytes of `body` that are kept, and of them told already. */
+	const struct http_body_cb *up; /* NULL: nobody asked yet, or any more */
+	void *up_ctx;
+	size_t up_kept, up_told;
+	bool up_left, up_paused;  /* by the handler */
+	bool up_whole, up_broken; /* its end came; it was no body */
+	bool up_telling, up_ended;
+	bool up_asked, up_due; /* HTTP/2: ever; and not looked at since */
 	_Alignas(8) char mem[HTTP_REQ_MEM];
 };
 
@@ -144,8 +153,10 @@ struct http_ops {
 	/* content_length -1: streamed. has_body: there is something behind the headers, now or later. */
 	void (*respond)(struct http_rq *r, int status, const struct http_header *headers, size_t n_headers,
 			int64_t content_length, bool has_body);
-	void (*resume)(struct http_rq *r); /* there is more to send, or the end; NULL: pull() sees that */
-	void (*reset)(struct http_rq *r);  /* ends one request; NULL: that ends the connection */
+	void (*resume)(struct http_rq *r);     /* there is more to send, or the end; NULL: pull() sees that */
+	void (*reset)(struct http_rq *r);      /* ends one request; NULL: that ends the connection */
+	void (*body_asked)(struct http_rq *r); /* of one that streams more is wanted, maybe for the first time */
+	void (*body_told)(struct http_rq *r, size_t n); /* n bytes that were kept are told; NULL: none are kept */
 };
 
 struct http_tunnel {
@@ -204,7 +215,8 @@ struct http_conn {
 	struct h1_scan scan;
 	struct h1_head head;
 	struct h1_chunks chunks;
-	bool in_body, keep_alive, head_sent, chunked_out, in_process;
+	bool in_body, keep_alive, chunked_out;
+	size_t ahead; /* bytes of input at hand that are not taken yet */
 	struct http_tunnel tunnel;
 
 	/* HTTP/2 */
@@ -215,6 +227,7 @@ struct http_conn {
 	size_t n_sources; /* long answers under way */
 	size_t pieces;	  /* of them, in this pull */
 	bool held;	  /* and it stopped because the turn is over */
+	bool up_due;	  /* somebody asked for a body that streams */
 	bool h2_receiving, greeted, goaway, calmed;
 };
 
@@ -246,6 +259,17 @@ int rq_body_add(struct http_rq *r, struct sv bytes); /* 0, or the status to refu
 void rq_body_done(struct http_rq *r);		     /* it is complete, or not wanted any more */
 void rq_body_drop(struct http_rq *r);		     /* what came of it is forgotten */
 void http_conn_wait_body(struct http_conn *c);	     /* a time limit that only progress starts anew */
+
+bool rq_body_keep(struct http_rq *r, struct sv bytes); /* of one that streams; false: there is no room */
+
+/* --- http_upload.c --- */
+bool rq_streams(struct http_rq *r);		       /* its head says so: it is to be dispatched without its body */
+bool rq_body_open(const struct http_rq *r);	       /* it streams, and its end has not come */
+bool rq_body_taken(const struct http_rq *r);	       /* what comes now is to be told, not kept */
+bool rq_body_left(const struct http_rq *r);	       /* nobody wants what still comes */
+void rq_body_tell(struct http_rq *r, struct sv bytes); /* of one that is taken */
+void rq_body_end(struct http_rq *r, bool whole);
+void rq_body_go_on(struct http_rq *r); /* what is kept and the end are told, if they may be */
 
 /* --- http_odd.c --- */
 

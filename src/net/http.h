@@ -1,7 +1,8 @@
 /* http.h - the HTTP server: HTTP/1.1 and HTTP/2 on one port, TLS or plain, unix or tcp.
  *
  * One handler gets every request with its whole body (bounded by max_body; larger answers 413
- * without calling it). A request lives until its response is finished or the peer is gone;
+ * without calling it), or, where it has said so of the head, at once, with a body of any length that comes while it is
+ * handled (http_body_start()). A request lives until its response is finished or the peer is gone;
  * the handler keeps the pointer and answers now or later, in one of three ways:
  *
  *	http_respond()			a complete response, scatter/gather
@@ -72,10 +73,12 @@ struct http_req {
 	struct sv host;	  /* Host or :authority */
 	struct http_header *headers;
 	size_t n_headers;
-	struct sv body;
+	struct sv body;	     /* "" when it streams */
+	int64_t body_length; /* of one that streams, as announced; -1: not */
 	const struct http_peer *peer;
 	int version; /* 1 or 2 */
-	void *user;  /* the handler's own */
+	bool body_streams;
+	void *user; /* the handler's own */
 	/* Set by the handler when it wants to know: called once on the loop thread when the peer
 	 * went away before the response was finished. Not after http_respond() or
 	 * http_stream_end(): then there is nothing left to give up. A handler that answers later
@@ -109,6 +112,23 @@ void http_req_post(struct http_req *r, void (*fn)(struct http_req *r, void *ctx)
 #define HTTP_POST_COPY 24
 void http_req_post_copy(struct http_req *r, void (*fn)(struct http_req *r, void *copy), const void *from, size_t n);
 struct ev_loop *http_req_loop(const struct http_req *r);
+
+/* --- a body that streams (struct http_server_opts.streams) ---
+ *
+ * Nothing of it is asked for before the handler does: a client that waits for "100 Continue" waits, of another at most
+ * HTTP_BODY_AHEAD is kept (HTTP/2: a stream's window), and so it is while it is paused. There is no limit of time in
+ * here: whoever takes it has one. No callback comes from inside a call of these, nor behind the end of the answer; what
+ * is left then is not read, and a connection of HTTP/1 ends when that is much. Where the peer goes before the end,
+ * on_gone() says so, as always. */
+#define HTTP_BODY_AHEAD ((size_t)64 * 1024)
+struct http_body_cb {
+	void (*data)(struct http_req *r, struct sv bytes, void *ctx); /* borrowed for the call */
+	/* Once. Not whole: what came is no body; the answer is the handler's to give all the same. */
+	void (*end)(struct http_req *r, bool whole, void *ctx);
+};
+void http_body_start(struct http_req *r, const struct http_body_cb *cb, void *ctx);
+void http_body_pause(struct http_req *r, bool paused);
+void http_body_leave(struct http_req *r); /* no callback any more, and nothing more is read; any request, also twice */
 
 /* A piece of a body: bytes and what to do when they have been sent (or dropped). release NULL:
  * the bytes live in the request's arena or are constant. */
@@ -181,6 +201,8 @@ struct http_server_opts {
 	int64_t stall_ns;
 	int64_t request_ns; /* for a request's head, and each part of its body (0: 30 s and 60 s) */
 	void (*handler)(struct http_req *r, void *ctx);
+	/* Optional: asked of a head behind which a body comes. True: it streams; max_body is not for it. */
+	bool (*streams)(struct http_req *r, void *ctx);
 	/* Optional: called when max_body is exceeded, to answer in the server's own format. */
 	void (*too_large)(struct http_req *r, void *ctx);
 	/* Optional: told once of a connection that is ended for too much of what no client needs, and of what there was

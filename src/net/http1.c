@@ -5,8 +5,8 @@
  *	      ^            (no body: straight to being answered)                  |
  *	      +---------------- response handed to the stream --------------------+
  *
- * Pipelined requests wait in c->in until the answer before them is out; reading pauses when
- * they get too many. An upgrade turns the connection into a tunnel for good.
+ * Pipelined requests wait in c->in until the answer before them is out, and so does a body that streams (http_upload.c)
+ * until it is wanted; reading pauses when they get too many. An upgrade turns the connection into a tunnel for good.
  */
 #include "net/http-internal.h"
 
@@ -41,6 +41,18 @@ static void h1_add_headers(struct buf *b, const struct http_header *h, size_t n,
 	}
 }
 
+/* What of a body, of the length it has announced, is not taken yet. */
+static uint64_t h1_body_rest(const struct http_conn *c, const struct http_rq *r)
+{
+	return (uint64_t)c->head.content_length - r->body_got;
+}
+
+/* Is there a body that streams, and more to come of it than is at hand? */
+static bool h1_body_ahead(const struct http_conn *c, const struct http_rq *r)
+{
+	return rq_body_open(r) && (c->head.chunked || h1_body_rest(c, r) > c->ahead);
+}
+
 static void h1_respond(struct http_rq *r, int status, const struct http_header *headers, size_t n_headers,
 		       int64_t content_length, bool has_body)
 {
@@ -53,7 +65,7 @@ static void h1_respond(struct http_rq *r, int status, const struct http_header *
 	h1_add_headers(&b, headers, n_headers, false);
 	h1_add_header(&b, SV("date"), lane_date(c->lane));
 	c->chunked_out = false;
-	if (r->refused || c->lane->stopping)
+	if (r->refused || c->lane->stopping || h1_body_ahead(c, r))
 		c->keep_alive = false;
 	if (content_length >= 0) {
 		if (status != 204 && status != 304)
@@ -132,6 +144,10 @@ static void h1_finish(struct http_conn *c, struct http_rq *r)
 	} else if (c->chunked_out) {
 		stream_write(c->s, SV("0\r\n\r\n"));
 	}
+	/* Who asked did not want to be heard out: what is not here is not waited for. */
+	if (c->in_body && c->keep_alive)
+		buf_drop_front(&c->in, (size_t)h1_body_rest(c, r));
+	c->in_body = false;
 	c->cur = NULL;
 	rq_done(r);
 	if (!c->keep_alive || c->lane->stopping) {
@@ -140,6 +156,37 @@ static void h1_finish(struct http_conn *c, struct http_rq *r)
 	}
 	stream_pause(c->s, false);
 	http_conn_wait(c, HTTP_WAIT_IDLE);
+}
+
+/* The input that was left is taken, as far as it goes. */
+static void h1_take_in(struct http_conn *c)
+{
+	buf_drop_front(&c->in, h1_process(c, buf_sv(&c->in)));
+	if (!c->in.n)
+		buf_release(&c->in);
+	c->ahead = c->in.n;
+}
+
+/* More of a body that streams is wanted. */
+static void h1_body_pull(struct http_conn *c, struct http_rq *r)
+{
+	if (c->in_body && c->in.n && rq_body_taken(r))
+		h1_take_in(c);
+	rq_body_go_on(r);
+	if (c->in_body && c->in.n <= PIPELINE_MAX)
+		stream_pause(c->s, false);
+}
+
+static void h1_body_asked(struct http_rq *r)
+{
+	struct http_conn *c = r->conn;
+
+	if (c->in_body && c->head.expect_continue && c->head.minor > 0 && !r->body_got && !c->ahead &&
+	    r->state == RQ_HANDLING) {
+		c->head.expect_continue = false;
+		stream_write(c->s, SV("HTTP/1.1 100 Continue\r\n\r\n"));
+	}
+	stream_want(c->s);
 }
 
 static void h1_pull(struct http_conn *c)
@@ -156,6 +203,8 @@ static void h1_pull(struct http_conn *c)
 		buf_release(&left);
 		return;
 	}
+	if (c->cur && c->cur->pub.body_streams)
+		h1_body_pull(c, c->cur);
 	while ((r = c->cur) && (r->state == RQ_STREAMING || r->state == RQ_FINISHING)) {
 		if (!h1_emit(c, r)) {
 			rq_check_drain(r);
@@ -164,10 +213,7 @@ static void h1_pull(struct http_conn *c)
 		h1_finish(c, r);
 		if (stream_closing(c->s) || !c->in.n)
 			return;
-		/* The next pipelined request. */
-		buf_drop_front(&c->in, h1_process(c, buf_sv(&c->in)));
-		if (!c->in.n)
-			buf_release(&c->in);
+		h1_take_in(c); /* the next pipelined request */
 	}
 }
 
@@ -209,13 +255,18 @@ static void h1_begin(struct http_conn *c, struct sv raw)
 		h1_dispatch(c);
 		return;
 	}
+	c->chunks = (struct h1_chunks){ 0 };
+	if (rq_streams(r)) {
+		c->in_body = true;
+		http_conn_wait(c, HTTP_WAIT_NONE);
+		return; /* to the handler when it is known what is at hand */
+	}
 	if (h->content_length > 0 && (uint64_t)h->content_length > c->lane->srv->o.max_body) {
 		http_conn_wait(c, HTTP_WAIT_NONE);
 		rq_refuse_body(r, 413);
 		return;
 	}
 	c->in_body = true;
-	c->chunks = (struct h1_chunks){ 0 };
 	http_conn_wait_body(c);
 	if (h->expect_continue && h->minor > 0)
 		stream_write(c->s, SV("HTTP/1.1 100 Continue\r\n\r\n"));
@@ -268,6 +319,37 @@ static bool h1_body(struct http_conn *c, struct sv *in)
 	return true;
 }
 
+/* A piece of a body that streams. False: none is wanted now. */
+static bool h1_body_piece(struct http_conn *c, struct sv *in)
+{
+	struct http_rq *r = c->cur;
+	struct sv piece = SV("");
+	int more = 1;
+
+	if (!rq_body_taken(r))
+		return false;
+	if (c->head.chunked) {
+		more = h1_chunks_feed(&c->chunks, in, &piece);
+	} else {
+		piece = sv_sub(*in, 0, (size_t)MIN(h1_body_rest(c, r), in->n));
+		*in = sv_sub(*in, piece.n, in->n);
+		more = piece.n < h1_body_rest(c, r);
+	}
+	c->ahead = in->n;
+	r->body_got += piece.n;
+	if (more > 0 || piece.n)
+		rq_body_tell(r, piece);
+	if (more > 0)
+		return true;
+	c->in_body = false;
+	if (more < 0) { /* whatever follows is no request */
+		r->refused = true;
+		c->keep_alive = false;
+	}
+	rq_body_end(r, more == 0);
+	return true;
+}
+
 /* Takes what it can of the input; returns how much. */
 static size_t h1_process(struct http_conn *c, struct sv in)
 {
@@ -276,6 +358,11 @@ static size_t h1_process(struct http_conn *c, struct sv in)
 	while (in.n && !stream_closing(c->s) && c->proto != PROTO_TUNNEL) {
 		ssize_t n;
 
+		if (c->in_body && c->cur->pub.body_streams) {
+			if (!h1_body_piece(c, &in))
+				break;
+			continue;
+		}
 		if (c->in_body) {
 			if (!h1_body(c, &in))
 				return total;
@@ -303,6 +390,10 @@ static size_t h1_process(struct http_conn *c, struct sv in)
 		}
 		h1_begin(c, sv_sub(in, 0, (size_t)n));
 		in = sv_sub(in, (size_t)n, in.n);
+		if (c->in_body && c->cur->pub.body_streams) {
+			c->ahead = in.n;
+			rq_dispatch(c->cur);
+		}
 	}
 	return total - in.n;
 }
@@ -326,6 +417,7 @@ static void h1_data(struct http_conn *c, struct sv bytes)
 		if (used < bytes.n)
 			buf_addsv(&c->in, sv_sub(bytes, used, bytes.n));
 	}
+	c->ahead = c->in.n;
 	if (!c->in.n)
 		buf_release(&c->in);
 	else if (c->cur && c->in.n > PIPELINE_MAX && c->proto == PROTO_H1)
@@ -361,6 +453,7 @@ const struct http_ops h1_ops = {
 	.eof = h1_eof,
 	.stop = h1_stop,
 	.respond = h1_respond,
+	.body_asked = h1_body_asked,
 };
 
 /* --- tunnels --- */

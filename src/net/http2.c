@@ -5,6 +5,10 @@
  * has room: nghttp2 asks how much there is (h2_read) and then, the frame being decided, wants it
  * written (h2_send_data), at which point it goes straight into the stream's buffers.
  *
+ * What was received opens its windows again when it is taken: at once, but for bodies that stream (http_upload.c),
+ * whose stream's window is as far open as they are told. The connection's always is, as one that rests must not stop
+ * the others.
+ *
  * Abuse: a client may cancel streams, but not for a living (rapid reset, CVE-2023-44487), nor have them cancelled
  * (CVE-2025-8671); that and all else that costs us more than it costs the peer is counted by http_odd.c. A header block
  * has a limit in bytes and in CONTINUATION frames (CVE-2024-28182).
@@ -151,8 +155,9 @@ static void h2_refuse_body(struct http_conn *c, struct http_rq *r, int status)
 
 static void h2_complete(struct http_conn *c, struct http_rq *r)
 {
+	rq_body_end(r, true);
 	if (r->state != RQ_READING)
-		return; /* already refused */
+		return; /* already refused, or handled */
 	if (r->too_long) {
 		h2_refuse_body(c, r, 413);
 		r->refused = false; /* heard out */
@@ -180,6 +185,18 @@ static void h2_drop_body(struct http_conn *c, struct http_rq *r, size_t n)
 		h2_refuse_body(c, r, 413);
 }
 
+static bool h2_asks(const struct http_rq *r)
+{
+	return sv_ieq(http_header_get(&r->pub, "expect"), SV("100-continue"));
+}
+
+static void h2_continue(struct http_conn *c, struct http_rq *r)
+{
+	nghttp2_nv nv = { (uint8_t *)(uintptr_t) ":status", (uint8_t *)(uintptr_t) "100", 7, 3, NGHTTP2_NV_FLAG_NONE };
+
+	(void)nghttp2_submit_headers(c->h2, NGHTTP2_FLAG_NONE, r->stream_id, NULL, &nv, 1, NULL);
+}
+
 static void h2_head_done(struct http_conn *c, struct http_rq *r, bool end)
 {
 	struct sv authority = SV_NULL;
@@ -197,7 +214,12 @@ static void h2_head_done(struct http_conn *c, struct http_rq *r, bool end)
 		h2_complete(c, r);
 		return;
 	}
-	asks = sv_ieq(http_header_get(&r->pub, "expect"), SV("100-continue"));
+	if (rq_streams(r)) {
+		c->n_reading--;
+		rq_dispatch(r);
+		return;
+	}
+	asks = h2_asks(r);
 	if (r->body_expected > 0 && (uint64_t)r->body_expected > c->lane->srv->o.max_body) {
 		if (asks || (uint64_t)r->body_expected > h2_drain_max(c))
 			h2_refuse_body(c, r, 413);
@@ -205,12 +227,8 @@ static void h2_head_done(struct http_conn *c, struct http_rq *r, bool end)
 			h2_drop_body(c, r, 0);
 		return;
 	}
-	if (asks) {
-		nghttp2_nv nv = { (uint8_t *)(uintptr_t) ":status", (uint8_t *)(uintptr_t) "100", 7, 3,
-				  NGHTTP2_NV_FLAG_NONE };
-
-		(void)nghttp2_submit_headers(c->h2, NGHTTP2_FLAG_NONE, r->stream_id, NULL, &nv, 1, NULL);
-	}
+	if (asks)
+		h2_continue(c, r);
 }
 
 static int h2_on_frame(nghttp2_session *h2, const nghttp2_frame *f, void *ctx)
@@ -257,12 +275,66 @@ static int h2_on_frame(nghttp2_session *h2, const nghttp2_frame *f, void *ctx)
 	return 0;
 }
 
+static void h2_body_told(struct http_rq *r, size_t n)
+{
+	(void)nghttp2_session_consume_stream(r->conn->h2, r->stream_id, n);
+}
+
+static void h2_body_asked(struct http_rq *r)
+{
+	struct http_conn *c = r->conn;
+
+	if (r->state == RQ_HANDLING && !r->body_got && rq_body_open(r) && h2_asks(r) && !r->up_asked)
+		h2_continue(c, r);
+	r->up_asked = true;
+	r->up_due = c->up_due = true;
+	stream_want(c->s);
+}
+
+/* Those that were asked for: one may lead to another. */
+static void h2_bodies_go_on(struct http_conn *c)
+{
+	while (c->up_due) {
+		c->up_due = false;
+		LIST_EACH(&c->rqs, it) {
+			struct http_rq *r = LIST_ENTRY(it, struct http_rq, link);
+
+			if (!r->up_due)
+				continue;
+			r->up_due = false;
+			c->up_due = true;
+			rq_body_go_on(r);
+			break; /* the list may be another one */
+		}
+	}
+}
+
+/* A piece of a body that streams. */
+static void h2_body_piece(struct http_conn *c, struct http_rq *r, struct sv bytes)
+{
+	(void)nghttp2_session_consume_connection(c->h2, bytes.n);
+	r->body_got += bytes.n;
+	if (rq_body_left(r))
+		return;
+	if (rq_body_taken(r)) {
+		rq_body_tell(r, bytes);
+		h2_body_told(r, bytes.n);
+	} else if (!rq_body_keep(r, bytes)) {
+		(void)nghttp2_submit_rst_stream(c->h2, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_ENHANCE_YOUR_CALM);
+	}
+}
+
 static int h2_on_data(nghttp2_session *h2, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *ctx)
 {
 	struct http_rq *r = h2_rq(h2, id);
 	int refuse;
 
 	(void)flags;
+	if (r && rq_body_open(r)) {
+		h2_body_piece(ctx, r, sv_make((const char *)p, n));
+		return 0;
+	}
+	(void)nghttp2_session_consume(h2, id, n);
 	if (!r || r->state != RQ_READING)
 		return 0;
 	refuse = r->too_long ? 413 : rq_body_add(r, sv_make((const char *)p, n));
@@ -355,7 +427,7 @@ static int h2_on_frame_sent(nghttp2_session *h2, const nghttp2_frame *f, void *c
 	if (!r)
 		return 0;
 	/* Answered without having heard it out: no more, please (RFC 9113, 8.1). */
-	if (r->refused && (f->hd.flags & NGHTTP2_FLAG_END_STREAM))
+	if ((r->refused || rq_body_open(r)) && (f->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		(void)nghttp2_submit_rst_stream(h2, NGHTTP2_FLAG_NONE, f->hd.stream_id, NGHTTP2_NO_ERROR);
 	return 0;
 }
@@ -466,6 +538,9 @@ static void h2_pull(struct http_conn *c)
 	}
 	c->pieces = 0;
 	c->held = false;
+	h2_bodies_go_on(c);
+	if (stream_closing(c->s))
+		return;
 	while (stream_queued(c->s) < STREAM_QUEUE_MAX && (n = nghttp2_session_mem_send(c->h2, &p)) > 0)
 		stream_write(c->s, sv_make((const char *)p, (size_t)n));
 	if (n < 0) {
@@ -505,6 +580,7 @@ static void h2_once(void)
 	h2_callbacks = cb;
 	BUG_ON(nghttp2_option_new(&h2_option) != 0);
 	nghttp2_option_set_no_closed_streams(h2_option, 1);
+	nghttp2_option_set_no_auto_window_update(h2_option, 1);
 	nghttp2_option_set_max_send_header_block_length(h2_option, 256 * 1024);
 	/* Or they go by unseen. */
 	for (int type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++)
@@ -589,4 +665,6 @@ const struct http_ops h2_ops = {
 	.respond = h2_respond,
 	.resume = h2_resume,
 	.reset = h2_reset,
+	.body_asked = h2_body_asked,
+	.body_told = h2_body_told,
 };

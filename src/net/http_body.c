@@ -2,8 +2,9 @@
  *
  * The handler sees a request only with its whole body, so nobody knows yet who sends it: what one
  * connection and all together may fill is bounded, and so is the time. A request over a bound is
- * refused and its bytes are dropped, the others go on. A connection may fill an eighth of what all leave free: so
- * a hundred that fill what they can leave as much to the next one as each of them has. */
+ * refused and its bytes are dropped, the others go on. What is kept of bodies that stream counts as well. A connection
+ * may fill an eighth of what all leave free: so a hundred that fill what they can leave as much to the next one as each
+ * of them has. */
 #include "net/http-internal.h"
 
 #include <stdlib.h>
@@ -63,6 +64,22 @@ int rq_body_add(struct http_rq *r, struct sv bytes)
 	return 0;
 }
 
+/* In steps, for a peer's window bounds it. */
+bool rq_body_keep(struct http_rq *r, struct sv bytes)
+{
+	if (bytes.n > r->body_cap - r->up_kept) {
+		size_t cap = r->up_kept + MAX(bytes.n, HTTP_BODY_AHEAD);
+
+		if (!body_count(r, cap))
+			return false;
+		r->body = xrealloc(r->body, cap);
+		r->body_cap = cap;
+	}
+	memcpy(r->body + r->up_kept, bytes.p, bytes.n);
+	r->up_kept += bytes.n;
+	return true;
+}
+
 void rq_body_done(struct http_rq *r)
 {
 	body_count(r, 0);
@@ -73,7 +90,7 @@ void rq_body_drop(struct http_rq *r)
 {
 	rq_body_done(r);
 	free(TAKE(r->body));
-	r->body_cap = 0;
+	r->body_cap = r->up_kept = r->up_told = 0;
 	r->pub.body = SV_NULL;
 }
 

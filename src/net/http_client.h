@@ -84,6 +84,17 @@ struct http_dialog_cb {
 struct http_dialog *http_dial(struct ev_loop *l, const struct http_endpoint *ep, const char *method, const char *target,
 			      const struct http_header *headers, size_t n_headers, struct sv body,
 			      int64_t connect_timeout_ns, const struct http_dialog_cb *cb, void *ctx);
+/* The same with a body that is said while it comes: of `length` bytes, or, if that is -1, in chunks. It is nobody's
+ * second try, and the answer may come before its end: then what is left is not sent, and the connection ends. */
+struct http_dialog *http_dial_upload(struct ev_loop *l, const struct http_endpoint *ep, const char *method,
+				     const char *target, const struct http_header *headers, size_t n_headers,
+				     int64_t length, int64_t connect_timeout_ns, const struct http_dialog_cb *cb,
+				     void *ctx);
+/* From http_dial_upload() on, not only once there is a connection. Returns the bytes queued: over
+ * HTTP_DIALOG_QUEUE_MAX the next is for drain(). 0: it is not wanted any more, or is longer than was said. */
+#define HTTP_DIALOG_QUEUE_MAX ((size_t)64 * 1024)
+size_t http_dialog_body(struct http_dialog *d, struct sv bytes);
+void http_dialog_body_end(struct http_dialog *d); /* with less than was said it is cut, and so the exchange */
 size_t http_dialog_write(struct http_dialog *d, struct sv bytes); /* tunnel only; returns bytes queued */
 void http_dialog_pause(struct http_dialog *d, bool paused);
 void http_dialog_close(struct http_dialog *d); /* no callback but closed() any more; a tunnel sends what is queued */

@@ -12,6 +12,7 @@
 #include "net/http_wire.h"
 #include "net/stream.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct http_dialog {
@@ -21,6 +22,10 @@ struct http_dialog {
 	void *ctx;
 	struct buf request; /* until it is sent; one that may be sent again, until its answer begins */
 	bool repeats;
+	bool sent;	   /* the request is, as far as it is there */
+	bool uploads;	   /* its body is said while it comes, */
+	bool chunked;	   /* like that; */
+	int64_t body_left; /* or so much is still to come; 0: that was all */
 	int64_t connect_ns;
 	struct http_wire wire;
 	bool tunnel;
@@ -53,6 +58,11 @@ static void dialog_rest(struct http_dialog *d)
 {
 	struct http_kept_conn *c = d->conn;
 
+	if (d->body_left) { /* it did not want all of the request */
+		d->closing = true;
+		stream_abort(c->stream);
+		return;
+	}
 	if (!d->wire.keep_alive || stream_queued(c->stream) || !http_kept_put(c)) {
 		dialog_end(d);
 		return;
@@ -82,6 +92,7 @@ static int wire_data(struct sv bytes, void *ctx)
 
 static void dialog_send(struct http_dialog *d)
 {
+	d->sent = true;
 	stream_write(d->conn->stream, buf_sv(&d->request));
 	if (!d->repeats)
 		buf_release(&d->request);
@@ -204,9 +215,8 @@ static bool dial_repeats(const char *method, struct sv body)
 	return !body.n && (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 || strcmp(method, "OPTIONS") == 0);
 }
 
-struct http_dialog *http_dial(struct ev_loop *l, const struct http_endpoint *ep, const char *method, const char *target,
-			      const struct http_header *headers, size_t n_headers, struct sv body,
-			      int64_t connect_timeout_ns, const struct http_dialog_cb *cb, void *ctx)
+static struct http_dialog *dialog_new(struct ev_loop *l, const char *method, int64_t connect_timeout_ns,
+				      const struct http_dialog_cb *cb, void *ctx)
 {
 	struct http_dialog *d = xcalloc(1, sizeof(*d));
 
@@ -215,20 +225,100 @@ struct http_dialog *http_dial(struct ev_loop *l, const struct http_endpoint *ep,
 	d->cb = *cb;
 	d->ctx = ctx;
 	http_wire_init(&d->wire, method, wire_head, wire_data, d);
-	if (http_wire_request(&d->request, ep, method, target, headers, n_headers, body, &d->why) < 0) {
+	return d;
+}
+
+/* Its request is written, or not (rc). */
+static struct http_dialog *dialog_go(struct http_dialog *d, const struct http_endpoint *ep, int rc)
+{
+	if (rc < 0) {
 		d->closing = true;
-		ev_loop_post(l, refused, d);
+		ev_loop_post(d->loop, refused, d);
 		return d;
 	}
-	d->repeats = ep->kept && dial_repeats(method, body);
-	d->conn = d->repeats ? http_kept_take(l, ep) : NULL;
+	d->conn = d->repeats ? http_kept_take(d->loop, ep) : NULL;
 	if (d->conn) {
 		d->conn->dialog = d;
 		dialog_send(d);
 	} else {
-		dialog_connect(d, ep, connect_timeout_ns);
+		dialog_connect(d, ep, d->connect_ns);
 	}
 	return d;
+}
+
+struct http_dialog *http_dial(struct ev_loop *l, const struct http_endpoint *ep, const char *method, const char *target,
+			      const struct http_header *headers, size_t n_headers, struct sv body,
+			      int64_t connect_timeout_ns, const struct http_dialog_cb *cb, void *ctx)
+{
+	struct http_dialog *d = dialog_new(l, method, connect_timeout_ns, cb, ctx);
+
+	d->repeats = ep->kept && dial_repeats(method, body);
+	return dialog_go(d, ep, http_wire_request(&d->request, ep, method, target, headers, n_headers, body, &d->why));
+}
+
+/* --- a body that is said while it comes --- */
+
+struct http_dialog *http_dial_upload(struct ev_loop *l, const struct http_endpoint *ep, const char *method,
+				     const char *target, const struct http_header *headers, size_t n_headers,
+				     int64_t length, int64_t connect_timeout_ns, const struct http_dialog_cb *cb,
+				     void *ctx)
+{
+	struct http_dialog *d = dialog_new(l, method, connect_timeout_ns, cb, ctx);
+	struct http_header *h = xcalloc(n_headers + 1, sizeof(*h));
+	char text[U64_TEXT_MAX];
+	int rc;
+
+	d->uploads = true;
+	d->chunked = length < 0;
+	d->body_left = length < 0 ? 1 : length;
+	if (n_headers)
+		memcpy(h, headers, n_headers * sizeof(*h));
+	h[n_headers] = d->chunked ? (struct http_header){ SV("transfer-encoding"), SV("chunked") }
+				  : (struct http_header){ SV("content-length"), u64_text((uint64_t)length, text) };
+	rc = http_wire_request(&d->request, ep, method, target, h, n_headers + 1, SV(""), &d->why);
+	free(h);
+	return dialog_go(d, ep, rc);
+}
+
+static size_t dialog_say(struct http_dialog *d, struct sv bytes)
+{
+	if (d->sent)
+		return stream_write(d->conn->stream, bytes);
+	buf_addsv(&d->request, bytes);
+	return d->request.n;
+}
+
+size_t http_dialog_body(struct http_dialog *d, struct sv bytes)
+{
+	char size[24];
+	size_t queued;
+
+	if (!d->uploads || d->closing || !d->body_left || !bytes.n)
+		return 0;
+	if (!d->chunked) {
+		if (bytes.n > (uint64_t)d->body_left)
+			return 0;
+		d->body_left -= (int64_t)bytes.n;
+		return dialog_say(d, bytes);
+	}
+	dialog_say(d, sv_make(size, (size_t)snprintf(size, sizeof(size), "%zx\r\n", bytes.n)));
+	dialog_say(d, bytes);
+	queued = dialog_say(d, SV("\r\n"));
+	return queued;
+}
+
+void http_dialog_body_end(struct http_dialog *d)
+{
+	if (!d->uploads || d->closing || !d->body_left)
+		return;
+	if (d->chunked) {
+		d->body_left = 0;
+		dialog_say(d, SV("0\r\n\r\n"));
+		return;
+	}
+	(void)err_set(&d->why, ERR_BAD_REQUEST, "the request's body is shorter than was said");
+	d->closing = true;
+	stream_abort(d->conn->stream);
 }
 
 size_t http_dialog_write(struct http_dialog *d, struct sv bytes)

@@ -165,20 +165,13 @@ struct ev_loop *http_req_loop(const struct http_req *r)
 	return rq_of(r)->conn->lane->loop;
 }
 
-static void rq_forget_body(struct http_rq *r)
-{
-	free(TAKE(r->body));
-	r->body_cap = 0;
-	r->pub.body = SV_NULL;
-}
-
 /* All of its answer is there: what it was made of goes, for its reader may take his time. The caller holds a reference,
  * and is the last one but the connection. */
 void rq_shed(struct http_rq *r)
 {
 	if (r->state != RQ_FINISHING || r->src || atomic_load(&r->refs) != 2 || r->conn->proto == PROTO_TUNNEL)
 		return;
-	rq_forget_body(r);
+	rq_body_drop(r);
 	if (!r->arena.head)
 		return;
 	for (struct rq_chunk *q = r->q; q; q = q->next) {
@@ -513,7 +506,8 @@ void http_stream_begin(struct http_req *pub, int status, const struct http_heade
 	if (r->state != RQ_HANDLING)
 		return;
 	rq_start(r, status);
-	rq_forget_body(r);
+	if (!r->pub.body_streams)
+		rq_body_drop(r);
 	r->state = RQ_STREAMING;
 	r->conn->ops->respond(r, status, headers, n_headers, -1, true);
 	stream_want(r->conn->s);

@@ -57,7 +57,8 @@ int http_wire_request(struct buf *out, const struct http_endpoint *ep, const cha
 			return err_set(err, ERR_BAD_REQUEST, "request header '%.*s' is not valid",
 				       SV_ARG(headers[i].name));
 		has_host |= sv_ieq(headers[i].name, SV("host"));
-		has_length |= sv_ieq(headers[i].name, SV("content-length"));
+		has_length |=
+		    sv_ieq(headers[i].name, SV("content-length")) || sv_ieq(headers[i].name, SV("transfer-encoding"));
 		has_agent |= sv_ieq(headers[i].name, SV("user-agent"));
 		wire_add_line(out, headers[i].name, headers[i].value);
 	}

@@ -15,8 +15,8 @@
 
 enum { HTTP_WIRE_HEAD_MAX = 64 * 1024, HTTP_WIRE_HEADERS_MAX = 256 };
 
-/* Adds Host, Content-Length and User-Agent unless the caller gives them. -1: a name, value,
- * method or target could not be told apart on the wire (line breaks, blanks). */
+/* Adds Host, Content-Length and User-Agent unless the caller gives them (or says that the body comes in chunks). -1: a
+ * name, value, method or target could not be told apart on the wire (line breaks, blanks). */
 int http_wire_request(struct buf *out, const struct http_endpoint *ep, const char *method, const char *target,
 		      const struct http_header *headers, size_t n_headers, struct sv body, struct err *err);
 

@@ -212,7 +212,7 @@ uint64_t stream_sent_bytes(const struct stream *s)
 static void stream_wrote(struct stream *s, size_t n)
 {
 	s->queued += n;
-	if (s->queued > STREAM_QUEUE_MAX)
+	if (stream_queued(s) > STREAM_QUEUE_MAX) /* as its writers are told: with what is encrypted */
 		s->over = true;
 	/* While pend blocks, the event that frees it also flushes us. */
 	if (!s->pend.n)

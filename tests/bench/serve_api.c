@@ -65,6 +65,7 @@ int main(int argc, char **argv)
 				     .max_body = (size_t)3 << 20,
 				     .max_connections = 1000,
 				     .handler = apiserver_http,
+				     .streams = apiserver_http_streams,
 				     .too_large = apiserver_http_too_large,
 				     .ctx = api,
 				 },

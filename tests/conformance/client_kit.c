@@ -26,6 +26,7 @@ static void listen_https(struct rig *r)
 		.max_body = 3 << 20,
 		.max_connections = 100,
 		.handler = apiserver_http,
+		.streams = apiserver_http_streams,
 		.too_large = apiserver_http_too_large,
 		.ctx = r->server,
 	};

@@ -32,6 +32,7 @@ class Far:
         self.connections = 0
         self.owned, self.asked_of_owned = {}, []  # name -> metadata of its toys, in namespace default; writes to them
         self.seen, self.down, self.redirects, self.endless, self.discovery = [], False, False, threading.Event(), LIST
+        self.deaf, self.cut, self.wrong = threading.Event(), threading.Event(), False
         self.silent, self.hangs, self.sent, self.v2 = threading.Event(), None, 0, None
         cnf, pem = os.path.join(folder, "far.cnf"), os.path.join(folder, "far.pem")
         with open(cnf, "w", encoding="utf-8") as f:
@@ -149,6 +150,40 @@ class Far:
                 if not far.finalizers:
                     far.kept = {k: v for k, v in far.kept.items() if k[0] != path[5] or len(path) > 7 and k[1] != path[7]}
                 self.send(200, {"kind": "Status", "status": "Success"})
+
+            def pieces(self):
+                left = int(self.headers.get("Content-Length", -1))
+                while left:
+                    size = min(left, 65536) if left > 0 else int(self.rfile.readline(), 16)
+                    piece = self.rfile.read(size)
+                    if left < 0:
+                        self.rfile.readline()
+                    if not piece and (left > 0 or size):
+                        far.cut.set()
+                        return
+                    if not piece:
+                        return
+                    left -= len(piece) if left > 0 else 0
+                    yield piece
+
+            def do_PUT(self):
+                far.seen.append((self.path, self.headers, self.connection.getpeercert()))
+                if self.path.split("?")[0].endswith("/refuse"):
+                    self.send(403, {"far": "no"}, Connection="close")
+                    self.close_connection = True
+                elif self.path.split("?")[0].endswith("/deaf"):
+                    far.deaf.wait(60)
+                    self.close_connection = True
+                else:
+                    size, right = 0, b"0123456789abcdef" * 8192
+                    try:
+                        for piece in self.pieces():
+                            far.wrong = far.wrong or piece != right[size % 16:size % 16 + len(piece)]
+                            size += len(piece)
+                    except OSError:  # an end without TLS's own word for it
+                        far.cut.set()
+                    if not far.cut.is_set():
+                        self.send(201, {"bytes": size, "wrong": far.wrong})
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -480,6 +515,87 @@ def bodies_both_ways(c, far):
     conn.close()
 
 
+TEN = b"0123456789abcdef" * (10 << 16)
+
+
+def ten_megabytes_go_up(c, far):
+    """More than is ever taken of what is stored here: as long as was said, in chunks, and over HTTP/2."""
+    equal(c.request("PUT", BASE + "/upload", TEN)[:2], (201, {"bytes": len(TEN), "wrong": False}))
+    equal(far.seen[-1][1]["Content-Length"], str(len(TEN)))
+    chunks = (TEN[at:at + 100000] for at in range(0, len(TEN), 100000))
+    equal(c.request("PUT", BASE + "/upload", chunks)[:2], (201, {"bytes": len(TEN), "wrong": False}))
+    equal((far.seen[-1][1]["Content-Length"], far.seen[-1][1]["Transfer-Encoding"]), (None, "chunked"))
+    body = os.path.join(c.dir, "ten")
+    with open(body, "wb") as f:
+        f.write(TEN)
+    for version in ("--http1.1", "--http2"):  # this one asks first whether it may go on
+        r = subprocess.run(["curl", "-sk", version, "--cert", os.path.join(c.dir, "admin.pem"), "-T", body, "-H", "Expect: 100-continue",
+                            "-w", " %{http_version}", f"https://{c.host}:{c.port}{BASE}/upload"], check=True, capture_output=True, text=True)
+        equal(r.stdout, f'{{"bytes": {len(TEN)}, "wrong": false}} {version[-1] if version[-1] == "2" else "1.1"}')
+
+
+def who_may_not_is_not_asked_for_it(c, far):
+    far.seen.clear()
+    conn = c.connect(c.anonymous_context())
+    conn.putrequest("PUT", BASE + "/upload")
+    conn.putheader("Content-Length", str(1 << 30))
+    conn.putheader("Expect", "100-continue")
+    conn.endheaders()
+    answer = conn.getresponse()
+    equal((answer.status in (401, 403), answer.getheader("Connection"), far.seen), (True, "close", []))
+    conn.close()
+    equal(c.request("PUT", "/api/v1/namespaces/default/configmaps/x", TEN)[0], 413)  # what is stored here has its limit as ever
+
+
+def a_server_that_refuses_early_is_heard(c, far):
+    conn = c.connect()
+    conn.putrequest("PUT", BASE + "/refuse")
+    conn.putheader("Content-Length", str(1 << 30))
+    conn.endheaders()
+    conn.send(TEN[:100000])
+    answer = conn.getresponse()
+    equal((answer.status, json.loads(answer.read())), (403, {"far": "no"}))
+    conn.close()
+
+
+def a_server_that_does_not_read_costs_a_window(c, far):
+    """Whoever sends to it waits, until his time is over."""
+    before, n = memory(c), 4
+    conns, sent = [c.connect() for _ in range(n)], 0
+    for conn in conns:
+        conn.putrequest("PUT", BASE + "/deaf?timeout=3s")
+        conn.putheader("Content-Length", str(1 << 30))
+        conn.endheaders()
+        conn.sock.settimeout(0.3)
+        try:
+            while sent < 1 << 30:
+                conn.sock.sendall(TEN[:65536])
+                sent += 65536
+        except TimeoutError:
+            pass
+        conn.sock.settimeout(30)
+    equal((sent < n * (24 << 20), memory(c) - before < 8 * n), (True, True), f"{sent} sent, {memory(c) - before} MiB more")
+    for conn in conns:
+        answer = conn.getresponse()
+        equal((answer.status, json.loads(answer.read())["reason"]), (504, "Timeout"))
+        conn.close()
+    far.deaf.set()
+    equal(c.request("GET", BASE + "/nodes")[0], 200)
+
+
+def a_client_that_goes_in_the_middle_is_cut_there(c, far):
+    far.seen.clear()
+    conn = c.connect()
+    conn.putrequest("PUT", BASE + "/upload")
+    conn.putheader("Content-Length", "1000000")
+    conn.endheaders()
+    conn.send(TEN[:1000])
+    wait_for("it to begin", lambda: far.seen)
+    conn.close()
+    wait_for("the other side to hear of it", far.cut.is_set)
+    far.cut.clear()
+
+
 def an_answer_without_end_goes_through_and_ends_with_its_client(c, far):
     conn = c.connect()
     conn.request("GET", BASE + "/forever")
@@ -682,7 +798,8 @@ def what_others_keep_owns_and_is_owned(*_):
 
 
 TESTS = [own_ones_are_there_from_the_start, a_request_says_whose_it_is, no_step_up_is_passed_on, impersonation_is_done_here,
-         bodies_both_ways,
+         bodies_both_ways, ten_megabytes_go_up, who_may_not_is_not_asked_for_it, a_server_that_refuses_early_is_heard,
+         a_server_that_does_not_read_costs_a_window, a_client_that_goes_in_the_middle_is_cut_there,
          an_answer_without_end_goes_through_and_ends_with_its_client, connections_are_kept, an_upgrade_is_a_pipe, discovery_shows_it, kubectl_finds_it,
          what_leads_to_this_server_is_not_dialled, a_built_in_group_version_stays_ours, a_certificate_of_another_is_none,
          a_redirect_is_not_passed_on, one_that_is_silent_has_its_time, who_has_no_right_is_not_passed_on, what_is_missing_is_named,

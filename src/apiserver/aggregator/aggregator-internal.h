@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/strmap.h"
 #include "base/vec.h"
+#include "client/foreign.h"
 #include "net/http.h"
 
 /* The label of those that are made here. */
@@ -65,10 +66,15 @@ struct aggregator {
 	struct agg_doc *docs; /* made of these and of docs_of; dropped when either changes */
 	size_t n_docs;
 	const struct api_set *docs_of;
-	struct agg_doc *spec_docs[2];	/* of version 2, JSON and protobuf: NULL, not made yet; */
-	const struct api_set *specs_of; /* made of these, and of the services' */
-	uint64_t spec_changes;
-	pthread_mutex_t spec_making; /* taken before the lock */
+	/* The document of version 2 (specs_merged.c), JSON and protobuf: NULL, nobody asked for it yet. */
+	struct agg_doc *spec_docs[2];
+	openapi_own_fn *spec_own;
+	const struct api_set *specs_of; /* a reference: made of these, */
+	uint64_t specs_at;		/* and of the services' as of then; */
+	uint64_t spec_changes;		/* and there were so many since */
+	struct env_timer *spec_timer;	/* they are made anew */
+	bool spec_merging;		/* they are made this moment, by the task of that */
+	pthread_mutex_t spec_making;	/* of one at a time; taken before the lock */
 	struct env_timer *timer;
 	struct strmap emptied; /* namespaces that are emptied, or were, by name: struct agg_emptied */
 	struct list emptied_waiting, emptied_done;
@@ -77,6 +83,8 @@ struct aggregator {
 	size_t n_asking;		    /* calls on their way, also those that nobody wants any more */
 	struct list asked_news, asked_told; /* answers that nobody was told yet, and others; oldest first */
 	size_t n_answers, answer_bytes;	    /* in both */
+	struct list hungry;		    /* who found no room to ask, in the order they came: struct agg_wait */
+	struct strmap hungry_has;	    /* the same by name */
 	size_t n_emptying;		    /* that are emptied now, */
 	size_t emptying;		    /* and their tasks that run this moment */
 	int64_t emptied_anywhere_ns;	    /* monotonic: until then they begin anywhere */
@@ -117,6 +125,13 @@ bool agg_openapi_hash(struct sv index, struct sv group, struct sv version, struc
 void agg_asked_init(struct aggregator *g);
 /* Nobody asks any more. The lock is held. */
 void agg_asked_drop(struct aggregator *g);
+/* waits.c, under the lock: who is woken by what is in a list, each once; and those that nobody wakes any more. */
+void agg_wait(struct list *at, const struct foreign_wake *who);
+void agg_waits_wake(struct list *at);
+void agg_waits_drop(struct list *at);
+void agg_hungry(struct aggregator *g, const struct foreign_wake *who); /* there was no room for it */
+void agg_hungry_wake(struct aggregator *g, size_t n);		       /* there is, for so many */
+void agg_hungry_drop(struct aggregator *g);
 /* What strangers call something, as a step of a path of ours. */
 bool agg_step_fine(struct sv name);
 bool agg_same_server(const struct agg_service *a, const struct agg_service *b);
@@ -124,7 +139,10 @@ bool agg_same_server(const struct agg_service *a, const struct agg_service *b);
 void agg_leave_alone(struct aggregator *g, struct agg_service *e);
 /* specs.c: asks e for its document of version 2, when it is time. */
 void agg_spec_ask(struct aggregator *g, struct agg_service *e);
-void agg_specs_drop(struct aggregator *g); /* what is made of all is made anew; the lock is held */
+/* specs_merged.c, under the lock: a part of the one document is another one; and it is needed no more. */
+void agg_specs_changed(struct aggregator *g);
+void agg_specs_drop(struct aggregator *g);
+void agg_specs_stop(struct aggregator *g); /* no task of it runs any more, none begins; g is stopping */
 /* Why one is not available. */
 extern const char *const agg_reasons[];
 #define AGG_REASONS 6

@@ -52,12 +52,12 @@ void aggregator_observe(struct apiserver *s, struct obj *old, struct obj *now)
 		}
 		if (had && next && strcmp(had->group, next->group) == 0 && strcmp(had->version, next->version) == 0)
 			next->spec = agg_spec_hold(had->spec); /* until it is asked */
-		if (had || (next && next->spec))
-			agg_specs_drop(g);
 		if (had)
 			vec_remove(&g->list, at);
 		if (next)
 			vec_push(&g->list, next);
+		if (had || (next && next->spec))
+			agg_specs_changed(g);
 		if (had || next)
 			agg_docs_drop(g);
 	}
@@ -188,6 +188,7 @@ static void agg_kinds_changed(const struct api_set *was, const struct api_set *n
 	pthread_mutex_lock(&g->lock);
 	g->locals = true;
 	agg_wake_locked(g);
+	agg_specs_changed(g);
 	pthread_mutex_unlock(&g->lock);
 }
 
@@ -248,6 +249,7 @@ void aggregator_stop(struct apiserver *s)
 	g->timer = NULL;
 	while (g->looking)
 		pthread_cond_wait(&g->idle, &g->lock);
+	agg_specs_stop(g);
 	pthread_mutex_unlock(&g->lock);
 }
 

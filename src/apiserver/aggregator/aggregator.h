@@ -39,13 +39,16 @@ void aggregator_observe(struct apiserver *s, struct obj *old, struct obj *now);
 
 /* True: q is of a group version, or of the OpenAPI document of one, that another server answers; it is seen to. */
 bool aggregator_serve(struct api_req *q);
+/* Would that be so of a request for this path, decoded? Then its body streams. */
+bool aggregator_takes(struct apiserver *s, struct sv path);
 /* The same of the lists of groups and versions, where they differ from what is served here. */
 bool aggregator_discovery(struct api_req *q);
 /* The same of the index of OpenAPI documents, of which own is the text for what is served here. */
 bool aggregator_openapi_index(struct api_req *q, struct sv own);
 
-/* The same of the OpenAPI document of version 2. own tells what is served here, as JSON or protobuf, in q's arena. */
-typedef struct sv openapi_own_fn(struct api_req *q, bool proto);
+/* The same of the OpenAPI document of version 2. own tells what is served here, as JSON or protobuf, in a; on any
+ * thread. Once there is one document of all nobody waits for the next: it is made when a part has changed. */
+typedef struct sv openapi_own_fn(struct apiserver *s, const struct api_set *api, struct arena *a, bool proto);
 bool aggregator_openapi_v2(struct api_req *q, bool proto, openapi_own_fn *own);
 
 /* Its lines of /metrics. */

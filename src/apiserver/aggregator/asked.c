@@ -3,9 +3,9 @@
  *
  *	asked ─▶ call ─▶ done: told to who asks again ─▶ dropped
  *
- * Nobody waits: the call is made at once, or there is no answer at once. What was said of an object is kept some
- * seconds, or until it is written to, so that who needs several answers for one decision comes to have them all, and
- * for that decision alone; of anything else once.
+ * Nobody waits: the call is made at once, or there is no answer at once, and who asked is woken when there is
+ *(waits.c). What was said of an object is kept some seconds, or until it is written to, so that who needs several
+ *answers for one decision comes to have them all, and for that decision alone; of anything else once.
  *
  * There are ASKED_MAX calls at a time, and ASKED_OTHERS_MAX more that are not of the many objects that have owners
  * there, so that lists and writes do not wait behind those. Answers are up to ASKED_ANSWERS_MAX, of ASKED_ANSWERS_BYTES
@@ -33,6 +33,7 @@ struct agg_asked {
 	struct agg_service *e;
 	bool list, once, done, dropped; /* once: told to one */
 	struct list at;			/* of the answers, when done */
+	struct list waits;		/* who is told that it is; until then */
 	int64_t done_ns;
 	int status;
 	struct buf body;
@@ -42,6 +43,7 @@ static void agg_asked_free(void *p)
 {
 	struct agg_asked *k = p;
 
+	agg_waits_drop(&k->waits);
 	agg_service_unref(k->e);
 	buf_release(&k->body);
 	free(k->key);
@@ -54,6 +56,7 @@ void agg_asked_init(struct aggregator *g)
 {
 	list_init(&g->asked_news);
 	list_init(&g->asked_told);
+	list_init(&g->hungry);
 }
 
 /* It is in no map any more. The lock is held. */
@@ -61,6 +64,9 @@ static void asked_end(struct agg_asked *k)
 {
 	if (!k->done) {
 		k->dropped = true; /* it is its call's */
+		if (k->g->stopping)
+			agg_waits_drop(&k->waits);
+		agg_waits_wake(&k->waits); /* they ask anew */
 		return;
 	}
 	list_del(&k->at);
@@ -78,6 +84,7 @@ static void asked_forget(struct agg_asked *k)
 
 void agg_asked_drop(struct aggregator *g)
 {
+	agg_hungry_drop(g);
 	STRMAP_EACH(&g->asked, e)
 		asked_end(e->value);
 	strmap_release(&g->asked);
@@ -144,8 +151,11 @@ static void asked_answered(struct webhook_answer *answer, void *ctx)
 		list_add_tail(&g->asked_news, &k->at);
 		g->n_answers++;
 		g->answer_bytes += k->body.n;
+		agg_waits_wake(&k->waits);
 		asked_fit(g, k);
 	}
+	/* Some that are woken have no question any more: where few are on their way, two come for one. */
+	agg_hungry_wake(g, g->n_asking < ASKED_MAX / 2 ? 2 : 1);
 	agg_let_go(g);
 	webhook_answer_free(answer);
 }
@@ -251,17 +261,21 @@ static struct agg_service *asked_whom(struct aggregator *g, const struct foreign
 /* k is told. The lock is held. */
 static void asked_tell(struct agg_asked *k, struct foreign_answer *ret)
 {
+	struct aggregator *g = k->g;
+
 	ret->status = k->status;
 	if (k->once) {
-		k->g->answer_bytes -= k->body.n;
+		g->answer_bytes -= k->body.n;
 		ret->body = k->body;
 		k->body = (struct buf)BUF_INIT;
 		asked_forget(k);
 	} else {
 		buf_addsv(&ret->body, buf_sv(&k->body));
 		list_del(&k->at);
-		list_add_tail(&k->g->asked_told, &k->at);
+		list_add_tail(&g->asked_told, &k->at);
 	}
+	if (g->n_asking < ASKED_MAX)
+		agg_hungry_wake(g, 1); /* that makes room, where answers took it */
 }
 
 bool apiserver_ask_foreign(void *ctx, const struct foreign_question *q, struct foreign_answer *ret)
@@ -287,7 +301,11 @@ bool apiserver_ask_foreign(void *ctx, const struct foreign_question *q, struct f
 		asked_tell(k, ret);
 		told = true;
 	}
+	if (k && !told && !g->stopping)
+		agg_wait(&k->waits, &q->who);
 	if (k || g->stopping || !asked_room(g, object)) {
+		if (!k && !g->stopping)
+			agg_hungry(g, &q->who);
 		pthread_mutex_unlock(&g->lock);
 		return told;
 	}
@@ -299,6 +317,8 @@ bool apiserver_ask_foreign(void *ctx, const struct foreign_question *q, struct f
 	k = xcalloc(1, sizeof(*k));
 	k->g = g;
 	k->e = e;
+	list_init(&k->waits);
+	agg_wait(&k->waits, &q->who);
 	k->key = TAKE(key);
 	k->list = !q->name.n;
 	k->once = !object;

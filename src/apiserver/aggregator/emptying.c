@@ -13,6 +13,7 @@
 
 void emptied_free(struct agg_emptied *k)
 {
+	agg_waits_drop(&k->waits);
 	foreign_left_release(&k->left);
 	webhook_answer_free(k->answer);
 	for (size_t i = 0; i < k->n; i++)

@@ -123,6 +123,27 @@ static bool forward_climbs(struct sv path)
 	return false;
 }
 
+bool aggregator_takes(struct apiserver *s, struct sv path)
+{
+	struct agg_service *e = NULL;
+	struct sv group, version;
+	bool available;
+
+	if (atomic_load(&s->aggregator->n_remote) && forward_of(path, &group, &version))
+		e = agg_find(s->aggregator, group, version, &available);
+	agg_service_unref(e);
+	return e != NULL;
+}
+
+/* Its server went between its head and now, and whoever has its group version instead has no body of it. */
+static bool forward_lost(struct api_req *q)
+{
+	if (!q->http || !q->http->body_streams || !sv_starts(q->path, SV("/apis/")))
+		return false;
+	forward_unavailable(q);
+	return true;
+}
+
 bool aggregator_serve(struct api_req *q)
 {
 	struct aggregator *g = q->server->aggregator;
@@ -131,10 +152,10 @@ bool aggregator_serve(struct api_req *q)
 	bool available = false;
 
 	if (!atomic_load(&g->n_remote) || !q->http || !forward_of(q->path, &group, &version))
-		return false;
+		return forward_lost(q);
 	e = agg_find(g, group, version, &available);
 	if (!e)
-		return false;
+		return forward_lost(q);
 	arena_defer(q->arena, forward_release, e);
 	if (forward_climbs(q->path))
 		answer_text(q, 404, "text/plain; charset=utf-8", SV("404 page not found\n"));

@@ -19,7 +19,8 @@ struct agg_emptied {
 	/* Under the lock. */
 	struct list at; /* among those that wait or are done */
 	enum emptied_state state;
-	int64_t done_ns; /* monotonic */
+	struct list waits; /* who is told of its end */
+	int64_t done_ns;   /* monotonic */
 	/* While it runs its task's, of which there is one at a time; then who fetches it. */
 	struct foreign_left left;
 	enum emptied_next next;

@@ -1,5 +1,5 @@
-/* A namespace that goes, emptied of what other servers keep in it. Its outcome waits for who asked, who asks again;
- * what nobody fetches is dropped.
+/* A namespace that goes, emptied of what other servers keep in it. Its outcome waits for who asked, who is woken and
+ * asks again; what nobody fetches is dropped.
  *
  *	WAITS ─▶ RUNS: task ─▶ call ─▶ task ─▶ call ─▶ ... ─▶ DONE ─▶ fetched, or dropped
  *
@@ -51,6 +51,7 @@ static void emptied_done(struct agg_emptied *k)
 	arena_release(&k->of_version);
 	arena_release(&k->of_kind);
 	list_add_tail(&g->emptied_done, &k->at);
+	agg_waits_wake(&k->waits);
 	emptied_begin(g);
 }
 
@@ -94,7 +95,7 @@ static void emptied_expire(struct aggregator *g)
 	}
 }
 
-bool apiserver_empty_foreign(void *ctx, struct sv ns, struct foreign_left *ret)
+bool apiserver_empty_foreign(void *ctx, struct sv ns, const struct foreign_wake *who, struct foreign_left *ret)
 {
 	struct apiserver *s = ctx;
 	struct aggregator *g = s->aggregator;
@@ -117,10 +118,13 @@ bool apiserver_empty_foreign(void *ctx, struct sv ns, struct foreign_left *ret)
 		k->g = g;
 		k->run = emptied_run;
 		k->ns = xstrndup(ns.p, ns.n);
+		list_init(&k->waits);
 		(void)strmap_set(&g->emptied, ns, k);
 		list_add_tail(&g->emptied_waiting, &k->at);
 		emptied_begin(g);
 	}
+	if (k && !done)
+		agg_wait(&k->waits, who);
 	emptied_expire(g);
 	pthread_mutex_unlock(&g->lock);
 	return done;

@@ -1,11 +1,9 @@
 /* Others' OpenAPI documents of version 2 in ours. One is asked for once its server has answered about its discovery, a
  * minute after the last time, with the tag that it had: mostly the answer is that it is still that. What it cannot tell
- * it has told before, until its APIService goes. Nobody who asks waits for another server, and the one document is made
- * when somebody asks. */
+ * it has told before, until its APIService goes. Nobody who asks waits for another server (specs_merged.c). */
 #include "apiserver/aggregator/aggregator-internal.h"
 #include "apiserver/aggregator/spec.h"
 #include "base/log.h"
-#include "object/openapi.h"
 
 #include <stdlib.h>
 
@@ -13,17 +11,6 @@
 #define SPEC_UNTAGGED_NS (5 * SPEC_PERIOD_NS) /* of who sends it whole each time */
 #define SPEC_TIMEOUT_NS (10 * NS_PER_SEC)
 #define SPEC_TAG_MAX 256
-
-static const char spec_type[] = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-
-void agg_specs_drop(struct aggregator *g)
-{
-	for (size_t i = 0; i < ARRAY_LEN(g->spec_docs); i++)
-		g->spec_docs[i] = agg_doc_unref(g->spec_docs[i]);
-	api_set_unref(g->specs_of);
-	g->specs_of = NULL;
-	g->spec_changes++;
-}
 
 /* --- asking --- */
 
@@ -55,7 +42,7 @@ static size_t specs_bytes(const struct aggregator *g)
 static void spec_keep(struct aggregator *g, struct agg_service *e, struct agg_spec *s)
 {
 	if (s || e->spec)
-		agg_specs_drop(g);
+		agg_specs_changed(g);
 	agg_spec_unref(e->spec);
 	e->spec = s;
 }
@@ -151,115 +138,4 @@ void agg_spec_ask(struct aggregator *g, struct agg_service *e)
 						  .done = spec_answered,
 						  .ctx = k,
 					      }));
-}
-
-/* --- the one document --- */
-
-static int spec_order(const void *x, const void *y)
-{
-	const struct agg_service *a = *(struct agg_service *const *)x, *b = *(struct agg_service *const *)y;
-
-	if (a->group_priority != b->group_priority)
-		return a->group_priority > b->group_priority ? -1 : 1;
-	if (a->version_priority != b->version_priority)
-		return a->version_priority > b->version_priority ? -1 : 1;
-	return strcmp(a->name, b->name);
-}
-
-struct specs {
-	struct agg_spec **all; /* references */
-	struct sv *texts;
-	size_t n;
-	uint64_t changes; /* as of then */
-};
-
-static void specs_release(struct specs *l)
-{
-	for (size_t i = 0; i < l->n; i++)
-		agg_spec_unref(l->all[i]);
-	free(l->all);
-	free(l->texts);
-}
-
-/* The lock is held. */
-static void specs_take(struct aggregator *g, struct specs *l)
-{
-	struct agg_service **by_order = xcalloc(g->list.n + 1, sizeof(struct agg_service *));
-
-	*l = (struct specs){ .all = xcalloc(g->list.n + 1, sizeof(struct agg_spec *)),
-			     .texts = xcalloc(g->list.n + 1, sizeof(struct sv)),
-			     .changes = g->spec_changes };
-	for (size_t i = 0; i < g->list.n; i++)
-		by_order[i] = g->list.p[i];
-	if (g->list.n)
-		qsort(by_order, g->list.n, sizeof(struct agg_service *), spec_order);
-	for (size_t i = 0; i < g->list.n; i++) {
-		if (!by_order[i]->spec || by_order[i]->built_in)
-			continue;
-		l->all[l->n] = agg_spec_hold(by_order[i]->spec);
-		l->texts[l->n] = buf_sv(&l->all[l->n]->text);
-		l->n++;
-	}
-	free(by_order);
-}
-
-static struct agg_doc *spec_make(struct api_req *q, bool proto, const struct specs *l, openapi_own_fn *own)
-{
-	_cleanup_(agg_spec_merged_release) struct spec_merged m;
-	struct buf b = BUF_INIT;
-	struct sv text = own(q, false);
-
-	agg_specs_merge(text, l->texts, l->n, &m);
-	if (proto) {
-		buf_addsv(&b, own(q, true));
-		openapi_v2_proto_more(&b, "paths", buf_sv(&m.paths));
-		for (size_t i = 0; i < SPEC_SECTIONS; i++)
-			openapi_v2_proto_more(&b, agg_spec_sections[i], buf_sv(&m.sections[i]));
-	} else {
-		agg_specs_join(text, &m, &b);
-	}
-	return agg_doc_new(proto ? "openapi/v2+protobuf" : "openapi/v2", &b);
-}
-
-/* A reference, or NULL: there is none. The lock is held. */
-static struct agg_doc *spec_doc_there(struct api_req *q, bool proto)
-{
-	struct aggregator *g = q->server->aggregator;
-
-	return g->specs_of == q->api ? agg_doc_ref(g->spec_docs[proto]) : NULL;
-}
-
-bool aggregator_openapi_v2(struct api_req *q, bool proto, openapi_own_fn *own)
-{
-	struct aggregator *g = q->server->aggregator;
-	struct specs l = { 0 };
-	struct agg_doc *k;
-
-	if (!atomic_load(&g->n_remote))
-		return false;
-	pthread_mutex_lock(&g->spec_making); /* they are large: one at a time, and made once */
-	pthread_mutex_lock(&g->lock);
-	k = spec_doc_there(q, proto);
-	if (!k)
-		specs_take(g, &l);
-	pthread_mutex_unlock(&g->lock);
-	if (l.n) {
-		k = spec_make(q, proto, &l, own);
-		pthread_mutex_lock(&g->lock);
-		if (g->spec_changes == l.changes) {
-			if (g->specs_of != q->api) {
-				agg_specs_drop(g);
-				g->specs_of = api_set_ref(q->api);
-			}
-			agg_doc_unref(g->spec_docs[proto]);
-			g->spec_docs[proto] = agg_doc_ref(k);
-		}
-		pthread_mutex_unlock(&g->lock);
-	}
-	pthread_mutex_unlock(&g->spec_making);
-	specs_release(&l);
-	if (!k)
-		return false;
-	agg_doc_answer(q, k, proto ? spec_type : "application/json");
-	return true;
 }

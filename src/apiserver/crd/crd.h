@@ -31,6 +31,10 @@ struct crd_names;
 struct crd_names *crd_names_new(void);
 struct crd_names *crd_names_free(struct crd_names *n); /* NULL is fine */
 void crd_names_add(struct crd_names *n, const struct val *crd);
+/* The plural of crd is taken, where a built-in kind has it in one of its versions, or has the keys in the store that
+ * are those of crd. Upstream gives it the name and serves the built-in kind: what says so here can be told from what is
+ * served. */
+void crd_names_built_in(struct crd_names *n, const struct val *crd);
 
 /* What crd's status ought to be: its own document with another status, in a. NULL: it is as it ought to be. Names that
  * are accepted are added to n. served: it is to be served under the names in *ret_names. */
@@ -48,8 +52,8 @@ bool crd_condition_is(const struct val *crd, const char *type, const char *statu
 struct api_kind *crd_kind_new(struct obj *crd, const struct val *names, struct err *err);
 /* --- crd_sweep.c --- */
 
-/* Deletes what is stored under the keys of r and is not of the definition `name` as it is now: all, when there is none;
- * else what is older than that. Waits for the store. */
+/* Deletes what is stored under the keys of r, which are that kind's or were until now, and is not of the definition
+ * `name` as it is now: all, when there is none; else what is older than that. Waits for the store. */
 int crd_sweep(struct apiserver *s, const char *name, const struct resource *r, struct err *err);
 
 /* --- crd_drain.c --- */

@@ -59,6 +59,29 @@ void crd_names_add(struct crd_names *n, const struct val *crd)
 	names_put_all(n, val_get_str(crd, F_spec, F_group), val_get(crd, F_status, F_acceptedNames));
 }
 
+static bool names_version(const struct val *crd, const char *version)
+{
+	VAL_EACH(val_get(crd, F_spec, F_versions), v)
+		if (val_is(val_member(v, F_name), version))
+			return true;
+	return false;
+}
+
+void crd_names_built_in(struct crd_names *n, const struct val *crd)
+{
+	struct sv group = val_get_str(crd, F_spec, F_group), plural = val_get_str(crd, F_spec, F_names, F_plural);
+	_cleanup_(buf_release) struct buf path = BUF_INIT;
+
+	buf_printf(&path, "%.*s/%.*s", SV_ARG(group), SV_ARG(plural));
+	for (size_t i = 0; i < R_COUNT; i++) {
+		const struct resource *r = &resource_all[i];
+
+		if ((r->store_path && sv_is(buf_sv(&path), r->store_path)) ||
+		    (sv_is(group, r->group) && sv_is(plural, r->plural) && names_version(crd, r->version)))
+			names_put(n, group, 'r', plural);
+	}
+}
+
 /* --- conditions --- */
 
 void crd_condition(struct arena *a, struct val *crd, const char *type, const char *status, const char *reason,

@@ -2,7 +2,9 @@
  *
  * There should be nothing, as a definition goes after its instances. But somebody may have taken its finalizer, and
  * others that follow other rules may write to the store. It would be found by nobody, and by whoever makes a definition
- * of that name: so it goes, when the definition has gone, and what is older than a definition before that is served. */
+ * of that name: so it goes, when the definition has gone, and what is older than a definition before that is served.
+ * Those keys are the kind's, then: the watch cache has entered it, which it refuses where they are another's, a
+ * built-in kind's above all. */
 #include "apiserver/crd/crd.h"
 
 #include "apiserver/apiserver-internal.h"
@@ -64,31 +66,13 @@ static int sweep_round(struct apiserver *s, struct sweep *sw, const struct resou
 	return rc;
 }
 
-/* Whoever may make a definition may say the name of a kind that is built in: it is never served, and those keys are not
- * its keys. */
-static bool sweep_is_built_in(struct sv path)
-{
-	for (size_t i = 0; i < R_COUNT; i++) {
-		struct sv of = sv_from(resource_all[i].store_path ? resource_all[i].store_path : "");
-		struct sv shorter = of.n < path.n ? of : path, longer = of.n < path.n ? path : of;
-
-		if (of.n && sv_starts(longer, shorter) && (longer.n == shorter.n || longer.p[shorter.n] == '/'))
-			return true;
-	}
-	return false;
-}
-
 int crd_sweep(struct apiserver *s, const char *name, const struct resource *r, struct err *err)
 {
 	struct sweep *sw = xcalloc(1, sizeof(*sw));
 	struct sv crd = storekey(&sw->arena, RES(apiextensions_customresourcedefinitions), SV(""), sv_from(name));
 	unsigned tries = 0;
-	int rc = -1;
+	int rc = store_range(s->store, crd, SV(""), 0, 0, sweep_born, &sw->before, NULL, err);
 
-	if (sweep_is_built_in(sv_from(r->store_path)))
-		(void)err_set(err, ERR_ALREADY_EXISTS, "objects of another kind have the keys of %s", r->store_path);
-	else
-		rc = store_range(s->store, crd, SV(""), 0, 0, sweep_born, &sw->before, NULL, err);
 	while (rc >= 0 && (rc = sweep_round(s, sw, r, crd, &tries, err)) > 0)
 		;
 	arena_release(&sw->arena);

@@ -215,7 +215,6 @@ static void pass_settle(struct pass *p, struct looked *l)
 {
 	struct crds *c = p->c;
 	const struct val *names = NULL, *crd;
-	_cleanup_(err_release) struct err why = ERR_INIT;
 	bool serve = false;
 
 	l->was = strmap_get(&c->served, sv_from(l->name));
@@ -225,6 +224,7 @@ static void pass_settle(struct pass *p, struct looked *l)
 		return;
 	}
 	crd = obj_root(l->crd);
+	crd_names_built_in(p->names, crd);
 	l->doc = crd_settle(&p->arena, p->names, crd, env_now_ns(c->s->env), &serve, &names);
 	if (!serve) {
 		l->drop = l->was != NULL;
@@ -235,11 +235,17 @@ static void pass_settle(struct pass *p, struct looked *l)
 		return;
 	l->next = pass_serve(p, pass_holder(l->crd, !l->doc), names);
 	l->drop = l->was && l->next;
-	/* One of that name was there before, and something of it is left perhaps. */
-	if (l->next && !crd_condition_is(crd, "Established", "True") &&
-	    crd_sweep(c->s, l->name, api_kind_resource(l->next->kind), &why) < 0)
+}
+
+/* One of that name was there before, and something of it is left perhaps. */
+static void pass_sweep(struct apiserver *s, const struct kind_come *come)
+{
+	_cleanup_free_ char *name = xstrndup(obj_name(come->definition).p, obj_name(come->definition).n);
+	_cleanup_(err_release) struct err why = ERR_INIT;
+
+	if (crd_sweep(s, name, api_kind_resource(come->kind), &why) < 0)
 		log_warn("apiserver", "what is left of a former CustomResourceDefinition cannot be deleted", "name",
-			 "%s: %s", l->name, err_msg(&why));
+			 "%s: %s", name, err_msg(&why));
 }
 
 /* The kinds of all in list that come or go, in one change. */
@@ -251,13 +257,16 @@ static int pass_change(struct pass *p, struct looked *list, size_t n, struct err
 	int rc;
 
 	for (size_t i = 0; i < n; i++) {
+		bool first = list[i].next && !crd_condition_is(obj_root(list[i].crd), "Established", "True");
+
 		if (list[i].drop)
 			gone[change.n_gone++] = list[i].was->kind;
 		if (list[i].next)
 			come[change.n_come++] =
 			    (struct kind_come){ .kind = list[i].next->kind,
 						.how = list[i].next->webhook ? &list[i].next->how : NULL,
-						.definition = list[i].crd };
+						.definition = list[i].crd,
+						.own = first ? pass_sweep : NULL };
 	}
 	rc = apiserver_change_kinds(p->c->s, &change, err);
 	free(come);

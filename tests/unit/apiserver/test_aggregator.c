@@ -41,7 +41,7 @@ static void far_say(struct webhook_call *c)
 }
 
 /* What it keeps in namespaces: things, which it deletes one by one or all at once; one may stay for its finalizer. */
-#define HUNG ((size_t)20)
+#define HUNG ((size_t)100)
 static struct {
 	bool hang; /* no answer about namespaces comes, until hung_end(); other.example.io's do */
 	struct webhook_call *calls[HUNG];
@@ -385,6 +385,47 @@ static void its_document_of_version_2_is_in_ours(void **state)
 	answer_free(a);
 }
 
+static bool says(struct rig *r, const char *words)
+{
+	struct answer *a = api(r, "GET", "/openapi/v2");
+	bool yes = a->code == 200 && sv_find_sv(buf_sv(&a->body), sv_from(words)) >= 0;
+
+	answer_free(a);
+	return yes;
+}
+
+/* Who asks while a part has changed gets the document there is; the next is made without anybody's asking. */
+static void nobody_waits_for_the_next_document(void **state)
+{
+	struct rig *r = *state;
+	struct aggregator *g = r->server->aggregator;
+	const struct agg_doc *was;
+
+	add_service(r);
+	add_slice(r, "https");
+	far.v2 = FAR_V2("first words");
+	add_far(r);
+	rig_run(r, 40 * NS_PER_SEC);
+	assert_null(g->spec_docs[0]); /* nor is one made that nobody asks for */
+	assert_true(says(r, "first words"));
+	was = g->spec_docs[0];
+	far.v2 = FAR_V2("other words");
+	for (int i = 0; g->specs_at == g->spec_changes; i++) {
+		assert_true(i < 10000);
+		rig_run(r, 50 * NS_PER_MS);
+	}
+	assert_true(says(r, "first words"));
+	assert_ptr_equal(g->spec_docs[0], was);
+	rig_run(r, 200 * NS_PER_MS);
+	assert_ptr_not_equal(g->spec_docs[0], was);
+	assert_null(g->spec_docs[1]);
+	assert_true(says(r, "other words"));
+	/* The last part goes: there is nothing to make. */
+	(void)expect(r, 200, "DELETE", NAME, NULL);
+	assert_false(says(r, "other words"));
+	assert_null(g->spec_docs[0]);
+}
+
 static void documents_of_several(void **state)
 {
 	static const char own[] =
@@ -567,7 +608,7 @@ static struct foreign_left emptied(struct rig *r)
 {
 	struct foreign_left l = { 0 };
 
-	while (!apiserver_empty_foreign(r->server, SV("ns"), &l))
+	while (!apiserver_empty_foreign(r->server, SV("ns"), NULL, &l))
 		rig_run(r, NS_PER_SEC / 100);
 	return l;
 }
@@ -672,12 +713,12 @@ static void what_nobody_asks_for_again(void **state)
 	far.body = THINGS("\"list\",\"delete\"");
 	add_far(r);
 	rig_run(r, 2 * NS_PER_SEC);
-	assert_false(apiserver_empty_foreign(r->server, SV("one"), &l));
+	assert_false(apiserver_empty_foreign(r->server, SV("one"), NULL, &l));
 	rig_run(r, 400 * NS_PER_SEC);
-	assert_false(apiserver_empty_foreign(r->server, SV("two"), &l));
-	assert_false(apiserver_empty_foreign(r->server, SV("one"), &l)); /* that was dropped */
+	assert_false(apiserver_empty_foreign(r->server, SV("two"), NULL, &l));
+	assert_false(apiserver_empty_foreign(r->server, SV("one"), NULL, &l)); /* that was dropped */
 	rig_run(r, NS_PER_SEC);
-	assert_false(apiserver_empty_foreign(r->server, SV("three"), &l)); /* and that is not run */
+	assert_false(apiserver_empty_foreign(r->server, SV("three"), NULL, &l)); /* and that is not run */
 }
 
 /* Two of the same server, and one of another. */
@@ -718,7 +759,7 @@ static size_t ask_all(struct rig *r, size_t n, size_t *ret_failures)
 		char ns[24];
 
 		(void)snprintf(ns, sizeof(ns), "n%zu", i);
-		done += apiserver_empty_foreign(r->server, sv_from(ns), &l);
+		done += apiserver_empty_foreign(r->server, sv_from(ns), NULL, &l);
 		*ret_failures += l.failures > 0;
 	}
 	return done;
@@ -769,7 +810,7 @@ static void one_that_is_slow_has_a_minute(void **state)
 
 	add_two_and_another(r);
 	hung.hang = true;
-	assert_false(apiserver_empty_foreign(r->server, SV("ns"), &l));
+	assert_false(apiserver_empty_foreign(r->server, SV("ns"), NULL, &l));
 	for (rig_run(r, NS_PER_SEC); hung.n; rig_run(r, NS_PER_SEC)) {
 		rig_run(r, 3 * NS_PER_SEC);
 		assert_int_equal(hung.n, 1);
@@ -787,7 +828,7 @@ static void one_that_is_slow_has_a_minute(void **state)
 		answers++;
 	}
 	assert_int_equal(answers, 15); /* four seconds each */
-	assert_true(apiserver_empty_foreign(r->server, SV("ns"), &l));
+	assert_true(apiserver_empty_foreign(r->server, SV("ns"), NULL, &l));
 	assert_int_equal(l.failures, 1);
 	assert_non_null(strstr(buf_cstr(&l.failure), "in the time allotted"));
 	foreign_left_release(&l);
@@ -843,6 +884,122 @@ static void a_list_that_would_grow(void **state)
 	assert_int_equal(agg_resources(SV("{\"kind\":\"Pod\"}"), SV("g"), SV("v1"), &out, NULL), -1);
 }
 
+/* --- who waits is woken --- */
+
+static struct {
+	struct strmap keys; /* key -> how often */
+	size_t n;
+} heard;
+
+static void hear(void *ctx, struct sv key)
+{
+	void **slot = strmap_slot(&heard.keys, key);
+
+	assert_null(ctx);
+	*slot = (void *)((uintptr_t)*slot + 1);
+	heard.n++;
+}
+
+static bool ask_of_thing(struct rig *r, struct foreign_waker *w, size_t i, int *ret_status)
+{
+	struct foreign_answer ans = { 0 };
+	char name[24];
+	bool told;
+
+	(void)snprintf(name, sizeof(name), "t%zu", i);
+	told = apiserver_ask_foreign(r->server,
+				     &(struct foreign_question){ .account = "tester",
+								 .method = "GET",
+								 .group = "far.example.io",
+								 .version = "v1",
+								 .plural = "things",
+								 .namespaced = true,
+								 .ns = SV("ns"),
+								 .name = sv_from(name),
+								 .who = { w, sv_from(name) } },
+				     &ans);
+	*ret_status = ans.status;
+	buf_release(&ans.body);
+	return told;
+}
+
+static void hung_say(size_t n)
+{
+	struct err err = ERR_INIT;
+
+	for (; n && hung.n; n--)
+		webhook_call_answer(hung.calls[--hung.n], 200, SV("application/json"), SV("{}"), &err);
+}
+
+/* Of seventy that ask each is woken once: by its answer, or because there is room for its question now. Whoever is
+ * forgotten is not. */
+static void who_waits_is_woken(void **state)
+{
+	struct foreign_waker w = { .wake = hear };
+	struct foreign_left l = { 0 };
+	struct rig *r = *state;
+	int status;
+
+	memset(&heard, 0, sizeof(heard));
+	add_two_and_another(r);
+	hung.hang = true;
+	for (int again = 0; again < 3; again++) /* who comes by meanwhile waits once */
+		for (size_t i = 0; i < 70; i++)
+			assert_false(ask_of_thing(r, &w, i, &status));
+	assert_int_equal(hung.n, 64);
+	rig_run(r, 3 * NS_PER_SEC);
+	assert_int_equal(heard.n, 0);
+	hung_say(1);
+	rig_run(r, NS_PER_MS);
+	assert_int_equal(heard.n, 2); /* whose answer it was, and one who had no room */
+	hung_say(HUNG);
+	rig_run(r, NS_PER_MS);
+	assert_int_equal(heard.n, 70);
+	for (size_t i = 0; i < 70; i++) {
+		char name[24];
+
+		(void)snprintf(name, sizeof(name), "t%zu", i);
+		assert_int_equal((uintptr_t)strmap_get(&heard.keys, sv_from(name)), 1);
+		assert_int_equal(ask_of_thing(r, &w, i, &status), i < 64);
+		assert_int_equal(status, i < 64 ? 200 : 0);
+	}
+	assert_int_equal(hung.n, 6);
+	assert_false(apiserver_empty_foreign(r->server, SV("one"), &(struct foreign_wake){ &w, SV("one") }, &l));
+	rig_run(r, NS_PER_MS);
+	hung_say(2);
+	rig_run(r, NS_PER_MS);
+	apiserver_forget_foreign(r->server, &w);
+	heard.n = 0;
+	hung_say(HUNG);
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(heard.n, 0);
+	assert_false(ask_of_thing(r, &w, 100, &status)); /* and what it asks now it is not woken for */
+	hung_end();
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(heard.n, 0);
+	strmap_release(&heard.keys);
+}
+
+static void a_namespace_that_is_emptied_wakes(void **state)
+{
+	struct foreign_waker w = { .wake = hear };
+	struct foreign_left l = { 0 };
+	struct rig *r = *state;
+
+	memset(&heard, 0, sizeof(heard));
+	add_two_and_another(r);
+	assert_false(apiserver_empty_foreign(r->server, SV("one"), &(struct foreign_wake){ &w, SV("key") }, &l));
+	assert_false(apiserver_empty_foreign(r->server, SV("one"), &(struct foreign_wake){ &w, SV("key") }, &l));
+	assert_int_equal(heard.n, 0);
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(heard.n, 1);
+	assert_true(strmap_has(&heard.keys, SV("key")));
+	assert_true(apiserver_empty_foreign(r->server, SV("one"), &(struct foreign_wake){ &w, SV("key") }, &l));
+	foreign_left_release(&l);
+	apiserver_forget_foreign(r->server, &w);
+	strmap_release(&heard.keys);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -850,6 +1007,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_that_fails, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(its_document_is_in_the_index, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(its_document_of_version_2_is_in_ours, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(nobody_waits_for_the_next_document, setup, rig_teardown),
 		cmocka_unit_test(documents_of_several),
 		cmocka_unit_test(documents_are_bounded),
 		cmocka_unit_test_setup_teardown(asked_once_at_a_time, setup, rig_teardown),
@@ -862,6 +1020,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_that_hangs_holds_two, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(one_that_is_slow_has_a_minute, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(the_end_comes_while_one_hangs, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(who_waits_is_woken, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(a_namespace_that_is_emptied_wakes, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(the_end_comes_before_the_answers_are_heard, setup, rig_teardown),
 		cmocka_unit_test(a_list_that_would_grow),
 	};

@@ -167,6 +167,42 @@ static void test_conflicts(void **state)
 	expect(r, 200, "GET", "/apis/ex.com/v1/bars", NULL);
 }
 
+/* Whoever may make a definition may say the name of a kind that is built in. It does not get it, is told so, and what
+ * is stored under those keys is not its own to sweep, neither when it comes nor when it goes. */
+static void test_built_in_names(void **state)
+{
+	static const char services[] = "/apis/apiregistration.k8s.io/v1/apiservices",
+			  path[] = CRDS "/apiservices.apiregistration.k8s.io";
+	struct rig *r = *state;
+	_cleanup_free_ char *version = NULL;
+
+	expect(r, 201, "POST", services,
+	       "{\"metadata\":{\"name\":\"v1.far.ex.com\"},\"spec\":{\"group\":\"far.ex.com\",\"version\":\"v1\","
+	       "\"groupPriorityMinimum\":1000,\"versionPriority\":10,\"service\":{\"namespace\":\"default\",\"name\":"
+	       "\"far\"}}}");
+	expect(r, 201, "POST", CRDS,
+	       arena_printf(&r->arena,
+			    "{\"metadata\":{\"name\":\"apiservices.apiregistration.k8s.io\",\"annotations\":{"
+			    "\"api-approved.kubernetes.io\":\"https://x.y\"}},\"spec\":{\"group\":"
+			    "\"apiregistration.k8s.io\",\"scope\":\"Cluster\",\"names\":{\"plural\":\"apiservices\","
+			    "\"kind\":\"APIService\"},\"versions\":[%s]}}",
+			    version_1));
+	rig_run(r, NS_PER_SEC);
+	assert_val(val_member(condition(r, path, "NamesAccepted"), F_status), "False");
+	assert_val(val_member(condition(r, path, "NamesAccepted"), F_reason), "PluralConflict");
+	assert_val(val_member(condition(r, path, "NamesAccepted"), F_message), "\"apiservices\" is already in use");
+	assert_val(val_member(condition(r, path, "Established"), F_reason), "NotAccepted");
+	version = xstrdup(
+	    arena_cstr(&r->arena, val_get_str(expect(r, 200, "GET", path, NULL), F_metadata, F_resourceVersion)));
+	install(r, "foos", "Foo", "", version_1); /* it is looked at again, and not written again */
+	assert_val(val_get(expect(r, 200, "GET", path, NULL), F_metadata, F_resourceVersion), version);
+	expect(r, 200, "GET", "/apis/apiregistration.k8s.io/v1/apiservices/v1.far.ex.com", NULL);
+	expect(r, 200, "DELETE", path, NULL);
+	rig_run(r, 10 * NS_PER_SEC);
+	expect(r, 404, "GET", path, NULL);
+	expect(r, 200, "GET", "/apis/apiregistration.k8s.io/v1/apiservices/v1.far.ex.com", NULL);
+}
+
 /* A definition that changes: its objects are there all the time, in the new form; also for the next server. */
 static void test_change(void **state)
 {
@@ -439,6 +475,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_life, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_refused, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_conflicts, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_built_in_names, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_change, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_made_while_it_goes, door_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_left_over, rig_setup, rig_teardown),

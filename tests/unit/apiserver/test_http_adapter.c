@@ -103,6 +103,7 @@ static int setup(void **state)
 								   .max_body = 1 << 20,
 								   .max_connections = 64,
 								   .handler = apiserver_http,
+								   .streams = apiserver_http_streams,
 								   .too_large = apiserver_http_too_large,
 								   .ctx = world.server },
 				       NULL);

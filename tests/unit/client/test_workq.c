@@ -378,6 +378,73 @@ static void test_key_split(void **state)
 	assert_sv(name, "node-1");
 }
 
+/* A run that waits is woken: at once, for the same decision; so it is when that happens while it runs. */
+static int ask_and_be_woken(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+{
+	struct world *w = ctx;
+
+	if (w->runs == 0)
+		workq_wake(w->q, key);
+	(void)ask_for_ever(ctx, key, ret, err);
+	ret->after_ns = 60 * NS_PER_SEC;
+	return 0;
+}
+
+static void test_woken(void **state)
+{
+	struct world w = { .ready = true };
+	int64_t since;
+
+	(void)state;
+	w.env = env_sim_new(1, 0, true);
+	w.q = workq_new(w.env, &(struct workq_opts){ .name = "test", .reconcile = ask_and_be_woken, .ctx = &w });
+	workq_wake(w.q, SV("a")); /* nobody waits */
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_int_equal(w.runs, 0);
+	workq_add(w.q, SV("a"));
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_int_equal(w.runs, 2);
+	since = decided_since;
+	for (int i = 3; i < 10; i++) {
+		workq_wake(w.q, SV("a"));
+		workq_wake(w.q, SV("a"));
+		env_sim_run(w.env, NS_PER_SEC);
+		assert_int_equal(w.runs, i);
+		assert_int_equal(decided_since, since);
+	}
+	env_sim_run(w.env, 10 * NS_PER_SEC); /* and not else */
+	assert_int_equal(w.runs, 9);
+	unmake(&w);
+}
+
+/* One that failed is not: that has its own time. */
+static int fail_always(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+{
+	struct world *w = ctx;
+
+	(void)key;
+	(void)ret;
+	w->runs++;
+	return err_set(err, ERR_UNAVAILABLE, "nobody there");
+}
+
+static void test_who_failed_is_not_woken(void **state)
+{
+	struct world w = { .ready = true };
+	int runs;
+
+	(void)state;
+	w.env = env_sim_new(1, 0, true);
+	w.q = workq_new(w.env, &(struct workq_opts){ .name = "test", .reconcile = fail_always, .ctx = &w });
+	workq_add(w.q, SV("a"));
+	env_sim_run(w.env, NS_PER_SEC);
+	runs = w.runs;
+	workq_wake(w.q, SV("a"));
+	env_sim_run(w.env, NS_PER_MS);
+	assert_int_equal(w.runs, runs);
+	unmake(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -391,6 +458,8 @@ int main(void)
 		cmocka_unit_test(test_freed_with_work_left),
 		cmocka_unit_test(test_waiting_is_no_success),
 		cmocka_unit_test(test_waits_ever_longer),
+		cmocka_unit_test(test_woken),
+		cmocka_unit_test(test_who_failed_is_not_woken),
 		cmocka_unit_test(test_not_asked_once_freed),
 		cmocka_unit_test(test_free_waits_for_ready),
 		cmocka_unit_test(test_key_split),

@@ -126,6 +126,7 @@ struct cluster cluster_start_again(void **state)
 	    .empty_foreign = apiserver_empty_foreign,
 	    .kinds_foreign = apiserver_kinds_foreign,
 	    .ask_foreign = apiserver_ask_foreign,
+	    .forget_foreign = apiserver_forget_foreign,
 	    .foreign_ctx = k.rig->server,
 	    .no_gateway = true, /* six kinds that no test is about */
 	    .cluster_cidr = "10.42.0.0/16",

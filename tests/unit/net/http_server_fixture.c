@@ -182,6 +182,73 @@ static void arena_gone(void *ctx)
 	bump(f, &f->shed);
 }
 
+/* --- bodies that stream --- */
+
+struct upload {
+	struct fixture *f;
+	uint64_t n;
+	bool differs;
+};
+
+static void upload_rest(struct http_req *r, struct fixture *f)
+{
+	http_body_pause(r, true);
+	pthread_mutex_lock(&f->lock);
+	f->hold = http_req_ref(r);
+	f->held++;
+	pthread_cond_broadcast(&f->changed);
+	pthread_mutex_unlock(&f->lock);
+}
+
+static void upload_data(struct http_req *r, struct sv bytes, void *ctx)
+{
+	struct upload *u = ctx;
+	bool first = u->n == 0;
+
+	for (size_t i = 0; i < bytes.n; i++)
+		u->differs |= bytes.p[i] != (char)('a' + (u->n + i) % 26);
+	u->n += bytes.n;
+	pthread_mutex_lock(&u->f->lock);
+	u->f->up_bytes = u->n;
+	pthread_mutex_unlock(&u->f->lock);
+	bump(u->f, &u->f->uploads);
+	if (first && sv_is(r->path, "/up/rest"))
+		upload_rest(r, u->f);
+	if (sv_is(r->path, "/up/first"))
+		http_respond_text(r, 403, "text/plain", SV("no more"));
+}
+
+static void upload_end(struct http_req *r, bool whole, void *ctx)
+{
+	const struct upload *u = ctx;
+	struct sv text = arena_svf(r->arena, "%" PRIu64 " bytes, %s, %s", u->n, u->differs ? "others" : "as sent",
+				   whole ? "whole" : "broken");
+
+	http_respond_text(r, whole ? 200 : 400, "text/plain", text);
+}
+
+static void upload_begin(struct http_req *r, struct fixture *f)
+{
+	static const struct http_body_cb cb = { .data = upload_data, .end = upload_end };
+	struct upload *u = ARENA_NEW(r->arena, struct upload);
+
+	assert_true(r->body_streams && !r->body.n);
+	u->f = f;
+	if (sv_is(r->path, "/up/refuse")) {
+		http_respond_text(r, 403, "text/plain", SV("not at all"));
+		return;
+	}
+	r->user = f;
+	r->on_gone = on_gone;
+	http_body_start(r, &cb, u);
+}
+
+static bool streams(struct http_req *r, void *ctx)
+{
+	(void)ctx;
+	return sv_starts(r->path, SV("/up/"));
+}
+
 static size_t query_n(struct http_req *r)
 {
 	uint64_t n = 0;
@@ -258,6 +325,8 @@ static void handler(struct http_req *r, void *ctx)
 
 		if (!http_upgrade(r, &h, 1, &cb, f))
 			http_respond_text(r, 400, "text/plain", SV("cannot upgrade"));
+	} else if (sv_starts(r->path, SV("/up/")) && r->body_streams) {
+		upload_begin(r, f);
 	} else if (sv_is(r->path, "/peer")) {
 		answer_peer(r);
 	} else {
@@ -302,6 +371,7 @@ void fixture_start(struct fixture *f, const struct http_server_opts *o)
 	for (size_t i = 0; i < ARRAY_LEN(f->loops); i++)
 		f->loops[i] = ev_loop_new(NULL);
 	opts.handler = handler;
+	opts.streams = streams;
 	opts.too_large = too_large;
 	opts.calmed = calmed;
 	opts.ctx = f;
@@ -336,6 +406,11 @@ static void release_held(struct http_req *r, void *ctx)
 	pthread_mutex_lock(&f->lock);
 	f->hold = NULL;
 	pthread_mutex_unlock(&f->lock);
+	if (r->body_streams) {
+		http_body_pause(r, false);
+		http_req_unref(r);
+		return;
+	}
 	http_respond_text(r, 200, "text/plain", SV("released"));
 	http_req_unref(r);
 }

@@ -11,6 +11,10 @@
  *	/watch		a streamed answer that stays open
  *	/upgrade	a tunnel that echoes, and closes after "bye"
  *	/peer		what is known of the client
+ *	/up/count	a body that streams: how long it was, and whether it was the pattern and whole
+ *	/up/rest	the same; the first piece is the last one until fixture_release()
+ *	/up/refuse	an answer without it
+ *	/up/first	an answer behind its first piece
  */
 #pragma once
 
@@ -31,6 +35,8 @@ struct fixture {
 	char calmed_for[200]; /* the last one's oddities */
 	size_t source_made;   /* bytes the last /source was asked for so far */
 	size_t most_queued;
+	int uploads;	       /* pieces told, of all /up */
+	uint64_t up_bytes;     /* and bytes, of the last one */
 	struct http_req *hold; /* the last /hold */
 };
 
@@ -40,7 +46,7 @@ void fixture_stop(struct fixture *f, int64_t grace_ns);
 int fixture_setup(void **state, const struct http_server_opts *o);
 int fixture_teardown(void **state);
 void fixture_wait(struct fixture *f, const int *counter, int at_least); /* one of f's own */
-void fixture_release(struct fixture *f);				/* answers the held request */
+void fixture_release(struct fixture *f);				/* answers the held request, or lets it go on */
 
 /* A blocking client. */
 int client_connect(const struct fixture *f);

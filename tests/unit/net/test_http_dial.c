@@ -133,6 +133,46 @@ static void close_from_the_head(void **state)
 	assert_int_equal(s.reason, ERR_NONE);
 }
 
+/* A body that is said while it comes: before there is a connection and after, no longer and no shorter than was said.
+ */
+static void uploads(void **state)
+{
+	const struct http_endpoint ep = { .host = "127.0.0.1", .port = fake_http_port(srv) };
+	struct seen s = { .loop = *state };
+	struct http_dialog *d = http_dial_upload(*state, &ep, "POST", "/echo", NULL, 0, 10, 20 * NS_PER_SEC, &cb, &s);
+
+	assert_true(http_dialog_body(d, SV("hello")) > 0);
+	assert_int_equal(http_dialog_body(d, SV(" there")), 0); /* one more than was said */
+	assert_true(http_dialog_body(d, SV(" you!")) > 0);
+	assert_int_equal(http_dialog_body(d, SV("x")), 0);
+	http_dialog_body_end(d);
+	ev_loop_run(*state);
+	assert_int_equal(s.status, 200);
+	assert_string_equal(buf_cstr(&s.data), "hello you!");
+	assert_int_equal(s.reason, ERR_NONE);
+	buf_release(&s.data);
+
+	s = (struct seen){ .loop = *state };
+	d = http_dial_upload(*state, &ep, "POST", "/echo", NULL, 0, 10, 20 * NS_PER_SEC, &cb, &s);
+	(void)http_dialog_body(d, SV("hello"));
+	http_dialog_body_end(d);
+	ev_loop_run(*state);
+	assert_int_equal(s.status, 0);
+	assert_int_equal(s.reason, ERR_BAD_REQUEST);
+	buf_release(&s.data);
+
+	/* How it is written: this one takes the chunks for its next request, and the head says that they are chunks. */
+	s = (struct seen){ .loop = *state };
+	d = http_dial_upload(*state, &ep, "PUT", "/headers", NULL, 0, -1, 20 * NS_PER_SEC, &cb, &s);
+	(void)http_dialog_body(d, SV("hello"));
+	ev_loop_run(*state);
+	assert_int_equal(s.status, 200);
+	assert_non_null(strstr(buf_cstr(&s.data), "transfer-encoding: chunked"));
+	assert_null(strstr(buf_cstr(&s.data), "content-length"));
+	assert_int_equal(s.reason, ERR_NONE); /* answered before it was through */
+	buf_release(&s.data);
+}
+
 /* Who may be dialled is asked of each address that a name has, in digits, and that address is what is dialled: a name
  * that leads elsewhere when it is looked up again leads nobody there. */
 struct asked {
@@ -396,6 +436,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_that_left_is_replaced, kept_setup, kept_teardown),
 		cmocka_unit_test_setup_teardown(those_of_another_peer_are_not_taken, kept_setup, kept_teardown),
 		cmocka_unit_test_setup_teardown(so_many_rest, kept_setup, kept_teardown),
+		cmocka_unit_test_setup_teardown(uploads, setup, teardown),
 		cmocka_unit_test_setup_teardown(close_from_the_head, setup, teardown),
 		cmocka_unit_test_setup_teardown(nobody_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_may_be_dialled, setup, teardown),
