@@ -107,9 +107,15 @@ void cluster_run(struct cluster *k, int seconds)
 	}
 }
 
+void (*cluster_client)(struct client *c, const char *account);
+
 static struct client *client_as(void *ctx, const char *account)
 {
-	return apiserver_client_account(((struct rig *)ctx)->server, "kube-controller-manager", account);
+	struct client *c = apiserver_client_account(((struct rig *)ctx)->server, "kube-controller-manager", account);
+
+	if (cluster_client)
+		cluster_client(c, account);
+	return c;
 }
 
 struct cluster cluster_start_again(void **state)
