@@ -555,9 +555,27 @@ static void test_refused(void **state)
 	free(e.why);
 }
 
+/* What is not asked for is not read; who trusts the system reads it, once. */
+static void test_system_anchors(void **state)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	_cleanup_(tls_ctx_unrefp) struct tls_ctx *any =
+	    tls_client_ctx(&(struct tls_client_opts){ .insecure = true }, &err);
+	_cleanup_(tls_ctx_unrefp) struct tls_ctx *c = NULL;
+
+	(void)state;
+	assert_non_null(any);
+	assert_false(tls_system_loaded());
+	c = tls_client_ctx(&(struct tls_client_opts){ .insecure = false }, &err);
+	assert_non_null(c);
+	assert_true(tls_system_loaded());
+	tls_system_load();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_system_anchors),
 		cmocka_unit_test(test_certificate_text),
 		cmocka_unit_test(test_long_names_and_bad_addresses),
 		cmocka_unit_test(test_rsa_key),
