@@ -12,7 +12,7 @@
 
 struct tls_ctx; /* opaque, refcounted */
 /* Another certificate, for who asks for one of these names: as they are, or "*.example.com" for one label more; none:
- * for those that the certificate says of itself. */
+ * for those that the certificate says of itself. An address is asked for by whoever names nothing and comes to it. */
 struct tls_named {
 	struct sv cert_pem, key_pem; /* chain, leaf first */
 	const struct sv *names;
