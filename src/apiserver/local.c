@@ -548,6 +548,7 @@ struct client *apiserver_client(struct apiserver *s, const char *name, const cha
 	lc->s = s;
 	lc->c.ops = &local_ops;
 	lc->c.env = s->env;
+	lc->c.here = true;
 	lc->c.name = arena_strdup(&lc->arena, name);
 	lc->agent = sv_from(lc->c.name);
 	lc->user.name = arena_sv(&lc->arena, sv_from(user));
