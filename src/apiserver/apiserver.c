@@ -213,6 +213,8 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	if (!o->insecure_in_memory)
 		pki_begin(s);
 	s->admission = admission_set_new(o, err);
+	if (s->admission)
+		s->admission->create = registry_create_async;
 	if (!s->admission || browser_new(o->cors, o->hsts, &s->browser, err) < 0 || aggregator_check(s, err) < 0 ||
 	    audit_new(s, &s->o.audit, &s->audit, err) < 0 ||
 	    webhooks_configure(s->webhooks, s->admission->hook_kubeconfigs, err) < 0 || authz_start(s, err) < 0 ||

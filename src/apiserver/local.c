@@ -561,6 +561,7 @@ struct client *apiserver_client(struct apiserver *s, const char *name, const cha
 	lc->s = s;
 	lc->c.ops = &local_ops;
 	lc->c.env = s->env;
+	lc->c.here = true;
 	lc->agent = client_text(&at, name);
 	lc->c.name = lc->agent.p;
 	lc->user.name = client_text(&at, user);

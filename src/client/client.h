@@ -95,6 +95,7 @@ struct client {
 	/* In which the callbacks of its watches come, and what its owner's informers, events and elections do;
 	 * the owner's to set before any of them. As made: ENV_CONTROL. */
 	enum env_class class;
+	bool here; /* calls and watches are functions of this process: they take no connections */
 };
 
 /* ns "" : cluster-scoped, or all namespaces for list and watch. ret may be NULL. All return 0 or -1. */

@@ -2,8 +2,12 @@
  *
  * The API server counts what comes (apiserver/admission/resource_quota.h), together with the object; what goes, and
  * what was there before the quota, is counted here. The quota is read first, then what there is, and what was found is
- * written to that very version of the quota: whatever came meanwhile has changed it, and this run begins anew. So a
- * count that is too low never stands, be it of lists as old as that.
+ * written to that very version of the quota: whatever came meanwhile has changed it, and it is counted anew at once.
+ *
+ * Where things come faster than they can be counted that would never end. After a few times the count is written over
+ * whatever version the quota has by then, with what was charged meanwhile on top (quota_status.h): perhaps too much,
+ * never too little, and it is counted again until nothing comes between. A first count so written may lack what came
+ * while it was made, for that is not charged before the quota is in force; the next one has it.
  *
  * When: a quota comes or its spec changes, something of its namespace goes or uses less, a kind comes or goes, the
  * grace of a Pod ends; and every five minutes. Many that go at once are one look.
@@ -16,9 +20,9 @@
  * last such quota, or with the kind. */
 #include "base/vec.h"
 #include "client/workq.h"
-#include "codec/val_index.h"
 #include "controllers/controllers-internal.h"
 #include "controllers/quota_far.h"
+#include "controllers/quota_status.h"
 #include "controllers/status.h"
 #include "object/quantity.h"
 #include "object/served.h"
@@ -29,6 +33,9 @@
 
 #define RESYNC_NS (300 * NS_PER_SEC)
 #define SETTLE_NS (NS_PER_SEC / 10) /* from a deletion to the look: more of them may come */
+#define BUSY_NS NS_PER_SEC	    /* from one count that met others to the next */
+#define COUNTS_EXACT 3		    /* counts of a run that must find the quota unchanged */
+#define WRITES_MOVED 64		    /* of the one behind them: each takes a read and a write */
 
 struct quota_controller;
 
@@ -61,6 +68,7 @@ struct quota_count {
 	int64_t next_ns;	/* when a Pod's grace ends, wall clock */
 	bool far;		/* something of others is named, */
 	bool later;		/* of which some did not say yet */
+	bool in_force;		/* the quota was, when this began */
 };
 
 static void quota_count_add(struct quota_count *k, struct arena *a, struct sv name, struct sv amount)
@@ -298,71 +306,121 @@ static struct obj *quota_read(struct quota_controller *c, struct arena *a, struc
 	return l.n ? obj_link(a, obj_ref(l.items[0])) : NULL;
 }
 
-/* What nothing here counts keeps the amount that somebody wrote. */
-static int quota_write(struct quota_count *k, struct obj *quota, struct err *err)
+/* What k has counted between the versions k->quota and then, over a later one, or the same. */
+static int quota_write(struct quota_count *k, const struct obj *then, struct obj *onto, struct err *err)
 {
-	struct val *doc = obj_edit(k->a, quota), *st = val_new_map(k->a), *used = val_set_map(k->a, st, F_used);
-	_cleanup_(val_index_release) struct val_index was = val_index_of(obj_get(quota, F_status, F_used));
+	struct val *st = quota_status(k->a, &k->used, k->quota, then, onto), *doc;
 
-	VAL_EACH_MEMBER(obj_get(quota, F_spec, F_hard), m) {
-		struct sv amount = quota_list_get(&k->used, m.key);
-		const struct val *kept = val_index_get(&was, m.key);
-
-		if (amount.p)
-			val_set_str_sv(k->a, used, m.key, quantity_canonical(k->a, amount));
-		else if (kept)
-			val_set_sv(k->a, used, m.key, kept);
-	}
-	if (obj_get(quota, F_spec, F_hard))
-		val_set(k->a, st, F_hard, obj_get(quota, F_spec, F_hard));
-	if (val_equal(val_get(st, F_hard), obj_get(quota, F_status, F_hard)) &&
-	    val_equal(val_get(st, F_used), obj_get(quota, F_status, F_used)))
+	if (!st)
 		return 0;
+	doc = obj_edit(k->a, onto);
 	val_set(k->a, doc, F_status, st);
 	return client_update_status(k->c->ctx->client, RES(core_resourcequotas), doc, NULL, err);
+}
+
+/* What there is of all that the quota names. */
+static int quota_count_all(struct quota_count *k, struct sv key, struct err *err)
+{
+	struct quota_controller *c = k->c;
+	const struct api_set *api = api_current_get(c->ctx->opts->kinds);
+	int rc = 0;
+
+	API_EACH(api, r) {
+		size_t named = k->used.n;
+
+		if (rc < 0 || !quota_countable(r))
+			continue;
+		rc = quota_count_kind(k, r, err);
+		if (k->used.n > named)
+			quota_watch_begin(c, r, obj_ns(k->quota));
+	}
+	api_set_unref(api);
+	if (rc == 0 && c->ctx->opts->kinds_foreign)
+		quota_count_far(k, key);
+	return rc;
+}
+
+static bool quota_asks_the_same(const struct obj *x, const struct obj *y)
+{
+	return sv_eq(obj_uid(x), obj_uid(y)) && val_equal(obj_get(x, F_spec), obj_get(y, F_spec));
+}
+
+/* Onto whatever version there is by then. 1: it was written, and is to be counted again; 0: the quota went, or asks for
+ * something else, which brings it here again. */
+static int quota_write_moved(struct quota_count *k, struct err *err)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct obj *then = NULL;
+
+	for (int i = 0; i < WRITES_MOVED; i++) {
+		bool gone;
+		struct obj *now = quota_read(k->c, k->a, obj_ns(k->quota), obj_name(k->quota), &gone, err);
+
+		if (!now)
+			return gone ? 0 : -1;
+		if (!quota_asks_the_same(k->quota, now))
+			return 0;
+		if (!then)
+			then = now;
+		if (quota_write(k, then, now, &why) == 0)
+			return 1;
+		if (why.reason != ERR_CONFLICT)
+			return err_move(err, &why);
+		err_release(&why);
+	}
+	return 1;
+}
+
+/* One count. 1: the quota has changed meanwhile, it is to be counted again. */
+static int quota_count_once(struct quota_count *k, struct sv key, bool moved, struct err *err)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct obj *quota;
+	struct sv ns, name;
+	bool gone;
+
+	workq_key_split(key, &ns, &name);
+	quota = quota_read(k->c, k->a, ns, name, &gone, err);
+	if (gone)
+		quota_watches_drop(k->c, quota_ns_without, &ns);
+	if (!quota)
+		return gone ? 0 : -1;
+	k->quota = quota;
+	k->in_force = quota_in_force(quota);
+	if (quota_count_all(k, key, err) < 0)
+		return -1;
+	if (moved)
+		return quota_write_moved(k, err);
+	if (quota_write(k, quota, quota, &why) == 0 || why.reason == ERR_NOT_FOUND)
+		return 0;
+	return why.reason == ERR_CONFLICT ? 1 : err_move(err, &why);
 }
 
 static int quota_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct quota_controller *c = ctx;
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	_cleanup_(quota_count_release) struct quota_count k = { .c = c, .a = &a, .next_ns = INT64_MAX };
-	_cleanup_(err_release) struct err why = ERR_INIT;
-	const struct api_set *api;
-	struct obj *quota;
-	struct sv ns, name;
-	int64_t now;
-	bool gone;
-	int rc = 0;
+	int64_t now, next_ns = INT64_MAX;
+	bool far = false, later = false, in_force = false;
+	int rc = 1;
 
-	workq_key_split(key, &ns, &name);
-	quota = quota_read(c, &a, ns, name, &gone, err);
-	if (gone)
-		quota_watches_drop(c, quota_ns_without, &ns);
-	if (!quota)
-		return gone ? 0 : -1;
-	k.quota = quota;
-	api = api_current_get(c->ctx->opts->kinds);
-	API_EACH(api, r) {
-		size_t named = k.used.n;
+	for (int i = 0; rc > 0 && i <= COUNTS_EXACT; i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(quota_count_release) struct quota_count k = { .c = c, .a = &a, .next_ns = INT64_MAX };
 
-		if (rc < 0 || !quota_countable(r))
-			continue;
-		rc = quota_count_kind(&k, r, err);
-		if (k.used.n > named)
-			quota_watch_begin(c, r, ns);
+		rc = quota_count_once(&k, key, i == COUNTS_EXACT, err);
+		next_ns = k.next_ns;
+		far = k.far;
+		later = k.later;
+		in_force = k.in_force;
 	}
-	api_set_unref(api);
-	if (rc == 0 && c->ctx->opts->kinds_foreign)
-		quota_count_far(&k, key);
-	if (rc == 0 && quota_write(&k, quota, &why) < 0)
-		rc = why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
 	now = env_now_ns(c->ctx->env);
-	ret->after_ns = k.next_ns > now ? MIN(RESYNC_NS, k.next_ns - now + 1) : RESYNC_NS;
-	if (k.far)
-		ret->after_ns = MIN(ret->after_ns, k.later ? FOREIGN_ANYWAY_NS : QUOTA_FAR_NS);
-	ret->undecided = k.later;
-	return rc;
+	ret->after_ns = next_ns > now ? MIN(RESYNC_NS, next_ns - now + 1) : RESYNC_NS;
+	if (far)
+		ret->after_ns = MIN(ret->after_ns, later ? FOREIGN_ANYWAY_NS : QUOTA_FAR_NS);
+	if (rc > 0)
+		ret->after_ns = in_force ? BUSY_NS : SETTLE_NS;
+	ret->undecided = later && rc <= 0;
+	return MIN(rc, 0);
 }
 
 /* --- events --- */

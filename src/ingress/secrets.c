@@ -7,7 +7,10 @@
 
 #include <stdlib.h>
 
-#define WATCHED_MAX 256
+#define WATCHED_MAX 256	      /* each a connection */
+#define WATCHED_HERE_MAX 4096 /* and where they are none */
+#define ASKED_MAX 64	      /* again, in a run */
+#define AGAIN_NS NS_PER_SEC   /* to the run for those behind them */
 #define ASK_NS (15 * NS_PER_SEC)
 #define PATIENCE_NS (2 * NS_PER_SEC)
 
@@ -26,9 +29,10 @@ struct ing_secrets {
 	struct informer_factory *factory;
 	void (*changed)(void *ctx);
 	void *ctx;
-	struct strmap all; /* "ns/name" -> struct named * */
-	size_t watched;
-	bool unanswered; /* in this run: the others would wait as long */
+	struct strmap all;     /* "ns/name" -> struct named * */
+	size_t watched, asked; /* asked: again, in this run */
+	bool left;	       /* in this run: some of them were not */
+	bool unanswered;       /* in this run: the others would wait as long */
 };
 
 static void secrets_on_object(_unused_ struct obj *o, void *ctx)
@@ -82,7 +86,7 @@ struct obj *ing_secrets_get(struct ing_secrets *s, struct arena *a, struct sv ns
 		*slot = n = xcalloc(1, sizeof(*n));
 		n->since_ns = env_mono_ns(s->env);
 		n->asked_ns = n->since_ns - ASK_NS;
-		if (s->watched < WATCHED_MAX)
+		if (s->watched < (s->client->here ? WATCHED_HERE_MAX : WATCHED_MAX))
 			secrets_watch(s, n, ns, name);
 	}
 	n->wanted = true;
@@ -90,14 +94,19 @@ struct obj *ing_secrets_get(struct ing_secrets *s, struct arena *a, struct sv ns
 		o = informer_lookup(n->watch, ns, name);
 		return o ? obj_link(a, o) : NULL;
 	}
-	if (!s->unanswered && env_mono_ns(s->env) - n->asked_ns >= ASK_NS)
-		secrets_ask(s, n, ns, name);
+	if (!s->unanswered && env_mono_ns(s->env) - n->asked_ns >= ASK_NS) {
+		if (n->answered && s->asked++ >= ASKED_MAX)
+			s->left = true;
+		else
+			secrets_ask(s, n, ns, name);
+	}
 	return n->known ? obj_link(a, obj_ref(n->known)) : NULL;
 }
 
 void ing_secrets_begin(struct ing_secrets *s)
 {
-	s->unanswered = false;
+	s->unanswered = s->left = false;
+	s->asked = 0;
 	STRMAP_EACH(&s->all, e)
 		((struct named *)e->value)->wanted = false;
 }
@@ -128,7 +137,7 @@ bool ing_secrets_end(struct ing_secrets *s, int64_t *ret_after_ns)
 			continue;
 		}
 		if (!n->watch)
-			*ret_after_ns = ASK_NS;
+			*ret_after_ns = s->left ? AGAIN_NS : ASK_NS;
 		waits |= now - n->since_ns < PATIENCE_NS && !(n->watch ? informer_synced(n->watch) : n->answered);
 	}
 	for (size_t i = 0; i < gone.n; i++)

@@ -13,12 +13,15 @@
 #include "kubelet/runtime_down.h"
 #include "kubelet/status.h"
 #include "object/condition.h"
+#include "pod/node_features.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #define REPORT_NS (300 * NS_PER_SEC)
 #define IMAGES_MAX 50
+/* What pods may count on here. The rest of upstream's is not done. */
+#define FEATURES_HERE (NODE_POD_LEVEL_RESIZE | NODE_INIT_RESIZE)
 #define PLEG_NS (180 * NS_PER_SEC) /* upstream's */
 
 struct node_status {
@@ -179,6 +182,7 @@ static struct val *compute(struct node_status *n, struct arena *a, const struct 
 		why = arena_sv(a, sv_from(err_msg(&err)));
 	val_set_cstr(a, info, F_kubeletVersion, VERSION_TEXT);
 	val_set_cstr(a, info, F_kubeProxyVersion, "");
+	node_features_write(a, FEATURES_HERE, st);
 	ips = sv_from(k->node_ips);
 	while (sv_split(&ips, ' ', &ip))
 		push_address(a, addresses, "InternalIP", arena_cstr(a, ip));
@@ -383,8 +387,8 @@ static int register_node(struct node_status *n, struct arena *a, const struct va
 /* The same apart from heartbeats. */
 static bool same_status(const struct val *x, const struct val *y)
 {
-	static const enum sym fields[] = { F_capacity,	      F_allocatable, F_addresses,
-					   F_daemonEndpoints, F_nodeInfo,    F_images };
+	static const enum sym fields[] = { F_capacity, F_allocatable, F_addresses,	 F_daemonEndpoints,
+					   F_nodeInfo, F_images,      F_declaredFeatures };
 	const struct val *cx = val_member(x, F_conditions);
 
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
@@ -415,6 +419,8 @@ static struct val *node_status_patch(struct arena *a, const struct val *st)
 	val_push(a, list, replace);
 	VAL_EACH(val_member(st, F_addresses), one)
 		val_push(a, list, one);
+	if (!val_member(st, F_declaredFeatures))
+		val_set(a, status, F_declaredFeatures, val_new_null(a));
 	val_set(a, doc, F_status, status);
 	return doc;
 }

@@ -9,6 +9,7 @@
 #include "kubelet/pod_spec.h"
 #include "kubelet/pod_table.h"
 #include "pod/host_port.h"
+#include "pod/node_features.h"
 #include "pod/node_match.h"
 #include "pod/pod_phase.h"
 
@@ -185,6 +186,20 @@ static void check_place(struct admission *r, const struct val *pod, const struct
 		predicate(r, "TaintToleration", "node(s) had taints that the pod didn't tolerate");
 }
 
+/* What this agent does not do, it does not declare. */
+static void check_features(struct admission *r, const struct val *pod, const struct obj *node)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	unsigned missing =
+	    pod_features_needed(val_member(pod, F_spec)) & ~node_features_declared(obj_get(node, F_status));
+
+	if (r->reason || !missing)
+		return;
+	node_features_text(missing, &b);
+	admission_refuse(r, "PodFeatureUnsupported",
+			 arena_printf(r->a, "Pod requires node features that are not available: %s", buf_cstr(&b)));
+}
+
 void admission_check(struct admission *r, const struct val *pod, const struct obj *node,
 		     const struct val *const *others, size_t n)
 {
@@ -194,6 +209,7 @@ void admission_check(struct admission *r, const struct val *pod, const struct ob
 	check_place(r, pod, node, others, n);
 	if (!r->reason && r->no_apparmor && isolation_wants_apparmor(r->a, pod))
 		admission_refuse(r, "AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host");
+	check_features(r, pod, node);
 }
 
 void admission_release(struct admission *r)

@@ -28,9 +28,12 @@ static int bio_write(BIO *b, const char *p, int n)
 
 static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
 {
-	(void)b;
+	const struct stream *s = BIO_get_data(b);
+
 	(void)num;
 	(void)ptr;
+	if (cmd == BIO_C_GET_FD) /* whose address the connection leads to (tls_names.c) */
+		return s->fd;
 	return cmd == BIO_CTRL_FLUSH;
 }
 

@@ -12,7 +12,7 @@
 
 struct tls_ctx; /* opaque, refcounted */
 /* Another certificate, for who asks for one of these names: as they are, or "*.example.com" for one label more; none:
- * for those that the certificate says of itself. */
+ * for those that the certificate says of itself. An address is asked for by whoever names nothing and comes to it. */
 struct tls_named {
 	struct sv cert_pem, key_pem; /* chain, leaf first */
 	const struct sv *names;
@@ -34,7 +34,7 @@ struct tls_server_opts {
  * are known and change nothing, as they are all on. -1 with upstream's words for one that is not to be had. */
 int tls_suites_check(const char *const *suites, struct err *err);
 struct tls_client_opts {
-	struct sv ca_pem;	     /* trust anchors; "" with insecure */
+	struct sv ca_pem;	     /* trust anchors; "": the system's, or insecure */
 	struct sv cert_pem, key_pem; /* "" : none */
 	bool insecure;		     /* skip verification (kubectl --insecure-skip-tls-verify) */
 };
@@ -42,6 +42,10 @@ struct tls_ctx *tls_server_ctx(const struct tls_server_opts *o, struct err *err)
 /* Which of a server's named certificates it shows to who asks for name; -1: its own. */
 ssize_t tls_ctx_chooses(const struct tls_ctx *c, const char *name);
 struct tls_ctx *tls_client_ctx(const struct tls_client_opts *o, struct err *err);
+/* The system's trust anchors, a hundred certificates and more, are read once a process, by the first who trusts them.
+ * Who may not take that long, a loop, has it done elsewhere first. */
+void tls_system_load(void);
+bool tls_system_loaded(void);
 struct tls_ctx *tls_ctx_ref(struct tls_ctx *c);
 struct tls_ctx *tls_ctx_unref(struct tls_ctx *c);
 DEFINE_CLEANUP(struct tls_ctx *, tls_ctx_unrefp, tls_ctx_unref)

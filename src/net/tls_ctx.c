@@ -262,21 +262,33 @@ struct tls_ctx *tls_server_ctx(const struct tls_server_opts *o, struct err *err)
 
 static X509_STORE *tls_system; /* the system's trust anchors, once for all who trust them */
 
-static void tls_system_load(void)
+static atomic_bool tls_system_read;
+
+static void tls_system_once(void)
 {
 	tls_system = X509_STORE_new();
 	if (tls_system && X509_STORE_set_default_paths(tls_system) != 1) {
 		X509_STORE_free(tls_system);
 		tls_system = NULL;
 	}
+	atomic_store(&tls_system_read, true);
 }
 
-/* A hundred certificates and more: read by the first, and as they are then. */
-static int tls_trust_system(SSL_CTX *ssl, struct err *err)
+void tls_system_load(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-	(void)pthread_once(&once, tls_system_load);
+	(void)pthread_once(&once, tls_system_once);
+}
+
+bool tls_system_loaded(void)
+{
+	return atomic_load(&tls_system_read);
+}
+
+static int tls_trust_system(SSL_CTX *ssl, struct err *err)
+{
+	tls_system_load();
 	if (tls_system)
 		SSL_CTX_set1_cert_store(ssl, tls_system);
 	return tls_system ? 0 : err_set(err, ERR_INTERNAL, "the system's trust anchors cannot be loaded");

@@ -4,9 +4,11 @@
  *	said with a pair  before what a certificate says of itself
  *	an earlier pair   before a later one
  *
- * A wildcard stands for the first label, whole. Who asks for nothing, or for a name that no pair has, is shown the
- * context's own certificate. */
+ * A wildcard stands for the first label, whole. Who asks for nothing, as clients do that were given an address, asks
+ *for the address that they came to; only what was said with a pair can be one, as upstream has it. Who asks for what no
+ *pair has is shown the context's own certificate. */
 #include "net/net-internal.h"
+#include "base/ip.h"
 #include "base/pem.h"
 #include "base/vec.h"
 
@@ -15,6 +17,7 @@
 #include <openssl/pem.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 struct tls_pair {
 	X509 *leaf;
@@ -83,11 +86,12 @@ static void tls_names_add(struct tls_names *n, size_t pair, const char *name, si
 static void tls_names_of(struct tls_names *n, size_t pair)
 {
 	X509 *leaf = n->pairs.p[pair].leaf;
+	struct ip_addr address;
 	char cn[256];
 	int length = X509_NAME_get_text_by_NID(X509_get_subject_name(leaf), NID_commonName, cn, sizeof(cn));
 	_cleanup_(general_names_freep) GENERAL_NAMES *all = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
 
-	if (length > 0 && (size_t)length < sizeof(cn) && !strpbrk(cn, " :@/"))
+	if (length > 0 && (size_t)length < sizeof(cn) && !strpbrk(cn, " :@/") && !ip_parse(sv_from(cn), &address))
 		tls_names_add(n, pair, cn, (size_t)length);
 	for (int i = 0; all && i < sk_GENERAL_NAME_num(all); i++) {
 		const GENERAL_NAME *g = sk_GENERAL_NAME_value(all, i);
@@ -159,12 +163,24 @@ ssize_t tls_names_pair(SSL_CTX *ctx, const char *name)
 	return n ? tls_names_choose(n, name) : -1;
 }
 
+/* The pair for the address of this machine that the connection leads to. */
+static ssize_t tls_names_here(const struct tls_names *n, SSL *ssl)
+{
+	struct sockaddr_storage here;
+	socklen_t size = sizeof(here);
+	int fd = (int)BIO_get_fd(SSL_get_rbio(ssl), NULL);
+
+	if (fd < 0 || getsockname(fd, (struct sockaddr *)&here, &size) < 0)
+		return -1;
+	return tls_names_find(n, ip_text(ip_of_sockaddr((const struct sockaddr *)&here)).s);
+}
+
 /* 1: go on. */
 static int tls_names_show(SSL *ssl, void *arg)
 {
 	const struct tls_names *n = arg;
 	const char *asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-	ssize_t i = asked ? tls_names_choose(n, asked) : -1;
+	ssize_t i = asked ? tls_names_choose(n, asked) : tls_names_here(n, ssl);
 	const struct tls_pair *p;
 
 	if (i < 0)

@@ -1,6 +1,7 @@
 #include "scheduler/cache.h"
 
 #include "object/quantity.h"
+#include "pod/node_features.h"
 #include "scheduler/framework.h"
 
 #include <stdlib.h>
@@ -177,6 +178,8 @@ static uint32_t node_difference(const struct node_info *n, const struct obj *old
 	if (n->unschedulable != val_bool(obj_get(o, F_spec, F_unschedulable)) ||
 	    !val_equal(obj_get(old, F_spec, F_taints), obj_get(o, F_spec, F_taints)))
 		ev |= EV_NODE_TAINTS;
+	if (n->features != node_features_declared(obj_get(o, F_status)))
+		ev |= EV_NODE_FEATURES;
 	return ev;
 }
 
@@ -191,6 +194,7 @@ static void node_set_obj(struct cache *c, struct node_info *n, struct obj *o)
 		cache_node_topo(c, n, i, was, n->labels);
 	taints_set(n, o ? obj_get(o, F_spec, F_taints) : NULL);
 	n->unschedulable = o && val_bool(obj_get(o, F_spec, F_unschedulable));
+	n->features = o ? node_features_declared(obj_get(o, F_status)) : 0;
 	if (!old || !o || !val_equal(obj_get(old, F_status, F_images), obj_get(o, F_status, F_images))) {
 		images_unref(c, n, old ? obj_get(old, F_status, F_images) : NULL);
 		images_ref(c, n, o ? obj_get(o, F_status, F_images) : NULL);

@@ -41,6 +41,7 @@ struct node_info {
 	struct obj *obj; /* NULL: not known, only Pods on it are */
 	const struct val *labels;
 	bool unschedulable;
+	unsigned features; /* declared: pod/node_features.h */
 	struct taint *taints;
 	size_t n_taints, n_hard_taints; /* hard ones first */
 	struct resvec allocatable, requested;

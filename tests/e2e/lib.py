@@ -459,6 +459,35 @@ class DevCluster(Cluster):
         super().__exit__(*exc)
 
 
+class Space:
+    """A namespace of a test's own, and what a webhook says that is asked about it alone."""
+
+    count = 0
+
+    def __init__(self, c, **labels):
+        Space.count += 1
+        self.c, self.name = c, f"space-{Space.count}"
+        self.path = f"/api/v1/namespaces/{self.name}"
+        self.maps, self.pods = f"{self.path}/configmaps", f"{self.path}/pods"
+        labels = {"space": self.name, **labels}
+        code, answer, _ = c.request("POST", "/api/v1/namespaces", {"metadata": {"name": self.name, "labels": labels}})
+        equal(code, 201, str(answer))
+
+    def selector(self):
+        return {"matchLabels": {"kubernetes.io/metadata.name": self.name}}
+
+
+def rule(resource="configmaps", operations=("CREATE",), group="", version="v1"):
+    return {"apiGroups": [group], "apiVersions": [version], "operations": list(operations), "resources": [resource]}
+
+
+def hook(hooks, client, name="hook.example.com", rules=(rule(),), **more):
+    """One webhook; client: its clientConfig, or a path of hooks (hooks.py)."""
+    client = {"url": hooks.url(client)} if isinstance(client, str) else client
+    return {"name": name, "admissionReviewVersions": ["v1"], "sideEffects": "None", "timeoutSeconds": 5, "rules": list(rules),
+            "clientConfig": {"caBundle": hooks.ca, **client}, **more}
+
+
 class WebSocket:
     """The client's end of a WebSocket, as far as tests read it. Raises Failed when it is not let in; .status says how."""
 

@@ -5,8 +5,9 @@ import sys
 import tempfile
 import threading
 
+import lib
 from hooks import Hooks
-from lib import Cluster, contains, equal, main, need_tools, wait_for
+from lib import Cluster, contains, equal, hook, main, need_tools, rule, wait_for
 from operations import MERGE, ask
 
 GROUP = "/apis/admissionregistration.k8s.io/v1/"
@@ -17,20 +18,12 @@ JSON_PATCH = {"Content-Type": "application/json-patch+json"}
 MARK = {"matchLabels": {"e2e": "yes"}}
 
 
-class Space:
+class Space(lib.Space):
     """A namespace whose objects the webhooks of a test are asked about."""
 
-    count = 0
-
     def __init__(self, c):
-        Space.count += 1
-        self.c, self.name = c, f"admission-{Space.count}"
-        ask(c, 201, "POST", NS[:-1], {"metadata": {"name": self.name, "labels": {"e2e": "yes", "space": self.name}}})
-        self.maps, self.pods = f"{NS}{self.name}/configmaps", f"{NS}{self.name}/pods"
-        wait_for("its account", lambda: c.request("GET", f"{NS}{self.name}/serviceaccounts/default")[0] == 200)
-
-    def selector(self):
-        return {"matchLabels": {"space": self.name}}
+        super().__init__(c, e2e="yes")
+        wait_for("its account", lambda: c.request("GET", f"{self.path}/serviceaccounts/default")[0] == 200)
 
     def map(self, name, code=201, **more):
         return ask(self.c, code, "POST", self.maps, {"metadata": {"name": name}, **more})
@@ -38,15 +31,6 @@ class Space:
     def pod(self, name, code=201, **spec):
         return ask(self.c, code, "POST", self.pods, {"metadata": {"name": name}, "spec": {
             "containers": [{"name": "c", "image": "example.com/none:1"}], **spec}})
-
-
-def rule(resource="configmaps", operations=("CREATE",), group="", version="v1"):
-    return {"apiGroups": [group], "apiVersions": [version], "operations": list(operations), "resources": [resource]}
-
-
-def hook(hooks, path, name="hook.example.com", rules=(rule(),), **more):
-    return {"name": name, "admissionReviewVersions": ["v1"], "sideEffects": "None", "timeoutSeconds": 5, "rules": list(rules),
-            "clientConfig": {"url": hooks.url(path), "caBundle": hooks.ca}, **more}
 
 
 def configure(c, kind, name, *hooks, code=201, labels=None):

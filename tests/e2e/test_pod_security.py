@@ -38,7 +38,6 @@ plugins:
 def what_cannot_be_is_refused_at_the_start(_):
     contains(refused("--enable-admission-plugins", "PodSecurty"), 'enable-admission-plugins plugin "PodSecurty" is unknown')
     contains(refused("--disable-admission-plugins", "Nope"), 'disable-admission-plugins plugin "Nope" is unknown')
-    contains(refused("--enable-admission-plugins", "NamespaceAutoProvision"), "is not built into this server")
 
 
 def namespace(c, name, *labels):

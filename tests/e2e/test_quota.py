@@ -60,6 +60,37 @@ def the_last_seat(c):
     equal(len(ask(c, 200, "GET", ns + "/secrets")["items"]), 1)
 
 
+def a_new_one_comes_into_force_under_load(c):
+    """However fast things come, a quota that is new limits them in a moment, and its count is right when they have ended."""
+    ask(c, 201, "POST", "/api/v1/namespaces", {"metadata": {"name": "storm"}})
+    ns = "/api/v1/namespaces/storm"
+    over, refused = threading.Event(), threading.Event()
+
+    def create(t):
+        for i in range(20000):
+            if over.is_set():
+                return
+            status, _, _ = c.request("POST", ns + "/secrets", {"metadata": {"name": f"s{t}-{i}"}})
+            if status == 403:
+                refused.set()
+
+    threads = [threading.Thread(target=create, args=(t,)) for t in range(6)]
+    for t in threads:
+        t.start()
+    try:
+        wait_for("some of them", lambda: len(ask(c, 200, "GET", ns + "/secrets")["items"]) > 50)
+        ask(c, 201, "POST", ns + "/resourcequotas", {"metadata": {"name": "q"}, "spec": {"hard": {"count/secrets": "1000000"}}})
+        wait_for("a count", lambda: used(c, ns).get("count/secrets"))
+        ask(c, 201, "POST", ns + "/resourcequotas", {"metadata": {"name": "none"}, "spec": {"hard": {"count/secrets": "1"}}})
+        wait_for("a refusal", refused.is_set)
+        equal([t.is_alive() for t in threads], [True] * len(threads))
+    finally:
+        over.set()
+        for t in threads:
+            t.join()
+    comes_to(c, ns, **{"count/secrets": str(len(ask(c, 200, "GET", ns + "/secrets")["items"]))})
+
+
 def life_of_a_service(c):
     ns = namespace(c, "services", {"services": "3", "services.nodeports": "1", "services.loadbalancers": "1"})
 
@@ -164,5 +195,5 @@ def only_with_a_quota(_):
 if __name__ == "__main__":
     need_tools()
     with Cluster(args=("--disable-scheduler",)) as cluster:
-        sys.exit(main([the_last_seat, life_of_a_service, life_of_a_pod, what_was_there_before, custom_kinds_as_they_come,
+        sys.exit(main([the_last_seat, a_new_one_comes_into_force_under_load, life_of_a_service, life_of_a_pod, what_was_there_before, custom_kinds_as_they_come,
                        only_with_a_quota], cluster))

@@ -7,32 +7,24 @@ import sys
 import threading
 
 from hooks import Hooks
-from lib import Cluster, contains, equal, free_port, main, own_address, wait_for
+from lib import Cluster, Space, contains, equal, free_port, hook, main, own_address, rule, wait_for
 
 GROUP = "/apis/admissionregistration.k8s.io/v1/"
 VALIDATING, MUTATING = GROUP + "validatingwebhookconfigurations", GROUP + "mutatingwebhookconfigurations"
 MAPS = "/api/v1/namespaces/{}/configmaps"
 
 
-class Place:
+class Place(Space):
     """A namespace with one webhook for it, away again at the end."""
 
-    count = 0
-
     def __init__(self, c, hooks, client, kind=VALIDATING, **more):
-        Place.count += 1
-        self.c, self.kind, self.ns = c, kind, f"ns-{Place.count}"
-        equal(c.request("POST", "/api/v1/namespaces", {"metadata": {"name": self.ns}})[0], 201)
-        if isinstance(client, str):
-            client = {"url": hooks.url(client)}
-        client.setdefault("caBundle", hooks.ca)
-        hook = {"name": "hook.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None", "clientConfig": client,
-                "timeoutSeconds": 5, "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": self.ns}},
-                "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["configmaps"]}], **more}
+        super().__init__(c)
+        self.kind, self.ns = kind, self.name
+        asked = {"rules": [rule(operations=("*",))], "namespaceSelector": self.selector(), **more}
         code, answer, _ = c.request("POST", kind, {"apiVersion": "admissionregistration.k8s.io/v1",
                                                    "kind": "ValidatingWebhookConfiguration" if kind == VALIDATING else
                                                    "MutatingWebhookConfiguration",
-                                                   "metadata": {"name": self.ns}, "webhooks": [hook]})
+                                                   "metadata": {"name": self.ns}, "webhooks": [hook(hooks, client, **asked)]})
         equal(code, 201, str(answer))
 
     def __enter__(self):

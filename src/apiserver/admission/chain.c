@@ -4,13 +4,14 @@
 
 // clang-format off: one a line
 const struct admission_plugin *const admission_chain[] = {
+	&admission_namespace_provision,
 	&admission_namespace_lifecycle,
 	&admission_namespace_exists,
 	&admission_anti_affinity,
 	&admission_limit_ranger,
 	&admission_service_account,
-	&admission_taint_new_nodes,
 	&admission_node_restriction,
+	&admission_taint_new_nodes,
 	&admission_pull_images,
 	&admission_image_policy,
 	&admission_pod_security,
@@ -36,6 +37,7 @@ const struct admission_plugin *const admission_chain[] = {
 	&admission_external_ips,
 	&admission_topology_labels,
 	&admission_pod_group_workload,
+	&admission_node_features,
 	&admission_pod_resize,
 	&admission_mutating_policies,
 	&admission_mutating_webhooks,

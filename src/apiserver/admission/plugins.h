@@ -15,7 +15,8 @@ extern const struct admission_plugin admission_namespace_lifecycle, admission_se
     admission_external_ips, admission_anti_affinity, admission_namespace_exists, admission_always_deny,
     admission_event_rate, admission_image_policy, admission_node_selector, admission_toleration_restriction,
     admission_extended_tolerations, admission_validating_policies, admission_mutating_policies, admission_pod_resize,
-    admission_pod_group_workload, admission_pod_group_protection;
+    admission_pod_group_workload, admission_pod_group_protection, admission_namespace_provision,
+    admission_node_features;
 
 /* A create or update of a pod itself, not of one of its subresources. */
 static inline bool admits_pod(const struct admission *a)

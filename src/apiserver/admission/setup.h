@@ -2,7 +2,7 @@
  *
  * Names, defaults and the AdmissionConfiguration file are upstream's (v1.37), with one difference: NodeRestriction is
  * on unless it is switched off, for nodes join with credentials of their own. The plugins that are ours alone cannot be
- * switched off. An unknown name, and a plugin that is not built in here, are errors of the start.
+ * switched off. An unknown name is an error of the start.
  *
  * The file is read once: each plugin is handed what stands there of it, or in a file of its own that it names.
  *
@@ -25,6 +25,10 @@ struct admission_set {
 	struct quota_limited *quota_limited;	     /* NULL: nothing is */
 	const char *hook_kubeconfigs[3];	     /* as whom webhooks are called: files, NULL-terminated */
 	struct manifests *manifests[_MANIFESTS_MAX]; /* configurations out of files; NULL: none */
+	/* How a plugin makes an object of its own: registry_create_async(), which stands above them. Set by the server.
+	 */
+	void (*create)(struct api_req *q, const struct resource *r, struct sv ns, struct val *doc,
+		       void (*done)(struct api_req *q, struct obj *o, struct err *err, void *ctx), void *ctx);
 };
 
 static inline bool admission_is_on(const struct admission_set *s, unsigned place)

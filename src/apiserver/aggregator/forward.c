@@ -93,6 +93,13 @@ static void forward_go(struct api_req *q, void *ctx)
 	proxy_pass(q, &how);
 }
 
+/* On the pool. */
+static void forward_anchors(struct api_req *q, void *ctx)
+{
+	tls_system_load();
+	api_req_post(q, forward_go, ctx);
+}
+
 /* "/apis/GROUP/VERSION[/...]", or the OpenAPI document of one. */
 static bool forward_of(struct sv path, struct sv *ret_group, struct sv *ret_version)
 {
@@ -161,6 +168,8 @@ bool aggregator_serve(struct api_req *q)
 		answer_text(q, 404, "text/plain; charset=utf-8", SV("404 page not found\n"));
 	else if (!available)
 		forward_unavailable(q);
+	else if (webhook_target_waits(e->target))
+		(void)req_pool(q, forward_anchors, e, true);
 	else
 		api_req_post(q, forward_go, e);
 	return true;

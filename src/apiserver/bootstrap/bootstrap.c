@@ -168,11 +168,15 @@ static void priority_class(struct batch *b, const char *name, int64_t value, con
 	ensure(b, RES(scheduling_priorityclasses), doc);
 }
 
+/* Descriptions, too, are as everywhere: tools that compare clusters compare them. */
 static void priority_classes(struct batch *b)
 {
-	priority_class(b, "system-cluster-critical", 2000000000,
-		       "For pods the cluster cannot do without, which may run on any node.");
-	priority_class(b, "system-node-critical", 2000001000, "For pods a node cannot do without.");
+	priority_class(
+	    b, "system-cluster-critical", 2000000000,
+	    "Used for system critical pods that must run in the cluster, but can be moved to another node if "
+	    "necessary.");
+	priority_class(b, "system-node-critical", 2000001000,
+		       "Used for system critical pods that must not be moved from their current node.");
 }
 
 static void https_port(struct arena *a, struct val *owner, int64_t port, bool service)

@@ -383,12 +383,8 @@ void registry_list(struct api_req *q)
 
 	if (list_parse_opts(q, &o, &err) < 0)
 		goto failed;
-	if (MAX(o.rev, o.exact) > wc_rev(s->wc)) {
-		if (o.cont.n) {
-			err_set(&err, ERR_BAD_REQUEST,
-				"invalid continue token: continue key is not valid: its revision lies in the future");
-			goto failed;
-		}
+	if (MAX(o.rev, o.exact) >
+	    wc_rev(s->wc)) { /* also a continue token's, as upstream's watch cache waits for that */
 		wait_for_rev(q, MAX(o.rev, o.exact), registry_list, api_req_fail);
 		return;
 	}

@@ -321,11 +321,31 @@ static void webhooks_arrived(struct webhooks *w)
 	pthread_mutex_unlock(&w->lock);
 }
 
+static bool webhooks_post(struct webhooks *w, env_fn *fn, void *ctx, struct err *err);
+static void call_on_loop(void *ctx);
+
+/* On a worker; still counted among what was posted. */
+static void call_anchors(void *ctx)
+{
+	struct webhook_call *c = ctx;
+	struct webhooks *w = c->w;
+	struct err err = ERR_INIT;
+
+	tls_system_load();
+	if (!webhooks_post(w, call_on_loop, c, &err))
+		webhook_call_answer(c, 0, SV(""), SV(""), &err);
+	webhooks_arrived(w);
+}
+
 static void call_on_loop(void *ctx)
 {
 	struct webhook_call *c = ctx;
 	struct webhooks *w = c->w;
 
+	if (!c->cancelled && webhook_target_waits(c->target)) {
+		env_post(w->s->env, ENV_SLOW, call_anchors, c);
+		return;
+	}
 	if (c->cancelled)
 		call_fail(c, ERR_UNAVAILABLE, "context canceled");
 	else

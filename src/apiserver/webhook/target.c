@@ -167,6 +167,11 @@ const char *webhook_target_url(const struct webhook_target *t)
 	return t->url;
 }
 
+bool webhook_target_waits(const struct webhook_target *t)
+{
+	return !t->ca_pem.n && !t->unchecked && !tls_system_loaded();
+}
+
 struct tls_ctx *webhook_target_tls(struct webhook_target *t, const struct webhook_credential *w, struct err *err)
 {
 	struct tls_client_opts o = {

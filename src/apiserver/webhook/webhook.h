@@ -53,6 +53,9 @@ struct webhook_target *webhook_target_unref(struct webhook_target *t);
 /* As words show it: "https://NAME.NS.svc:443/path". */
 const char *webhook_target_url(const struct webhook_target *t);
 
+/* What it is trusted by has not been read yet, which takes time that no loop has: tls_system_load() (net/tls.h) comes
+ * first, on another thread. Calls see to it themselves. */
+bool webhook_target_waits(const struct webhook_target *t);
 /* For who dials himself: where a call would go now. Strings are of a and of t, which must outlive the dialog. */
 int webhook_endpoint(struct apiserver *s, struct webhook_target *t, struct arena *a, struct http_endpoint *ret,
 		     struct err *err);

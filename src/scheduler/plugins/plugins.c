@@ -10,6 +10,7 @@ const struct plugin *const plugin_table[_PLUGIN_MAX] = {
 	[PLUGIN_VOLUME_BINDING] = &plugin_volume_binding,
 	[PLUGIN_POD_TOPOLOGY_SPREAD] = &plugin_pod_topology_spread,
 	[PLUGIN_INTER_POD_AFFINITY] = &plugin_inter_pod_affinity,
+	[PLUGIN_NODE_DECLARED_FEATURES] = &plugin_node_declared_features,
 	[PLUGIN_NODE_RESOURCES_BALANCED] = &plugin_node_resources_balanced,
 	[PLUGIN_IMAGE_LOCALITY] = &plugin_image_locality,
 };

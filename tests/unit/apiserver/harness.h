@@ -78,6 +78,9 @@ int rig_setup(void **state); /* cmocka fixtures: *state is the struct rig */
 int rig_setup_on(void **state, struct store *(*make)(struct env *env));
 int rig_setup_with_keys(void **state); /* a server that can issue and check tokens; in a directory of its own */
 int rig_teardown(void **state);
+/* A failed assertion leaves its test where it stands, and is printed behind the teardown: what would keep that from
+ * ending is undone first, by this. NULL: nothing is to be. Called once, then it is NULL. */
+extern void (*rig_unfinished)(void);
 void rig_restart(struct rig *r);		  /* another server on the same store */
 void rig_range(struct rig *r, const char *cidrs); /* the same with other Service addresses, as if never with any */
 /* A second server at the same time, in the same environment, with the ranges of the first; store is the caller's. */

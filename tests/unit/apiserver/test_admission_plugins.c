@@ -211,6 +211,127 @@ static void test_pod_resize(void **state)
 	try(r, NULL, "PATCH", CORE "pods/p/resize", STRATEGIC, RESIZE("200m"), 403, "node \\\"n\\\" not found");
 }
 
+#define POD_RESIZE(cpu) "{\"spec\":{\"resources\":{\"requests\":{\"cpu\":\"" cpu "\"}}}}"
+
+/* What needs something of the node is not for one that does not declare it. */
+static void test_node_features(void **state)
+{
+	struct rig *r = *state;
+
+	expect(r, 201, "POST", "/api/v1/nodes", "{\"metadata\":{\"name\":\"n\"}}");
+	expect_type(r, 200, "PATCH", "/api/v1/nodes/n/status", MERGE,
+		    "{\"status\":{\"allocatable\":{\"cpu\":\"8\",\"memory\":\"1Gi\"}}}");
+	expect(
+	    r, 201, "POST", CORE "pods",
+	    "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"nodeName\":\"n\",\"resources\":{\"requests\":{\"cpu\":\"1\"}},"
+	    "\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}");
+	try(r, NULL, "PATCH", CORE "pods/p/resize", STRATEGIC, POD_RESIZE("2"), 403,
+	    "pods \\\"p\\\" is forbidden: pod update requires features InPlacePodLevelResourcesVerticalScaling which "
+	    "are "
+	    "not available on node \\\"n\\\"");
+	/* Other changes, and none at all, need nothing. */
+	try(r, NULL, "PATCH", CORE "pods/p/resize", STRATEGIC, POD_RESIZE("1000m"), 200, NULL);
+	expect_type(r, 200, "PATCH", CORE "pods/p", MERGE, "{\"metadata\":{\"labels\":{\"a\":\"b\"}}}");
+	expect_type(r, 200, "PATCH", "/api/v1/nodes/n/status", MERGE,
+		    "{\"status\":{\"declaredFeatures\":[\"InPlacePodLevelResourcesVerticalScaling\"]}}");
+	try(r, NULL, "PATCH", CORE "pods/p/resize", STRATEGIC, POD_RESIZE("2"), 200, NULL);
+	expect(r, 200, "DELETE", "/api/v1/nodes/n", NULL);
+	try(r, NULL, "PATCH", CORE "pods/p/resize", STRATEGIC, POD_RESIZE("3"), 403, "node \\\"n\\\" not found");
+}
+
+/* Upstream's, and where ours are between them. */
+static void test_order(void **state)
+{
+	static const char *const upstream[] = { "AlwaysAdmit",
+						"NamespaceAutoProvision",
+						"NamespaceLifecycle",
+						"NamespaceExists",
+						"LimitPodHardAntiAffinityTopology",
+						"LimitRanger",
+						"ServiceAccount",
+						"NodeRestriction",
+						"TaintNodesByCondition",
+						"AlwaysPullImages",
+						"ImagePolicyWebhook",
+						"PodSecurity",
+						"PodNodeSelector",
+						"Priority",
+						"DefaultTolerationSeconds",
+						"PodTolerationRestriction",
+						"EventRateLimit",
+						"ExtendedResourceToleration",
+						"DefaultStorageClass",
+						"StorageObjectInUseProtection",
+						"PodGroupProtection",
+						"OwnerReferencesPermissionEnforcement",
+						"PersistentVolumeClaimResize",
+						"RuntimeClass",
+						"CertificateApproval",
+						"CertificateSigning",
+						"ClusterTrustBundleAttest",
+						"CertificateSubjectRestriction",
+						"DefaultIngressClass",
+						"DenyServiceExternalIPs",
+						"PodTopologyLabels",
+						"PodGroupWorkloadExists",
+						"NodeDeclaredFeatureValidator",
+						"JobValidation",
+						"PodResizeValidator",
+						"MutatingAdmissionPolicy",
+						"MutatingAdmissionWebhook",
+						"ValidatingAdmissionPolicy",
+						"ValidatingAdmissionWebhook",
+						"ResourceQuota",
+						"AlwaysDeny",
+						NULL };
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	size_t at = 0;
+
+	(void)state;
+	for (size_t i = 0; upstream[i]; i++) {
+		bool nothing = !strcmp(upstream[i], "AlwaysAdmit") || !strcmp(upstream[i], "JobValidation");
+		const char *const one[] = { upstream[i], NULL };
+
+		assert_int_equal(apiserver_check_admission(one, NULL, &err), 0);
+		assert_int_equal(apiserver_check_admission(NULL, one, &err), 0);
+		while (!nothing && admission_chain[at] && strcmp(admission_chain[at]->name, upstream[i])) {
+			const char *const ours[] = { admission_chain[at++]->name, NULL };
+
+			assert_int_equal(apiserver_check_admission(ours, NULL, &err), -1); /* no name of theirs */
+			err_release(&err);
+		}
+		assert_true(nothing || admission_chain[at]);
+		at += !nothing;
+	}
+	assert_null(admission_chain[at]);
+}
+
+static void test_provision(void **state)
+{
+	struct rig *r = *state;
+
+	try(r, NULL, "POST", "/api/v1/namespaces/new/configmaps", NULL, "{\"metadata\":{\"name\":\"c\"}}", 404,
+	    "namespaces \\\"new\\\" not found");
+	plugins_on(r, "NamespaceAutoProvision");
+	/* Nobody makes one by asking what would be. */
+	try(r, NULL, "POST", "/api/v1/namespaces/new/configmaps?dryRun=All", NULL, "{\"metadata\":{\"name\":\"c\"}}",
+	    404, "namespaces \\\"new\\\" not found");
+	try(r, "nobody", "POST", "/api/v1/namespaces/new/configmaps", NULL, "{\"metadata\":{\"name\":\"c\"}}", 403,
+	    NULL);
+	expect(r, 404, "GET", "/api/v1/namespaces/new", NULL);
+	try(r, NULL, "POST", "/api/v1/namespaces/new/configmaps", NULL, "{\"metadata\":{\"name\":\"c\"}}", 201, NULL);
+	assert_val(val_get(expect(r, 200, "GET", "/api/v1/namespaces/new", NULL), F_status, F_phase), "Active");
+	try(r, NULL, "POST", "/api/v1/namespaces/new/configmaps", NULL, "{\"metadata\":{\"name\":\"d\"}}", 201, NULL);
+	/* What is no name of a namespace is refused as that. */
+	try(r, NULL, "POST", "/api/v1/namespaces/No_/configmaps", NULL, "{\"metadata\":{\"name\":\"c\"}}", 403,
+	    "configmaps \\\"c\\\" is forbidden: Namespace \\\"No_\\\" is invalid");
+	/* One that goes is not made anew. */
+	expect_type(r, 200, "PATCH", "/api/v1/namespaces/new", MERGE, "{\"metadata\":{\"finalizers\":[\"x.io/y\"]}}");
+	expect(r, 200, "DELETE", "/api/v1/namespaces/new", NULL);
+	try(r, NULL, "POST", "/api/v1/namespaces/new/configmaps", NULL, "{\"metadata\":{\"name\":\"e\"}}", 403,
+	    "because it is being terminated");
+}
+
 #define GROUPS "/apis/scheduling.k8s.io/v1beta1/namespaces/default/"
 #define GROUP(workload, template)                                                                                   \
 	"{\"metadata\":{\"name\":\"g\",\"finalizers\":[\"x.io/y\"]},\"spec\":{\"schedulingPolicy\":{\"basic\":{}}," \
@@ -445,6 +566,9 @@ int main(void)
 		TEST(test_owners),
 		TEST(test_resize),
 		TEST(test_pod_resize),
+		TEST(test_node_features),
+		TEST(test_provision),
+		cmocka_unit_test(test_order),
 		cmocka_unit_test_setup_teardown(test_pod_groups, setup_groups, teardown_groups),
 		TEST(test_attest),
 		cmocka_unit_test(test_event_buckets),

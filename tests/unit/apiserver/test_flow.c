@@ -125,6 +125,7 @@ static struct store *slow_new(struct env *env)
 
 static int setup(void **state)
 {
+	rig_unfinished = slow_release; /* or what waits for it would be waited for */
 	return rig_setup_on(state, slow_new);
 }
 

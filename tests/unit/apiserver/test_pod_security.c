@@ -497,7 +497,6 @@ static void test_flags(void **state)
 		{ NULL, "NodeKey", "disable-admission-plugins plugin \"NodeKey\" is unknown" },
 		{ "PodSecurity", "PodSecurity",
 		  "[PodSecurity] in enable-admission-plugins and disable-admission-plugins overlapped" },
-		{ "NamespaceAutoProvision", NULL, "is not built into this server" },
 	};
 	struct apiserver_opts off = { .disable_admission = (const char *const[]){ "PodSecurity", NULL } };
 	struct apiserver_opts plain = { .env = NULL };

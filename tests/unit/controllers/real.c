@@ -107,9 +107,27 @@ void cluster_run(struct cluster *k, int seconds)
 	}
 }
 
+static struct cluster cluster_running; /* what a failed assertion leaves running */
+
+static void cluster_end(void)
+{
+	struct cluster k = cluster_running;
+
+	rig_unfinished = NULL;
+	controllers_free(k.c);
+	rig_run(k.rig, NS_PER_SEC);
+	client_free(k.client);
+}
+
+void (*cluster_client)(struct client *c, const char *account);
+
 static struct client *client_as(void *ctx, const char *account)
 {
-	return apiserver_client_account(((struct rig *)ctx)->server, "kube-controller-manager", account);
+	struct client *c = apiserver_client_account(((struct rig *)ctx)->server, "kube-controller-manager", account);
+
+	if (cluster_client)
+		cluster_client(c, account);
+	return c;
 }
 
 struct cluster cluster_start_again(void **state)
@@ -136,6 +154,8 @@ struct cluster cluster_start_again(void **state)
 	    .signing_key_pem = apiserver_ca_key_pem(k.rig->server),
 	    .server_cert_pem = apiserver_cert_pem(k.rig->server),
 	    .token_key_pem = apiserver_token_key_pem(k.rig->server) });
+	cluster_running = k;
+	rig_unfinished = cluster_end;
 	rig_run(k.rig, NS_PER_SEC);
 	assert_true(controllers_synced(k.c));
 	return k;
@@ -153,7 +173,6 @@ struct cluster cluster_start(void **state)
 
 void cluster_finish(struct cluster *k)
 {
-	controllers_free(k->c);
-	rig_run(k->rig, NS_PER_SEC);
-	client_free(k->client);
+	cluster_running = *k;
+	cluster_end();
 }

@@ -18,6 +18,8 @@ struct cluster {
 	int (*end)(const struct obj *pod);
 };
 
+/* What a test does to the clients of the controllers, by account. NULL: nothing. */
+extern void (*cluster_client)(struct client *c, const char *account);
 /* Starts the controllers on the rig and makes node n1. */
 struct cluster cluster_start(void **state);
 struct cluster cluster_start_again(void **state); /* after cluster_finish() */

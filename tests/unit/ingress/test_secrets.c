@@ -26,6 +26,7 @@ struct rig {
 	struct ing_secrets *secrets;
 	size_t found; /* of the last run */
 	int64_t after_ns;
+	size_t more; /* than ASKED */
 };
 
 static int silent_get(struct client *c, _unused_ const struct resource *r, _unused_ struct sv ns,
@@ -79,7 +80,7 @@ static size_t rig_run(struct rig *r, bool waits)
 
 	r->found = 0;
 	ing_secrets_begin(r->secrets);
-	for (size_t i = 0; i < WATCHED + ASKED; i++)
+	for (size_t i = 0; i < WATCHED + ASKED + r->more; i++)
 		r->found += ing_secrets_get(r->secrets, &a, SV("d"), arena_svf(&a, "s%zu", i)) != NULL;
 	assert_int_equal(ing_secrets_end(r->secrets, &r->after_ns), waits);
 	return r->api.gets - before;
@@ -97,6 +98,29 @@ static void test_who_is_asked(_unused_ void **state)
 	assert_int_equal(rig_run(r, false), 0);
 	env_sim_run(r->env, AFTER_NS);
 	assert_int_equal(rig_run(r, false), ASKED);
+	rig_free(r);
+}
+
+/* Many are asked for in turn; where watches are no connections, nobody is. */
+static void test_many(_unused_ void **state)
+{
+	struct rig *r = rig_new();
+
+	r->api.answers = true;
+	r->more = 100;
+	assert_int_equal(rig_run(r, true), ASKED + 100); /* what is new at once */
+	env_sim_run(r->env, BEFORE_NS + AFTER_NS);
+	assert_int_equal(rig_run(r, false), 64);
+	assert_int_equal(r->after_ns, NS_PER_SEC);
+	assert_int_equal(rig_run(r, false), 64);
+	assert_int_equal(rig_run(r, false), ASKED + 100 - 128);
+	assert_true(r->after_ns > BEFORE_NS);
+	assert_int_equal(r->found, ASKED + 100);
+	rig_free(r);
+
+	r = rig_new();
+	r->api.c.here = true;
+	assert_int_equal(rig_run(r, true), 0);
 	rig_free(r);
 }
 
@@ -121,7 +145,7 @@ static void test_nobody_answers(_unused_ void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_who_is_asked),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_who_is_asked), cmocka_unit_test(test_many),
 					    cmocka_unit_test(test_nobody_answers) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -491,6 +491,14 @@ static void test_refused_by_filters(void **state)
 		  "\"image\":\"demo\"}]",
 		  "SupplementalGroupsPolicyNotSupported",
 		  "Pod was rejected: SupplementalGroupsPolicy=Strict is not supported in this node" },
+		{ "all",
+		  "\"restartPolicy\":\"Never\",\"containers\":[{\"name\":\"a\",\"image\":\"demo\",\"restartPolicy\":"
+		  "\"Never\","
+		  "\"restartPolicyRules\":[{\"action\":\"RestartAllContainers\",\"exitCodes\":{\"operator\":\"In\","
+		  "\"values\":[1]}}]}]",
+		  "PodFeatureUnsupported",
+		  "Pod was rejected: Pod requires node features that are not available: "
+		  "RestartAllContainersOnContainerExits" },
 	};
 	struct world *w = *state;
 	const struct val *p;

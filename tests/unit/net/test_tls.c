@@ -395,6 +395,48 @@ static void test_named_certificate(void **state)
 	tls_ctx_unref(t.client);
 }
 
+/* Who comes to an address names nothing, and is shown what was said for that address. */
+static void test_certificate_of_address(void **state)
+{
+	static const char *const rows[] = { "127.0.0.1", "127.0.0.2", "::1", "*", "localhost" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct sv names[] = { sv_from(rows[i]) };
+		const struct tls_named named = { server_cert, server_key, names, 1 };
+		struct tls_server_opts o = {
+			.cert_pem = expired_cert, .key_pem = expired_key, .named = &named, .n_named = 1
+		};
+		struct trial t = { .server = tls_server_ctx(&o, NULL),
+				   .client = client_ctx(ca_cert, SV_NULL, SV_NULL),
+				   .bytes = 1000 };
+		struct pair p;
+
+		pair_run(&p, &t);
+		assert_int_equal(p.client.failed, i > 0);
+		pair_release(&p);
+		tls_ctx_unref(t.server);
+		tls_ctx_unref(t.client);
+	}
+}
+
+/* One that says of itself that it is an address (its common name) is not for that: upstream's neither. */
+static void test_common_name_of_address(void **state)
+{
+	struct sv cert, key;
+	struct tls_named named = { 0 };
+	struct tls_server_opts o = { .named = &named, .n_named = 1 };
+	_cleanup_(tls_ctx_unrefp) struct tls_ctx *c = NULL;
+
+	(void)state;
+	make("127.0.0.1", false, true, false, now_ns() + 3600 * NS_PER_SEC, ca_cert, ca_key, &cert, &key);
+	o.cert_pem = named.cert_pem = cert;
+	o.key_pem = named.key_pem = key;
+	c = tls_server_ctx(&o, NULL);
+	assert_int_equal(tls_ctx_chooses(c, "127.0.0.1"), -1);
+	assert_int_equal(tls_ctx_chooses(c, "localhost"), 0);
+}
+
 static void test_tls_both_ways(void **state)
 {
 	struct trial t = { .server = server_ctx(false),
@@ -555,9 +597,27 @@ static void test_refused(void **state)
 	free(e.why);
 }
 
+/* What is not asked for is not read; who trusts the system reads it, once. */
+static void test_system_anchors(void **state)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	_cleanup_(tls_ctx_unrefp) struct tls_ctx *any =
+	    tls_client_ctx(&(struct tls_client_opts){ .insecure = true }, &err);
+	_cleanup_(tls_ctx_unrefp) struct tls_ctx *c = NULL;
+
+	(void)state;
+	assert_non_null(any);
+	assert_false(tls_system_loaded());
+	c = tls_client_ctx(&(struct tls_client_opts){ .insecure = false }, &err);
+	assert_non_null(c);
+	assert_true(tls_system_loaded());
+	tls_system_load();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_system_anchors),
 		cmocka_unit_test(test_certificate_text),
 		cmocka_unit_test(test_long_names_and_bad_addresses),
 		cmocka_unit_test(test_rsa_key),
@@ -565,6 +625,8 @@ int main(void)
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_named_certificate),
+		cmocka_unit_test(test_certificate_of_address),
+		cmocka_unit_test(test_common_name_of_address),
 		cmocka_unit_test(test_tls_both_ways),
 		cmocka_unit_test(test_client_certificates),
 		cmocka_unit_test(test_server_verification),

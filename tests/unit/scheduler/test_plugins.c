@@ -89,6 +89,47 @@ static void test_taints_and_cordon(void **state)
 	"]}}}"
 #define EXPR(key, op, values) "{'matchExpressions':[{'key':'" key "','operator':'" op "','values':[" values "]}]}"
 
+#define RESTARTS_ALL "'containers':[{'name':'c','restartPolicyRules':[{'action':'RestartAllContainers'}]}]"
+
+static void test_declared_features(void **state)
+{
+	static const char refused[] = "node declared features check failed - unsatisfied requirements: "
+				      "RestartAllContainersOnContainerExits";
+	static const struct row rows[] = {
+		{ "", "", NULL, RESTARTS_ALL, refused },
+		{ "", "", ROOMY ",'declaredFeatures':['A','ExtendWebSocketsToKubelet']", RESTARTS_ALL, refused },
+		{ "", "", ROOMY ",'declaredFeatures':['RestartAllContainersOnContainerExits','Z']", RESTARTS_ALL, "" },
+		{ "", "", NULL, "'containers':[{'name':'c','restartPolicyRules':[{'action':'Restart'}]}]", "" },
+		{ "", "", NULL,
+		  "'hostNetwork':true,'hostUsers':false,'initContainers':[{'restartPolicyRules':[{'action':"
+		  "'RestartAllContainers'}]}]",
+		  "node declared features check failed - unsatisfied requirements: "
+		  "RestartAllContainersOnContainerExits, "
+		  "UserNamespacesHostNetworkSupport" },
+		{ "", "", NULL, "'hostNetwork':true", "" },
+	};
+	struct kit *k = *state;
+	struct node_info *n;
+	struct pod_info *p;
+	uint32_t ev;
+	struct obj *o;
+
+	run_table(k, rows, ARRAY_LEN(rows));
+	/* A node that declares more later helps who waits for that, and nobody else. */
+	p = kit_pod(k, NULL, "p", "", RESTARTS_ALL);
+	kit_node(k, "n1", "");
+	assert_string_equal(kit_find(k, p), "");
+	o = kit_obj("{'kind':'Node','metadata':{'name':'n1','uid':'n1','labels':{'kubernetes.io/"
+		    "hostname':'n1'}},'status':{" ROOMY
+		    ",'declaredFeatures':['RestartAllContainersOnContainerExits']}}");
+	n = cache_set_node(&k->cache, o, &ev);
+	assert_int_equal(ev, EV_NODE_FEATURES);
+	assert_true(plugin_table[PLUGIN_NODE_DECLARED_FEATURES]->hint(&k->cache, p,
+								      &(struct sched_change){ .what = ev, .node = n }));
+	obj_unref(o);
+	assert_string_equal(kit_find(k, p), "n1");
+}
+
 static void test_node_affinity(void **state)
 {
 	static const char refused[] = "node(s) didn't match Pod's node affinity/selector";
@@ -356,6 +397,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		KIT_TEST(test_fit),
 		KIT_TEST(test_taints_and_cordon),
+		KIT_TEST(test_declared_features),
 		KIT_TEST(test_node_affinity),
 		KIT_TEST(test_ports),
 		KIT_TEST(test_balancers),

@@ -283,7 +283,7 @@ static void fractions(struct api_req *q, const struct val *c, const struct fpath
 	}
 }
 
-/* What no kubelet of ours does yet. */
+/* What no kubelet of ours does yet, nor declares. */
 static void restart_all(struct api_req *q, const struct val *c, const struct fpath *up)
 {
 	struct fpath at = FPATH(up, F_restartPolicyRules);
@@ -294,7 +294,10 @@ static void restart_all(struct api_req *q, const struct val *c, const struct fpa
 
 		if (!val_is(val_member(r, F_action), "RestartAllContainers"))
 			continue;
-		warn_at(q, &here, "RestartAllContainers restarts this container alone on nodes of Caravel");
+		warn_at(q, &here,
+			"RestartAllContainers needs a node that declares RestartAllContainersOnContainerExits, which "
+			"those of Caravel do "
+			"not");
 		return;
 	}
 }
