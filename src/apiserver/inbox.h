@@ -19,11 +19,16 @@ struct inbox {
 	/* A semaphore and no condition: the one who waits wakes up to nothing locked, and its going on is no third
 	 * system call (a mutex taken back by pthread_cond_wait() is always unlocked through the kernel). */
 	sem_t posts;
+	size_t n;	       /* items */
+	size_t awaited, quiet; /* inbox_gather(): posts that are to come, and those that came and woke nobody yet */
 };
 
 void inbox_init(struct inbox *in);
 void inbox_release(struct inbox *in);
 /* fn(q, ctx) will run; q has no other post, nor anything on the pool, until then. */
 void inbox_post(struct inbox *in, struct api_req *q, req_fn *fn, void *ctx);
+/* n requests are under way or posted, and none of those on its way needs another's post to be run: whoever waits is
+ * woken when the last of them is there, and not for each. By the waiting thread, once for these n. */
+void inbox_gather(struct inbox *in, size_t n);
 /* Runs the next, waiting for it. */
 void inbox_run(struct inbox *in);

@@ -153,11 +153,14 @@ static struct objtree_entry entry_of(struct obj *o)
 
 /* --- blocks --- */
 
-static struct objtree_block *objtree_block_new(void)
+#define BLOCK_FEW 8 /* the first of a tree has room for so many, at first */
+
+static struct objtree_block *objtree_block_new(size_t cap)
 {
-	struct objtree_block *b = xcalloc(1, sizeof(*b));
+	struct objtree_block *b = xcalloc(1, offsetof(struct objtree_block, e) + cap * sizeof(b->e[0]));
 
 	atomic_init(&b->refs, 1);
+	b->cap = cap;
 	return b;
 }
 
@@ -183,18 +186,15 @@ struct objtree_block *objtree_block_of(struct obj *const *objs, size_t n)
 	atomic_init(&b->refs, 1);
 	for (size_t i = 0; i < n; i++)
 		b->e[i] = entry_of(objs[i]);
-	b->n = n;
+	b->n = b->cap = n;
 	return b;
 }
 
-/* The tree's block i, which is about to change: a copy, if somebody holds it. */
-static struct objtree_block *block_own(struct objtree *t, size_t i)
+/* A block of the tree with what b has, instead of it. */
+static struct objtree_block *block_replace(struct objtree *t, size_t i, size_t cap)
 {
-	struct objtree_block *b = t->blocks[i], *own;
+	struct objtree_block *b = t->blocks[i], *own = objtree_block_new(cap);
 
-	if (atomic_load_explicit(&b->refs, memory_order_acquire) == 1)
-		return b;
-	own = objtree_block_new();
 	own->n = b->n;
 	own->same = b->same;
 	memcpy(own->heads, b->heads, b->n * sizeof(b->heads[0]));
@@ -204,6 +204,14 @@ static struct objtree_block *block_own(struct objtree *t, size_t i)
 	t->blocks[i] = own;
 	objtree_block_unref(b);
 	return own;
+}
+
+/* The tree's block i, which is about to change: a copy, if somebody holds it. */
+static struct objtree_block *block_own(struct objtree *t, size_t i)
+{
+	struct objtree_block *b = t->blocks[i];
+
+	return atomic_load_explicit(&b->refs, memory_order_acquire) == 1 ? b : block_replace(t, i, b->cap);
 }
 
 static void insert_block(struct objtree *t, size_t at, struct objtree_block *b)
@@ -291,10 +299,12 @@ struct obj *objtree_put(struct objtree *t, struct obj *o)
 		return was;
 	}
 	if (!t->n_blocks)
-		insert_block(t, 0, objtree_block_new());
+		insert_block(t, 0, objtree_block_new(BLOCK_FEW));
 	b = t->blocks[p.block];
+	if (b->n == b->cap && b->cap < OBJTREE_BLOCK)
+		b = block_replace(t, p.block, MIN(4 * b->cap, (size_t)OBJTREE_BLOCK));
 	if (b->n == OBJTREE_BLOCK) {
-		struct objtree_block *right = objtree_block_new();
+		struct objtree_block *right = objtree_block_new(OBJTREE_BLOCK);
 		/* Keys that only grow (generated names, times) fill blocks to the brim. */
 		size_t keep = p.at == OBJTREE_BLOCK ? OBJTREE_BLOCK : OBJTREE_BLOCK / 2;
 

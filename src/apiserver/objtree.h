@@ -30,9 +30,10 @@ struct objtree_entry {
 struct objtree_block {
 	atomic_int refs; /* the tree's, and of those who hold it */
 	size_t n;
+	size_t cap;
 	size_t same; /* all its keys begin with the same so many bytes, at least; a key is "ns/name", or "name" */
 	uint64_t heads[OBJTREE_BLOCK]; /* the eight bytes after them, zeros behind the end; big-endian, so in order */
-	struct objtree_entry e[OBJTREE_BLOCK];
+	struct objtree_entry e[];      /* room for cap of them: most kinds have a few objects, or none */
 };
 
 struct objtree {

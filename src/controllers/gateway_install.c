@@ -12,10 +12,15 @@ static int install_kind(struct client *c, const struct resource *r, const struct
 			    &(struct client_write_opts){ .field_manager = "kubectl" }, NULL, err);
 }
 
+/* Asked for before: a creation that finds it there is validated first, with all that rules need. */
 static int install_one(struct client *c, const struct resource *r, const struct val *doc, struct err *err)
 {
 	_cleanup_(err_release) struct err why = ERR_INIT;
+	_cleanup_obj_ struct obj *there = NULL;
 
+	if (client_get(c, r, SV(""), val_get_str(doc, F_metadata, F_name), &there, &why) == 0)
+		return 0;
+	err_release(&why);
 	if (client_create(c, r, SV(""), doc, NULL, NULL, &why) < 0 && why.reason != ERR_ALREADY_EXISTS)
 		return err_move(err, &why);
 	return 0;

@@ -85,6 +85,8 @@ void bootstrap_update(struct batch *b, const struct resource *r, struct sv ns, s
 
 void bootstrap_wait(struct batch *b)
 {
+	/* All are with the store, which answers each by itself. */
+	inbox_gather(&b->in, (size_t)b->pending);
 	while (b->pending > 0)
 		inbox_run(&b->in);
 }

@@ -4,6 +4,7 @@
 
 #include "object/structural.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 static const char *wrong(struct arena *a, struct field_errs *fe)
@@ -199,6 +200,55 @@ static void test_stops(void **state)
 	structural_release(s);
 }
 
+/* The tree and the rules of a schema are made by who asks first, and that may be many. */
+#define ASKERS 4
+
+struct asker {
+	pthread_t thread;
+	const struct structural *s;
+	pthread_barrier_t *begin;
+	size_t errors;
+};
+
+static void *ask(void *ctx)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct asker *k = ctx;
+	struct val *now = doc(&a, "{'spec':{'a':3,'b':2,'more':1}}");
+	struct field_errs fe;
+
+	field_errs_init(&fe, &a);
+	(void)pthread_barrier_wait(k->begin);
+	structural_from_store(k->s, &a, now);
+	structural_validate(k->s, &fe, now, NULL);
+	structural_validate_rest(k->s, &fe, now, NULL, NULL);
+	k->errors = fe.list.n + 10 * (val_member_sv(val_member(now, F_spec), SV("more")) != NULL);
+	return NULL;
+}
+
+static void test_many_ask_first(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		struct structural *s = structural_new(&a, doc(&a, SPEC(AB, "{'rule':'self.a <= self.b'}")), NULL);
+		struct asker askers[ASKERS];
+		pthread_barrier_t begin;
+
+		assert_int_equal(pthread_barrier_init(&begin, NULL, ASKERS), 0);
+		for (size_t k = 0; k < ASKERS; k++) {
+			askers[k] = (struct asker){ .s = s, .begin = &begin };
+			assert_int_equal(pthread_create(&askers[k].thread, NULL, ask, &askers[k]), 0);
+		}
+		for (size_t k = 0; k < ASKERS; k++) {
+			assert_int_equal(pthread_join(askers[k].thread, NULL), 0);
+			assert_int_equal(askers[k].errors, 1);
+		}
+		pthread_barrier_destroy(&begin);
+		structural_release(s);
+	}
+}
+
 /* --- what a definition may not have --- */
 
 #define P "s.properties[spec]"
@@ -297,7 +347,8 @@ static void test_old_rules_stay(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_runs),	 cmocka_unit_test(test_costs_end),	cmocka_unit_test(test_stops),
+		cmocka_unit_test(test_runs),	 cmocka_unit_test(test_costs_end),
+		cmocka_unit_test(test_stops),	 cmocka_unit_test(test_many_ask_first),
 		cmocka_unit_test(test_refusals), cmocka_unit_test(test_old_rules_stay),
 	};
 
