@@ -11,9 +11,9 @@
  * a watcher hear of a deletion; watches that were open end, and start over by such a list. It is read again
  * (wc_read_again()): one that nobody answered about each second, and /readyz fails until then; all of them each minute.
  *
- * What is no object any more by itself is left out of lists, with a warning. Upstream refuses those lists, too; here
- * one spoilt block of the disk shall not end all controllers and nodes of a cluster that looks after itself. Who
- * decides by the lack of an object asks for it by name, and is told that it is there.
+ * What is no object any more by itself is left out of lists, with a warning; watches that knew it end as well. Upstream
+ *refuses those lists, too; here one spoilt block of the disk shall not end all controllers and nodes of a cluster that
+ *looks after itself. Who decides by the lack of an object asks for it by name, and is told that it is there.
  *
  * An object is known by its resource and the part of its store key behind the resource's prefix ("default/web", or
  * "web"). Of a resource in several versions they are the same by any of them.
