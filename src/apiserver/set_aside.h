@@ -66,8 +66,9 @@ bool set_aside_hides(struct apiserver *s, const struct resource *r, struct sv ns
 /* Something of r in ns ("": anywhere) is: -1, and in *err as upstream's store says it, with the keys of that namespace
  * alone. */
 int set_aside_blocked(struct apiserver *s, const struct resource *r, struct sv ns, struct err *err);
-/* The same of the kinds by which writes of r are judged: nothing is let in because a rule cannot be read, no number is
- * given twice because who has it cannot. */
+/* The same of the kinds by which all writes are judged out of indexes of their own, and of Services for theirs: nothing
+ * is let in because a rule cannot be read, no number is given twice because who has it cannot. Who looks at objects
+ * when he judges is told by registry_each() (registry/strategy.h). */
 int set_aside_unjudged(struct apiserver *s, const struct resource *r, struct err *err);
 /* True when all were answered about; else *why names one. */
 bool set_aside_answered(struct apiserver *s, struct err *why);

@@ -606,6 +606,52 @@ static void test_judges_hidden(void **state)
 	expect(r, 200, "GET", "/api/v1/namespaces/default/pods/p", NULL);
 }
 
+/* What is judged, or gets a default, by objects of which some cannot be opened is refused; nothing else is. */
+static void test_defaults_hidden(void **state)
+{
+#define CLAIMS(ns) "/api/v1/namespaces/" ns "/persistentvolumeclaims"
+#define CLAIM(more)                                                                                  \
+	"{\"metadata\":{\"generateName\":\"c\"},\"spec\":{\"accessModes\":[\"ReadWriteOnce\"]," more \
+	"\"resources\":{\"requests\":{\"storage\":\"1Gi\"}}}}"
+#define POD(more)                                                                                                   \
+	"{\"metadata\":{\"generateName\":\"p\"},\"spec\":{" more "\"containers\":[{\"name\":\"c\",\"image\":\"x\"}" \
+	"]}}"
+	static const char pods[] = "/api/v1/namespaces/default/pods";
+	struct rig *r = *state;
+
+	expect(r, 201, "POST", "/api/v1/namespaces/default/serviceaccounts", "{\"metadata\":{\"name\":\"default\"}}");
+	expect(r, 201, "POST", "/api/v1/namespaces", "{\"metadata\":{\"name\":\"team\"}}");
+	expect(r, 201, "POST", "/api/v1/namespaces/default/limitranges",
+	       "{\"metadata\":{\"name\":\"l\"},\"spec\":{\"limits\":[{\"type\":\"PersistentVolumeClaim\",\"max\":{"
+	       "\"storage\":\"2Gi\"}}]}}");
+	expect(r, 201, "POST", "/apis/storage.k8s.io/v1/storageclasses",
+	       "{\"metadata\":{\"name\":\"s\"},\"provisioner\":\"a.b/c\"}");
+	expect(r, 201, "POST", "/apis/scheduling.k8s.io/v1/priorityclasses",
+	       "{\"metadata\":{\"name\":\"high\"},\"value\":7}");
+	refuse("/registry/limitranges/default/l", ERR_INTERNAL);
+	rig_restart(r);
+	expect_status(r, 500, "InternalError", "not all limitranges can be read",
+		      &(struct ask){ .method = "POST", .path = CLAIMS("default"), .body = CLAIM("") });
+	expect_status(r, 500, "InternalError", "not all limitranges can be read",
+		      &(struct ask){ .method = "POST", .path = pods, .body = POD("") });
+	expect(r, 201, "POST", CLAIMS("team"), CLAIM(""));
+	make(r, "any");
+	refuse("/registry/storageclasses/s", ERR_INTERNAL);
+	rig_restart(r);
+	expect_status(r, 500, "InternalError", "not all storageclasses can be read",
+		      &(struct ask){ .method = "POST", .path = CLAIMS("team"), .body = CLAIM("") });
+	expect(r, 201, "POST", CLAIMS("team"), CLAIM("\"storageClassName\":\"s\","));
+	expect(r, 201, "POST", pods, POD(""));
+	refuse("/registry/priorityclasses/high", ERR_INTERNAL);
+	rig_restart(r);
+	expect_status(r, 500, "InternalError", "not all priorityclasses can be read",
+		      &(struct ask){ .method = "POST", .path = pods, .body = POD("") });
+	expect_status(r, 500, "InternalError", "/registry/priorityclasses/high",
+		      &(struct ask){ .method = "POST", .path = pods, .body = POD("\"priorityClassName\":\"high\",") });
+	expect(r, 201, "POST", pods, POD("\"priorityClassName\":\"system-node-critical\","));
+	make(r, "other");
+}
+
 /* A definition waits for instances that cannot be opened, and for their finalizers. */
 static void test_instances_hidden(void **state)
 {
@@ -699,6 +745,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_hidden_meanwhile, transformed_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_rules_hidden, transformed_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_judges_hidden, transformed_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_defaults_hidden, transformed_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_instances_hidden, transformed_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_service_hidden, transformed_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_start_unwritten, transformed_setup, rig_teardown),
