@@ -650,6 +650,16 @@ static void test_defaults_hidden(void **state)
 		      &(struct ask){ .method = "POST", .path = pods, .body = POD("\"priorityClassName\":\"high\",") });
 	expect(r, 201, "POST", pods, POD("\"priorityClassName\":\"system-node-critical\","));
 	make(r, "other");
+	/* Of what a write names nobody says that it is not there. */
+	refuse("/registry/serviceaccounts/default/default", ERR_INTERNAL);
+	rig_restart(r);
+	expect_status(r, 500, "InternalError", "unable to transform key \"/registry/serviceaccounts/default/default\"",
+		      &(struct ask){ .method = "POST", .path = pods, .body = POD("") });
+	refuse("/registry/namespaces/team", ERR_INTERNAL);
+	rig_restart(r);
+	expect_status(r, 500, "InternalError", "unable to transform key \"/registry/namespaces/team\"",
+		      &(struct ask){ .method = "POST", .path = CLAIMS("team"), .body = CLAIM("") });
+	expect(r, 404, "POST", CLAIMS("nowhere"), CLAIM(""));
 }
 
 /* A definition waits for instances that cannot be opened, and for their finalizers. */
