@@ -12,8 +12,8 @@
  * (wc_read_again()): one that nobody answered about each second, and /readyz fails until then; all of them each minute.
  *
  * What is no object any more by itself is left out of lists, with a warning; watches that knew it end as well. Upstream
- *refuses those lists, too; here one spoilt block of the disk shall not end all controllers and nodes of a cluster that
- *looks after itself. Who decides by the lack of an object asks for it by name, and is told that it is there.
+ * refuses those lists, too; here one spoilt block of the disk shall not end all controllers and nodes of a cluster that
+ * looks after itself. Who decides by the lack of an object asks for it by name, and is told that it is there.
  *
  * An object is known by its resource and the part of its store key behind the resource's prefix ("default/web", or
  * "web"). Of a resource in several versions they are the same by any of them.
