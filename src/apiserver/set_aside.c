@@ -267,15 +267,6 @@ int set_aside_unjudged(struct apiserver *s, const struct resource *r, struct err
 		RES(admissionregistration_mutatingadmissionpolicies),
 		RES(admissionregistration_mutatingadmissionpolicybindings),
 		RES(core_resourcequotas),
-		RES(core_limitranges),
-	};
-	/* What gives an object the default that nobody said. */
-	static const struct {
-		const struct resource *of, *by;
-	} defaults[] = {
-		{ RES(core_pods), RES(scheduling_priorityclasses) },
-		{ RES(core_persistentvolumeclaims), RES(storage_storageclasses) },
-		{ RES(networking_ingresses), RES(networking_ingressclasses) },
 	};
 
 	if (!atomic_load_explicit(&s->aside->hidden, memory_order_relaxed))
@@ -283,10 +274,6 @@ int set_aside_unjudged(struct apiserver *s, const struct resource *r, struct err
 	for (size_t i = 0; i < ARRAY_LEN(judges); i++)
 		if (set_aside_blocked(s, judges[i], SV(""), err) < 0)
 			return err_wrap(err, "nothing can be written as not all %s can be read", judges[i]->plural);
-	for (size_t i = 0; i < ARRAY_LEN(defaults); i++)
-		if (resource_storage(r) == defaults[i].of && set_aside_blocked(s, defaults[i].by, SV(""), err) < 0)
-			return err_wrap(err, "no %s can be written as not all %s can be read", r->plural,
-					defaults[i].by->plural);
 	if (resource_storage(r) == RES(core_services) && set_aside_blocked(s, r, SV(""), err) < 0)
 		return err_wrap(err, "no Service can be written as not all can be read, with their addresses");
 	return 0;

@@ -11,9 +11,9 @@
  * a watcher hear of a deletion; watches that were open end, and start over by such a list. It is read again
  * (wc_read_again()): one that nobody answered about each second, and /readyz fails until then; all of them each minute.
  *
- * What is no object any more by itself is left out of lists, with a warning. Upstream refuses those lists, too; here
- * one spoilt block of the disk shall not end all controllers and nodes of a cluster that looks after itself. Who
- * decides by the lack of an object asks for it by name, and is told that it is there.
+ * What is no object any more by itself is left out of lists, with a warning; watches that knew it end as well. Upstream
+ * refuses those lists, too; here one spoilt block of the disk shall not end all controllers and nodes of a cluster that
+ * looks after itself. Who decides by the lack of an object asks for it by name, and is told that it is there.
  *
  * An object is known by its resource and the part of its store key behind the resource's prefix ("default/web", or
  * "web"). Of a resource in several versions they are the same by any of them.
@@ -66,8 +66,9 @@ bool set_aside_hides(struct apiserver *s, const struct resource *r, struct sv ns
 /* Something of r in ns ("": anywhere) is: -1, and in *err as upstream's store says it, with the keys of that namespace
  * alone. */
 int set_aside_blocked(struct apiserver *s, const struct resource *r, struct sv ns, struct err *err);
-/* The same of the kinds by which writes of r are judged: nothing is let in because a rule cannot be read, no number is
- * given twice because who has it cannot. */
+/* The same of the kinds by which all writes are judged out of indexes of their own, and of Services for theirs: nothing
+ * is let in because a rule cannot be read, no number is given twice because who has it cannot. Who looks at objects
+ * when he judges is told by registry_each() (registry/strategy.h). */
 int set_aside_unjudged(struct apiserver *s, const struct resource *r, struct err *err);
 /* True when all were answered about; else *why names one. */
 bool set_aside_answered(struct apiserver *s, struct err *why);

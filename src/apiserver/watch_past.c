@@ -177,8 +177,9 @@ void wc_past_close(struct wc_watch *w)
 	w->past = NULL;
 }
 
-/* The change as watchers know it: what cannot be read is not there (set_aside.h). NULL when nothing is left of it. */
-static struct wc_change *past_parse(const struct wc_resource *r, const struct past_change *pc)
+/* The change as watchers know it: what cannot be read is not there (set_aside.h). NULL when nothing is left of it.
+ * spoilt: what was an object is none now, but it is there. */
+static struct wc_change *past_parse(const struct wc_resource *r, const struct past_change *pc, bool *ret_spoilt)
 {
 	struct wc_change *c = xcalloc(1, sizeof(*c));
 
@@ -188,8 +189,9 @@ static struct wc_change *past_parse(const struct wc_resource *r, const struct pa
 		c->prev = stored_parse(r->res, sv_make(pc->prev, pc->prev_n), pc->prev_rev);
 	if (pc->value)
 		c->o = stored_parse(r->res, sv_make(pc->value, pc->value_n), pc->rev);
+	*ret_spoilt = pc->value && !c->o && c->prev;
 	c->deleted = !c->o;
-	if (c->deleted && c->prev)
+	if (!pc->value && c->prev)
 		c->o = obj_new(obj_root(c->prev), pc->rev);
 	if (c->o)
 		return c;
@@ -197,14 +199,18 @@ static struct wc_change *past_parse(const struct wc_resource *r, const struct pa
 	return NULL;
 }
 
-/* Of the reader's thread alone: what is collected is its own until the next portion is asked for. */
-static void past_deliver(struct wc_past *p)
+/* Of the reader's thread alone: what is collected is its own until the next portion is asked for. False: it has to
+ * start over. */
+static bool past_deliver(struct wc_past *p)
 {
 	struct wc_watch *w = p->watch;
+	bool spoilt;
 
 	for (size_t i = 0; i < p->changes.n; i++) {
-		struct wc_change *c = past_parse(w->in, &p->changes.p[i]);
+		struct wc_change *c = past_parse(w->in, &p->changes.p[i], &spoilt);
 
+		if (spoilt)
+			return false;
 		if (!c)
 			continue;
 		pthread_mutex_lock(&w->lock);
@@ -212,6 +218,7 @@ static void past_deliver(struct wc_past *p)
 		pthread_mutex_unlock(&w->lock);
 		wc_change_unref(c);
 	}
+	return true;
 }
 
 bool wc_past_step(struct wc_watch *w)
@@ -228,10 +235,9 @@ bool wc_past_step(struct wc_watch *w)
 	if (p->from)
 		store_unwatch(w->in->cache->s->store, p->from); /* waits for a portion under way at most */
 	p->from = NULL;
-	if (p->lost) {
+	if (p->lost || !past_deliver(p)) {
 		err_set(&why, ERR_EXPIRED, "the changes after revision %" PRId64 " are gone", w->o.since);
 	} else {
-		past_deliver(p);
 		w->o.since = p->upto;
 		past_drop(p);
 		if (wc_watch_join(w)) {
@@ -242,7 +248,13 @@ bool wc_past_step(struct wc_watch *w)
 		if (past_ask(p, &why) == 0)
 			return true;
 	}
+	w->lost = why.reason == ERR_EXPIRED;
 	wc_watch_end(w, &why);
 	wc_past_close(w);
 	return true;
+}
+
+bool wc_watch_lost(const struct wc_watch *w)
+{
+	return w->lost;
 }

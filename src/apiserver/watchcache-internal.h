@@ -83,6 +83,7 @@ struct wc_watch {
 	/* Set while changes older than the ring are told from the store's log; the reader's own. The watch is in its
 	 * resource's `past` list then. */
 	struct wc_past *past;
+	bool lost; /* that is gone; the reader's thread alone */
 	pthread_mutex_t lock;
 	/* All below guarded by lock. */
 	struct wc_item *queue; /* a ring that grows; NULL while nothing waits */

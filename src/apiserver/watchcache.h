@@ -186,6 +186,9 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 int wc_watch_next(struct wc_watch *w, struct wc_event *ret, struct err *err);
 /* Ended, and nothing is left to read but that: worth asking for a reader that has stopped because its peer did. */
 bool wc_watch_over(struct wc_watch *w);
+/* It ended because the changes since its revision cannot be told (any more): its reader, who would come back with that
+ * revision, has to be told so. On the reader's thread, behind the end. */
+bool wc_watch_lost(const struct wc_watch *w);
 /* No wake runs after it returns. NULL is fine; returns NULL. */
 struct wc_watch *wc_watch_close(struct wc_watch *w);
 

@@ -112,6 +112,31 @@ void wc_hide(struct wc_resource *r, int64_t rev)
 	pthread_rwlock_unlock(&r->lock);
 }
 
+/* What is there now is no object: lists go on without it, and whoever knew it starts over by one. Nobody is told of a
+ * deletion that was none. */
+static void feed_spoilt(struct wc_resource *r, struct sv ns, struct sv name, int64_t rev)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	const struct strategy *st = strategy_for(r->res);
+	_cleanup_obj_ struct obj *prev = NULL;
+
+	err_set(&why, ERR_EXPIRED, "an object of %s cannot be read", r->res->plural);
+	lock_write(&r->lock, &wc_lock);
+	if (!r->late || !wc_late_keeps(r, ns, name, NULL, rev)) {
+		prev = objtree_del(&r->tree, ns, name);
+		r->last_rev = MAX(r->last_rev, rev);
+		atomic_fetch_add_explicit(&r->n_changes, 1, memory_order_relaxed);
+	}
+	if (prev) {
+		wc_end_all(r, &why);
+		wc_ring_release(r);
+		r->ring_floor = r->last_rev;
+	}
+	pthread_rwlock_unlock(&r->lock);
+	if (prev && st->observe)
+		st->observe(r->cache->s, prev, NULL);
+}
+
 /* kv has been written or deleted: whatever was wrong with what was there before is over. */
 static void forget_aside(struct wc_resource *r, const struct store_kv *kv)
 {
@@ -175,8 +200,10 @@ static void feed_one(struct watchcache *c, struct wc_resource *r, const struct s
 		note_changed(r);
 		return;
 	}
-	/* What can be read no more is as good as deleted: lists go on without it, and watches say so. */
-	publish(r, ns, name, o ? obj_ref(o) : NULL, ch->kv.mod_rev);
+	if (o || ch->kv.deleted)
+		publish(r, ns, name, o ? obj_ref(o) : NULL, ch->kv.mod_rev);
+	else
+		feed_spoilt(r, ns, name, ch->kv.mod_rev);
 	if (strategy_for(r->res)->unread && (o || ch->kv.deleted))
 		strategy_for(r->res)->unread(c->s, ch->kv.key, SV_NULL, NULL);
 	note_changed(r);

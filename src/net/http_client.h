@@ -37,11 +37,13 @@ struct http_endpoint {
 	/* A subject the certificate must be of besides (its common name): an address may be right and the peer another
 	 * one of ours. NULL: any. */
 	const char *peer_name;
-	const struct http_via *via; /* NULL: none. For http_dial() only; must outlive the dialog */
+	/* NULL: none. Not for blocking calls; must outlive the dialog. Of a connection that may rest it is copied, and
+	 * what its ctx is must outlive the loop. */
+	const struct http_via *via;
 	http_may_dial_fn *may_dial; /* NULL: any. Not asked by blocking calls; what may_ctx is must outlive the loop */
 	void *may_ctx;
 	/* Where its connection may rest afterwards, and one may be taken from (net/http_kept.h). For http_dial() only,
-	 * and not with `via`. NULL: a connection of its own. */
+	 * and one that was made by `via` is for who has that. NULL: a connection of its own. */
 	struct http_kept *kept;
 };
 

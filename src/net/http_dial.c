@@ -195,16 +195,18 @@ static void refused(void *ctx)
 
 static void dialog_connect(struct http_dialog *d, const struct http_endpoint *ep, int64_t timeout_ns)
 {
-	const struct stream_target t = { .host = ep->host,
-					 .port = ep->port,
-					 .tls = ep->tls,
-					 .server_name = ep->server_name,
-					 .peer_name = ep->peer_name,
-					 .via = ep->via,
-					 .may_dial = ep->may_dial,
-					 .may_ctx = ep->may_ctx };
+	struct stream_target t = { .host = ep->host,
+				   .port = ep->port,
+				   .tls = ep->tls,
+				   .server_name = ep->server_name,
+				   .peer_name = ep->peer_name,
+				   .via = ep->via,
+				   .may_dial = ep->may_dial,
+				   .may_ctx = ep->may_ctx };
 
 	d->conn = http_kept_conn_new(d->loop, ep);
+	if (ep->via && ep->kept)
+		t.via = &d->conn->place.via; /* the caller's may be gone before the connection */
 	d->conn->dialog = d;
 	d->conn->stream = stream_connect(d->loop, &t, timeout_ns, &stream_cb, d->conn);
 }

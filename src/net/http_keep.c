@@ -324,13 +324,13 @@ static const struct stream_cb keep_stream_cb = {
 static struct keep_conn *keep_conn_for(struct http_keep *k, struct http_keep_call *c)
 {
 	struct http_endpoint ep = http_place_endpoint(&c->place);
-	const struct stream_target t = { .host = ep.host,
-					 .port = ep.port,
-					 .tls = ep.tls,
-					 .server_name = ep.server_name,
-					 .peer_name = ep.peer_name,
-					 .may_dial = ep.may_dial,
-					 .may_ctx = ep.may_ctx };
+	struct stream_target t = { .host = ep.host,
+				   .port = ep.port,
+				   .tls = ep.tls,
+				   .server_name = ep.server_name,
+				   .peer_name = ep.peer_name,
+				   .may_dial = ep.may_dial,
+				   .may_ctx = ep.may_ctx };
 	struct keep_conn *n;
 	size_t same = 0;
 
@@ -349,6 +349,7 @@ static struct keep_conn *keep_conn_for(struct http_keep *k, struct http_keep_cal
 	n = xcalloc(1, sizeof(*n));
 	n->k = k;
 	http_place_init(&n->place, &ep);
+	t.via = n->place.via.dial ? &n->place.via : NULL;
 	n->call = c; /* before the stream: it may call back as soon as the loop turns */
 	list_add_tail(&k->conns, &n->link);
 	k->n_conns++;

@@ -12,6 +12,8 @@ struct http_place {
 	char *host, *server_name, *peer_name; /* owned; the names may be NULL */
 	int port;
 	struct tls_ctx *tls; /* a reference, or NULL */
+	struct http_via
+	    via; /* dial NULL: none. A copy, so that a connection is known by how it was made, not by whom */
 	http_may_dial_fn *may_dial;
 	void *may_ctx;
 };

@@ -28,6 +28,8 @@ static int resize_validate(const struct admission *a, struct err *err)
 	c = class.n && sv_eq(class, resize_class(a->old))
 		? registry_peek(a->q, RES(storage_storageclasses), SV(""), class)
 		: NULL;
+	if (!c && class.n && registry_absent(a->q, RES(storage_storageclasses), SV(""), class, err) < 0)
+		return -1;
 	if (!c || !val_bool(obj_get(c, F_allowVolumeExpansion)))
 		return admission_forbid(a, err,
 					"only dynamically provisioned pvc can be resized and the storageclass that "

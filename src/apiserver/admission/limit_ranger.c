@@ -318,13 +318,14 @@ static int limit_ranger_mutate(const struct admission *a, struct err *err)
 	struct ranges r = {
 		.a = a, .ar = a->q->arena, .said = BUF_INIT, .wrong = STRMAP_INIT, .pairs = BUDGET(pairs_limit)
 	};
+	int rc;
 
 	if (!admits_pod(a) || a->op != ADMIT_CREATE)
 		return 0;
 	r.spec = val_get_mut(a->doc, F_spec);
-	registry_each(a->q->server, RES(core_limitranges), a->ns, mutate_by, &r);
+	rc = registry_each(a->q->server, RES(core_limitranges), a->ns, mutate_by, &r, err);
 	buf_release(&r.said);
-	return budget_over(&r.pairs) ? admission_forbid(a, err, "%s", pairs_limit.refusal) : 0;
+	return rc == 0 && budget_over(&r.pairs) ? admission_forbid(a, err, "%s", pairs_limit.refusal) : rc;
 }
 
 static int validate(const struct admission *a, struct err *err)
@@ -332,13 +333,15 @@ static int validate(const struct admission *a, struct err *err)
 	struct ranges r = {
 		.a = a, .ar = a->q->arena, .said = BUF_INIT, .wrong = STRMAP_INIT, .pairs = BUDGET(pairs_limit)
 	};
-	int rc = 0;
+	int rc;
 
 	if (!is_limited(a))
 		return 0;
 	r.spec = val_get_mut(a->doc, F_spec);
-	registry_each(a->q->server, RES(core_limitranges), a->ns, validate_by, &r);
-	if (budget_over(&r.pairs))
+	rc = registry_each(a->q->server, RES(core_limitranges), a->ns, validate_by, &r, err);
+	if (rc < 0)
+		; /* one of those may forbid it */
+	else if (budget_over(&r.pairs))
 		rc = admission_forbid(a, err, "%s", pairs_limit.refusal);
 	else if (r.n_wrong)
 		rc = admission_forbid(a, err, "%s%s%s", r.n_wrong > 1 ? "[" : "", buf_cstr(&r.said),

@@ -1,6 +1,7 @@
 /* NamespaceLifecycle: nothing is made in a namespace that does not exist or is going away, and
  * the namespaces the system needs cannot be deleted. */
 #include "apiserver/admission/plugins.h"
+#include "apiserver/set_aside.h"
 
 static bool immortal(struct sv ns)
 {
@@ -20,7 +21,7 @@ int admission_namespace(const struct admission *a, struct obj **ret, struct err 
 	struct obj *ns = registry_peek(a->q, RES(core_namespaces), SV(""), a->ns);
 
 	if (!ns)
-		return err_not_found(err, RES(core_namespaces), a->ns);
+		return set_aside_error(a->q->server, RES(core_namespaces), SV(""), a->ns, err);
 	*ret = ns;
 	/* A review asks about a namespace, it puts nothing into it. */
 	if (!obj_deleting(ns) || a->res == RES(authorization_localsubjectaccessreviews))

@@ -37,6 +37,8 @@ int node_restrict_pod_certificate(const struct admission *a, struct sv node, str
 		    "\"%.*s\"",
 		    SV_ARG(on), SV_ARG(node));
 	pod = registry_peek(a->q, RES(core_pods), a->ns, pod_name);
+	if (!pod && registry_absent(a->q, RES(core_pods), a->ns, pod_name, err) < 0)
+		return -1;
 	if (!pod)
 		return admission_forbid(a, err, "pod \"%.*s\" not found", SV_ARG(pod_name));
 	if (!devices_uid_is(pod, val_get_str(spec, F_podUID)))

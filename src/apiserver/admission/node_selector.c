@@ -1,6 +1,7 @@
 /* PodNodeSelector: the pods of a namespace go to the nodes that its annotation names, or the cluster's configuration,
  * which also says what else they may ask for. */
 #include "apiserver/admission/setup.h"
+#include "apiserver/set_aside.h"
 #include "codec/val_index.h"
 #include "object/validate.h"
 
@@ -43,7 +44,7 @@ static const struct val *selector_of(const struct admission *a, struct err *err)
 	const struct val *own, *usual = a->q->server->admission->node_selectors;
 
 	if (!ns) {
-		err_not_found(err, RES(core_namespaces), a->ns);
+		set_aside_error(a->q->server, RES(core_namespaces), SV(""), a->ns, err);
 		return NULL;
 	}
 	own = val_member_sv(obj_get(ns, F_metadata, F_annotations), SV(ANNOTATION));

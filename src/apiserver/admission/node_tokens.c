@@ -3,6 +3,7 @@
  * request-serviceaccounts-token-audience. */
 #include "apiserver/admission/node_restriction.h"
 #include "apiserver/authz.h"
+#include "apiserver/set_aside.h"
 #include "base/buf.h"
 #include "object/pod_refs.h"
 
@@ -95,7 +96,7 @@ int node_restrict_token(const struct admission *a, struct sv node, struct err *e
 		return admission_forbid(a, err, "node requested token with a pod binding without a uid");
 	pod = registry_peek(a->q, RES(core_pods), a->ns, name);
 	if (!pod)
-		return err_not_found(err, RES(core_pods), name);
+		return set_aside_error(a->q->server, RES(core_pods), a->ns, name, err);
 	if (!sv_eq(uid, obj_uid(pod)))
 		return admission_forbid(a, err,
 					"the UID in the bound object reference (%.*s) does not match the UID in "

@@ -21,6 +21,8 @@ static int workload_validate(const struct admission *a, struct err *err)
 	    a->subresource.n || !name.n)
 		return 0;
 	workload = registry_peek(a->q, RES(scheduling_workloads_v1beta1), a->ns, name);
+	if (!workload && registry_absent(a->q, RES(scheduling_workloads_v1beta1), a->ns, name, err) < 0)
+		return -1;
 	if (!workload)
 		return admission_forbid(a, err, "PodGroup rejected: Workload \"%.*s\" not found", SV_ARG(name));
 	VAL_EACH(obj_get(workload, F_spec, F_podGroupTemplates), t)
@@ -34,7 +36,9 @@ static int group_going(const struct admission *a, const struct resource *of, str
 {
 	struct obj *o = parent.n ? registry_peek(a->q, of, a->ns, parent) : NULL;
 
-	if (!o || !obj_deleting(o))
+	if (!o)
+		return parent.n ? registry_absent(a->q, of, a->ns, parent, err) : 0;
+	if (!obj_deleting(o))
 		return 0;
 	return admission_forbid(a, err, "cannot create %s referencing %s \"%.*s\" because it is being deleted",
 				a->res->kind, of->kind, SV_ARG(parent));

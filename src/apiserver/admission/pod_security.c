@@ -2,6 +2,7 @@
  * not get past. pod_security_namespace.c has what is said about namespaces themselves. */
 #include "apiserver/admission/pod_security.h"
 #include "apiserver/admission/setup.h"
+#include "apiserver/set_aside.h"
 #include "base/go_quote.h"
 
 #define NOTE "pod-security.kubernetes.io/"
@@ -133,7 +134,7 @@ static int pod_security_validate(const struct admission *a, struct err *err)
 	}
 	ns = registry_peek(a->q, RES(core_namespaces), SV(""), a->ns);
 	if (!ns)
-		return err_not_found(err, RES(core_namespaces), a->ns);
+		return set_aside_error(a->q->server, RES(core_namespaces), SV(""), a->ns, err);
 	field_errs_init(&fe, a->q->arena);
 	p = ps_policy_of(c, obj_get(ns, F_metadata, F_labels), &fe);
 	if ((!enforce || p.enforce.level == PS_PRIVILEGED) && p.audit.level == PS_PRIVILEGED &&

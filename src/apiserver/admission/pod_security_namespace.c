@@ -72,10 +72,13 @@ static void ps_tell_of_pods(const struct admission *a, const struct ps_config *c
 			  .until_ns = env_mono_ns(a->q->server->env) + LOOK_NS,
 			  .config = c,
 			  .rule = rule };
+	_cleanup_(err_release) struct err why = ERR_INIT;
 	struct sv *texts;
 	size_t n = 0;
 
-	registry_each(a->q->server, RES(core_pods), a->name, ps_look_at, &l);
+	if (registry_each(a->q->server, RES(core_pods), a->name, ps_look_at, &l, &why) < 0)
+		api_req_warn(a->q, "new PodSecurity enforce level not checked against all existing pods: %s",
+			     err_msg(&why));
 	if (l.checked < l.pods)
 		api_req_warn(a->q,
 			     "new PodSecurity enforce level only checked against the first %zu of %zu existing pods",

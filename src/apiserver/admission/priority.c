@@ -22,6 +22,7 @@ static int priority_mutate(const struct admission *a, struct err *err)
 	struct sv policy = SV("PreemptLowerPriority"), name, own;
 	const struct val *given;
 	struct val *spec;
+	int rc;
 
 	if (!admits_pod(a))
 		return 0;
@@ -37,14 +38,18 @@ static int priority_mutate(const struct admission *a, struct err *err)
 	name = val_get_str(spec, F_priorityClassName);
 	if (name.n) {
 		pc = registry_peek(a->q, RES(scheduling_priorityclasses), SV(""), name);
+		if (!pc && registry_absent(a->q, RES(scheduling_priorityclasses), SV(""), name, err) < 0)
+			return -1;
 		if (!pc)
 			return admission_forbid(a, err, "no PriorityClass with name %.*s was found", SV_ARG(name));
 	} else {
-		registry_each(a->q->server, RES(scheduling_priorityclasses), SV(""), find_default, &pc);
-		if (pc) {
+		rc = registry_each(a->q->server, RES(scheduling_priorityclasses), SV(""), find_default, &pc, err);
+		if (pc)
 			obj_link(ar, pc);
+		if (rc < 0)
+			return -1;
+		if (pc)
 			val_set_str(ar, spec, F_priorityClassName, obj_name(pc));
-		}
 	}
 	if (pc) {
 		value = val_int_or(obj_get(pc, F_value), 0);
@@ -82,7 +87,8 @@ static int priority_validate(const struct admission *a, struct err *err)
 		return admission_forbid(a, err, "this is a system priority class and cannot be deleted");
 	if (a->op == ADMIT_DELETE || !val_get_bool(a->doc, F_globalDefault))
 		return 0;
-	registry_each(a->q->server, RES(scheduling_priorityclasses), SV(""), find_default, &is);
+	if (registry_each(a->q->server, RES(scheduling_priorityclasses), SV(""), find_default, &is, err) < 0)
+		return -1;
 	if (is && !sv_eq(obj_name(is), a->name))
 		return admission_forbid(a, err,
 					"PriorityClass %.*s is already marked as default. Only one default can exist",

@@ -31,13 +31,16 @@ static int request_count_one(struct obj *o, void *ctx)
 static int request_quota(const struct admission *a, struct err *err)
 {
 	struct request_count c = { .user = a->q->user.name };
+	struct err unseen = ERR_INIT;
 
 	if (a->op != ADMIT_CREATE || a->res != RES(certificates_certificatesigningrequests) || a->subresource.n ||
 	    !(user_in_group(&a->q->user, BOOTSTRAPPERS) || node_identity(&a->q->user).p))
 		return 0;
 	if (val_get_str(a->doc, F_spec, F_request).n > BYTES_MAX)
 		return admission_forbid(a, err, "spec.request of a node is at most %zu bytes", BYTES_MAX);
-	registry_each(a->q->server, a->res, SV(""), request_count_one, &c);
+	/* One that cannot be opened is one less that counts: no node waits for a key because of that. */
+	if (registry_each(a->q->server, a->res, SV(""), request_count_one, &c, &unseen) < 0)
+		err_release(&unseen);
 	if (c.pending >= PENDING_MAX)
 		return admission_forbid(
 		    a, err, "exceeded quota: %zu requests of \"%.*s\" wait for a decision (kubectl get csr)", c.pending,

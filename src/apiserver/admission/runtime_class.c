@@ -32,6 +32,8 @@ static int runtime_class_of(const struct admission *a, struct obj **ret, struct 
 	if (!name.n)
 		return 0;
 	*ret = registry_peek(a->q, RES(node_runtimeclasses), SV(""), name);
+	if (!*ret && registry_absent(a->q, RES(node_runtimeclasses), SV(""), name, err) < 0)
+		return -1;
 	if (!*ret)
 		return admission_forbid(a, err, "pod rejected: RuntimeClass \"%.*s\" not found", SV_ARG(name));
 	return 0;

@@ -134,7 +134,7 @@ static struct obj *account_find(const struct admission *a, struct sv name, struc
 {
 	struct obj *sa = registry_peek(a->q, RES(core_serviceaccounts), a->ns, name);
 
-	if (!sa)
+	if (!sa && registry_absent(a->q, RES(core_serviceaccounts), a->ns, name, err) == 0)
 		admission_forbid(a, err,
 				 "error looking up service account %.*s/%.*s: serviceaccount \"%.*s\" not found",
 				 SV_ARG(a->ns), SV_ARG(name), SV_ARG(name));

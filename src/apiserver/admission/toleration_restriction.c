@@ -2,6 +2,7 @@
  * namespace say it, or the plugin's configuration. */
 #include "apiserver/admission/setup.h"
 #include "apiserver/admission/tolerations.h"
+#include "apiserver/set_aside.h"
 #include "base/budget.h"
 #include "codec/json.h"
 #include "pod/pod_resources.h"
@@ -19,7 +20,7 @@ static int tolerations_of(const struct admission *a, const char *key, const stru
 	const struct val *own;
 
 	if (!ns)
-		return err_not_found(err, RES(core_namespaces), a->ns);
+		return set_aside_error(a->q->server, RES(core_namespaces), SV(""), a->ns, err);
 	own = val_member_sv(obj_get(ns, F_metadata, F_annotations), sv_from(key));
 	*ret = own ? NULL : usual;
 	if (!val_str(own).n)

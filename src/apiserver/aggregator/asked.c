@@ -3,9 +3,9 @@
  *
  *	asked ─▶ call ─▶ done: told to who asks again ─▶ dropped
  *
- * Nobody waits: the call is made at once, or there is no answer at once, and who asked is woken when there is
- *(waits.c). What was said of an object is kept some seconds, or until it is written to, so that who needs several
- *answers for one decision comes to have them all, and for that decision alone; of anything else once.
+ * Nobody waits: the call is made at once, or there is no answer at once, and its coming wakes who asked (waits.c).
+ * What was said of an object is kept some seconds, or until it is written to, so that who needs several answers for one
+ * decision comes to have them all, and for that decision alone; of anything else once.
  *
  * There are ASKED_MAX calls at a time, and ASKED_OTHERS_MAX more that are not of the many objects that have owners
  * there, so that lists and writes do not wait behind those. Answers are up to ASKED_ANSWERS_MAX, of ASKED_ANSWERS_BYTES

@@ -122,11 +122,17 @@ void strategies_are(const struct strategy *by_id);
 
 /* --- for strategies that read or write other objects --- */
 
-/* Newest cached version; a new reference linked to q->arena, or NULL. */
+/* Newest cached version; a new reference linked to q->arena, or NULL: it is not there, or registry_absent() says why.
+ */
 struct obj *registry_peek(struct api_req *q, const struct resource *r, struct sv ns, struct sv name);
-/* Calls fn for every cached object of r (in ns unless ""); borrowed; non-zero stops. */
-void registry_each(struct apiserver *s, const struct resource *r, struct sv ns, int (*fn)(struct obj *o, void *ctx),
-		   void *ctx);
+/* Of one that was NULL: 0, nothing of that name is stored; -1: something is, and cannot be had (set_aside.h). For who
+ * decides something by that. */
+int registry_absent(struct api_req *q, const struct resource *r, struct sv ns, struct sv name, struct err *err);
+/* Calls fn for every cached object of r (in ns unless ""); borrowed; non-zero stops. -1: of those that are stored some
+ * cannot be opened, so that fn was not told of all. Nothing is decided by the lack of one then; a caller that it means
+ * nothing to says why. */
+int registry_each(struct apiserver *s, const struct resource *r, struct sv ns, int (*fn)(struct obj *o, void *ctx),
+		  void *ctx, struct err *err) __attribute__((warn_unused_result));
 /* An update inside another request (binding a pod, scaling): reads the newest version, calls
  * change() on a private copy (typed), validates, commits with retries on conflict, then
  * done(). change() returns 0 to write, 1 to answer with what is there, -1 to fail with *err. */

@@ -201,6 +201,15 @@ static int views_fill(struct watch_stream *w, struct err *err)
 	return views_of_held(w, 0, err);
 }
 
+/* The client starts again from the last revision it saw, unless that is what cannot be. */
+static void watch_ended(struct watch_stream *w, struct err *err)
+{
+	if (!w->over && w->watch && wc_watch_lost(w->watch))
+		(void)media_send_error(w->q, err);
+	err_release(err);
+	watch_finish(w);
+}
+
 static void drain_views(struct watch_stream *w)
 {
 	struct watch_views *v = w->views;
@@ -215,10 +224,8 @@ static void drain_views(struct watch_stream *w)
 		watch_views_drop(v); /* nothing, but when it was too slow */
 		rc = views_fill(w, &err);
 	}
-	if (rc < 0) {
-		err_release(&err);
-		watch_finish(w);
-	}
+	if (rc < 0)
+		watch_ended(w, &err);
 }
 
 static void drain(struct watch_stream *w)
@@ -234,11 +241,8 @@ static void drain(struct watch_stream *w)
 	/* One that was ended for being too slow is over also when its peer takes nothing. */
 	while (!w->over && (!w->blocked || wc_watch_over(w->watch)) && (rc = wc_watch_next(w->watch, &e, &err)) > 0)
 		w->blocked = send_event(w, &e) > STREAM_HIGH_WATER;
-	if (rc < 0) {
-		/* The client starts again from the last revision it saw. */
-		err_release(&err);
-		watch_finish(w);
-	}
+	if (rc < 0)
+		watch_ended(w, &err);
 }
 
 static void drain_posted(struct api_req *q, void *ctx)

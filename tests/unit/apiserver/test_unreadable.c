@@ -144,12 +144,21 @@ static void test_refused(void **state)
 		      &(struct ask){ .method = "DELETE", .path = "/api/v1/namespaces/kube-system", .body = body });
 }
 
+/* The watch ends without a change; whoever comes back to where it was is told to start over. */
+static void ends(struct answer *w, bool by_error)
+{
+	assert_int_equal(stream_lines(w), by_error);
+	if (by_error)
+		assert_int_equal(val_get_int(stream_line(w, 0), 0, F_object, F_code), 410);
+	answer_free(w);
+}
+
 static void test_life(void **state)
 {
 	struct rig *r = *state;
 	struct answer *w;
 	const struct val *old;
-	int64_t before;
+	int64_t before, before_that;
 
 	make(r, "good");
 	make(r, "x");
@@ -158,11 +167,12 @@ static void test_life(void **state)
 	w = api(r, "GET", arena_printf(&r->arena, MAPS "?watch=true&resourceVersion=%" PRId64, before));
 	put_raw(r, KEY, "\x01 no object");
 
-	/* A watcher that had it hears that it is gone, as the lists say. */
+	/* A watcher that had it starts over: it is not gone. */
 	rig_run(r, NS_PER_MS);
-	assert_int_equal(stream_lines(w), 1);
-	assert_val(val_get(stream_line(w, 0), F_type), "DELETED");
-	assert_val(val_get(stream_line(w, 0), F_object, F_metadata, F_name), "x");
+	ends(w, false);
+	before_that = before;
+	before = rev_of(expect(r, 200, "GET", MAPS, NULL));
+	w = api(r, "GET", arena_printf(&r->arena, MAPS "?watch=true&resourceVersion=%" PRId64, before));
 	expect_unreadable(r);
 	assert_part(listed(r, MAPS, 1), "1 stored object is set aside and missing from this list: " KEY);
 	assert_part(listed(r, MAPS "?fieldSelector=metadata.name=x", 0), KEY);
@@ -179,29 +189,31 @@ static void test_life(void **state)
 	/* Again unreadable is nothing new for anybody; the next start sees the same. */
 	put_raw(r, KEY, "[]");
 	rig_run(r, NS_PER_MS);
-	assert_int_equal(stream_lines(w), 1);
+	assert_int_equal(stream_lines(w), 0);
 	answer_gone(w);
 	rig_restart(r);
 	expect_unreadable(r);
 	assert_part(listed(r, MAPS, 1), KEY);
 
 	/* A watch that begins in the past hears of the same as one that was there. */
+	w = api(r, "GET", arena_printf(&r->arena, MAPS "?watch=true&resourceVersion=%" PRId64, before_that));
+	rig_run(r, NS_PER_SEC);
+	ends(w, true);
 	w = api(r, "GET", arena_printf(&r->arena, MAPS "?watch=true&resourceVersion=%" PRId64, before));
 	rig_run(r, NS_PER_SEC);
-	assert_int_equal(stream_lines(w), 1);
-	assert_val(val_get(stream_line(w, 0), F_type), "DELETED");
+	assert_int_equal(stream_lines(w), 0);
 
 	/* It is removed unread, and the watcher, who never heard of it, hears nothing. */
 	expect(r, 200, "DELETE", MAPS "/x", arena_printf(&r->arena, UNSAFE_BODY, ""));
 	rig_run(r, NS_PER_MS);
-	assert_int_equal(stream_lines(w), 1);
+	assert_int_equal(stream_lines(w), 0);
 	expect(r, 404, "GET", MAPS "/x", NULL);
 	assert_string_equal(listed(r, MAPS, 1), "");
 	assert_null(strstr(text_of(r, "/readyz?verbose=true"), "set-aside"));
 	make(r, "x");
 	rig_run(r, NS_PER_MS);
-	assert_int_equal(stream_lines(w), 2);
-	assert_val(val_get(stream_line(w, 1), F_type), "ADDED");
+	assert_int_equal(stream_lines(w), 1);
+	assert_val(val_get(stream_line(w, 0), F_type), "ADDED");
 	answer_gone(w);
 }
 
@@ -594,6 +606,62 @@ static void test_judges_hidden(void **state)
 	expect(r, 200, "GET", "/api/v1/namespaces/default/pods/p", NULL);
 }
 
+/* What is judged, or gets a default, by objects of which some cannot be opened is refused; nothing else is. */
+static void test_defaults_hidden(void **state)
+{
+#define CLAIMS(ns) "/api/v1/namespaces/" ns "/persistentvolumeclaims"
+#define CLAIM(more)                                                                                  \
+	"{\"metadata\":{\"generateName\":\"c\"},\"spec\":{\"accessModes\":[\"ReadWriteOnce\"]," more \
+	"\"resources\":{\"requests\":{\"storage\":\"1Gi\"}}}}"
+#define POD(more)                                                                                                   \
+	"{\"metadata\":{\"generateName\":\"p\"},\"spec\":{" more "\"containers\":[{\"name\":\"c\",\"image\":\"x\"}" \
+	"]}}"
+	static const char pods[] = "/api/v1/namespaces/default/pods";
+	struct rig *r = *state;
+
+	expect(r, 201, "POST", "/api/v1/namespaces/default/serviceaccounts", "{\"metadata\":{\"name\":\"default\"}}");
+	expect(r, 201, "POST", "/api/v1/namespaces", "{\"metadata\":{\"name\":\"team\"}}");
+	expect(r, 201, "POST", "/api/v1/namespaces/default/limitranges",
+	       "{\"metadata\":{\"name\":\"l\"},\"spec\":{\"limits\":[{\"type\":\"PersistentVolumeClaim\",\"max\":{"
+	       "\"storage\":\"2Gi\"}}]}}");
+	expect(r, 201, "POST", "/apis/storage.k8s.io/v1/storageclasses",
+	       "{\"metadata\":{\"name\":\"s\"},\"provisioner\":\"a.b/c\"}");
+	expect(r, 201, "POST", "/apis/scheduling.k8s.io/v1/priorityclasses",
+	       "{\"metadata\":{\"name\":\"high\"},\"value\":7}");
+	refuse("/registry/limitranges/default/l", ERR_INTERNAL);
+	rig_restart(r);
+	expect_status(r, 500, "InternalError", "not all limitranges can be read",
+		      &(struct ask){ .method = "POST", .path = CLAIMS("default"), .body = CLAIM("") });
+	expect_status(r, 500, "InternalError", "not all limitranges can be read",
+		      &(struct ask){ .method = "POST", .path = pods, .body = POD("") });
+	expect(r, 201, "POST", CLAIMS("team"), CLAIM(""));
+	make(r, "any");
+	refuse("/registry/storageclasses/s", ERR_INTERNAL);
+	rig_restart(r);
+	expect_status(r, 500, "InternalError", "not all storageclasses can be read",
+		      &(struct ask){ .method = "POST", .path = CLAIMS("team"), .body = CLAIM("") });
+	expect(r, 201, "POST", CLAIMS("team"), CLAIM("\"storageClassName\":\"s\","));
+	expect(r, 201, "POST", pods, POD(""));
+	refuse("/registry/priorityclasses/high", ERR_INTERNAL);
+	rig_restart(r);
+	expect_status(r, 500, "InternalError", "not all priorityclasses can be read",
+		      &(struct ask){ .method = "POST", .path = pods, .body = POD("") });
+	expect_status(r, 500, "InternalError", "/registry/priorityclasses/high",
+		      &(struct ask){ .method = "POST", .path = pods, .body = POD("\"priorityClassName\":\"high\",") });
+	expect(r, 201, "POST", pods, POD("\"priorityClassName\":\"system-node-critical\","));
+	make(r, "other");
+	/* Of what a write names nobody says that it is not there. */
+	refuse("/registry/serviceaccounts/default/default", ERR_INTERNAL);
+	rig_restart(r);
+	expect_status(r, 500, "InternalError", "unable to transform key \"/registry/serviceaccounts/default/default\"",
+		      &(struct ask){ .method = "POST", .path = pods, .body = POD("") });
+	refuse("/registry/namespaces/team", ERR_INTERNAL);
+	rig_restart(r);
+	expect_status(r, 500, "InternalError", "unable to transform key \"/registry/namespaces/team\"",
+		      &(struct ask){ .method = "POST", .path = CLAIMS("team"), .body = CLAIM("") });
+	expect(r, 404, "POST", CLAIMS("nowhere"), CLAIM(""));
+}
+
 /* A definition waits for instances that cannot be opened, and for their finalizers. */
 static void test_instances_hidden(void **state)
 {
@@ -687,6 +755,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_hidden_meanwhile, transformed_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_rules_hidden, transformed_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_judges_hidden, transformed_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_defaults_hidden, transformed_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_instances_hidden, transformed_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_service_hidden, transformed_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_start_unwritten, transformed_setup, rig_teardown),

@@ -330,6 +330,61 @@ static void those_of_another_peer_are_not_taken(void **state)
 	buf_release(&s.data);
 }
 
+/* A connection that somebody's way led to is for who goes that way. */
+struct way {
+	struct sockaddr_in to;
+	int dialled;
+};
+
+static int way_dial(void *ctx, const char *peer_name, struct err *err)
+{
+	struct way *w = ctx;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)peer_name;
+	w->dialled++;
+	if (connect(fd, (struct sockaddr *)&w->to, sizeof(w->to)) == 0)
+		return fd;
+	close(fd);
+	return err_set(err, ERR_UNAVAILABLE, "nobody there");
+}
+
+static void ways_are_kept_apart(void **state)
+{
+	struct way ways[2] = { 0 };
+	const struct {
+		int way; /* -1: none */
+		int dialled[2], accepted;
+	} rows[] = { { 0, { 1, 0 }, 1 }, { 0, { 1, 0 }, 1 }, { -1, { 1, 0 }, 2 }, { -1, { 1, 0 }, 2 },
+		     { 1, { 1, 1 }, 3 }, { 0, { 1, 1 }, 3 }, { 1, { 1, 1 }, 3 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++)
+		ways[i].to = (struct sockaddr_in){ .sin_family = AF_INET,
+						   .sin_port = htons((uint16_t)fake_http_port(srv)),
+						   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		/* Of this moment, as its owner's are. */
+		struct http_via via = { .dial = way_dial,
+					.ctx = rows[i].way < 0 ? NULL : &ways[rows[i].way],
+					.when = VIA_ONLY };
+		struct http_endpoint ep = { .host = "127.0.0.1",
+					    .port = fake_http_port(srv),
+					    .peer_name = "node",
+					    .via = rows[i].way < 0 ? NULL : &via,
+					    .kept = kept };
+		struct seen s = { .loop = *state };
+
+		http_dial(*state, &ep, "GET", "/hello", NULL, 0, SV(""), 20 * NS_PER_SEC, &cb, &s);
+		ev_loop_run(*state);
+		assert_string_equal(buf_cstr(&s.data), "hello");
+		assert_int_equal(ways[0].dialled, rows[i].dialled[0]);
+		assert_int_equal(ways[1].dialled, rows[i].dialled[1]);
+		assert_int_equal(fake_http_accepted(srv), rows[i].accepted);
+		buf_release(&s.data);
+	}
+	assert_int_equal(http_kept_resting(kept), 3);
+}
+
 static void many_closed(struct http_dialog *d, const struct err *err, void *ctx)
 {
 	int *left = ctx;
@@ -435,6 +490,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_ends_by_itself_does_not_rest, kept_setup, kept_teardown),
 		cmocka_unit_test_setup_teardown(one_that_left_is_replaced, kept_setup, kept_teardown),
 		cmocka_unit_test_setup_teardown(those_of_another_peer_are_not_taken, kept_setup, kept_teardown),
+		cmocka_unit_test_setup_teardown(ways_are_kept_apart, kept_setup, kept_teardown),
 		cmocka_unit_test_setup_teardown(so_many_rest, kept_setup, kept_teardown),
 		cmocka_unit_test_setup_teardown(uploads, setup, teardown),
 		cmocka_unit_test_setup_teardown(close_from_the_head, setup, teardown),

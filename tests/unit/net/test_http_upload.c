@@ -83,10 +83,12 @@ static void test_whole(void **state)
 	for (size_t i = 0; i < 30; i++)
 		client_send(fd, sv_make(pattern + i, 1));
 	expect(fd, "30 bytes, as sent, whole");
-	client_sends(fd, "POST /up/count HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
-			 "POST /up/count HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
-			 "POST /up/refuse HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
-			 "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc");
+	client_sends(
+	    fd,
+	    "POST /up/count HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+	    "POST /up/count HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
+	    "POST /up/refuse HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
+	    "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc");
 	expect(fd, "5 bytes, as sent, whole");
 	expect(fd, "3 bytes, as sent, whole");
 	expect(fd, "not at all");

@@ -79,17 +79,14 @@ static int params_find(struct policy_turn *t, const struct resource *r, struct s
 		return err_set(err, ERR_INTERNAL, "paramRef.name and paramRef.selector are mutually exclusive");
 	if (name.n) {
 		o = registry_peek(t->e.q, r, ns, name);
-		if (!o && set_aside_rev(t->e.q->server, r, ns, name))
-			return set_aside_error(t->e.q->server, r, ns, name, err);
-		return o ? params_take(o, f) : 0;
+		return o ? params_take(o, f) : registry_absent(t->e.q, r, ns, name, err);
 	}
 	if (!ls)
 		return err_set(err, ERR_INTERNAL, "one of name or selector must be provided");
 	f->sel = selector_from_label_selector(f->a, ls, err);
 	if (!f->sel)
 		return -1;
-	registry_each(t->e.q->server, r, ns, params_take, f);
-	return set_aside_blocked(t->e.q->server, r, ns, err);
+	return registry_each(t->e.q->server, r, ns, params_take, f, err);
 }
 
 /* Those that a run behind a wait finds again. */

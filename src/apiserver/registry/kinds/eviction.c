@@ -284,9 +284,8 @@ static void eviction_look(struct api_req *q, void *ctx)
 		return;
 	}
 	f.labels = obj_labels(pod);
-	registry_each(q->server, RES(policy_poddisruptionbudgets), q->ns, pdb_covers, &f);
 	/* A budget that cannot be read may be this Pod's. */
-	if (set_aside_blocked(q->server, RES(policy_poddisruptionbudgets), q->ns, &err) < 0) {
+	if (registry_each(q->server, RES(policy_poddisruptionbudgets), q->ns, pdb_covers, &f, &err) < 0) {
 		api_req_fail(q, &err);
 		return;
 	}

@@ -386,12 +386,15 @@ bool service_claims_wrong(struct apiserver *s)
 int service_claims_repair(struct apiserver *s, bool quiet, struct err *err)
 {
 	struct repair rp = { .s = s, .al = allocators_of(s), .quiet = quiet };
+	struct err unseen = ERR_INIT;
 	int rc;
 
 	pthread_mutex_init(&rp.mu, NULL);
 	pthread_cond_init(&rp.cond, NULL);
 	rp.seen = wc_rev(s->wc);
-	registry_each(s, RES(core_services), SV(""), repair_owners, &rp);
+	/* Of those that cannot be opened the allocators have heard what they had (strategy.h, unread). */
+	if (registry_each(s, RES(core_services), SV(""), repair_owners, &rp, &unseen) < 0)
+		err_release(&unseen);
 	/* The objects first: what is in the old place as well is in the way of nobody then. */
 	rc = repair_claims(&rp, storekey_first(&rp.arena, RES(networking_ipaddresses), SV("")), err);
 	if (rc == 0)
