@@ -6,8 +6,7 @@
  *
  * Where things come faster than they can be counted that would never end. After a few times the count is written over
  * whatever version the quota has by then, with what was charged meanwhile on top (quota_status.h): perhaps too much,
- * never too little, and it is counted again until nothing comes between. A first count so written may lack what came
- * while it was made, for that is not charged before the quota is in force; the next one has it.
+ * never too little, and it is counted again until nothing comes between.
  *
  * When: a quota comes or its spec changes, something of its namespace goes or uses less, a kind comes or goes, the
  * grace of a Pod ends; and every five minutes. Many that go at once are one look.
@@ -35,6 +34,7 @@
 #define SETTLE_NS (NS_PER_SEC / 10) /* from a deletion to the look: more of them may come */
 #define BUSY_NS NS_PER_SEC	    /* from one count that met others to the next */
 #define COUNTS_EXACT 3		    /* counts of a run that must find the quota unchanged */
+#define COUNTS_MOVED 2		    /* the first may only open it */
 #define WRITES_MOVED 64		    /* of the one behind them: each takes a read and a write */
 
 struct quota_controller;
@@ -306,15 +306,14 @@ static struct obj *quota_read(struct quota_controller *c, struct arena *a, struc
 	return l.n ? obj_link(a, obj_ref(l.items[0])) : NULL;
 }
 
-/* What k has counted between the versions k->quota and then, over a later one, or the same. */
-static int quota_write(struct quota_count *k, const struct obj *then, struct obj *onto, struct err *err)
+static int quota_write(struct quota_count *k, struct obj *onto, const struct val *status, struct err *err)
 {
-	struct val *st = quota_status(k->a, &k->used, k->quota, then, onto), *doc;
+	struct val *doc;
 
-	if (!st)
+	if (!status)
 		return 0;
 	doc = obj_edit(k->a, onto);
-	val_set(k->a, doc, F_status, st);
+	val_set(k->a, doc, F_status, status);
 	return client_update_status(k->c->ctx->client, RES(core_resourcequotas), doc, NULL, err);
 }
 
@@ -345,11 +344,12 @@ static bool quota_asks_the_same(const struct obj *x, const struct obj *y)
 	return sv_eq(obj_uid(x), obj_uid(y)) && val_equal(obj_get(x, F_spec), obj_get(y, F_spec));
 }
 
-/* Onto whatever version there is by then. 1: it was written, and is to be counted again; 0: the quota went, or asks for
- * something else, which brings it here again. */
+/* Over whatever version there is by then: the count, or what must be there before one can be. 1: it was written, and is
+ * to be counted again; 0: the quota went, or asks for something else, which brings it here again. */
 static int quota_write_moved(struct quota_count *k, struct err *err)
 {
 	_cleanup_(err_release) struct err why = ERR_INIT;
+	bool opened = quota_opened(&k->used, k->quota);
 	struct obj *then = NULL;
 
 	for (int i = 0; i < WRITES_MOVED; i++) {
@@ -362,7 +362,10 @@ static int quota_write_moved(struct quota_count *k, struct err *err)
 			return 0;
 		if (!then)
 			then = now;
-		if (quota_write(k, then, now, &why) == 0)
+		if (quota_write(k, now,
+				opened ? quota_status(k->a, &k->used, k->quota, then, now)
+				       : quota_status_open(k->a, &k->used, now),
+				&why) == 0)
 			return 1;
 		if (why.reason != ERR_CONFLICT)
 			return err_move(err, &why);
@@ -391,7 +394,8 @@ static int quota_count_once(struct quota_count *k, struct sv key, bool moved, st
 		return -1;
 	if (moved)
 		return quota_write_moved(k, err);
-	if (quota_write(k, quota, quota, &why) == 0 || why.reason == ERR_NOT_FOUND)
+	if (quota_write(k, quota, quota_status(k->a, &k->used, quota, quota, quota), &why) == 0 ||
+	    why.reason == ERR_NOT_FOUND)
 		return 0;
 	return why.reason == ERR_CONFLICT ? 1 : err_move(err, &why);
 }
@@ -403,11 +407,11 @@ static int quota_reconcile(void *ctx, struct sv key, struct reconcile_result *re
 	bool far = false, later = false, in_force = false;
 	int rc = 1;
 
-	for (int i = 0; rc > 0 && i <= COUNTS_EXACT; i++) {
+	for (int i = 0; rc > 0 && i < COUNTS_EXACT + COUNTS_MOVED; i++) {
 		_cleanup_(arena_release) struct arena a = ARENA_INIT;
 		_cleanup_(quota_count_release) struct quota_count k = { .c = c, .a = &a, .next_ns = INT64_MAX };
 
-		rc = quota_count_once(&k, key, i == COUNTS_EXACT, err);
+		rc = quota_count_once(&k, key, i >= COUNTS_EXACT, err);
 		next_ns = k.next_ns;
 		far = k.far;
 		later = k.later;

@@ -5,8 +5,8 @@
  *	an earlier pair   before a later one
  *
  * A wildcard stands for the first label, whole. Who asks for nothing, as clients do that were given an address, asks
- *for the address that they came to; only what was said with a pair can be one, as upstream has it. Who asks for what no
- *pair has is shown the context's own certificate. */
+ * for the address that they came to; only what was said with a pair can be one, as upstream has it. Who asks for what
+ * no pair has is shown the context's own certificate. */
 #include "net/net-internal.h"
 #include "base/ip.h"
 #include "base/pem.h"

@@ -207,7 +207,7 @@ static void ledger_quota(struct ownership *o, const struct store_change *ch)
 	if (ch->kv.deleted)
 		return;
 	doc = json_decode(&a, ch->kv.value, NULL, NULL);
-	if (!val_get(doc, F_status, F_used))
+	if (!val_get(doc, F_status, F_hard)) /* what comes may be counted already, but nothing is refused */
 		return;
 	o->spaces[space].in_force = true;
 	for (int k = 0; k < _COUNTED_MAX; k++)

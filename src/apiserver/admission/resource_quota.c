@@ -246,23 +246,50 @@ static int quota_judge_all(struct quota_judge *j, struct obj *const *newer, size
 
 /* --- what is written --- */
 
+struct charge {
+	const struct pertinent *p;
+	struct val *doc, *used; /* NULL: nothing was charged */
+};
+
+static void charge_one(struct quota_judge *j, struct charge *c, struct sv name, struct sv had)
+{
+	struct sv more = quota_list_get(&j->delta, name);
+
+	if (!more.p)
+		return;
+	if (!c->doc) {
+		c->doc = obj_edit(j->a, c->p->quota);
+		c->used = val_clone(j->a, val_get(c->doc, F_status, F_used));
+	}
+	val_set_str_sv(j->a, c->used, name, quota_sum(j->a, had, more));
+}
+
+/* Names that are not in force, but counted from here on: their controller has said so by an amount (quota_status.h). */
+static void charge_opened(struct quota_judge *j, struct charge *c)
+{
+	_cleanup_(val_index_release) struct val_index used = val_index_of(obj_get(c->p->quota, F_status, F_used));
+
+	VAL_EACH_MEMBER(obj_get(c->p->quota, F_spec, F_hard), m) {
+		const struct val *had = val_index_get(&used, m.key);
+
+		if (had && quota_names(j->ad->res, j->count, m.key) && !quota_list_get(&c->p->names, m.key).p)
+			charge_one(j, c, m.key, val_str(had));
+	}
+}
+
 /* p with the delta in its status; false: it changes nothing there. */
 static bool charged(struct quota_judge *j, const struct pertinent *p, struct store_write *w)
 {
-	struct val *doc = NULL, *used = NULL;
+	struct charge c = { .p = p };
+	struct val *doc, *used;
 	_cleanup_obj_ struct obj *built = NULL;
 
-	for (size_t i = 0; i < p->names.n; i++) {
-		struct sv name = p->names.p[i].name, more = quota_list_get(&j->delta, name);
-
-		if (!more.p)
-			continue;
-		if (!doc) {
-			doc = obj_edit(j->a, p->quota);
-			used = val_clone(j->a, val_get(doc, F_status, F_used));
-		}
-		val_set_str_sv(j->a, used, name, quota_sum(j->a, quota_list_get(&p->used, name), more));
-	}
+	for (size_t i = 0; i < p->names.n; i++)
+		charge_one(j, &c, p->names.p[i].name, quota_list_get(&p->used, p->names.p[i].name));
+	if (p->touched)
+		charge_opened(j, &c);
+	doc = c.doc;
+	used = c.used;
 	if (doc)
 		val_set(j->a, val_ensure_map(j->a, doc, F_status), F_used, used);
 	else if (p->touched && j->delta.n)

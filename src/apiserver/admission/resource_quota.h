@@ -11,7 +11,10 @@
  * wait for others to the store's answer. What goes, the quota controller takes off.
  *
  * A quota is in force from when the controller has filled in its status.hard, as upstream's. What comes while it counts
- * for that gives the quota a new revision, so that the controller's count, which may have missed it, is refused.
+ * for that gives the quota a new revision, so that the controller's count, which may have missed it, is refused. Where
+ * more comes than the controller can count, it writes an amount to status.used without a limit in status.hard: from
+ * then on what comes is charged to that, and refused by nothing, so that the count can be made up
+ * (controllers/quota_status.h).
  */
 #pragma once
 

@@ -166,6 +166,29 @@ static void test_counted_meanwhile(void **state)
 	}
 }
 
+/* What its controller has opened is counted, before it limits anything. */
+static void test_opened(void **state)
+{
+	struct rig *r = ((struct pair *)*state)->a;
+
+	expect(r, 201, "POST", NS "/resourcequotas",
+	       words(r, "{'metadata':{'name':'q'},'spec':{'hard':{'count/configmaps':'1','secrets':'1'}}}"));
+	expect_type(r, 200, "PATCH", NS "/resourcequotas/q/status", MERGE,
+		    words(r, "{'status':{'used':{'count/configmaps':'5'}}}"));
+	assert_int_equal(make(r, "a"), 201);
+	assert_int_equal(make(r, "b"), 201);
+	used(r, "q", "count/configmaps", "7");
+	expect(r, 201, "POST", NS "/configmaps?dryRun=All", words(r, "{'metadata':{'name':'dry'}}"));
+	expect(r, 201, "POST", NS "/secrets", words(r, "{'metadata':{'name':'s'}}"));
+	used(r, "q", "count/configmaps", "7");
+	assert_null(val_member_sv(val_get(expect(r, 200, "GET", NS "/resourcequotas/q", NULL), F_status, F_used),
+				  SV("secrets")));
+	expect_type(r, 200, "PATCH", NS "/resourcequotas/q/status", MERGE,
+		    words(r, "{'status':{'hard':{'count/configmaps':'1','secrets':'1'},'used':{'secrets':'1'}}}"));
+	assert_int_equal(make(r, "c"), 403);
+	used(r, "q", "count/configmaps", "7");
+}
+
 /* A hundred at once for three seats. */
 static void test_many_at_once(void **state)
 {
@@ -289,8 +312,10 @@ int main(void)
 {
 #define OF(fn) cmocka_unit_test_setup_teardown(fn, pair_setup, pair_teardown)
 	const struct CMUnitTest tests[] = {
-		OF(test_refusals),	    OF(test_failures_cost_nothing), OF(test_two_quotas),  OF(test_updates),
-		OF(test_counted_meanwhile), OF(test_many_at_once),	    OF(test_two_servers), OF(test_pods_at_once),
+		OF(test_refusals),     OF(test_failures_cost_nothing), OF(test_two_quotas),
+		OF(test_updates),      OF(test_counted_meanwhile),     OF(test_many_at_once),
+		OF(test_two_servers),  OF(test_pods_at_once),	       OF(test_opened),
+		OF(test_many_at_once), OF(test_two_servers),	       OF(test_pods_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

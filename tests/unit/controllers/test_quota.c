@@ -36,8 +36,8 @@ static void test_status(void **state)
 		/* Two came behind that: they are not. */
 		{ "\"pods\":\"9\"", "\"pods\":\"3\"", "\"pods\":\"3\"", "\"pods\":\"5\"", "4", "6" },
 		{ "\"pods\":\"9\"", "\"pods\":\"3\"", "\"pods\":\"2\"", "\"pods\":\"2\"", "3", "3" },
-		/* Nothing is charged to what is not in force. */
-		{ "", "", "", "", "7", "7" },
+		/* What is opened, and not in force, is charged as well. */
+		{ "", "\"pods\":\"3\"", "\"pods\":\"3\"", "\"pods\":\"5\"", "7", "9" },
 	};
 	struct rig *r = *state;
 
@@ -53,10 +53,29 @@ static void test_status(void **state)
 		assert_val(val_member_sv(val_member(st, F_used), SV("pods")), rows[i].used);
 		assert_val(val_member_sv(val_member(st, F_hard), SV("pods")), "9");
 		assert_int_equal(quota_in_force(at), rows[i].hard[0] != 0);
+		assert_true(quota_opened(&counted, at));
 		obj_unref(at);
 		obj_unref(then);
 		obj_unref(onto);
 	}
+}
+
+static void test_open(void **state)
+{
+	_cleanup_(quota_list_release) struct quota_list counted = QUOTA_LIST_INIT;
+	struct rig *r = *state;
+	struct obj *q = quota_obj(r, "\"pods\":\"9\",\"secrets\":\"9\"", "\"secrets\":\"9\"", "\"secrets\":\"3\"");
+	const struct val *st;
+
+	quota_list_set(&counted, SV("pods"), SV("7"));
+	quota_list_set(&counted, SV("secrets"), SV("2"));
+	assert_false(quota_opened(&counted, q));
+	st = quota_status_open(&r->arena, &counted, q);
+	assert_val(val_member_sv(val_member(st, F_used), SV("pods")), "7");
+	assert_val(val_member_sv(val_member(st, F_used), SV("secrets")), "3"); /* which is charged already */
+	assert_null(val_member_sv(val_member(st, F_hard), SV("pods")));
+	assert_val(val_member_sv(val_member(st, F_hard), SV("secrets")), "9");
+	obj_unref(q);
 }
 
 /* --- the storm --- */
@@ -146,6 +165,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_status, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_open, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_storm, rig_setup, rig_teardown),
 	};
 
