@@ -276,7 +276,7 @@ static bool plain_counts(struct plain *p, int *least, int *most)
 }
 
 /* Behind its parenthesis. What a group says of case is over with it. */
-static bool plain_grouped(struct plain *p, bool *repeatable, unsigned *repeats)
+static bool plain_paren(struct plain *p, bool *repeatable, unsigned *repeats)
 {
 	bool fold = p->fold, ok;
 
@@ -302,7 +302,7 @@ static bool plain_atom(struct plain *p, bool *repeatable, unsigned *repeats)
 		return false;
 	switch (c) {
 	case '(':
-		return plain_grouped(p, repeatable, repeats);
+		return plain_paren(p, repeatable, repeats);
 	case '[':
 		return plain_class(p, set) && plain_set(p, set);
 	case '\\':
