@@ -1,7 +1,9 @@
 /* What is to be done about a claim. See pv_binder.c. */
+#include "base/buf.h"
 #include "controllers/podutil.h"
 #include "controllers/pv_binder-internal.h"
 #include "object/default_class.h"
+#include "object/pod_refs.h"
 
 /* --- its class --- */
 
@@ -69,21 +71,28 @@ static int ask_provisioner(struct pv_binder *b, struct obj *claim, const struct 
 
 void pv_pods_claims(const struct obj *pod, struct index_keys *ret)
 {
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
 	if (val_str(obj_get(pod, F_spec, F_nodeName)).n)
 		return;
 	VAL_EACH(obj_get(pod, F_spec, F_volumes), v)
-		index_keys_add_ref(ret, obj_ns(pod), val_get_str(v, F_persistentVolumeClaim, F_claimName));
+		index_keys_add_ref(ret, obj_ns(pod), pod_volume_claim(&b, obj_root(pod), v));
 }
+
+#define PODS_NAMED_MAX 20 /* an event's message is not a list of everything */
 
 static void say_what_it_waits_for(struct pv_binder *b, const struct obj *claim)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf names = BUF_INIT;
 	size_t n;
 	struct obj **pods = informer_by_ref(b->pods, &a, PV_PODS_BY_CLAIM, obj_ns(claim), obj_name(claim), &n);
 
+	for (size_t i = 0; i < MIN(n, PODS_NAMED_MAX); i++)
+		buf_printf(&names, "%s%.*s", i ? "," : "", SV_ARG(obj_name(pods[i])));
 	if (n)
-		pv_claim_event(b, claim, "Normal", "WaitForPodScheduled", "waiting for pod %.*s to be scheduled",
-			       SV_ARG(obj_name(pods[0])));
+		pv_claim_event(b, claim, "Normal", "WaitForPodScheduled", "waiting for %s %s to be scheduled",
+			       n > 1 ? "pods" : "pod", buf_cstr(&names));
 	else
 		pv_claim_event(b, claim, "Normal", "WaitForFirstConsumer",
 			       "waiting for first consumer to be created before binding");
