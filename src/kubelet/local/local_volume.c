@@ -87,13 +87,18 @@ static const char *local_path(const struct local_at *v, struct arena *a)
 }
 
 /* Provisioner and node agent may come at once. Not on v->file: a loop device that is given that keeps it open, and with
- * it the lock, also when we are killed. */
+ * it the lock, also when we are killed. Who waited may find that the name is another's, or nobody's. */
 static int local_lock(struct local_at *v, int dir, const char *name, struct err *err)
 {
+	struct stat held, named;
+
 	v->lock = beneath_open(dir, name, O_RDONLY);
 	while (v->lock < 0 || flock(v->lock, LOCK_EX) < 0)
 		if (v->lock < 0 || errno != EINTR)
 			return err_set_errno(err, errno, "locking the file of volume '%s'", v->name);
+	if (fstat(v->lock, &held) < 0 || fstatat(dir, name, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    held.st_ino != named.st_ino)
+		return err_set(err, ERR_UNAVAILABLE, "volume '%s' was taken away meanwhile", v->name);
 	return 0;
 }
 

@@ -2,7 +2,9 @@
  * provisioners of two nodes, each with the rights it has in life. */
 #include "../controllers/real.h"
 
+#include "kubelet/local/local_machine.h"
 #include "kubelet/local_path.h"
+#include "object/condition.h"
 #include "scheduler/scheduler.h"
 
 #include <errno.h>
@@ -14,6 +16,69 @@
 #define CLAIMS "/api/v1/namespaces/default/persistentvolumeclaims"
 #define PODS "/api/v1/namespaces/default/pods"
 #define PVS "/api/v1/persistentvolumes"
+
+/* --- a machine with quotas, or with nothing --- */
+
+static bool has_quota, cannot_grow;
+static uint32_t project;
+static int64_t limit;
+
+static bool fake_quota_there(int dir)
+{
+	(void)dir;
+	return has_quota;
+}
+
+static uint32_t fake_project_of(int dir)
+{
+	(void)dir;
+	return project;
+}
+
+static bool fake_project_used(int dir, uint32_t p)
+{
+	(void)dir;
+	(void)p;
+	return false;
+}
+
+static int fake_project_set(int dir, uint32_t p, struct err *err)
+{
+	(void)dir;
+	(void)err;
+	project = p;
+	return 0;
+}
+
+static int fake_project_limit(int dir, uint32_t p, int64_t bytes, struct err *err)
+{
+	(void)dir;
+	(void)p;
+	if (cannot_grow && bytes > limit)
+		return err_set(err, ERR_FORBIDDEN, "not now");
+	limit = bytes;
+	return 0;
+}
+
+static int fake_image_possible(struct err *err)
+{
+	return err_set(err, ERR_UNAVAILABLE, "there is no mkfs.ext4");
+}
+
+static int fake_device_drop(int file, struct err *err)
+{
+	(void)file;
+	(void)err;
+	return 0;
+}
+
+static const struct local_machine machine = { .quota_there = fake_quota_there,
+					      .project_of = fake_project_of,
+					      .project_used = fake_project_used,
+					      .project_set = fake_project_set,
+					      .project_limit = fake_project_limit,
+					      .image_possible = fake_image_possible,
+					      .device_drop = fake_device_drop };
 
 struct world {
 	struct cluster k;
@@ -28,7 +93,8 @@ static struct local_path *provisioner(struct world *w, const char *node)
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	_cleanup_free_ char *dir = xasprintf("%s/%s", w->dir, node);
 	struct local_path *l = local_path_start(
-	    &(struct local_path_opts){ .env = w->k.rig->env, .client = w->client, .node_name = node, .dir = dir },
+	    &(struct local_path_opts){
+		.env = w->k.rig->env, .client = w->client, .node_name = node, .dir = dir, .machine = &machine },
 	    &err);
 
 	if (!l)
@@ -41,6 +107,9 @@ static struct world begin(void **state)
 	struct world w = { .k = cluster_start(state), .dir = "/tmp/caravel-test-XXXXXX" };
 	struct rig *r = w.k.rig;
 
+	has_quota = cannot_grow = false;
+	project = 0;
+	limit = 0;
 	assert_non_null(mkdtemp(w.dir));
 	for (int i = 1; i <= 2; i++) {
 		const char *path = arena_printf(&r->arena, "/api/v1/nodes/n%d", i);
@@ -239,9 +308,11 @@ static void test_refusals(void **state)
 	struct stat st;
 
 	claim(r, "shared", ",\"accessModes\":[\"ReadWriteMany\"]");
-	claim(r, "block", ",\"accessModes\":[\"ReadWriteOnce\"],\"volumeMode\":\"Block\"");
+	claim(r, "clone",
+	      ",\"accessModes\":[\"ReadWriteOnce\"],\"dataSource\":{\"kind\":\"PersistentVolumeClaim\",\"name\":"
+	      "\"shared\"}");
 	pod(r, "p", "shared", "n1");
-	pod(r, "q", "block", "n1");
+	pod(r, "q", "clone", "n1");
 	rig_run(r, 10 * NS_PER_SEC);
 	assert_int_equal(volumes(r), 0);
 	assert_int_equal(events(r, "ProvisioningFailed"), 2);
@@ -267,10 +338,182 @@ static void test_refusals(void **state)
 	end(&w);
 }
 
+static void class(struct rig *r, const char *name, const char *parameters)
+{
+	expect(r, 201, "POST", "/apis/storage.k8s.io/v1/storageclasses",
+	       arena_printf(&r->arena,
+			    "{\"metadata\":{\"name\":\"%s\"},\"provisioner\":\"%s\",\"volumeBindingMode\":"
+			    "\"WaitForFirstConsumer\",\"allowVolumeExpansion\":true,\"parameters\":{%s}}",
+			    name, LOCAL_PATH_PROVISIONER, parameters));
+}
+
+/* The newest message of that reason about the object. */
+static struct sv said(struct rig *r, const char *name, const char *reason)
+{
+	struct sv text = SV_NULL;
+
+	VAL_EACH(val_get(expect(r, 200, "GET", "/api/v1/events", NULL), F_items), e)
+		if (val_is(val_get(e, F_involvedObject, F_name), name) && val_is(val_get(e, F_reason), reason))
+			text = val_get_str(e, F_message);
+	return text;
+}
+
+static bool says(struct rig *r, const char *name, const char *reason, const char *part)
+{
+	struct sv text = said(r, name, reason);
+
+	return strstr(arena_cstr(&r->arena, text), part) != NULL;
+}
+
+/* What a class asks for and is not to be had makes no volume, and says what could be asked for. */
+static void test_parameters(void **state)
+{
+	struct world w = begin(state);
+	struct rig *r = w.k.rig;
+
+	class(r, "odd", "\"enforcement\":\"perhaps\"");
+	class(r, "strict", "\"enforcement\":\"projectQuota\"");
+	class(r, "free", "\"enforcement\":\"none\",\"archiveOnDelete\":\"true\",\"nodePath\":\"/x\"");
+	claim(r, "a", ",\"accessModes\":[\"ReadWriteOnce\"],\"storageClassName\":\"odd\"");
+	claim(r, "b", ",\"accessModes\":[\"ReadWriteOnce\"],\"storageClassName\":\"strict\"");
+	pod(r, "pa", "a", "n1");
+	pod(r, "pb", "b", "n1");
+	rig_run(r, 10 * NS_PER_SEC);
+	assert_int_equal(volumes(r), 0);
+	assert_true(
+	    says(r, "a", "ProvisioningFailed",
+		 "parameter enforcement of the class is \"perhaps\": it can be auto, projectQuota, image or none"));
+	assert_true(says(r, "b", "ProvisioningFailed", "mount it with the option prjquota"));
+	gone(r, PODS "/pa?gracePeriodSeconds=0");
+	gone(r, PODS "/pb?gracePeriodSeconds=0");
+	gone(r, CLAIMS "/a");
+	gone(r, CLAIMS "/b");
+	/* The default class says that nobody holds the size; one that asks for that does not. */
+	claim(r, "c", ",\"accessModes\":[\"ReadWriteOnce\"]");
+	claim(r, "d", ",\"accessModes\":[\"ReadWriteOnce\"],\"storageClassName\":\"free\"");
+	pod(r, "pc", "c", "n1");
+	pod(r, "pd", "d", "n1");
+	rig_run(r, 20 * NS_PER_SEC);
+	assert_non_null(directory(r, "c"));
+	assert_true(says(r, "c", "SizeNotEnforced", "there is no mkfs.ext4"));
+	assert_true(says(r, "c", "ProvisioningSucceeded", "enforcement of its size: none"));
+	assert_sv(said(r, "d", "SizeNotEnforced"), "");
+	{
+		const char *dir = directory(r, "d"), *base = strrchr(dir, '/') + 1;
+		const char *kept = arena_printf(&r->arena, "%s/n1/archived-%s", w.dir, base);
+		struct stat st;
+		int fd = open(arena_printf(&r->arena, "%s/data", dir), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+		assert_true(fd >= 0);
+		close(fd);
+		gone(r, PODS "/pc?gracePeriodSeconds=0");
+		gone(r, PODS "/pd?gracePeriodSeconds=0");
+		gone(r, CLAIMS "/c");
+		gone(r, CLAIMS "/d");
+		rig_run(r, 10 * NS_PER_SEC);
+		assert_int_equal(volumes(r), 0);
+		assert_int_equal(stat(dir, &st), -1);
+		assert_int_equal(unlink(arena_printf(&r->arena, "%s/data", kept)), 0);
+		assert_int_equal(rmdir(kept), 0);
+	}
+	end(&w);
+}
+
+#define GI ((int64_t)1 << 30)
+
+static void grow(struct rig *r, const char *name, const char *size)
+{
+	expect_type(r, 200, "PATCH", arena_printf(&r->arena, CLAIMS "/%s", name), "application/merge-patch+json",
+		    arena_printf(&r->arena, "{\"spec\":{\"resources\":{\"requests\":{\"storage\":\"%s\"}}}}", size));
+	rig_run(r, 10 * NS_PER_SEC);
+}
+
+static const struct val *status(struct rig *r, const char *name)
+{
+	return val_get(expect(r, 200, "GET", arena_printf(&r->arena, CLAIMS "/%s", name), NULL), F_status);
+}
+
+/* Grown by its node while it is used; or said to be pending; or left alone while the node is away. */
+static void test_growing(void **state)
+{
+	struct world w = begin(state);
+	struct rig *r = w.k.rig;
+	const struct val *st;
+
+	has_quota = true;
+	claim(r, "c", ",\"accessModes\":[\"ReadWriteOnce\"]");
+	pod(r, "p", "c", "n1");
+	rig_run(r, 20 * NS_PER_SEC);
+	assert_non_null(directory(r, "c"));
+	assert_int_equal(limit, GI);
+	assert_true(says(r, "c", "ProvisioningSucceeded", "projectQuota"));
+	grow(r, "c", "2Gi");
+	assert_int_equal(limit, 2 * GI);
+	st = status(r, "c");
+	assert_val(val_get(st, F_capacity, F_storage), "2Gi");
+	assert_val(val_get(st, F_allocatedResources, F_storage), "2Gi");
+	assert_null(val_get(st, F_allocatedResourceStatuses));
+	assert_null(condition_find(val_get(st, F_conditions), "Resizing"));
+	assert_val(
+	    val_get(val_at(val_get(expect(r, 200, "GET", PVS, NULL), F_items), 0), F_spec, F_capacity, F_storage),
+	    "2Gi");
+	assert_sv(said(r, "c", "VolumeResizeSuccessful"), "Resize volume succeeded");
+
+	cannot_grow = true;
+	grow(r, "c", "3Gi");
+	st = status(r, "c");
+	assert_val(val_get(st, F_capacity, F_storage), "2Gi");
+	assert_val(val_get(st, F_allocatedResourceStatuses, F_storage), "NodeResizePending");
+	assert_true(condition_is(val_get(st, F_conditions), "FileSystemResizePending", "True"));
+	cannot_grow = false;
+	w.nodes[0] = local_path_stop(w.nodes[0]);
+	grow(r, "c", "4Gi");
+	assert_val(val_get(status(r, "c"), F_capacity, F_storage), "2Gi");
+	w.nodes[0] = provisioner(&w, "n1");
+	rig_run(r, 10 * NS_PER_SEC);
+	st = status(r, "c");
+	assert_val(val_get(st, F_capacity, F_storage), "4Gi");
+	assert_null(condition_find(val_get(st, F_conditions), "FileSystemResizePending"));
+	assert_null(val_get(st, F_allocatedResourceStatuses));
+	assert_int_equal(limit, 4 * GI);
+	gone(r, PODS "/p?gracePeriodSeconds=0");
+	gone(r, CLAIMS "/c");
+	rig_run(r, 10 * NS_PER_SEC);
+	assert_int_equal(limit, 0);
+	end(&w);
+}
+
+static void test_block(void **state)
+{
+	struct world w = begin(state);
+	struct rig *r = w.k.rig;
+	const struct val *v;
+	struct stat st;
+	const char *path;
+
+	claim(r, "c", ",\"accessModes\":[\"ReadWriteOnce\"],\"volumeMode\":\"Block\"");
+	pod(r, "p", "c", "n1");
+	rig_run(r, 20 * NS_PER_SEC);
+	path = directory(r, "c");
+	assert_non_null(path);
+	v = val_at(val_get(expect(r, 200, "GET", PVS, NULL), F_items), 0);
+	assert_val(val_get(v, F_spec, F_volumeMode), "Block");
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(S_ISREG(st.st_mode));
+	assert_int_equal(st.st_size, GI);
+	gone(r, PODS "/p?gracePeriodSeconds=0");
+	gone(r, CLAIMS "/c");
+	rig_run(r, 10 * NS_PER_SEC);
+	assert_int_equal(stat(path, &st), -1);
+	end(&w);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
-	const struct CMUnitTest tests[] = { T(test_there_and_back), T(test_restarts_and_policies), T(test_refusals) };
+	const struct CMUnitTest tests[] = { T(test_there_and_back), T(test_restarts_and_policies),
+					    T(test_refusals),	    T(test_parameters),
+					    T(test_growing),	    T(test_block) };
 
 	return cmocka_run_group_tests_name("kubelet/local_path", tests, NULL, NULL);
 }
