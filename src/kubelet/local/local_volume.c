@@ -408,35 +408,73 @@ int local_volume_archive(const struct local_store *s, const char *name, struct e
 
 /* --- after a start --- */
 
+/* Names in a directory of ours that are volumes' (taken). unfinished: others that are not to be there are deleted. */
+static size_t local_names(struct arena *a, int dir_take, bool unfinished, const char *const **ret)
+{
+	VEC(const char *) names = VEC_INIT;
+	DIR *d = fdopendir(dir_take);
+	const char **list;
+	size_t n;
+
+	*ret = NULL;
+	if (!d) {
+		close(dir_take);
+		return 0;
+	}
+	for (struct dirent *e; (e = readdir(d));)
+		if (unfinished && sv_starts(sv_from(e->d_name), SV(UNFINISHED)))
+			(void)unlinkat(dir_take, e->d_name, 0);
+		else if (local_name_ok(sv_from(e->d_name)))
+			vec_push(&names, arena_strdup(a, e->d_name));
+	closedir(d);
+	list = ARENA_ARRAY(a, const char *, names.n);
+	for (size_t i = 0; i < names.n; i++)
+		list[i] = names.p[i];
+	*ret = list;
+	n = names.n;
+	vec_release(&names);
+	return n;
+}
+
 int local_store_mend(const struct local_store *s, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_close_ int dir = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int images = dir < 0 ? -1 : beneath_open(dir, IMAGES, O_RDONLY | O_DIRECTORY);
-	VEC(char *) names = VEC_INIT;
 	struct err first = ERR_INIT;
+	const char *const *names;
 	struct local_place at;
-	DIR *d;
+	size_t n;
 
 	if (images < 0)
 		return errno == ENOENT ? 0 : err_set_errno(err, errno, "opening '%s/" IMAGES "'", s->dir);
-	d = fdopendir(images);
-	if (!d) {
-		close(images);
-		return err_set_errno(err, errno, "reading '%s/" IMAGES "'", s->dir);
-	}
-	for (struct dirent *e; (e = readdir(d));)
-		if (sv_starts(sv_from(e->d_name), SV(UNFINISHED)))
-			(void)unlinkat(images, e->d_name, 0);
-		else if (local_name_ok(sv_from(e->d_name)))
-			vec_push(&names, arena_strdup(&a, e->d_name));
-	closedir(d);
-	for (size_t i = 0; i < names.n; i++) {
+	n = local_names(&a, images, true, &names);
+	for (size_t i = 0; i < n; i++) {
 		_cleanup_(err_release) struct err why = ERR_INIT;
 
-		if (local_volume_ready(s, &a, names.p[i], &at, &why) < 0 && first.reason == ERR_NONE)
+		if (local_volume_ready(s, &a, names[i], &at, &why) < 0 && first.reason == ERR_NONE)
 			(void)err_move(&first, &why);
 	}
-	vec_release(&names);
+	return first.reason == ERR_NONE ? 0 : err_move(err, &first);
+}
+
+int local_store_release(const struct local_store *s, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	int dir = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct err first = ERR_INIT;
+	const char *const *names;
+	size_t n;
+
+	if (dir < 0)
+		return errno == ENOENT ? 0 : err_set_errno(err, errno, "opening '%s'", s->dir);
+	n = local_names(&a, dir, false, &names);
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_(err_release) struct err why = ERR_INIT;
+		_cleanup_(local_at_release) struct local_at v;
+
+		if ((local_look(&v, s, names[i], &why) < 0 || local_release(&v, &why) < 0) && first.reason == ERR_NONE)
+			(void)err_move(&first, &why);
+	}
 	return first.reason == ERR_NONE ? 0 : err_move(err, &first);
 }

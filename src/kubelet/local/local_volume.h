@@ -54,6 +54,9 @@ int local_volume_archive(const struct local_store *s, const char *name, struct e
 /* After a start: images that were not finished go, the others are mounted. The first failure, after all were tried. */
 int local_store_mend(const struct local_store *s, struct err *err);
 
+/* Nothing of it is mounted or attached any more; all stays on the disk. The first failure, after all were tried. */
+int local_store_release(const struct local_store *s, struct err *err);
+
 bool local_name_ok(struct sv name);
 /* How large the image's file is, so that its file system has room for that much. */
 int64_t local_image_bytes(int64_t bytes);
