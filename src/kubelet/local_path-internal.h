@@ -1,4 +1,5 @@
-/* local_path-internal.h - shared by local_path.c (life, making, taking away) and local_path_grow.c. */
+/* local_path-internal.h - shared by local_path.c (life, making, taking away), local_path_grow.c and
+ * local_path_common.c. */
 #pragma once
 
 #include "client/events.h"

@@ -1,11 +1,9 @@
-#include "base/buf.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "kubelet/local_path-internal.h"
 #include "object/annotation.h"
 #include "object/default_class.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 
 /* As external provisioners call theirs: while it is there, the volume's directory may be. */
@@ -14,19 +12,6 @@
 #define KEY_MEND "mend"	  /* what a start finds is to be put in order */
 #define KEY_CLASS "class" /* the class is to be made */
 #define FILE_NAME_MAX 200 /* of a volume's name on the disk; the uid in it makes it one of its kind */
-
-void local_path_claim_event(struct local_path *l, const struct obj *claim, const char *type, const char *reason,
-			    const char *fmt, ...)
-{
-	_cleanup_(buf_release) struct buf text = BUF_INIT;
-	va_list ap;
-
-	va_start(ap, fmt);
-	buf_vprintf(&text, fmt, ap);
-	va_end(ap);
-	recorder_event(l->recorder, RES(core_persistentvolumeclaims), obj_root(claim), type, reason, "%s",
-		       buf_cstr(&text));
-}
 
 /* --- the class --- */
 
@@ -237,23 +222,6 @@ static int reconcile_claim(void *ctx, struct sv key, struct reconcile_result *re
 }
 
 /* --- taking one away --- */
-
-/* The path is exactly what provision() makes. */
-const char *local_path_name(struct local_path *l, struct arena *a, const struct obj *volume)
-{
-	struct sv path = val_str(obj_get(volume, F_spec, F_hostPath, F_path)), dir = sv_from(l->dir), base;
-	const struct val *terms = obj_get(volume, F_spec, F_nodeAffinity, F_required, F_nodeSelectorTerms);
-	const struct val *e = val_at(val_get(val_at(terms, 0), F_matchExpressions), 0);
-
-	if (!sv_is(annotation_of(obj_root(volume), ANN_PROVISIONED_BY), LOCAL_PATH_PROVISIONER) ||
-	    !val_is(val_at(val_get(e, F_values), 0), l->node) || !sv_starts(path, dir) || path.n <= dir.n ||
-	    path.p[dir.n] != '/')
-		return NULL;
-	base = sv_sub(path, dir.n + 1, path.n);
-	return sv_starts(base, obj_name(volume)) && sv_starts(base, SV("pvc-")) && local_name_ok(base)
-		   ? arena_cstr(a, base)
-		   : NULL;
-}
 
 static int drop_finalizer(struct local_path *l, struct arena *a, struct obj *volume, struct err *err)
 {

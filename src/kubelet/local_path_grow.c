@@ -4,7 +4,7 @@
  *	files as large as that ─▶ volume: capacity ─▶ claim: capacity, and nothing of the first line
  *
  * Where the file system cannot follow its device while it is mounted, the claim says FileSystemResizePending, and the
- *next mount does it. Each step looks whether it was done. */
+ * next mount does it. Each step looks whether it was done. */
 #include "client/client.h"
 #include "kubelet/local_path-internal.h"
 #include "object/condition.h"

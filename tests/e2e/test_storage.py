@@ -123,12 +123,13 @@ spec: {storageClassName: manual, accessModes: [ReadWriteOnce], resources: {reque
         raise Failed("the data of a kept volume are gone")
 
 
-USER = """
+SIZED = """
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: sized}
 spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 20Mi}}}
----
+"""
+USER = """
 apiVersion: v1
 kind: Pod
 metadata: {name: user}
@@ -149,6 +150,7 @@ def said(c, name, reason):
 
 def size_is_held(c):
     """The agent is killed while the volume is being made, and what is there afterwards is whole."""
+    c.apply(SIZED)
     c.apply(USER % IMAGE)
     wait_for("the node", lambda: "volume.kubernetes.io/selected-node" in claim(c, "sized")["metadata"].get("annotations", {}))
     c.kill()

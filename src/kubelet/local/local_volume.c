@@ -1,5 +1,5 @@
 /* Each function opens the store's directory and works below it by descriptor; what stands there is ours alone, but for
- *the contents of volumes, which are never walked into here except to be removed.
+ * the contents of volumes, which are never walked into here except to be removed.
  *
  *	make, image:	file .new-NAME ─▶ file system in it ─▶ renamed NAME ─▶ mounted ─▶ opened up
  *	remove:		unmounted ─▶ image gone ─▶ directory gone

@@ -191,6 +191,52 @@ static void test_growing_is_its_provisioners(void **state)
 	cluster_finish(&k);
 }
 
+/* Only what is bound grows, and where its class says that it may; nothing shrinks. */
+static void test_growing_is_refused(void **state)
+{
+	static const char two[] = "{\"spec\":{\"resources\":{\"requests\":{\"storage\":\"2Gi\"}}}}";
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+
+	expect(r, 201, "POST", CLASSES, "{\"metadata\":{\"name\":\"fixed\"},\"provisioner\":\"x.io/p\"}");
+	claim(r, "c", ",\"storageClassName\":\"fixed\"");
+	cluster_run(&k, 2);
+	expect_type(r, 422, "PATCH", CLAIMS "/c", MERGE, two);
+	volume(r, "v", "fixed");
+	cluster_run(&k, 2);
+	assert_val(val_get(get(r, CLAIMS "/c"), F_status, F_phase), "Bound");
+	expect_type(r, 403, "PATCH", CLAIMS "/c", MERGE, two);
+	expect_type(r, 200, "PATCH", CLASSES "/fixed", MERGE, "{\"allowVolumeExpansion\":true}");
+	cluster_run(&k, 1);
+	expect_type(r, 200, "PATCH", CLAIMS "/c", MERGE, two);
+	expect_type(r, 422, "PATCH", CLAIMS "/c", MERGE,
+		    "{\"spec\":{\"resources\":{\"requests\":{\"storage\":\"1Mi\"}}}}");
+	cluster_finish(&k);
+}
+
+/* A claim with attributes gets a volume that has them, and says so. */
+static void test_attributes_class(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+	const struct val *c;
+
+	expect(r, 201, "POST", "/apis/storage.k8s.io/v1/volumeattributesclasses",
+	       "{\"metadata\":{\"name\":\"gold\"},\"driverName\":\"x.io\",\"parameters\":{\"iops\":\"9\"}}");
+	volume(r, "plain", "m");
+	expect(r, 201, "POST", PVS,
+	       "{\"metadata\":{\"name\":\"gold\"},\"spec\":{\"capacity\":{\"storage\":\"5Gi\"},\"accessModes\":["
+	       "\"ReadWriteOnce\"],\"storageClassName\":\"m\",\"volumeAttributesClassName\":\"gold\",\"csi\":{"
+	       "\"driver\":\"x.io\",\"volumeHandle\":\"1\"}}}");
+	cluster_run(&k, 1);
+	claim(r, "c", ",\"storageClassName\":\"m\",\"volumeAttributesClassName\":\"gold\"");
+	cluster_run(&k, 2);
+	c = get(r, CLAIMS "/c");
+	assert_val(val_get(c, F_spec, F_volumeName), "gold");
+	assert_val(val_get(c, F_status, F_currentVolumeAttributesClassName), "gold");
+	cluster_finish(&k);
+}
+
 static void test_who_is_waited_for(void **state)
 {
 	struct cluster k = cluster_start(state);
@@ -243,8 +289,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_ephemeral_is_not_anybodys),   T(test_ephemeral),		T(test_unused),
-		T(test_growing_is_its_provisioners), T(test_who_is_waited_for), T(test_newest_default),
+		T(test_ephemeral_is_not_anybodys), T(test_ephemeral),	     T(test_unused),
+		T(test_growing_is_refused),	   T(test_attributes_class), T(test_growing_is_its_provisioners),
+		T(test_who_is_waited_for),	   T(test_newest_default),
 	};
 
 	return cmocka_run_group_tests_name("controllers/claims", tests, NULL, NULL);
