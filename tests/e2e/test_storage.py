@@ -255,9 +255,42 @@ spec:
     wait_for("the volume to go", lambda: not directories(c), 60)
 
 
+def clone_of_what_is_in_use(c):
+    """Its source goes on writing; the clone is as large as it asks to be, and goes its own way."""
+    pods = ("origin", "copy")
+    for name, size, source in (("origin", "12Mi", ""), ("copy", "30Mi", "dataSource: {kind: PersistentVolumeClaim, name: origin},")):
+        c.apply(f"""
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {{name: {name}}}
+spec: {{accessModes: [ReadWriteOnce], {source} resources: {{requests: {{storage: {size}}}}}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{{name: c, image: {IMAGE}, command: [sh, -c, "exec sleep 100000"], volumeMounts: [{{name: d, mountPath: /d}}]}}]
+  volumes: [{{name: d, persistentVolumeClaim: {{claimName: {name}}}}}]
+""")
+        running(c, name)
+        if name == "origin":
+            c.kubectl("exec", name, "--", "sh", "-c", "seq 1000 > /d/old; (while sleep 0.05; do date >> /d/log || exit; done) > /dev/null 2>&1 &")
+    equal(c.kubectl("exec", "copy", "--", "sh", "-c", "wc -l < /d/old").strip(), "1000")
+    c.kubectl("exec", "copy", "--", "sh", "-c", "rm /d/log; dd if=/dev/zero of=/d/f bs=1M count=28")
+    def lines():
+        return int(c.kubectl("exec", "origin", "--", "sh", "-c", "wc -l < /d/log"))
+    before = lines()
+    wait_for("the source to write on", lambda: lines() > before)
+    c.kubectl("delete", "pod", *pods, "--timeout=60s")
+    c.kubectl("delete", "pvc", *pods, "--timeout=60s")
+    wait_for("the volumes to go", lambda: not directories(c) and not images_mounted(c), 60)
+
+
 if __name__ == "__main__":
     need_node()
     with Cluster(agent=True) as cluster:
         sys.exit(main([each_pod_has_a_volume, data_outlive_pods_and_the_server, claims_in_use_stay, a_volume_that_exists,
-                       size_is_held, fullness_is_told, grows_under_load, found_mounted_after_a_reboot, block_device, ephemeral_volume],
+                       size_is_held, fullness_is_told, grows_under_load, found_mounted_after_a_reboot, block_device, ephemeral_volume,
+                       clone_of_what_is_in_use],
                       cluster))

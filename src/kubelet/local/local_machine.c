@@ -145,6 +145,31 @@ static int image_follow(int file, const char *at, struct err *err)
 	return err_set_errno(err, errno, "growing the file system of '%s'", at);
 }
 
+static int image_freeze(int file, const char *at, struct err *err)
+{
+	_cleanup_close_ int fd = -1;
+	char name[LOOP_NAME_BYTES];
+	struct stat here, below;
+
+	if (!at && !loop_find(file, name))
+		return 0; /* nobody has it */
+	fd = at ? open(at, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : open(name, O_RDONLY | O_CLOEXEC);
+	/* Never the file system of the machine that the image lies on. */
+	if (at && (fstat(fd, &here) < 0 || fstat(file, &below) < 0 || here.st_dev == below.st_dev))
+		return err_set(err, ERR_UNAVAILABLE, "the image of '%s' is not mounted", at);
+	if (fd < 0 || (at ? ioctl(fd, FIFREEZE, 0) : fsync(fd)) < 0)
+		return err_set_errno(err, errno, "holding still '%s'", at ? at : name);
+	return 0;
+}
+
+static void image_thaw(const char *at)
+{
+	_cleanup_close_ int fd = fs_is_mountpoint(at) ? open(at, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+
+	if (fd >= 0)
+		(void)ioctl(fd, FITHAW, 0);
+}
+
 static int local_unmount(const char *at, struct err *err)
 {
 	return fs_unmount_under(at, NULL, err);
@@ -175,6 +200,8 @@ const struct local_machine local_machine_real = {
 	.mounted = fs_is_mountpoint,
 	.image_mount = image_mount,
 	.image_follow = image_follow,
+	.freeze = image_freeze,
+	.thaw = image_thaw,
 	.unmount = local_unmount,
 	.device = local_device,
 	.device_drop = local_device_drop,

@@ -22,6 +22,10 @@ struct local_machine {
 	int (*image_mount)(int file, const char *at, struct err *err);
 	/* Device and file system become as large as the file, while they are in use. */
 	int (*image_follow)(int file, const char *at, struct err *err);
+	/* What was written is in the file, and nothing more comes until thawed. at NULL: of a block device only the
+	 * former. */
+	int (*freeze)(int file, const char *at, struct err *err);
+	void (*thaw)(const char *at);			 /* fine when it is not frozen */
 	int (*unmount)(const char *at, struct err *err); /* and what is mounted below */
 
 	int (*device)(int file, char ret[LOOP_NAME_BYTES], struct err *err); /* attached, as large as the file */

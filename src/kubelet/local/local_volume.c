@@ -2,6 +2,7 @@
  * the contents of volumes, which are never walked into here except to be removed.
  *
  *	make, image:	file .new-NAME ─▶ file system in it ─▶ renamed NAME ─▶ mounted ─▶ opened up
+ *	clone:		file .new-NAME ─▶ the source held still, copied, let go ─▶ as above
  *	remove:		unmounted ─▶ image gone ─▶ directory gone
  *
  * Killed after any of these, the next call sees how far it came: .new-NAME is begun anew, NAME without a mount is
@@ -18,7 +19,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <linux/fs.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -211,30 +214,47 @@ static int local_make_block(struct local_at *v, int64_t bytes, struct err *err)
 	return local_grow_file(v, local_round_up(bytes, 4096), err);
 }
 
-/* Under a name that nobody mounts until all of it is there. */
+/* The directory of images, made when it is missing. */
+static int local_images(struct local_at *v, struct err *err)
+{
+	if (v->images < 0 && mkdirat(v->dir, IMAGES, 0700) < 0 && errno != EEXIST)
+		return err_set_errno(err, errno, "making '%s/" IMAGES "'", v->s->dir);
+	if (v->images < 0)
+		v->images = beneath_open(v->dir, IMAGES, O_RDONLY | O_DIRECTORY);
+	return v->images < 0 ? err_set_errno(err, errno, "opening '%s/" IMAGES "'", v->s->dir) : 0;
+}
+
+/* Opens v->file, empty, in the directory `in`, under a name that nobody mounts until all of it is there. */
+static int local_begin_file(struct local_at *v, int in, const char *new, struct err *err)
+{
+	if (unlinkat(in, new, 0) < 0 && errno != ENOENT)
+		return err_set_errno(err, errno, "removing an unfinished file of volume '%s'", v->name);
+	v->file = openat(in, new, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return v->file < 0 ? err_set_errno(err, errno, "making a file for volume '%s'", v->name)
+			   : local_lock(v, in, new, err);
+}
+
+static int local_finish_file(struct local_at *v, int in, const char *new, struct err *err)
+{
+	if (fsync(v->file) < 0 || renameat(in, new, in, v->name) < 0 || fsync(in) < 0)
+		return err_set_errno(err, errno, "finishing the file of volume '%s'", v->name);
+	return 0;
+}
+
 static int local_make_image(struct local_at *v, int64_t bytes, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	const char *new = arena_printf(&a, UNFINISHED "%s", v->name);
 
-	if (v->images < 0 && mkdirat(v->dir, IMAGES, 0700) < 0 && errno != EEXIST)
-		return err_set_errno(err, errno, "making '%s/" IMAGES "'", v->s->dir);
-	if (v->images < 0)
-		v->images = beneath_open(v->dir, IMAGES, O_RDONLY | O_DIRECTORY);
-	if (v->images < 0 || (unlinkat(v->images, new, 0) < 0 && errno != ENOENT))
-		return err_set_errno(err, errno, "preparing '%s/" IMAGES "'", v->s->dir);
-	v->file = openat(v->images, new, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (v->file < 0)
-		return err_set_errno(err, errno, "making an image for volume '%s'", v->name);
-	if (local_lock(v, v->images, new, err) < 0 || local_grow_file(v, local_image_bytes(bytes), err) < 0 ||
+	if (local_images(v, err) < 0)
+		return -1;
+	if (local_begin_file(v, v->images, new, err) < 0 || local_grow_file(v, local_image_bytes(bytes), err) < 0 ||
 	    v->s->machine->image_format(arena_printf(&a, "%s/" IMAGES "/%s", v->s->dir, new), local_block_bytes(bytes),
 					local_journal_bytes(bytes), err) < 0) {
 		(void)unlinkat(v->images, new, 0);
 		return -1;
 	}
-	if (fsync(v->file) < 0 || renameat(v->images, new, v->images, v->name) < 0 || fsync(v->images) < 0)
-		return err_set_errno(err, errno, "finishing the image of volume '%s'", v->name);
-	return 0;
+	return local_finish_file(v, v->images, new, err);
 }
 
 /* A number that nobody has: from the name, so that another try mostly comes to the same. Above those that admins give.
@@ -319,6 +339,97 @@ int local_volume_make(const struct local_store *s, const struct local_want *w, e
 	if (*ret_limit == LOCAL_QUOTA && local_make_quota(&v, w->bytes, err) < 0)
 		return -1;
 	return local_open_up(&v, err);
+}
+
+/* --- filled --- */
+
+#define COPY_BYTES ((size_t)1 << 20)
+
+/* Of a file that may change its mind about where its holes are: what is read is what is written, at the same place. */
+static int local_copy(int from, int to, struct err *err)
+{
+	_cleanup_free_ char *buf = NULL;
+	off_t at = 0, end;
+	struct stat st;
+
+	if (ioctl(to, FICLONE, from) == 0)
+		return 0;
+	if (fstat(from, &st) < 0 || ftruncate(to, st.st_size) < 0)
+		return err_set_errno(err, errno, "copying a volume");
+	buf = xmalloc(COPY_BYTES);
+	while (at < st.st_size && (at = lseek(from, at, SEEK_DATA)) >= 0) {
+		end = lseek(from, at, SEEK_HOLE);
+		if (end < 0 || end > st.st_size)
+			end = st.st_size;
+		while (at < end) {
+			ssize_t n = pread(from, buf, (size_t)MIN((off_t)COPY_BYTES, end - at), at);
+
+			if (n <= 0 || pwrite(to, buf, (size_t)n, at) != n)
+				return err_set_errno(err, n == 0 ? EIO : errno, "copying a volume");
+			at += n;
+		}
+	}
+	return at >= 0 || errno == ENXIO
+		   ? 0
+		   : err_set_errno(err, errno, "copying a volume"); /* ENXIO: only a hole is left */
+}
+
+/* The source, held still. Its lock is not kept: whoever starts its pod does not wait for the copy. */
+static int local_copy_still(const struct local_store *s, const char *from, bool block, int to, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(local_at_release) struct local_at src;
+	const char *at = NULL;
+	int rc;
+
+	if (local_look(&src, s, from, err) < 0)
+		return -1;
+	if (src.file < 0 || src.block != block)
+		return err_set(
+		    err, ERR_INVALID,
+		    "volume '%s' cannot be cloned into one like that: only images into images and block devices "
+		    "into block devices",
+		    from);
+	if (!block) {
+		at = local_path(&src, &a);
+		if (!s->machine->mounted(at))
+			at = NULL; /* nobody writes */
+	}
+	close_fdp(&src.lock);
+	src.lock = -1;
+	if ((at || block) && s->machine->freeze(src.file, at, err) < 0)
+		return -1;
+	rc = local_copy(src.file, to, err);
+	if (at)
+		s->machine->thaw(at);
+	return rc;
+}
+
+int local_volume_clone(const struct local_store *s, const char *from, const struct local_want *w, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const char *new = arena_printf(&a, UNFINISHED "%s", w->name);
+	_cleanup_(local_at_release) struct local_at v;
+	int in;
+
+	if (w->bytes <= 0 || w->bytes > BYTES_MAX)
+		return err_set(err, ERR_INVALID, "a volume of %" PRId64 " bytes cannot be made", w->bytes);
+	if (local_look(&v, s, w->name, err) < 0 || (!w->block && local_images(&v, err) < 0))
+		return -1;
+	if (v.file < 0) { /* else it was finished before */
+		in = w->block ? v.dir : v.images;
+		if (local_begin_file(&v, in, new, err) < 0)
+			return -1;
+		if (local_copy_still(s, from, w->block, v.file, err) < 0 ||
+		    local_grow_file(&v, w->block ? local_round_up(w->bytes, 4096) : local_image_bytes(w->bytes), err) <
+			0) {
+			(void)unlinkat(in, new, 0);
+			return -1;
+		}
+		if (local_finish_file(&v, in, new, err) < 0)
+			return -1;
+	}
+	return w->block ? 0 : local_mount(&v, err);
 }
 
 int local_volume_grow(const struct local_store *s, const char *name, int64_t bytes, struct err *err)
@@ -446,12 +557,16 @@ int local_store_mend(const struct local_store *s, struct err *err)
 	struct local_place at;
 	size_t n;
 
+	if (dir >= 0)
+		(void)local_names(&a, beneath_open(dir, ".", O_RDONLY | O_DIRECTORY), true, &names);
 	if (images < 0)
-		return errno == ENOENT ? 0 : err_set_errno(err, errno, "opening '%s/" IMAGES "'", s->dir);
+		return dir >= 0 ? 0 : err_set_errno(err, errno, "opening '%s'", s->dir);
 	n = local_names(&a, images, true, &names);
 	for (size_t i = 0; i < n; i++) {
 		_cleanup_(err_release) struct err why = ERR_INIT;
 
+		/* Whoever was killed while it copied held it still. */
+		s->machine->thaw(arena_printf(&a, "%s/%s", s->dir, names[i]));
 		if (local_volume_ready(s, &a, names[i], &at, &why) < 0 && first.reason == ERR_NONE)
 			(void)err_move(&first, &why);
 	}

@@ -37,6 +37,11 @@ struct local_want {
 int local_volume_make(const struct local_store *s, const struct local_want *w, enum local_limit *ret_limit,
 		      struct err *why, struct err *err);
 
+/* The same, holding what volume `from` holds now: which has an image, as the new one has then, or is a block device,
+ * too. Its writers wait meanwhile: for a moment where the file system can share blocks (reflink), else for as long as
+ * copying takes. */
+int local_volume_clone(const struct local_store *s, const char *from, const struct local_want *w, struct err *err);
+
 struct local_place {
 	const char *path; /* of the directory, or of the device */
 	bool block;

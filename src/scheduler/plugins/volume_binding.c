@@ -26,6 +26,9 @@ struct pod_claim {
 	bool bound, exclusive;	      /* ReadWriteOncePod */
 	struct candidate *candidates; /* of a bound one its volume; else those that fit, best first */
 	size_t n;
+	/* A clone of local-path: its volume is made where its source is. */
+	bool clone;
+	struct node_want source;
 };
 
 struct pod_claims {
@@ -99,6 +102,26 @@ static void find_candidates(struct cycle_state *cs, struct pod_claim *c)
 		qsort_r(c->candidates, c->n, sizeof(*c->candidates), by_rank, c->claim);
 }
 
+/* The provisioner of local-path copies on one machine; others bring their data to wherever they are wanted. */
+static void find_source(struct cycle_state *cs, struct pod_claim *c)
+{
+	struct volumes *vs = &cs->cache->volumes;
+	const struct val *from = obj_get(c->claim, F_spec, F_dataSourceRef);
+	struct obj *source, *volume;
+
+	if (!from)
+		from = obj_get(c->claim, F_spec, F_dataSource);
+	if (!val_is(val_get(from, F_kind), "PersistentVolumeClaim") ||
+	    !val_is(obj_get(c->class, F_provisioner), LOCAL_PATH_PROVISIONER))
+		return;
+	source = volumes_claim(vs, obj_ns(c->claim), val_get_str(from, F_name));
+	volume = source ? volumes_volume(vs, val_str(obj_get(source, F_spec, F_volumeName))) : NULL;
+	if (!volume)
+		return; /* its provisioner says so */
+	c->clone = true;
+	volume_nodes(cs->arena, volume, &c->source);
+}
+
 static enum sched_outcome look_at_claim(struct cycle_state *cs, struct pod_claim *c, struct sv name, bool ephemeral)
 {
 	struct volumes *vs = &cs->cache->volumes;
@@ -141,6 +164,7 @@ static enum sched_outcome look_at_claim(struct cycle_state *cs, struct pod_claim
 	    !val_is(obj_get(c->class, F_volumeBindingMode), "WaitForFirstConsumer"))
 		return volume_binding_no_node(cs, "pod has unbound immediate PersistentVolumeClaims");
 	find_candidates(cs, c);
+	find_source(cs, c);
 	return SCHED_OK;
 }
 
@@ -200,6 +224,7 @@ static bool can_provision(const struct pod_claim *c, const struct node_info *n)
 	struct sv node = annotation_of(obj_root(c->claim), ANN_SELECTED_NODE);
 
 	return who.n && !sv_is(who, NO_PROVISIONER) && (!node.n || sv_is(node, n->name)) &&
+	       (!c->clone || node_want_matches(&c->source, n->labels, sv_from(n->name))) &&
 	       topology_allowed(c->class, n->labels);
 }
 

@@ -20,8 +20,8 @@ static struct arena A;
 /* The machine: one volume's mount, project and device. */
 static struct {
 	bool quota, images;
-	int fail_at, calls; /* the call that fails, from 1; 0: none */
-	bool mounted, attached;
+	int fail_at, calls;			       /* the call that fails, from 1; 0: none */
+	bool mounted, attached, frozen, clone_mounted; /* clone: of pvc-2 */
 	uint32_t project, limited;
 	int64_t limit, formatted;
 } M;
@@ -92,20 +92,24 @@ static int fake_image_format(const char *path, int block_bytes, int64_t journal_
 	return 0;
 }
 
+static bool *mount_of(const char *at)
+{
+	return strstr(at, "pvc-2") ? &M.clone_mounted : &M.mounted;
+}
+
 static bool fake_mounted(const char *at)
 {
-	(void)at;
-	return M.mounted;
+	return *mount_of(at);
 }
 
 static int fake_image_mount(int file, const char *at, struct err *err)
 {
 	(void)file;
 	assert_int_equal(access(at, F_OK), 0);
-	assert_false(M.mounted); /* never twice */
+	assert_false(*mount_of(at)); /* never twice */
 	if (fails(err))
 		return -1;
-	M.mounted = true;
+	*mount_of(at) = true;
 	return 0;
 }
 
@@ -113,8 +117,7 @@ static int fake_image_follow(int file, const char *at, struct err *err)
 {
 	struct stat st;
 
-	(void)at;
-	assert_true(M.mounted);
+	assert_true(*mount_of(at));
 	if (fails(err))
 		return -1;
 	assert_int_equal(fstat(file, &st), 0);
@@ -124,11 +127,27 @@ static int fake_image_follow(int file, const char *at, struct err *err)
 
 static int fake_unmount(const char *at, struct err *err)
 {
-	(void)at;
 	if (fails(err))
 		return -1;
-	M.mounted = false;
+	*mount_of(at) = false;
 	return 0;
+}
+
+static int fake_freeze(int file, const char *at, struct err *err)
+{
+	(void)file;
+	assert_false(M.frozen);
+	assert_true(!at || M.mounted);
+	if (fails(err))
+		return -1;
+	M.frozen = at != NULL;
+	return 0;
+}
+
+static void fake_thaw(const char *at)
+{
+	(void)at;
+	M.frozen = false;
 }
 
 static int fake_device(int file, char ret[LOOP_NAME_BYTES], struct err *err)
@@ -161,6 +180,8 @@ static const struct local_machine machine = {
 	.mounted = fake_mounted,
 	.image_mount = fake_image_mount,
 	.image_follow = fake_image_follow,
+	.freeze = fake_freeze,
+	.thaw = fake_thaw,
 	.unmount = fake_unmount,
 	.device = fake_device,
 	.device_drop = fake_device_drop,
@@ -406,6 +427,74 @@ static void test_mended(void **state)
 	assert_int_equal(local_volume_remove(&S, w.name, NULL), 0);
 }
 
+static bool same(const char *x, const char *y)
+{
+	struct sv a, b;
+
+	return file_read(&A, at(x), 64 << 20, &a, NULL) == 0 && file_read(&A, at(y), 64 << 20, &b, NULL) == 0 &&
+	       b.n >= a.n && memcmp(a.p, b.p, a.n) == 0;
+}
+
+static int clone_of(const char *from, bool block, struct err *err)
+{
+	struct local_want w = { .name = "pvc-2", .bytes = 12 * MIB, .block = block, .limit = LOCAL_AUTO };
+
+	return local_volume_clone(&S, from, &w, err);
+}
+
+static void test_clone_refused(void **state)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(clone_of("pvc-1", false, &err), -1);
+	err_release(&err);
+	assert_int_equal(clone_of("../etc/passwd", true, &err), -1);
+	err_release(&err);
+	(void)made(LOCAL_NONE, false); /* a directory that containers write into is not walked */
+	assert_int_equal(clone_of("pvc-1", false, &err), -1);
+	assert_non_null(strstr(err_msg(&err), "only images into images and block devices into block devices"));
+	assert_false(there("pvc-2") || there(".new-pvc-2"));
+	assert_int_equal(local_volume_remove(&S, "pvc-1", NULL), 0);
+	(void)made(LOCAL_NONE, true);
+	assert_int_equal(clone_of("pvc-1", false, NULL), -1);
+	assert_false(there("pvc-2") || there(".images/.new-pvc-2"));
+}
+
+/* Whole or not there, wherever it is killed; and the source is let go. */
+static void test_cloned(void **state)
+{
+	(void)state;
+	for (int block = 0; block < 2; block++) {
+		const char *source = block ? "pvc-1" : ".images/pvc-1", *copy = block ? "pvc-2" : ".images/pvc-2";
+
+		for (int n = 1, done = 0; !done; n++) {
+			int fd;
+
+			M = (typeof(M)){ .images = true };
+			(void)made(LOCAL_IMAGE, block);
+			fd = open(at(source), O_WRONLY | O_CLOEXEC);
+			assert_int_equal(pwrite(fd, "head", 4, 0), 4);
+			assert_int_equal(pwrite(fd, "middle", 6, 5 * MIB), 6);
+			close(fd);
+			M.fail_at = n;
+			done = clone_of("pvc-1", block, NULL) == 0;
+			assert_false(M.frozen);
+			M.frozen = !block; /* killed in the middle of it, at worst */
+			M.fail_at = 0;
+			assert_int_equal(local_store_mend(&S, NULL), 0);
+			assert_false(M.frozen);
+			assert_false(there(".new-pvc-2") || there(".images/.new-pvc-2"));
+			assert_int_equal(clone_of("pvc-1", block, NULL), 0);
+			assert_true(same(source, copy));
+			assert_int_equal(size_of(at(copy)), block ? 12 * MIB : local_image_bytes(12 * MIB));
+			assert_true(block || M.clone_mounted);
+			assert_int_equal(local_volume_remove(&S, "pvc-2", NULL), 0);
+			assert_int_equal(local_volume_remove(&S, "pvc-1", NULL), 0);
+		}
+	}
+}
+
 static int64_t room(const char *path)
 {
 	struct statvfs st;
@@ -504,9 +593,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
 	const struct CMUnitTest tests[] = {
-		T(test_refusals),   T(test_who_holds_the_size), T(test_block),
-		T(test_archived),   T(test_killed_anywhere),	T(test_mended),
-		T(test_real_image), T(test_real_device),
+		T(test_clone_refused), T(test_cloned),	    T(test_refusals),	     T(test_who_holds_the_size),
+		T(test_block),	       T(test_archived),    T(test_killed_anywhere), T(test_mended),
+		T(test_real_image),    T(test_real_device),
 	};
 	int rc = cmocka_run_group_tests_name("kubelet/local_volume", tests, NULL, NULL);
 

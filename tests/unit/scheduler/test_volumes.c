@@ -1,6 +1,8 @@
 /* VolumeBinding: which nodes the claims of a Pod allow, and what they are told. */
 #include "kit.h"
 
+#include "pod/volume_match.h"
+
 static void put(struct kit *k, struct obj *o)
 {
 	volumes_set(&k->cache.volumes, o, false);
@@ -243,12 +245,35 @@ static void test_ephemeral(void **state)
 	assert_work(k, "n1", "", NULL);
 }
 
+/* A clone of local-path is made where its source is. */
+static void test_clone(void **state)
+{
+	struct kit *k = *state;
+
+	kit_node(k, "n1", "");
+	kit_node(k, "n2", "");
+	class(k, "ours", "'provisioner':'" LOCAL_PATH_PROVISIONER "'," WAIT);
+	volume(k, "v", "ours", "1Gi", "n2");
+	claim(k, "source", "ours", "v", "");
+	put(k,
+	    kit_obj(
+		"{'kind':'PersistentVolumeClaim','metadata':{'name':'copy','namespace':'default'},'spec':{"
+		"'accessModes':['ReadWriteOnce'],'storageClassName':'ours','resources':{'requests':{'storage':'9Gi'}},"
+		"'dataSource':{'kind':'PersistentVolumeClaim','name':'source'}}}"));
+	assert_string_equal(kit_find(k, pod(k, NULL, "a", "copy", "")), "n2");
+	assert_work(k, "n2", "", NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		KIT_TEST(test_refused_everywhere),  KIT_TEST(test_bound),
-		KIT_TEST(test_waiting_for_volumes), KIT_TEST(test_provisioned),
-		KIT_TEST(test_one_pod_at_a_time),   KIT_TEST(test_one_pod_at_a_time_gives_way),
+		KIT_TEST(test_clone),
+		KIT_TEST(test_refused_everywhere),
+		KIT_TEST(test_bound),
+		KIT_TEST(test_waiting_for_volumes),
+		KIT_TEST(test_provisioned),
+		KIT_TEST(test_one_pod_at_a_time),
+		KIT_TEST(test_one_pod_at_a_time_gives_way),
 		KIT_TEST(test_ephemeral),
 	};
 
