@@ -235,6 +235,53 @@ static int provision(struct local_path *l, struct arena *a, struct obj *claim, s
 	return 0;
 }
 
+struct orphan_search {
+	struct sv uid;
+	bool found;
+};
+
+static int orphan_look(struct obj *claim, void *ctx)
+{
+	struct orphan_search *s = ctx;
+
+	s->found = sv_eq(obj_uid(claim), s->uid);
+	return s->found;
+}
+
+/* Files that were made for a claim which went before it had its volume. What holds data is kept whatever the API says:
+ * a volume that was deleted with policy Retain is its admin's. */
+static void drop_orphan(struct local_path *l, const char *name)
+{
+	struct sv volume = sv_from(name);
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	_cleanup_obj_ struct obj *there = NULL;
+	struct orphan_search s = { SV_NULL, false };
+	ssize_t end = sv_find(volume, '_');
+
+	if (!sv_starts(volume, SV("pvc-")) || end < 0)
+		return;
+	volume = sv_sub(volume, 0, (size_t)end);
+	s.uid = sv_sub(volume, strlen("pvc-"), volume.n);
+	informer_each(l->claims, SV(""), orphan_look, &s);
+	/* The API itself is asked: a cache that is behind must not decide this. */
+	if (s.found || client_get(l->client, RES(core_persistentvolumes), SV(""), volume, &there, &why) == 0 ||
+	    why.reason != ERR_NOT_FOUND)
+		return;
+	err_release(&why);
+	if (local_volume_drop_empty(&l->store, name, &why) == 1)
+		log_info("local-path", "files of a claim that is gone were removed", "name", "%s", name);
+}
+
+static void drop_orphans(struct local_path *l)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const char *const *names;
+	size_t n = local_store_names(&l->store, &a, &names);
+
+	for (size_t i = 0; i < n; i++)
+		drop_orphan(l, names[i]);
+}
+
 /* A volume whose image cannot be mounted says so when its pod starts; here it only is known sooner. */
 static void local_path_mend(struct local_path *l)
 {
@@ -242,6 +289,7 @@ static void local_path_mend(struct local_path *l)
 
 	if (local_store_mend(&l->store, &err) < 0)
 		log_warn("local-path", "a volume cannot be mounted", "why", "%s", err_msg(&err));
+	drop_orphans(l);
 }
 
 static int reconcile_claim(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)

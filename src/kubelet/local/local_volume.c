@@ -573,6 +573,49 @@ int local_store_mend(const struct local_store *s, struct err *err)
 	return first.reason == ERR_NONE ? 0 : err_move(err, &first);
 }
 
+size_t local_store_names(const struct local_store *s, struct arena *a, const char *const **ret)
+{
+	return local_names(a, open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), false, ret);
+}
+
+static bool local_is_empty(const struct local_at *v)
+{
+	DIR *d = NULL;
+	bool empty = true;
+	int fd = beneath_follow(v->dir, v->name, O_RDONLY | O_DIRECTORY);
+
+	if (fd >= 0 && !(d = fdopendir(fd)))
+		close(fd);
+	if (!d)
+		return false;
+	for (struct dirent *e; empty && (e = readdir(d));)
+		empty = !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !strcmp(e->d_name, "lost+found");
+	closedir(d);
+	return empty;
+}
+
+int local_volume_drop_empty(const struct local_store *s, const char *name, struct err *err)
+{
+	_cleanup_(local_at_release) struct local_at v;
+
+	if (local_look(&v, s, name, err) < 0)
+		return -1;
+	if (v.block || !v.there)
+		return 0;
+	if (v.file >= 0) {
+		if (local_mount(&v, err) < 0)
+			return -1;
+		if (!local_is_empty(&v))
+			return 0;
+		if (local_release(&v, err) < 0)
+			return -1;
+		if (unlinkat(v.images, name, 0) < 0)
+			return err_set_errno(err, errno, "deleting the image of volume '%s'", name);
+	}
+	/* The kernel refuses where something lies in it, or is mounted on it. */
+	return unlinkat(v.dir, name, AT_REMOVEDIR) == 0;
+}
+
 int local_store_release(const struct local_store *s, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;

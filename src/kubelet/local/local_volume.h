@@ -59,6 +59,11 @@ int local_volume_archive(const struct local_store *s, const char *name, struct e
 /* After a start: images that were not finished go, the others are mounted. The first failure, after all were tried. */
 int local_store_mend(const struct local_store *s, struct err *err);
 
+/* The names of the volumes that are there. */
+size_t local_store_names(const struct local_store *s, struct arena *a, const char *const **ret);
+/* One that nobody knows goes when nothing was ever put into it: 1; else it stays: 0. Block devices always stay. */
+int local_volume_drop_empty(const struct local_store *s, const char *name, struct err *err);
+
 /* Nothing of it is mounted or attached any more; all stays on the disk. The first failure, after all were tried. */
 int local_store_release(const struct local_store *s, struct err *err);
 

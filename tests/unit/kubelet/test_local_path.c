@@ -517,6 +517,36 @@ static void test_block(void **state)
 	end(&w);
 }
 
+/* A start removes what was made for a claim that is gone, when it is empty and nothing else. */
+static void test_orphans(void **state)
+{
+	struct world w = begin(state);
+	struct rig *r = w.k.rig;
+	const char *empty = arena_printf(&r->arena, "%s/n1/pvc-a_default_a", w.dir),
+		   *full = arena_printf(&r->arena, "%s/n1/pvc-b_default_b", w.dir), *used;
+	struct stat st;
+
+	claim(r, "c", ",\"accessModes\":[\"ReadWriteOnce\"]");
+	pod(r, "p", "c", "n1");
+	rig_run(r, 20 * NS_PER_SEC);
+	used = directory(r, "c");
+	w.nodes[0] = local_path_stop(w.nodes[0]);
+	assert_int_equal(mkdir(empty, 0700), 0);
+	assert_int_equal(mkdir(full, 0700), 0);
+	assert_int_equal(mkdir(arena_printf(&r->arena, "%s/data", full), 0700), 0);
+	w.nodes[0] = provisioner(&w, "n1");
+	rig_run(r, 5 * NS_PER_SEC);
+	assert_int_equal(stat(empty, &st), -1);
+	assert_int_equal(stat(used, &st), 0);
+	assert_int_equal(rmdir(arena_printf(&r->arena, "%s/data", full)), 0);
+	assert_int_equal(rmdir(full), 0);
+	gone(r, PODS "/p?gracePeriodSeconds=0");
+	gone(r, CLAIMS "/c");
+	rig_run(r, 10 * NS_PER_SEC);
+	assert_int_equal(volumes(r), 0);
+	end(&w);
+}
+
 static void clone(struct rig *r, const char *name, const char *from, const char *size)
 {
 	expect(
@@ -589,7 +619,7 @@ int main(void)
 	const struct CMUnitTest tests[] = { T(test_there_and_back), T(test_restarts_and_policies),
 					    T(test_refusals),	    T(test_parameters),
 					    T(test_growing),	    T(test_block),
-					    T(test_clone) };
+					    T(test_clone),	    T(test_orphans) };
 
 	return cmocka_run_group_tests_name("kubelet/local_path", tests, NULL, NULL);
 }

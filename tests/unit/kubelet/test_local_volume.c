@@ -495,6 +495,25 @@ static void test_cloned(void **state)
 	}
 }
 
+/* Nobody knows it: it goes when it is empty, and stays with whatever is in it. */
+static void test_empty_ones_go(void **state)
+{
+	(void)state;
+	M.images = true;
+	(void)made(LOCAL_IMAGE, false);
+	M.mounted = false; /* first it is looked into */
+	assert_int_equal(file_write_again(at("pvc-1/data"), SV("x"), 0600, NULL), 0);
+	assert_int_equal(local_volume_drop_empty(&S, "pvc-1", NULL), 0);
+	assert_true(there(".images/pvc-1") && there("pvc-1/data"));
+	assert_int_equal(unlink(at("pvc-1/data")), 0);
+	assert_int_equal(local_volume_drop_empty(&S, "pvc-1", NULL), 1);
+	assert_false(there(".images/pvc-1") || there("pvc-1") || M.mounted);
+	(void)made(LOCAL_NONE, true);
+	assert_int_equal(local_volume_drop_empty(&S, "pvc-1", NULL), 0);
+	assert_true(there("pvc-1"));
+	assert_int_equal(local_volume_drop_empty(&S, "pvc-3", NULL), 0);
+}
+
 static int64_t room(const char *path)
 {
 	struct statvfs st;
@@ -593,9 +612,17 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
 	const struct CMUnitTest tests[] = {
-		T(test_clone_refused), T(test_cloned),	    T(test_refusals),	     T(test_who_holds_the_size),
-		T(test_block),	       T(test_archived),    T(test_killed_anywhere), T(test_mended),
-		T(test_real_image),    T(test_real_device),
+		T(test_clone_refused),
+		T(test_cloned),
+		T(test_refusals),
+		T(test_empty_ones_go),
+		T(test_who_holds_the_size),
+		T(test_block),
+		T(test_archived),
+		T(test_killed_anywhere),
+		T(test_mended),
+		T(test_real_image),
+		T(test_real_device),
 	};
 	int rc = cmocka_run_group_tests_name("kubelet/local_volume", tests, NULL, NULL);
 
