@@ -7,42 +7,25 @@
  *
  * Killed after any of these, the next call sees how far it came: .new-NAME is begun anew, NAME without a mount is
  * mounted, and a directory whose image is gone is an empty one. */
-#include "kubelet/local/local_volume.h"
+#include "kubelet/local/local_volume-internal.h"
 
 #include "base/tree.h"
-#include "base/vec.h"
 #include "kubelet/beneath.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <linux/fs.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define IMAGES ".images"
-#define UNFINISHED ".new-" /* no volume's name begins so */
 #define ARCHIVED "archived-"
 #define NAME_BYTES_MAX 240 /* with what is put before and behind it, of the 255 of a file name */
 #define MIB ((int64_t)1 << 20)
-#define BYTES_MAX ((int64_t)1 << 60)
 
 const char *const local_limit_names[_LOCAL_LIMIT_MAX] = { "auto", "projectQuota", "image", "none" };
-
-/* A volume under work: its place and, of one with an image, the image's file, locked. */
-struct local_at {
-	const struct local_store *s;
-	const char *name;
-	int dir, images; /* -1: there are no images */
-	int file;	 /* the image, or the block device's contents; -1: neither */
-	int lock;	 /* the same file, opened once more */
-	bool there, block;
-};
 
 bool local_name_ok(struct sv name)
 {
@@ -57,6 +40,11 @@ bool local_name_ok(struct sv name)
 static int64_t local_round_up(int64_t n, int64_t to)
 {
 	return (n + to - 1) / to * to;
+}
+
+int64_t local_device_bytes(int64_t bytes)
+{
+	return local_round_up(bytes, 4096);
 }
 
 /* Small file systems have small blocks, since a journal has at least 1024. */
@@ -76,7 +64,7 @@ int64_t local_image_bytes(int64_t bytes)
 	return local_round_up(bytes + bytes / 40 + local_journal_bytes(bytes) + 2 * MIB, 4096);
 }
 
-static void local_at_release(struct local_at *v)
+void local_at_release(struct local_at *v)
 {
 	close_fdp(&v->dir);
 	close_fdp(&v->images);
@@ -84,7 +72,7 @@ static void local_at_release(struct local_at *v)
 	close_fdp(&v->lock);
 }
 
-static const char *local_path(const struct local_at *v, struct arena *a)
+const char *local_path(const struct local_at *v, struct arena *a)
 {
 	return arena_printf(a, "%s/%s", v->s->dir, v->name);
 }
@@ -106,7 +94,7 @@ static int local_lock(struct local_at *v, int dir, const char *name, struct err 
 }
 
 /* What is there of it. */
-static int local_look(struct local_at *v, const struct local_store *s, const char *name, struct err *err)
+int local_look(struct local_at *v, const struct local_store *s, const char *name, struct err *err)
 {
 	struct stat st;
 
@@ -132,7 +120,7 @@ static int local_look(struct local_at *v, const struct local_store *s, const cha
 
 /* --- made ready --- */
 
-static int local_grow_file(const struct local_at *v, int64_t bytes, struct err *err)
+int local_grow_file(const struct local_at *v, int64_t bytes, struct err *err)
 {
 	struct stat st;
 
@@ -142,7 +130,7 @@ static int local_grow_file(const struct local_at *v, int64_t bytes, struct err *
 	return 0;
 }
 
-static int local_mount(const struct local_at *v, struct err *err)
+int local_mount(const struct local_at *v, struct err *err)
 {
 	const struct local_machine *m = v->s->machine;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -211,11 +199,11 @@ static int local_make_block(struct local_at *v, int64_t bytes, struct err *err)
 		v->file = openat(v->dir, v->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (v->file < 0)
 		return err_set_errno(err, errno, "making '%s/%s'", v->s->dir, v->name);
-	return local_grow_file(v, local_round_up(bytes, 4096), err);
+	return local_grow_file(v, local_device_bytes(bytes), err);
 }
 
 /* The directory of images, made when it is missing. */
-static int local_images(struct local_at *v, struct err *err)
+int local_images(struct local_at *v, struct err *err)
 {
 	if (v->images < 0 && mkdirat(v->dir, IMAGES, 0700) < 0 && errno != EEXIST)
 		return err_set_errno(err, errno, "making '%s/" IMAGES "'", v->s->dir);
@@ -225,7 +213,7 @@ static int local_images(struct local_at *v, struct err *err)
 }
 
 /* Opens v->file, empty, in the directory `in`, under a name that nobody mounts until all of it is there. */
-static int local_begin_file(struct local_at *v, int in, const char *new, struct err *err)
+int local_begin_file(struct local_at *v, int in, const char *new, struct err *err)
 {
 	if (unlinkat(in, new, 0) < 0 && errno != ENOENT)
 		return err_set_errno(err, errno, "removing an unfinished file of volume '%s'", v->name);
@@ -234,7 +222,7 @@ static int local_begin_file(struct local_at *v, int in, const char *new, struct 
 			   : local_lock(v, in, new, err);
 }
 
-static int local_finish_file(struct local_at *v, int in, const char *new, struct err *err)
+int local_finish_file(struct local_at *v, int in, const char *new, struct err *err)
 {
 	if (fsync(v->file) < 0 || renameat(in, new, in, v->name) < 0 || fsync(in) < 0)
 		return err_set_errno(err, errno, "finishing the file of volume '%s'", v->name);
@@ -341,97 +329,6 @@ int local_volume_make(const struct local_store *s, const struct local_want *w, e
 	return local_open_up(&v, err);
 }
 
-/* --- filled --- */
-
-#define COPY_BYTES ((size_t)1 << 20)
-
-/* Of a file that may change its mind about where its holes are: what is read is what is written, at the same place. */
-static int local_copy(int from, int to, struct err *err)
-{
-	_cleanup_free_ char *buf = NULL;
-	off_t at = 0, end;
-	struct stat st;
-
-	if (ioctl(to, FICLONE, from) == 0)
-		return 0;
-	if (fstat(from, &st) < 0 || ftruncate(to, st.st_size) < 0)
-		return err_set_errno(err, errno, "copying a volume");
-	buf = xmalloc(COPY_BYTES);
-	while (at < st.st_size && (at = lseek(from, at, SEEK_DATA)) >= 0) {
-		end = lseek(from, at, SEEK_HOLE);
-		if (end < 0 || end > st.st_size)
-			end = st.st_size;
-		while (at < end) {
-			ssize_t n = pread(from, buf, (size_t)MIN((off_t)COPY_BYTES, end - at), at);
-
-			if (n <= 0 || pwrite(to, buf, (size_t)n, at) != n)
-				return err_set_errno(err, n == 0 ? EIO : errno, "copying a volume");
-			at += n;
-		}
-	}
-	return at >= 0 || errno == ENXIO
-		   ? 0
-		   : err_set_errno(err, errno, "copying a volume"); /* ENXIO: only a hole is left */
-}
-
-/* The source, held still. Its lock is not kept: whoever starts its pod does not wait for the copy. */
-static int local_copy_still(const struct local_store *s, const char *from, bool block, int to, struct err *err)
-{
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	_cleanup_(local_at_release) struct local_at src;
-	const char *at = NULL;
-	int rc;
-
-	if (local_look(&src, s, from, err) < 0)
-		return -1;
-	if (src.file < 0 || src.block != block)
-		return err_set(
-		    err, ERR_INVALID,
-		    "volume '%s' cannot be cloned into one like that: only images into images and block devices "
-		    "into block devices",
-		    from);
-	if (!block) {
-		at = local_path(&src, &a);
-		if (!s->machine->mounted(at))
-			at = NULL; /* nobody writes */
-	}
-	close_fdp(&src.lock);
-	src.lock = -1;
-	if ((at || block) && s->machine->freeze(src.file, at, err) < 0)
-		return -1;
-	rc = local_copy(src.file, to, err);
-	if (at)
-		s->machine->thaw(at);
-	return rc;
-}
-
-int local_volume_clone(const struct local_store *s, const char *from, const struct local_want *w, struct err *err)
-{
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	const char *new = arena_printf(&a, UNFINISHED "%s", w->name);
-	_cleanup_(local_at_release) struct local_at v;
-	int in;
-
-	if (w->bytes <= 0 || w->bytes > BYTES_MAX)
-		return err_set(err, ERR_INVALID, "a volume of %" PRId64 " bytes cannot be made", w->bytes);
-	if (local_look(&v, s, w->name, err) < 0 || (!w->block && local_images(&v, err) < 0))
-		return -1;
-	if (v.file < 0) { /* else it was finished before */
-		in = w->block ? v.dir : v.images;
-		if (local_begin_file(&v, in, new, err) < 0)
-			return -1;
-		if (local_copy_still(s, from, w->block, v.file, err) < 0 ||
-		    local_grow_file(&v, w->block ? local_round_up(w->bytes, 4096) : local_image_bytes(w->bytes), err) <
-			0) {
-			(void)unlinkat(in, new, 0);
-			return -1;
-		}
-		if (local_finish_file(&v, in, new, err) < 0)
-			return -1;
-	}
-	return w->block ? 0 : local_mount(&v, err);
-}
-
 int local_volume_grow(const struct local_store *s, const char *name, int64_t bytes, struct err *err)
 {
 	_cleanup_(local_at_release) struct local_at v;
@@ -446,7 +343,7 @@ int local_volume_grow(const struct local_store *s, const char *name, int64_t byt
 	if (!v.there && v.file < 0)
 		return err_set(err, ERR_NOT_FOUND, "the directory '%s/%s' of the volume is gone", s->dir, name);
 	if (v.block)
-		return local_grow_file(&v, local_round_up(bytes, 4096), err) < 0
+		return local_grow_file(&v, local_device_bytes(bytes), err) < 0
 			   ? -1
 			   : s->machine->device(v.file, device, err);
 	if (v.file >= 0)
@@ -461,7 +358,7 @@ int local_volume_grow(const struct local_store *s, const char *name, int64_t byt
 /* --- taken away --- */
 
 /* Out of every use: unmounted, detached. */
-static int local_release(const struct local_at *v, struct err *err)
+int local_release(const struct local_at *v, struct err *err)
 {
 	const struct local_machine *m = v->s->machine;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -515,124 +412,4 @@ int local_volume_archive(const struct local_store *s, const char *name, struct e
 	if (renameat(v.dir, name, v.dir, kept) < 0)
 		return err_set_errno(err, errno, "archiving the volume '%s'", name);
 	return 0;
-}
-
-/* --- after a start --- */
-
-/* Names in a directory of ours that are volumes' (taken). unfinished: others that are not to be there are deleted. */
-static size_t local_names(struct arena *a, int dir_take, bool unfinished, const char *const **ret)
-{
-	VEC(const char *) names = VEC_INIT;
-	DIR *d = fdopendir(dir_take);
-	const char **list;
-	size_t n;
-
-	*ret = NULL;
-	if (!d) {
-		close(dir_take);
-		return 0;
-	}
-	for (struct dirent *e; (e = readdir(d));)
-		if (unfinished && sv_starts(sv_from(e->d_name), SV(UNFINISHED)))
-			(void)unlinkat(dir_take, e->d_name, 0);
-		else if (local_name_ok(sv_from(e->d_name)))
-			vec_push(&names, arena_strdup(a, e->d_name));
-	closedir(d);
-	list = ARENA_ARRAY(a, const char *, names.n);
-	for (size_t i = 0; i < names.n; i++)
-		list[i] = names.p[i];
-	*ret = list;
-	n = names.n;
-	vec_release(&names);
-	return n;
-}
-
-int local_store_mend(const struct local_store *s, struct err *err)
-{
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	_cleanup_close_ int dir = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int images = dir < 0 ? -1 : beneath_open(dir, IMAGES, O_RDONLY | O_DIRECTORY);
-	struct err first = ERR_INIT;
-	const char *const *names;
-	struct local_place at;
-	size_t n;
-
-	if (dir >= 0)
-		(void)local_names(&a, beneath_open(dir, ".", O_RDONLY | O_DIRECTORY), true, &names);
-	if (images < 0)
-		return dir >= 0 ? 0 : err_set_errno(err, errno, "opening '%s'", s->dir);
-	n = local_names(&a, images, true, &names);
-	for (size_t i = 0; i < n; i++) {
-		_cleanup_(err_release) struct err why = ERR_INIT;
-
-		/* Whoever was killed while it copied held it still. */
-		s->machine->thaw(arena_printf(&a, "%s/%s", s->dir, names[i]));
-		if (local_volume_ready(s, &a, names[i], &at, &why) < 0 && first.reason == ERR_NONE)
-			(void)err_move(&first, &why);
-	}
-	return first.reason == ERR_NONE ? 0 : err_move(err, &first);
-}
-
-size_t local_store_names(const struct local_store *s, struct arena *a, const char *const **ret)
-{
-	return local_names(a, open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), false, ret);
-}
-
-static bool local_is_empty(const struct local_at *v)
-{
-	DIR *d = NULL;
-	bool empty = true;
-	int fd = beneath_follow(v->dir, v->name, O_RDONLY | O_DIRECTORY);
-
-	if (fd >= 0 && !(d = fdopendir(fd)))
-		close(fd);
-	if (!d)
-		return false;
-	for (struct dirent *e; empty && (e = readdir(d));)
-		empty = !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !strcmp(e->d_name, "lost+found");
-	closedir(d);
-	return empty;
-}
-
-int local_volume_drop_empty(const struct local_store *s, const char *name, struct err *err)
-{
-	_cleanup_(local_at_release) struct local_at v;
-
-	if (local_look(&v, s, name, err) < 0)
-		return -1;
-	if (v.block || !v.there)
-		return 0;
-	if (v.file >= 0) {
-		if (local_mount(&v, err) < 0)
-			return -1;
-		if (!local_is_empty(&v))
-			return 0;
-		if (local_release(&v, err) < 0)
-			return -1;
-		if (unlinkat(v.images, name, 0) < 0)
-			return err_set_errno(err, errno, "deleting the image of volume '%s'", name);
-	}
-	/* The kernel refuses where something lies in it, or is mounted on it. */
-	return unlinkat(v.dir, name, AT_REMOVEDIR) == 0;
-}
-
-int local_store_release(const struct local_store *s, struct err *err)
-{
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	int dir = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct err first = ERR_INIT;
-	const char *const *names;
-	size_t n;
-
-	if (dir < 0)
-		return errno == ENOENT ? 0 : err_set_errno(err, errno, "opening '%s'", s->dir);
-	n = local_names(&a, dir, false, &names);
-	for (size_t i = 0; i < n; i++) {
-		_cleanup_(err_release) struct err why = ERR_INIT;
-		_cleanup_(local_at_release) struct local_at v;
-
-		if ((local_look(&v, s, names[i], &why) < 0 || local_release(&v, &why) < 0) && first.reason == ERR_NONE)
-			(void)err_move(&first, &why);
-	}
-	return first.reason == ERR_NONE ? 0 : err_move(err, &first);
 }
