@@ -98,6 +98,27 @@ static void say_what_it_waits_for(struct pv_binder *b, const struct obj *claim)
 			       "waiting for first consumer to be created before binding");
 }
 
+/* Its volume was to be made by a node that is no more: of the provisioner that runs on that node alone, nobody is left
+ * to say so. Its pod is placed anew. 1 when that was so. */
+static int forget_lost_node(struct pv_binder *b, struct obj *claim, const struct obj *class, struct err *err)
+{
+	struct sv name = annotation_of(obj_root(claim), ANN_SELECTED_NODE);
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_obj_ struct obj *node = NULL;
+	struct val *doc;
+
+	if (!name.n || !val_is(obj_get(class, F_provisioner), LOCAL_PATH_PROVISIONER))
+		return 0;
+	node = informer_lookup(b->nodes, SV(""), name);
+	if (node)
+		return 0;
+	pv_claim_event(b, claim, "Warning", "ProvisioningFailed",
+		       "node %.*s, on which the volume was to be made, is gone: another one is chosen", SV_ARG(name));
+	doc = obj_edit(&a, claim);
+	val_del_sv(val_get_mut(doc, F_metadata, F_annotations), SV(ANN_SELECTED_NODE));
+	return client_update(b->ctx->client, RES(core_persistentvolumeclaims), doc, NULL, NULL, err) < 0 ? -1 : 1;
+}
+
 /* --- the cases --- */
 
 static int find_one(struct pv_binder *b, struct obj *claim, struct err *err)
@@ -111,6 +132,8 @@ static int find_one(struct pv_binder *b, struct obj *claim, struct err *err)
 	if (volume)
 		return pv_bind(b, volume, claim, err);
 	rc = assign_default_class(b, claim, err);
+	if (rc == 0)
+		rc = forget_lost_node(b, claim, class, err);
 	if (rc)
 		return MIN(rc, 0); /* the update brings us back */
 	if (!wait)

@@ -4,6 +4,7 @@
 
 #include "kubelet/local/local_machine.h"
 #include "kubelet/local_path.h"
+#include "object/annotation.h"
 #include "object/condition.h"
 #include "scheduler/scheduler.h"
 
@@ -517,6 +518,37 @@ static void test_block(void **state)
 	end(&w);
 }
 
+/* A node that goes before it has made the volume: the pod is placed anew, and gets one elsewhere. */
+static void test_node_lost(void **state)
+{
+	struct world w = begin(state);
+	struct rig *r = w.k.rig;
+
+	for (int i = 0; i < 2; i++)
+		w.nodes[i] = local_path_stop(w.nodes[i]);
+	claim(r, "c", ",\"accessModes\":[\"ReadWriteOnce\"]");
+	expect_type(r, 200, "PATCH", "/api/v1/nodes/n1", "application/merge-patch+json",
+		    "{\"spec\":{\"unschedulable\":true}}");
+	expect(r, 201, "POST", PODS,
+	       "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"a\"}],"
+	       "\"volumes\":[{\"name\":\"d\",\"persistentVolumeClaim\":{\"claimName\":\"c\"}}]}}");
+	rig_run(r, 10 * NS_PER_SEC);
+	assert_sv(annotation_of(expect(r, 200, "GET", CLAIMS "/c", NULL), ANN_SELECTED_NODE), "n2");
+	expect_type(r, 200, "PATCH", "/api/v1/nodes/n1", "application/merge-patch+json",
+		    "{\"spec\":{\"unschedulable\":null}}");
+	gone(r, "/api/v1/nodes/n2");
+	w.nodes[0] = provisioner(&w, "n1");
+	rig_run(r, 60 * NS_PER_SEC);
+	assert_true(says(r, "c", "ProvisioningFailed", "is gone: another one is chosen"));
+	assert_val(val_get(expect(r, 200, "GET", PODS "/p", NULL), F_spec, F_nodeName), "n1");
+	assert_non_null(directory(r, "c"));
+	gone(r, PODS "/p?gracePeriodSeconds=0");
+	gone(r, CLAIMS "/c");
+	rig_run(r, 10 * NS_PER_SEC);
+	assert_int_equal(volumes(r), 0);
+	end(&w);
+}
+
 /* A start removes what was made for a claim that is gone, when it is empty and nothing else. */
 static void test_orphans(void **state)
 {
@@ -619,7 +651,8 @@ int main(void)
 	const struct CMUnitTest tests[] = { T(test_there_and_back), T(test_restarts_and_policies),
 					    T(test_refusals),	    T(test_parameters),
 					    T(test_growing),	    T(test_block),
-					    T(test_clone),	    T(test_orphans) };
+					    T(test_clone),	    T(test_orphans),
+					    T(test_node_lost) };
 
 	return cmocka_run_group_tests_name("kubelet/local_path", tests, NULL, NULL);
 }
