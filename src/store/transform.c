@@ -307,6 +307,11 @@ static void tx_stats(struct store *s, struct store_stats *ret)
 	store_stats(TX(s)->inner, ret);
 }
 
+static void tx_now(struct store *s, store_now_fn *done, void *ctx)
+{
+	store_now(TX(s)->inner, done, ctx);
+}
+
 static void tx_close(struct store *s)
 {
 	struct tx *x = TX(s);
@@ -355,7 +360,10 @@ struct store *store_transformed(struct store *inner_take, struct store_transform
 {
 	struct tx *x = xcalloc(1, sizeof(*x));
 
-	x->store = (struct store){ &tx_ops, inner_take->env };
+	x->ops = tx_ops;
+	if (store_shared(inner_take))
+		x->ops.now = tx_now;
+	x->store = (struct store){ &x->ops, inner_take->env };
 	x->inner = inner_take;
 	x->t = t;
 	pthread_mutex_init(&x->mu, NULL);

@@ -29,6 +29,7 @@ struct tx_item {
 	struct tx_op *op;
 	struct tx_version now, prev;
 	void *cookie;
+	bool more;
 	int64_t rev;
 	size_t which;
 	enum store_outcome outcome;
@@ -85,7 +86,7 @@ static void item_deliver(struct tx_item *it)
 
 		tx_answer(it->op, &r);
 	} else if (w && it->kind == TX_CHANGE) {
-		struct store_change c = { it->now.kv, it->prev.there ? &it->prev.kv : NULL, it->cookie };
+		struct store_change c = { it->now.kv, it->prev.there ? &it->prev.kv : NULL, it->cookie, it->more };
 
 		w->user->change(&c, w->ctx);
 	} else if (w && it->kind == TX_PROGRESS) {
@@ -237,7 +238,7 @@ static void tx_change(const struct store_change *c, void *ctx)
 	struct tx_item *it;
 
 	if ((op || c->kv.deleted) && !prev && tx_pass(w->x)) {
-		struct store_change now = { c->kv, NULL, op ? op->cookie : NULL };
+		struct store_change now = { c->kv, NULL, op ? op->cookie : NULL, c->more };
 
 		if (op && !c->kv.deleted)
 			now.kv.value = op->value;
@@ -248,6 +249,7 @@ static void tx_change(const struct store_change *c, void *ctx)
 	it = item_new(w->x, TX_CHANGE);
 	it->w = w;
 	it->cookie = op ? op->cookie : NULL;
+	it->more = c->more;
 	version_set(it, &it->now, &c->kv);
 	version_set(it, &it->prev, prev);
 	item_queue(w->x, it);
