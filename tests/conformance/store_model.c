@@ -199,9 +199,9 @@ void test_model(void **state)
 			} else if (dice < 990) {
 				model_read(&m, k->s);
 			} else if (dice < 996) {
-				int64_t rev = MAX(m.compact_rev, model_rev(&m) - (int64_t)model_rand(&m, 50));
+				int64_t rev = model_rev(&m) - (int64_t)model_rand(&m, 50); /* drawn once */
 
-				rev = MAX(rev, 1);
+				rev = MAX(MAX(rev, m.compact_rev), 1);
 				assert_int_equal(store_compact(k->s, rev, NULL), 0);
 				m.compact_rev = rev;
 			} else if (k->backend->persistent) {
