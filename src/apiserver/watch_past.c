@@ -58,7 +58,7 @@ static void past_on_change(const struct store_change *ch, void *ctx)
 		return;
 	}
 	if (quarantine_has(ch->kv.key)) { /* as if it were not there */
-		p->upto = c.rev;
+		p->upto = ch->more ? p->upto : c.rev;
 		pthread_mutex_unlock(&p->watch->lock);
 		return;
 	}
@@ -80,6 +80,10 @@ static void past_on_change(const struct store_change *ch, void *ctx)
 	}
 	vec_push(&p->changes, c);
 	p->bytes += c.value_n + c.prev_n;
+	if (ch->more) { /* a portion has all of a revision */
+		pthread_mutex_unlock(&p->watch->lock);
+		return;
+	}
 	p->upto = c.rev;
 	p->complete = p->changes.n >= PORTION_CHANGES || p->bytes >= PORTION_BYTES;
 	if (p->complete)

@@ -204,7 +204,9 @@ static void on_change(const struct store_change *ch, void *ctx)
 		if (!pw)
 			resource_unref(r->res); /* resource_of_key() */
 	}
-	atomic_store_explicit(&c->rev, ch->kv.mod_rev, memory_order_release);
+	/* Of a revision that is known in part nothing is said: progress does when it is there. */
+	if (!ch->more)
+		atomic_store_explicit(&c->rev, ch->kv.mod_rev, memory_order_release);
 }
 
 static void on_progress(int64_t rev, void *ctx)

@@ -266,6 +266,11 @@ static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_
 		ROW("kubelet-preferred-address-types", 0, OPT_LIST, kubelet_addresses, "TYPE",
 		    "of a Node's addresses, which of them names kubelets of another CA"
 		    " (Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP)"),
+		ROW("datastore-cafile", 0, OPT_STRING, datastore.ca_file, "FILE", "whose certificates that etcd may show"),
+		ROW("datastore-certfile", 0, OPT_STRING, datastore.cert_file, "FILE", "a certificate to show it"),
+		ROW("datastore-endpoint", 0, OPT_STRING, datastore.endpoint, "URLS",
+		    "an etcd that stores the objects: http://HOST:2379,... of one cluster (the data directory does)"),
+		ROW("datastore-keyfile", 0, OPT_STRING, datastore.key_file, "FILE", "its key"),
 		ROW("accept-database", 0, OPT_BOOL, accept_database, NULL,
 		    "start although the database, or a key that it counts on, is gone or another cluster's"),
 		ROW("no-supervise", 0, OPT_BOOL, no_supervise, NULL,
@@ -692,11 +697,12 @@ static int start_api(struct server *s, struct err *err)
 
 	/* Not before the process has its seed, by which maps find what is in them. */
 	s->metric_rules = server_metric_rules(&s->arena, o, err);
-	if (!s->metric_rules || database_check(&s->arena, o, err) < 0)
+	if (!s->metric_rules || (!o->datastore.endpoint && database_check(&s->arena, o, err) < 0))
 		return -1;
 	if (o->no_sync)
 		store_disk_no_sync();
-	s->store = store_disk_open(s->env, db, DATABASE_MAX, err);
+	s->store = o->datastore.endpoint ? datastore_etcd(s->env, &s->arena, &o->datastore, err)
+					 : store_disk_open(s->env, db, DATABASE_MAX, err);
 	if (!s->store || encrypt_store(s, err) < 0 || settle_cidrs(s, err) < 0)
 		return -1;
 	s->api = apiserver_new(
@@ -767,7 +773,8 @@ static int start_api(struct server *s, struct err *err)
 		.goaway_chance = o->goaway_share,
 	    },
 	    err);
-	if (!s->api || database_mark(&s->arena, o, apiserver_ca_pem(s->api), err) < 0)
+	if (!s->api ||
+	    (!o->datastore.endpoint && database_mark(&s->arena, o, apiserver_ca_pem(s->api), err) < 0))
 		return -1;
 	publish_facts(s);
 	s->http = http_server_start(s->loops, NET_THREADS,

@@ -144,12 +144,12 @@ int store_lease_revoke(struct store *s, int64_t id, struct err *err)
 
 bool store_shared(struct store *s)
 {
-	return s->ops->now != NULL;
+	return s->ops->sync != NULL;
 }
 
-void store_now(struct store *s, store_now_fn *done, void *ctx)
+void store_sync(struct store *s, store_sync_fn *done, void *ctx)
 {
-	s->ops->now(s, done, ctx);
+	s->ops->sync(s, done, ctx);
 }
 
 bool store_healthy(struct store *s, struct err *why)

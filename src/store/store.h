@@ -128,8 +128,8 @@ struct store_stats {
 	uint64_t keys, bytes; /* live keys; bytes on disk (mem: of values) */
 };
 
-/* Everything up to rev was there when it was asked; err: it could not be said. */
-typedef void store_now_fn(int64_t rev, const struct err *err, void *ctx);
+/* Live watches have been told everything up to rev; err: it could not be said what there is. */
+typedef void store_sync_fn(int64_t rev, const struct err *err, void *ctx);
 
 struct store_ops {
 	const char *name;
@@ -168,11 +168,10 @@ struct store_ops {
 	/* Does not wait: `keys` and `bytes` may be those of a moment before. */
 	void (*stats)(struct store *s, struct store_stats *ret);
 
-	/* Which is the newest revision? For who has been told of changes and wants to know whether that is all. Asked
-	 * anew for each who calls or for several at once, but never before the first of them called. done may run
-	 * before this returns, or on a thread of the store's. NULL: nobody else writes, so a live watch is as new as
-	 * every answered write. */
-	void (*now)(struct store *s, store_now_fn *done, void *ctx);
+	/* done runs, as a completion does, when live watches have been told everything that anybody had been answered
+	 * before this was called, whoever wrote it. Several may be asked for together. NULL: nobody else writes, so
+	 * that is always so. */
+	void (*sync)(struct store *s, store_sync_fn *done, void *ctx);
 
 	/* Leases (lease.h); NULL: this store has none. ret_id is id, or one that is free when that is 0. An id that is
 	 * there already is ERR_ALREADY_EXISTS, one that is not ERR_NOT_FOUND. */
@@ -223,8 +222,8 @@ int store_compact(struct store *s, int64_t rev, struct err *err);
 int store_lease_grant(struct store *s, int64_t id, int64_t ttl_s, int64_t *ret_id, struct err *err);
 int store_lease_keepalive(struct store *s, int64_t id, int64_t *ret_ttl_s, struct err *err); /* its full time again */
 int store_lease_revoke(struct store *s, int64_t id, struct err *err);			     /* and its keys are gone */
-bool store_shared(struct store *s); /* others may write: it has a `now` */
-void store_now(struct store *s, store_now_fn *done, void *ctx); /* of one that is shared */
+bool store_shared(struct store *s);				  /* others may write: it has a sync */
+void store_sync(struct store *s, store_sync_fn *done, void *ctx); /* of one that is shared */
 bool store_healthy(struct store *s, struct err *why);
 void store_stats(struct store *s, struct store_stats *ret);
 struct store *store_close(struct store *s); /* NULL is fine; returns NULL */

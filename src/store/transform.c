@@ -307,11 +307,6 @@ static void tx_stats(struct store *s, struct store_stats *ret)
 	store_stats(TX(s)->inner, ret);
 }
 
-static void tx_now(struct store *s, store_now_fn *done, void *ctx)
-{
-	store_now(TX(s)->inner, done, ctx);
-}
-
 static void tx_close(struct store *s)
 {
 	struct tx *x = TX(s);
@@ -362,7 +357,7 @@ struct store *store_transformed(struct store *inner_take, struct store_transform
 
 	x->ops = tx_ops;
 	if (store_shared(inner_take))
-		x->ops.now = tx_now;
+		x->ops.sync = tx_sync;
 	x->store = (struct store){ &x->ops, inner_take->env };
 	x->inner = inner_take;
 	x->t = t;

@@ -152,7 +152,8 @@ struct es {
 	size_t batch_bytes;
 	struct list catchups;
 	int64_t compact_rev;
-	uint64_t keys; /* as of the last look */
+	struct list syncs;    /* that know their revision, for the delivery */
+	uint64_t keys;	      /* as of the last look */
 	bool keys_asked;
 	bool expire; /* compact_rev has moved */
 	bool blind, stop_delivery; /* blind: writes are answered whether their changes come or not */
@@ -161,6 +162,8 @@ struct es {
 	struct list feeds;
 	struct feed live;
 	struct strmap by_key; /* struct keyq: commits under way and behind them */
+	struct list sync_now, sync_next; /* that are being asked for, and who came after that began */
+	struct link_req sync;
 	struct link_req jump;
 	struct ev_timer *closing;
 	bool gone; /* the store is closing */
@@ -185,7 +188,17 @@ int es_compact(struct store *s, int64_t rev, struct err *err);
 int es_lease_grant(struct store *s, int64_t id, int64_t ttl_s, int64_t *ret_id, struct err *err);
 int es_lease_keepalive(struct store *s, int64_t id, int64_t *ret_ttl_s, struct err *err);
 int es_lease_revoke(struct store *s, int64_t id, struct err *err);
-void es_now(struct store *s, store_now_fn *done, void *ctx);
+void es_sync(struct store *s, store_sync_fn *done, void *ctx);
+/* Asked for by es_sync(). */
+struct syncer {
+	struct list link;
+	struct es *es;
+	store_sync_fn *done;
+	void *ctx;
+	int64_t rev;
+	struct err err;
+};
+
 
 /* Forgets history in turn with the other servers (compactor.c). */
 struct compactor *compactor_start(struct es *es, int64_t interval_ns);

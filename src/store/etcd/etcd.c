@@ -225,6 +225,71 @@ int es_lease_revoke(struct store *s, int64_t id, struct err *err)
 	return es_lease_ask(ES(s), "/etcdserverpb.Lease/LeaseRevoke", &request, &same, &ttl, err);
 }
 
+/* --- syncs --- */
+
+static void sync_ask(struct es *es);
+
+static void sync_said(struct link_req *r, const struct grpc_end *e, struct sv answer)
+{
+	struct es *es = CONTAINER_OF(r, struct es, sync);
+	struct etcd_range_said said = { .rev = 0 };
+
+	pthread_mutex_lock(&es->mu);
+	while (!list_empty(&es->sync_now)) {
+		struct syncer *y = LIST_ENTRY(es->sync_now.next, struct syncer, link);
+
+		list_del(&y->link);
+		list_add_tail(&es->syncs, &y->link);
+		if (e->code != GRPC_OK)
+			etcd_fault(e, &y->err);
+		else if (!etcd_range_read(answer, &said))
+			err_set(&y->err, ERR_INTERNAL, "etcd: the answer to a range cannot be read");
+		y->rev = said.rev;
+	}
+	es_wake(es);
+	pthread_mutex_unlock(&es->mu);
+	sync_ask(es);
+}
+
+/* One question for all that wait; whoever comes meanwhile waits for the next. A range is as of all that was answered
+ * before it began, by whichever member; one key that is not there costs the least. */
+static void sync_ask(struct es *es)
+{
+	if (!list_empty(&es->sync_now) || list_empty(&es->sync_next))
+		return;
+	while (!list_empty(&es->sync_next)) {
+		struct list *it = es->sync_next.next;
+
+		list_del(it);
+		list_add_tail(&es->sync_now, it);
+	}
+	es->sync.method = "/etcdserverpb.KV/Range";
+	es->sync.until_ns = ev_loop_now_ns(es->loop) + ES_READ_NS;
+	es->sync.done = sync_said;
+	if (!es->sync.request.n)
+		etcd_range_write(&es->sync.request, &(struct etcd_range){ .key = SV("health"), .count_only = true });
+	link_ask(es->link, &es->sync);
+}
+
+static void sync_begin(void *ctx)
+{
+	struct syncer *y = ctx;
+
+	list_add_tail(&y->es->sync_next, &y->link);
+	sync_ask(y->es);
+}
+
+void es_sync(struct store *s, store_sync_fn *done, void *ctx)
+{
+	struct syncer *y = xcalloc(1, sizeof(*y));
+
+	*y = (struct syncer){ .es = ES(s), .done = done, .ctx = ctx };
+	list_init(&y->link);
+	ev_loop_post(y->es->loop, sync_begin, y);
+}
+
+/* --- what is known of it --- */
+
 static bool es_healthy(struct store *s, struct err *why)
 {
 	return link_healthy(ES(s)->link, why);
@@ -234,30 +299,19 @@ static bool es_healthy(struct store *s, struct err *why)
 struct look {
 	struct link_req req;
 	struct es *es;
-	store_now_fn *done; /* NULL: of stats() */
-	void *ctx;
 };
 
 static void look_done(struct link_req *r, const struct grpc_end *e, struct sv answer)
 {
 	struct look *l = CONTAINER_OF(r, struct look, req);
-	_cleanup_(err_release) struct err why = ERR_INIT;
-	struct etcd_range_said said = { .rev = 0 };
+	struct etcd_range_said said;
 	struct es *es = l->es;
 
-	if (e->code != GRPC_OK)
-		etcd_fault(e, &why);
-	else if (!etcd_range_read(answer, &said))
-		err_set(&why, ERR_INTERNAL, "etcd: the answer to a range cannot be read");
-	if (l->done) {
-		l->done(said.rev, why.reason ? &why : NULL, l->ctx);
-	} else {
-		pthread_mutex_lock(&es->mu);
-		es->keys_asked = false;
-		if (!why.reason)
-			es->keys = (uint64_t)said.count;
-		pthread_mutex_unlock(&es->mu);
-	}
+	pthread_mutex_lock(&es->mu);
+	es->keys_asked = false;
+	if (e->code == GRPC_OK && etcd_range_read(answer, &said))
+		es->keys = (uint64_t)said.count;
+	pthread_mutex_unlock(&es->mu);
 	buf_release(&r->request);
 	free(l);
 }
@@ -270,22 +324,14 @@ static void look_begin(void *ctx)
 	link_ask(l->es->link, &l->req);
 }
 
-static void es_look(struct es *es, const struct etcd_range *q, store_now_fn *done, void *ctx)
+static void es_look(struct es *es)
 {
 	struct look *l = xcalloc(1, sizeof(*l));
 
-	*l = (struct look){ .req = { .method = "/etcdserverpb.KV/Range", .done = look_done },
-			    .es = es,
-			    .done = done,
-			    .ctx = ctx };
-	etcd_range_write(&l->req.request, q);
+	*l = (struct look){ .req = { .method = "/etcdserverpb.KV/Range", .done = look_done }, .es = es };
+	etcd_range_write(&l->req.request,
+			 &(struct etcd_range){ .key = ETCD_FIRST_KEY, .end = ETCD_FIRST_KEY, .count_only = true });
 	ev_loop_post(es->loop, look_begin, l);
-}
-
-/* A range is as of all that was answered before it began; one key that is not there costs the least. */
-void es_now(struct store *s, store_now_fn *done, void *ctx)
-{
-	es_look(ES(s), &(struct etcd_range){ .key = SV("health"), .count_only = true }, done, ctx);
 }
 
 static void es_stats(struct store *s, struct store_stats *ret)
@@ -300,8 +346,7 @@ static void es_stats(struct store *s, struct store_stats *ret)
 	pthread_mutex_unlock(&es->mu);
 	ret->bytes = link_bytes(es->link);
 	if (ask)
-		es_look(es, &(struct etcd_range){ .key = ETCD_FIRST_KEY, .end = ETCD_FIRST_KEY, .count_only = true }, NULL,
-			NULL);
+		es_look(es);
 }
 
 /* --- its life --- */
@@ -368,6 +413,16 @@ static void es_wait_running(struct es *es, int n)
 		pthread_cond_wait(&es->changed, &es->mu);
 }
 
+/* One that came when nobody is left to tell it. */
+static void syncer_end(struct syncer *y)
+{
+	if (!y->err.reason)
+		err_set(&y->err, ERR_UNAVAILABLE, "the store is closing");
+	y->done(0, &y->err, y->ctx);
+	err_release(&y->err);
+	free(y);
+}
+
 static void es_free(struct es *es)
 {
 	ev_loop_free(es->loop); /* what was posted is run */
@@ -376,6 +431,9 @@ static void es_free(struct es *es)
 	watchers_release(&es->watchers);
 	strmap_release(&es->by_key);
 	buf_release(&es->jump.request);
+	buf_release(&es->sync.request);
+	LIST_EACH(&es->syncs, it)
+		syncer_end(LIST_ENTRY(it, struct syncer, link));
 	link_free(es->link);
 	link_endpoints_free(es->endpoints, es->n_endpoints);
 	tls_ctx_unref(es->tls);
@@ -413,7 +471,7 @@ static const struct store_ops es_ops = {
 	.compact = es_compact,
 	.healthy = es_healthy,
 	.stats = es_stats,
-	.now = es_now,
+	.sync = es_sync,
 	.lease_grant = es_lease_grant,
 	.lease_keepalive = es_lease_keepalive,
 	.lease_revoke = es_lease_revoke,
@@ -565,6 +623,9 @@ struct store *store_etcd_open(struct env *env, const struct store_etcd_opts *o, 
 	list_init(&es->catchups);
 	list_init(&es->feeds);
 	list_init(&es->waiting);
+	list_init(&es->syncs);
+	list_init(&es->sync_now);
+	list_init(&es->sync_next);
 	es->loop = ev_loop_new(err);
 	if (!es->loop || link_endpoints_read(sv_from(o->endpoints), es->endpoints, &es->n_endpoints, err) < 0 ||
 	    es_tls(es, o, err) < 0) {

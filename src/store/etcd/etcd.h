@@ -4,7 +4,7 @@
  *
  *	one revision	writes that are one (`also`) have one revision together
  *	order		writes in flight at once have no order, but those of one key
- *	others		write, too: how new the store is only it can say (store_now())
+ *	others		write, too: how new the store is only it can say (store_sync())
  *	doubt		a write whose answer was lost is made again as the same transaction. Where the key says then what
  *			was to be written it is taken for ours; where time is up it fails with ERR_TIMEOUT or
  *			ERR_UNAVAILABLE, and may have been made all the same

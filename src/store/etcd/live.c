@@ -229,6 +229,33 @@ static bool delivery_batch(struct es *es)
 	return true;
 }
 
+/* Those for whom everything has been told. Lock held, given up in between. */
+static void delivery_syncs(struct es *es)
+{
+	struct list due;
+
+	list_init(&due);
+	LIST_EACH(&es->syncs, it) {
+		struct syncer *y = LIST_ENTRY(it, struct syncer, link);
+
+		if (y->err.reason || y->rev <= atomic_load(&es->rev) || es->blind) {
+			list_del(it);
+			list_add_tail(&due, it);
+		}
+	}
+	if (list_empty(&due))
+		return;
+	pthread_mutex_unlock(&es->mu);
+	LIST_EACH(&due, it) {
+		struct syncer *y = LIST_ENTRY(it, struct syncer, link);
+
+		y->done(y->rev, y->err.reason ? &y->err : NULL, y->ctx);
+		err_release(&y->err);
+		free(y);
+	}
+	pthread_mutex_lock(&es->mu);
+}
+
 static void delivery_expire(struct es *es)
 {
 	int64_t rev = es->compact_rev;
@@ -278,6 +305,7 @@ void es_delivery(void *ctx)
 		if (es->expire)
 			delivery_expire(es);
 		did = delivery_batch(es);
+		delivery_syncs(es);
 		did = catchup_step(es) || did;
 		if (did || !list_empty(&es->answered) || es->expire)
 			continue;
