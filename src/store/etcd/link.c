@@ -27,28 +27,48 @@ struct link {
 	size_t n, at;
 	struct tls_ctx *tls;
 	struct grpc_mux *mux; /* opening, or up */
-	bool up, stopping, told; /* told: that nobody answers was logged */
-	int fails;		 /* since a connection was up */
+	bool up, stopping, told; /* told: that something is wrong was logged */
+	int fails;		 /* connections that ended since something was answered */
 	struct list waiting, asked;
 	struct ev_timer *again, *tick;
 	int ticks;
 	struct grpc_call *probe, *status;
-	bool probed;
 	pthread_mutex_t mu; /* guards what follows */
-	int64_t down_since_ns; /* of the environment's clock; 0: up */
+	int64_t ill_since_ns; /* of the environment's clock; 0: a majority has answered */
 	bool slow, no_space;
 	uint64_t bytes;
-	struct err why; /* the last failure of a connection or probe; none since one succeeded */
+	struct err why; /* the last failure since then */
 };
 
 /* --- health --- */
 
+/* Something was answered by a majority. */
+static void link_answered(struct link *l)
+{
+	l->fails = 0;
+	if (l->told)
+		log_info("etcd", "answers again", "host", "%s", l->e[l->at].host);
+	l->told = false;
+}
+
+static void link_tell(struct link *l, const struct err *why)
+{
+	if (!l->told)
+		log_warn("etcd", "does not answer", "why", "%s", why ? err_msg(why) : "it was left");
+	l->told = true;
+}
+
+/* NULL: it is well. */
 static void link_note(struct link *l, const struct err *why)
 {
 	pthread_mutex_lock(&l->mu);
 	err_release(&l->why);
 	if (why)
 		err_copy(&l->why, why);
+	if (!why)
+		l->ill_since_ns = 0;
+	else if (!l->ill_since_ns)
+		l->ill_since_ns = MAX(env_mono_ns(l->env), 1);
 	pthread_mutex_unlock(&l->mu);
 }
 
@@ -62,11 +82,11 @@ bool link_healthy(struct link *l, struct err *why)
 		err_set(why, ERR_UNAVAILABLE, "etcdserver: mvcc: database space exceeded");
 		if (why)
 			why->errnum = ENOSPC;
-	} else if (l->down_since_ns && now - l->down_since_ns > STORE_SLOW_NS) {
-		if (!l->why.reason || err_copy(why, &l->why) < 0)
+	} else if (l->ill_since_ns && now - l->ill_since_ns > STORE_SLOW_NS) {
+		if (l->why.reason)
+			err_copy(why, &l->why);
+		else
 			err_set(why, ERR_UNAVAILABLE, "no etcd answers");
-	} else if (!l->down_since_ns && l->why.reason) {
-		err_copy(why, &l->why);
 	} else if (l->slow) {
 		err_set(why, ERR_UNAVAILABLE, "etcd keeps a request waiting");
 		if (why)
@@ -88,9 +108,9 @@ uint64_t link_bytes(struct link *l)
 	return bytes;
 }
 
-static void probe_message(struct grpc_call *c _unused_, struct sv m _unused_, void *ctx)
+static void probe_message(struct grpc_call *c _unused_, struct sv m _unused_, void *ctx _unused_)
 {
-	((struct link *)ctx)->probed = true;
+	/* That it comes is all. */
 }
 
 static void probe_end(struct grpc_call *c _unused_, const struct grpc_end *e, void *ctx)
@@ -99,6 +119,7 @@ static void probe_end(struct grpc_call *c _unused_, const struct grpc_end *e, vo
 
 	l->probe = NULL;
 	if (e->code == GRPC_OK) {
+		link_answered(l);
 		link_note(l, NULL);
 		return;
 	}
@@ -175,6 +196,7 @@ static void req_end(struct grpc_call *c _unused_, const struct grpc_end *e, void
 
 	r->call = NULL;
 	if (e->code == GRPC_OK) {
+		link_answered(l);
 		link_req_end(r, r->answered ? e : &none);
 		return;
 	}
@@ -301,14 +323,6 @@ static void link_up(struct grpc_mux *m _unused_, void *ctx)
 	struct link *l = ctx;
 
 	l->up = true;
-	l->fails = 0;
-	if (l->told)
-		log_info("etcd", "answers again", "host", "%s", l->e[l->at].host);
-	l->told = false;
-	pthread_mutex_lock(&l->mu);
-	l->down_since_ns = 0;
-	err_release(&l->why);
-	pthread_mutex_unlock(&l->mu);
 	link_probe(l);
 	l->cb.up(l, l->ctx);
 	link_flush(l);
@@ -321,10 +335,6 @@ static void link_down(struct grpc_mux *m _unused_, const struct err *why, void *
 
 	l->mux = NULL;
 	l->up = false;
-	pthread_mutex_lock(&l->mu);
-	if (!l->down_since_ns)
-		l->down_since_ns = env_mono_ns(l->env);
-	pthread_mutex_unlock(&l->mu);
 	if (why)
 		link_note(l, why);
 	l->cb.down(l, l->ctx);
@@ -334,10 +344,8 @@ static void link_down(struct grpc_mux *m _unused_, const struct err *why, void *
 	}
 	l->at = (l->at + 1) % l->n;
 	l->fails++;
-	if (l->fails > (int)l->n && !l->told) {
-		log_warn("etcd", "does not answer", "why", "%s", why ? err_msg(why) : "it was left");
-		l->told = true;
-	}
+	if (l->fails > (int)l->n)
+		link_tell(l, why);
 	for (int i = (int)l->n; i < l->fails && pause < PAUSE_MAX_NS; i++)
 		pause *= 2;
 	if (l->fails < (int)l->n)
@@ -369,7 +377,8 @@ void link_leave(struct link *l, const char *why)
 		return;
 	err_set(&err, ERR_UNAVAILABLE, "etcd at %s: %s", l->e[l->at].host, why);
 	link_note(l, &err);
-	log_warn("etcd", "a member is left for another", "why", "%s", err_msg(&err));
+	link_tell(l, &err);
+	l->up = false;
 	grpc_mux_close(l->mux);
 }
 
@@ -388,7 +397,7 @@ struct link *link_new(struct env *env, struct ev_loop *loop, const struct link_e
 	list_init(&l->waiting);
 	list_init(&l->asked);
 	pthread_mutex_init(&l->mu, NULL);
-	l->down_since_ns = MAX(env_mono_ns(env), 1);
+	l->ill_since_ns = MAX(env_mono_ns(env), 1);
 	return l;
 }
 
