@@ -130,9 +130,7 @@ static const struct {
 	enum req_step behind;
 } steps[] = {
 	{ pipeline_identify, STEP_RECEIVED }, /* not told: it is one with the next */
-	{ pipeline_impersonate, STEP_AUTHENTICATED },
-	{ flow_admit, STEP_ADMITTED },
-	{ registry_fresh, STEP_ADMITTED },
+	{ pipeline_impersonate, STEP_AUTHENTICATED }, { flow_admit, STEP_ADMITTED }, { registry_fresh, STEP_ADMITTED },
 	{ pipeline_authorize, STEP_AUTHORIZED },
 };
 

@@ -266,7 +266,8 @@ static size_t option_table(struct server_opts *o, struct option *t, size_t *ret_
 		ROW("kubelet-preferred-address-types", 0, OPT_LIST, kubelet_addresses, "TYPE",
 		    "of a Node's addresses, which of them names kubelets of another CA"
 		    " (Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP)"),
-		ROW("datastore-cafile", 0, OPT_STRING, datastore.ca_file, "FILE", "whose certificates that etcd may show"),
+		ROW("datastore-cafile", 0, OPT_STRING, datastore.ca_file, "FILE",
+		    "whose certificates that etcd may show"),
 		ROW("datastore-certfile", 0, OPT_STRING, datastore.cert_file, "FILE", "a certificate to show it"),
 		ROW("datastore-endpoint", 0, OPT_STRING, datastore.endpoint, "URLS",
 		    "an etcd that stores the objects: http://HOST:2379,... of one cluster (the data directory does)"),
@@ -773,8 +774,7 @@ static int start_api(struct server *s, struct err *err)
 		.goaway_chance = o->goaway_share,
 	    },
 	    err);
-	if (!s->api ||
-	    (!o->datastore.endpoint && database_mark(&s->arena, o, apiserver_ca_pem(s->api), err) < 0))
+	if (!s->api || (!o->datastore.endpoint && database_mark(&s->arena, o, apiserver_ca_pem(s->api), err) < 0))
 		return -1;
 	publish_facts(s);
 	s->http = http_server_start(s->loops, NET_THREADS,

@@ -28,8 +28,8 @@ struct grpc_mux {
 	size_t message_max;
 	struct err why; /* what went wrong up here */
 	int64_t opened_ns, connect_timeout_ns;
-	bool is_up;	/* up() was called: the peer has said its first words */
-	bool closing;	/* by us: nothing is wrong */
+	bool is_up;   /* up() was called: the peer has said its first words */
+	bool closing; /* by us: nothing is wrong */
 };
 
 struct grpc_call {
@@ -320,7 +320,8 @@ static void mux_ping(struct grpc_mux *m, int64_t now)
 		if (!m->why.reason)
 			err_set(&m->why, ERR_UNAVAILABLE, "%s does not answer", m->authority);
 		stream_abort(m->stream);
-	} else if (m->is_up && !m->pinged_ns && m->ping_ns && !list_empty(&m->calls) && now - m->heard_ns >= m->ping_ns) {
+	} else if (m->is_up && !m->pinged_ns && m->ping_ns && !list_empty(&m->calls) &&
+		   now - m->heard_ns >= m->ping_ns) {
 		m->pinged_ns = now;
 		(void)nghttp2_submit_ping(m->h2, NGHTTP2_FLAG_NONE, NULL);
 		stream_want(m->stream);
@@ -395,7 +396,8 @@ static void mux_closed(struct stream *s _unused_, const struct err *err, void *c
 		struct grpc_call *c = LIST_ENTRY(m->calls.next, struct grpc_call, link);
 
 		nghttp2_session_set_stream_user_data(m->h2, c->id, NULL);
-		mux_call_end(c, GRPC_UNAVAILABLE, m->why.reason ? err_msg(&m->why) : "the connection was closed", false);
+		mux_call_end(c, GRPC_UNAVAILABLE, m->why.reason ? err_msg(&m->why) : "the connection was closed",
+			     false);
 		mux_call_free(c);
 	}
 	m->cb.down(m, m->why.reason ? &m->why : NULL, m->ctx);

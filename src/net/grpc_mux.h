@@ -1,5 +1,5 @@
-/* grpc_mux.h - a gRPC client on a loop: one connection (tcp or unix socket, plain or TLS with client certificates), many
- * calls on it at once, streaming both ways.
+/* grpc_mux.h - a gRPC client on a loop: one connection (tcp or unix socket, plain or TLS with certificates of
+ * clients), many calls on it at once, streaming both ways.
  *
  * up() means that the peer has spoken: a kernel takes connections for a process that is stopped, too.
  *
@@ -11,8 +11,8 @@
  * A peer that says nothing for ping_ns while calls are under way is pinged; one that does not answer that for
  * ping_timeout_ns is gone, whatever its kernel acknowledges (a stopped process).
  *
- * Flow control: what arrives for a call is taken, unless grpc_call_hold() says otherwise: then the peer may send as much
- * as the call's window has (GRPC_MUX_WINDOW) and waits. The other calls go on.
+ * Flow control: what arrives for a call is taken, unless grpc_call_hold() says otherwise: then the peer may send
+ * as much as the call's window has (GRPC_MUX_WINDOW) and waits. The other calls go on.
  *
  * Lifetimes: end() comes once, last, and the call is gone when it returns; not after grpc_call_cancel(), with which it
  * is gone at once. down() comes once, last, after all calls have ended, never from inside another call, and the
@@ -61,7 +61,7 @@ struct grpc_call_cb {
 };
 
 struct grpc_call_opts {
-	const char *method; /* "/etcdserverpb.KV/Range" */
+	const char *method;		   /* "/etcdserverpb.KV/Range" */
 	const char *header, *header_value; /* one header more; NULL: none */
 	int64_t timeout_ns;		   /* <= 0: none */
 	bool streams;			   /* grpc_call_send() follows; else the request is all */

@@ -1,7 +1,7 @@
 /* grpc_wire.h - what both gRPC clients (grpc.h, grpc_mux.h) write and read alike. No socket, no clock, no thread.
  *
  * A message on the wire is a byte saying whether it is compressed, four bytes of length, and itself; the status comes
- * in trailers. Source: github.com/grpc/grpc doc/PROTOCOL-HTTP2.md.
+ * in trailers. Source: "gRPC over HTTP2" in the documentation of gRPC.
  */
 #pragma once
 

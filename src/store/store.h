@@ -6,7 +6,8 @@
  * revision 1 and the first write gets 2, as in etcd, so that no revision a client sees is ever 0.
  *
  * Three implementations live below this header: mem/ (tests, simulation), disk/ (default),
- * etcd/ (a cluster of others, over the network). All pass tests/conformance/store.c; new behaviour is added there first.
+ * etcd/ (a cluster of others, over the network). All pass tests/conformance/store.c; new behaviour is added there
+ * first.
  *
  * Writes are asynchronous, so that a loop thread can have hundreds in flight and a backend
  * can put everything that arrived during one disk sync into the next (group commit). The

@@ -84,8 +84,8 @@ void etcd_member_start(struct etcd_cluster *c, int i)
 	pid_t parent = getpid();
 
 	for (int k = 0; k < c->n; k++)
-		snprintf(peers + strlen(peers), sizeof(peers) - strlen(peers), "%sm%d=http://127.0.0.1:%d", k ? "," : "",
-			 k, c->m[k].peer_port);
+		snprintf(peers + strlen(peers), sizeof(peers) - strlen(peers), "%sm%d=http://127.0.0.1:%d",
+			 k ? "," : "", k, c->m[k].peer_port);
 	argv_add(a, "etcd");
 	argv_add(a, "--name=m%d", i);
 	argv_add(a, "--data-dir=%s", m->dir);

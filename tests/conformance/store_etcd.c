@@ -1,5 +1,5 @@
-/* What an etcd has that no embedded store has: members that go, others that write, limits that somebody else set. Against
- * real ones. */
+/* What an etcd has that no embedded store has: members that go, others that write, limits that somebody else set.
+ * Against real ones. */
 #include "etcd_kit.h"
 #include "store/etcd/etcd.h"
 #include "store_kit.h"
@@ -507,10 +507,17 @@ static void test_tls(void **state)
 	struct place *p = *state;
 	struct arena a = ARENA_INIT;
 	int64_t now = time(NULL) * NS_PER_SEC;
-	struct cert_opts ca = { .common_name = "ca", .ca = true, .not_before_ns = now - 3600 * NS_PER_SEC,
+	struct cert_opts ca = { .common_name = "ca",
+				.ca = true,
+				.not_before_ns = now - 3600 * NS_PER_SEC,
 				.not_after_ns = now + 86400 * NS_PER_SEC };
-	struct cert_opts leaf = { .common_name = "etcd", .dns_names = names, .ip_addrs = ips, .server = true,
-				  .client = true, .not_before_ns = ca.not_before_ns, .not_after_ns = ca.not_after_ns };
+	struct cert_opts leaf = { .common_name = "etcd",
+				  .dns_names = names,
+				  .ip_addrs = ips,
+				  .server = true,
+				  .client = true,
+				  .not_before_ns = ca.not_before_ns,
+				  .not_after_ns = ca.not_after_ns };
 	struct sv ca_pem, ca_key, pem, key, other_ca, other_key;
 	char ca_file[128], cert_file[128], key_file[128];
 	struct err err = ERR_INIT;
@@ -558,7 +565,8 @@ static void test_nobody_there(_unused_ void **state)
 
 	assert_null(store_etcd_open(
 	    &thread_env,
-	    &(struct store_etcd_opts){ .endpoints = "http://127.0.0.1:1,http://127.0.0.1:2", .wait_ns = NS_PER_SEC }, &err));
+	    &(struct store_etcd_opts){ .endpoints = "http://127.0.0.1:1,http://127.0.0.1:2", .wait_ns = NS_PER_SEC },
+	    &err));
 	assert_int_equal(err.reason, ERR_UNAVAILABLE);
 	err_release(&err);
 	assert_null(store_etcd_open(&thread_env, &(struct store_etcd_opts){ .endpoints = "mysql://x" }, &err));
@@ -571,10 +579,12 @@ static void test_nobody_there(_unused_ void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		PLACE(test_nobody_there), PLACE(test_usual_limits),	    PLACE(test_no_space),
-		PLACE(test_tls),	  PLACE(test_leases),		    PLACE(test_sync),
-		PLACE(test_same_words),	  PLACE(test_compacted_by_another), PLACE(test_compact_in_turn),
-		PLACE(test_members_die),  PLACE(test_members_stop),	    PLACE(test_no_majority),
+		PLACE(test_nobody_there),    PLACE(test_usual_limits),
+		PLACE(test_no_space),	     PLACE(test_tls),
+		PLACE(test_leases),	     PLACE(test_sync),
+		PLACE(test_same_words),	     PLACE(test_compacted_by_another),
+		PLACE(test_compact_in_turn), PLACE(test_members_die),
+		PLACE(test_members_stop),    PLACE(test_no_majority),
 	};
 
 	if (!etcd_installed()) {

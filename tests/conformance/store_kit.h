@@ -17,7 +17,7 @@ struct backend {
 	const char *name;
 	bool persistent;
 	struct store *(*open)(const char *dir, struct err *err);
-	bool shared;		/* others may write: one revision for writes that are one, no lock, an order only of each key */
+	bool shared; /* others may write: one revision for writes that are one, no lock, an order only of each key */
 	void (*clean)(void); /* what open() left behind, of any directory; may be NULL */
 };
 

@@ -1,8 +1,8 @@
 /* What several servers on one store need: who reads or writes here sees what was answered elsewhere before.
  *
- * The store is asked for its newest revision, by one question for all who wait, and says when the cache has been told up
- * to there (store_sync()). Writes wait as well: they look at what is there (admission, an object that is not found), and
- * only what they write themselves the store compares.
+ * The store is asked for its newest revision, by one question for all who wait, and says when the cache has been told
+ * up to there (store_sync()). Writes wait as well: they look at what is there (admission, an object that is not found),
+ * and only what they write themselves the store compares.
  *
  * Behaviour: KEP-2340, consistent reads from the cache. */
 #include "apiserver/registry/registry.h"

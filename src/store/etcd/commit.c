@@ -86,9 +86,9 @@ static int ecommit_look(size_t i, const struct etcd_kv *kv, void *ctx)
 	return 1;
 }
 
-/* Its answer was lost once, and now the key is as it would have left it. Of a create (whose value has a name of its own, a
- * uid) and of a deletion that settles it. An update somebody else may have made with the same words, and only one of the two
- * has won: nobody knows who. */
+/* Its answer was lost once, and now the key is as it would have left it. Of a create (whose value has a name of its
+ * own, a uid) and of a deletion that settles it. An update somebody else may have made with the same words, and only
+ * one of the two has won: nobody knows who. */
 static bool ecommit_was_made(const struct ecommit *c)
 {
 	const struct ecommit_key *own = &c->keys[0];
@@ -129,7 +129,8 @@ static void ecommit_judge(struct ecommit *c)
 		c->rev = c->has_current ? c->current.mod_rev : said.rev;
 	} else if (ecommit_is_doubtful(c)) {
 		c->outcome = STORE_FAILED;
-		err_set(&c->err, ERR_UNAVAILABLE, "etcd: the answer was lost, and whether this was written is not known");
+		err_set(&c->err, ERR_UNAVAILABLE,
+			"etcd: the answer was lost, and whether this was written is not known");
 	} else {
 		c->outcome = STORE_MISMATCH;
 	}
@@ -167,7 +168,7 @@ static void ecommit_go(struct ecommit *c)
 	c->req.method = "/etcdserverpb.KV/Txn";
 	c->req.done = ecommit_done;
 	c->req.doubt = ecommit_doubt;
-	link_ask(c->es->link, &c->req);
+	link_request(c->es->link, &c->req);
 }
 
 static void ecommit_line_up(struct ecommit *c)
@@ -184,8 +185,7 @@ static void ecommit_line_up(struct ecommit *c)
 			list_init(&q->line);
 		}
 		c->behind += !list_empty(&q->line);
-		twice = twice ||
-			(!list_empty(&q->line) && LIST_ENTRY(q->line.prev, struct ecommit_key, link)->of == c);
+		twice = twice || (!list_empty(&q->line) && LIST_ENTRY(q->line.prev, struct ecommit_key, link)->of == c);
 		list_add_tail(&q->line, &c->keys[i].link);
 	}
 	if (twice) { /* etcd would refuse it, too */

@@ -24,6 +24,35 @@ struct compactor {
 	int64_t version, rev; /* the record's as last seen; what is to be forgotten next */
 };
 
+int es_compact(struct store *s, int64_t rev, struct err *err)
+{
+	_cleanup_(buf_release) struct buf answer = BUF_INIT, request = BUF_INIT;
+	struct es *es = ES(s);
+	struct err why = ERR_INIT;
+	int rc;
+
+	if (rev < 0)
+		return err_set(err, ERR_BAD_REQUEST, "cannot compact at revision %" PRId64, rev);
+	if (rev == 0)
+		return 0;
+	etcd_compact_write(&request, rev);
+	rc = es_ask(es, "/etcdserverpb.KV/Compact", &request, ES_READ_NS, &answer, &why);
+	if (rc < 0 && why.reason == ERR_EXPIRED) { /* long done */
+		err_release(&why);
+		rc = 0;
+	} else if (rc < 0) {
+		return err_move(err, &why);
+	}
+	pthread_mutex_lock(&es->mu);
+	if (rev > es->compact_rev) {
+		es->compact_rev = rev;
+		es->expire = true;
+		es_wake(es);
+	}
+	pthread_mutex_unlock(&es->mu);
+	return rc;
+}
+
 static void compactor_tick(void *ctx);
 
 static void compactor_arm(struct compactor *c)

@@ -7,13 +7,13 @@
  *	              │
  *	              └─▶ change() of live watches, progress(), then completions of that revision
  *
- * An answer and its change come in any order. A change that looks like that of a write under way is held back until that
- * is answered, so that completions are in the order of revisions and changes have their cookies; not for a write that is in
- * doubt, as its connection has ended. What looks like it need not be it: others write the same to the same, and whose it
- * was only the answer says.
+ * An answer and its change come in any order. A change that looks like that of a write under way is held back until
+ * that is answered, so that completions are in the order of revisions and changes have their cookies; not for a write
+ * in doubt, whose connection has ended. What looks like it need not be it: others write the same to the same, and
+ * whose it was only the answer says.
  *
- * Position: es->rev. Everything up to it was told to live watches, and a completion waits until its revision is. As the
- * live watch is of all keys, each revision of etcd's comes by; so nothing has to be asked to know that there is nothing.
+ * Position: es->rev. Everything up to it was told to live watches, and a completion waits until its revision is. As
+ * the live watch is of all keys, each revision of etcd's comes by; nothing is asked to know that there is nothing.
  *
  * Locks: es->mu before watchers.mu. Callbacks run with neither.
  */
@@ -34,9 +34,9 @@
 #define ES_WRITE_NS (30 * NS_PER_SEC) /* until a write that nobody answers fails */
 #define ES_READ_NS (10 * NS_PER_SEC)
 #define ES_CLOSE_NS (5 * NS_PER_SEC)
-#define ES_BATCH_BYTES ((size_t)8 << 20)  /* of changes not told yet: the peer waits */
-#define ES_PAST_BYTES ((size_t)1 << 20)	  /* the same of one watch that lags */
-#define ES_PORTION 64			  /* old changes between two looks at what is new */
+#define ES_BATCH_BYTES ((size_t)8 << 20) /* of changes not told yet: the peer waits */
+#define ES_PAST_BYTES ((size_t)1 << 20)	 /* the same of one watch that lags */
+#define ES_PORTION 64			 /* old changes between two looks at what is new */
 
 struct es;
 
@@ -87,7 +87,7 @@ void es_hurry_commits(struct es *es); /* loop: the store is closing */
 struct batch {
 	struct list link;
 	VEC(struct etcd_event) ev;
-	VEC(char *) texts; /* what ev has views into */
+	VEC(char *) texts;	  /* what ev has views into */
 	VEC(struct ecommit *) of; /* of the live feed: as many as ev; who may have made it, or NULL */
 	size_t bytes, at;
 	int64_t lost; /* instead: changes up to this revision are gone */
@@ -100,7 +100,7 @@ struct feed {
 	struct list link; /* es->feeds */
 	struct es *es;
 	struct grpc_call *call;
-	int64_t next;	     /* the revision it goes on with */
+	int64_t next;		/* the revision it goes on with */
 	struct batch *building; /* of fragments */
 	bool held, started;
 	void (*got)(struct feed *f, struct batch *b_take);
@@ -152,16 +152,16 @@ struct es {
 	size_t batch_bytes;
 	struct list catchups;
 	int64_t compact_rev;
-	struct list syncs;    /* that know their revision, for the delivery */
-	uint64_t keys;	      /* as of the last look */
+	struct list syncs; /* that know their revision, for the delivery */
+	uint64_t keys;	   /* as of the last look */
 	bool keys_asked;
-	bool expire; /* compact_rev has moved */
+	bool expire;		   /* compact_rev has moved */
 	bool blind, stop_delivery; /* blind: writes are answered whether their changes come or not */
-	int running; /* threads */
+	int running;		   /* threads */
 	/* Of the loop. */
 	struct list feeds;
 	struct feed live;
-	struct strmap by_key; /* struct keyq: commits under way and behind them */
+	struct strmap by_key;		 /* struct keyq: commits under way and behind them */
 	struct list sync_now, sync_next; /* that are being asked for, and who came after that began */
 	struct link_req sync;
 	struct link_req jump;
@@ -176,15 +176,18 @@ struct es {
 
 void es_live_start(struct es *es, int64_t next); /* live.c */
 void es_delivery(void *ctx);			 /* live.c: the store's thread */
-void es_wake(struct es *es);			 /* lock held */
+/* Lock held. */
+static inline void es_wake(struct es *es)
+{
+	pthread_cond_broadcast(&es->changed);
+}
 
-/* Asks and waits. The request is taken. */
+/* Asks and waits (ask.c). The request is taken. */
 int es_ask(struct es *es, const char *method, struct buf *request, int64_t timeout_ns, struct buf *ret_answer,
 	   struct err *err);
 
 int es_range(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn, void *ctx,
 	     int64_t *ret_rev, struct err *err);
-int es_compact(struct store *s, int64_t rev, struct err *err);
 int es_lease_grant(struct store *s, int64_t id, int64_t ttl_s, int64_t *ret_id, struct err *err);
 int es_lease_keepalive(struct store *s, int64_t id, int64_t *ret_ttl_s, struct err *err);
 int es_lease_revoke(struct store *s, int64_t id, struct err *err);
@@ -199,7 +202,7 @@ struct syncer {
 	struct err err;
 };
 
-
 /* Forgets history in turn with the other servers (compactor.c). */
 struct compactor *compactor_start(struct es *es, int64_t interval_ns);
 struct compactor *compactor_stop(struct compactor *c); /* waits */
+int es_compact(struct store *s, int64_t rev, struct err *err);

@@ -1,292 +1,10 @@
-/* A store that is an etcd cluster: its life, and what is asked and waited for. commit.c writes, live.c and catchup.c
- * tell. */
+/* A store that is an etcd cluster: its life. commit.c writes, range.c reads, live.c and catchup.c tell. */
 #include "store/etcd/etcd-internal.h"
 #include "store/store-internal.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 #define WAIT_NS (30 * NS_PER_SEC)
-#define PAGE_FIRST 128			   /* keys of a first answer */
-#define PAGE_MAX 10000
-#define PAGE_BYTES ((size_t)2 * 1024 * 1024) /* what an answer is to have */
-
-/* --- asking and waiting --- */
-
-struct asking {
-	struct link_req req;
-	struct es *es;
-	pthread_mutex_t mu;
-	pthread_cond_t cond;
-	int64_t timeout_ns;
-	struct buf *answer;
-	struct err *err;
-	int rc;
-	bool done;
-};
-
-static void asking_done(struct link_req *r, const struct grpc_end *e, struct sv answer)
-{
-	struct asking *a = CONTAINER_OF(r, struct asking, req);
-
-	pthread_mutex_lock(&a->mu);
-	if (e->code == GRPC_OK)
-		buf_addsv(a->answer, answer);
-	else
-		a->rc = etcd_fault(e, a->err);
-	a->done = true;
-	pthread_cond_signal(&a->cond); /* under the lock: a is the waiter's stack */
-	pthread_mutex_unlock(&a->mu);
-}
-
-static void asking_begin(void *ctx)
-{
-	struct asking *a = ctx;
-
-	a->req.until_ns = ev_loop_now_ns(a->es->loop) + a->timeout_ns;
-	link_ask(a->es->link, &a->req);
-}
-
-int es_ask(struct es *es, const char *method, struct buf *request, int64_t timeout_ns, struct buf *ret_answer,
-	   struct err *err)
-{
-	struct asking a = { .req = { .method = method, .request = *request, .done = asking_done },
-			    .es = es,
-			    .mu = PTHREAD_MUTEX_INITIALIZER,
-			    .cond = PTHREAD_COND_INITIALIZER,
-			    .timeout_ns = timeout_ns,
-			    .answer = ret_answer,
-			    .err = err };
-
-	*request = BUF_INIT;
-	buf_clear(ret_answer);
-	ev_loop_post(es->loop, asking_begin, &a);
-	pthread_mutex_lock(&a.mu);
-	while (!a.done)
-		pthread_cond_wait(&a.cond, &a.mu);
-	pthread_mutex_unlock(&a.mu);
-	pthread_cond_destroy(&a.cond);
-	pthread_mutex_destroy(&a.mu);
-	buf_release(&a.req.request);
-	return a.rc;
-}
-
-/* --- ranges --- */
-
-struct paging {
-	store_each_fn *fn;
-	void *ctx;
-	struct buf next; /* the key behind the last one */
-	size_t n, left;	 /* told; and how many may still be, SIZE_MAX: any */
-	bool stopped;
-};
-
-static int page_one(const struct etcd_kv *kv, void *ctx)
-{
-	struct paging *p = ctx;
-	struct store_kv out = { kv->key, kv->value, kv->create_rev, kv->mod_rev, false, NULL };
-
-	p->n++;
-	p->left--;
-	buf_clear(&p->next);
-	buf_addsv(&p->next, kv->key);
-	buf_addc(&p->next, '\0');
-	p->stopped = p->fn(&out, p->ctx) != 0;
-	return p->stopped || p->left == 0;
-}
-
-/* So many keys that an answer is about as long as it should be. */
-static int64_t page_limit(int64_t limit, size_t bytes, size_t n)
-{
-	size_t each = n ? bytes / n : 1;
-
-	return n ? (int64_t)MAX(1u, MIN((size_t)PAGE_MAX, PAGE_BYTES / MAX(each, 1u))) : limit;
-}
-
-int es_range(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn, void *ctx,
-	     int64_t *ret_rev, struct err *err)
-{
-	_cleanup_(buf_release) struct buf answer = BUF_INIT, request = BUF_INIT;
-	struct paging p = { .fn = fn, .ctx = ctx, .left = limit ? limit : SIZE_MAX };
-	struct etcd_range q = { .key = from.n ? from : ETCD_FIRST_KEY, .end = to, .rev = rev, .limit = PAGE_FIRST };
-	struct etcd_range_said said = { .more = true };
-	struct es *es = ES(s);
-	int rc = 0;
-
-	if (rev < 0)
-		return err_set(err, ERR_BAD_REQUEST, "revision %" PRId64 " is not there yet", rev);
-	while (rc == 0 && said.more && !p.stopped && p.left) {
-		struct err why = ERR_INIT;
-		size_t before = p.n;
-
-		q.limit = (int64_t)MIN((size_t)q.limit, p.left);
-		buf_clear(&request);
-		etcd_range_write(&request, &q);
-		rc = es_ask(es, "/etcdserverpb.KV/Range", &request, ES_READ_NS, &answer, &why);
-		if (rc < 0 && why.reason == ERR_TOO_LARGE && q.limit > 1) {
-			q.limit = MAX(q.limit / 4, 1);
-			err_release(&why);
-			rc = 0;
-			continue;
-		}
-		if (rc < 0) {
-			err_move(err, &why);
-		} else if (!etcd_range_read(buf_sv(&answer), &said)) {
-			rc = err_set(err, ERR_INTERNAL, "etcd: the answer to a range cannot be read");
-		} else {
-			if (!q.rev)
-				q.rev = said.rev; /* the rest as of then */
-			(void)etcd_range_each(&said, page_one, &p);
-			q.key = buf_sv(&p.next);
-			q.limit = page_limit(q.limit, answer.n, p.n - before);
-			said.more = said.more && p.n > before;
-		}
-	}
-	buf_release(&p.next);
-	if (rc == 0 && ret_rev)
-		*ret_rev = q.rev;
-	return rc;
-}
-
-/* --- small questions --- */
-
-int es_compact(struct store *s, int64_t rev, struct err *err)
-{
-	_cleanup_(buf_release) struct buf answer = BUF_INIT, request = BUF_INIT;
-	struct es *es = ES(s);
-	struct err why = ERR_INIT;
-	int rc;
-
-	if (rev < 0)
-		return err_set(err, ERR_BAD_REQUEST, "cannot compact at revision %" PRId64, rev);
-	if (rev == 0)
-		return 0;
-	etcd_compact_write(&request, rev);
-	rc = es_ask(es, "/etcdserverpb.KV/Compact", &request, ES_READ_NS, &answer, &why);
-	if (rc < 0 && why.reason == ERR_EXPIRED) { /* long done */
-		err_release(&why);
-		rc = 0;
-	} else if (rc < 0) {
-		return err_move(err, &why);
-	}
-	pthread_mutex_lock(&es->mu);
-	if (rev > es->compact_rev) {
-		es->compact_rev = rev;
-		es->expire = true;
-		es_wake(es);
-	}
-	pthread_mutex_unlock(&es->mu);
-	return rc;
-}
-
-static int es_lease_ask(struct es *es, const char *method, struct buf *request, int64_t *ret_id, int64_t *ret_ttl_s,
-			struct err *err)
-{
-	_cleanup_(buf_release) struct buf answer = BUF_INIT;
-
-	if (es_ask(es, method, request, ES_READ_NS, &answer, err) < 0)
-		return -1;
-	if (!etcd_lease_read(buf_sv(&answer), ret_id, ret_ttl_s))
-		return err_set(err, ERR_INTERNAL, "etcd: what it says of a lease cannot be read");
-	return 0;
-}
-
-int es_lease_grant(struct store *s, int64_t id, int64_t ttl_s, int64_t *ret_id, struct err *err)
-{
-	_cleanup_(buf_release) struct buf request = BUF_INIT;
-	int64_t ttl;
-
-	etcd_lease_write(&request, ttl_s, id);
-	return es_lease_ask(ES(s), "/etcdserverpb.Lease/LeaseGrant", &request, ret_id, &ttl, err);
-}
-
-/* A stream, on which one thing is asked and its first answer taken. */
-int es_lease_keepalive(struct store *s, int64_t id, int64_t *ret_ttl_s, struct err *err)
-{
-	_cleanup_(buf_release) struct buf request = BUF_INIT;
-	int64_t same, ttl;
-
-	etcd_lease_id_write(&request, id);
-	if (es_lease_ask(ES(s), "/etcdserverpb.Lease/LeaseKeepAlive", &request, &same, &ttl, err) < 0)
-		return -1;
-	if (ttl <= 0)
-		return err_set(err, ERR_NOT_FOUND, "etcdserver: requested lease not found");
-	if (ret_ttl_s)
-		*ret_ttl_s = ttl;
-	return 0;
-}
-
-int es_lease_revoke(struct store *s, int64_t id, struct err *err)
-{
-	_cleanup_(buf_release) struct buf request = BUF_INIT;
-	int64_t same, ttl;
-
-	etcd_lease_id_write(&request, id);
-	return es_lease_ask(ES(s), "/etcdserverpb.Lease/LeaseRevoke", &request, &same, &ttl, err);
-}
-
-/* --- syncs --- */
-
-static void sync_ask(struct es *es);
-
-static void sync_said(struct link_req *r, const struct grpc_end *e, struct sv answer)
-{
-	struct es *es = CONTAINER_OF(r, struct es, sync);
-	struct etcd_range_said said = { .rev = 0 };
-
-	pthread_mutex_lock(&es->mu);
-	while (!list_empty(&es->sync_now)) {
-		struct syncer *y = LIST_ENTRY(es->sync_now.next, struct syncer, link);
-
-		list_del(&y->link);
-		list_add_tail(&es->syncs, &y->link);
-		if (e->code != GRPC_OK)
-			etcd_fault(e, &y->err);
-		else if (!etcd_range_read(answer, &said))
-			err_set(&y->err, ERR_INTERNAL, "etcd: the answer to a range cannot be read");
-		y->rev = said.rev;
-	}
-	es_wake(es);
-	pthread_mutex_unlock(&es->mu);
-	sync_ask(es);
-}
-
-/* One question for all that wait; whoever comes meanwhile waits for the next. A range is as of all that was answered
- * before it began, by whichever member; one key that is not there costs the least. */
-static void sync_ask(struct es *es)
-{
-	if (!list_empty(&es->sync_now) || list_empty(&es->sync_next))
-		return;
-	while (!list_empty(&es->sync_next)) {
-		struct list *it = es->sync_next.next;
-
-		list_del(it);
-		list_add_tail(&es->sync_now, it);
-	}
-	es->sync.method = "/etcdserverpb.KV/Range";
-	es->sync.until_ns = ev_loop_now_ns(es->loop) + ES_READ_NS;
-	es->sync.done = sync_said;
-	if (!es->sync.request.n)
-		etcd_range_write(&es->sync.request, &(struct etcd_range){ .key = SV("health"), .count_only = true });
-	link_ask(es->link, &es->sync);
-}
-
-static void sync_begin(void *ctx)
-{
-	struct syncer *y = ctx;
-
-	list_add_tail(&y->es->sync_next, &y->link);
-	sync_ask(y->es);
-}
-
-void es_sync(struct store *s, store_sync_fn *done, void *ctx)
-{
-	struct syncer *y = xcalloc(1, sizeof(*y));
-
-	*y = (struct syncer){ .es = ES(s), .done = done, .ctx = ctx };
-	list_init(&y->link);
-	ev_loop_post(y->es->loop, sync_begin, y);
-}
 
 /* --- what is known of it --- */
 
@@ -321,7 +39,7 @@ static void look_begin(void *ctx)
 	struct look *l = ctx;
 
 	l->req.until_ns = ev_loop_now_ns(l->es->loop) + ES_READ_NS;
-	link_ask(l->es->link, &l->req);
+	link_request(l->es->link, &l->req);
 }
 
 static void es_look(struct es *es)
@@ -425,7 +143,7 @@ static void syncer_end(struct syncer *y)
 
 static void es_free(struct es *es)
 {
-	ev_loop_free(es->loop); /* what was posted is run */
+	ev_loop_free(es->loop);	     /* what was posted is run */
 	LIST_EACH(&es->answered, it) /* after they were told by their changes */
 		ecommit_run(LIST_ENTRY(it, struct ecommit, link));
 	watchers_release(&es->watchers);
@@ -585,7 +303,8 @@ static int es_tls(struct es *es, const struct store_etcd_opts *o, struct err *er
 	if (!wanted)
 		return 0;
 	if (!o->ca_pem.n)
-		return err_set(err, ERR_INVALID, "an endpoint of etcd is https: say whose certificates are trusted, too");
+		return err_set(err, ERR_INVALID,
+			       "an endpoint of etcd is https: say whose certificates are trusted, too");
 	es->tls = tls_client_ctx(
 	    &(struct tls_client_opts){ .ca_pem = o->ca_pem, .cert_pem = o->cert_pem, .key_pem = o->key_pem }, err);
 	return es->tls ? 0 : -1;

@@ -5,11 +5,11 @@
  *	one revision	writes that are one (`also`) have one revision together
  *	order		writes in flight at once have no order, but those of one key
  *	others		write, too: how new the store is only it can say (store_sync())
- *	doubt		a write whose answer was lost is made again as the same transaction. Where the key says then what
- *			was to be written it is taken for ours; where time is up it fails with ERR_TIMEOUT or
- *			ERR_UNAVAILABLE, and may have been made all the same
- *	size		etcd's own limits count: 1.5 MiB a request, 128 operations a transaction, if nobody raised
- *			them. ERR_TOO_LARGE
+ *	doubt		a write whose answer was lost is made again, as the same transaction (README.md)
+ *	size		etcd's own limits count, too: ERR_TOO_LARGE
+ *
+ * If nobody raised them those are 1.5 MiB a request and 128 operations a transaction. A write that nobody answers in
+ * time fails with ERR_TIMEOUT or ERR_UNAVAILABLE, and may have been made all the same.
  *
  * Threads of its own: one for the network, one for callbacks (the store's thread of store.h).
  */
@@ -21,8 +21,9 @@ struct store_etcd_opts {
 	const char *endpoints; /* link.h; "http://10.0.0.1:2379,http://10.0.0.2:2379" */
 	/* PEM; "": those of the system are not asked, there are none: http only. */
 	struct sv ca_pem, cert_pem, key_pem;
-	int64_t wait_ns;       /* how long to wait for a first answer; 0: 30 s */
-	int64_t compact_ns;    /* history is kept for so long: one of those on the cluster forgets older one; 0: nobody of us */
+	int64_t wait_ns;    /* how long to wait for a first answer; 0: 30 s */
+	int64_t compact_ns; /* history is kept for so long: one of those on the cluster forgets older one; 0: nobody of
+			       us */
 };
 
 /* Blocks until somebody has answered. */

@@ -1,3 +1,4 @@
+/* A watch of all keys, that goes on with the next revision on whatever connection there is. */
 #include "store/etcd/etcd-internal.h"
 
 #include <stdlib.h>

@@ -26,14 +26,14 @@ struct link {
 	const struct link_endpoint *e;
 	size_t n, at;
 	struct tls_ctx *tls;
-	struct grpc_mux *mux; /* opening, or up */
+	struct grpc_mux *mux;	 /* opening, or up */
 	bool up, stopping, told; /* told: that something is wrong was logged */
 	int fails;		 /* connections that ended since something was answered */
 	struct list waiting, asked;
 	struct ev_timer *again, *tick;
 	int ticks;
 	struct grpc_call *probe, *status;
-	pthread_mutex_t mu; /* guards what follows */
+	pthread_mutex_t mu;   /* guards what follows */
 	int64_t ill_since_ns; /* of the environment's clock; 0: a majority has answered */
 	bool slow, no_space;
 	uint64_t bytes;
@@ -147,22 +147,23 @@ static void status_end(struct grpc_call *c _unused_, const struct grpc_end *e _u
 
 static void link_probe(struct link *l)
 {
-	static const struct grpc_call_cb probe_cb = { probe_message, probe_end }, status_cb = { status_message, status_end };
+	static const struct grpc_call_cb probe_cb = { probe_message, probe_end },
+					 status_cb = { status_message, status_end };
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
 	if (!l->up)
 		return;
 	if (!l->probe) {
 		etcd_range_write(&b, &(struct etcd_range){ .key = SV("health"), .count_only = true });
-		l->probe = grpc_mux_call(l->mux,
-					 &(struct grpc_call_opts){ .method = "/etcdserverpb.KV/Range", .timeout_ns = PROBE_NS },
-					 buf_sv(&b), &probe_cb, l);
+		l->probe = grpc_mux_call(
+		    l->mux, &(struct grpc_call_opts){ .method = "/etcdserverpb.KV/Range", .timeout_ns = PROBE_NS },
+		    buf_sv(&b), &probe_cb, l);
 	}
 	if (!l->status)
 		l->status = grpc_mux_call(
 		    l->mux,
-		    &(struct grpc_call_opts){ .method = "/etcdserverpb.Maintenance/Status", .timeout_ns = PROBE_NS }, SV(""),
-		    &status_cb, l);
+		    &(struct grpc_call_opts){ .method = "/etcdserverpb.Maintenance/Status", .timeout_ns = PROBE_NS },
+		    SV(""), &status_cb, l);
 }
 
 /* --- requests --- */
@@ -250,7 +251,7 @@ static void link_flush(struct link *l)
 	}
 }
 
-void link_ask(struct link *l, struct link_req *r)
+void link_request(struct link *l, struct link_req *r)
 {
 	r->of = l;
 	r->call = NULL;
@@ -461,8 +462,9 @@ static int endpoint_read(struct sv text, struct link_endpoint *ret, struct err *
 	rest = sv_sub(rest, (size_t)colon, rest.n);
 	if (host.n > 2 && host.p[0] == '[')
 		host = sv_sub(host, 1, host.n - 2);
-	if (!host.n || memchr(host.p, '/', host.n) || (rest.n && (rest.p[0] != ':' || !sv_to_u64(sv_sub(rest, 1, rest.n), &port))) ||
-	    port == 0 || port > UINT16_MAX)
+	if (!host.n || memchr(host.p, '/', host.n) ||
+	    (rest.n && (rest.p[0] != ':' || !sv_to_u64(sv_sub(rest, 1, rest.n), &port))) || port == 0 ||
+	    port > UINT16_MAX)
 		return err_set(err, ERR_INVALID, "'%.*s' is no endpoint of etcd: they are like http://10.0.0.1:2379",
 			       SV_ARG(text));
 	ret->host = xstrndup(host.p, host.n);

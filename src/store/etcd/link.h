@@ -31,7 +31,7 @@ struct link_endpoint {
 int link_endpoints_read(struct sv text, struct link_endpoint *ret, size_t *ret_n, struct err *err);
 void link_endpoints_free(struct link_endpoint *e, size_t n);
 
-/* Embedded in what asks; the link's from link_ask() until done(). */
+/* Embedded in what asks; the link's from link_request() until done(). */
 struct link_req {
 	const char *method;
 	struct buf request; /* the asker's to release */
@@ -39,7 +39,7 @@ struct link_req {
 	/* answer: borrowed, where e->code is GRPC_OK. */
 	void (*done)(struct link_req *r, const struct grpc_end *e, struct sv answer);
 	void (*doubt)(struct link_req *r); /* it is asked again, as its answer is lost; may be NULL */
-	bool ambiguous; /* a member may have begun with it whose answer never came */
+	bool ambiguous;			   /* a member may have begun with it whose answer never came */
 	/* The link's own. */
 	struct list link;
 	struct link *of;
@@ -51,15 +51,15 @@ struct link_req {
 
 struct link_cb {
 	void (*up)(struct link *l, void *ctx);
-	void (*down)(struct link *l, void *ctx); /* after calls on it have ended */
+	void (*down)(struct link *l, void *ctx);    /* after calls on it have ended */
 	void (*stopped)(struct link *l, void *ctx); /* last, by link_stop(): it may be freed */
 };
 
 struct link *link_new(struct env *env, struct ev_loop *loop, const struct link_endpoint *e, size_t n,
 		      struct tls_ctx *tls, const struct link_cb *cb, void *ctx); /* endpoints are the caller's */
 void link_start(struct link *l);
-void link_ask(struct link *l, struct link_req *r);
-struct grpc_mux *link_mux(struct link *l); /* NULL: there is no connection */
+void link_request(struct link *l, struct link_req *r);
+struct grpc_mux *link_mux(struct link *l);	  /* NULL: there is no connection */
 void link_leave(struct link *l, const char *why); /* this member is of no use: the next one */
 /* All requests end with GRPC_UNAVAILABLE, then the connection. */
 void link_stop(struct link *l);

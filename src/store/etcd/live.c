@@ -10,11 +10,6 @@
 
 #include <stdlib.h>
 
-void es_wake(struct es *es)
-{
-	pthread_cond_broadcast(&es->changed);
-}
-
 /* --- on the loop --- */
 
 static void live_push(struct es *es, struct batch *b_take)
@@ -70,7 +65,7 @@ static void live_jump(struct es *es)
 	es->jump.done = live_jumped;
 	buf_clear(&es->jump.request);
 	etcd_range_write(&es->jump.request, &(struct etcd_range){ .key = ETCD_FIRST_KEY, .count_only = true });
-	link_ask(es->link, &es->jump);
+	link_request(es->link, &es->jump);
 }
 
 /* It was away for longer than history is kept. */
@@ -159,9 +154,8 @@ static void delivery_change(struct es *es, const struct batch *b, size_t i, bool
 				  .cookie = delivery_cookie(es, ev),
 				  .more = more };
 
-	c.kv = (struct store_kv){
-		ev->kv.key, ev->kv.value, ev->kv.create_rev, ev->kv.mod_rev, !ev->kv.create_rev, NULL
-	};
+	c.kv =
+	    (struct store_kv){ ev->kv.key, ev->kv.value, ev->kv.create_rev, ev->kv.mod_rev, !ev->kv.create_rev, NULL };
 	watchers_change(&es->watchers, &c);
 }
 

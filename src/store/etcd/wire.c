@@ -212,7 +212,7 @@ int etcd_txn_each_found(const struct etcd_txn_said *s, etcd_found_fn *fn, void *
 		if (f.no != TXNED_RESPONSES || f.wire != PB_BYTES)
 			continue;
 		rc = pb_find(pb_get_sv(f.bytes, OP_RANGE), RANGED_KVS, &kvs) && kvs.wire == PB_BYTES &&
-				     wire_kv(kvs.bytes, &kv)
+			     wire_kv(kvs.bytes, &kv)
 			 ? fn(i, &kv, ctx)
 			 : fn(i, NULL, ctx);
 		if (rc)

@@ -22,8 +22,8 @@ struct etcd_kv {
 /* --- ranges --- */
 
 struct etcd_range {
-	struct sv key, end;  /* end "": the one key */
-	int64_t rev, limit;  /* 0: now, and all */
+	struct sv key, end; /* end "": the one key */
+	int64_t rev, limit; /* 0: now, and all */
 	bool count_only, keys_only;
 };
 void etcd_range_write(struct buf *b, const struct etcd_range *r);
