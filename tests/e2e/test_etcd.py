@@ -93,6 +93,34 @@ def objects_are_in_etcd(_):
         equal(c.request("GET", f"/api/v1/namespaces/default/configmaps?resourceVersion={rev}&resourceVersionMatch=Exact")[0], 200)
 
 
+def field(no, data):
+    """A field of a protobuf message, of bytes."""
+    data = data.encode() if isinstance(data, str) else data
+    return bytes([no << 3 | 2, len(data)]) + data
+
+
+def what_upstream_stores_is_read(_):
+    """A kube-apiserver on the same etcd writes protobuf."""
+    meta = field(1, "pb") + field(3, "default") + field(5, "6f0e5c4e-0000-4000-8000-000000000001") + field(11, field(1, "l") + field(2, "v"))
+    message = field(1, meta) + field(2, field(1, "x") + field(2, "1"))
+    value = b"k8s\0" + field(1, field(1, "v1") + field(2, "ConfigMap")) + field(2, message) + field(3, "") + field(4, "")
+
+    def put(etcd, key):
+        etcd.ask("/v3/kv/put", {"key": base64.b64encode(key.encode()).decode(), "value": base64.b64encode(value).decode()})
+    with Etcd() as etcd:
+        wait_for("etcd", lambda: etcd.ask("/v3/kv/range", {"key": "eA=="}))
+        put(etcd, "/registry/configmaps/default/pb")  # before the start,
+        with on_etcd(etcd) as c:
+            for _ in range(2):
+                got = c.get("configmap", "pb")
+                equal((got["data"], got["metadata"]["labels"]), ({"x": "1"}, {"l": "v"}))
+                equal(c.request("DELETE", "/api/v1/namespaces/default/configmaps/pb")[0], 200)
+                put(etcd, "/registry/configmaps/default/pb")  # and while it runs
+            c.kubectl("label", "configmap", "pb", "more=yes")
+            stored = json.loads(etcd.value("/registry/configmaps/default/pb"))
+            equal((stored["data"], stored["metadata"]["labels"]), ({"x": "1"}, {"l": "v", "more": "yes"}))
+
+
 def two_servers_see_each_other(_):
     """Whatever one has answered the other knows, without any waiting in between."""
     with Etcd() as etcd, on_etcd(etcd) as a, on_etcd(etcd) as b:
@@ -191,5 +219,5 @@ def upstreams_names_work(_):
 
 if __name__ == "__main__":
     need_tools()
-    sys.exit(main([flags_are_checked, objects_are_in_etcd, two_servers_see_each_other, etcd_goes_and_comes_back, a_full_etcd_is_told,
+    sys.exit(main([flags_are_checked, objects_are_in_etcd, what_upstream_stores_is_read, two_servers_see_each_other, etcd_goes_and_comes_back, a_full_etcd_is_told,
                    upstreams_names_work], None))
