@@ -265,8 +265,7 @@ static int mux_on_data(nghttp2_session *s, uint8_t flags _unused_, int32_t id, c
 	c->owed += n;
 	buf_add(&c->in, data, n);
 	mux_messages(c);
-	/* The rest of a message that is not here yet has to come, however large it is. */
-	if (!c->dead && (!c->held || c->in.n))
+	if (!c->dead && !c->held)
 		mux_call_give_back(c);
 	return 0;
 }

@@ -144,8 +144,8 @@ static void syncer_end(struct syncer *y)
 static void es_free(struct es *es)
 {
 	ev_loop_free(es->loop);	     /* what was posted is run */
-	LIST_EACH(&es->answered, it) /* after they were told by their changes */
-		ecommit_run(LIST_ENTRY(it, struct ecommit, link));
+	LIST_EACH(&es->batches, it) /* that came when nobody was there any more */
+		batch_free(LIST_ENTRY(it, struct batch, link));
 	watchers_release(&es->watchers);
 	strmap_release(&es->by_key);
 	buf_release(&es->jump.request);

@@ -28,6 +28,7 @@ struct link {
 	struct tls_ctx *tls;
 	struct grpc_mux *mux;	 /* opening, or up */
 	bool up, stopping, told; /* told: that something is wrong was logged */
+	bool ill;		 /* nothing was answered since something failed */
 	int fails;		 /* connections that ended since something was answered */
 	struct list waiting, asked;
 	struct ev_timer *again, *tick;
@@ -42,10 +43,27 @@ struct link {
 
 /* --- health --- */
 
+/* NULL: it is well. */
+static void link_note(struct link *l, const struct err *why)
+{
+	l->ill = why != NULL;
+	pthread_mutex_lock(&l->mu);
+	err_release(&l->why);
+	if (why)
+		err_copy(&l->why, why);
+	if (!why)
+		l->ill_since_ns = 0;
+	else if (!l->ill_since_ns)
+		l->ill_since_ns = MAX(env_mono_ns(l->env), 1);
+	pthread_mutex_unlock(&l->mu);
+}
+
 /* Something was answered by a majority. */
 static void link_answered(struct link *l)
 {
 	l->fails = 0;
+	if (l->ill)
+		link_note(l, NULL);
 	if (l->told)
 		log_info("etcd", "answers again", "host", "%s", l->e[l->at].host);
 	l->told = false;
@@ -56,20 +74,6 @@ static void link_tell(struct link *l, const struct err *why)
 	if (!l->told)
 		log_warn("etcd", "does not answer", "why", "%s", why ? err_msg(why) : "it was left");
 	l->told = true;
-}
-
-/* NULL: it is well. */
-static void link_note(struct link *l, const struct err *why)
-{
-	pthread_mutex_lock(&l->mu);
-	err_release(&l->why);
-	if (why)
-		err_copy(&l->why, why);
-	if (!why)
-		l->ill_since_ns = 0;
-	else if (!l->ill_since_ns)
-		l->ill_since_ns = MAX(env_mono_ns(l->env), 1);
-	pthread_mutex_unlock(&l->mu);
 }
 
 bool link_healthy(struct link *l, struct err *why)
@@ -120,7 +124,6 @@ static void probe_end(struct grpc_call *c _unused_, const struct grpc_end *e, vo
 	l->probe = NULL;
 	if (e->code == GRPC_OK) {
 		link_answered(l);
-		link_note(l, NULL);
 		return;
 	}
 	if (l->up && etcd_fault_passes(e))
@@ -399,6 +402,7 @@ struct link *link_new(struct env *env, struct ev_loop *loop, const struct link_e
 	list_init(&l->asked);
 	pthread_mutex_init(&l->mu, NULL);
 	l->ill_since_ns = MAX(env_mono_ns(env), 1);
+	l->ill = true;
 	return l;
 }
 
