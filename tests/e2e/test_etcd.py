@@ -144,6 +144,37 @@ def two_servers_see_each_other(_):
             equal(one.request("GET", f"{path}/c")[0], 404)
 
 
+def a_part_of_a_revision_is_not_all_of_it(_):
+    """Two objects of one write have one resourceVersion: who has seen one of them and goes on from there is told of both."""
+    with Etcd() as etcd, on_etcd(etcd, "--service-cidr", "10.43.0.0/16,fd00:43::/112") as c:
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "two"},
+                   "spec": {"ipFamilyPolicy": "RequireDualStack", "ports": [{"port": 80}]}}
+        status, made, _ = c.request("POST", "/api/v1/namespaces/default/services", service)
+        equal(status, 201, str(made))
+        rev = made["metadata"]["resourceVersion"]
+        path = f"/apis/networking.k8s.io/v1/ipaddresses?watch=1&timeoutSeconds=1&resourceVersion={rev}"
+
+        def told():
+            with contextlib.closing(c.connect()) as conn:
+                conn.request("GET", path)
+                lines = [json.loads(line) for line in conn.getresponse().read().splitlines()]
+            return [(line["type"], line["object"]["metadata"]["resourceVersion"]) for line in lines]
+        equal(told(), [("ADDED", rev)] * 2)
+        # From memory that has forgotten it: by the log.
+        c.stop()
+        c.start()
+        equal(told(), [("ADDED", rev)] * 2)
+        # One that is alone is not told twice.
+        status, made, _ = c.request("POST", "/api/v1/namespaces/default/configmaps", {"metadata": {"name": "one"}})
+        rev = made["metadata"]["resourceVersion"]
+        for _ in range(2):
+            with contextlib.closing(c.connect()) as conn:
+                conn.request("GET", f"/api/v1/namespaces/default/configmaps?watch=1&timeoutSeconds=1&resourceVersion={rev}")
+                equal(conn.getresponse().read(), b"")
+            c.stop()
+            c.start()
+
+
 def etcd_goes_and_comes_back(_):
     with Etcd() as etcd, on_etcd(etcd) as c:
         pid = c.server_pid
@@ -219,5 +250,6 @@ def upstreams_names_work(_):
 
 if __name__ == "__main__":
     need_tools()
-    sys.exit(main([flags_are_checked, objects_are_in_etcd, what_upstream_stores_is_read, two_servers_see_each_other, etcd_goes_and_comes_back, a_full_etcd_is_told,
+    sys.exit(main([flags_are_checked, objects_are_in_etcd, what_upstream_stores_is_read, two_servers_see_each_other, a_part_of_a_revision_is_not_all_of_it,
+                   etcd_goes_and_comes_back, a_full_etcd_is_told,
                    upstreams_names_work], None))
