@@ -130,7 +130,9 @@ static const struct {
 	enum req_step behind;
 } steps[] = {
 	{ pipeline_identify, STEP_RECEIVED }, /* not told: it is one with the next */
-	{ pipeline_impersonate, STEP_AUTHENTICATED }, { flow_admit, STEP_ADMITTED }, { registry_fresh, STEP_ADMITTED },
+	{ pipeline_impersonate, STEP_AUTHENTICATED },
+	{ flow_admit, STEP_ADMITTED },
+	{ registry_fresh, STEP_RECEIVED }, /* nor this */
 	{ pipeline_authorize, STEP_AUTHORIZED },
 };
 
