@@ -1,8 +1,8 @@
 /* What several servers on one store need: who reads or writes here sees what was answered elsewhere before.
  *
  * The store is asked for its newest revision, by one question for all who wait, and says when the cache has been told
- * up to there (store_sync()). Writes wait as well: they look at what is there (admission, an object that is not found),
- * and only what they write themselves the store compares.
+ * up to there (store_sync()). Writes wait as well where they look at what is there (an object that is not found, a
+ * version that is not the one named): only what they write themselves the store compares.
  *
  * Behaviour: KEP-2340, consistent reads from the cache. */
 #include "apiserver/registry/registry.h"
@@ -38,12 +38,31 @@ static void fresh_synced(int64_t rev, const struct err *err, void *ctx)
 	free(f);
 }
 
-/* A read that is content with a revision, or with any. */
+/* Whether an object is there already only the store says. What else is looked at is its namespace; and for Pods the
+ * account they run as, and more. */
+static bool fresh_create(const struct api_req *q)
+{
+	struct obj *ns;
+	bool known;
+
+	if (q->subresource.n || !q->res || q->res == RES(core_pods))
+		return false;
+	if (!q->res->namespaced)
+		return true;
+	ns = wc_get(q->server->wc, RES(core_namespaces), SV(""), q->ns);
+	known = ns != NULL;
+	obj_unref(ns);
+	return known;
+}
+
+/* A read that is content with a revision, or with any; a write for which it is of no consequence. */
 static bool fresh_enough(const struct api_req *q)
 {
 	static const char *const said[] = { "resourceVersion", "continue" };
 	struct sv v;
 
+	if (q->verb == VERB_CREATE)
+		return fresh_create(q);
 	if (q->verb != VERB_GET && q->verb != VERB_LIST && q->verb != VERB_WATCH)
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(said); i++)

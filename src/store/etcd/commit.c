@@ -1,8 +1,9 @@
 /* Writes: each is one transaction, many under way at once. Those of one key go one behind the other, in the order they
  * were queued: so who queues two for a key knows which counts.
  *
- * One of several keys stands in the line of each; it goes when it is first in all. As all of a write's places are taken
- * at once, lines cannot wait for each other in a circle. */
+ * One of several keys stands in the line of each that it writes (not of those it only looks at, which may be a
+ * namespace that a thousand look at); it goes when it is first in all. As all of a write's places are taken at once,
+ * lines cannot wait for each other in a circle. */
 #include "store/etcd/etcd-internal.h"
 #include "store/store-internal.h"
 
@@ -32,8 +33,11 @@ static void ecommit_leave_lines(struct ecommit *c)
 
 	for (size_t i = 0; i < c->n; i++) {
 		struct keyq *q = strmap_get(&es->by_key, c->keys[i].key);
-		bool first = q->line.next == &c->keys[i].link;
+		bool first;
 
+		if (c->keys[i].guard)
+			continue;
+		first = q->line.next == &c->keys[i].link;
 		list_del(&c->keys[i].link);
 		if (list_empty(&q->line)) {
 			free(strmap_del(&es->by_key, c->keys[i].key));
@@ -177,9 +181,13 @@ static void ecommit_line_up(struct ecommit *c)
 	bool twice = false;
 
 	for (size_t i = 0; i < c->n; i++) {
-		void **slot = strmap_slot(&es->by_key, c->keys[i].key);
-		struct keyq *q = *slot;
+		void **slot;
+		struct keyq *q;
 
+		if (c->keys[i].guard)
+			continue;
+		slot = strmap_slot(&es->by_key, c->keys[i].key);
+		q = *slot;
 		if (!q) {
 			*slot = q = xmalloc(sizeof(*q));
 			list_init(&q->line);
