@@ -86,8 +86,8 @@ static bool catchup_revision(struct store_watch *w, struct batch *b)
 			continue;
 		if (!ev->has_prev && ev->kv.create_rev != rev)
 			return false;
-		for (size_t i = b->at + 1; i < b->ev.n && b->ev.p[i].kv.mod_rev == rev; i++)
-			c.more = c.more || store_in_range(b->ev.p[i].kv.key, w->from, w->to);
+		for (size_t i = b->at + 1; i < b->ev.n && !c.more && b->ev.p[i].kv.mod_rev == rev; i++)
+			c.more = store_in_range(b->ev.p[i].kv.key, w->from, w->to);
 		c.kv = (struct store_kv){ ev->kv.key, ev->kv.value, ev->kv.create_rev, rev, !ev->kv.create_rev, NULL };
 		w->cb->change(&c, w->ctx);
 	}

@@ -328,11 +328,14 @@ struct ecommit *ecommit_of(struct es *es, const struct etcd_event *ev)
 	return k->of;
 }
 
-void *ecommit_cookie(const struct ecommit *c, const struct etcd_event *ev)
+/* Changes come in the order in which they were written, so each is found where the one before was. */
+void *ecommit_cookie(struct ecommit *c, const struct etcd_event *ev)
 {
-	for (size_t i = 0; i < c->n; i++)
-		if (ecommit_key_is(&c->keys[i], ev))
-			return c->keys[i].cookie;
+	for (size_t i = 0; i < c->n; i++) {
+		c->cookie_at = (c->cookie_at + 1) % c->n;
+		if (ecommit_key_is(&c->keys[c->cookie_at], ev))
+			return c->keys[c->cookie_at].cookie;
+	}
 	return NULL;
 }
 

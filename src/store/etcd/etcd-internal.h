@@ -67,7 +67,8 @@ struct ecommit {
 	struct etcd_kv current; /* in text */
 	struct buf text;
 	struct err err;
-	size_t behind; /* of its keys those for which another one is first */
+	size_t cookie_at; /* of the delivery: whose cookie was given last */
+	size_t behind;	  /* of its keys those for which another one is first */
 	size_t n;
 	struct ecommit_key keys[]; /* its own is the first, then those beside it */
 };
@@ -76,7 +77,7 @@ void es_commit(struct store *s, const struct store_write *w, store_done_fn *done
 /* Loop: the commit under way that ev looks like, with a reference, or NULL. */
 struct ecommit *ecommit_of(struct es *es, const struct etcd_event *ev);
 /* Delivery, of one that was applied at ev's revision: the cookie of its write that ev is of; NULL: none. */
-void *ecommit_cookie(const struct ecommit *c, const struct etcd_event *ev);
+void *ecommit_cookie(struct ecommit *c, const struct etcd_event *ev);
 void ecommit_run(struct ecommit *c); /* delivery: done(); takes the reference */
 void ecommit_unref(struct ecommit *c);
 void es_hurry_commits(struct es *es); /* loop: the store is closing */

@@ -143,7 +143,7 @@ static void syncer_end(struct syncer *y)
 
 static void es_free(struct es *es)
 {
-	ev_loop_free(es->loop);	     /* what was posted is run */
+	ev_loop_free(es->loop);	    /* what was posted is run */
 	LIST_EACH(&es->batches, it) /* that came when nobody was there any more */
 		batch_free(LIST_ENTRY(it, struct batch, link));
 	watchers_release(&es->watchers);

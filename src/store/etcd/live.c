@@ -136,7 +136,7 @@ static void delivery_reached(struct es *es, int64_t rev)
 static void *delivery_cookie(struct es *es, const struct etcd_event *ev)
 {
 	for (struct list *it = es->waiting.next; it != &es->waiting; it = it->next) {
-		const struct ecommit *c = LIST_ENTRY(it, struct ecommit, link);
+		struct ecommit *c = LIST_ENTRY(it, struct ecommit, link);
 
 		if (c->rev > ev->kv.mod_rev)
 			break;
