@@ -36,7 +36,7 @@ struct link {
 	struct grpc_call *probe, *status;
 	pthread_mutex_t mu;   /* guards what follows */
 	int64_t ill_since_ns; /* of the environment's clock; 0: a majority has answered */
-	bool slow, no_space;
+	bool slow, no_space, corrupt;
 	uint64_t bytes;
 	struct err why; /* the last failure since then */
 };
@@ -82,7 +82,9 @@ bool link_healthy(struct link *l, struct err *why)
 	int64_t now = env_mono_ns(l->env);
 
 	pthread_mutex_lock(&l->mu);
-	if (l->no_space) {
+	if (l->corrupt) {
+		err_set(why, ERR_UNAVAILABLE, "etcdserver: corrupt cluster");
+	} else if (l->no_space) {
 		err_set(why, ERR_UNAVAILABLE, "etcdserver: mvcc: database space exceeded");
 		if (why)
 			why->errnum = ENOSPC;
@@ -140,6 +142,7 @@ static void status_message(struct grpc_call *c _unused_, struct sv m, void *ctx)
 	pthread_mutex_lock(&l->mu);
 	l->bytes = s.bytes;
 	l->no_space = s.no_space;
+	l->corrupt = s.corrupt;
 	pthread_mutex_unlock(&l->mu);
 }
 
