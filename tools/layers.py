@@ -34,7 +34,7 @@ ALLOWED = {
     "policy": OBJECT,
     "quota": OBJECT | POD,
     "print": OBJECT,
-    "store": BASE | {"ev"},
+    "store": BASE | {"ev", "net", "codec"},
     "client": OBJECT | {"ev", "net"},
     "gateway": CLIENT,
     "apiserver": CLIENT | GATEWAY | POD | POLICY | QUOTA | {"print", "store"},

@@ -65,8 +65,8 @@ static void tick(void *ctx)
 		wc_read_again(s->wc);
 		flow_keep(s);
 		if (claims || service_claims_wrong(s))
-			(void)service_claims_repair(s, false, NULL); /* the same */
-		if (compact > 0)
+			(void)service_claims_repair(s, false, NULL);  /* the same */
+		if (compact > 0 && !store_shared(s->store))	      /* which does it in turn with the other servers */
 			(void)store_compact(s->store, compact, NULL); /* the next one tries again */
 	}
 	pthread_mutex_lock(&s->lock);

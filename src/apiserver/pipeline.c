@@ -132,6 +132,7 @@ static const struct {
 	{ pipeline_identify, STEP_RECEIVED }, /* not told: it is one with the next */
 	{ pipeline_impersonate, STEP_AUTHENTICATED },
 	{ flow_admit, STEP_ADMITTED },
+	{ registry_fresh, STEP_RECEIVED }, /* nor this */
 	{ pipeline_authorize, STEP_AUTHORIZED },
 };
 

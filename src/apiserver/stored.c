@@ -3,6 +3,7 @@
 #include "apiserver/watchcache.h"
 #include "codec/json.h"
 #include "object/api_kind.h"
+#include "object/protobuf.h"
 #include "object/served.h"
 #include "object/structural.h"
 
@@ -87,10 +88,18 @@ struct obj *stored_parse_of(const struct resource *r, const struct resource *nex
 	return obj_new(root, rev);
 }
 
+/* We write JSON. An upstream server on the same etcd writes built-in kinds as protobuf, and reads both. */
+static struct val *stored_document(struct arena *a, struct sv value)
+{
+	if (sv_starts(value, SV("k8s\0")))
+		return protobuf_decode(a, value, SV(""), SV(""), NULL, NULL);
+	return json_decode(a, value, &(struct json_opts){ .borrow_text = true }, NULL);
+}
+
 struct obj *stored_parse(const struct resource *r, struct sv value, int64_t rev)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct val *root = json_decode(&a, value, &(struct json_opts){ .borrow_text = true }, NULL);
+	struct val *root = stored_document(&a, value);
 	const struct versions *v = versions_of(r);
 	const struct resource *form = v ? versions_form(v, root) : version_is(r, root) ? r : NULL;
 

@@ -31,6 +31,7 @@ struct wc_past {
 	VEC(struct past_change) changes;
 	size_t bytes;
 	int64_t upto;  /* everything up to it is in this portion or was in one before */
+	int64_t again; /* of this revision the client may have a part (wc_is_after()); 0: of none */
 	bool complete; /* the portion is full, or nothing is left */
 	bool lost;     /* the log has been compacted underneath */
 };
@@ -58,7 +59,7 @@ static void past_on_change(const struct store_change *ch, void *ctx)
 		return;
 	}
 	if (quarantine_has(ch->kv.key)) { /* as if it were not there */
-		p->upto = c.rev;
+		p->upto = ch->more ? p->upto : c.rev;
 		pthread_mutex_unlock(&p->watch->lock);
 		return;
 	}
@@ -80,6 +81,10 @@ static void past_on_change(const struct store_change *ch, void *ctx)
 	}
 	vec_push(&p->changes, c);
 	p->bytes += c.value_n + c.prev_n;
+	if (ch->more) { /* a portion has all of a revision */
+		pthread_mutex_unlock(&p->watch->lock);
+		return;
+	}
 	p->upto = c.rev;
 	p->complete = p->changes.n >= PORTION_CHANGES || p->bytes >= PORTION_BYTES;
 	if (p->complete)
@@ -141,6 +146,11 @@ static int past_ask(struct wc_past *p, struct err *err)
 
 	if (store_watch(store, from, storekey_behind(&a, from), p->upto, &cb, p, &p->from, &why) == 0)
 		return 0;
+	if (p->again && why.reason == ERR_EXPIRED) { /* then without it */
+		p->again = 0;
+		p->upto++;
+		return past_ask(p, err);
+	}
 	if (why.reason == ERR_EXPIRED) {
 		struct store_stats st;
 
@@ -156,6 +166,8 @@ int wc_past_open(struct wc_watch *w, struct err *err)
 
 	p->watch = w;
 	p->upto = w->o.since;
+	if (store_shared(w->in->cache->s->store) && p->upto > 1)
+		p->again = p->upto--;
 	w->past = p;
 	if (past_ask(p, err) == 0)
 		return 0;
@@ -204,9 +216,14 @@ static struct wc_change *past_parse(const struct wc_resource *r, const struct pa
 static bool past_deliver(struct wc_past *p)
 {
 	struct wc_watch *w = p->watch;
+	size_t first = 0;
 	bool spoilt;
 
-	for (size_t i = 0; i < p->changes.n; i++) {
+	/* One change is all of its revision: the client has it. */
+	if (p->changes.n && p->changes.p[0].rev == p->again && (p->changes.n == 1 || p->changes.p[1].rev != p->again))
+		first = 1;
+	p->again = 0;
+	for (size_t i = first; i < p->changes.n; i++) {
 		struct wc_change *c = past_parse(w->in, &p->changes.p[i], &spoilt);
 
 		if (spoilt)

@@ -198,13 +198,14 @@ static bool start_from(struct wc_resource *r, struct wc_watch *w)
 	}
 	if (w->o.since == WATCH_FROM_NOW)
 		return true;
-	if (w->o.since < r->ring_floor)
+	/* Of what was filled nobody knows in which order it came: the log does. */
+	if (w->o.since < r->ring_floor || (w->o.since == r->filled_newest && r->filled_shared && !w->past))
 		return false;
 	pthread_mutex_lock(&w->lock);
 	for (size_t i = 0; i < r->ring_n; i++) {
 		struct wc_change *c = r->ring[(r->ring_head + i) % r->ring_cap];
 
-		if (c->rev > w->o.since)
+		if (wc_is_after(c, w->o.since))
 			wc_watch_push(w, c);
 	}
 	pthread_mutex_unlock(&w->lock);

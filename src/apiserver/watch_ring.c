@@ -99,6 +99,15 @@ void wc_ring_push(struct wc_resource *r, struct wc_change *c)
 	r->ring_bytes += bytes;
 }
 
+void wc_ring_share(struct wc_resource *r, struct wc_change *c)
+{
+	struct wc_change *before = r->ring_n ? r->ring[(r->ring_head + r->ring_n - 1) % r->ring_cap] : NULL;
+
+	c->shared = r->last_rev == c->rev;
+	if (before && before->rev == c->rev)
+		before->shared = true;
+}
+
 void wc_ring_release(struct wc_resource *r)
 {
 	while (r->ring_n)

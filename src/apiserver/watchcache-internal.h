@@ -31,7 +31,15 @@ struct wc_change {
 	int64_t rev, mono_ns;
 	bool deleted;
 	bool in_ring; /* guarded by the resource's lock */
+	bool shared;  /* the same: another change of the resource has this revision (wc_is_after()) */
 };
+
+/* Is c told to a watch that goes on behind a revision? Of several changes with one revision (store.h) that client may
+ * have seen the first alone, and nobody knows: it is told all of them, once more perhaps. */
+static inline bool wc_is_after(const struct wc_change *c, int64_t since)
+{
+	return c->rev > since || (c->rev == since && c->shared);
+}
 
 struct wc_item {
 	struct wc_change *ev; /* NULL: bookmark */
@@ -132,6 +140,8 @@ struct wc_resource {
 	size_t ring_head, ring_n, ring_cap, ring_bytes;
 	int64_t last_rev;	       /* of the newest change, or of the fill */
 	int64_t ring_floor;	       /* every change after this revision is in the ring */
+	int64_t filled_newest;	       /* the newest of what it was filled with; */
+	bool filled_shared;	       /* several objects have that (wc_is_after()) */
 	struct list watchers;	       /* those without a bucket */
 	struct list past;	       /* those that are told older changes first; nothing is dispatched to them */
 	struct list to_wake;	       /* watchers that got changes since the last wc_wake() */
@@ -241,6 +251,7 @@ void wc_stored_release(struct wc_stored *t);
 struct wc_change *wc_change_ref(struct wc_change *c); /* these two from anywhere */
 void wc_change_unref(struct wc_change *c);
 void wc_ring_push(struct wc_resource *r, struct wc_change *c);
+void wc_ring_share(struct wc_resource *r, struct wc_change *c); /* before that: is c's revision that of another? */
 void wc_ring_release(struct wc_resource *r);
 
 /* Gives a change to every watcher that wants it; the resource's lock is held for writing. They hear of it from

@@ -28,6 +28,7 @@ void wc_publish(struct wc_resource *r, struct sv ns, struct sv name, struct obj 
 	}
 	c->o = now;
 	c->prev = prev;
+	wc_ring_share(r, c);
 	r->last_rev = rev;
 	atomic_fetch_add_explicit(&r->n_changes, 1, memory_order_relaxed);
 	if (now) {
@@ -231,7 +232,9 @@ static void on_change(const struct store_change *ch, void *ctx)
 		if (!pw)
 			resource_unref(r->res); /* resource_of_key() */
 	}
-	atomic_store_explicit(&c->rev, ch->kv.mod_rev, memory_order_release);
+	/* Of a revision that is known in part nothing is said: progress does when it is there. */
+	if (!ch->more)
+		atomic_store_explicit(&c->rev, ch->kv.mod_rev, memory_order_release);
 }
 
 static void on_progress(int64_t rev, void *ctx)
@@ -274,6 +277,10 @@ static int fill_one(const struct store_kv *kv, void *ctx)
 		return 0;
 	}
 	work_key(kv->key);
+	if (kv->mod_rev >= r->filled_newest) {
+		r->filled_shared = kv->mod_rev == r->filled_newest;
+		r->filled_newest = kv->mod_rev;
+	}
 	o = wc_parse(r, kv);
 	if (o)
 		obj_unref(objtree_put(&r->tree, o));

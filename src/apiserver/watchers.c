@@ -96,7 +96,7 @@ static void offer(struct wc_watch *w, struct wc_change *c)
 	enum watch_type type;
 
 	/* A watch may begin at a revision that is still to come. */
-	if (c->rev <= w->o.since || wc_initial_beyond(w, c->o) || !wants(w, c, &type))
+	if (!wc_is_after(c, w->o.since) || wc_initial_beyond(w, c->o) || !wants(w, c, &type))
 		return;
 	pthread_mutex_lock(&w->lock);
 	if (!w->ended) {

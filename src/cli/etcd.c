@@ -260,9 +260,8 @@ static int etcd_read_about(struct arena *a, const char *url, const struct http_r
 	if (!sv_starts(dir, SV("/")) || memchr(dir.p, '\0', dir.n))
 		return err_set(
 		    err, ERR_INVALID,
-		    "the etcd at %s is not Caravel's, and this kube-apiserver has a database of its own: put a link "
-		    "named etcd to this program in the place of that one, or say with --data-dir where the database "
-		    "is to be",
+		    "what answers at %s is no etcd: --etcd-servers takes the URLs of one, or of a link named etcd to "
+		    "this program",
 		    url);
 	*ret = (struct test_plane){ .data_dir = arena_cstr(a, dir),
 				    .no_sync = val_is(val_member_sv(doc, SV("noSync")), "true") };
@@ -270,6 +269,15 @@ static int etcd_read_about(struct arena *a, const char *url, const struct http_r
 	if (access(ret->data_dir, R_OK | W_OK | X_OK) < 0)
 		return err_set_errno(err, errno, "the etcd at %s says that its directory is '%s'", url, ret->data_dir);
 	return 0;
+}
+
+/* Is it an etcd, by what it says of its version? */
+static bool etcd_stores(struct http_pool *pool, struct arena *a, const struct http_endpoint *ep)
+{
+	struct http_response r;
+
+	return http_call(pool, a, ep, "GET", "/version", NULL, 0, SV(""), ASK_TIMEOUT_NS, ANSWER_MAX, &r, NULL) == 0 &&
+	       r.status == 200 && sv_find_sv(r.body, SV("\"etcdserver\"")) >= 0;
 }
 
 int etcd_ask(struct arena *a, const char *servers, struct test_plane *ret, struct err *err)
@@ -293,6 +301,8 @@ int etcd_ask(struct arena *a, const char *servers, struct test_plane *ret, struc
 	}
 	if (rc < 0)
 		err_wrap(err, "--etcd-servers %s: no etcd answers", servers);
+	else if (r.status == 404 && etcd_stores(pool, a, &ep))
+		*ret = (struct test_plane){ .data_dir = NULL };
 	else
 		rc = etcd_read_about(a, servers, &r, ret, err);
 	http_pool_free(pool);

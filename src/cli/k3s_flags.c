@@ -1,7 +1,7 @@
 /* Flags that people have in their k3s units and configuration files and that are none here. */
 #include "cli/cli.h"
 
-#define STORE "the store is part of the server, in DIR/db, and needs no flags"
+#define STORE "the store is part of the server, in DIR/db, or the etcd that --datastore-endpoint names"
 #define OWN_FLAGS "these parts are this program, whose flags 'caravel help server' and 'caravel help agent' list"
 #define RUNTIME "containerd is the runtime; another one's socket is --container-runtime-endpoint"
 #define NOTHING "there is nothing here that it would change: leave it out"
@@ -15,7 +15,6 @@ static const struct {
 	{ "alsologtostderr", NOTHING },
 	{ "cluster-init", STORE },
 	{ "cluster-reset*", STORE },
-	{ "datastore-*", STORE },
 	{ "default-runtime", RUNTIME },
 	{ "disable-apiserver-lb", "clients choose among the servers by themselves: leave it out" },
 	{ "disable-cloud-controller", NOTHING },

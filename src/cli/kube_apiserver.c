@@ -20,7 +20,7 @@
 
 struct kube_apiserver {
 	struct server_opts *o;
-	const char *cert_dir, *etcd_servers;
+	const char *cert_dir;
 	bool version;
 };
 
@@ -40,8 +40,14 @@ static size_t kube_apiserver_options(void *ctx, struct server_opts *o, struct op
 	struct kube_apiserver *k = ctx;
 	const struct option own[] = {
 		{ "secure-port", 0, OPT_INT, &o->port, "N", "listen port (6443)" },
-		{ "etcd-servers", 0, OPT_STRING, &k->etcd_servers, "URLS",
-		  "an etcd of Caravel's, in whose directory the database is (--data-dir: elsewhere)" },
+		{ "etcd-servers", 0, OPT_STRING, &o->datastore.endpoint, "URLS",
+		  "the etcd that stores the objects; one of Caravel's says in whose directory the database is "
+		  "(--data-dir: elsewhere)" },
+		{ "etcd-cafile", 0, OPT_STRING, &o->datastore.ca_file, "FILE", "whose certificates etcd may show" },
+		{ "etcd-certfile", 0, OPT_STRING, &o->datastore.cert_file, "FILE", "a certificate to show it" },
+		{ "etcd-keyfile", 0, OPT_STRING, &o->datastore.key_file, "FILE", "its key" },
+		{ "etcd-compaction-interval", 0, OPT_STRING, &o->datastore.compact, "TIME",
+		  "how long an etcd keeps history, at least (5m0s; 0: for ever)" },
 		{ "cert-dir", 0, OPT_STRING, &k->cert_dir, "DIR",
 		  "where the serving certificate " CERT_NAME ".crt and " CERT_NAME
 		  ".key is, or is made; not with --tls-cert-file (none: one of the cluster's CA)" },
@@ -90,6 +96,30 @@ static int kube_apiserver_cert_dir(struct kube_apiserver *k, struct arena *a, st
 				  err);
 }
 
+/* An etcd, or one of ours: then its directory. With a directory of one's own that one is not asked for its. */
+static int kube_apiserver_store(struct server_opts *o, struct arena *a, struct err *err)
+{
+	const char *servers = o->datastore.endpoint;
+	struct test_plane plane = { .data_dir = NULL };
+
+	o->of_etcd = true;
+	if (!servers && !o->node.data_dir)
+		return err_set(err, ERR_INVALID, "--etcd-servers must be specified");
+	if (datastore_check(&o->datastore, true, err) < 0)
+		return -1;
+	if (!servers || o->datastore.ca_file || strchr(servers, ',') || !sv_starts(sv_from(servers), SV("http://")))
+		return 0; /* ours speaks http, and is one */
+	if (etcd_ask(a, servers, &plane, err) < 0)
+		return -1;
+	if (!plane.data_dir)
+		return 0;
+	o->datastore.endpoint = NULL;
+	if (!o->node.data_dir)
+		o->node.data_dir = arena_printf(a, "%s/" TEST_PLANE_DIR, plane.data_dir);
+	o->no_sync = plane.no_sync;
+	return 0;
+}
+
 /* What is deleted goes: the one thing that tests miss where no controllers run. NULL-terminated. */
 static const char *const own_controllers[] = { "namespace-controller", "garbage-collector-controller", NULL };
 
@@ -97,20 +127,12 @@ static int kube_apiserver_settle(void *ctx, struct arena *a, struct err *err)
 {
 	struct kube_apiserver *k = ctx;
 	struct server_opts *o = k->o;
-	struct test_plane plane;
-
 	if (k->version) {
 		puts("Kubernetes " KUBERNETES_VERSION);
 		return 1;
 	}
-	if (!o->node.data_dir && !k->etcd_servers)
-		return err_set(err, ERR_INVALID, "--etcd-servers must be specified");
-	if (!o->node.data_dir) {
-		if (etcd_ask(a, k->etcd_servers, &plane, err) < 0)
-			return -1;
-		o->node.data_dir = arena_printf(a, "%s/" TEST_PLANE_DIR, plane.data_dir);
-		o->no_sync = plane.no_sync;
-	}
+	if (kube_apiserver_store(o, a, err) < 0)
+		return -1;
 	if (!*o->controllers.list.p) {
 		vec_clear(&o->controllers.list);
 		for (size_t i = 0; i < ARRAY_LEN(own_controllers); i++)

@@ -349,11 +349,12 @@ static int start_api(struct server *s, struct err *err)
 
 	/* Not before the process has its seed, by which maps find what is in them. */
 	s->metric_rules = server_metric_rules(&s->arena, o, err);
-	if (!s->metric_rules || database_check(&s->arena, o, err) < 0)
+	if (!s->metric_rules || (!o->datastore.endpoint && database_check(&s->arena, o, err) < 0))
 		return -1;
 	if (o->no_sync)
 		store_disk_no_sync();
-	s->store = store_disk_open(s->env, db, DATABASE_MAX, err);
+	s->store = o->datastore.endpoint ? datastore_etcd(s->env, &s->arena, &o->datastore, err)
+					 : store_disk_open(s->env, db, DATABASE_MAX, err);
 	if (!s->store || encrypt_store(s, err) < 0 || settle_cidrs(s, err) < 0)
 		return -1;
 	s->api = apiserver_new(
@@ -424,7 +425,7 @@ static int start_api(struct server *s, struct err *err)
 		.goaway_chance = o->goaway_share,
 	    },
 	    err);
-	if (!s->api || database_mark(&s->arena, o, apiserver_ca_pem(s->api), err) < 0)
+	if (!s->api || (!o->datastore.endpoint && database_mark(&s->arena, o, apiserver_ca_pem(s->api), err) < 0))
 		return -1;
 	publish_facts(s);
 	s->http = http_server_start(s->loops, NET_THREADS,

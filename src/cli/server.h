@@ -3,11 +3,14 @@
 
 #include "apiserver/apiserver.h"
 #include "cli/agent.h"
+#include "cli/datastore.h"
 #include "ev/ev.h"
 
 struct server_opts {
 	struct node_opts node;
 	struct cluster_facts facts;
+	struct datastore_opts datastore;
+	bool of_etcd; /* whose flags have upstream's names */
 	const char *bind_address, *kubeconfig, *kubeconfig_mode, *advertise_address, *node_port_range;
 	const char *token, *token_auth_file, *admission_config, *encryption_config, *authentication_config,
 	    *proxy_cert_file, *proxy_key_file;

@@ -344,6 +344,8 @@ int server_check(const struct server_opts *o, struct err *err)
 		return -1;
 	if (controllers_check(o->controllers.list.p, err) < 0)
 		return err_wrap(err, "--controllers");
+	if (datastore_check(&o->datastore, o->of_etcd, err) < 0)
+		return -1;
 	if (check_tls(o, err) < 0)
 		return -1;
 	if (check_kubelets(o, err) < 0 || check_network(o, err) < 0 || node_opts_check(&o->node, err) < 0 ||

@@ -212,6 +212,12 @@ size_t server_option_table(struct server_opts *o, struct option *t, size_t *ret_
 		    "of a Node's addresses, which of them names kubelets of another CA"
 		    " (Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP)"),
 		/* the process */
+		ROW("datastore-cafile", 0, OPT_STRING, datastore.ca_file, "FILE",
+		    "whose certificates that etcd may show"),
+		ROW("datastore-certfile", 0, OPT_STRING, datastore.cert_file, "FILE", "a certificate to show it"),
+		ROW("datastore-endpoint", 0, OPT_STRING, datastore.endpoint, "URLS",
+		    "an etcd that stores the objects: http://HOST:2379,... of one cluster (the data directory does)"),
+		ROW("datastore-keyfile", 0, OPT_STRING, datastore.key_file, "FILE", "its key"),
 		ROW("accept-database", 0, OPT_BOOL, accept_database, NULL,
 		    "start although the database, or a key that it counts on, is gone or another cluster's"),
 		ROW("no-supervise", 0, OPT_BOOL, no_supervise, NULL,

@@ -24,6 +24,6 @@ struct test_plane {
 	bool no_sync;	      /* --unsafe-no-fsync */
 };
 
-/* Asks the etcd at the first of a list of URLs, and waits some seconds for it to be there. -1: nobody answers, or what
- * answers is no etcd of ours; *err says what to do. */
+/* Asks the etcd at the first of a list of URLs, and waits some seconds for it to be there. ret->data_dir NULL: it is no
+ * etcd of ours, but one that stores. -1: nobody answers, or something that is neither; *err says what to do. */
 int etcd_ask(struct arena *a, const char *servers, struct test_plane *ret, struct err *err);

@@ -1,6 +1,6 @@
 #include "cli/upstream_flags.h"
 
-#define STORE "the store is part of the server, in DIR/db"
+#define STORE "the store is part of the server, in DIR/db, or the etcd that --datastore-endpoint names"
 #define PROFILE "there are no profiles of Go's here: /debug shows what the server does"
 
 #define NONE(name, why)                                     \
@@ -63,17 +63,17 @@ static const struct upstream_flag flags[] = {
 	ONLY_SWITCH("enable-garbage-collector", "true",
 		    "owners that wait for their dependents would wait for ever without one"),
 	ONLY_SWITCH("enable-logs-handler", "false", "there are no log files to show: the log goes to standard error"),
-	NONE("etcd-cafile", STORE),
-	NONE("etcd-certfile", STORE),
+	NONE("etcd-cafile", "the name is --datastore-cafile"),
+	NONE("etcd-certfile", "the name is --datastore-certfile"),
 	NONE("etcd-compaction-interval", "history is kept for five minutes"),
 	NONE("etcd-count-metric-poll-period", "objects are counted when they are asked for"),
 	NONE("etcd-db-metric-poll-interval", "the size of the store is looked at when it is asked for"),
 	NONE("etcd-healthcheck-timeout", STORE),
-	NONE("etcd-keyfile", STORE),
+	NONE("etcd-keyfile", "the name is --datastore-keyfile"),
 	ONLY("etcd-prefix", "/registry", STORE),
 	NONE("etcd-readycheck-timeout", STORE),
-	REFUSED("etcd-servers", STORE ": leave it out"),
-	REFUSED("etcd-servers-overrides", STORE ": leave it out"),
+	REFUSED("etcd-servers", "the name is --datastore-endpoint"),
+	REFUSED("etcd-servers-overrides", "all objects are in one store: leave it out"),
 	NONE("external-hostname", "URLs in answers are those that the client used"),
 	NONE("http2-max-streams-per-connection",
 	     "a connection has a bound of its own, and what a user has in work is bounded by priority levels"),
@@ -105,6 +105,10 @@ static const struct upstream_flag flags[] = {
 	ONLY_SWITCH("watch-cache", "true", "reads are answered from it"),
 	NONE("watch-cache-sizes", "the watch cache has all objects, and five minutes of changes"),
 
+	OURS("datastore-cafile", "the name is --etcd-cafile"),
+	OURS("datastore-certfile", "the name is --etcd-certfile"),
+	OURS("datastore-endpoint", "the name is --etcd-servers"),
+	OURS("datastore-keyfile", "the name is --etcd-keyfile"),
 	OURS("disable", "there are no add-ons"),
 	OURS("disable-agent", NO_NODE),
 	OURS("disable-controller-manager", NO_CONTROLLERS),

@@ -5,12 +5,12 @@
  *
  *	channel (mutex, idle list) -> conn (socket, nghttp2 session) -> call (one stream)
  *
- * A message on the wire is a byte saying whether it is compressed, four bytes of length, and
- * itself; the status comes in trailers. */
+ * What is on the wire is in grpc_wire.h. */
 #include "net/grpc.h"
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "net/grpc_wire.h"
 #include "net/sock.h"
 
 #include <errno.h>
@@ -27,22 +27,9 @@ enum {
 	IDLE_MAX = 16,			/* connections kept for later calls */
 	MESSAGE_MAX = 16 * 1024 * 1024, /* what kubelets allow a runtime to answer */
 	WINDOW = 1024 * 1024,		/* flow control window of a stream and a connection */
-	PREFIX_N = 5,
 };
 
 #define RETRY_NS (50 * NS_PER_MS) /* between two tries of a server that does not listen yet */
-
-/* The status codes of the gRPC specification that are told apart here. */
-enum {
-	GRPC_OK = 0,
-	GRPC_UNKNOWN = 2,
-	GRPC_DEADLINE_EXCEEDED = 4,
-	GRPC_NOT_FOUND = 5,
-	GRPC_ALREADY_EXISTS = 6,
-	GRPC_UNIMPLEMENTED = 12,
-	GRPC_INTERNAL = 13,
-	GRPC_UNAVAILABLE = 14
-};
 
 struct grpc_channel {
 	char *host; /* "unix:/path" or a name */
@@ -66,7 +53,7 @@ struct conn {
 
 struct call {
 	/* request */
-	char prefix[PREFIX_N];
+	char prefix[GRPC_PREFIX_N];
 	struct sv request;
 	size_t sent; /* of prefix and request together */
 	/* response */
@@ -91,20 +78,20 @@ static ssize_t on_read_request(nghttp2_session *session _unused_, int32_t stream
 	struct call *call = source->ptr;
 	size_t n = 0;
 
-	if (call->sent < PREFIX_N) {
-		n = MIN(PREFIX_N - call->sent, room);
+	if (call->sent < GRPC_PREFIX_N) {
+		n = MIN(GRPC_PREFIX_N - call->sent, room);
 		memcpy(out, call->prefix + call->sent, n);
 		call->sent += n;
 	}
-	if (call->sent >= PREFIX_N && n < room) {
-		struct sv piece = sv_sub(call->request, call->sent - PREFIX_N, room - n);
+	if (call->sent >= GRPC_PREFIX_N && n < room) {
+		struct sv piece = sv_sub(call->request, call->sent - GRPC_PREFIX_N, room - n);
 
 		if (piece.n)
 			memcpy(out + n, piece.p, piece.n);
 		call->sent += piece.n;
 		n += piece.n;
 	}
-	if (call->sent == PREFIX_N + call->request.n)
+	if (call->sent == GRPC_PREFIX_N + call->request.n)
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 	return (ssize_t)n;
 }
@@ -112,24 +99,6 @@ static ssize_t on_read_request(nghttp2_session *session _unused_, int32_t stream
 static struct call *call_of(const struct conn *c, int32_t stream)
 {
 	return c->call && c->call->stream == stream ? c->call : NULL;
-}
-
-/* grpc-message is percent-encoded; what is not well-formed stands for itself. */
-static char *percent_decode(struct sv s)
-{
-	char *out = xmalloc(s.n + 1);
-	size_t n = 0;
-
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '%' && s.n - i > 2 && hex_value(s.p[i + 1]) >= 0 && hex_value(s.p[i + 2]) >= 0) {
-			out[n++] = (char)(hex_value(s.p[i + 1]) << 4 | hex_value(s.p[i + 2]));
-			i += 2;
-		} else {
-			out[n++] = s.p[i];
-		}
-	}
-	out[n] = '\0';
-	return out;
 }
 
 static int on_header(nghttp2_session *session _unused_, const nghttp2_frame *frame, const uint8_t *name, size_t name_n,
@@ -144,10 +113,10 @@ static int on_header(nghttp2_session *session _unused_, const nghttp2_frame *fra
 	if (sv_is(k, ":status") && sv_to_u64(v, &code)) {
 		call->http_status = (int)MIN(code, 999);
 	} else if (sv_is(k, "grpc-status")) {
-		call->status = sv_to_u64(v, &code) && code <= 16 ? (int)code : GRPC_UNKNOWN;
+		call->status = grpc_code_read(v);
 	} else if (sv_is(k, "grpc-message")) {
 		free(call->status_message);
-		call->status_message = percent_decode(v);
+		call->status_message = grpc_message_read(v);
 	}
 	return 0;
 }
@@ -157,19 +126,15 @@ static void messages_take(struct call *call)
 {
 	size_t at = 0;
 
-	while (!call->stopped && !call->bad_message && call->in.n - at >= PREFIX_N) {
-		const unsigned char *p = (const unsigned char *)call->in.p + at;
-		size_t n = (size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4];
+	while (!call->stopped && !call->bad_message && call->in.n - at >= GRPC_PREFIX_N) {
+		ssize_t n = grpc_first(sv_make(call->in.p + at, call->in.n - at), call->answer_max);
 
-		if (p[0] != 0 || n > call->answer_max) {
-			call->bad_message = true;
+		call->bad_message = n == -2;
+		if (n < 0)
 			break;
-		}
-		if (call->in.n - at - PREFIX_N < n)
-			break;
-		if (call->message(sv_make(call->in.p + at + PREFIX_N, n), call->ctx) != 0)
+		if (call->message(sv_make(call->in.p + at + GRPC_PREFIX_N, (size_t)n), call->ctx) != 0)
 			call->stopped = true;
-		at += PREFIX_N + n;
+		at += GRPC_PREFIX_N + (size_t)n;
 	}
 	buf_drop_front(&call->in, at);
 }
@@ -354,30 +319,11 @@ static nghttp2_nv nv(const char *name, const char *value)
 			     .valuelen = strlen(value) };
 }
 
-/* grpc-timeout has at most eight digits and a unit. */
-static void timeout_text(char out[24], int64_t left_ns)
-{
-	static const struct {
-		int64_t ns;
-		char unit;
-	} units[] = { { NS_PER_US, 'u' }, { NS_PER_MS, 'm' }, { NS_PER_SEC, 'S' }, { 3600 * NS_PER_SEC, 'H' } };
-
-	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
-		int64_t n = MAX(left_ns / units[i].ns, 1);
-
-		if (n <= 99999999) {
-			snprintf(out, 24, "%" PRId64 "%c", n, units[i].unit);
-			return;
-		}
-	}
-	snprintf(out, 24, "99999999H");
-}
-
 static int call_submit(struct grpc_channel *ch, struct conn *c, struct call *call, const char *method,
 		       int64_t deadline_ns)
 {
 	nghttp2_data_provider body = { .source.ptr = call, .read_callback = on_read_request };
-	char timeout[24];
+	char timeout[GRPC_TIMEOUT_TEXT];
 	nghttp2_nv h[9];
 	size_t n = 0;
 
@@ -389,7 +335,7 @@ static int call_submit(struct grpc_channel *ch, struct conn *c, struct call *cal
 	h[n++] = nv("content-type", "application/grpc");
 	h[n++] = nv("user-agent", "grpc-caravel/" CARAVEL_VERSION);
 	if (deadline_ns != SOCK_NO_DEADLINE) {
-		timeout_text(timeout, deadline_ns - sock_now_ns());
+		grpc_timeout_text(timeout, deadline_ns - sock_now_ns());
 		h[n++] = nv("grpc-timeout", timeout);
 	}
 	call->stream = nghttp2_submit_request(c->session, NULL, h, n, &body, NULL);
@@ -465,13 +411,10 @@ static int call_status(const struct call *call, const char *method, struct err *
 	if (call->h2_error != NGHTTP2_NO_ERROR)
 		return err_set(err, ERR_INTERNAL, "'%s' was reset: %s", method, nghttp2_http2_strerror(call->h2_error));
 	/* No grpc-status: something in between answered, and its HTTP status is all there is. */
-	switch (call->http_status) {
-	case 404:
+	switch (grpc_code_of_http(call->http_status)) {
+	case GRPC_UNIMPLEMENTED:
 		return err_set(err, ERR_METHOD_NOT_ALLOWED, "'%s' is not served there (http status 404)", method);
-	case 429:
-	case 502:
-	case 503:
-	case 504:
+	case GRPC_UNAVAILABLE:
 		return err_set(err, ERR_UNAVAILABLE, "'%s' failed with http status %d", method, call->http_status);
 	default:
 		return err_set(err, ERR_INTERNAL, "'%s' ended without a grpc status (http status %d)", method,
@@ -485,7 +428,7 @@ static bool call_unprocessed(const struct call *call, enum outcome o)
 {
 	if (o == CALL_ENDED)
 		return call->status < 0 && call->h2_error == NGHTTP2_REFUSED_STREAM;
-	return o == CALL_BROKEN && call->sent < PREFIX_N + call->request.n;
+	return o == CALL_BROKEN && call->sent < GRPC_PREFIX_N + call->request.n;
 }
 
 static int call_do(struct grpc_channel *ch, const char *method, struct sv request, int64_t deadline_ns,
@@ -495,8 +438,6 @@ static int call_do(struct grpc_channel *ch, const char *method, struct sv reques
 		return err_set(err, ERR_TOO_LARGE, "request of '%s' is longer than %d bytes", method, MESSAGE_MAX);
 	for (bool again = false;; again = true) {
 		_cleanup_(call_release) struct call call = {
-			.prefix = { 0, (char)(request.n >> 24), (char)(request.n >> 16), (char)(request.n >> 8),
-				    (char)request.n },
 			.request = request,
 			.answer_max = ch->answer_max,
 			.message = message,
@@ -509,6 +450,7 @@ static int call_do(struct grpc_channel *ch, const char *method, struct sv reques
 
 		if (!c)
 			return -1;
+		grpc_prefix(call.prefix, request.n);
 		o = call_submit(ch, c, &call, method, deadline_ns) < 0 ? CALL_BROKEN
 								       : grpc_call_run(c, &call, deadline_ns, stop_fd);
 		if (o == CALL_ENDED) {

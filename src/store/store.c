@@ -142,6 +142,16 @@ int store_lease_revoke(struct store *s, int64_t id, struct err *err)
 	return s->ops->lease_revoke ? s->ops->lease_revoke(s, id, err) : store_no_leases(err);
 }
 
+bool store_shared(struct store *s)
+{
+	return s->ops->sync != NULL;
+}
+
+void store_sync(struct store *s, store_sync_fn *done, void *ctx)
+{
+	s->ops->sync(s, done, ctx);
+}
+
 bool store_healthy(struct store *s, struct err *why)
 {
 	return s->ops->healthy(s, why);

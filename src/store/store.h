@@ -6,11 +6,18 @@
  * revision 1 and the first write gets 2, as in etcd, so that no revision a client sees is ever 0.
  *
  * Three implementations live below this header: mem/ (tests, simulation), disk/ (default),
- * etcd/ (later). All pass tests/conformance/store.c; new behaviour is added there first.
+ * etcd/ (a cluster of others, over the network). All pass tests/conformance/store.c; new behaviour is added there
+ * first.
  *
  * Writes are asynchronous, so that a loop thread can have hundreds in flight and a backend
  * can put everything that arrived during one disk sync into the next (group commit). The
- * answer comes only when the write is durable.
+ * answer comes only when the write is durable. Writes of one key are made in the order they were queued; those of
+ * different keys that are in flight at once in any (mem, disk: in that one, too).
+ *
+ * A revision is of one change, or of several that are one write (`also`): a backend may give each its own or all
+ * the same, and its callers count on neither. What all have: later writes have greater revisions; the changes of one
+ * are told in their order, without a progress() between them; a range and a watch know all of a revision or nothing
+ * of it.
  *
  * Threads: a struct store may be used from any thread. Watch callbacks and commit
  * completions run on the store's own thread (mem: inside the call that committed), one at a
@@ -68,7 +75,8 @@ struct store_write {
 	void *cookie;
 	int64_t lease; /* the key goes with it (lease.h); 0: with none */
 	/* Further writes: all are made or none, also when the process ends meanwhile, and who reads what is there now
-	 * sees all or none. Each has a revision of its own, in their order, this one's being the last. One that deletes
+	 * sees all or none. Their revisions do not fall, in their order, this one's being the last; mem and disk give
+	 * each its own, etcd all the same. One that deletes
 	 * whatever is there (STORE_ANY_REV) and finds nothing is passed over. Keys differ; no leases, no writes beside
 	 * those; a key that has a lease is refused. Copied. */
 	const struct store_write *also;
@@ -80,7 +88,8 @@ enum store_outcome {
 	STORE_OK,
 	STORE_MISMATCH, /* expect_rev did not hold; current (may be NULL: no such key) is what is there */
 	/* Not written; err says why: ERR_BAD_REQUEST (bad key), ERR_TOO_LARGE, ERR_UNAVAILABLE
-	 * (shutting down, disk full, disk failing). */
+	 * (shutting down, disk full, disk failing). Of a store across a network ERR_UNAVAILABLE and ERR_TIMEOUT may
+	 * mean that nobody knows: it is there as a whole, or not. */
 	STORE_FAILED,
 };
 
@@ -98,6 +107,7 @@ struct store_change {
 	struct store_kv kv;	     /* new version, or tombstone */
 	const struct store_kv *prev; /* the live version it replaced; NULL if none, see wants_prev */
 	void *cookie;		     /* of the write, or NULL when it came from elsewhere */
+	bool more; /* the next change is of the same revision, though perhaps of a key that is not watched */
 };
 
 struct store_watch_cb {
@@ -107,7 +117,7 @@ struct store_watch_cb {
 	/* Called at most once, last: compacted (ERR_EXPIRED) or the store closed (ERR_UNAVAILABLE).
 	 * The watch still has to be given to unwatch, except when the store closed. May be NULL. */
 	void (*end)(const struct err *why, void *ctx);
-	/* Does it take no more of the past for now? Asked after each change of the past. A watch that has enough is
+	/* Does it take no more of the past for now? Asked after each revision of the past. A watch that has enough is
 	 * told nothing further: what is left is for another one, from there on. May be NULL: never. */
 	bool (*enough)(void *ctx);
 	/* change() looks at prev. A watch that does not is told none where it would have to be read from a disk. */
@@ -118,6 +128,9 @@ struct store_stats {
 	int64_t rev, compact_rev;
 	uint64_t keys, bytes; /* live keys; bytes on disk (mem: of values) */
 };
+
+/* Live watches have been told everything up to rev; err: it could not be said what there is. */
+typedef void store_sync_fn(int64_t rev, const struct err *err, void *ctx);
 
 struct store_ops {
 	const char *name;
@@ -153,7 +166,13 @@ struct store_ops {
 	 * errnum ENOSPC when nothing but room is missing; and while the disk keeps a write waiting for more than
 	 * STORE_SLOW_NS: ETIMEDOUT. Reads go on. For /readyz. */
 	bool (*healthy)(struct store *s, struct err *why);
+	/* Does not wait: `keys` and `bytes` may be those of a moment before. */
 	void (*stats)(struct store *s, struct store_stats *ret);
+
+	/* done runs, as a completion does, when live watches have been told everything that anybody had been answered
+	 * before this was called, whoever wrote it. Several may be asked for together. NULL: nobody else writes, so
+	 * that is always so. */
+	void (*sync)(struct store *s, store_sync_fn *done, void *ctx);
 
 	/* Leases (lease.h); NULL: this store has none. ret_id is id, or one that is free when that is 0. An id that is
 	 * there already is ERR_ALREADY_EXISTS, one that is not ERR_NOT_FOUND. */
@@ -204,6 +223,8 @@ int store_compact(struct store *s, int64_t rev, struct err *err);
 int store_lease_grant(struct store *s, int64_t id, int64_t ttl_s, int64_t *ret_id, struct err *err);
 int store_lease_keepalive(struct store *s, int64_t id, int64_t *ret_ttl_s, struct err *err); /* its full time again */
 int store_lease_revoke(struct store *s, int64_t id, struct err *err);			     /* and its keys are gone */
+bool store_shared(struct store *s);				  /* others may write: it has a sync */
+void store_sync(struct store *s, store_sync_fn *done, void *ctx); /* of one that is shared */
 bool store_healthy(struct store *s, struct err *why);
 void store_stats(struct store *s, struct store_stats *ret);
 struct store *store_close(struct store *s); /* NULL is fine; returns NULL */

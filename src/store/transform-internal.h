@@ -9,6 +9,7 @@
 
 struct tx {
 	struct store store;
+	struct store_ops ops; /* has a sync where the inner one has */
 	struct store *inner;
 	struct store_transform *t;
 	pthread_mutex_t mu;
@@ -61,3 +62,4 @@ void tx_committed(const struct store_result *r, void *op);	/* of the store below
 int tx_watch(struct store *s, struct sv from, struct sv to, int64_t since, const struct store_watch_cb *cb, void *ctx,
 	     struct store_watch **ret_watch, struct err *err);
 void tx_unwatch(struct store *s, struct store_watch *watch);
+void tx_sync(struct store *s, store_sync_fn *done, void *ctx);

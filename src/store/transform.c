@@ -355,7 +355,10 @@ struct store *store_transformed(struct store *inner_take, struct store_transform
 {
 	struct tx *x = xcalloc(1, sizeof(*x));
 
-	x->store = (struct store){ &tx_ops, inner_take->env };
+	x->ops = tx_ops;
+	if (store_shared(inner_take))
+		x->ops.sync = tx_sync;
+	x->store = (struct store){ &x->ops, inner_take->env };
 	x->inner = inner_take;
 	x->t = t;
 	pthread_mutex_init(&x->mu, NULL);

@@ -8,7 +8,14 @@
 #define HELD_ITEMS ((size_t)1000)
 #define HELD_BYTES ((size_t)4 * 1024 * 1024)
 
-enum tx_kind { TX_CHANGE, TX_PROGRESS, TX_END, TX_DONE };
+enum tx_kind { TX_CHANGE, TX_PROGRESS, TX_END, TX_DONE, TX_SYNC };
+
+/* Who waits for a sync of the store below: goes behind what waits for the transformer. */
+struct tx_syncer {
+	struct tx *x;
+	store_sync_fn *done;
+	void *ctx;
+};
 
 /* A version on its way out, all of it owned. */
 struct tx_version {
@@ -29,6 +36,8 @@ struct tx_item {
 	struct tx_op *op;
 	struct tx_version now, prev;
 	void *cookie;
+	bool more;
+	struct tx_syncer *sync;
 	int64_t rev;
 	size_t which;
 	enum store_outcome outcome;
@@ -84,8 +93,11 @@ static void item_deliver(struct tx_item *it)
 					  .err = it->err.reason ? &it->err : NULL };
 
 		tx_answer(it->op, &r);
+	} else if (it->kind == TX_SYNC) {
+		it->sync->done(it->rev, it->err.reason ? &it->err : NULL, it->sync->ctx);
+		free(it->sync);
 	} else if (w && it->kind == TX_CHANGE) {
-		struct store_change c = { it->now.kv, it->prev.there ? &it->prev.kv : NULL, it->cookie };
+		struct store_change c = { it->now.kv, it->prev.there ? &it->prev.kv : NULL, it->cookie, it->more };
 
 		w->user->change(&c, w->ctx);
 	} else if (w && it->kind == TX_PROGRESS) {
@@ -237,7 +249,7 @@ static void tx_change(const struct store_change *c, void *ctx)
 	struct tx_item *it;
 
 	if ((op || c->kv.deleted) && !prev && tx_pass(w->x)) {
-		struct store_change now = { c->kv, NULL, op ? op->cookie : NULL };
+		struct store_change now = { c->kv, NULL, op ? op->cookie : NULL, c->more };
 
 		if (op && !c->kv.deleted)
 			now.kv.value = op->value;
@@ -248,6 +260,7 @@ static void tx_change(const struct store_change *c, void *ctx)
 	it = item_new(w->x, TX_CHANGE);
 	it->w = w;
 	it->cookie = op ? op->cookie : NULL;
+	it->more = c->more;
 	version_set(it, &it->now, &c->kv);
 	version_set(it, &it->prev, prev);
 	item_queue(w->x, it);
@@ -267,6 +280,34 @@ static void tx_progress(int64_t rev, void *ctx)
 	it->w = w;
 	it->rev = rev;
 	item_queue(w->x, it);
+}
+
+static void tx_synced(int64_t rev, const struct err *err, void *ctx)
+{
+	struct tx_syncer *y = ctx;
+	struct tx *x = y->x;
+	struct tx_item *it;
+
+	if (tx_pass(x)) {
+		y->done(rev, err, y->ctx);
+		free(y);
+		tx_passed(x);
+		return;
+	}
+	it = item_new(x, TX_SYNC);
+	it->sync = y;
+	it->rev = rev;
+	if (err)
+		err_copy(&it->err, err);
+	item_queue(x, it);
+}
+
+void tx_sync(struct store *s, store_sync_fn *done, void *ctx)
+{
+	struct tx_syncer *y = xmalloc(sizeof(*y));
+
+	*y = (struct tx_syncer){ TX(s), done, ctx };
+	store_sync(TX(s)->inner, tx_synced, y);
 }
 
 static void tx_end(const struct err *why, void *ctx)

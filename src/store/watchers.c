@@ -190,6 +190,13 @@ struct store_watch *watchers_take_lagging(struct watchers *ws)
 	return found;
 }
 
+void watchers_take(struct watchers *ws, struct store_watch *w)
+{
+	pthread_mutex_lock(&ws->mu);
+	w->busy = true;
+	pthread_mutex_unlock(&ws->mu);
+}
+
 void watchers_give_back(struct watchers *ws, struct store_watch *w, int64_t rev, bool live)
 {
 	w->since = MAX(w->since, rev);

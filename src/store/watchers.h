@@ -1,4 +1,4 @@
-/* watchers.h - the open watches of one store, shared by the embedded backends.
+/* watchers.h - the open watches of one store, shared by the backends.
  *
  * A watch starts lagging: its backend reads old changes from its log and reports them in
  * portions (watchers_take_lagging() … watchers_give_back()) until the watch has everything and
@@ -49,6 +49,8 @@ void watchers_end(struct watchers *ws, const struct err *why);		 /* ends all */
 bool watchers_lagging(struct watchers *ws);
 /* The next lagging watch, busy, or NULL. */
 struct store_watch *watchers_take_lagging(struct watchers *ws);
+/* The same of one that is known to lag: for a backend that has its own order. */
+void watchers_take(struct watchers *ws, struct store_watch *w);
 /* It was told everything up to rev; live says whether that is all there is. Reports progress
  * when it became live. */
 void watchers_give_back(struct watchers *ws, struct store_watch *w, int64_t rev, bool live);

@@ -17,6 +17,8 @@ struct backend {
 	const char *name;
 	bool persistent;
 	struct store *(*open)(const char *dir, struct err *err);
+	bool shared; /* others may write: one revision for writes that are one, no lock, an order only of each key */
+	void (*clean)(void); /* what open() left behind, of any directory; may be NULL */
 };
 
 /* What a test works on; made anew for each. */
@@ -128,6 +130,15 @@ static _unused_ int64_t now_rev(struct store *s)
 	return st.rev;
 }
 
+/* Once it knows of so many keys: a store across a network knows those of a moment before. */
+static _unused_ void stats_of_keys(struct store *s, uint64_t keys, struct store_stats *ret)
+{
+	do
+		store_stats(s, ret);
+	while (ret->keys != keys && store_shared(s));
+	assert_int_equal(ret->keys, keys);
+}
+
 /* A watch that writes down what it is told. */
 struct seen {
 	pthread_mutex_t mu;
@@ -136,7 +147,7 @@ struct seen {
 	VEC(int64_t) revs;
 	VEC(void *) cookies;
 	int64_t progress;
-	bool ended;
+	bool ended, more;
 	enum err_reason why;
 	struct store_watch *w;
 };
@@ -148,6 +159,8 @@ static void seen_change(const struct store_change *c, void *ctx)
 	pthread_mutex_lock(&n->mu);
 	assert_false(n->ended);
 	assert_true(c->kv.mod_rev > n->progress);
+	assert_false(n->more && c->kv.mod_rev != vec_last(&n->revs));
+	n->more = c->more;
 	kit_list_one(&c->kv, &n->text);
 	if (c->prev) {
 		n->text.n--;
@@ -169,6 +182,7 @@ static void seen_progress(int64_t rev, void *ctx)
 	assert_false(n->ended);
 	assert_true(rev > n->progress);
 	assert_true(n->revs.n == 0 || vec_last(&n->revs) <= rev);
+	assert_false(n->more && vec_last(&n->revs) == rev);
 	n->progress = rev;
 	pthread_cond_broadcast(&n->cond);
 	pthread_mutex_unlock(&n->mu);
@@ -309,6 +323,8 @@ static _unused_ int kit_teardown(void **state)
 	struct kit *k = *state;
 
 	store_close(k->s);
+	if (k->backend->clean)
+		k->backend->clean();
 	kit_rmdir(k->dir);
 	free(k);
 	return 0;

@@ -7,13 +7,14 @@
 
 struct model_change {
 	int key;
-	int64_t create_rev; /* 0: tombstone */
+	int64_t rev, create_rev; /* create_rev 0: tombstone */
 	char value[24];
 };
 
 struct model {
-	VEC(struct model_change) log; /* log.p[i] is revision i + 2 */
+	VEC(struct model_change) log;
 	int64_t compact_rev;
+	bool one_rev; /* for writes that are one */
 	uint64_t rng;
 };
 
@@ -27,14 +28,14 @@ static uint32_t model_rand(struct model *m, uint32_t below)
 
 static int64_t model_rev(const struct model *m)
 {
-	return (int64_t)m->log.n + 1;
+	return m->log.n ? vec_last(&m->log).rev : 1;
 }
 
 /* Index of key's newest change at rev, or -1. */
 static ssize_t model_find(const struct model *m, int key, int64_t rev)
 {
-	for (ssize_t i = (ssize_t)(rev - 2); i >= 0; i--)
-		if (m->log.p[i].key == key)
+	for (ssize_t i = (ssize_t)m->log.n - 1; i >= 0; i--)
+		if (m->log.p[i].rev <= rev && m->log.p[i].key == key)
 			return m->log.p[i].create_rev ? i : -1;
 	return -1;
 }
@@ -50,7 +51,8 @@ static void model_list(const struct model *m, struct buf *b, int from, int to, i
 
 		if (i < 0)
 			continue;
-		buf_printf(b, "k%02d=%s@%" PRId64 "/%zd ", key, m->log.p[i].value, m->log.p[i].create_rev, i + 2);
+		buf_printf(b, "k%02d=%s@%" PRId64 "/%" PRId64 " ", key, m->log.p[i].value, m->log.p[i].create_rev,
+			   m->log.p[i].rev);
 		if (limit && --limit == 0)
 			break;
 	}
@@ -73,7 +75,7 @@ static void model_draw(struct model *m, int key, struct model_try *ret)
 	memset(t, 0, sizeof(*t));
 	t->key = key;
 	t->cur = model_find(m, key, model_rev(m));
-	t->cur_rev = t->cur < 0 ? 0 : t->cur + 2;
+	t->cur_rev = t->cur < 0 ? 0 : m->log.p[t->cur].rev;
 	t->w.tombstone = model_rand(m, 4) == 0;
 	t->w.expect_rev = t->cur_rev;
 	switch (model_rand(m, 4)) {
@@ -95,10 +97,9 @@ static void model_draw(struct model *m, int key, struct model_try *ret)
 	t->w.value = sv_from(t->value);
 }
 
-static void model_apply(struct model *m, const struct model_try *t)
+static void model_apply(struct model *m, const struct model_try *t, int64_t rev)
 {
-	int64_t rev = model_rev(m) + 1;
-	struct model_change c = { .key = t->key };
+	struct model_change c = { .key = t->key, .rev = rev };
 
 	snprintf(c.value, sizeof(c.value), "%s", t->value);
 	c.create_rev = t->w.tombstone ? 0 : t->cur < 0 ? rev : m->log.p[t->cur].create_rev;
@@ -132,6 +133,7 @@ static void model_write(struct model *m, struct store *s)
 	struct store_write also[5];
 	struct model_said a = { .f = FLIGHT_INIT };
 	const struct model_try *bad = NULL;
+	int64_t rev;
 
 	model_draw(m, first, &own);
 	for (size_t i = 0; i < n; i++) {
@@ -158,10 +160,11 @@ static void model_write(struct model *m, struct store *s)
 		assert_int_equal(a.current_rev, bad->cur_rev);
 		return;
 	}
+	rev = model_rev(m);
 	for (size_t i = 0; i < n; i++)
 		if (beside[i].applies)
-			model_apply(m, &beside[i]);
-	model_apply(m, &own);
+			model_apply(m, &beside[i], m->one_rev ? rev + 1 : model_rev(m) + 1);
+	model_apply(m, &own, m->one_rev ? rev + 1 : model_rev(m) + 1);
 	assert_int_equal(a.outcome, STORE_OK);
 	assert_int_equal(a.rev, model_rev(m));
 }
@@ -186,7 +189,7 @@ void test_model(void **state)
 	struct kit *k = *state;
 
 	for (uint64_t seed = 1; seed <= 3; seed++) {
-		struct model m = { .log = VEC_INIT, .rng = seed };
+		struct model m = { .log = VEC_INIT, .rng = seed, .one_rev = k->backend->shared };
 
 		for (int step = 0; step < 1500; step++) {
 			uint32_t dice = model_rand(&m, 1000);
@@ -196,9 +199,9 @@ void test_model(void **state)
 			} else if (dice < 990) {
 				model_read(&m, k->s);
 			} else if (dice < 996) {
-				int64_t rev = MAX(m.compact_rev, model_rev(&m) - (int64_t)model_rand(&m, 50));
+				int64_t rev = model_rev(&m) - (int64_t)model_rand(&m, 50); /* drawn once */
 
-				rev = MAX(rev, 1);
+				rev = MAX(MAX(rev, m.compact_rev), 1);
 				assert_int_equal(store_compact(k->s, rev, NULL), 0);
 				m.compact_rev = rev;
 			} else if (k->backend->persistent) {

@@ -169,15 +169,15 @@ def what_cannot_work_is_refused(p):
         return r.stderr
 
     contains(said("kube-apiserver", "--secure-port=1"), "--etcd-servers must be specified")
-    contains(said("kube-apiserver", "--etcd-servers=https://127.0.0.1:1"), "speaks http")
+    contains(said("kube-apiserver", "--etcd-servers=https://127.0.0.1:1"), "--etcd-cafile")
     contains(said("kube-apiserver", "--etcd-servers=http://127.0.0.1:1", "--no-such-flag"), "unknown flag '--no-such-flag'")
     contains(said("kube-apiserver", "--etcd-servers=http://127.0.0.1:1", "--https-listen-port=1"), "alone: the name is --secure-port")
     contains(said("etcd", "--listen-client-urls=ftp://x", f"--data-dir={p.dir}/e"), "takes URLs like http://127.0.0.1:2379")
     contains(said("kubectl", "version", env=dict(os.environ, PATH=p.assets)), "Caravel has no kubectl of its own")
 
 
-def a_foreign_etcd_is_refused(p):
-    """What answers there has other people's data, which this server would neither read nor write."""
+def what_is_no_etcd_is_refused(p):
+    """Something else that speaks HTTP."""
     class Handler(http.server.BaseHTTPRequestHandler):
         def log_message(self, *_):
             pass
@@ -191,7 +191,7 @@ def a_foreign_etcd_is_refused(p):
                        text=True, timeout=60, check=False)
     server.shutdown()
     equal(r.returncode, 1)
-    contains(r.stderr, "is not Caravel's", "--data-dir")
+    contains(r.stderr, "is no etcd", "--etcd-servers")
 
 
 def etcd_starts(p):
@@ -444,7 +444,7 @@ if __name__ == "__main__":
     need_tools()
     PLANE = Plane()
     try:
-        sys.exit(main([flags_are_looked_for, what_cannot_work_is_refused, a_foreign_etcd_is_refused, etcd_starts, kube_apiserver_starts,
+        sys.exit(main([flags_are_looked_for, what_cannot_work_is_refused, what_is_no_etcd_is_refused, etcd_starts, kube_apiserver_starts,
                        users_have_certificates, tokens_are_signed_by_the_given_key, kubectl_is_the_real_one, crds_are_installed,
                        webhooks_by_local_urls, no_controllers_but_those_of_garbage, namespaces_finish_deleting, objects_outlive_a_restart,
                        certificates_are_made_where_there_are_none, old_versions_of_tls_are_refused, kubelets_of_another_authority,

@@ -196,6 +196,10 @@ int err_bad_rev(struct err *err, struct sv s);
 void wait_for_rev(struct api_req *q, int64_t rev, void (*fn)(struct api_req *q),
 		  void (*fail)(struct api_req *q, struct err *err));
 
+/* fresh.c: a step. Where others write to the store, too, it waits until the cache has everything that anybody was
+ * answered before; but for reads that say which revision is enough. */
+int registry_fresh(struct api_req *q, struct err *err);
+
 /* delete.c */
 struct delete_options {
 	int64_t grace;	    /* -1: not given */

@@ -13,7 +13,7 @@ static struct store *open_disk(const char *dir, struct err *err)
 	return store_disk_open(&thread_env, dir, (size_t)256 << 20, err);
 }
 
-static const struct backend backend = { "disk", true, open_disk };
+static const struct backend backend = { "disk", true, open_disk, false, NULL };
 
 /* A database of several tables, with history, tombstones and large values, and some of it only in the log. */
 struct world {

@@ -52,7 +52,7 @@ static struct store *open_disk(const char *dir, struct err *err)
 	return store_disk_open(&thread_env, dir, (size_t)256 << 20, err);
 }
 
-static const struct backend backend = { "disk", true, open_disk };
+static const struct backend backend = { "disk", true, open_disk, false, NULL };
 
 static int setup(void **state)
 {
@@ -146,7 +146,7 @@ static struct store *open_ahead(const char *dir, struct err *err)
 	return store_disk_open(&ahead_env, dir, (size_t)256 << 20, err);
 }
 
-static const struct backend ahead = { "disk", true, open_ahead };
+static const struct backend ahead = { "disk", true, open_ahead, false, NULL };
 
 static int setup_ahead(void **state)
 {

@@ -24,7 +24,8 @@ static struct store *open_disk(const char *dir, struct err *err)
 	return store_disk_open(&thread_env, dir, (size_t)1 << 30, err);
 }
 
-static const struct backend backends[] = { { "mem", false, open_mem }, { "disk", true, open_disk } };
+static const struct backend backends[] = { { "mem", false, open_mem, false, NULL },
+					   { "disk", true, open_disk, false, NULL } };
 
 static int bring(struct store *s, int newest, struct err *err)
 {

@@ -118,7 +118,8 @@ static struct store *open_disk(const char *dir, struct err *err)
 	return s ? store_leased(s, err) : NULL;
 }
 
-static const struct backend backends[] = { { "mem", false, open_mem }, { "disk", true, open_disk } };
+static const struct backend backends[] = { { "mem", false, open_mem, false, NULL },
+					   { "disk", true, open_disk, false, NULL } };
 
 static int setup_mem(void **state)
 {

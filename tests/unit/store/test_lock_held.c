@@ -38,7 +38,7 @@ static struct store *open_disk(const char *dir, struct err *err)
 	return store_disk_open(&thread_env, dir, (size_t)1 << 30, err);
 }
 
-static const struct backend backend = { "disk", true, open_disk };
+static const struct backend backend = { "disk", true, open_disk, false, NULL };
 
 static int setup(void **state)
 {

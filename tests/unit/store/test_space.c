@@ -16,7 +16,7 @@ static struct store *open_disk(const char *dir, struct err *err)
 	return store_disk_open(&thread_env, dir, (size_t)1 << 30, err);
 }
 
-static const struct backend backend = { "disk", true, open_disk };
+static const struct backend backend = { "disk", true, open_disk, false, NULL };
 static atomic_int writes_left = -1; /* to tables; then none succeeds. -1: no limit */
 
 static ssize_t counted_pwrite(int fd, const void *p, size_t n, off_t off)

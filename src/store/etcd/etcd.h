@@ -1,0 +1,30 @@
+/* etcd.h - a store that is an etcd cluster (v3 API, 3.4 and later), shared with whoever else uses it.
+ *
+ * What differs from an embedded store, and store.h allows:
+ *
+ *	one revision	writes that are one (`also`) have one revision together
+ *	order		writes in flight at once have no order, but those of one key
+ *	others		write, too: how new the store is only it can say (store_sync())
+ *	doubt		a write whose answer was lost is made again, as the same transaction (README.md)
+ *	size		etcd's own limits count, too: ERR_TOO_LARGE
+ *
+ * If nobody raised them those are 1.5 MiB a request and 128 operations a transaction. A write that nobody answers in
+ * time fails with ERR_TIMEOUT or ERR_UNAVAILABLE, and may have been made all the same.
+ *
+ * Threads of its own: one for the network, one for callbacks (the store's thread of store.h).
+ */
+#pragma once
+
+#include "store/store.h"
+
+struct store_etcd_opts {
+	const char *endpoints; /* link.h; "http://10.0.0.1:2379,http://10.0.0.2:2379" */
+	/* PEM; "": those of the system are not asked, there are none: http only. */
+	struct sv ca_pem, cert_pem, key_pem;
+	int64_t wait_ns;    /* how long to wait for a first answer; 0: 30 s */
+	int64_t compact_ns; /* history is kept for so long: one of those on the cluster forgets older one; 0: nobody of
+			       us */
+};
+
+/* Blocks until somebody has answered. */
+struct store *store_etcd_open(struct env *env, const struct store_etcd_opts *o, struct err *err);

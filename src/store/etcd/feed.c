@@ -1,0 +1,146 @@
+/* A watch of all keys, that goes on with the next revision on whatever connection there is. */
+#include "store/etcd/etcd-internal.h"
+
+#include <stdlib.h>
+
+struct batch *batch_free(struct batch *b)
+{
+	if (!b)
+		return NULL;
+	for (size_t i = 0; i < b->of.n; i++)
+		ecommit_unref(b->of.p[i]);
+	for (size_t i = 0; i < b->texts.n; i++)
+		free(b->texts.p[i]);
+	vec_release(&b->ev);
+	vec_release(&b->texts);
+	vec_release(&b->of);
+	free(b);
+	return NULL;
+}
+
+/* What one message tells, behind what is there. False: it is wrong. */
+static bool feed_add(struct feed *f, const struct etcd_watch_said *said)
+{
+	struct batch *b = f->building;
+	struct etcd_event *ev = xcalloc(said->n_events, sizeof(*ev));
+	bool good = etcd_watch_events(said, ev);
+
+	for (size_t i = 0; good && i < said->n_events; i++) {
+		int64_t rev = ev[i].kv.mod_rev;
+
+		good = rev >= f->next && (b->ev.n == 0 || rev >= vec_last(&b->ev).kv.mod_rev);
+		if (good)
+			vec_push(&b->ev, ev[i]);
+	}
+	free(ev);
+	return good;
+}
+
+static void feed_wrong(struct feed *f, const char *what)
+{
+	grpc_call_cancel(TAKE(f->call));
+	f->building = batch_free(f->building);
+	link_leave(f->es->link, what);
+}
+
+static void feed_message(struct grpc_call *c _unused_, struct sv m, void *ctx)
+{
+	struct feed *f = ctx;
+	struct etcd_watch_said said;
+	char *text;
+
+	if (!etcd_watch_read(m, &said)) {
+		feed_wrong(f, "what a watch says cannot be read");
+		return;
+	}
+	if (said.cancelled) {
+		grpc_call_cancel(TAKE(f->call));
+		f->building = batch_free(f->building);
+		if (said.compact_rev > 0) {
+			f->started = false;
+			list_del(&f->link);
+			f->lost(f, said.compact_rev);
+		} else {
+			link_leave(f->es->link, "a watch was cancelled");
+		}
+		return;
+	}
+	if (!said.n_events)
+		return;
+	if (!f->building)
+		f->building = xcalloc(1, sizeof(*f->building));
+	list_init(&f->building->link);
+	text = xmemdup(m.p, m.n);
+	(void)etcd_watch_read(sv_make(text, m.n), &said); /* the same, with views into what is kept */
+	vec_push(&f->building->texts, text);
+	f->building->bytes += m.n;
+	if (!feed_add(f, &said)) {
+		feed_wrong(f, "a watch tells what was before");
+		return;
+	}
+	if (said.fragment)
+		return;
+	f->next = vec_last(&f->building->ev).kv.mod_rev + 1;
+	f->got(f, TAKE(f->building));
+}
+
+static void feed_end(struct grpc_call *c _unused_, const struct grpc_end *e, void *ctx)
+{
+	struct feed *f = ctx;
+
+	f->call = NULL;
+	f->building = batch_free(f->building); /* it begins anew with that revision */
+	link_leave(f->es->link, *e->message ? e->message : "a watch has ended");
+}
+
+static void feed_open(struct feed *f)
+{
+	static const struct grpc_call_cb cb = { feed_message, feed_end };
+	/* Of a member that has no leader a watch would tell nothing, and not say so. */
+	static const struct grpc_call_opts o = {
+		.method = "/etcdserverpb.Watch/Watch", .header = "hasleader", .header_value = "true", .streams = true
+	};
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct grpc_mux *m = link_mux(f->es->link);
+
+	if (!m || f->call)
+		return;
+	etcd_watch_write(&b, f->next);
+	f->call = grpc_mux_call(m, &o, buf_sv(&b), &cb, f);
+	if (f->held)
+		grpc_call_hold(f->call, true);
+}
+
+void feed_start(struct es *es, struct feed *f, int64_t next)
+{
+	f->es = es;
+	f->next = next;
+	f->started = true;
+	list_init(&f->link);
+	list_add_tail(&es->feeds, &f->link);
+	feed_open(f);
+}
+
+void feed_hold(struct feed *f, bool held)
+{
+	f->held = held;
+	if (f->call)
+		grpc_call_hold(f->call, held);
+}
+
+void feed_stop(struct feed *f)
+{
+	if (!f->started)
+		return;
+	f->started = false;
+	list_del(&f->link);
+	f->building = batch_free(f->building);
+	if (f->call)
+		grpc_call_cancel(TAKE(f->call));
+}
+
+void feeds_up(struct es *es)
+{
+	LIST_EACH(&es->feeds, it)
+		feed_open(LIST_ENTRY(it, struct feed, link));
+}

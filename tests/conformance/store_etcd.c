@@ -1,0 +1,596 @@
+/* What an etcd has that no embedded store has: members that go, others that write, limits that somebody else set.
+ * Against real ones. */
+#include "etcd_kit.h"
+#include "store/etcd/etcd.h"
+#include "store_kit.h"
+
+#include "base/arena.h"
+#include "ev/ev.h"
+#include "net/tls.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct place {
+	struct etcd_cluster c;
+	char dir[64];
+};
+
+static int place_setup(void **state)
+{
+	struct place *p = calloc(1, sizeof(*p));
+
+	kit_mkdir(p->dir);
+	*state = p;
+	return 0;
+}
+
+static int place_teardown(void **state)
+{
+	struct place *p = *state;
+
+	etcd_cluster_stop(&p->c);
+	kit_rmdir(p->dir);
+	free(p);
+	return 0;
+}
+
+static struct store *opened(const struct store_etcd_opts *o)
+{
+	struct err err = ERR_INIT;
+	struct store *s = store_etcd_open(&thread_env, o, &err);
+
+	if (!s)
+		fail_msg("open: %s", err_msg(&err));
+	return s;
+}
+
+static struct store *opened_at(const struct etcd_cluster *c)
+{
+	return opened(&(struct store_etcd_opts){ .endpoints = c->endpoints });
+}
+
+/* --- members that go --- */
+
+struct writer {
+	struct store *s;
+	pthread_t thread;
+	atomic_int made; /* answered with success */
+	atomic_bool stop;
+};
+
+/* Creates keys one after the other; one that fails is tried again, and may be there then. */
+static void *writer_loop(void *arg)
+{
+	struct writer *w = arg;
+	char key[32];
+
+	for (int i = 0; !atomic_load(&w->stop); i++) {
+		snprintf(key, sizeof(key), "w/%06d", i);
+		while (put(w->s, key, "v", 0) < 0)
+			;
+		atomic_fetch_add(&w->made, 1);
+	}
+	return NULL;
+}
+
+static void writer_start(struct writer *w, struct store *s)
+{
+	*w = (struct writer){ .s = s };
+	assert_int_equal(pthread_create(&w->thread, NULL, writer_loop, w), 0);
+}
+
+static void writer_wait(struct writer *w, int more)
+{
+	int until = atomic_load(&w->made) + more;
+
+	while (atomic_load(&w->made) < until)
+		sched_yield();
+}
+
+static int count_key(_unused_ const struct store_kv *kv, void *ctx)
+{
+	++*(int *)ctx;
+	return 0;
+}
+
+/* Everything that was answered is there, and the watch was told of each once, in order. */
+static void writer_check(struct writer *w, struct seen *n)
+{
+	struct store *s = w->s;
+	int there = 0;
+
+	atomic_store(&w->stop, true);
+	pthread_join(w->thread, NULL);
+	assert_int_equal(store_range(s, SV("w/"), SV("w0"), 0, 0, count_key, &there, NULL, NULL), 0);
+	assert_int_equal(there, atomic_load(&w->made));
+	seen_wait_progress(n, now_rev(s));
+	assert_int_equal(n->revs.n, there);
+	for (size_t i = 1; i < n->revs.n; i++)
+		assert_true(n->revs.p[i] > n->revs.p[i - 1]);
+	assert_false(n->ended);
+}
+
+static void test_members_die(void **state)
+{
+	struct place *p = *state;
+	struct writer w;
+	struct store *s;
+	struct seen n;
+
+	etcd_cluster_start(&p->c, 3, p->dir);
+	s = opened_at(&p->c);
+	seen_watch(&n, s, "w/", "w0", 1);
+	writer_start(&w, s);
+	writer_wait(&w, 50);
+	for (int i = 0; i < 3; i++) { /* the one we are connected to is among them */
+		etcd_member_kill(&p->c.m[i]);
+		writer_wait(&w, 50);
+		etcd_member_start(&p->c, i);
+		writer_wait(&w, 50);
+	}
+	writer_check(&w, &n);
+	while (!store_healthy(s, NULL)) /* in a moment at the latest */
+		sched_yield();
+	seen_stop(&n, s);
+	store_close(s);
+}
+
+static void test_members_stop(void **state)
+{
+	struct place *p = *state;
+	struct writer w;
+	struct store *s;
+	struct seen n;
+
+	etcd_cluster_start(&p->c, 3, p->dir);
+	s = opened_at(&p->c);
+	seen_watch(&n, s, "w/", "w0", 1);
+	writer_start(&w, s);
+	writer_wait(&w, 50);
+	for (int i = 0; i < 3; i++) { /* its kernel goes on taking what we send */
+		etcd_member_signal(&p->c.m[i], SIGSTOP);
+		writer_wait(&w, 50);
+		etcd_member_signal(&p->c.m[i], SIGCONT);
+		writer_wait(&w, 50);
+	}
+	writer_check(&w, &n);
+	seen_stop(&n, s);
+	store_close(s);
+}
+
+/* Without a majority nothing is written, health says so, and all goes on when there is one again. */
+static void test_no_majority(void **state)
+{
+	struct place *p = *state;
+	struct err err = ERR_INIT;
+	struct store *s;
+
+	etcd_cluster_start(&p->c, 3, p->dir);
+	s = opened_at(&p->c);
+	assert_true(put(s, "a", "1", 0) > 0);
+	etcd_member_kill(&p->c.m[1]);
+	etcd_member_kill(&p->c.m[2]);
+	while (store_healthy(s, NULL))
+		sched_yield();
+	assert_false(store_healthy(s, &err));
+	assert_true(err.reason != ERR_NONE);
+	err_release(&err);
+	etcd_member_start(&p->c, 1);
+	while (!store_healthy(s, NULL))
+		sched_yield();
+	assert_true(put(s, "a", "2", STORE_ANY_REV) > 0);
+	store_close(s);
+}
+
+/* --- others that write --- */
+
+static void synced(_unused_ int64_t rev, const struct err *err, void *ctx)
+{
+	struct flight *f = ctx;
+
+	pthread_mutex_lock(&f->mu);
+	f->failed += err != NULL;
+	f->open--;
+	pthread_cond_broadcast(&f->cond);
+	pthread_mutex_unlock(&f->mu);
+}
+
+static void sync_with(struct store *s)
+{
+	struct flight f = FLIGHT_INIT;
+
+	f.open = 1;
+	store_sync(s, synced, &f);
+	flight_wait(&f, 0);
+	assert_int_equal(f.failed, 0);
+}
+
+static void test_sync(void **state)
+{
+	struct place *p = *state;
+	struct store *s[2];
+	struct seen n[2];
+
+	etcd_cluster_start(&p->c, 1, p->dir);
+	for (int i = 0; i < 2; i++) {
+		s[i] = opened_at(&p->c);
+		seen_watch(&n[i], s[i], "", "z", 1);
+		seen_wait_progress(&n[i], 1);
+	}
+	for (int i = 0; i < 200; i++) {
+		char key[16];
+		int64_t rev;
+
+		snprintf(key, sizeof(key), "k%d", i);
+		rev = put(s[i % 2], key, "v", 0);
+		assert_int_equal(rev, i + 2);
+		sync_with(s[1 - i % 2]);
+		pthread_mutex_lock(&n[1 - i % 2].mu);
+		assert_int_equal(vec_last(&n[1 - i % 2].revs), rev);
+		pthread_mutex_unlock(&n[1 - i % 2].mu);
+	}
+	for (int i = 0; i < 2; i++) {
+		seen_stop(&n[i], s[i]);
+		store_close(s[i]);
+	}
+}
+
+struct racer {
+	struct store *s;
+	pthread_t thread;
+	int won;
+};
+
+static int race_get(const struct store_kv *kv, void *ctx)
+{
+	int64_t *got = ctx;
+
+	assert_true(sv_to_i64(kv->value, &got[0]));
+	got[1] = kv->mod_rev;
+	return 0;
+}
+
+static void *racer_run(void *arg)
+{
+	struct racer *r = arg;
+
+	while (r->won < 100) {
+		int64_t got[2] = { 0, 0 };
+		char text[24];
+
+		assert_int_equal(store_range(r->s, SV("n"), SV(""), 0, 0, race_get, got, NULL, NULL), 0);
+		snprintf(text, sizeof(text), "%" PRId64, got[0] + 1);
+		r->won += put(r->s, "n", text, got[1]) > 0;
+	}
+	return NULL;
+}
+
+/* Two servers that write the same words over the same version: one has won, and only one thinks so. */
+static void test_same_words(void **state)
+{
+	struct place *p = *state;
+	struct racer r[2] = { { .won = 0 }, { .won = 0 } };
+	struct seen n[2];
+
+	etcd_cluster_start(&p->c, 1, p->dir);
+	for (int i = 0; i < 2; i++) {
+		r[i].s = opened_at(&p->c);
+		seen_watch(&n[i], r[i].s, "", "z", 1);
+	}
+	assert_int_equal(put(r[0].s, "n", "0", 0), 2);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&r[i].thread, NULL, racer_run, &r[i]), 0);
+	for (int i = 0; i < 2; i++)
+		pthread_join(r[i].thread, NULL);
+	assert_list(r[0].s, "n", "", 0, 0, "n=200@2/202 ");
+	for (int i = 0; i < 2; i++) {
+		seen_wait_progress(&n[i], 202);
+		assert_int_equal(n[i].revs.n, 201);
+		seen_stop(&n[i], r[i].s);
+		store_close(r[i].s);
+	}
+}
+
+/* History that another server has forgotten. */
+static void test_compacted_by_another(void **state)
+{
+	struct place *p = *state;
+	struct store *s, *other;
+	struct seen live, late;
+	struct store_stats st;
+
+	etcd_cluster_start(&p->c, 1, p->dir);
+	s = opened_at(&p->c);
+	other = opened_at(&p->c);
+	seen_watch(&live, s, "", "z", 1);
+	for (int i = 0; i < 50; i++)
+		put(s, "k", "v", STORE_ANY_REV);
+	assert_int_equal(store_compact(other, 40, NULL), 0);
+	assert_list(s, "k", "", 20, 0, "Expired");
+	seen_watch(&late, s, "", "z", 20); /* it does not know yet */
+	seen_wait_end(&late);
+	assert_int_equal(late.why, ERR_EXPIRED);
+	assert_int_equal(late.revs.n, 0);
+	seen_stop(&late, s);
+	store_stats(s, &st);
+	assert_int_equal(st.compact_rev, 40);
+	seen_watch(&late, s, "", "z", 40);
+	seen_wait_progress(&late, 51);
+	assert_int_equal(late.revs.n, 11);
+	seen_stop(&late, s);
+	put(s, "k", "v", STORE_ANY_REV);
+	seen_wait_progress(&live, 52);
+	assert_int_equal(live.revs.n, 51);
+	assert_false(live.ended);
+	seen_stop(&live, s);
+	store_close(other);
+	s = store_close(s);
+	s = opened_at(&p->c); /* and one that comes later finds out */
+	store_stats(s, &st);
+	assert_int_equal(st.compact_rev, 40);
+	store_close(s);
+}
+
+/* One of two forgets what both have written, again and again. */
+static void test_compact_in_turn(void **state)
+{
+	struct place *p = *state;
+	struct env *env = env_real_new(0);
+	struct store *s[2];
+	struct store_stats a, b;
+
+	etcd_cluster_start(&p->c, 1, p->dir);
+	for (int i = 0; i < 2; i++)
+		s[i] = store_etcd_open(
+		    env,
+		    &(struct store_etcd_opts){ .endpoints = p->c.endpoints, .compact_ns = (50 + 30 * i) * NS_PER_MS },
+		    NULL);
+	do { /* whoever compacts knows at once */
+		put(s[0], "k", "v", STORE_ANY_REV);
+		store_stats(s[0], &a);
+		store_stats(s[1], &b);
+	} while (MAX(a.compact_rev, b.compact_rev) < 20);
+	assert_list(s[0], "k", "", 2, 0, "Expired");
+	store_close(s[0]);
+	store_close(s[1]);
+	env_real_free(env);
+}
+
+/* --- leases --- */
+
+static void test_leases(void **state)
+{
+	struct place *p = *state;
+	struct store_write w = { .key = SV("l/a"), .value = SV("v") };
+	struct err err = ERR_INIT;
+	struct store *s;
+	struct seen n;
+	int64_t id, ttl, same;
+
+	etcd_cluster_start(&p->c, 1, p->dir);
+	s = opened_at(&p->c);
+	seen_watch(&n, s, "l/", "l0", 1);
+	seen_wait_progress(&n, 1);
+	assert_int_equal(store_lease_grant(s, 0, 600, &id, NULL), 0);
+	assert_true(id != 0);
+	assert_int_equal(store_lease_grant(s, id, 600, &same, &err), -1);
+	assert_int_equal(err.reason, ERR_ALREADY_EXISTS);
+	err_release(&err);
+	assert_int_equal(store_lease_keepalive(s, id, &ttl, NULL), 0);
+	assert_int_equal(ttl, 600);
+	w.lease = id;
+	assert_int_equal(store_commit_wait(s, &w, NULL, NULL), 1);
+	w.key = SV("l/b");
+	w.lease = 4711;
+	assert_int_equal(store_commit_wait(s, &w, NULL, &err), -1);
+	assert_int_equal(err.reason, ERR_NOT_FOUND);
+	err_release(&err);
+	assert_int_equal(store_lease_revoke(s, id, NULL), 0);
+	sync_with(s);
+	assert_string_equal(buf_cstr(&n.text), "l/a=v@2/2 l/a=@0/3!<v@2 ");
+	assert_list(s, "l/", "l0", 0, 0, "");
+	assert_int_equal(store_lease_revoke(s, id, &err), -1);
+	assert_int_equal(err.reason, ERR_NOT_FOUND);
+	err_release(&err);
+	assert_int_equal(store_lease_keepalive(s, id, &ttl, &err), -1);
+	assert_int_equal(err.reason, ERR_NOT_FOUND);
+	err_release(&err);
+	seen_stop(&n, s);
+	store_close(s);
+}
+
+/* --- limits --- */
+
+static void test_usual_limits(void **state)
+{
+	struct place *p = *state;
+	char *big = malloc(2000000), keys[200][16];
+	struct store_write also[200], w = { .key = SV("a"), .value = { big, 2000000 } };
+	struct err err = ERR_INIT;
+	struct store *s;
+
+	memset(big, 'x', 2000000);
+	etcd_cluster_start(&p->c, 1, p->dir);
+	s = opened_at(&p->c);
+	assert_int_equal(store_commit_wait(s, &w, NULL, &err), -1);
+	assert_int_equal(err.reason, ERR_TOO_LARGE);
+	err_release(&err);
+	for (size_t i = 0; i < 200; i++) {
+		snprintf(keys[i], sizeof(keys[i]), "k%zu", i);
+		also[i] = (struct store_write){ .key = sv_from(keys[i]), .value = SV("v") };
+	}
+	w.value = SV("v");
+	w.also = also;
+	w.n_also = 200;
+	assert_int_equal(store_commit_wait(s, &w, NULL, &err), -1);
+	assert_int_equal(err.reason, ERR_TOO_LARGE);
+	err_release(&err);
+	w.n_also = 100;
+	assert_int_equal(store_commit_wait(s, &w, NULL, NULL), 1);
+	/* A key twice is refused, also when others wait for it. */
+	also[1].key = also[0].key;
+	w.key = SV("b");
+	w.n_also = 2;
+	assert_int_equal(store_commit_wait(s, &w, NULL, &err), -1);
+	assert_int_equal(err.reason, ERR_BAD_REQUEST);
+	err_release(&err);
+	assert_true(put(s, "k0", "v", STORE_ANY_REV) > 0);
+	/* Many large ones come in several answers. */
+	for (int i = 0; i < 12; i++) {
+		char key[16];
+
+		snprintf(key, sizeof(key), "big/%02d", i);
+		assert_true(put_n(s, sv_from(key), sv_make(big, 1000000), 0) > 0);
+	}
+	for (int pass = 0, n = 0; pass < 2; pass++, n = 0) {
+		assert_int_equal(store_range(s, SV("big/"), SV("big0"), 0, pass ? 7 : 0, count_key, &n, NULL, NULL), 0);
+		assert_int_equal(n, pass ? 7 : 12);
+	}
+	store_close(s);
+	free(big);
+}
+
+static void test_no_space(void **state)
+{
+	struct place *p = *state;
+	char *big = malloc(1000000);
+	struct err err = ERR_INIT;
+	struct store *s;
+	int rc = 1;
+
+	memset(big, 'x', 1000000);
+	p->c.more[0] = "--quota-backend-bytes=8000000";
+	etcd_cluster_start(&p->c, 1, p->dir);
+	s = opened_at(&p->c);
+	assert_true(put(s, "small", "v", 0) > 0);
+	for (int i = 0; i < 40 && rc == 1; i++) {
+		struct store_write w = { .key = SV("big"), .value = { big, 1000000 }, .expect_rev = STORE_ANY_REV };
+
+		rc = store_commit_wait(s, &w, NULL, &err);
+	}
+	assert_int_equal(rc, -1);
+	assert_int_equal(err.reason, ERR_UNAVAILABLE);
+	assert_int_equal(err.errnum, ENOSPC);
+	assert_true(err_no_room(&err));
+	err_release(&err);
+	while (store_healthy(s, &err))
+		sched_yield();
+	assert_int_equal(err.errnum, ENOSPC); /* reads go on */
+	assert_non_null(strstr(err_msg(&err), "database space exceeded"));
+	err_release(&err);
+	assert_list(s, "small", "", 0, 0, "small=v@2/2 ");
+	assert_true(del(s, "small", 2) > 0);
+	store_close(s);
+	free(big);
+}
+
+/* --- whom to trust --- */
+
+static void write_pem(char path[128], const char *dir, const char *name, struct sv pem)
+{
+	FILE *f;
+
+	snprintf(path, 128, "%s/%s", dir, name);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	assert_int_equal(fwrite(pem.p, 1, pem.n, f), pem.n);
+	fclose(f);
+}
+
+static void test_tls(void **state)
+{
+	static const char *const names[] = { "localhost", NULL }, *const ips[] = { "127.0.0.1", NULL };
+	struct place *p = *state;
+	struct arena a = ARENA_INIT;
+	int64_t now = time(NULL) * NS_PER_SEC;
+	struct cert_opts ca = { .common_name = "ca",
+				.ca = true,
+				.not_before_ns = now - 3600 * NS_PER_SEC,
+				.not_after_ns = now + 86400 * NS_PER_SEC };
+	struct cert_opts leaf = { .common_name = "etcd",
+				  .dns_names = names,
+				  .ip_addrs = ips,
+				  .server = true,
+				  .client = true,
+				  .not_before_ns = ca.not_before_ns,
+				  .not_after_ns = ca.not_after_ns };
+	struct sv ca_pem, ca_key, pem, key, other_ca, other_key;
+	char ca_file[128], cert_file[128], key_file[128];
+	struct err err = ERR_INIT;
+	struct store_etcd_opts o = { .wait_ns = 3 * NS_PER_SEC };
+	struct store *s;
+
+	assert_int_equal(cert_make(&a, &ca, SV(""), SV(""), &ca_pem, &ca_key, NULL), 0);
+	assert_int_equal(cert_make(&a, &ca, SV(""), SV(""), &other_ca, &other_key, NULL), 0);
+	assert_int_equal(cert_make(&a, &leaf, ca_pem, ca_key, &pem, &key, NULL), 0);
+	write_pem(ca_file, p->dir, "ca", ca_pem);
+	write_pem(cert_file, p->dir, "cert", pem);
+	write_pem(key_file, p->dir, "key", key);
+	p->c.ca = ca_file;
+	p->c.cert = cert_file;
+	p->c.key = key_file;
+	etcd_cluster_start(&p->c, 1, p->dir);
+	o.endpoints = p->c.endpoints;
+	/* Nobody to trust, the wrong one, nothing to show. */
+	assert_null(store_etcd_open(&thread_env, &o, &err));
+	assert_int_equal(err.reason, ERR_INVALID);
+	err_release(&err);
+	o.ca_pem = ca_pem;
+	o.cert_pem = pem;
+	o.key_pem = key;
+	o.wait_ns = 30 * NS_PER_SEC;
+	s = opened(&o); /* it is there */
+	assert_int_equal(put(s, "a", "1", 0), 2);
+	store_close(s);
+	o.wait_ns = 2 * NS_PER_SEC;
+	o.ca_pem = other_ca;
+	assert_null(store_etcd_open(&thread_env, &o, &err));
+	assert_non_null(strstr(err_msg(&err), "certificate"));
+	err_release(&err);
+	o.ca_pem = ca_pem;
+	o.cert_pem = o.key_pem = SV("");
+	assert_null(store_etcd_open(&thread_env, &o, &err));
+	assert_int_equal(err.reason, ERR_UNAVAILABLE);
+	err_release(&err);
+	arena_release(&a);
+}
+
+static void test_nobody_there(_unused_ void **state)
+{
+	struct err err = ERR_INIT;
+
+	assert_null(store_etcd_open(
+	    &thread_env,
+	    &(struct store_etcd_opts){ .endpoints = "http://127.0.0.1:1,http://127.0.0.1:2", .wait_ns = NS_PER_SEC },
+	    &err));
+	assert_int_equal(err.reason, ERR_UNAVAILABLE);
+	err_release(&err);
+	assert_null(store_etcd_open(&thread_env, &(struct store_etcd_opts){ .endpoints = "mysql://x" }, &err));
+	assert_int_equal(err.reason, ERR_INVALID);
+	err_release(&err);
+}
+
+#define PLACE(fn) cmocka_unit_test_setup_teardown(fn, place_setup, place_teardown)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		PLACE(test_nobody_there),    PLACE(test_usual_limits),
+		PLACE(test_no_space),	     PLACE(test_tls),
+		PLACE(test_leases),	     PLACE(test_sync),
+		PLACE(test_same_words),	     PLACE(test_compacted_by_another),
+		PLACE(test_compact_in_turn), PLACE(test_members_die),
+		PLACE(test_members_stop),    PLACE(test_no_majority),
+	};
+
+	if (!etcd_installed()) {
+		puts("# there is no etcd: install etcd-server");
+		return 77;
+	}
+	return cmocka_run_group_tests_name("etcd", tests, NULL, NULL);
+}

@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+"""Servers whose objects are in an etcd (Debian's etcd-server): one, two that see each other's writes at once, and what they say
+when it goes away or is full."""
+import base64
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from lib import BIN, CARAVEL, Cluster, Skip, contains, equal, free_port, main, need_tools, own_dir, wait_for  # noqa: E402
+
+ALONE = ["--disable-scheduler", "--disable-controller-manager"]
+
+
+class Etcd:
+    """One member."""
+
+    def __init__(self, *more):
+        if not shutil.which("etcd"):
+            raise Skip("there is no etcd: install etcd-server")
+        self.dir, self.lock = own_dir()
+        self.port, self.peer, self.more, self.proc = free_port(), free_port(), more, None
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self):
+        peer = f"http://127.0.0.1:{self.peer}"
+        with open(os.path.join(self.dir, "etcd.log"), "ab") as log:
+            self.proc = subprocess.Popen(["etcd", "--data-dir", os.path.join(self.dir, "data"), "--listen-client-urls", self.url,
+                                          "--advertise-client-urls", self.url, "--listen-peer-urls", peer,
+                                          "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}",
+                                          "--unsafe-no-fsync", *self.more], stdout=log, stderr=log)
+        return self
+
+    def stop(self):
+        self.proc.kill()
+        self.proc.wait(30)
+
+    def __exit__(self, *_):
+        self.stop()
+        shutil.rmtree(self.dir, ignore_errors=True)
+        self.lock.close()
+
+    def ask(self, path, body):
+        """By its JSON gateway: how others see what is stored."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as c:
+            c.request("POST", path, json.dumps(body))
+            return json.loads(c.getresponse().read())
+
+    def value(self, key):
+        said = self.ask("/v3/kv/range", {"key": base64.b64encode(key.encode()).decode()})
+        return base64.b64decode(said["kvs"][0]["value"]) if said.get("kvs") else None
+
+
+def on_etcd(etcd, *more):
+    return Cluster(args=[*ALONE, "--datastore-endpoint", etcd.url, *more])
+
+
+def objects_are_in_etcd(_):
+    with Etcd() as etcd, on_etcd(etcd) as c:
+        c.kubectl("create", "configmap", "a", "--from-literal=x=1")
+        stored = json.loads(etcd.value("/registry/configmaps/default/a"))
+        equal((stored["kind"], stored["apiVersion"], stored["data"]), ("ConfigMap", "v1", {"x": "1"}))
+        equal(c.get("configmap", "a")["data"], {"x": "1"})
+        watch = subprocess.Popen([os.path.join(BIN, "kubectl"), "get", "configmaps", "--watch", "--output-watch-events"],
+                                 env=dict(os.environ, KUBECONFIG=c.kubeconfig), stdout=subprocess.PIPE, text=True)
+        seen = []
+        threading.Thread(target=lambda: seen.extend(iter(watch.stdout.readline, "")), daemon=True).start()
+        wait_for("the watch", lambda: any("ADDED" in line and " a " in line for line in seen))
+        c.kubectl("create", "configmap", "b")
+        c.kubectl("delete", "configmap", "a")
+        wait_for("both changes", lambda: any("ADDED" in line and " b " in line for line in seen) and any("DELETED" in line for line in seen))
+        watch.kill()
+        watch.wait()
+        equal(etcd.value("/registry/configmaps/default/a"), None)
+        # A Service and its addresses are one write.
+        c.kubectl("create", "service", "clusterip", "web", "--tcp=80")
+        ip = c.get("service", "web")["spec"]["clusterIP"]
+        service = etcd.ask("/v3/kv/range", {"key": base64.b64encode(b"/registry/services/specs/default/web").decode()})["kvs"][0]
+        address = etcd.ask("/v3/kv/range", {"key": base64.b64encode(f"/registry/ipaddresses/{ip}".encode()).decode()})["kvs"][0]
+        equal(service["mod_revision"], address["mod_revision"])
+        contains(c.request("GET", "/readyz?verbose")[1], "[+]etcd ok", "[+]etcd-readiness ok")
+        # It is all still there for the next start, and one that wants another revision than is there waits for it.
+        rev = c.get("configmap", "b")["metadata"]["resourceVersion"]
+        c.stop()
+        c.start()
+        equal(c.get("configmap", "b")["metadata"]["resourceVersion"], rev)
+        equal(c.request("GET", f"/api/v1/namespaces/default/configmaps?resourceVersion={rev}&resourceVersionMatch=Exact")[0], 200)
+
+
+def field(no, data):
+    """A field of a protobuf message, of bytes."""
+    data = data.encode() if isinstance(data, str) else data
+    return bytes([no << 3 | 2, len(data)]) + data
+
+
+def what_upstream_stores_is_read(_):
+    """A kube-apiserver on the same etcd writes protobuf."""
+    meta = field(1, "pb") + field(3, "default") + field(5, "6f0e5c4e-0000-4000-8000-000000000001") + field(11, field(1, "l") + field(2, "v"))
+    message = field(1, meta) + field(2, field(1, "x") + field(2, "1"))
+    value = b"k8s\0" + field(1, field(1, "v1") + field(2, "ConfigMap")) + field(2, message) + field(3, "") + field(4, "")
+
+    def put(etcd, key):
+        etcd.ask("/v3/kv/put", {"key": base64.b64encode(key.encode()).decode(), "value": base64.b64encode(value).decode()})
+    with Etcd() as etcd:
+        wait_for("etcd", lambda: etcd.ask("/v3/kv/range", {"key": "eA=="}))
+        put(etcd, "/registry/configmaps/default/pb")  # before the start,
+        with on_etcd(etcd) as c:
+            for _ in range(2):
+                got = c.get("configmap", "pb")
+                equal((got["data"], got["metadata"]["labels"]), ({"x": "1"}, {"l": "v"}))
+                equal(c.request("DELETE", "/api/v1/namespaces/default/configmaps/pb")[0], 200)
+                put(etcd, "/registry/configmaps/default/pb")  # and while it runs
+            c.kubectl("label", "configmap", "pb", "more=yes")
+            stored = json.loads(etcd.value("/registry/configmaps/default/pb"))
+            equal((stored["data"], stored["metadata"]["labels"]), ({"x": "1"}, {"l": "v", "more": "yes"}))
+
+
+def two_servers_see_each_other(_):
+    """Whatever one has answered the other knows, without any waiting in between."""
+    with Etcd() as etcd, on_etcd(etcd) as a, on_etcd(etcd) as b:
+        for i in range(40):
+            one, other = (a, b) if i % 2 else (b, a)
+            name = f"n{i}"
+            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            equal(one.request("POST", "/api/v1/namespaces", body)[0], 201)
+            path = f"/api/v1/namespaces/{name}/configmaps"
+            cm = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"i": str(i)}}
+            status, made, _ = other.request("POST", path, cm)  # in a namespace it has not been told of
+            equal(status, 201, str(made))
+            status, got, _ = one.request("GET", f"{path}/c")
+            equal((status, got["metadata"]["resourceVersion"]), (200, made["metadata"]["resourceVersion"]))
+            equal([o["metadata"]["name"] for o in one.request("GET", path)[1]["items"]], ["c"])
+            status, patched, _ = one.request("PATCH", f"{path}/c", {"data": {"i": "x"}}, {"Content-Type": "application/merge-patch+json"})
+            equal(status, 200, str(patched))
+            equal(other.request("PUT", f"{path}/c", made)[0], 409)
+            equal(other.request("GET", f"{path}/c")[1]["data"], {"i": "x"})
+            equal(other.request("DELETE", f"{path}/c")[0], 200)
+            equal(one.request("GET", f"{path}/c")[0], 404)
+
+
+def a_part_of_a_revision_is_not_all_of_it(_):
+    """Two objects of one write have one resourceVersion: who has seen one of them and goes on from there is told of both."""
+    with Etcd() as etcd, on_etcd(etcd, "--service-cidr", "10.43.0.0/16,fd00:43::/112") as c:
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "two"},
+                   "spec": {"ipFamilyPolicy": "RequireDualStack", "ports": [{"port": 80}]}}
+        status, made, _ = c.request("POST", "/api/v1/namespaces/default/services", service)
+        equal(status, 201, str(made))
+        rev = made["metadata"]["resourceVersion"]
+        path = f"/apis/networking.k8s.io/v1/ipaddresses?watch=1&timeoutSeconds=1&resourceVersion={rev}"
+
+        def told():
+            with contextlib.closing(c.connect()) as conn:
+                conn.request("GET", path)
+                lines = [json.loads(line) for line in conn.getresponse().read().splitlines()]
+            return [(line["type"], line["object"]["metadata"]["resourceVersion"]) for line in lines]
+        equal(told(), [("ADDED", rev)] * 2)
+        # From memory that has forgotten it: by the log.
+        c.stop()
+        c.start()
+        equal(told(), [("ADDED", rev)] * 2)
+        # One that is alone is not told twice.
+        status, made, _ = c.request("POST", "/api/v1/namespaces/default/configmaps", {"metadata": {"name": "one"}})
+        rev = made["metadata"]["resourceVersion"]
+        for _ in range(2):
+            with contextlib.closing(c.connect()) as conn:
+                conn.request("GET", f"/api/v1/namespaces/default/configmaps?watch=1&timeoutSeconds=1&resourceVersion={rev}")
+                equal(conn.getresponse().read(), b"")
+            c.stop()
+            c.start()
+
+
+def etcd_goes_and_comes_back(_):
+    with Etcd() as etcd, on_etcd(etcd) as c:
+        pid = c.server_pid
+        c.kubectl("create", "configmap", "a")
+        etcd.stop()
+        wait_for("/readyz to say so", lambda: c.request("GET", "/readyz")[0] == 500)
+        contains(c.request("GET", "/readyz/etcd-readiness")[1], "internal server error")
+        # What is content with what was is answered.
+        equal(c.request("GET", "/api/v1/namespaces/default/configmaps/a?resourceVersion=0")[0], 200)
+        with etcd:
+            wait_for("/readyz", lambda: c.request("GET", "/readyz")[0] == 200)
+            c.kubectl("create", "configmap", "b")
+            equal(c.get("configmap", "b")["metadata"]["name"], "b")
+            equal(c.server_pid, pid)
+            etcd.proc.send_signal(signal.SIGSTOP)
+            wait_for("/readyz to say so", lambda: c.request("GET", "/readyz")[0] == 500)
+            etcd.proc.send_signal(signal.SIGCONT)
+            wait_for("/readyz", lambda: c.request("GET", "/readyz")[0] == 200)
+            c.kubectl("delete", "configmap", "b")
+
+
+def a_full_etcd_is_told(_):
+    with Etcd("--quota-backend-bytes=8000000") as etcd, on_etcd(etcd) as c:
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "big"}, "data": {"x": "y" * 900000}}
+        status = 201
+        for i in range(40):
+            body["metadata"]["name"] = f"big{i}"
+            status, said, _ = c.request("POST", "/api/v1/namespaces/default/configmaps", body)
+            if status != 201:
+                break
+        equal(status >= 500, True, str(said)[:300])
+        contains(str(said), "database space exceeded")
+        wait_for("/readyz to say so", lambda: c.request("GET", "/readyz")[0] == 500)
+        contains(c.request("GET", "/readyz/etcd-readiness")[1], "database space exceeded")
+        equal(c.request("GET", "/livez")[0], 200)
+        equal(c.request("GET", "/api/v1/namespaces/default/configmaps/big0")[0], 200)
+
+
+def flags_are_checked(_):
+    def said(*args, name="server"):
+        r = subprocess.run([CARAVEL, name, "--data-dir", "/nonexistent/caravel", *args], capture_output=True, text=True, timeout=60, check=False)
+        equal(r.returncode, 1)
+        return r.stderr
+    contains(said("--datastore-endpoint", "mysql://x"), "--datastore-endpoint", "http://10.0.0.1:2379")
+    contains(said("--datastore-endpoint", "https://127.0.0.1:1"), "--datastore-cafile")
+    contains(said("--datastore-certfile", "x", "--datastore-endpoint", "http://127.0.0.1:1"), "--datastore-keyfile")
+    contains(said("--datastore-cafile", "x"), "--datastore-endpoint")
+    contains(said("--etcd-servers", "http://127.0.0.1:1"), "--datastore-endpoint")
+    contains(said("--etcd-servers", "https://127.0.0.1:1", name="kube-apiserver"), "--etcd-cafile")
+    contains(said("--etcd-servers", "http://127.0.0.1:1,http://127.0.0.1:2", "--etcd-compaction-interval=x", name="kube-apiserver"),
+             "--etcd-compaction-interval")
+
+
+def upstreams_names_work(_):
+    with Etcd() as etcd:
+        wait_for("etcd", lambda: etcd.ask("/v3/kv/range", {"key": "eA=="}))
+        made, lock = own_dir()
+        port = free_port()
+        kubeconfig = os.path.join(made, "kubeconfig.yaml")
+        with open(os.path.join(made, "log"), "wb") as log:
+            p = subprocess.Popen([CARAVEL, "kube-apiserver", "--no-supervise", "--data-dir", os.path.join(made, "d"), f"--secure-port={port}",
+                                  f"--etcd-servers={etcd.url}", "--etcd-compaction-interval=1m", "--write-kubeconfig", kubeconfig],
+                                 stdout=log, stderr=log)
+        try:
+            wait_for("an object in etcd", lambda: p.poll() is not None or etcd.value("/registry/namespaces/default"))
+            equal(p.poll(), None)
+        finally:
+            p.terminate()
+            p.wait(30)
+            shutil.rmtree(made, ignore_errors=True)
+            lock.close()
+
+
+if __name__ == "__main__":
+    need_tools()
+    sys.exit(main([flags_are_checked, objects_are_in_etcd, what_upstream_stores_is_read, two_servers_see_each_other, a_part_of_a_revision_is_not_all_of_it,
+                   etcd_goes_and_comes_back, a_full_etcd_is_told,
+                   upstreams_names_work], None))
