@@ -156,6 +156,8 @@ static void seen_change(const struct store_change *c, void *ctx)
 {
 	struct seen *n = ctx;
 
+	BUG_ON(c->kv.why || (c->prev && c->prev->why)); /* not on the test's thread */
+
 	pthread_mutex_lock(&n->mu);
 	assert_false(n->ended);
 	assert_true(c->kv.mod_rev > n->progress);

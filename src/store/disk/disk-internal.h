@@ -27,6 +27,7 @@ struct disk_store {
 	struct db db;
 	struct wal wal; /* the writer's; slots' busy flags under mu */
 	struct watchers watchers;
+	char *damage_told; /* the writer's: what was last met of it, or NULL */
 
 	pthread_mutex_t mu;	  /* everything below */
 	pthread_cond_t work;	  /* for the writer */

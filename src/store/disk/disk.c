@@ -186,6 +186,7 @@ static void disk_free(struct disk_store *s)
 	}
 	watchers_release(&s->watchers);
 	wal_release(&s->wal);
+	free(s->damage_told);
 	reserve_release(&s->reserve);
 	db_close(&s->db);
 	close_fdp(&s->lock_fd);

@@ -52,6 +52,7 @@ int ver_at_rev(const struct snap *sn, struct sv key, int64_t rev, struct table_h
 			return !ret->deleted;
 		}
 	}
+	*ret = (struct store_kv){ .deleted = false };
 	/* By its revision first: by its key it stands behind all newer versions, and each block of them would be read.
 	 */
 	got = db_find_rev(sn->set, (uint64_t)rev, hold, &h, &ret->key, &ret->value, NULL);

@@ -4,10 +4,12 @@
  * catch up a bit; decide each write; append and sync those that apply; publish; tell watches;
  * answer. Nothing of a group is visible to anybody before its sync.
  */
+#include "base/log.h"
 #include "ev/watchdog.h"
 #include "store/disk/group.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Ends the current segment and hands its generation to the checkpointer. Lock held. */
 static void writer_freeze(struct disk_store *s)
@@ -163,6 +165,19 @@ static void group_answer(struct disk_store *s, struct snap *sn, struct group *g)
 			rec_free(g->e[i].rec);
 }
 
+/* Its watch ends as if the past had been forgotten, and comes back with a list: nobody else would say that the disk is
+ * damaged, and the next start refuses it. Each time for another place of it. */
+static void writer_tell_damage(struct disk_store *s, const struct err *why)
+{
+	const char *text = err_msg(why);
+
+	if (s->damage_told && strcmp(s->damage_told, text) == 0)
+		return;
+	free(s->damage_told);
+	s->damage_told = xstrdup(text);
+	log_error("store", "what is stored is damaged", "why", "%s", text); /* which says what to do */
+}
+
 /* Shows a lagging watch the next portion of the past. */
 static void writer_catch_up(struct disk_store *s, struct snap *sn)
 {
@@ -204,6 +219,7 @@ static void writer_catch_up(struct disk_store *s, struct snap *sn)
 			/* A change that cannot be read must not be skipped in silence. */
 			if (!err.reason)
 				err_set(&err, ERR_STORE_READ, "revision %" PRId64 " is missing", upto);
+			writer_tell_damage(s, &err);
 			watchers_break(&s->watchers, w, &err);
 			err_release(&err);
 			return;
