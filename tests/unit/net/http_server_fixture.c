@@ -212,7 +212,7 @@ static void upload_data(struct http_req *r, struct sv bytes, void *ctx)
 	u->f->up_bytes = u->n;
 	pthread_mutex_unlock(&u->f->lock);
 	bump(u->f, &u->f->uploads);
-	if (first && sv_is(r->path, "/up/rest"))
+	if (sv_is(r->path, "/up/each") || (first && sv_is(r->path, "/up/rest")))
 		upload_rest(r, u->f);
 	if (sv_is(r->path, "/up/first"))
 		http_respond_text(r, 403, "text/plain", SV("no more"));
