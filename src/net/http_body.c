@@ -35,10 +35,16 @@ static bool body_count(struct http_rq *r, size_t bytes)
 	return true;
 }
 
+/* Its body takes `cap` from now on; with the head, where that is large. */
+static bool body_takes(struct http_rq *r, size_t cap)
+{
+	return body_count(r, cap + (r->header_bytes > HEAD_SMALL ? r->header_bytes : 0));
+}
+
 bool rq_head_add(struct http_rq *r, size_t n)
 {
 	r->header_bytes += n;
-	return r->header_bytes <= HEAD_SMALL || body_count(r, r->header_bytes + r->body_cap);
+	return r->header_bytes <= HEAD_SMALL || body_takes(r, r->body_cap);
 }
 
 int rq_body_add(struct http_rq *r, struct sv bytes)
@@ -53,7 +59,7 @@ int rq_body_add(struct http_rq *r, struct sv bytes)
 
 		if (r->body_expected >= 0)
 			cap = MAX(MIN((size_t)r->body_expected, MAX(cap, 64 * 1024)), n + bytes.n);
-		if (!body_count(r, cap + (r->header_bytes > HEAD_SMALL ? r->header_bytes : 0)))
+		if (!body_takes(r, cap))
 			return 429;
 		r->body = xrealloc(r->body, cap);
 		r->body_cap = cap;
@@ -84,7 +90,7 @@ bool rq_body_keep(struct http_rq *r, struct sv bytes)
 	if (bytes.n > r->body_cap - r->up_kept) {
 		size_t cap = r->up_kept + MAX(bytes.n, HTTP_BODY_AHEAD);
 
-		if (!body_count(r, cap))
+		if (!body_takes(r, cap))
 			return false;
 		r->body = xrealloc(r->body, cap);
 		r->body_cap = cap;

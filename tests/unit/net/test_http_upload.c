@@ -201,6 +201,30 @@ static void test_client_gone(void **state)
 	fixture_wait(f, &f->gone, gone + 1);
 }
 
+/* Also where the rest of the body was more than is read ahead. */
+static void test_client_gone_behind_the_body(void **state)
+{
+	struct fixture *f = *state;
+	int fd = client_connect(f), held = f->held, uploads = f->uploads, gone = f->gone;
+
+	length(fd, "/up/mute", 116000);
+	client_send(fd, sv_make(pattern, PIECE));
+	fixture_wait(f, &f->held, held + 1);
+	client_send(fd, sv_make(pattern + PIECE, 100000));
+	for (int i = 0; i < 4; i++) { /* each loop has looked at what there is */
+		int other = client_connect(f);
+
+		client_sends(other, "GET /later HTTP/1.1\r\nHost: h\r\n\r\n");
+		expect(other, "GET /later? host=h v1 body=");
+		close(other);
+	}
+	fixture_release(f);
+	fixture_wait(f, &f->uploads, uploads + 2);
+	close(fd);
+	fixture_wait(f, &f->gone, gone + 1);
+	assert_int_equal(f->up_bytes, 116000);
+}
+
 /* --- HTTP/2 --- */
 
 /* Sends of `all` as much as the stream's window lets through (all: then its end); returns where that ended. */
@@ -372,6 +396,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_what_is_no_body, start, stop),
 		cmocka_unit_test_setup_teardown(test_rests, start, stop),
 		cmocka_unit_test_setup_teardown(test_client_gone, start, stop),
+		cmocka_unit_test_setup_teardown(test_client_gone_behind_the_body, start, stop),
 		cmocka_unit_test_setup_teardown(test_h2_whole, start, stop),
 		cmocka_unit_test_setup_teardown(test_h2_rests, start, stop),
 		cmocka_unit_test_setup_teardown(test_h2_slower_than_it_comes, start_small, stop),
