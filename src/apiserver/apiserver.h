@@ -247,7 +247,8 @@ struct kind_change {
 		/* The CustomResourceDefinition that it is made of; NULL: of none. Nothing is made of the kind once that
 		 * goes. */
 		const struct obj *definition;
-		/* Called when its keys in the store are its own, before what is there is read. NULL: nothing is. */
+		/* Called when its keys in the store are its own, before what is there is read. NULL: nothing is. Who
+		 * changes kinds besides, or begins or ends listening for that, waits for it. */
 		void (*own)(struct apiserver *s, const struct kind_come *come);
 	} * come;
 	size_t n_come;

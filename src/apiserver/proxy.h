@@ -9,7 +9,8 @@
  * torn. What lasts has all the time it wants, and from here on no seat of priority and fairness.
  *
  * The body of a request goes on as it comes, too, however long it is; of what its server does not take some 64 KiB wait
- * here, and the client does (net/http.h). The answer may come before it is through. Who upgrades has none.
+ * here, of a client that speaks HTTP/2 a window besides, and then the client does (net/http.h). The answer may come
+ * before it is through. Who upgrades has none.
  */
 #pragma once
 

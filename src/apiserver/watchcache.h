@@ -61,7 +61,8 @@ struct store_change;
 struct watchcache *watchcache_new(struct apiserver *s);
 int watchcache_start(struct watchcache *c, struct err *err);
 /* A kind that came at run time, before it is served: reads what is stored of it, and follows. r: of several versions
- * the storage version. */
+ * the storage version. replaces: one that goes and has the same keys, or NULL. own(ctx), or NULL: called once the keys
+ * are r's, before they are read; it may wait for the store. */
 int wc_late_add(struct watchcache *c, const struct resource *r, const struct resource *replaces, void (*own)(void *ctx),
 		void *ctx, struct err *err);
 /* After it is served no more: its watches end with ERR_EXPIRED, its objects go. */

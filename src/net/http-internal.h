@@ -129,7 +129,8 @@ struct http_rq {
 	size_t body_cap, counted; /* bytes allocated; and counted in conn->bodies, with a large head */
 	int64_t body_expected;	  /* Content-Length, -1 unknown */
 	uint64_t body_got;	  /* bytes of it that were taken from the connection */
-	/* One that streams (http_upload.c): bytes of `body` that are kept, and of them told already. */
+	/* One that streams (http_upload.c): bytes of `body` that are kept, and of them, from its
+	 * front, told already. */
 	const struct http_body_cb *up; /* NULL: nobody asked yet, or any more */
 	void *up_ctx;
 	size_t up_kept, up_told;

@@ -116,10 +116,10 @@ struct ev_loop *http_req_loop(const struct http_req *r);
 /* --- a body that streams (struct http_server_opts.streams) ---
  *
  * Nothing of it is asked for before the handler does: a client that waits for "100 Continue" waits, of another at most
- * HTTP_BODY_AHEAD is kept (HTTP/2: a stream's window), and so it is while it is paused. There is no limit of time in
- * here: whoever takes it has one. No callback comes from inside a call of these, nor behind the end of the answer; what
- * is left then is not read, and a connection of HTTP/1 ends when that is much. Where the peer goes before the end,
- * on_gone() says so, as always. */
+ * HTTP_BODY_AHEAD is kept (HTTP/2: a stream's window, 1 MiB), and so it is while it is paused. There is no limit of
+ * time in here: whoever takes it has one. No callback comes from inside a call of these, nor behind the end of the
+ * answer; what is left then is not read, and a connection of HTTP/1 ends when that is much. Where the peer goes before
+ * the end, on_gone() says so, as always. */
 #define HTTP_BODY_AHEAD ((size_t)64 * 1024)
 struct http_body_cb {
 	void (*data)(struct http_req *r, struct sv bytes, void *ctx); /* borrowed for the call */

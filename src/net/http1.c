@@ -173,7 +173,7 @@ static void h1_body_pull(struct http_conn *c, struct http_rq *r)
 	if (c->in_body && c->in.n && rq_body_taken(r))
 		h1_take_in(c);
 	rq_body_go_on(r);
-	if (c->in_body && c->in.n <= PIPELINE_MAX)
+	if (c->in.n <= PIPELINE_MAX) /* also behind the body: or nobody would see the client go */
 		stream_pause(c->s, false);
 }
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #define CONN_PART 8			   /* of the server's bytes that are free */
+#define TOLD_PART 4			   /* of what is kept of a body that streams: so much of it told is let go */
 #define HEAD_SMALL ((size_t)4 * 1024)	   /* is not counted: an idle connection costs more */
 #define PROGRESS_BYTES ((size_t)32 * 1024) /* that earn another time limit: less than 550 bytes a second do not */
 
@@ -34,10 +35,16 @@ static bool body_count(struct http_rq *r, size_t bytes)
 	return true;
 }
 
+/* Its body takes `cap` from now on; with the head, where that is large. */
+static bool body_takes(struct http_rq *r, size_t cap)
+{
+	return body_count(r, cap + (r->header_bytes > HEAD_SMALL ? r->header_bytes : 0));
+}
+
 bool rq_head_add(struct http_rq *r, size_t n)
 {
 	r->header_bytes += n;
-	return r->header_bytes <= HEAD_SMALL || body_count(r, r->header_bytes + r->body_cap);
+	return r->header_bytes <= HEAD_SMALL || body_takes(r, r->body_cap);
 }
 
 int rq_body_add(struct http_rq *r, struct sv bytes)
@@ -52,7 +59,7 @@ int rq_body_add(struct http_rq *r, struct sv bytes)
 
 		if (r->body_expected >= 0)
 			cap = MAX(MIN((size_t)r->body_expected, MAX(cap, 64 * 1024)), n + bytes.n);
-		if (!body_count(r, cap + (r->header_bytes > HEAD_SMALL ? r->header_bytes : 0)))
+		if (!body_takes(r, cap))
 			return 429;
 		r->body = xrealloc(r->body, cap);
 		r->body_cap = cap;
@@ -64,13 +71,26 @@ int rq_body_add(struct http_rq *r, struct sv bytes)
 	return 0;
 }
 
+/* What is told makes room for what comes once it is a part of all: no byte is moved more than three times, and a peer
+ * that fills its window whenever that opens has a third of it held besides. */
+static void body_shift(struct http_rq *r)
+{
+	if (!r->up_told || r->up_telling || r->up_told < r->up_kept / TOLD_PART)
+		return;
+	r->up_kept -= r->up_told;
+	memmove(r->body, r->body + r->up_told, r->up_kept);
+	r->up_told = 0;
+}
+
 /* In steps, for a peer's window bounds it. */
 bool rq_body_keep(struct http_rq *r, struct sv bytes)
 {
+	if (bytes.n > r->body_cap - r->up_kept)
+		body_shift(r);
 	if (bytes.n > r->body_cap - r->up_kept) {
 		size_t cap = r->up_kept + MAX(bytes.n, HTTP_BODY_AHEAD);
 
-		if (!body_count(r, cap))
+		if (!body_takes(r, cap))
 			return false;
 		r->body = xrealloc(r->body, cap);
 		r->body_cap = cap;

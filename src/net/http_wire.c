@@ -87,6 +87,8 @@ static bool interim(const http_parser *p)
 	return p->status_code / 100 == 1 && p->status_code != 101;
 }
 
+#define INTERIM_LINE ((size_t)32) /* what one is charged beside its headers: about its first line */
+
 static int on_message_begin(http_parser *p)
 {
 	struct http_wire *w = wire_of(p);
@@ -99,7 +101,7 @@ static int on_message_begin(http_parser *p)
 
 static int text_add(struct http_wire *w, const char *at, size_t n)
 {
-	if (w->text.n + n > HTTP_WIRE_HEAD_MAX) {
+	if (w->interim_bytes + w->text.n + n > HTTP_WIRE_HEAD_MAX) {
 		w->too_large = true;
 		return -1;
 	}
@@ -147,8 +149,11 @@ static int on_headers_complete(http_parser *p)
 	struct http_header *h;
 	char *text;
 
-	if (interim(p))
-		return 0;
+	if (interim(p)) {
+		w->interim_bytes += w->text.n + INTERIM_LINE;
+		w->too_large = w->interim_bytes > HTTP_WIRE_HEAD_MAX;
+		return w->too_large ? -1 : 0;
+	}
 	text = w->text.n ? memcpy(arena_alloc(&w->arena, w->text.n), w->text.p, w->text.n) : NULL;
 	h = ARENA_ARRAY(&w->arena, struct http_header, w->n_fields + 1);
 	for (size_t i = 0; i < w->n_fields; i++) {

@@ -1,8 +1,8 @@
 /* http_wire.h - HTTP/1.1 as a client writes and reads it; only files of src/net include it.
  *
  * Shared by the blocking client and the asynchronous one: a request into a buffer, and a
- * response out of bytes as they come. Interim responses (100, 103) are skipped; a 101 ends
- * parsing, and what follows its head is the tunnel's.
+ * response out of bytes as they come. Interim responses (100, 103) are skipped, as long as all heads
+ * together are no longer than one may be; a 101 ends parsing, and what follows its head is the tunnel's.
  */
 #pragma once
 
@@ -29,6 +29,7 @@ struct http_wire {
 		uint32_t name_at, name_n, value_at, value_n;
 	} * fields;
 	size_t n_fields;
+	size_t interim_bytes; /* of interim heads */
 	bool in_value, head_method;
 	/* Non-zero from either stops parsing. */
 	int (*on_head)(const struct http_response *head, void *ctx);

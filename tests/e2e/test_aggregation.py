@@ -344,7 +344,7 @@ def what_is_cut_does_not_look_whole(c, far):
 
 
 def memory(c):
-    with open(f"/proc/{c.proc.pid}/status", encoding="ascii") as f:
+    with open(f"/proc/{c.server_pid}/status", encoding="ascii") as f:
         return int(f.read().split("VmRSS:")[1].split()[0]) >> 10
 
 

@@ -73,7 +73,8 @@ struct aggregator {
 	uint64_t specs_at;		/* and of the services' as of then; */
 	uint64_t spec_changes;		/* and there were so many since */
 	struct env_timer *spec_timer;	/* they are made anew */
-	bool spec_merging;		/* they are made this moment, by the task of that */
+	bool specs_asked;		/* for, since the task of that began last */
+	bool spec_merging;		/* they are made this moment, by that task */
 	pthread_mutex_t spec_making;	/* of one at a time; taken before the lock */
 	struct env_timer *timer;
 	struct strmap emptied; /* namespaces that are emptied, or were, by name: struct agg_emptied */
@@ -85,6 +86,7 @@ struct aggregator {
 	size_t n_answers, answer_bytes;	    /* in both */
 	struct list hungry;		    /* who found no room to ask, in the order they came: struct agg_wait */
 	struct strmap hungry_has;	    /* the same by name */
+	struct env_timer *hungry_timer;	    /* nobody is on his way who would wake them */
 	size_t n_emptying;		    /* that are emptied now, */
 	size_t emptying;		    /* and their tasks that run this moment */
 	int64_t emptied_anywhere_ns;	    /* monotonic: until then they begin anywhere */
@@ -123,6 +125,8 @@ void agg_openapi_ask(struct aggregator *g, struct agg_service *e);
 bool agg_openapi_hash(struct sv index, struct sv group, struct sv version, struct buf *ret);
 /* asked.c: nobody has asked yet. */
 void agg_asked_init(struct aggregator *g);
+/* Nobody is woken by the clock any more. The lock is held. */
+void agg_asked_stop(struct aggregator *g);
 /* Nobody asks any more. The lock is held. */
 void agg_asked_drop(struct aggregator *g);
 /* waits.c, under the lock: who is woken by what is in a list, each once; and those that nobody wakes any more. */
@@ -142,6 +146,8 @@ void agg_spec_ask(struct aggregator *g, struct agg_service *e);
 /* specs_merged.c, under the lock: a part of the one document is another one; and it is needed no more. */
 void agg_specs_changed(struct aggregator *g);
 void agg_specs_drop(struct aggregator *g);
+/* It, as told now to who asks by that set of kinds; a reference, NULL: ours alone is the one. Takes the lock itself. */
+struct agg_doc *agg_specs_get(struct aggregator *g, const struct api_set *api, bool proto, openapi_own_fn *own);
 void agg_specs_stop(struct aggregator *g); /* no task of it runs any more, none begins; g is stopping */
 /* Why one is not available. */
 extern const char *const agg_reasons[];

@@ -249,6 +249,7 @@ void aggregator_stop(struct apiserver *s)
 	g->timer = NULL;
 	while (g->looking)
 		pthread_cond_wait(&g->idle, &g->lock);
+	agg_asked_stop(g);
 	agg_specs_stop(g);
 	pthread_mutex_unlock(&g->lock);
 }

@@ -24,6 +24,7 @@
 #define ASKED_BYTES ((size_t)256 * 1024) /* of an object's metadata */
 #define ASKED_WROTE_NS (60 * NS_PER_SEC) /* so long it is known what became of a write */
 #define ASKED_KINDS_MAX 500
+#define ASKED_AGAIN_NS (200 * NS_PER_MS) /* until who was woken has asked */
 
 static const char asked_unable[] = "the server is currently unable to handle the request";
 
@@ -124,6 +125,56 @@ static void asked_fit(struct aggregator *g, const struct agg_asked *k)
 	}
 }
 
+static bool asked_old(const struct agg_asked *k)
+{
+	int64_t age = env_mono_ns(k->g->env) - k->done_ns;
+
+	return k->done && age >= (k->once && !k->list ? ASKED_WROTE_NS : FOREIGN_KEPT_NS);
+}
+
+/* Those at the front that are too old to be told. The lock is held. */
+static void asked_expire(struct aggregator *g)
+{
+	struct agg_asked *old;
+
+	while ((old = asked_first(&g->asked_told)) && asked_old(old))
+		asked_forget(old);
+	while ((old = asked_first(&g->asked_news)) && asked_old(old))
+		asked_forget(old);
+}
+
+static void asked_again(void *ctx);
+
+/* There is room for more. Some that are woken have no question any more: where few are on their way, two come for one,
+ * where none is, as many as there is room for, and while none comes the next ones. The lock is held. */
+static void asked_next(struct aggregator *g)
+{
+	agg_hungry_wake(g, !g->n_asking ? ASKED_MAX : g->n_asking < ASKED_MAX / 2 ? 2 : 1);
+	if (g->n_asking || list_empty(&g->hungry) || g->hungry_timer || g->stopping)
+		return;
+	g->refs++;
+	g->hungry_timer = env_after(g->env, ENV_REQUESTS, ASKED_AGAIN_NS, asked_again, g);
+}
+
+static void asked_again(void *ctx)
+{
+	struct aggregator *g = ctx;
+
+	pthread_mutex_lock(&g->lock);
+	g->hungry_timer = env_timer_cancel(g->env, g->hungry_timer);
+	asked_expire(g);
+	if (!g->n_asking && !g->stopping)
+		asked_next(g);
+	agg_let_go(g);
+}
+
+void agg_asked_stop(struct aggregator *g)
+{
+	if (g->hungry_timer && env_timer_stop(g->env, g->hungry_timer))
+		g->refs--;
+	g->hungry_timer = NULL;
+}
+
 /* On the network's thread. */
 static void asked_answered(struct webhook_answer *answer, void *ctx)
 {
@@ -154,28 +205,9 @@ static void asked_answered(struct webhook_answer *answer, void *ctx)
 		agg_waits_wake(&k->waits);
 		asked_fit(g, k);
 	}
-	/* Some that are woken have no question any more: where few are on their way, two come for one. */
-	agg_hungry_wake(g, g->n_asking < ASKED_MAX / 2 ? 2 : 1);
+	asked_next(g);
 	agg_let_go(g);
 	webhook_answer_free(answer);
-}
-
-static bool asked_old(const struct agg_asked *k)
-{
-	int64_t age = env_mono_ns(k->g->env) - k->done_ns;
-
-	return k->done && age >= (k->once && !k->list ? ASKED_WROTE_NS : FOREIGN_KEPT_NS);
-}
-
-/* Those at the front that are too old to be told. The lock is held. */
-static void asked_expire(struct aggregator *g)
-{
-	struct agg_asked *old;
-
-	while ((old = asked_first(&g->asked_told)) && asked_old(old))
-		asked_forget(old);
-	while ((old = asked_first(&g->asked_news)) && asked_old(old))
-		asked_forget(old);
 }
 
 /* May one more be asked? The lock is held. */

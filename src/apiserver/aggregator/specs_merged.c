@@ -2,7 +2,8 @@
  *
  * It is megabytes, and is merged in tenths of a second: once whoever asks first has waited for it, it is made anew by a
  * task when a part has changed, a moment later as parts change together, and whoever asks meanwhile gets the one
- * before. JSON and protobuf are made each from when somebody asked for it. */
+ * before. That is for those who ask again: one that nobody has asked for since it was made so is dropped when the next
+ * part changes, and who comes then is the first. JSON and protobuf are made each from when somebody asked for it. */
 #include "apiserver/aggregator/aggregator-internal.h"
 #include "apiserver/aggregator/spec.h"
 #include "object/openapi.h"
@@ -134,11 +135,15 @@ static bool specs_stale(const struct aggregator *g, const struct api_set *api)
 
 static void specs_task(void *ctx);
 
-/* It is made anew, soon. The lock is held. */
+/* It is made anew, soon, if anybody wants it. The lock is held. */
 static void specs_plan(struct aggregator *g)
 {
 	if ((!g->spec_docs[0] && !g->spec_docs[1]) || g->spec_timer || g->spec_merging || g->stopping)
 		return; /* who merges looks again at the end */
+	if (!g->specs_asked) {
+		agg_specs_drop(g);
+		return;
+	}
 	g->refs++;
 	g->spec_timer = env_after(g->env, ENV_SLOW, SPEC_SETTLE_NS, specs_task, g);
 }
@@ -157,6 +162,7 @@ static void specs_task(void *ctx)
 	pthread_mutex_lock(&g->lock);
 	for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
 		wanted[i] = g->spec_docs[i];
+	g->specs_asked = false;
 	if (g->spec_merging)
 		specs_make(g, wanted);
 	pthread_mutex_unlock(&g->spec_making);
@@ -192,7 +198,7 @@ void agg_specs_stop(struct aggregator *g)
 /* --- telling it --- */
 
 /* Nobody has asked for it so: whoever comes now waits, and one makes it. */
-static struct agg_doc *specs_first(struct aggregator *g, bool proto)
+static struct agg_doc *specs_first(struct aggregator *g, const struct api_set *api, bool proto)
 {
 	struct agg_doc *k;
 
@@ -204,28 +210,37 @@ static struct agg_doc *specs_first(struct aggregator *g, bool proto)
 		specs_make(g, wanted);
 	}
 	k = agg_doc_ref(g->spec_docs[proto]);
+	if (k && specs_stale(g, api)) /* what changed while it was made found nothing to be made anew */
+		specs_plan(g);
 	pthread_mutex_unlock(&g->lock);
 	pthread_mutex_unlock(&g->spec_making);
 	return k;
+}
+
+struct agg_doc *agg_specs_get(struct aggregator *g, const struct api_set *api, bool proto, openapi_own_fn *own)
+{
+	struct agg_doc *k;
+	bool any;
+
+	pthread_mutex_lock(&g->lock);
+	g->spec_own = own;
+	g->specs_asked = true;
+	any = specs_any(g);
+	k = any ? agg_doc_ref(g->spec_docs[proto]) : NULL;
+	if (k && specs_stale(g, api))
+		specs_plan(g);
+	pthread_mutex_unlock(&g->lock);
+	return any && !k ? specs_first(g, api, proto) : k;
 }
 
 bool aggregator_openapi_v2(struct api_req *q, bool proto, openapi_own_fn *own)
 {
 	struct aggregator *g = q->server->aggregator;
 	struct agg_doc *k;
-	bool any;
 
 	if (!atomic_load(&g->n_remote))
 		return false;
-	pthread_mutex_lock(&g->lock);
-	g->spec_own = own;
-	any = specs_any(g);
-	k = any ? agg_doc_ref(g->spec_docs[proto]) : NULL;
-	if (k && specs_stale(g, q->api))
-		specs_plan(g);
-	pthread_mutex_unlock(&g->lock);
-	if (any && !k)
-		k = specs_first(g, proto);
+	k = agg_specs_get(g, q->api, proto, own);
 	if (!k)
 		return false;
 	agg_doc_answer(q, k, proto ? spec_type : "application/json");

@@ -33,7 +33,8 @@ struct crd_names *crd_names_free(struct crd_names *n); /* NULL is fine */
 void crd_names_add(struct crd_names *n, const struct val *crd);
 /* The plural of crd is taken, where a built-in kind has it in one of its versions, or has the keys in the store that
  * are those of crd. Upstream gives it the name and serves the built-in kind: what says so here can be told from what is
- * served. */
+ * served. So can a kind of that name in one of its versions, which crd_settle() knows itself: it is taken for crd
+ * alone, not for others of its group. */
 void crd_names_built_in(struct crd_names *n, const struct val *crd);
 
 /* What crd's status ought to be: its own document with another status, in a. NULL: it is as it ought to be. Names that

@@ -82,6 +82,26 @@ void crd_names_built_in(struct crd_names *n, const struct val *crd)
 	}
 }
 
+/* Of a kind, or its list. */
+static bool names_of_kind(const struct resource *r, struct sv name)
+{
+	return sv_is(name, r->kind) || (sv_ends(name, SV("List")) && sv_is(sv_sub(name, 0, name.n - 4), r->kind));
+}
+
+/* A version of it is one that has a built-in kind of that name: of two nobody could say which is meant. */
+static bool names_kind_built_in(const struct val *crd, struct sv kind)
+{
+	struct sv group = val_get_str(crd, F_spec, F_group);
+
+	for (size_t i = 0; i < R_COUNT; i++) {
+		const struct resource *r = &resource_all[i];
+
+		if (sv_is(group, r->group) && names_of_kind(r, kind) && names_version(crd, r->version))
+			return true;
+	}
+	return false;
+}
+
 /* --- conditions --- */
 
 void crd_condition(struct arena *a, struct val *crd, const char *type, const char *status, const char *reason,
@@ -106,6 +126,7 @@ bool crd_condition_is(const struct val *crd, const char *type, const char *statu
 struct settling {
 	struct arena *a;
 	struct crd_names *n;
+	const struct val *crd;
 	struct sv group;
 	const struct val *wanted, *had;
 	struct val *names; /* those it gets */
@@ -117,7 +138,8 @@ static bool is_free(struct settling *t, char set, struct sv name)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	return !strmap_has(&t->n->used, names_key(&b, t->group, set, name));
+	return !strmap_has(&t->n->used, names_key(&b, t->group, set, name)) &&
+	       !(set == 'k' && names_kind_built_in(t->crd, name));
 }
 
 static void take_name(struct settling *t, enum sym key, char set, const char *reason)
@@ -212,6 +234,7 @@ struct val *crd_settle(struct arena *a, struct crd_names *n, const struct val *c
 	struct val *doc = obj_edit_status(a, crd);
 	struct settling t = { .a = a,
 			      .n = n,
+			      .crd = crd,
 			      .group = val_get_str(crd, F_spec, F_group),
 			      .wanted = val_get(crd, F_spec, F_names),
 			      .had = val_get(crd, F_status, F_acceptedNames),

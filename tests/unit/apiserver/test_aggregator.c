@@ -426,6 +426,69 @@ static void nobody_waits_for_the_next_document(void **state)
 	assert_null(g->spec_docs[0]);
 }
 
+/* One that nobody asked for since it was made goes when it is not true any more; who comes then waits. */
+static void documents_are_made_for_who_asks(void **state)
+{
+	struct rig *r = *state;
+	struct aggregator *g = r->server->aggregator;
+
+	add_service(r);
+	add_slice(r, "https");
+	far.v2 = FAR_V2("first words");
+	add_far(r);
+	rig_run(r, 40 * NS_PER_SEC);
+	assert_true(says(r, "first words"));
+	far.v2 = FAR_V2("other words");
+	rig_run(r, 400 * NS_PER_SEC);
+	assert_non_null(g->spec_docs[0]);
+	assert_int_equal(g->specs_at, g->spec_changes);
+	far.v2 = FAR_V2("last words");
+	rig_run(r, 400 * NS_PER_SEC);
+	assert_null(g->spec_docs[0]);
+	assert_true(says(r, "last words"));
+}
+
+static struct aggregator *changing; /* while its document is made, once */
+
+static struct sv own_while_it_changes(struct apiserver *s, const struct api_set *api, struct arena *a, bool proto)
+{
+	struct aggregator *g = TAKE(changing);
+
+	(void)s;
+	(void)api;
+	(void)a;
+	assert_false(proto);
+	if (g) {
+		pthread_mutex_lock(&g->lock);
+		agg_specs_changed(g);
+		pthread_mutex_unlock(&g->lock);
+	}
+	return SV("{\"swagger\":\"2.0\",\"paths\":{},\"definitions\":{}}");
+}
+
+/* What changes while the first is made is in the next, which is made though nobody asks. */
+static void a_change_while_the_first_document_is_made(void **state)
+{
+	struct rig *r = *state;
+	struct aggregator *g = r->server->aggregator;
+	const struct api_set *api;
+
+	add_service(r);
+	add_slice(r, "https");
+	far.v2 = FAR_V2("first words");
+	add_far(r);
+	rig_run(r, 40 * NS_PER_SEC);
+	api = api_current_get(r->server->api);
+	changing = g;
+	agg_doc_unref(agg_specs_get(g, api, false, own_while_it_changes));
+	api_set_unref(api);
+	assert_null(changing);
+	assert_int_not_equal(g->specs_at, g->spec_changes);
+	rig_run(r, 200 * NS_PER_MS);
+	assert_non_null(g->spec_docs[0]);
+	assert_int_equal(g->specs_at, g->spec_changes);
+}
+
 static void documents_of_several(void **state)
 {
 	static const char own[] =
@@ -980,6 +1043,29 @@ static void who_waits_is_woken(void **state)
 	strmap_release(&heard.keys);
 }
 
+/* Who is woken and has no question any more wakes nobody: the others are woken all the same. */
+static void who_is_woken_may_not_come(void **state)
+{
+	struct foreign_waker w = { .wake = hear };
+	struct rig *r = *state;
+	int status;
+
+	memset(&heard, 0, sizeof(heard));
+	add_two_and_another(r);
+	hung.hang = true;
+	for (size_t i = 0; i < 400; i++)
+		assert_false(ask_of_thing(r, &w, i, &status));
+	assert_int_equal(hung.n, 64);
+	hung_say(HUNG);
+	rig_run(r, NS_PER_MS);
+	assert_true(heard.n < 400);
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(heard.n, 400);
+	apiserver_forget_foreign(r->server, &w);
+	hung_end();
+	strmap_release(&heard.keys);
+}
+
 static void a_namespace_that_is_emptied_wakes(void **state)
 {
 	struct foreign_waker w = { .wake = hear };
@@ -1008,6 +1094,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(its_document_is_in_the_index, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(its_document_of_version_2_is_in_ours, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(nobody_waits_for_the_next_document, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(documents_are_made_for_who_asks, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(a_change_while_the_first_document_is_made, setup, rig_teardown),
 		cmocka_unit_test(documents_of_several),
 		cmocka_unit_test(documents_are_bounded),
 		cmocka_unit_test_setup_teardown(asked_once_at_a_time, setup, rig_teardown),
@@ -1021,6 +1109,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_that_is_slow_has_a_minute, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(the_end_comes_while_one_hangs, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(who_waits_is_woken, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(who_is_woken_may_not_come, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(a_namespace_that_is_emptied_wakes, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(the_end_comes_before_the_answers_are_heard, setup, rig_teardown),
 		cmocka_unit_test(a_list_that_would_grow),

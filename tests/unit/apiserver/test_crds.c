@@ -185,7 +185,7 @@ static void test_built_in_names(void **state)
 			    "{\"metadata\":{\"name\":\"apiservices.apiregistration.k8s.io\",\"annotations\":{"
 			    "\"api-approved.kubernetes.io\":\"https://x.y\"}},\"spec\":{\"group\":"
 			    "\"apiregistration.k8s.io\",\"scope\":\"Cluster\",\"names\":{\"plural\":\"apiservices\","
-			    "\"kind\":\"APIService\"},\"versions\":[%s]}}",
+			    "\"kind\":\"FarService\"},\"versions\":[%s]}}",
 			    version_1));
 	rig_run(r, NS_PER_SEC);
 	assert_val(val_member(condition(r, path, "NamesAccepted"), F_status), "False");
@@ -201,6 +201,42 @@ static void test_built_in_names(void **state)
 	rig_run(r, 10 * NS_PER_SEC);
 	expect(r, 404, "GET", path, NULL);
 	expect(r, 200, "GET", "/apis/apiregistration.k8s.io/v1/apiservices/v1.far.ex.com", NULL);
+}
+
+static void install_in(struct rig *r, const char *group, const char *plural, const char *kind, const char *version)
+{
+	expect(r, 201, "POST", CRDS,
+	       arena_printf(&r->arena,
+			    "{\"metadata\":{\"name\":\"%s.%s\",\"annotations\":{\"api-approved.kubernetes.io\":"
+			    "\"https://x.y\"}},\"spec\":{\"group\":\"%s\",\"scope\":\"Namespaced\",\"names\":{"
+			    "\"plural\":\"%s\",\"kind\":\"%s\"},\"versions\":[{\"name\":\"%s\",\"served\":true,"
+			    "\"storage\":true,\"schema\":{\"openAPIV3Schema\":{\"type\":\"object\","
+			    "\"x-kubernetes-preserve-unknown-fields\":true}}}]}}",
+			    plural, group, group, plural, kind, version));
+	rig_run(r, NS_PER_SEC);
+}
+
+/* The same of a kind: whose version has a built-in one of that name is told that it is taken, and nobody else; what is
+ * valid of another version's is not what is of the built-in one's. */
+static void test_built_in_kinds(void **state)
+{
+	static const char taken[] = CRDS "/leasez.coordination.k8s.io", other[] = CRDS "/ingresses.networking.k8s.io";
+	struct rig *r = *state;
+
+	install_in(r, "coordination.k8s.io", "leasez", "Lease", "v1");
+	assert_val(val_member(condition(r, taken, "NamesAccepted"), F_status), "False");
+	assert_val(val_member(condition(r, taken, "NamesAccepted"), F_reason),
+		   "ListKindConflict"); /* the last one is told */
+	assert_val(val_member(condition(r, taken, "NamesAccepted"), F_message), "\"LeaseList\" is already in use");
+	assert_val(val_member(condition(r, taken, "Established"), F_reason), "NotAccepted");
+	install_in(r, "networking.k8s.io", "ingresses", "Ingress", "v1beta1");
+	assert_val(val_member(condition(r, other, "NamesAccepted"), F_status), "True");
+	expect(r, 201, "POST", "/apis/networking.k8s.io/v1beta1/namespaces/default/ingresses",
+	       "{\"apiVersion\":\"networking.k8s.io/v1beta1\",\"kind\":\"Ingress\",\"metadata\":{\"name\":\"a\"},"
+	       "\"spec\":{}}");
+	expect(r, 422, "POST", "/apis/networking.k8s.io/v1/namespaces/default/ingresses",
+	       "{\"apiVersion\":\"networking.k8s.io/v1\",\"kind\":\"Ingress\",\"metadata\":{\"name\":\"a\"},"
+	       "\"spec\":{}}");
 }
 
 /* A definition that changes: its objects are there all the time, in the new form; also for the next server. */
@@ -476,6 +512,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_conflicts, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_built_in_names, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_built_in_kinds, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_change, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_made_while_it_goes, door_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_left_over, rig_setup, rig_teardown),

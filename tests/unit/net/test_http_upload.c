@@ -14,14 +14,19 @@
 
 static char *pattern;
 
+static int start_with(void **state, const struct http_server_opts *o)
+{
+	pattern = xmalloc(LONG);
+	for (size_t i = 0; i < LONG; i++)
+		pattern[i] = (char)('a' + i % 26);
+	return fixture_setup(state, o);
+}
+
 static int start(void **state)
 {
 	struct http_server_opts o = { .max_body = 100000 };
 
-	pattern = xmalloc(LONG);
-	for (size_t i = 0; i < LONG; i++)
-		pattern[i] = (char)('a' + i % 26);
-	return fixture_setup(state, &o);
+	return start_with(state, &o);
 }
 
 static int stop(void **state)
@@ -196,18 +201,47 @@ static void test_client_gone(void **state)
 	fixture_wait(f, &f->gone, gone + 1);
 }
 
+/* Also where the rest of the body was more than is read ahead. */
+static void test_client_gone_behind_the_body(void **state)
+{
+	struct fixture *f = *state;
+	int fd = client_connect(f), held = f->held, uploads = f->uploads, gone = f->gone;
+
+	length(fd, "/up/mute", 116000);
+	client_send(fd, sv_make(pattern, PIECE));
+	fixture_wait(f, &f->held, held + 1);
+	client_send(fd, sv_make(pattern + PIECE, 100000));
+	for (int i = 0; i < 4; i++) { /* each loop has looked at what there is */
+		int other = client_connect(f);
+
+		client_sends(other, "GET /later HTTP/1.1\r\nHost: h\r\n\r\n");
+		expect(other, "GET /later? host=h v1 body=");
+		close(other);
+	}
+	fixture_release(f);
+	fixture_wait(f, &f->uploads, uploads + 2);
+	close(fd);
+	fixture_wait(f, &f->gone, gone + 1);
+	assert_int_equal(f->up_bytes, 116000);
+}
+
 /* --- HTTP/2 --- */
 
-/* Sends as much as the stream's window lets through (all: then its end); returns how much that was. */
-static size_t h2_fill(int fd, uint32_t stream, size_t at, size_t window)
+/* Sends of `all` as much as the stream's window lets through (all: then its end); returns where that ended. */
+static size_t h2_fill_of(size_t all, int fd, uint32_t stream, size_t at, size_t window)
 {
-	size_t end = MIN(LONG, at + window);
+	size_t end = MIN(all, at + window);
 
 	for (size_t n; at < end; at += n) {
 		n = MIN(PIECE, end - at);
-		send_frame(fd, DATA, at + n == LONG ? END_STREAM : 0, stream, sv_make(pattern + at, n));
+		send_frame(fd, DATA, at + n == all ? END_STREAM : 0, stream, sv_make(pattern + at % 26, n));
 	}
 	return at;
+}
+
+static size_t h2_fill(int fd, uint32_t stream, size_t at, size_t window)
+{
+	return h2_fill_of(LONG, fd, stream, at, window);
 }
 
 static void h2_upload(int fd, uint32_t stream, size_t at, size_t window)
@@ -274,6 +308,53 @@ static void test_h2_rests(void **state)
 	fixture_wait(fx, &fx->gone, 9);
 }
 
+#define SLOW_MAX (16 * H2_WINDOW) /* of which a connection has an eighth: two windows */
+#define SLOW_LONG ((size_t)8 * 1024 * 1024)
+
+static int start_small(void **state)
+{
+	struct http_server_opts o = { .max_body = 100000, .max_incomplete = SLOW_MAX };
+
+	return start_with(state, &o);
+}
+
+/* Waits until all that was sent before is seen there; returns by how much the stream's window was opened meanwhile. */
+static size_t h2_seen(int fd, uint32_t stream)
+{
+	static struct frame f;
+	size_t opened = 0;
+
+	send_frame(fd, PING, 0, 0, SV("12345678"));
+	while (read_frame(fd, &f) && f.type != PING) {
+		assert_int_not_equal(f.type, RST_STREAM);
+		if (f.type == WINDOW_UPDATE && f.stream == stream)
+			opened += u32_at(&f, 0);
+	}
+	assert_int_equal(f.type, PING);
+	return opened;
+}
+
+/* Of who is slower than his client, which fills its window whenever that opens, no more is held than about that. */
+static void test_h2_slower_than_it_comes(void **state)
+{
+	struct fixture *fx = *state;
+	int fd = h2_connect(fx), held = fx->held;
+	size_t at;
+
+	send_head(fd, 1, true, "/up/each", 0);
+	at = h2_fill_of(SLOW_LONG, fd, 1, 0, H2_WINDOW);
+	fixture_wait(fx, &fx->held, ++held);
+	for (uint64_t told = fx->up_bytes; told < SLOW_LONG; told = fx->up_bytes) {
+		at = h2_fill_of(SLOW_LONG, fd, 1, at, h2_seen(fd, 1));
+		fixture_release(fx);
+		fixture_wait(fx, &fx->held, ++held);
+	}
+	assert_int_equal(at, SLOW_LONG);
+	fixture_release(fx);
+	h2_expect(fd, 1, "8388608 bytes, as sent, whole");
+	close(fd);
+}
+
 static void test_h2_answered_before_it_is_through(void **state)
 {
 	int fd = h2_connect(*state);
@@ -315,8 +396,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_what_is_no_body, start, stop),
 		cmocka_unit_test_setup_teardown(test_rests, start, stop),
 		cmocka_unit_test_setup_teardown(test_client_gone, start, stop),
+		cmocka_unit_test_setup_teardown(test_client_gone_behind_the_body, start, stop),
 		cmocka_unit_test_setup_teardown(test_h2_whole, start, stop),
 		cmocka_unit_test_setup_teardown(test_h2_rests, start, stop),
+		cmocka_unit_test_setup_teardown(test_h2_slower_than_it_comes, start_small, stop),
 		cmocka_unit_test_setup_teardown(test_h2_answered_before_it_is_through, start, stop),
 		cmocka_unit_test_setup_teardown(test_h2_gone, start, stop),
 	};

@@ -116,6 +116,33 @@ static void bounds(void **state)
 	buf_release(&in);
 }
 
+/* Some interim answers, but not without end. */
+static void interim_answers(void **state)
+{
+	static const char *const heads[] = { "HTTP/1.1 103 Early Hints\r\n\r\n",
+					     "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+		_cleanup_(err_release) struct err err = ERR_INIT;
+		struct buf log = BUF_INIT;
+		struct http_wire w;
+		ssize_t used = 0;
+		size_t n = 0;
+
+		http_wire_init(&w, "GET", note_head, note_data, &log);
+		for (; n < 100; n++)
+			assert_int_equal(http_wire_feed(&w, sv_from(heads[i]), &err), strlen(heads[i]));
+		while (used >= 0 && n++ < 10000)
+			used = http_wire_feed(&w, sv_from(heads[i]), &err);
+		assert_true(n < 3000);
+		assert_string_equal(err_msg(&err), "response headers are too large");
+		assert_int_equal(log.n, 0);
+		http_wire_release(&w);
+		buf_release(&log);
+	}
+}
+
 static void requests(void **state)
 {
 	const struct http_endpoint plain = { .host = "node", .port = 10250 }, std = { .host = "::1", .port = 80 },
@@ -159,6 +186,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(responses),
 		cmocka_unit_test(bounds),
+		cmocka_unit_test(interim_answers),
 		cmocka_unit_test(requests),
 	};
 

@@ -17,7 +17,7 @@ typedef void validate_kind_fn(struct field_errs *fe, const struct val *doc, cons
 /* The rule for the name of an IPAddress (a name check as in strategy.h). */
 const char *check_ip_name(struct sv name);
 
-/* NULL: the kind has no rules beyond its schema. */
+/* NULL: the kind has no rules beyond its schema, as no custom kind has. */
 validate_kind_fn *validate_kind_for(const struct resource *r);
 
 /* causes.c: of an update of an r that is refused, each cause as often as upstream names it. */
