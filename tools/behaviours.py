@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds tests/fields/network.tsv and tests/fields/api.tsv against the tree, and counts what holds.
+"""Holds tests/fields/network.tsv, tests/fields/api.tsv and tests/fields/storage.tsv against the tree, and counts what holds.
 
 usage: behaviours.py SOURCE_ROOT
 
@@ -26,7 +26,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from pod_fields import Tree  # noqa: E402
 
 # table: the groups whose behaviours must have a row
-TABLES = {"network": ("network",), "api": ("api-machinery", "auth", "instrumentation", "architecture", "cli")}
+TABLES = {"network": ("network",), "api": ("api-machinery", "auth", "instrumentation", "architecture", "cli"),
+          "storage": ()}
 LISTS = ("behaviours.yaml", "behaviours-since-1.28.yaml")
 KINDS, STATES = ("listed", "suite", "feature"), ("holds", "partly", "missing")
 

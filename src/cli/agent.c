@@ -325,6 +325,7 @@ static int start_kubelet(struct agent *a, struct err *err)
 		.node_ips = a->node_ips,
 		.root_dir = o->kubelet_root,
 		.log_dir = cluster_dirs(&a->arena, o->data_dir).log_dir,
+		.storage_dir = o->storage_dir,
 		.cluster_dns = facts->cluster_dns,
 		.cluster_domain = facts->cluster_domain,
 		.resolv_conf = o->resolv_conf,

@@ -22,6 +22,7 @@ const struct controller_ops *const controller_table[] = {
 	&endpoints_controller,
 	&endpointslice_controller,
 	&endpointslice_mirroring_controller,
+	&ephemeral_volumes_controller,
 	&gateway_controller,
 	&gc_controller,
 	&ingress_controller,
@@ -52,6 +53,7 @@ const struct controller_ops *const controller_table[] = {
 	&token_secrets_controller,
 	&trust_bundle_controller,
 	&ttl_after_finished_controller,
+	&volume_expand_controller,
 	NULL,
 };
 

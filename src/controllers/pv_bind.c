@@ -36,11 +36,18 @@ int pv_claim_set_phase(struct pv_binder *b, struct obj *claim, const char *phase
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	struct val *doc = obj_edit(&a, claim), *st = val_ensure_map(&a, doc, F_status);
 
-	val_set_cstr(&a, st, F_phase, phase);
 	if (volume) {
+		const struct val *class = obj_get(volume, F_spec, F_volumeAttributesClassName);
+
 		val_set(&a, st, F_accessModes, val_clone(&a, obj_get(volume, F_spec, F_accessModes)));
-		val_set(&a, st, F_capacity, val_clone(&a, obj_get(volume, F_spec, F_capacity)));
+		/* Of one that is bound already they are said by who makes it larger, or other: when that is done. */
+		if (!val_is(val_member(st, F_phase), phase)) {
+			val_set(&a, st, F_capacity, val_clone(&a, obj_get(volume, F_spec, F_capacity)));
+			if (val_str(class).n)
+				val_set_str(&a, st, F_currentVolumeAttributesClassName, val_str(class));
+		}
 	}
+	val_set_cstr(&a, st, F_phase, phase);
 	if (val_equal(st, obj_get(claim, F_status)) ||
 	    client_update_status(b->ctx->client, RES(core_persistentvolumeclaims), doc, NULL, &why) == 0)
 		return 0;

@@ -11,7 +11,7 @@
 
 struct pv_binder {
 	struct controller_ctx *ctx;
-	struct informer *claims, *volumes, *classes, *pods;
+	struct informer *claims, *volumes, *classes, *pods, *nodes;
 	struct workq *claim_q, *volume_q; /* claim_q: claims, and names of volumes to be offered */
 	pthread_mutex_t lock;
 	struct pv_shelves shelves; /* volumes: free, or reserved for a claim; guarded by lock */

@@ -15,6 +15,7 @@
 
 #define BY_CLASS "class"
 #define BY_VOLUME "volume"
+#define BY_NODE "selected node"
 #define NO_CLASS "/" /* no class is called so */
 
 /* --- events --- */
@@ -90,6 +91,18 @@ static void claims_by_class(const struct obj *claim, struct index_keys *ret)
 		index_keys_add(ret, name.p ? name : SV(NO_CLASS));
 }
 
+/* Those whose volume is to be made on a certain node. */
+static void claims_by_node(const struct obj *claim, struct index_keys *ret)
+{
+	if (!val_str(obj_get(claim, F_spec, F_volumeName)).n)
+		index_keys_add(ret, annotation_of(obj_root(claim), ANN_SELECTED_NODE));
+}
+
+static void binder_node_deleted(struct obj *node, void *ctx)
+{
+	try_again(ctx, BY_NODE, obj_name(node));
+}
+
 static void class_changed(struct obj *class, void *ctx)
 {
 	try_again(ctx, BY_CLASS, obj_name(class));
@@ -107,7 +120,7 @@ static bool binder_ready(void *ctx)
 	struct pv_binder *b = ctx;
 
 	return informer_synced(b->claims) && informer_synced(b->volumes) && informer_synced(b->classes) &&
-	       informer_synced(b->pods);
+	       informer_synced(b->pods) && informer_synced(b->nodes);
 }
 
 static void *binder_start(struct controller_ctx *ctx)
@@ -120,6 +133,7 @@ static void *binder_start(struct controller_ctx *ctx)
 	b->volumes = informer_get(ctx->informers, RES(core_persistentvolumes), NULL, NULL, NULL);
 	b->classes = informer_get(ctx->informers, RES(storage_storageclasses), NULL, NULL, NULL);
 	b->pods = informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL);
+	b->nodes = informer_get(ctx->informers, RES(core_nodes), NULL, NULL, NULL);
 	/* One claim at a time: two that look at once would choose the same volume, and one would choose again. */
 	b->claim_q = workq_new(ctx->env, &(struct workq_opts){ .name = "persistentvolume-binder-claims",
 							       .workers = 1,
@@ -134,6 +148,8 @@ static void *binder_start(struct controller_ctx *ctx)
 	(void)informer_add_index(b->pods, PV_PODS_BY_CLAIM, pv_pods_claims);
 	(void)informer_add_index(b->claims, BY_CLASS, claims_by_class);
 	(void)informer_add_index(b->claims, BY_VOLUME, claims_by_volume);
+	(void)informer_add_index(b->claims, BY_NODE, claims_by_node);
+	informer_add_handler(b->nodes, &(struct informer_handler){ .del = binder_node_deleted }, b);
 	informer_add_handler(b->claims,
 			     &(struct informer_handler){ claim_changed, binder_claim_updated, claim_changed }, b);
 	informer_add_handler(b->volumes,

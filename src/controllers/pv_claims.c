@@ -1,7 +1,9 @@
 /* What is to be done about a claim. See pv_binder.c. */
+#include "base/buf.h"
 #include "controllers/podutil.h"
 #include "controllers/pv_binder-internal.h"
 #include "object/default_class.h"
+#include "object/pod_refs.h"
 
 /* --- its class --- */
 
@@ -69,24 +71,52 @@ static int ask_provisioner(struct pv_binder *b, struct obj *claim, const struct 
 
 void pv_pods_claims(const struct obj *pod, struct index_keys *ret)
 {
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
 	if (val_str(obj_get(pod, F_spec, F_nodeName)).n)
 		return;
 	VAL_EACH(obj_get(pod, F_spec, F_volumes), v)
-		index_keys_add_ref(ret, obj_ns(pod), val_get_str(v, F_persistentVolumeClaim, F_claimName));
+		index_keys_add_ref(ret, obj_ns(pod), pod_volume_claim(&b, obj_root(pod), v));
 }
+
+#define PODS_NAMED_MAX 20 /* an event's message is not a list of everything */
 
 static void say_what_it_waits_for(struct pv_binder *b, const struct obj *claim)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf names = BUF_INIT;
 	size_t n;
 	struct obj **pods = informer_by_ref(b->pods, &a, PV_PODS_BY_CLAIM, obj_ns(claim), obj_name(claim), &n);
 
+	for (size_t i = 0; i < MIN(n, PODS_NAMED_MAX); i++)
+		buf_printf(&names, "%s%.*s", i ? "," : "", SV_ARG(obj_name(pods[i])));
 	if (n)
-		pv_claim_event(b, claim, "Normal", "WaitForPodScheduled", "waiting for pod %.*s to be scheduled",
-			       SV_ARG(obj_name(pods[0])));
+		pv_claim_event(b, claim, "Normal", "WaitForPodScheduled", "waiting for %s %s to be scheduled",
+			       n > 1 ? "pods" : "pod", buf_cstr(&names));
 	else
 		pv_claim_event(b, claim, "Normal", "WaitForFirstConsumer",
 			       "waiting for first consumer to be created before binding");
+}
+
+/* Its volume was to be made by a node that is no more: of the provisioner that runs on that node alone, nobody is left
+ * to say so. Its pod is placed anew. 1 when that was so. */
+static int forget_lost_node(struct pv_binder *b, struct obj *claim, const struct obj *class, struct err *err)
+{
+	struct sv name = annotation_of(obj_root(claim), ANN_SELECTED_NODE);
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_obj_ struct obj *node = NULL;
+	struct val *doc;
+
+	if (!name.n || !val_is(obj_get(class, F_provisioner), LOCAL_PATH_PROVISIONER))
+		return 0;
+	node = informer_lookup(b->nodes, SV(""), name);
+	if (node)
+		return 0;
+	pv_claim_event(b, claim, "Warning", "ProvisioningFailed",
+		       "node %.*s, on which the volume was to be made, is gone: another one is chosen", SV_ARG(name));
+	doc = obj_edit(&a, claim);
+	val_del_sv(val_get_mut(doc, F_metadata, F_annotations), SV(ANN_SELECTED_NODE));
+	return client_update(b->ctx->client, RES(core_persistentvolumeclaims), doc, NULL, NULL, err) < 0 ? -1 : 1;
 }
 
 /* --- the cases --- */
@@ -102,6 +132,8 @@ static int find_one(struct pv_binder *b, struct obj *claim, struct err *err)
 	if (volume)
 		return pv_bind(b, volume, claim, err);
 	rc = assign_default_class(b, claim, err);
+	if (rc == 0)
+		rc = forget_lost_node(b, claim, class, err);
 	if (rc)
 		return MIN(rc, 0); /* the update brings us back */
 	if (!wait)

@@ -2,10 +2,15 @@
  *
  * Admission gives every claim and every volume a finalizer. It is taken away when the object is being deleted and
  * nobody uses it any more: a claim no scheduled pod of its namespace, a volume no claim. A pod that is not scheduled
- * yet does not count: it cannot be, while its claim is being deleted. One that has ended does, until it is gone. */
+ * yet does not count: it cannot be, while its claim is being deleted. One that has ended does, until it is gone.
+ *
+ * A bound claim's condition Unused (KEP-5541) asks another question: does a pod that has not ended name it? There
+ * one without a node counts, and one that has ended does not. */
 #include "base/buf.h"
 #include "client/workq.h"
 #include "controllers/controllers-internal.h"
+#include "controllers/podutil.h"
+#include "controllers/status.h"
 #include "object/pod_refs.h"
 
 #include <stdlib.h>
@@ -96,6 +101,42 @@ static int in_use_for_sure(struct protection *c, struct obj *o, struct err *err)
 	return s.found;
 }
 
+/* --- the condition --- */
+
+static bool protection_ended(const struct obj *pod)
+{
+	const struct val *phase = obj_get(pod, F_status, F_phase);
+
+	return val_is(phase, "Succeeded") || val_is(phase, "Failed");
+}
+
+static int say_unused(struct protection *c, struct obj *claim, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	bool in_use = false;
+	struct condition said;
+	struct obj **users;
+	struct val *doc;
+	size_t n;
+
+	if (!c->pods || obj_deleting(claim) || !val_is(obj_get(claim, F_status, F_phase), "Bound"))
+		return 0;
+	users = informer_by_ref(c->pods, &a, BY_CLAIM, obj_ns(claim), obj_name(claim), &n);
+	for (size_t i = 0; i < n && !in_use; i++)
+		in_use = !protection_ended(users[i]);
+	said = (struct condition){ .type = "Unused",
+				   .status = in_use ? "False" : "True",
+				   .reason = in_use ? "PodUsingPVC" : "NoPodsUsingPVC",
+				   .message = in_use ? SV("A pod is currently referencing this PVC")
+						     : SV("No pods are currently referencing this PVC") };
+	doc = obj_edit(&a, claim);
+	if (!condition_set(&a, val_ensure_map(&a, doc, F_status), &said, env_now_ns(c->ctx->env)) ||
+	    client_update_status(c->ctx->client, c->res, doc, NULL, &why) == 0 || why.reason == ERR_NOT_FOUND)
+		return 0;
+	return err_move(err, &why);
+}
+
 /* --- the finalizer --- */
 
 static ssize_t finalizer_at(const struct protection *c, const struct obj *o)
@@ -127,7 +168,9 @@ static int protection_reconcile(void *ctx, struct sv key, struct reconcile_resul
 	if (!o)
 		return 0;
 	at = finalizer_at(c, o);
-	if (obj_deleting(o) ? at < 0 || protection_in_use(c, o) : at >= 0)
+	if (!obj_deleting(o) && at >= 0)
+		return say_unused(c, o, err);
+	if (obj_deleting(o) && (at < 0 || protection_in_use(c, o)))
 		return 0;
 	doc = obj_edit(&a, o);
 	list = val_ensure_list(&a, val_ensure_map(&a, doc, F_metadata), F_finalizers);
@@ -157,7 +200,7 @@ static void protection_object_updated(struct obj *old, struct obj *now, void *ct
 	object_changed(now, ctx);
 }
 
-static void protection_pod_gone(struct obj *pod, void *ctx)
+static void protection_pod_news(struct obj *pod, void *ctx)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct protection *c = ctx;
@@ -170,10 +213,11 @@ static void protection_pod_gone(struct obj *pod, void *ctx)
 	}
 }
 
+/* old: before it was shut down, with all its claims. */
 static void protection_pod_updated(struct obj *old, struct obj *now, void *ctx)
 {
-	if (shut_down(now) && !shut_down(old))
-		protection_pod_gone(old, ctx);
+	if ((shut_down(now) && !shut_down(old)) || protection_ended(now) != protection_ended(old))
+		protection_pod_news(old, ctx);
 }
 
 static bool protection_ready(void *ctx)
@@ -202,8 +246,8 @@ static void *protection_new(struct controller_ctx *ctx, const struct resource *r
 	if (c->pods) {
 		informer_add_index(c->pods, BY_CLAIM, users_claims);
 		informer_add_handler(
-		    c->pods, &(struct informer_handler){ .update = protection_pod_updated, .del = protection_pod_gone },
-		    c);
+		    c->pods,
+		    &(struct informer_handler){ protection_pod_news, protection_pod_updated, protection_pod_news }, c);
 	}
 	return c;
 }

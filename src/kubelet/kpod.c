@@ -31,6 +31,45 @@ static void kcont_free(struct kcont *c)
 	free(c);
 }
 
+static void kpod_claim_release(struct kpod_claim *c)
+{
+	free(c->volume);
+	free(c->claim);
+	free(c->path);
+}
+
+void kpod_claim_seen(struct kpod *p, struct sv volume, struct sv claim, const char *path, bool block)
+{
+	struct kpod_claim now = { xstrndup(volume.p, volume.n), xstrndup(claim.p, claim.n), xstrdup(path), block };
+	size_t i = 0;
+
+	pthread_mutex_lock(&p->lock);
+	while (i < p->claims.n && strcmp(p->claims.p[i].volume, now.volume) != 0)
+		i++;
+	if (i < p->claims.n) {
+		kpod_claim_release(&p->claims.p[i]);
+		p->claims.p[i] = now;
+	} else {
+		vec_push(&p->claims, now);
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
+struct kpod_claim *kpod_claims(struct kpod *p, struct arena *a, size_t *ret_n)
+{
+	struct kpod_claim *list;
+
+	pthread_mutex_lock(&p->lock);
+	*ret_n = p->claims.n;
+	list = ARENA_ARRAY(a, struct kpod_claim, p->claims.n);
+	for (size_t i = 0; i < p->claims.n; i++)
+		list[i] =
+		    (struct kpod_claim){ arena_strdup(a, p->claims.p[i].volume), arena_strdup(a, p->claims.p[i].claim),
+					 arena_strdup(a, p->claims.p[i].path), p->claims.p[i].block };
+	pthread_mutex_unlock(&p->lock);
+	return list;
+}
+
 void kpod_unref(struct kpod *p)
 {
 	if (!p || --p->refs)
@@ -46,6 +85,9 @@ void kpod_unref(struct kpod *p)
 	for (size_t i = 0; i < p->certs.n; i++)
 		pod_cert_free(p->certs.p[i]);
 	vec_release(&p->certs);
+	for (size_t i = 0; i < p->claims.n; i++)
+		kpod_claim_release(&p->claims.p[i]);
+	vec_release(&p->claims);
 	obj_unref(p->obj);
 	obj_unref(p->sent);
 	free(p->forced_reason);

@@ -62,6 +62,12 @@ struct pod_token {
 	int64_t refresh_ns; /* wall clock */
 };
 
+/* Where a claim of the pod was found to be. */
+struct kpod_claim {
+	char *volume, *claim, *path;
+	bool block;
+};
+
 struct kpod {
 	struct kubelet *k;
 	_Atomic int refs;
@@ -76,6 +82,7 @@ struct kpod {
 	char *noticed;		/* a container said to have ended; NULL: seen ended, or none */
 	unsigned noticed_looks; /* how often the runtime did not know yet */
 	bool preempted;		/* it goes for a critical pod */
+	VEC(struct kpod_claim) claims;
 
 	/* Owned by the sync of this pod. */
 	enum pod_state state; /* pod_state_set() */
@@ -107,10 +114,12 @@ struct kpod {
 
 struct kpod *kpod_ref(struct kpod *p);
 void kpod_unref(struct kpod *p);
-void kpod_kick(struct kpod *p);				 /* sync it soon */
+void kpod_claim_seen(struct kpod *p, struct sv volume, struct sv claim, const char *path, bool block);
+struct kpod_claim *kpod_claims(struct kpod *p, struct arena *a, size_t *ret_n); /* copies, in the arena */
+void kpod_kick(struct kpod *p);							/* sync it soon */
 void kpod_refresh(struct kpod *p); /* and look at what its volumes show again; not with p->lock held */
-struct obj *kpod_obj(struct kpod *p, struct arena *a);	 /* the newest version, linked to a */
-struct kcont *kpod_cont(struct kpod *p, struct sv name); /* made when missing; sync only */
+struct obj *kpod_obj(struct kpod *p, struct arena *a);				/* the newest version, linked to a */
+struct kcont *kpod_cont(struct kpod *p, struct sv name);			/* made when missing; sync only */
 /* Why it is not running, as its status says; reason NULL: nothing to say. */
 void kcont_wait(struct kpod *p, struct kcont *c, const char *reason, const char *fmt, ...) _printf_(4, 5);
 /* About the pod, or, with container (a view of its spec), about that. */

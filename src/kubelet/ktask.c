@@ -30,6 +30,7 @@ void kubelet_unref(struct kubelet *k)
 	free(k->node_ips);
 	free(k->root_dir);
 	free(k->log_dir);
+	free(k->storage_dir);
 	free(k->cluster_dns);
 	free(k->resolv_conf);
 	free(k->cluster_domain);

@@ -24,8 +24,8 @@ struct kubelet {
 	struct runtime *rt;
 	const struct kubelet_host *host;
 	bool files; /* the real host: file system, cgroups and sockets are there */
-	char *node_name, *node_ips, *root_dir, *log_dir, *cluster_dns, *cluster_domain, *resolv_conf, *pause_image,
-	    *cgroup_root;
+	char *node_name, *node_ips, *root_dir, *log_dir, *storage_dir, *cluster_dns, *cluster_domain, *resolv_conf,
+	    *pause_image, *cgroup_root;
 	int max_pods, port;
 	int64_t pod_max_pids; /* 0: no limit */
 	int64_t status_period_ns, lease_period_ns;

@@ -118,6 +118,7 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->log_dir = dup_or(o->log_dir, "/var/log/pods");
 	k->cluster_dns = dup_or(o->cluster_dns, NULL);
 	k->resolv_conf = dup_or(o->resolv_conf, NULL);
+	k->storage_dir = dup_or(o->storage_dir, "");
 	k->cluster_domain = dup_or(o->cluster_domain, "cluster.local");
 	k->pause_image = dup_or(o->pause_image, NULL);
 	k->cgroup_root = xstrdup(o->cgroup_root ? o->cgroup_root : "");

@@ -42,6 +42,7 @@ struct kubelet_opts {
 	    *node_ips; /* "v4", "v6", "v4 v6": the first one is its own, the other one it has, too; NULL: 127.0.0.1 */
 	const char *root_dir;				/* "/var/lib/kubelet" or under --data-dir */
 	const char *log_dir;				/* "/var/log/pods" */
+	const char *storage_dir;			/* of the provisioner (local_path.h), absolute; NULL: none */
 	const char *cluster_dns, *cluster_domain;	/* for ClusterFirst pods; dns NULL: host's resolv.conf */
 	const char *resolv_conf;			/* of pods without cluster DNS; NULL: resolv_conf_host_file() */
 	const char *pause_image;			/* for sandboxes */

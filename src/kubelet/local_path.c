@@ -1,31 +1,17 @@
-#include "kubelet/local_path.h"
-
 #include "base/file.h"
-#include "base/tree.h"
-#include "client/events.h"
-#include "client/informer.h"
-#include "client/workq.h"
+#include "base/log.h"
+#include "kubelet/local_path-internal.h"
 #include "object/annotation.h"
 #include "object/default_class.h"
-#include "pod/volume_match.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 /* As external provisioners call theirs: while it is there, the volume's directory may be. */
 #define FINALIZER "external-provisioner.volume.kubernetes.io/finalizer"
-#define KEY_CLASS "class" /* the one key of no object: the class is to be made */
-
-struct local_path {
-	struct env *env;
-	struct client *client;
-	char *node, *dir;
-	struct informer_factory *informers;
-	struct informer *claims, *volumes, *classes;
-	struct workq *claim_q, *volume_q;
-	struct recorder *recorder;
-};
+/* The keys of no object. */
+#define KEY_MEND "mend"	  /* what a start finds is to be put in order */
+#define KEY_CLASS "class" /* the class is to be made */
+#define FILE_NAME_MAX 200 /* of a volume's name on the disk; the uid in it makes it one of its kind */
 
 /* --- the class --- */
 
@@ -42,6 +28,7 @@ static int make_class(struct local_path *l, struct err *err)
 	annotation_set(&a, doc, ANN_DEFAULT_STORAGE_CLASS, SV("true"));
 	val_set_cstr(&a, doc, F_provisioner, LOCAL_PATH_PROVISIONER);
 	val_set_cstr(&a, doc, F_reclaimPolicy, "Delete");
+	val_set(&a, doc, F_allowVolumeExpansion, val_new_bool(&a, true));
 	val_set_cstr(&a, doc, F_volumeBindingMode, "WaitForFirstConsumer");
 	if (client_create(l->client, RES(storage_storageclasses), SV(""), doc, NULL, NULL, &why) == 0 ||
 	    why.reason == ERR_ALREADY_EXISTS) /* as it is: its admin may have changed it */
@@ -62,6 +49,39 @@ static struct val *node_affinity(struct arena *a, const char *node)
 	val_push(a, val_set_list(a, selector, F_nodeSelectorTerms), term);
 	val_set(a, affinity, F_required, selector);
 	return affinity;
+}
+
+/* What a class asks for. */
+struct local_params {
+	enum local_limit limit;
+	bool archive;
+};
+
+static int local_path_params(const struct obj *class, struct local_params *ret, struct err *err)
+{
+	*ret = (struct local_params){ LOCAL_AUTO, false };
+	VAL_EACH_MEMBER(obj_get(class, F_parameters), m) {
+		struct sv v = val_str(m.value);
+		int i = 0;
+
+		if (sv_is(m.key, PARAM_ARCHIVE) && (sv_is(v, "true") || sv_is(v, "false"))) {
+			ret->archive = sv_is(v, "true");
+			continue;
+		}
+		if (sv_is(m.key, PARAM_ENFORCEMENT)) {
+			while (i < _LOCAL_LIMIT_MAX && !sv_is(v, local_limit_names[i]))
+				i++;
+			ret->limit = (enum local_limit)i;
+			if (i < _LOCAL_LIMIT_MAX)
+				continue;
+		} else if (!sv_is(m.key, PARAM_ARCHIVE)) {
+			continue; /* of other provisioners of local paths, whose classes are brought here */
+		}
+		return err_set(err, ERR_INVALID, "parameter %.*s of the class is \"%.*s\": it can be %s", SV_ARG(m.key),
+			       SV_ARG(v),
+			       sv_is(m.key, PARAM_ARCHIVE) ? "true or false" : "auto, projectQuota, image or none");
+	}
+	return 0;
 }
 
 static struct val *volume_for(struct local_path *l, struct arena *a, const struct obj *claim, const struct obj *class,
@@ -89,48 +109,187 @@ static struct val *volume_for(struct local_path *l, struct arena *a, const struc
 	val_set(a, spec, F_nodeAffinity, node_affinity(a, l->node));
 	src = val_set_map(a, spec, F_hostPath);
 	val_set_cstr(a, src, F_path, path);
-	val_set_cstr(a, src, F_type, "DirectoryOrCreate");
+	/* Made before the object is, and never anew when it is lost: that would be an empty one. */
+	val_set_cstr(a, src, F_type, val_is(mode, "Block") ? "" : "Directory");
 	val_set(a, doc, F_spec, spec);
 	return doc;
 }
 
-/* What a directory of one node cannot be; NULL: nothing of that was asked for. */
+/* What a volume of one node cannot be; NULL: nothing of that was asked for. */
 static const char *cannot(const struct obj *claim)
 {
-	if (val_is(obj_get(claim, F_spec, F_volumeMode), "Block"))
-		return "a directory is no block device: use volumeMode Filesystem";
 	VAL_EACH(obj_get(claim, F_spec, F_accessModes), m)
 		if (!val_is(m, "ReadWriteOnce") && !val_is(m, "ReadWriteOncePod"))
 			return "a directory of one node only supports access modes ReadWriteOnce and ReadWriteOncePod";
-	if (obj_get(claim, F_spec, F_dataSource) || obj_get(claim, F_spec, F_dataSourceRef))
-		return "it cannot be filled from a data source";
 	return NULL;
+}
+
+/* --- filled from another claim --- */
+
+/* The claim's source: *ret the name of its files, or NULL when there is none. */
+static int clone_source(struct local_path *l, struct arena *a, const struct obj *claim, const char **ret,
+			struct err *err)
+{
+	const struct val *from = obj_get(claim, F_spec, F_dataSourceRef);
+	_cleanup_obj_ struct obj *source = NULL, *volume = NULL;
+	struct sv ns, name;
+
+	*ret = NULL;
+	if (!from)
+		from = obj_get(claim, F_spec, F_dataSource);
+	if (!from)
+		return 0;
+	ns = val_get_str(from, F_namespace);
+	name = val_get_str(from, F_name);
+	if (!val_is(val_member(from, F_kind), "PersistentVolumeClaim") || val_get_str(from, F_apiGroup).n)
+		return err_set(
+		    err, ERR_INVALID,
+		    "it cannot be filled from %.*s \"%.*s\": only from a PersistentVolumeClaim of this class",
+		    SV_ARG(val_get_str(from, F_kind)), SV_ARG(name));
+	if (ns.n && !sv_eq(ns, obj_ns(claim)))
+		return err_set(err, ERR_INVALID, "the source claim \"%.*s\" is in another namespace", SV_ARG(name));
+	source = informer_lookup(l->claims, obj_ns(claim), name);
+	if (!source || obj_deleting(source))
+		return err_set(err, ERR_UNAVAILABLE, "the PVC DataSource %.*s is %s", SV_ARG(name),
+			       source ? "currently being deleted" : "not there");
+	if (!val_is(obj_get(source, F_status, F_phase), "Bound"))
+		return err_set(err, ERR_UNAVAILABLE, "the PVC DataSource %.*s is not bound", SV_ARG(name));
+	volume = informer_lookup(l->volumes, SV(""), val_str(obj_get(source, F_spec, F_volumeName)));
+	*ret = volume && volume_is_for(volume, source) ? local_path_name(l, a, volume) : NULL;
+	if (!*ret)
+		return err_set(
+		    err, ERR_INVALID,
+		    "the volume of the source claim \"%.*s\" is not one that this node has made: clones are made on "
+		    "the node of their source",
+		    SV_ARG(name));
+	if (!sv_eq(volume_mode_of(source), volume_mode_of(claim)))
+		return err_set(err, ERR_INVALID, "the source claim \"%.*s\" is of volumeMode %.*s", SV_ARG(name),
+			       SV_ARG(volume_mode_of(source)));
+	if (claim_request_bytes(claim) < volume_capacity_bytes(volume))
+		return err_set(err, ERR_INVALID,
+			       "error, new PVC request must be greater than or equal in size to the specified PVC data "
+			       "source, requested %" PRId64 " but source is %" PRId64,
+			       claim_request_bytes(claim), volume_capacity_bytes(volume));
+	return 0;
+}
+
+static void provision_failed(struct local_path *l, const struct obj *claim, const struct obj *class, const char *why)
+{
+	local_path_claim_event(l, claim, "Warning", "ProvisioningFailed",
+			       "failed to provision volume with StorageClass \"%.*s\": %s", SV_ARG(obj_name(class)),
+			       why);
+}
+
+static int provision_files(struct local_path *l, const struct obj *claim, const char *file, const char *from,
+			   struct local_params *p, struct err *why, struct err *err)
+{
+	struct local_want w = { .name = file,
+				.bytes = claim_request_bytes(claim),
+				.block = sv_is(volume_mode_of(claim), "Block"),
+				.limit = p->limit };
+
+	if (!from)
+		return local_volume_make(&l->store, &w, &p->limit, why, err);
+	if (p->limit != LOCAL_AUTO && p->limit != LOCAL_IMAGE && !w.block)
+		return err_set(err, ERR_INVALID, "a clone is an image: its class cannot ask for enforcement \"%s\"",
+			       local_limit_names[p->limit]);
+	p->limit = LOCAL_IMAGE;
+	return local_volume_clone(&l->store, from, &w, err);
 }
 
 static int provision(struct local_path *l, struct arena *a, struct obj *claim, struct obj *class, struct err *err)
 {
-	_cleanup_(err_release) struct err why = ERR_INIT;
+	_cleanup_(err_release) struct err why = ERR_INIT, lacks = ERR_INIT;
 	struct sv name = arena_svf(a, "pvc-%.*s", SV_ARG(obj_uid(claim)));
-	const char *path =
-	    arena_printf(a, "%s/%.*s_%.*s_%.*s", l->dir, SV_ARG(name), SV_ARG(obj_ns(claim)), SV_ARG(obj_name(claim)));
-	const char *no = cannot(claim);
+	struct sv file = arena_svf(a, "%.*s_%.*s_%.*s", SV_ARG(name), SV_ARG(obj_ns(claim)), SV_ARG(obj_name(claim)));
+	const char *path = arena_printf(a, "%s/%.*s", l->dir, (int)MIN(file.n, FILE_NAME_MAX), file.p);
+	const char *no = cannot(claim), *from = NULL;
+	bool block = val_is(obj_get(claim, F_spec, F_volumeMode), "Block");
+	struct local_params p;
+	struct val *doc;
 
+	if (!no && local_path_params(class, &p, &why) < 0)
+		no = err_msg(&why);
 	if (no) {
-		recorder_event(l->recorder, RES(core_persistentvolumeclaims), obj_root(claim), "Warning",
-			       "ProvisioningFailed", "failed to provision volume with StorageClass \"%.*s\": %s",
-			       SV_ARG(obj_name(class)), no);
+		provision_failed(l, claim, class, no);
 		return 0;
 	}
-	/* For whichever user its container is: mkdir() asks the umask. */
-	if ((mkdir(path, 0700) < 0 && errno != EEXIST) || chmod(path, 0777) < 0)
-		return err_set_errno(err, errno, "making the directory '%s' for a claim", path);
-	if (client_create(l->client, RES(core_persistentvolumes), SV(""), volume_for(l, a, claim, class, name, path),
-			  NULL, NULL, &why) == 0)
-		recorder_event(l->recorder, RES(core_persistentvolumeclaims), obj_root(claim), "Normal",
-			       "ProvisioningSucceeded", "Successfully provisioned volume %.*s", SV_ARG(name));
-	else if (why.reason != ERR_ALREADY_EXISTS)
-		return err_move(err, &why);
+	if (clone_source(l, a, claim, &from, err) < 0 ||
+	    provision_files(l, claim, path + strlen(l->dir) + 1, from, &p, &lacks, err) < 0) {
+		provision_failed(l, claim, class, err_msg(err));
+		return -1;
+	}
+	doc = volume_for(l, a, claim, class, name, path);
+	if (!block)
+		annotation_set(a, doc, ANN_ENFORCEMENT, sv_from(local_limit_names[p.limit]));
+	if (p.archive)
+		annotation_set(a, doc, ANN_ARCHIVE, SV("true"));
+	if (client_create(l->client, RES(core_persistentvolumes), SV(""), doc, NULL, NULL, &why) < 0)
+		return why.reason == ERR_ALREADY_EXISTS ? 0 : err_move(err, &why);
+	if (lacks.reason)
+		local_path_claim_event(l, claim, "Warning", "SizeNotEnforced",
+				       "the size of volume %.*s is held by nothing: %s", SV_ARG(name), err_msg(&lacks));
+	local_path_claim_event(l, claim, "Normal", "ProvisioningSucceeded", "Successfully provisioned volume %.*s%s%s",
+			       SV_ARG(name),
+			       block ? "" : ", enforcement of its size: ", block ? "" : local_limit_names[p.limit]);
 	return 0;
+}
+
+struct orphan_search {
+	struct sv uid;
+	bool found;
+};
+
+static int orphan_look(struct obj *claim, void *ctx)
+{
+	struct orphan_search *s = ctx;
+
+	s->found = sv_eq(obj_uid(claim), s->uid);
+	return s->found;
+}
+
+/* Files that were made for a claim which went before it had its volume. What holds data is kept whatever the API says:
+ * a volume that was deleted with policy Retain is its admin's. */
+static void drop_orphan(struct local_path *l, const char *name)
+{
+	struct sv volume = sv_from(name);
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	_cleanup_obj_ struct obj *there = NULL;
+	struct orphan_search s = { SV_NULL, false };
+	ssize_t end = sv_find(volume, '_');
+
+	if (!sv_starts(volume, SV("pvc-")) || end < 0)
+		return;
+	volume = sv_sub(volume, 0, (size_t)end);
+	s.uid = sv_sub(volume, strlen("pvc-"), volume.n);
+	informer_each(l->claims, SV(""), orphan_look, &s);
+	/* The API itself is asked: a cache that is behind must not decide this. */
+	if (s.found || client_get(l->client, RES(core_persistentvolumes), SV(""), volume, &there, &why) == 0 ||
+	    why.reason != ERR_NOT_FOUND)
+		return;
+	err_release(&why);
+	if (local_volume_drop_empty(&l->store, name, &why) == 1)
+		log_info("local-path", "files of a claim that is gone were removed", "name", "%s", name);
+}
+
+static void drop_orphans(struct local_path *l)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const char *const *names;
+	size_t n = local_store_names(&l->store, &a, &names);
+
+	for (size_t i = 0; i < n; i++)
+		drop_orphan(l, names[i]);
+}
+
+/* A volume whose image cannot be mounted says so when its pod starts; here it only is known sooner. */
+static void local_path_mend(struct local_path *l)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	if (local_store_mend(&l->store, &err) < 0)
+		log_warn("local-path", "a volume cannot be mounted", "why", "%s", err_msg(&err));
+	drop_orphans(l);
 }
 
 static int reconcile_claim(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
@@ -140,13 +299,17 @@ static int reconcile_claim(void *ctx, struct sv key, struct reconcile_result *re
 	_cleanup_obj_ struct obj *claim = NULL, *class = NULL;
 	struct sv ns, name;
 
-	(void)ret;
+	if (sv_is(key, KEY_MEND))
+		local_path_mend(l);
 	if (sv_is(key, KEY_CLASS))
 		return make_class(l, err);
 	workq_key_split(key, &ns, &name);
-	claim = informer_lookup(l->claims, ns, name);
-	if (!claim || obj_deleting(claim) || val_str(obj_get(claim, F_spec, F_volumeName)).n ||
-	    !sv_is(annotation_of(obj_root(claim), ANN_PROVISIONER), LOCAL_PATH_PROVISIONER) ||
+	claim = ns.n ? informer_lookup(l->claims, ns, name) : NULL;
+	if (!claim || obj_deleting(claim))
+		return 0;
+	if (val_str(obj_get(claim, F_spec, F_volumeName)).n)
+		return local_path_grow(l, claim, ret, err);
+	if (!sv_is(annotation_of(obj_root(claim), ANN_PROVISIONER), LOCAL_PATH_PROVISIONER) ||
 	    !sv_is(annotation_of(obj_root(claim), ANN_SELECTED_NODE), l->node))
 		return 0;
 	name = storage_class_name(claim);
@@ -159,23 +322,6 @@ static int reconcile_claim(void *ctx, struct sv key, struct reconcile_result *re
 }
 
 /* --- taking one away --- */
-
-/* Its directory, when the volume is one that this node made: the path is exactly what provision() makes. */
-static const char *our_directory(struct local_path *l, struct arena *a, const struct obj *volume)
-{
-	struct sv path = val_str(obj_get(volume, F_spec, F_hostPath, F_path)), dir = sv_from(l->dir), base;
-	const struct val *terms = obj_get(volume, F_spec, F_nodeAffinity, F_required, F_nodeSelectorTerms);
-	const struct val *e = val_at(val_get(val_at(terms, 0), F_matchExpressions), 0);
-
-	if (!sv_is(annotation_of(obj_root(volume), ANN_PROVISIONED_BY), LOCAL_PATH_PROVISIONER) ||
-	    !val_is(val_at(val_get(e, F_values), 0), l->node) || !sv_starts(path, dir) || path.n <= dir.n ||
-	    path.p[dir.n] != '/')
-		return NULL;
-	base = sv_sub(path, dir.n + 1, path.n);
-	if (!sv_starts(base, obj_name(volume)) || !sv_starts(base, SV("pvc-")) || sv_find(base, '/') >= 0)
-		return NULL;
-	return arena_cstr(a, path);
-}
 
 static int drop_finalizer(struct local_path *l, struct arena *a, struct obj *volume, struct err *err)
 {
@@ -192,6 +338,17 @@ static int drop_finalizer(struct local_path *l, struct arena *a, struct obj *vol
 	return err_move(err, &why);
 }
 
+static int local_path_drop(struct local_path *l, struct obj *volume, const char *name, struct err *err)
+{
+	bool keep = sv_is(annotation_of(obj_root(volume), ANN_ARCHIVE), "true");
+
+	if ((keep ? local_volume_archive(&l->store, name, err) : local_volume_remove(&l->store, name, err)) == 0)
+		return 0;
+	recorder_event(l->recorder, RES(core_persistentvolumes), obj_root(volume), "Warning", "VolumeFailedDelete",
+		       "%s", err_msg(err));
+	return -1;
+}
+
 static int reconcile_volume(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct local_path *l = ctx;
@@ -199,21 +356,18 @@ static int reconcile_volume(void *ctx, struct sv key, struct reconcile_result *r
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	_cleanup_obj_ struct obj *volume = informer_lookup(l->volumes, SV(""), key);
 	bool released = val_is(obj_get(volume, F_status, F_phase), "Released");
-	const char *path;
+	const char *name;
 
 	(void)ret;
 	/* Bound or about to be: somebody uses it, also when it is being deleted. */
 	if (!volume || !(released || (obj_deleting(volume) && !val_is(obj_get(volume, F_status, F_phase), "Bound"))))
 		return 0;
-	path = our_directory(l, &a, volume);
-	if (!path)
+	name = local_path_name(l, &a, volume);
+	if (!name)
 		return 0;
 	if (val_is(obj_get(volume, F_spec, F_persistentVolumeReclaimPolicy), "Delete")) {
-		if (tree_remove(path, &why) < 0) {
-			recorder_event(l->recorder, RES(core_persistentvolumes), obj_root(volume), "Warning",
-				       "VolumeFailedDelete", "%s", err_msg(&why));
-			return err_move(err, &why);
-		}
+		if (local_path_drop(l, volume, name, err) < 0)
+			return -1;
 		if (!obj_deleting(volume)) {
 			if (client_delete(l->client, RES(core_persistentvolumes), SV(""), key, NULL, &why) < 0 &&
 			    why.reason != ERR_NOT_FOUND)
@@ -266,6 +420,7 @@ struct local_path *local_path_start(const struct local_path_opts *o, struct err 
 	l->client = o->client;
 	l->node = xstrdup(o->node_name);
 	l->dir = xstrdup(o->dir);
+	l->store = (struct local_store){ l->dir, o->machine ? o->machine : &local_machine_real };
 	l->recorder = recorder_new(o->client, LOCAL_PATH_PROVISIONER, o->node_name);
 	l->informers = informer_factory_new(o->client);
 	l->claims = informer_get(l->informers, RES(core_persistentvolumeclaims), NULL, NULL, NULL);
@@ -285,6 +440,7 @@ struct local_path *local_path_start(const struct local_path_opts *o, struct err 
 							      .ready = local_path_ready });
 	informer_add_handler(l->claims, &claims, l);
 	informer_add_handler(l->volumes, &volumes, l);
+	workq_add(l->claim_q, SV(KEY_MEND));
 	workq_add(l->claim_q, SV(KEY_CLASS));
 	informer_factory_start(l->informers);
 	return l;

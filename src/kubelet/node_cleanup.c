@@ -7,6 +7,7 @@
 #include "kubelet/cni.h"
 #include "kubelet/containerd.h"
 #include "kubelet/fsutil.h"
+#include "kubelet/local/local_volume.h"
 #include "kubelet/runtime.h"
 #include "kubelet/shims.h"
 
@@ -268,6 +269,16 @@ static void remove_bridge(struct cleanup *c, const char *bridge)
 	node_cleanup_note(c, &e);
 }
 
+/* Their data are the cluster's, and stay. */
+static void release_volumes(struct cleanup *c, const char *dir)
+{
+	struct local_store store = { dir, &local_machine_real };
+	struct err e = ERR_INIT;
+
+	(void)local_store_release(&store, &e);
+	node_cleanup_note(c, &e);
+}
+
 int node_cleanup(const struct node_cleanup_opts *o, struct err *err)
 {
 	struct cleanup c = { .o = o };
@@ -291,6 +302,7 @@ int node_cleanup(const struct node_cleanup_opts *o, struct err *err)
 	unmount_under(&c, root);
 	if (o->images)
 		remove_tree(&c, arena_printf(&c.a, "%s/containerd", o->data_dir));
+	release_volumes(&c, arena_printf(&c.a, "%s/storage", o->data_dir));
 	each_entry(&c, "/var/lib/cni/results", remove_cni_result);
 	rmdir("/var/lib/cni/results");
 	rmdir("/var/lib/cni");

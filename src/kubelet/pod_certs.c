@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define JITTER_NS (5 * 60 * NS_PER_SEC)
+#define AGAIN_NS (5 * 60 * NS_PER_SEC)	  /* from one certificate to the next one, at least: a server's own rules ask for that */
 #define OVERDUE_NS (10 * 60 * NS_PER_SEC) /* behind the time of a renewal it is told that none came */
 
 struct pod_certs {
@@ -154,7 +155,9 @@ static void certs_take(struct pod_certs *c, struct arena *a, struct pod_cert *it
 		it->refresh_ns = env_now_ns(c->k->env);
 	if (!time_parse(val_str(obj_get(o, F_status, F_notAfter)), &it->not_after_ns))
 		it->not_after_ns = INT64_MAX;
-	it->refresh_ns += (int64_t)env_random_below(c->k->env, (uint64_t)JITTER_NS);
+	/* Never at once again, whatever the two clocks say. */
+	it->refresh_ns = MAX(it->refresh_ns, env_now_ns(c->k->env) + AGAIN_NS) +
+			 (int64_t)env_random_below(c->k->env, (uint64_t)JITTER_NS);
 	it->told_overdue = it->told_expired = false;
 }
 

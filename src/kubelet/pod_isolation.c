@@ -23,12 +23,6 @@ int isolation_sandbox(const struct val *pod, struct err *err)
 
 int isolation_container(const struct val *spec, struct err *err)
 {
-	const struct val *device = val_at(val_member(spec, F_volumeDevices), 0);
-
-	if (device)
-		return err_set(err, ERR_INVALID,
-			       "volumeDevices: volume \"%.*s\" cannot be given as a block device by this node",
-			       SV_ARG(val_get_str(device, F_name)));
 	VAL_EACH(val_member(spec, F_volumeMounts), m) /* IfPossible is not possible: the status says Disabled */
 		if (val_is(val_member(m, F_recursiveReadOnly), "Enabled"))
 			return err_set(err, ERR_INVALID,

@@ -19,6 +19,7 @@
 #include "kubelet/pod_resize.h"
 #include "kubelet/pod_spec.h"
 #include "kubelet/subpath.h"
+#include "kubelet/volumes/claim.h"
 #include "kubelet/volumes/volumes.h"
 
 #include <errno.h>
@@ -490,6 +491,8 @@ static int pod_start_fill(struct kpod *p, struct arena *a, const struct val *pod
 	set_security(p, a, pod, spec, c);
 	container_resources(pod, spec, c);
 	if (check_user(p, a, pod, spec, c, err) < 0)
+		return -1;
+	if (claim_devices(p->k, a, pod, spec, c, err) < 0)
 		return -1;
 	return set_mounts(p, a, pod, spec, env, count, c, err);
 }

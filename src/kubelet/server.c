@@ -7,6 +7,7 @@
 #include "kubelet/kpod.h"
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/pod_table.h"
+#include "kubelet/volume_stats.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -77,6 +78,7 @@ static void metrics_page(struct http_req *r, struct kubelet *k)
 	for (size_t i = 0; i < n_pods; i++)
 		kpod_unref(pods[i]);
 	k->rt->ops->list_containers(k->rt, &a, SV(""), &c, &n, NULL);
+	volume_stats_metrics(k, &b);
 	for (size_t i = 0; i < n; i++)
 		running += c[i].state == RT_RUNNING;
 	buf_printf(&b,
@@ -162,6 +164,15 @@ static void stats_page(struct http_req *r, struct kubelet *k)
 		val_set_sv(&a, c, SV("rootfs"), part);
 		list = val_member_sv_mut(pod, SV("containers"));
 		val_push(&a, list, c);
+	}
+	for (size_t i = 0; i < val_len(pods); i++) {
+		struct val *pod = val_at_mut(pods, i), *volumes;
+		struct kpod *p = kubelet_pod(k, val_str(val_member_sv(val_member_sv(pod, SV("podRef")), SV("uid"))));
+
+		volumes = p ? volume_stats_summary(&a, p, sv_from(now)) : NULL;
+		if (volumes)
+			val_set_sv(&a, pod, SV("volume"), volumes);
+		kpod_unref(p);
 	}
 	val_set_sv(&a, doc, SV("pods"), pods);
 	json_encode(&b, doc);

@@ -53,6 +53,13 @@ struct sv pod_ephemeral_claim(struct buf *b, const struct val *pod, const struct
 	return buf_sv(b);
 }
 
+struct sv pod_volume_claim(struct buf *b, const struct val *pod, const struct val *volume)
+{
+	if (val_member(volume, F_ephemeral))
+		return pod_ephemeral_claim(b, pod, volume);
+	return val_get_str(volume, F_persistentVolumeClaim, F_claimName);
+}
+
 /* A claim is named by the pod itself, or by its status once it was made from a template. Only the control plane writes
  * those parts of a status. */
 static void refs_resource_claims(const struct refs *r, const struct val *pod)

@@ -22,6 +22,8 @@ void pod_refs_each(const struct val *pod, void (*fn)(enum pod_ref kind, struct s
 /* The claim of a generic ephemeral volume: "POD-VOLUME", in the buffer. */
 struct buf;
 struct sv pod_ephemeral_claim(struct buf *b, const struct val *pod, const struct val *volume);
+/* The claim that a volume of the pod is, named by it or made for it, in the volume or the buffer; empty: it is none. */
+struct sv pod_volume_claim(struct buf *b, const struct val *pod, const struct val *volume);
 
 /* Calls fn for every Secret of a PersistentVolume that a kubelet needs to mount it; those of the controllers of a
  * driver are not among them. A reference without a namespace is to that of the claim. */

@@ -52,6 +52,7 @@ struct field_errs {
 	VEC(struct field_err) list; /* in the arena */
 	size_t bytes;		    /* of the texts in it; beyond some MiB nothing more is kept */
 	size_t unsaid;		    /* errors that were not kept */
+	int64_t now_ns;		    /* wall clock, for rules that ask for it; 0: not known, and they say nothing */
 };
 void field_errs_init(struct field_errs *fe, struct arena *a); /* list memory is the arena's */
 void fe_add(struct field_errs *fe, enum field_err_type type, const struct fpath *at, const struct val *value,

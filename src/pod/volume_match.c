@@ -93,6 +93,17 @@ bool claim_bound(const struct obj *claim)
 	       val_member_sv(obj_get(claim, F_metadata, F_annotations), SV(ANN_BIND_COMPLETED));
 }
 
+int claim_made_for_pod(const struct obj *claim, const struct val *pod, struct err *err)
+{
+	struct sv ns = val_get_str(pod, F_metadata, F_namespace), name = val_get_str(pod, F_metadata, F_name);
+	struct sv uid = val_get_str(pod, F_metadata, F_uid);
+
+	if (uid.n && sv_eq(val_get_str(obj_controller_ref(claim), F_uid), uid) && sv_eq(obj_ns(claim), ns))
+		return 0;
+	return err_set(err, ERR_INVALID, "PVC %.*s/%.*s was not created for pod %.*s/%.*s (pod is not owner)",
+		       SV_ARG(obj_ns(claim)), SV_ARG(obj_name(claim)), SV_ARG(ns), SV_ARG(name));
+}
+
 const struct selector *claim_selector(struct arena *a, const struct obj *claim)
 {
 	const struct val *sel = obj_get(claim, F_spec, F_selector);

@@ -45,6 +45,10 @@ void volume_nodes(struct arena *a, const struct obj *volume, struct node_want *r
 /* It names its volume, and the binder has completed that. */
 bool claim_bound(const struct obj *claim);
 
+/* Was the claim made for the pod, for a generic ephemeral volume? What else has its name is somebody's, and not the
+ * pod's to use: -1 with upstream's words. */
+int claim_made_for_pod(const struct obj *claim, const struct val *pod, struct err *err);
+
 /* May the binder choose this volume for the claim? It is free or reserved for it, fits, and the claim's selector
  * (parsed, NULL: it has none) wants it. */
 bool volume_can_serve(const struct obj *volume, const struct obj *claim, const struct selector *selector);

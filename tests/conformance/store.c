@@ -216,6 +216,43 @@ static void test_range_bounds(void **state)
 	assert_int_equal(calls, 2);
 }
 
+/* What a function below finds on its stack. */
+static __attribute__((noinline)) void litter(void)
+{
+	volatile char stack[8192];
+
+	for (size_t i = 0; i < sizeof(stack); i++)
+		stack[i] = 0x22;
+}
+
+/* A key of which some versions have been put elsewhere (tables, pages) and newer ones not yet. */
+static void test_range_old_of_what_moves(void **state)
+{
+	enum { ROUNDS = 3, FILLERS = 12, FILLER = 512 * 1024 };
+	struct store *s = STORE(state);
+	char *filler = xmalloc(FILLER + 1);
+	int64_t at[ROUNDS];
+
+	memset(filler, 'x', FILLER);
+	filler[FILLER] = '\0';
+	for (int i = 0; i < ROUNDS; i++) {
+		at[i] = put(s, "a", i ? "later" : "first", STORE_ANY_REV);
+		for (int k = 0; k < FILLERS; k++)
+			assert_true(put(s, "f", filler, STORE_ANY_REV) > 0);
+	}
+	assert_true(put(s, "a", "last", STORE_ANY_REV) > 0);
+	for (int i = 0; i < ROUNDS; i++) {
+		char *wanted = xasprintf("a=%s@%" PRId64 "/%" PRId64 " ", i ? "later" : "first", at[0], at[i]), *got;
+
+		litter();
+		got = list_n(s, SV("a"), SV("b"), at[i], 0);
+		assert_string_equal(got, wanted);
+		free(got);
+		free(wanted);
+	}
+	free(filler);
+}
+
 static void test_range_old(void **state)
 {
 	struct store *s = STORE(state);
@@ -645,6 +682,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_cas, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_range_bounds, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_range_old, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_range_old_of_what_moves, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_range_async, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_limits, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_stats, setup, kit_teardown),

@@ -158,6 +158,7 @@ static int check_newest(const struct store_kv *kv, void *ctx)
 	struct newest *n = ctx;
 	unsigned key;
 
+	assert_null(kv->why);
 	assert_int_equal(sscanf(kv->key.p, "key-%3u", &key), 1);
 	assert_true(key < KEYS);
 	assert_int_equal(kv->mod_rev, n->want[key].rev);

@@ -90,6 +90,7 @@ static int kit_list_one(const struct store_kv *kv, void *ctx)
 {
 	struct buf *b = ctx;
 
+	assert_null(kv->why); /* nothing here is unreadable */
 	buf_addsv(b, kv->key);
 	buf_addc(b, '=');
 	buf_addsv(b, kv->value);

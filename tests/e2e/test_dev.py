@@ -98,6 +98,32 @@ spec:
     wait_for("the volume to go", lambda: not c.get("pv")["items"])
 
 
+def a_device_of_a_joined_node_grows(c):
+    """While its container has it: the node says so of its own volume and of its pod's claim, and may say no more."""
+    c.apply("""
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: raw}
+spec: {volumeMode: Block, accessModes: [ReadWriteOnce], resources: {requests: {storage: 8Mi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: raw}
+spec:
+  terminationGracePeriodSeconds: 1
+  nodeSelector: {kubernetes.io/hostname: dev-2}
+  volumes: [{name: d, persistentVolumeClaim: {claimName: raw}}]
+  containers:
+  - {name: c, image: "docker.io/caravel/demo:1", command: ["sh", "-c", "sleep 100000"], volumeDevices: [{name: d, devicePath: /dev/xvda}]}
+""")
+    c.kubectl("wait", "--for=condition=Ready", "pod/raw", "--timeout=60s")
+    c.kubectl("patch", "pvc", "raw", "-p", '{"spec":{"resources":{"requests":{"storage":"16Mi"}}}}')
+    wait_for("the capacity", lambda: c.get("pvc", "raw")["status"]["capacity"]["storage"] == "16Mi")
+    contains(c.kubectl("exec", "raw", "--", "sh", "-c", "dd if=/dev/zero of=/dev/xvda bs=1M count=20 2>&1 || true"), "16+0 records out")
+    c.kubectl("delete", "pod/raw", "pvc/raw", "--timeout=60s")
+    wait_for("the volume to go", lambda: not c.get("pv")["items"])
+
+
 def images_for_all(c):
     """One command, all nodes."""
     said = subprocess.run([CARAVEL, "image", "demo", "--data-dir", c.data], check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -330,7 +356,7 @@ if __name__ == "__main__":
     need_node()
     machine = snapshot()
     with DevCluster(nodes=2) as cluster:
-        status = main([all_nodes_are_there, pods_on_each, pods_reach_each_other, volumes_of_a_joined_node, images_for_all, a_name_that_is_there_is_nobody_elses, a_node_may_not_be_another,
+        status = main([all_nodes_are_there, pods_on_each, pods_reach_each_other, volumes_of_a_joined_node, a_device_of_a_joined_node_grows, images_for_all, a_name_that_is_there_is_nobody_elses, a_node_may_not_be_another,
                        a_connection_is_of_one_machine, a_node_killed_and_back, the_server_killed_and_back, a_token_taken_back,
                        only_the_node_dials_out, back_without_a_good_bye, a_partition, another_address, a_node_deleted_comes_back_as_itself, a_refused_flag_is_said], cluster)
 

@@ -21,6 +21,8 @@ from lib import Failed, contains, equal, wait_for
 DEMO = "docker.io/caravel/demo:1"
 BUNDLES = "/apis/certificates.k8s.io/v1/clustertrustbundles"
 REQUESTS = "/apis/certificates.k8s.io/v1/podcertificaterequests"
+ONE = "/apis/certificates.k8s.io/v1/namespaces/default/podcertificaterequests/"
+MERGE = {"Content-Type": "application/merge-patch+json"}
 PODS = "/api/v1/namespaces/default/pods"
 BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----\n")
 HOUR = 3600
@@ -99,7 +101,7 @@ def one_bundle_by_name(c):
     run(c, pod("by-name", by_name("test.own"), by_name("test.none", "none.pem", optional=True)))
     equal(shown(c, "by-name", "anchors.pem"), one, "the block alone")
     equal(shown(c, "by-name", "none.pem"), "", "one that is not there, and need not")
-    ask(c, 200, "PATCH", BUNDLES + "/test.own", {"spec": {"trustBundle": one + two}}, {"Content-Type": "application/merge-patch+json"})
+    ask(c, 200, "PATCH", BUNDLES + "/test.own", {"spec": {"trustBundle": one + two}}, MERGE)
     wait_for("both", lambda: sorted(BLOCK.findall(shown(c, "by-name", "anchors.pem"))) == sorted([one, two]))
     bundle(c, "test.none", two)
     wait_for("what has come", lambda: shown(c, "by-name", "none.pem") == two)
@@ -159,7 +161,7 @@ class Signer(threading.Thread):
     def __init__(self, c):
         super().__init__(daemon=True)
         self.c, self.ended, self.answered, self.failures, self.ca = c, threading.Event(), [], [], None
-        self.since, self.begin_refresh = 0, None  # how long ago it began, and when to renew; default: at two thirds
+        self.since = 0  # how long ago what it issues began
         self.most = 10 ** 6  # answers that it gives
         with contextlib.suppress(FileNotFoundError):
             self.ca = lib.read_text(os.path.join(c.dir, "spiffe.pem"))
@@ -178,19 +180,16 @@ class Signer(threading.Thread):
         signer = r["spec"]["signerName"]
         now = stamp(time.time())
         if signer == self.name_of_it:
-            status = self.issue(r)
-            status["conditions"] = [{"type": "Issued", "status": "True", "reason": "OK", "message": "by a test", "lastTransitionTime": now}]
+            status = self.issued(r)
         elif signer in ("test.example/denies", "test.example/fails"):
             how = {"test.example/denies": "Denied", "test.example/fails": "Failed"}[signer]
             status = {"conditions": [{"type": how, "status": "True", "reason": "Test", "message": "not by me", "lastTransitionTime": now}]}
         else:
             return
-        ask(self.c, 200, "PATCH", f"/apis/certificates.k8s.io/v1/namespaces/{r['metadata']['namespace']}/podcertificaterequests/"
-            f"{r['metadata']['name']}/status", {"metadata": {"uid": r["metadata"]["uid"]}, "status": status},
-            {"Content-Type": "application/merge-patch+json"})
+        ask(self.c, 200, "PATCH", ONE + r["metadata"]["name"] + "/status", {"metadata": {"uid": r["metadata"]["uid"]}, "status": status}, MERGE)
         self.answered.append(r)
 
-    def issue(self, r):
+    def issued(self, r):
         spec, at = r["spec"], tempfile.mkdtemp(dir=self.c.dir)
         begin = int(time.time()) - self.since
         end = begin + spec["maxExpirationSeconds"]
@@ -222,8 +221,8 @@ subjectAltName = URI:spiffe://test.example/{who},DNS:localhost
                 "-enddate", stamp(end, "%Y%m%d%H%M%SZ"))
         with open(at + "/crt.pem", encoding="utf-8") as f:
             chain = f.read()
-        refresh = begin + (end - begin) * 2 // 3 if self.begin_refresh is None else self.begin_refresh
-        return {"certificateChain": chain, "notBefore": stamp(begin), "notAfter": stamp(end), "beginRefreshAt": stamp(refresh)}
+        return {"certificateChain": chain, "notBefore": stamp(begin), "notAfter": stamp(end), "beginRefreshAt": stamp(begin + (end - begin) * 2 // 3),
+                "conditions": [{"type": "Issued", "status": "True", "reason": "OK", "message": "by a test", "lastTransitionTime": stamp(time.time())}]}
 
 
 @contextlib.contextmanager
@@ -321,24 +320,22 @@ def refusals_are_told(c):
     wait_for("why it does not start", lambda: any("credential bundle is not issued yet" in m for m in events_of(c, "unsigned", "FailedMount")), 60)
 
 
-def renewals(c):
-    """When the signer wanted one; a request that is taken away is made again; the old one serves meanwhile."""
-    c.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: kick}, data: {turn: '0'}}")
+def what_is_taken_away_or_long_over(c):
+    """A request that is taken away is made again; a certificate that began long ago is not taken from a signer."""
     with signer_of(c) as s:
-        s.since, s.begin_refresh, s.most = 2 * HOUR, int(time.time()) - HOUR, 1
-        run(c, pod("renewed", certificate(), {"configMap": {"name": "kick"}}))
-        first = shown(c, "renewed", "credentials.pem")
-    c.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: kick}, data: {turn: '1'}}")  # looked at now, not within a minute
+        s.since, s.most = HOUR, 0
+        start(c, pod("again", certificate()))
 
-    def waiting():
-        return [r for r in ask(c, 200, "GET", REQUESTS)["items"] if r["spec"]["podName"] == "renewed" and not r.get("status", {}).get("conditions")]
-    asked = wait_for("a request", waiting)[0]["metadata"]["name"]
-    equal(shown(c, "renewed", "credentials.pem"), first)
-    ask(c, 200, "DELETE", REQUESTS.replace("/v1/", "/v1/namespaces/default/") + "/" + asked)
-    wait_for("another request", lambda: [r for r in waiting() if r["metadata"]["name"] != asked])
-    with signer_of(c):
-        wait_for("another certificate", lambda: shown(c, "renewed", "credentials.pem") != first)
-    equal(shown(c, "renewed", "turn"), "1")
+        def waiting():
+            return [r for r in ask(c, 200, "GET", REQUESTS)["items"] if r["spec"]["podName"] == "again" and not r.get("status", {}).get("conditions")]
+        asked = wait_for("a request", waiting)[0]
+        said = ask(c, 422, "PATCH", ONE + asked["metadata"]["name"] + "/status", {"status": s.issued(asked)}, MERGE)
+        contains(said["message"], "must be set to within 5 minutes of kube-apiserver's current time")
+        s.since = 0
+        ask(c, 200, "DELETE", ONE + asked["metadata"]["name"])
+        wait_for("another request", lambda: [r for r in waiting() if r["metadata"]["name"] != asked["metadata"]["name"]])
+        s.most = 10
+        wait_for("it to run", lambda: c.get("pod", "again")["status"]["phase"] == "Running", 60)
 
 
 def after_a_restart(c):
@@ -358,6 +355,6 @@ if __name__ == "__main__":
     lib.need_node()
     with lib.Cluster(agent=True) as cluster:
         STATUS = lib.main([one_bundle_by_name, of_a_signer, many_bundles, what_is_not_there_is_waited_for, lives_of_certificates,
-                           what_users_note_reaches_the_signer, kinds_of_keys_and_files, two_pods_trust_each_other, refusals_are_told, renewals,
+                           what_users_note_reaches_the_signer, kinds_of_keys_and_files, two_pods_trust_each_other, refusals_are_told, what_is_taken_away_or_long_over,
                            after_a_restart], cluster)
     sys.exit(STATUS)

@@ -173,6 +173,20 @@ plugins:
 """
 
 
+def a_start_is_not_held_by_one(_):
+    """What a server makes at its start, of a kind that a quota counts, waits for its turn there: one behind the other."""
+    with Cluster(args=("--disable-scheduler",)) as c:
+        ns = "/api/v1/namespaces/kube-system"
+        roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/roles"
+        ask(c, 201, "POST", ns + "/resourcequotas", {"metadata": {"name": "q"}, "spec": {"hard": {"count/roles.rbac.authorization.k8s.io": "100"}}})
+        wait_for("it is in force", lambda: ask(c, 200, "GET", ns + "/resourcequotas/q").get("status", {}).get("hard"))
+        names = {r["metadata"]["name"] for r in ask(c, 200, "GET", roles)["items"]}
+        ask(c, 200, "DELETE", roles)
+        c.stop()
+        c.start()  # waits until it is ready, and not half a minute
+        equal({r["metadata"]["name"] for r in ask(c, 200, "GET", roles)["items"]}, names)
+
+
 def only_with_a_quota(_):
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
         f.write(LIMITED)
@@ -196,4 +210,4 @@ if __name__ == "__main__":
     need_tools()
     with Cluster(args=("--disable-scheduler",)) as cluster:
         sys.exit(main([the_last_seat, a_new_one_comes_into_force_under_load, life_of_a_service, life_of_a_pod, what_was_there_before, custom_kinds_as_they_come,
-                       only_with_a_quota], cluster))
+                       a_start_is_not_held_by_one, only_with_a_quota], cluster))

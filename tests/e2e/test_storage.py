@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Claims on a real node: a StatefulSet with a volume for each pod, data that outlive pods and the server, volumes that exist."""
+import json
 import os
+import subprocess
 import sys
 
 from lib import Cluster, Failed, contains, equal, main, need_node, wait_for
@@ -41,7 +43,18 @@ def claim(c, name):
 
 def directories(c):
     top = os.path.join(c.dir, "data", "storage")
-    return sorted(os.listdir(top))
+    return sorted(name for name in os.listdir(top) if name.startswith("pvc-"))
+
+
+def images_mounted(c):
+    with open("/proc/self/mountinfo", encoding="utf-8") as f:
+        return [line.split()[4] for line in f if os.path.join(c.dir, "data", "storage") in line.split()[4]]
+
+
+def may_grow_mounted():
+    """Does the kernel let us grow a file system that is in use (CAP_SYS_RESOURCE)? In some containers it does not."""
+    with open("/proc/self/status", encoding="utf-8") as f:
+        return next(int(line.split()[1], 16) for line in f if line.startswith("CapEff:")) >> 24 & 1
 
 
 def each_pod_has_a_volume(c):
@@ -110,7 +123,174 @@ spec: {storageClassName: manual, accessModes: [ReadWriteOnce], resources: {reque
         raise Failed("the data of a kept volume are gone")
 
 
+SIZED = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: sized}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 20Mi}}}
+"""
+USER = """
+apiVersion: v1
+kind: Pod
+metadata: {name: user}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{name: c, image: %s, command: [sh, -c, "exec sleep 100000"], volumeMounts: [{name: d, mountPath: /d}]}]
+  volumes: [{name: d, persistentVolumeClaim: {claimName: sized}}]
+"""
+
+
+def running(c, name):
+    wait_for(f"{name} to run", lambda: c.get("pod", name)["status"].get("phase") == "Running", 60)
+
+
+def said(c, name, reason):
+    return [e["message"] for e in c.get("events")["items"] if e["involvedObject"]["name"] == name and e["reason"] == reason]
+
+
+def size_is_held(c):
+    """The agent is killed while the volume is being made, and what is there afterwards is whole."""
+    c.apply(SIZED)
+    c.apply(USER % IMAGE)
+    wait_for("the node", lambda: "volume.kubernetes.io/selected-node" in claim(c, "sized")["metadata"].get("annotations", {}))
+    c.kill()
+    c.start()
+    running(c, "user")
+    contains(" ".join(said(c, "sized", "ProvisioningSucceeded") or ["enforcement of its size: image"]), "enforcement of its size: image")
+    said_no = c.kubectl("exec", "user", "--", "sh", "-c", "dd if=/dev/zero of=/d/f bs=64k count=1000 2>&1 || true")
+    contains(said_no, "No space left on device")
+    size = int(c.kubectl("exec", "user", "--", "stat", "-c", "%s", "/d/f"))
+    if not 20 << 20 <= size <= 26 << 20:
+        raise Failed(f"of 20Mi {size} bytes could be written")
+
+
+def fullness_is_told(c):
+    node = c.get("nodes")["items"][0]["metadata"]["name"]
+    labels = '{namespace="default",persistentvolumeclaim="sized"} '
+    text = c.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/metrics")
+    free = next(line for line in text.splitlines() if line.startswith("kubelet_volume_stats_available_bytes" + labels))
+    equal(int(free.split()[-1]) < 1 << 20, True, "what is free of a full volume")
+    summary = json.loads(c.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/stats/summary"))
+    pod = next(p for p in summary["pods"] if p["podRef"]["name"] == "user")
+    equal(pod["volume"][0]["pvcRef"], {"name": "sized", "namespace": "default"})
+    equal(pod["volume"][0]["name"], "d")
+
+
+def capacity(c):
+    return claim(c, "sized")["status"]["capacity"]["storage"]
+
+
+def grows_under_load(c):
+    """A writer goes on through it. Where the kernel refuses to grow what is mounted, the next mount does it."""
+    c.kubectl("exec", "user", "--", "sh", "-c", "rm /d/f; (while sleep 0.05; do date >> /d/log || exit; done) > /dev/null 2>&1 &")
+    c.kubectl("patch", "pvc", "sized", "-p", '{"spec":{"resources":{"requests":{"storage":"60Mi"}}}}')
+    if may_grow_mounted():
+        wait_for("the capacity", lambda: capacity(c) == "60Mi", 30)
+        c.kubectl("exec", "user", "--", "dd", "if=/dev/zero", "of=/d/f", "bs=1M", "count=50")
+    else:
+        wait_for("what it waits for", lambda: any(x["type"] == "FileSystemResizePending" for x in claim(c, "sized")["status"].get("conditions", [])))
+        equal(capacity(c), "20Mi")
+        equal(claim(c, "sized")["status"]["allocatedResourceStatuses"], {"storage": "NodeResizePending"})
+    lines = int(c.kubectl("exec", "user", "--", "sh", "-c", "wc -l < /d/log"))
+    wait_for("more lines", lambda: int(c.kubectl("exec", "user", "--", "sh", "-c", "wc -l < /d/log")) > lines)
+    c.kubectl("delete", "pod", "user", "--timeout=60s")
+
+
+def found_mounted_after_a_reboot(c):
+    """Killed, and everything that was mounted is gone: the pod finds its data, in a volume as large as it was to be."""
+    c.kill()
+    for at in images_mounted(c):
+        subprocess.run(["umount", at], check=True)
+    c.start()
+    c.apply(USER % IMAGE)
+    running(c, "user")
+    wait_for("the capacity", lambda: capacity(c) == "60Mi", 90)
+    equal([x["type"] for x in claim(c, "sized")["status"].get("conditions", []) if x["type"] != "Unused"], [])
+    equal(int(c.kubectl("exec", "user", "--", "sh", "-c", "wc -l < /d/log")) > 0, True)
+    c.kubectl("exec", "user", "--", "dd", "if=/dev/zero", "of=/d/f", "bs=1M", "count=50")
+    c.kubectl("delete", "pod", "user", "--timeout=60s")
+    c.kubectl("delete", "pvc", "sized", "--timeout=60s")
+    wait_for("the volumes to go", lambda: not directories(c) and not images_mounted(c), 60)
+
+
+def block_device(c):
+    c.apply(f"""
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {{name: raw}}
+spec: {{volumeMode: Block, accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 8Mi}}}}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: raw}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{{name: c, image: {IMAGE}, command: [sh, -c, "exec sleep 100000"], volumeDevices: [{{name: d, devicePath: /dev/xvda}}]}}]
+  volumes: [{{name: d, persistentVolumeClaim: {{claimName: raw}}}}]
+""")
+    running(c, "raw")
+    contains(c.kubectl("exec", "raw", "--", "sh", "-c", "dd if=/dev/zero of=/dev/xvda bs=1M count=20 2>&1 || true"), "No space left on device", "8+0 records out")
+    c.kubectl("delete", "pod", "raw", "--timeout=60s")
+    c.kubectl("delete", "pvc", "raw", "--timeout=60s")
+    wait_for("the device to go", lambda: not directories(c), 60)
+    equal(os.path.join(c.dir, "data") in subprocess.run(["losetup", "-a"], check=True, capture_output=True, text=True).stdout, False)
+
+
+def ephemeral_volume(c):
+    c.apply(f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: scratch}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{{name: c, image: {IMAGE}, command: [sh, -c, "echo x > /d/x; exec sleep 100000"], volumeMounts: [{{name: d, mountPath: /d}}]}}]
+  volumes:
+  - name: d
+    ephemeral: {{volumeClaimTemplate: {{spec: {{accessModes: [ReadWriteOncePod], resources: {{requests: {{storage: 8Mi}}}}}}}}}}
+""")
+    running(c, "scratch")
+    equal(claim(c, "scratch-d")["metadata"]["ownerReferences"][0]["name"], "scratch")
+    c.kubectl("delete", "pod", "scratch", "--timeout=60s")
+    wait_for("the claim to go", lambda: "scratch-d" not in c.kubectl("get", "pvc"), 60)
+    wait_for("the volume to go", lambda: not directories(c), 60)
+
+
+def clone_of_what_is_in_use(c):
+    """Its source goes on writing; the clone is as large as it asks to be, and goes its own way."""
+    pods = ("origin", "copy")
+    for name, size, source in (("origin", "12Mi", ""), ("copy", "30Mi", "dataSource: {kind: PersistentVolumeClaim, name: origin},")):
+        c.apply(f"""
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {{name: {name}}}
+spec: {{accessModes: [ReadWriteOnce], {source} resources: {{requests: {{storage: {size}}}}}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{{name: c, image: {IMAGE}, command: [sh, -c, "exec sleep 100000"], volumeMounts: [{{name: d, mountPath: /d}}]}}]
+  volumes: [{{name: d, persistentVolumeClaim: {{claimName: {name}}}}}]
+""")
+        running(c, name)
+        if name == "origin":
+            c.kubectl("exec", name, "--", "sh", "-c", "seq 1000 > /d/old; (while sleep 0.05; do date >> /d/log || exit; done) > /dev/null 2>&1 &")
+    equal(c.kubectl("exec", "copy", "--", "sh", "-c", "wc -l < /d/old").strip(), "1000")
+    c.kubectl("exec", "copy", "--", "sh", "-c", "rm /d/log; dd if=/dev/zero of=/d/f bs=1M count=28")
+    def lines():
+        return int(c.kubectl("exec", "origin", "--", "sh", "-c", "wc -l < /d/log"))
+    before = lines()
+    wait_for("the source to write on", lambda: lines() > before)
+    c.kubectl("delete", "pod", *pods, "--timeout=60s")
+    c.kubectl("delete", "pvc", *pods, "--timeout=60s")
+    wait_for("the volumes to go", lambda: not directories(c) and not images_mounted(c), 60)
+
+
 if __name__ == "__main__":
     need_node()
     with Cluster(agent=True) as cluster:
-        sys.exit(main([each_pod_has_a_volume, data_outlive_pods_and_the_server, claims_in_use_stay, a_volume_that_exists], cluster))
+        sys.exit(main([each_pod_has_a_volume, data_outlive_pods_and_the_server, claims_in_use_stay, a_volume_that_exists,
+                       size_is_held, fullness_is_told, grows_under_load, found_mounted_after_a_reboot, block_device, ephemeral_volume,
+                       clone_of_what_is_in_use],
+                      cluster))

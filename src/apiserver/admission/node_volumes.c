@@ -6,6 +6,7 @@
  * changed. Upstream's kubelets make none. */
 #include "apiserver/admission/node_restriction.h"
 #include "object/annotation.h"
+#include "object/quantity.h"
 #include "pod/volume_match.h"
 
 /* Of this node alone, and made by it. */
@@ -32,6 +33,20 @@ static bool volume_is_wanted(const struct admission *a, struct sv node)
 	       sv_eq(annotation_of(obj_root(claim), ANN_SELECTED_NODE), node);
 }
 
+/* Nothing of what it is differs, but that it may have grown. */
+static bool volume_only_grew(const struct val *old, const struct val *now)
+{
+	const struct val *sides[] = { val_member(old, F_spec), val_member(now, F_spec) };
+
+	for (size_t side = 0; side < 2; side++)
+		VAL_EACH_MEMBER(sides[side], m)
+			if (m.sym != F_capacity && !val_same(m.value, val_member_sv(sides[1 - side], m.key)))
+				return false;
+	return val_len(val_member(sides[1], F_capacity)) == val_len(val_member(sides[0], F_capacity)) &&
+	       quantity_cmp(val_get_str(sides[1], F_capacity, F_storage),
+			    val_get_str(sides[0], F_capacity, F_storage)) >= 0;
+}
+
 int node_restrict_volume(const struct admission *a, struct sv node, struct err *err)
 {
 	const struct val *old = a->old;
@@ -52,8 +67,7 @@ int node_restrict_volume(const struct admission *a, struct sv node, struct err *
 	}
 	if (!old || !volume_is_own(old, node))
 		return admission_forbid(a, err, "node \"%.*s\" can only change volumes that it has made", SV_ARG(node));
-	if (a->op == ADMIT_UPDATE &&
-	    !(volume_is_own(a->doc, node) && val_same(val_get(old, F_spec), val_get(a->doc, F_spec))))
+	if (a->op == ADMIT_UPDATE && !(volume_is_own(a->doc, node) && volume_only_grew(old, a->doc)))
 		return admission_forbid(a, err, "node \"%.*s\" cannot change what its volumes are", SV_ARG(node));
 	return 0;
 }

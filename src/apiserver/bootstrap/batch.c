@@ -83,10 +83,19 @@ void bootstrap_update(struct batch *b, const struct resource *r, struct sv ns, s
 	registry_update_async(&w->req, r, ns, name, NULL, change, bootstrap_written, w);
 }
 
+/* Is one of them not with the store? It may wait for the end of another (for its turn at a quota, say), which ends here. */
+static bool bootstrap_one_waits(const struct batch *b)
+{
+	for (const struct write *w = b->writes; w; w = w->next)
+		if (w->req.wait)
+			return true;
+	return false;
+}
+
 void bootstrap_wait(struct batch *b)
 {
-	/* All are with the store, which answers each by itself. */
-	inbox_gather(&b->in, (size_t)b->pending);
+	if (!bootstrap_one_waits(b)) /* the store answers each by itself */
+		inbox_gather(&b->in, (size_t)b->pending);
 	while (b->pending > 0)
 		inbox_run(&b->in);
 }

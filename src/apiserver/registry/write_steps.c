@@ -155,6 +155,7 @@ int write_validate(struct write_op *op, const struct val *old, struct err *err)
 	op->ordered = op->thawed = true;
 	field_errs_init(&fe, op->a);
 	field_errs_init(&rules, op->a);
+	rules.now_ns = fe.now_ns = env_now_ns(op->q->server->env);
 	validate_object_meta(&fe, op->res, val_member(op->doc, F_metadata), old ? val_member(old, F_metadata) : NULL,
 			     op->strat->name_check ? op->strat->name_check : fmt_dns_subdomain);
 	if (op->res->schema->custom)

@@ -6,6 +6,7 @@
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/pod_paths.h"
 #include "kubelet/pod_table.h"
+#include "kubelet/volumes/claim.h"
 
 static const struct volume_kind kinds[] = {
 	{ F_emptyDir, "empty-dir", false, emptydir_setup },
@@ -15,6 +16,7 @@ static const struct volume_kind kinds[] = {
 	{ F_downwardAPI, "downward-api", true, downward_setup },
 	{ F_hostPath, NULL, false, hostpath_setup },
 	{ F_persistentVolumeClaim, NULL, false, claim_setup },
+	{ F_ephemeral, NULL, false, claim_setup },
 };
 
 static const struct volume_kind *volume_kind_of(const struct val *v)
@@ -55,9 +57,18 @@ int volume_path(struct kubelet *k, struct arena *a, const struct val *pod, struc
 			*ret = arena_cstr(a, val_get_str(v, F_hostPath, F_path));
 			return 0;
 		}
-		if (kind->field == F_persistentVolumeClaim) {
+		if (kind->setup == claim_setup) {
+			struct claim_place place;
+
 			*ret_readonly = val_get_bool(v, F_persistentVolumeClaim, F_readOnly);
-			return claim_path(k, a, pod, val_get_str(v, F_persistentVolumeClaim, F_claimName), ret, err);
+			if (claim_find(k, a, pod, v, &place, err) < 0)
+				return -1;
+			*ret = place.path;
+			return place.block ? err_set(err, ERR_INVALID,
+						     "volume %.*s has volumeMode Block, but is specified in "
+						     "volumeMounts",
+						     SV_ARG(name))
+					   : 0;
 		}
 		*ret = plugin_dir(k, a, pod, kind, name);
 		return 0;

@@ -62,7 +62,4 @@ int claim_setup(struct volume *v, struct err *err);
 int config_files(struct volume *v, struct file_list *l, bool secret, struct sv name, const struct val *items,
 		 bool optional, int64_t mode, struct err *err);
 int downward_files(struct volume *v, struct file_list *l, const struct val *items, int64_t mode, struct err *err);
-/* The host directory a claim is bound to (hostPath and local volumes). */
-int claim_path(struct kubelet *k, struct arena *a, const struct val *pod, struct sv claim, const char **ret,
-	       struct err *err);
 int hostpath_check(const char *path, struct sv type, struct err *err);

@@ -5,7 +5,8 @@
  *		waits for its Pod	nodes for which a volume that fits is free, or can be made
  *
  * When the node is found, claims that wait are told: they get the volumes chosen here, or the node to make theirs on
- * (volume_binding_work()). Also here: a claim of access mode ReadWriteOncePod has one Pod at a time. */
+ * (volume_binding_work()). Also here: a claim of access mode ReadWriteOncePod has one Pod at a time, wherever that is,
+ * and a Pod of higher priority takes it by preemption. */
 #include "scheduler/plugins/plugins.h"
 
 #include "base/buf.h"
@@ -22,14 +23,18 @@ struct candidate {
 
 struct pod_claim {
 	struct obj *claim, *class;
-	bool bound;
+	bool bound, exclusive;	      /* ReadWriteOncePod */
 	struct candidate *candidates; /* of a bound one its volume; else those that fit, best first */
 	size_t n;
+	/* A clone of local-path: its volume is made where its source is. */
+	bool clone;
+	struct node_want source;
 };
 
 struct pod_claims {
 	struct pod_claim *p;
 	size_t n;
+	int holders; /* Pods on nodes that have one of the exclusive ones, as often as they do */
 };
 
 static enum sched_outcome volume_binding_no_node(struct cycle_state *cs, const char *why)
@@ -51,24 +56,26 @@ static bool exclusive(const struct obj *claim)
 
 static bool volume_binding_mounts(const struct obj *pod, const struct obj *claim)
 {
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
 	if (!sv_eq(obj_ns(pod), obj_ns(claim)))
 		return false;
 	VAL_EACH(obj_get(pod, F_spec, F_volumes), v)
-		if (sv_eq(val_get_str(v, F_persistentVolumeClaim, F_claimName), obj_name(claim)))
+		if (sv_eq(pod_volume_claim(&b, obj_root(pod), v), obj_name(claim)))
 			return true;
 	return false;
 }
 
-static bool volume_binding_in_use(struct cycle_state *cs, const struct obj *claim)
+static int volume_binding_holders(struct cycle_state *cs, const struct obj *claim)
 {
+	int holders = 0;
 	size_t n;
 	struct node_info **nodes = cache_order(cs->cache, &n);
 
 	for (size_t i = 0; i < n; i++)
 		LIST_EACH(&nodes[i]->pods, it)
-			if (volume_binding_mounts(LIST_ENTRY(it, struct pod_info, on_node)->obj, claim))
-				return true;
-	return false;
+			holders += volume_binding_mounts(LIST_ENTRY(it, struct pod_info, on_node)->obj, claim);
+	return holders;
 }
 
 static int by_rank(const void *x, const void *y, void *claim)
@@ -95,12 +102,39 @@ static void find_candidates(struct cycle_state *cs, struct pod_claim *c)
 		qsort_r(c->candidates, c->n, sizeof(*c->candidates), by_rank, c->claim);
 }
 
-static enum sched_outcome look_at_claim(struct cycle_state *cs, struct pod_claim *c, struct sv name)
+/* The provisioner of local-path copies on one machine; others bring their data to wherever they are wanted. */
+static void find_source(struct cycle_state *cs, struct pod_claim *c)
 {
 	struct volumes *vs = &cs->cache->volumes;
+	const struct val *from = obj_get(c->claim, F_spec, F_dataSourceRef);
+	struct obj *source, *volume;
+
+	if (!from)
+		from = obj_get(c->claim, F_spec, F_dataSource);
+	if (!val_is(val_get(from, F_kind), "PersistentVolumeClaim") ||
+	    !val_is(obj_get(c->class, F_provisioner), LOCAL_PATH_PROVISIONER))
+		return;
+	source = volumes_claim(vs, obj_ns(c->claim), val_get_str(from, F_name));
+	volume = source ? volumes_volume(vs, val_str(obj_get(source, F_spec, F_volumeName))) : NULL;
+	if (!volume)
+		return; /* its provisioner says so */
+	c->clone = true;
+	volume_nodes(cs->arena, volume, &c->source);
+}
+
+static enum sched_outcome look_at_claim(struct cycle_state *cs, struct pod_claim *c, struct sv name, bool ephemeral)
+{
+	struct volumes *vs = &cs->cache->volumes;
+	_cleanup_(err_release) struct err why = ERR_INIT;
 	struct obj *volume;
 
 	c->claim = volumes_claim(vs, obj_ns(cs->pod->obj), name);
+	if (!c->claim && ephemeral)
+		return volume_binding_no_node(
+		    cs, arena_printf(cs->arena,
+				     "waiting for ephemeral volume controller to create the persistentvolumeclaim "
+				     "\"%.*s\"",
+				     SV_ARG(name)));
 	if (!c->claim)
 		return volume_binding_no_node(
 		    cs, arena_printf(cs->arena, "persistentvolumeclaim \"%.*s\" not found", SV_ARG(name)));
@@ -113,10 +147,9 @@ static enum sched_outcome look_at_claim(struct cycle_state *cs, struct pod_claim
 	if (obj_deleting(c->claim))
 		return volume_binding_no_node(
 		    cs, arena_printf(cs->arena, "persistentvolumeclaim \"%.*s\" is being deleted", SV_ARG(name)));
-	if (exclusive(c->claim) && volume_binding_in_use(cs, c->claim))
-		return volume_binding_no_node(
-		    cs, "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access "
-			"mode");
+	if (ephemeral && claim_made_for_pod(c->claim, obj_root(cs->pod->obj), &why) < 0)
+		return volume_binding_no_node(cs, arena_strdup(cs->arena, err_msg(&why)));
+	c->exclusive = exclusive(c->claim);
 	c->bound = claim_bound(c->claim);
 	if (c->bound) {
 		volume = volumes_volume(vs, val_str(obj_get(c->claim, F_spec, F_volumeName)));
@@ -131,6 +164,7 @@ static enum sched_outcome look_at_claim(struct cycle_state *cs, struct pod_claim
 	    !val_is(obj_get(c->class, F_volumeBindingMode), "WaitForFirstConsumer"))
 		return volume_binding_no_node(cs, "pod has unbound immediate PersistentVolumeClaims");
 	find_candidates(cs, c);
+	find_source(cs, c);
 	return SCHED_OK;
 }
 
@@ -141,20 +175,20 @@ static enum sched_outcome volume_binding_prefilter(struct cycle_state *cs)
 	struct pod_claims *all = NULL;
 
 	VAL_EACH(volumes, v) {
-		struct sv name = val_get_str(v, F_persistentVolumeClaim, F_claimName);
+		struct sv name = arena_sv(cs->arena, pod_volume_claim(&b, obj_root(cs->pod->obj), v));
 		enum sched_outcome r;
 
-		if (val_member(v, F_ephemeral))
-			name = arena_sv(cs->arena, pod_ephemeral_claim(&b, obj_root(cs->pod->obj), v));
 		if (!name.n)
 			continue;
 		if (!all) {
 			all = ARENA_NEW(cs->arena, struct pod_claims);
 			all->p = ARENA_ARRAY(cs->arena, struct pod_claim, val_len(volumes));
 		}
-		r = look_at_claim(cs, &all->p[all->n++], name);
+		r = look_at_claim(cs, &all->p[all->n++], name, val_member(v, F_ephemeral) != NULL);
 		if (r != SCHED_OK)
 			return r;
+		if (all->p[all->n - 1].exclusive)
+			all->holders += volume_binding_holders(cs, all->p[all->n - 1].claim);
 	}
 	cs->data[PLUGIN_VOLUME_BINDING] = all;
 	return all ? SCHED_OK : SCHED_SKIP;
@@ -190,6 +224,7 @@ static bool can_provision(const struct pod_claim *c, const struct node_info *n)
 	struct sv node = annotation_of(obj_root(c->claim), ANN_SELECTED_NODE);
 
 	return who.n && !sv_is(who, NO_PROVISIONER) && (!node.n || sv_is(node, n->name)) &&
+	       (!c->clone || node_want_matches(&c->source, n->labels, sv_from(n->name))) &&
 	       topology_allowed(c->class, n->labels);
 }
 
@@ -217,6 +252,12 @@ static enum sched_outcome volume_binding_filter(struct cycle_state *cs, const st
 	bool elsewhere = false, missing = false, gone = false;
 	struct obj *chosen[CLAIMS_MAX] = { 0 };
 
+	/* Wherever they are: it may go where they are taken away. */
+	if (all->holders > 0) {
+		cycle_why(
+		    cs, "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode");
+		return SCHED_UNSCHEDULABLE;
+	}
 	for (size_t i = 0; i < all->n; i++) {
 		const struct pod_claim *c = &all->p[i];
 
@@ -238,6 +279,17 @@ static enum sched_outcome volume_binding_filter(struct cycle_state *cs, const st
 	if (missing)
 		cycle_why(cs, "node(s) didn't find available persistent volumes to bind");
 	return gone || elsewhere || missing ? SCHED_UNRESOLVABLE : SCHED_OK;
+}
+
+static void volume_binding_pod_moved(struct cycle_state *cs, const struct pod_info *other, const struct node_info *n,
+				     int delta)
+{
+	struct pod_claims *all = cs->data[PLUGIN_VOLUME_BINDING];
+
+	(void)n;
+	for (size_t i = 0; all && i < all->n; i++)
+		if (all->p[i].exclusive && volume_binding_mounts(other->obj, all->p[i].claim))
+			all->holders += delta;
 }
 
 void volume_binding_work(struct cycle_state *cs, const struct node_info *n, claim_works *ret)
@@ -288,4 +340,5 @@ const struct plugin plugin_volume_binding = {
 	.hint = volume_binding_hint,
 	.prefilter = volume_binding_prefilter,
 	.filter = volume_binding_filter,
+	.pod_moved = volume_binding_pod_moved,
 };

@@ -128,7 +128,7 @@ static int range_report(struct range *q, const struct store_kv *kv)
 static int range_find(struct range *q, struct sv key, uint64_t db_rev)
 {
 	struct wal_record h;
-	struct store_kv kv;
+	struct store_kv kv = { .deleted = false }; /* all of it: who reports looks at `why`, too */
 	int got =
 	    db_rev ? db_find(q->sn.set, key, MIN(db_rev, (uint64_t)q->rev), &q->sn.kv, &h, &kv.key, &kv.value, q->err)
 		   : 0;
@@ -139,7 +139,6 @@ static int range_find(struct range *q, struct sv key, uint64_t db_rev)
 		return 0;
 	kv.create_rev = (int64_t)h.create_rev;
 	kv.mod_rev = (int64_t)h.rev;
-	kv.deleted = false;
 	return range_report(q, &kv);
 }
 

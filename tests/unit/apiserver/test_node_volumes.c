@@ -86,6 +86,15 @@ static void test_made(void **state)
 	assert_int_equal(as_node(r, "n1", "POST", PV, volume(r, "a", "\"n1\"", "mine", mine, OURS), NULL, NULL), 201);
 }
 
+static int resized(struct rig *r, const char *node, const char *uid, const char *size)
+{
+	const char *text = volume(r, "a", "\"n1\"", "mine", uid, OURS), *at = strstr(text, "\"1Gi\"");
+
+	assert_non_null(at);
+	return as_node(r, node, "PUT", PV "/a",
+		       arena_printf(&r->arena, "%.*s\"%s\"%s", (int)(at - text), text, size, at + 5), NULL, NULL);
+}
+
 static void test_changed(void **state)
 {
 	struct rig *r = *state;
@@ -104,6 +113,12 @@ static void test_changed(void **state)
 	    as_node(r, "n1", "PUT", PV "/a/status", volume(r, "a", "\"n1\"", "mine", uid, OURS), NULL, NULL), 403);
 	assert_int_equal(as_node(r, "n1", "PUT", PV "/a", volume(r, "a", "\"n1\"", "mine", uid, OURS), NULL, NULL),
 			 200);
+	/* It grows, for who made it; it does not shrink, and changes nothing else with it. */
+	assert_int_equal(resized(r, "n2", uid, "2Gi"), 403);
+	assert_int_equal(resized(r, "n1", "other", "2Gi"), 403);
+	assert_int_equal(resized(r, "n1", uid, "1Mi"), 403);
+	assert_int_equal(resized(r, "n1", uid, "2Gi"), 200);
+	assert_int_equal(resized(r, "n1", uid, "1Gi"), 403);
 	/* An admin's volume is none of its. */
 	expect(r, 201, "POST", PV,
 	       "{\"metadata\":{\"name\":\"b\"},\"spec\":{\"capacity\":{\"storage\":\"1Gi\"},\"accessModes\":["

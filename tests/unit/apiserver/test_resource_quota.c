@@ -315,7 +315,6 @@ int main(void)
 		OF(test_refusals),     OF(test_failures_cost_nothing), OF(test_two_quotas),
 		OF(test_updates),      OF(test_counted_meanwhile),     OF(test_many_at_once),
 		OF(test_two_servers),  OF(test_pods_at_once),	       OF(test_opened),
-		OF(test_many_at_once), OF(test_two_servers),	       OF(test_pods_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

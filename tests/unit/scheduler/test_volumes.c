@@ -1,6 +1,8 @@
 /* VolumeBinding: which nodes the claims of a Pod allow, and what they are told. */
 #include "kit.h"
 
+#include "pod/volume_match.h"
+
 static void put(struct kit *k, struct obj *o)
 {
 	volumes_set(&k->cache.volumes, o, false);
@@ -186,18 +188,93 @@ static void test_one_pod_at_a_time(void **state)
 		       "bind-completed':'yes'}},'spec':{'accessModes':['ReadWriteOncePod'],'volumeName':'v'}}"));
 	holder = pod(k, "n1", "holder", "only", "");
 	kit_refused(k, pod(k, NULL, "b", "only", ""),
-		    "0/2 nodes are available: node has pod using PersistentVolumeClaim with the same name and "
+		    "0/2 nodes are available: 2 node has pod using PersistentVolumeClaim with the same name and "
 		    "ReadWriteOncePod access mode.");
 	kit_remove(k, holder);
 	assert_true(*kit_find(k, pod(k, NULL, "c", "only", "")) != '\0');
 }
 
+/* Whoever is more important takes it from who has it, wherever that is. */
+static void test_one_pod_at_a_time_gives_way(void **state)
+{
+	static const char spec[] = "'priority':%d,'containers':[{'name':'c'}],'volumes':[{'name':'a',"
+				   "'persistentVolumeClaim':{'claimName':'only'}}]";
+	struct kit *k = *state;
+	struct preemption pre;
+	char text[256];
+
+	kit_node(k, "n1", "");
+	kit_node(k, "n2", "");
+	volume(k, "v", "", "1Gi", "");
+	put(k, kit_obj("{'kind':'PersistentVolumeClaim','metadata':{'name':'only','namespace':'default','annotations':{"
+		       "'pv.kubernetes.io/bind-completed':'yes'}},'spec':{'accessModes':['ReadWriteOncePod'],"
+		       "'volumeName':'v'}}"));
+	snprintf(text, sizeof(text), spec, 5);
+	kit_pod(k, "n2", "holder", "", text);
+	assert_string_equal(kit_find(k, kit_pod(k, NULL, "same", "", text)), "");
+	assert_false(preemption_find(&k->cs, &pre));
+	snprintf(text, sizeof(text), spec, 9);
+	assert_string_equal(kit_find(k, kit_pod(k, NULL, "more", "", text)), "");
+	assert_true(preemption_find(&k->cs, &pre));
+	assert_string_equal(pre.node->name, "n2");
+	assert_int_equal(pre.n, 1);
+	assert_sv(obj_name(pre.victims[0]->obj), "holder");
+}
+
+/* The claim of an ephemeral volume is made for its Pod; what only has the name of one is nobody's of its. */
+static void test_ephemeral(void **state)
+{
+	static const char spec[] = "'containers':[{'name':'c'}],'volumes':[{'name':'d','ephemeral':{}}]";
+	struct kit *k = *state;
+	struct pod_info *p;
+
+	kit_node(k, "n1", "");
+	class(k, "made", "'provisioner':'x.io/p'," WAIT);
+	p = kit_pod(k, NULL, "p", "", spec);
+	kit_refused(k, p,
+		    "0/1 nodes are available: waiting for ephemeral volume controller to create the "
+		    "persistentvolumeclaim \"p-d\".");
+	claim(k, "p-d", "made", "", "");
+	kit_refused(k, p,
+		    "0/1 nodes are available: PVC default/p-d was not created for pod default/p (pod is not owner).");
+	put(k, kit_obj(
+		   "{'kind':'PersistentVolumeClaim','metadata':{'name':'p-d','namespace':'default','ownerReferences':[{"
+		   "'kind':'Pod','name':'p','uid':'u-p','controller':true}]},'spec':{'accessModes':['ReadWriteOnce'],"
+		   "'storageClassName':'made'}}"));
+	assert_string_equal(kit_find(k, p), "n1");
+	assert_work(k, "n1", "", NULL);
+}
+
+/* A clone of local-path is made where its source is. */
+static void test_clone(void **state)
+{
+	struct kit *k = *state;
+
+	kit_node(k, "n1", "");
+	kit_node(k, "n2", "");
+	class(k, "ours", "'provisioner':'" LOCAL_PATH_PROVISIONER "'," WAIT);
+	volume(k, "v", "ours", "1Gi", "n2");
+	claim(k, "source", "ours", "v", "");
+	put(k,
+	    kit_obj(
+		"{'kind':'PersistentVolumeClaim','metadata':{'name':'copy','namespace':'default'},'spec':{"
+		"'accessModes':['ReadWriteOnce'],'storageClassName':'ours','resources':{'requests':{'storage':'9Gi'}},"
+		"'dataSource':{'kind':'PersistentVolumeClaim','name':'source'}}}"));
+	assert_string_equal(kit_find(k, pod(k, NULL, "a", "copy", "")), "n2");
+	assert_work(k, "n2", "", NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		KIT_TEST(test_refused_everywhere),  KIT_TEST(test_bound),
-		KIT_TEST(test_waiting_for_volumes), KIT_TEST(test_provisioned),
+		KIT_TEST(test_clone),
+		KIT_TEST(test_refused_everywhere),
+		KIT_TEST(test_bound),
+		KIT_TEST(test_waiting_for_volumes),
+		KIT_TEST(test_provisioned),
 		KIT_TEST(test_one_pod_at_a_time),
+		KIT_TEST(test_one_pod_at_a_time_gives_way),
+		KIT_TEST(test_ephemeral),
 	};
 
 	return cmocka_run_group_tests_name("scheduler/volumes", tests, NULL, NULL);

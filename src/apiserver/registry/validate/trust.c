@@ -12,6 +12,7 @@
 #define CHAIN_MAX (100 * 1024)
 #define LIFE_MIN 3600
 #define REFRESH_MARGIN_NS (INT64_C(600) * NS_PER_SEC)
+#define CLOCKS_APART_NS (5 * 60 * NS_PER_SEC)
 
 /* --- bundles --- */
 
@@ -214,6 +215,10 @@ static void pcr_issued(struct field_errs *fe, const struct val *doc, const struc
 	if (has_from && said_from != from)
 		fe_invalid(fe, &from_at, val_member(status, F_notBefore),
 			   "must be set to the NotBefore time encoded in the leaf certificate");
+	/* What has long begun may be over, and would be asked for again at once, for ever. */
+	if (has_from && fe->now_ns && llabs(said_from - fe->now_ns) >= CLOCKS_APART_NS)
+		fe_invalid(fe, &from_at, val_member(status, F_notBefore),
+			   "must be set to within 5 minutes of kube-apiserver's current time");
 	if (has_to && said_to != to)
 		fe_invalid(fe, &to_at, val_member(status, F_notAfter),
 			   "must be set to the NotAfter time encoded in the leaf certificate");

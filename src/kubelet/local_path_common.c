@@ -1,0 +1,36 @@
+/* What making, growing and taking away share. */
+#include "base/buf.h"
+#include "kubelet/local_path-internal.h"
+#include "object/annotation.h"
+
+#include <stdarg.h>
+
+void local_path_claim_event(struct local_path *l, const struct obj *claim, const char *type, const char *reason,
+			    const char *fmt, ...)
+{
+	_cleanup_(buf_release) struct buf text = BUF_INIT;
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_vprintf(&text, fmt, ap);
+	va_end(ap);
+	recorder_event(l->recorder, RES(core_persistentvolumeclaims), obj_root(claim), type, reason, "%s",
+		       buf_cstr(&text));
+}
+
+/* The path is exactly what provisioning makes. */
+const char *local_path_name(struct local_path *l, struct arena *a, const struct obj *volume)
+{
+	struct sv path = val_str(obj_get(volume, F_spec, F_hostPath, F_path)), dir = sv_from(l->dir), base;
+	const struct val *terms = obj_get(volume, F_spec, F_nodeAffinity, F_required, F_nodeSelectorTerms);
+	const struct val *e = val_at(val_get(val_at(terms, 0), F_matchExpressions), 0);
+
+	if (!sv_is(annotation_of(obj_root(volume), ANN_PROVISIONED_BY), LOCAL_PATH_PROVISIONER) ||
+	    !val_is(val_at(val_get(e, F_values), 0), l->node) || !sv_starts(path, dir) || path.n <= dir.n ||
+	    path.p[dir.n] != '/')
+		return NULL;
+	base = sv_sub(path, dir.n + 1, path.n);
+	return sv_starts(base, obj_name(volume)) && sv_starts(base, SV("pvc-")) && local_name_ok(base)
+		   ? arena_cstr(a, base)
+		   : NULL;
+}
