@@ -716,6 +716,9 @@ static void test_projected_certificates(void **state)
 		  "of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character "
 		  "(e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')" },
 		{ r, CERT("'credentialBundlePath':'x'"), NULL, NULL, NULL },
+		{ r, CERT("'credentialBundlePath':'x','userAnnotations':{'a.io/b':'any thing'}"), NULL, NULL, NULL },
+		{ r, CERT("'credentialBundlePath':'x','userAnnotations':{'a':'b'}"), NULL, NULL,
+		  SOURCE_AT "podCertificate.userAnnotations[a]: Invalid value: 'a': key must be domain-prefixed" },
 		{ r, CERT("'maxExpirationSeconds':60"), NULL, NULL,
 		  "[" SOURCE_AT
 		  "podCertificate.maxExpirationSeconds: Invalid value: 60: if provided, maxExpirationSeconds must "
