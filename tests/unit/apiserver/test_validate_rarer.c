@@ -391,6 +391,20 @@ static void test_pod_parts(void **state)
 		  "[spec.volumes[0].projected.sources: Invalid value: 'p': conflicting duplicate paths, "
 		  "spec.volumes[0].projected.sources[1].serviceAccountToken: Forbidden: must not be specified when "
 		  "serviceAccountName is not set]" },
+		{ r, VOL("'projected':{'sources':[{'secret':{'name':'a'},'configMap':{'name':'a'}}]}"), NULL, NULL,
+		  "spec.volumes[0].projected.sources[0]: Forbidden: may not specify more than 1 volume type per "
+		  "source" },
+		{ r, VOL("'secret':{'secretName':'a','items':[{'key':'k'}]}"), NULL, NULL,
+		  "spec.volumes[0].secret.items[0].path: Required value" },
+		{ r, VOL("'configMap':{'name':'a','items':[{'path':''}]}"), NULL, NULL,
+		  "[spec.volumes[0].configMap.items[0].key: Required value, spec.volumes[0].configMap.items[0].path: "
+		  "Required value]" },
+		{ r,
+		  VOL("'projected':{'sources':[{'secret':{'name':'a','items':[{'key':'k'}]}},"
+		      "{'configMap':{'name':'a','items':[{'key':'k','path':''}]}}]}"),
+		  NULL, NULL,
+		  "[spec.volumes[0].projected.sources[0].secret.items[0].path: Required value, "
+		  "spec.volumes[0].projected.sources[1].configMap.items[0].path: Required value]" },
 		/* annotations */
 		{ r,
 		  "{'metadata':{'name':'p','annotations':{'controller.kubernetes.io/"
