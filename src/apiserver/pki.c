@@ -461,21 +461,30 @@ void pki_trusted(struct pki *p, struct arena *a, struct sv *ret_clients, struct 
 }
 
 /* Files are written before anybody sees the new certificate. What cannot be written now is made again at the next
- * start: it is used all the same. */
+ * start: it is used all the same. Loops take p->lock, so what takes a disk's time is done beside it. */
 int pki_renew(struct pki *p, struct err *err)
 {
 	const struct pki_opts o = { .dir = p->dir, .names = p->names, .addrs = p->addrs };
+	struct pki made = { .env = p->env, .ca_cert = p->ca_cert, .ca_key = p->ca_key };
 	int rc = 0;
 
 	pthread_mutex_lock(&p->lock);
-	if (p->server_end_ns - env_now_ns(p->env) <= RENEW_BEFORE_NS) {
-		rc = load_server(p, &o, err) < 0 ? -1 : 1;
-		(void)file_write_several(p->unsaved.p, p->unsaved.n, NULL);
-		vec_release(&p->unsaved);
-		if (rc > 0 && pki_load_tls(p, err) < 0)
-			rc = -1;
-	}
+	made.server_end_ns = p->server_end_ns;
 	pthread_mutex_unlock(&p->lock);
+	if (made.server_end_ns - env_now_ns(p->env) > RENEW_BEFORE_NS)
+		return 0;
+	rc = load_server(&made, &o, err) < 0 ? -1 : 1;
+	(void)file_write_several(made.unsaved.p, made.unsaved.n, NULL);
+	vec_release(&made.unsaved);
+	if (rc > 0) {
+		pthread_mutex_lock(&p->lock);
+		p->server_cert = arena_sv(&p->arena, made.server_cert);
+		p->server_key = arena_sv(&p->arena, made.server_key);
+		p->server_end_ns = made.server_end_ns;
+		rc = pki_load_tls(p, err) < 0 ? -1 : 1;
+		pthread_mutex_unlock(&p->lock);
+	}
+	arena_release(&made.arena);
 	return rc;
 }
 

@@ -11,30 +11,46 @@
 
 /* --- credentials --- */
 
+static bool token_is_of(struct https_client *h, const struct stat *st)
+{
+	const struct stat *old = &h->token_stat;
+	bool same;
+
+	pthread_mutex_lock(&h->lock);
+	same = h->token.n && st->st_ino == old->st_ino && st->st_dev == old->st_dev && st->st_size == old->st_size &&
+	       st->st_mtim.tv_sec == old->st_mtim.tv_sec && st->st_mtim.tv_nsec == old->st_mtim.tv_nsec;
+	pthread_mutex_unlock(&h->lock);
+	return same;
+}
+
 /* Reads the token file again when it is another one than last time. Kubelets replace projected
- * tokens by renaming; a reader that comes at a bad moment goes on with the old token. */
-static int token_refresh_locked(struct https_client *h, struct err *err)
+ * tokens by renaming; a reader that comes at a bad moment goes on with the old token. The disk is waited for without
+ * the lock: of two who read at once either may be the last to say what it saw, and the next call looks again. */
+static int token_refresh(struct https_client *h, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(err_release) struct err why = ERR_INIT;
-	struct stat st = { 0 }, *old = &h->token_stat;
+	struct stat st = { 0 };
 	struct sv text = SV_NULL;
+	int rc = 0;
 
-	if (stat(h->token_file, &st) == 0 && h->token.n && st.st_ino == old->st_ino && st.st_dev == old->st_dev &&
-	    st.st_size == old->st_size && st.st_mtim.tv_sec == old->st_mtim.tv_sec &&
-	    st.st_mtim.tv_nsec == old->st_mtim.tv_nsec)
+	if (stat(h->token_file, &st) == 0 && token_is_of(h, &st))
 		return 0;
 	if (file_read(&a, h->token_file, HTTPS_TOKEN_MAX, &text, &why) == 0) {
 		text = sv_trim(text);
 		if (!text.n)
 			err_set(&why, ERR_UNAUTHORIZED, "token file '%s' is empty", h->token_file);
 	}
-	if (why.reason != ERR_NONE)
-		return h->token.n ? 0 : err_move(err, &why);
-	buf_clear(&h->token);
-	buf_addsv(&h->token, text);
-	*old = st;
-	return 0;
+	pthread_mutex_lock(&h->lock);
+	if (why.reason == ERR_NONE) {
+		buf_clear(&h->token);
+		buf_addsv(&h->token, text);
+		h->token_stat = st;
+	} else if (!h->token.n) {
+		rc = err_move(err, &why);
+	}
+	pthread_mutex_unlock(&h->lock);
+	return rc;
 }
 
 int https_headers(struct https_client *h, struct arena *a, const char *content_type, struct http_header **ret,
@@ -48,9 +64,9 @@ int https_headers(struct https_client *h, struct arena *a, const char *content_t
 	v[n++] = (struct http_header){ SV("user-agent"), h->agent };
 	if (content_type)
 		v[n++] = (struct http_header){ SV("content-type"), sv_from(content_type) };
-	pthread_mutex_lock(&h->lock);
 	if (h->token_file)
-		rc = token_refresh_locked(h, err);
+		rc = token_refresh(h, err);
+	pthread_mutex_lock(&h->lock);
 	if (rc == 0 && h->token.n)
 		v[n++] =
 		    (struct http_header){ SV("authorization"), arena_svf(a, "Bearer %.*s", SV_ARG(buf_sv(&h->token))) };

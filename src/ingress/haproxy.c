@@ -369,7 +369,9 @@ static int haproxy_send(struct haproxy *h, struct arena *a, const struct ing_ste
 
 		if (ing_socket_ask(a, h->work.dir, h->socket, ing_step_text(a, &steps->p[i], version), &answer, &err) <
 		    0) {
-			log_warn(SYS, "haproxy was not told a change, and reads anew", "why", "%s", err_msg(&err));
+			if (!h->next) /* or it may be followed this moment, and listen no more */
+				log_warn(SYS, "haproxy was not told a change, and reads anew", "why", "%s",
+					 err_msg(&err));
 			return -1;
 		}
 		if (!ing_step_answered(&steps->p[i], answer, &version)) {
@@ -392,13 +394,14 @@ static int haproxy_tell(struct haproxy *h, const struct ing_conf *c)
 	return ing_steps_between(&a, &h->serving->conf, c, &steps) ? haproxy_send(h, &a, &steps) : -1;
 }
 
-/* What is wanted has to be read, and not yet. Endpoints do not wait for that: one that is gone would be asked. */
+/* What is wanted has to be read, and not yet, or the one that serves is about to be followed. Endpoints do not wait for
+ * that: one that is gone would be asked. */
 static void haproxy_tell_endpoints(struct haproxy *h)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct ing_steps steps;
 
-	if (!h->serving || !h->current)
+	if (!h->wanted || !h->serving || !h->current)
 		return;
 	ing_steps_endpoints(&a, &h->serving->conf, &h->wanted->conf, &steps);
 	h->serving->ahead |= steps.n > 0;
@@ -460,6 +463,7 @@ int haproxy_apply(struct haproxy *h, struct ing_state *take, int64_t *ret_after_
 		return -1;
 	}
 	if (haproxy_wait(h, now)) {
+		haproxy_tell_endpoints(h);
 		*ret_after_ns = POLL_NS;
 		return 0;
 	}

@@ -30,9 +30,11 @@ struct ing_secrets {
 	void (*changed)(void *ctx);
 	void *ctx;
 	struct strmap all;     /* "ns/name" -> struct named * */
+	int64_t round_ns;      /* since when each is asked for once, before the next round begins */
 	size_t watched, asked; /* asked: again, in this run */
 	bool left;	       /* in this run: some of them were not */
 	bool unanswered;       /* in this run: the others would wait as long */
+	bool behind;	       /* in this run: some have not had their turn of the round */
 };
 
 static void secrets_on_object(_unused_ struct obj *o, void *ctx)
@@ -85,7 +87,7 @@ struct obj *ing_secrets_get(struct ing_secrets *s, struct arena *a, struct sv ns
 	if (!n) {
 		*slot = n = xcalloc(1, sizeof(*n));
 		n->since_ns = env_mono_ns(s->env);
-		n->asked_ns = n->since_ns - ASK_NS;
+		n->asked_ns = INT64_MIN;
 		if (s->watched < (s->client->here ? WATCHED_HERE_MAX : WATCHED_MAX))
 			secrets_watch(s, n, ns, name);
 	}
@@ -94,9 +96,12 @@ struct obj *ing_secrets_get(struct ing_secrets *s, struct arena *a, struct sv ns
 		o = informer_lookup(n->watch, ns, name);
 		return o ? obj_link(a, o) : NULL;
 	}
-	if (!s->unanswered && env_mono_ns(s->env) - n->asked_ns >= ASK_NS) {
-		if (n->answered && s->asked++ >= ASKED_MAX)
-			s->left = true;
+	if (n->asked_ns < s->round_ns) {
+		bool later = n->answered && !s->unanswered && s->asked++ >= ASKED_MAX;
+
+		s->left |= later;
+		if (later || s->unanswered)
+			s->behind = true;
 		else
 			secrets_ask(s, n, ns, name);
 	}
@@ -105,7 +110,12 @@ struct obj *ing_secrets_get(struct ing_secrets *s, struct arena *a, struct sv ns
 
 void ing_secrets_begin(struct ing_secrets *s)
 {
-	s->unanswered = s->left = false;
+	int64_t now = env_mono_ns(s->env);
+
+	/* A run goes through them in the same order each time: without rounds those at its end would never come. */
+	if (!s->behind && now - s->round_ns >= ASK_NS)
+		s->round_ns = now;
+	s->unanswered = s->left = s->behind = false;
 	s->asked = 0;
 	STRMAP_EACH(&s->all, e)
 		((struct named *)e->value)->wanted = false;
@@ -137,7 +147,9 @@ bool ing_secrets_end(struct ing_secrets *s, int64_t *ret_after_ns)
 			continue;
 		}
 		if (!n->watch)
-			*ret_after_ns = s->left ? AGAIN_NS : ASK_NS;
+			*ret_after_ns = s->left	    ? AGAIN_NS
+					: s->behind ? ASK_NS
+						    : MAX(s->round_ns + ASK_NS - now, AGAIN_NS);
 		waits |= now - n->since_ns < PATIENCE_NS && !(n->watch ? informer_synced(n->watch) : n->answered);
 	}
 	for (size_t i = 0; i < gone.n; i++)
@@ -154,6 +166,7 @@ struct ing_secrets *ing_secrets_new(struct env *env, struct client *c, void (*ch
 	s->client = c;
 	s->changed = changed;
 	s->ctx = ctx;
+	s->round_ns = env_mono_ns(env);
 	s->factory = informer_factory_new(c);
 	informer_factory_start(s->factory);
 	return s;

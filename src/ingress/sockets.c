@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define ANSWER_MAX (1 << 20)
@@ -14,7 +15,9 @@
 
 static const struct {
 	const char *config, *name;
-} sockets[ING_SOCKETS] = { { "socket-0.cfg", "haproxy-0.sock" }, { "socket-1.cfg", "haproxy-1.sock" } };
+} sockets[ING_SOCKETS + 1] = { { "socket-0.cfg", "haproxy-0.sock" },
+			       { "socket-1.cfg", "haproxy-1.sock" },
+			       [ING_SOCKET_EARLIER] = { NULL, ING_SOCKET_LINK } };
 
 const char *ing_socket_config(int i)
 {
@@ -55,17 +58,25 @@ bool ing_socket_answers(const char *dir, int i, int pid, struct err *err)
 	return ing_socket_ask(&a, dir, i, SV("show info\n"), &info, err) == 0 && sv_find_sv(info, sv_from(want)) >= 0;
 }
 
+static bool socket_answers_anybody(const char *dir, int i)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv info;
+
+	return ing_socket_ask(&a, dir, i, SV("show info\n"), &info, NULL) == 0 && sv_find_sv(info, SV("\nPid: ")) >= 0;
+}
+
 int ing_socket_find(const char *dir)
 {
-	for (int i = 0; i < ING_SOCKETS; i++) {
-		_cleanup_(arena_release) struct arena a = ARENA_INIT;
-		struct sv info;
+	_cleanup_free_ char *link = xasprintf("%s/" ING_SOCKET_LINK, dir);
+	struct stat st;
 
-		if (ing_socket_ask(&a, dir, i, SV("show info\n"), &info, NULL) == 0 &&
-		    sv_find_sv(info, SV("\nPid: ")) >= 0)
+	for (int i = 0; i < ING_SOCKETS; i++)
+		if (socket_answers_anybody(dir, i))
 			return i;
-	}
-	return -1;
+	return lstat(link, &st) == 0 && S_ISSOCK(st.st_mode) && socket_answers_anybody(dir, ING_SOCKET_EARLIER)
+		   ? ING_SOCKET_EARLIER
+		   : -1;
 }
 
 void ing_socket_serves(const char *dir, int i)

@@ -17,6 +17,9 @@
 
 #define ING_SOCKETS 2
 #define ING_SOCKET_LINK "haproxy.sock"
+/* An earlier Caravel's HAProxy, which may run on behind an upgrade, listens where the link is today: it is followed,
+ * and nobody starts one there. */
+#define ING_SOCKET_EARLIER ING_SOCKETS
 
 /* Relative to DIR, for i in [0, ING_SOCKETS). */
 const char *ing_socket_config(int i);
@@ -28,7 +31,7 @@ int ing_sockets_write(const char *dir, struct err *err);
 int ing_socket_ask(struct arena *a, const char *dir, int i, struct sv text, struct sv *ret, struct err *err);
 /* Is it the one with this pid that answers? */
 bool ing_socket_answers(const char *dir, int i, int pid, struct err *err);
-/* At which somebody answers, whoever started it; -1: at none. */
+/* At which somebody answers, whoever started it: also ING_SOCKET_EARLIER; -1: at none. */
 int ing_socket_find(const char *dir);
 /* The one there serves: the link leads to it. */
 void ing_socket_serves(const char *dir, int i);

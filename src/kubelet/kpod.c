@@ -82,9 +82,7 @@ void kpod_unref(struct kpod *p)
 		free(p->tokens.p[i].token);
 	}
 	vec_release(&p->tokens);
-	for (size_t i = 0; i < p->certs.n; i++)
-		pod_cert_free(p->certs.p[i]);
-	vec_release(&p->certs);
+	strmap_release_with(&p->certs, pod_cert_free);
 	for (size_t i = 0; i < p->claims.n; i++)
 		kpod_claim_release(&p->claims.p[i]);
 	vec_release(&p->claims);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/retry.h"
+#include "base/strmap.h"
 #include "kubelet/cgroups.h"
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/pod_spec.h"
@@ -104,8 +105,8 @@ struct kpod {
 	char *over_limit;
 	struct obj *sent; /* what our last status patch returned; owned */
 	VEC(struct pod_token) tokens;
-	VEC(struct pod_cert *) certs; /* pod_cert.h */
-	char *ips; /* of the sandbox, space separated; cached by its id */
+	struct strmap certs; /* volume/index of the source -> struct pod_cert * */
+	char *ips;	     /* of the sandbox, space separated; cached by its id */
 	char *ips_of;
 	char *ready_of;			     /* the sandbox whose network is ready; NULL: none */
 	unsigned sandbox_failures, failures; /* in a row */
@@ -118,8 +119,8 @@ void kpod_claim_seen(struct kpod *p, struct sv volume, struct sv claim, const ch
 struct kpod_claim *kpod_claims(struct kpod *p, struct arena *a, size_t *ret_n); /* copies, in the arena */
 void kpod_kick(struct kpod *p);							/* sync it soon */
 void kpod_refresh(struct kpod *p); /* and look at what its volumes show again; not with p->lock held */
-struct obj *kpod_obj(struct kpod *p, struct arena *a);				/* the newest version, linked to a */
-struct kcont *kpod_cont(struct kpod *p, struct sv name);			/* made when missing; sync only */
+struct obj *kpod_obj(struct kpod *p, struct arena *a);	 /* the newest version, linked to a */
+struct kcont *kpod_cont(struct kpod *p, struct sv name); /* made when missing; sync only */
 /* Why it is not running, as its status says; reason NULL: nothing to say. */
 void kcont_wait(struct kpod *p, struct kcont *c, const char *reason, const char *fmt, ...) _printf_(4, 5);
 /* About the pod, or, with container (a view of its spec), about that. */

@@ -10,18 +10,16 @@ static void pod_cert_wipe(char *key)
 	free(key);
 }
 
-struct pod_cert *pod_cert_new(const char *of)
-{
-	struct pod_cert *it = xcalloc(1, sizeof(*it));
-
-	it->of = xstrdup(of);
-	return it;
-}
-
 void pod_cert_forget_request(struct pod_cert *it)
 {
 	free(TAKE(it->asked));
+	free(TAKE(it->asked_uid));
+}
+
+void pod_cert_forget_key(struct pod_cert *it)
+{
 	pod_cert_wipe(TAKE(it->asked_key));
+	free(TAKE(it->asked_stub));
 }
 
 void pod_cert_take(struct pod_cert *it, struct sv chain)
@@ -31,14 +29,18 @@ void pod_cert_take(struct pod_cert *it, struct sv chain)
 	it->key = TAKE(it->asked_key);
 	it->chain = xstrndup(chain.p, chain.n);
 	pod_cert_forget_request(it);
+	pod_cert_forget_key(it);
 }
 
-void pod_cert_free(struct pod_cert *it)
+void pod_cert_free(void *cert)
 {
+	struct pod_cert *it = cert;
+
 	pod_cert_forget_request(it);
+	pod_cert_forget_key(it);
 	pod_cert_wipe(it->key);
 	free(it->chain);
+	free(it->failed_why);
 	free(it->refused);
-	free(it->of);
 	free(it);
 }

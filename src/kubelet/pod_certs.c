@@ -14,8 +14,12 @@
 #include <string.h>
 
 #define JITTER_NS (5 * 60 * NS_PER_SEC)
-#define AGAIN_NS (5 * 60 * NS_PER_SEC)	  /* from one certificate to the next one, at least: a server's own rules ask for that */
+#define AGAIN_NS \
+	(5 * 60 * NS_PER_SEC) /* from one certificate to the next one, at least: a server's own rules ask for that */
 #define OVERDUE_NS (10 * 60 * NS_PER_SEC) /* behind the time of a renewal it is told that none came */
+
+/* Each try is two reads and a create, of what may be refused for as long as the pod lives: by a quota, a policy. */
+static const struct retry_policy certs_retry = { .first_ns = NS_PER_SEC, .max_ns = 5 * 60 * NS_PER_SEC };
 
 struct pod_certs {
 	struct kubelet *k;
@@ -53,8 +57,7 @@ static struct informer *certs_informer(struct pod_certs *c)
 		_cleanup_free_ char *fields = xasprintf("spec.nodeName=%s", c->k->node_name);
 
 		c->factory = informer_factory_new(c->k->client);
-		c->requests =
-		    informer_get(c->factory, RES(certificates_podcertificaterequests), NULL, NULL, fields);
+		c->requests = informer_get(c->factory, RES(certificates_podcertificaterequests), NULL, NULL, fields);
 		informer_add_handler(c->requests, &handler, c);
 		informer_factory_start(c->factory);
 	}
@@ -63,6 +66,21 @@ static struct informer *certs_informer(struct pod_certs *c)
 }
 
 /* --- asking --- */
+
+/* Its key; RSA takes seconds, so one that has shown itself to nobody serves the next try. */
+static int certs_key(struct pod_cert *it, struct arena *a, struct sv key_type, struct err *err)
+{
+	struct sv der, key, stub;
+
+	if (it->asked_key)
+		return 0;
+	if (csr_stub(a, key_type, &der, &key, err) < 0)
+		return err_wrap(err, "while generating keypair");
+	stub = b64_encode(a, der);
+	it->asked_key = xstrndup(key.p, key.n);
+	it->asked_stub = xstrndup(stub.p, stub.n);
+	return 0;
+}
 
 /* The uid of an object that the request names, as admission compares it. */
 static int certs_uid(struct pod_certs *c, struct arena *a, const struct resource *r, struct sv ns, struct sv name,
@@ -93,15 +111,15 @@ static int certs_ask(struct pod_certs *c, struct kpod *p, struct pod_cert *it, s
 {
 	struct val *doc = val_new_map(a), *meta = val_new_map(a), *spec = val_new_map(a);
 	struct sv account = val_get_str(pod, F_spec, F_serviceAccountName), ns = sv_from(p->ns),
-		  node = sv_from(c->k->node_name), der, key, account_uid, node_uid;
+		  node = sv_from(c->k->node_name), account_uid, node_uid;
 	struct obj *o;
 
 	if (certs_uid(c, a, RES(core_serviceaccounts), ns, account, &account_uid, err) < 0)
 		return err_wrap(err, "while fetching service account");
 	if (certs_uid(c, a, RES(core_nodes), SV(""), node, &node_uid, err) < 0)
 		return err_wrap(err, "while getting node object");
-	if (csr_stub(a, val_get_str(src, F_keyType), &der, &key, err) < 0)
-		return err_wrap(err, "while generating keypair");
+	if (certs_key(it, a, val_get_str(src, F_keyType), err) < 0)
+		return -1;
 	val_set_cstr(a, doc, F_apiVersion, "certificates.k8s.io/v1");
 	val_set_cstr(a, doc, F_kind, "PodCertificateRequest");
 	val_set_cstr(a, meta, F_generateName, "req-");
@@ -119,12 +137,12 @@ static int certs_ask(struct pod_certs *c, struct kpod *p, struct pod_cert *it, s
 		val_set_int(a, spec, F_maxExpirationSeconds, val_get_int(src, 0, F_maxExpirationSeconds));
 	if (val_len(val_member(src, F_userAnnotations)))
 		val_set(a, spec, F_unverifiedUserAnnotations, val_clone(a, val_member(src, F_userAnnotations)));
-	val_set_str(a, spec, F_stubPKCS10Request, b64_encode(a, der));
+	val_set_str(a, spec, F_stubPKCS10Request, arena_sv(a, sv_from(it->asked_stub)));
 	val_set(a, doc, F_spec, spec);
 	if (client_create(c->k->client, RES(certificates_podcertificaterequests), ns, doc, NULL, &o, err) < 0)
 		return err_wrap(err, "while creating %s PodCertificateRequest", it->key ? "refresh" : "initial");
 	it->asked = xstrndup(obj_name(o).p, obj_name(o).n);
-	it->asked_key = xstrndup(key.p, key.n);
+	it->asked_uid = xstrndup(obj_uid(o).p, obj_uid(o).n);
 	it->asked_rev = obj_rev(o);
 	obj_unref(o);
 	return 0;
@@ -142,6 +160,7 @@ static void certs_refuse(struct kpod *p, struct pod_cert *it, const struct val *
 	kpod_event(p, NULL, "Warning", how, "PodCertificateRequest %s/%s %s, reason=\"%.*s\", message=\"%.*s\"", p->ns,
 		   it->asked, strcmp(how, "Denied") == 0 ? "was denied" : "failed", SV_ARG(reason), SV_ARG(message));
 	pod_cert_forget_request(it);
+	pod_cert_forget_key(it);
 }
 
 static void certs_take(struct pod_certs *c, struct arena *a, struct pod_cert *it, struct obj *o)
@@ -166,9 +185,11 @@ static void certs_look(struct pod_certs *c, struct kpod *p, struct arena *a, str
 	struct informer *i = certs_informer(c);
 	struct obj *o = informer_lookup(i, sv_from(p->ns), sv_from(it->asked));
 
-	if (!o) { /* not seen yet, or gone before an answer */
+	/* Not seen yet, or gone before an answer; another one of its name is not about our key. */
+	if (!o || !sv_is(obj_uid(o), it->asked_uid)) {
 		if (informer_rev(i) >= it->asked_rev)
 			pod_cert_forget_request(it);
+		obj_unref(o);
 		return;
 	}
 	VAL_EACH(obj_get(o, F_status, F_conditions), cond) {
@@ -199,40 +220,54 @@ static void certs_tell_late(struct kpod *p, struct pod_cert *it, int64_t now)
 
 /* --- one source --- */
 
-static struct pod_cert *certs_of(struct kpod *p, const char *of)
+static struct pod_cert *certs_of(struct kpod *p, struct sv of)
 {
-	struct pod_cert *it;
+	void **slot = strmap_slot(&p->certs, of);
 
-	for (size_t i = 0; i < p->certs.n; i++)
-		if (strcmp(p->certs.p[i]->of, of) == 0)
-			return p->certs.p[i];
-	it = pod_cert_new(of);
-	vec_push(&p->certs, it);
-	return it;
+	if (!*slot)
+		*slot = xcalloc(1, sizeof(struct pod_cert));
+	return *slot;
+}
+
+/* What cannot be asked for is not asked for with each sync. */
+static void certs_try(struct pod_certs *c, struct kpod *p, struct pod_cert *it, struct arena *a, const struct val *pod,
+		      const struct val *src)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	int64_t now = env_mono_ns(c->k->env);
+
+	if (retry_left_ns(&certs_retry, &it->failed, it->failed.failed_ns, now) > 0)
+		return;
+	free(TAKE(it->failed_why));
+	if (certs_ask(c, p, it, a, pod, src, &why) == 0) {
+		retry_forget(&it->failed);
+		return;
+	}
+	(void)retry_failed(&certs_retry, &it->failed, env_mono_ns(c->k->env));
+	it->failed_why = xstrdup(err_msg(&why));
+	if (it->key)
+		log_warn(SYS, "a pod's certificate cannot be renewed", "why", "%s/%s: %s", p->ns, p->name,
+			 it->failed_why);
 }
 
 int pod_cert_get(struct pod_certs *c, struct kpod *p, struct arena *a, const struct val *pod, struct sv volume,
 		 size_t index, const struct val *src, struct sv *ret_key, struct sv *ret_chain, struct err *err)
 {
-	struct pod_cert *it = certs_of(p, arena_printf(a, "%.*s/%zu", SV_ARG(volume), index));
+	struct pod_cert *it = certs_of(p, arena_svf(a, "%.*s/%zu", SV_ARG(volume), index));
 	struct informer *i = certs_informer(c); /* before anything is asked, so that no answer is missed */
 	int64_t now = env_now_ns(c->k->env);
-	_cleanup_(err_release) struct err why = ERR_INIT;
 
 	if (it->asked)
 		certs_look(c, p, a, it);
-	if (!it->asked && !it->refused && (!it->key || now >= it->refresh_ns) && informer_synced(i) &&
-	    certs_ask(c, p, it, a, pod, src, &why) < 0 && !it->key)
-		return err_move(err, &why);
-	if (why.reason)
-		log_warn(SYS, "a pod's certificate cannot be renewed", "why", "%s/%s: %s", p->ns, p->name,
-			 err_msg(&why));
+	if (!it->asked && !it->refused && (!it->key || now >= it->refresh_ns) && informer_synced(i))
+		certs_try(c, p, it, a, pod, src);
 	if (it->key)
 		certs_tell_late(p, it, now);
 	if (it->refused)
 		return err_set(err, ERR_FORBIDDEN, "%s", it->refused);
 	if (!it->key)
-		return err_set(err, ERR_UNAVAILABLE, "credential bundle is not issued yet");
+		return err_set(err, ERR_UNAVAILABLE, "%s",
+			       it->failed_why ? it->failed_why : "credential bundle is not issued yet");
 	*ret_key = arena_sv(a, sv_from(it->key));
 	*ret_chain = arena_sv(a, sv_from(it->chain));
 	return 0;

@@ -39,12 +39,12 @@ struct re *re_ref(struct re *re);
 void re_unref(struct re *re);
 DEFINE_CLEANUP(struct re *, re_unrefp, re_unref)
 
-/* Plain patterns (letters, classes, groups, repetition, `^` and `$`, in ASCII, and not large), which is most of those
+/* Plain patterns (letters, classes, groups, repetition, `^` and `$`, in ASCII, of up to a KiB), which is most of those
  * in schemas, need no RE2 to be known as valid, or to be matched now and then: most servers judge a hundred texts, and
  * RE2 with the C++ library behind it would be a tenth of their memory. */
 bool re_plain(struct sv pattern); /* surely re_compile() takes it; false says nothing */
-/* As re_match(), into *ret; *steps: what it took. False: ask RE2, as the pattern is not plain, the text long or not in
- * ASCII, or so much has been matched that RE2, which is faster, is worth its memory. */
+/* As re_match(), into *ret; *steps: what reading the pattern and searching took. False: ask RE2, as the pattern is not
+ * plain, the text long or not in ASCII, or so much has been matched that RE2, which is faster, is worth its memory. */
 bool re_plain_match(struct sv pattern, struct sv text, bool *ret, size_t *steps);
 
 struct sv re_pattern(const struct re *re); /* as it was given */

@@ -11,9 +11,10 @@
 
 #define PLAIN_OPS 256
 #define PLAIN_DEPTH 24
-#define PLAIN_REPEAT 1000 /* as Go: of one repetition, and of what nests */
-#define PLAIN_TEXT 1024	  /* what is longer is RE2's */
-#define PLAIN_USES 2000	  /* then whoever matches so much is better served by RE2 */
+#define PLAIN_REPEAT 1000  /* as Go: of one repetition, and of what nests */
+#define PLAIN_PATTERN 1024 /* bytes: it is read anew for each text, and much of it may leave nothing in the program */
+#define PLAIN_TEXT 1024	   /* what is longer is RE2's */
+#define PLAIN_USES 2000	   /* then whoever matches so much is better served by RE2 */
 
 enum plain_what { PLAIN_CHAR, PLAIN_SPLIT, PLAIN_JUMP, PLAIN_BEGIN, PLAIN_END, PLAIN_MATCH };
 
@@ -250,15 +251,17 @@ static bool plain_times(struct plain *p, unsigned from, int least, int most)
 
 /* --- the pattern --- */
 
+/* One that begins with a zero is none: then the brace and all behind it are characters. */
 static bool plain_number(struct plain *p, int *ret)
 {
+	bool zero = sv_starts(p->rest, SV("0"));
 	size_t digits = 0;
 
 	*ret = 0;
 	while (digits < p->rest.n && p->rest.p[digits] >= '0' && p->rest.p[digits] <= '9' && digits < 5)
 		*ret = *ret * 10 + (p->rest.p[digits++] - '0');
 	p->rest = sv_sub(p->rest, digits, p->rest.n - digits);
-	return digits > 0 && digits < 5 && *ret <= PLAIN_REPEAT;
+	return digits > 0 && digits < (zero ? 2 : 5) && *ret <= PLAIN_REPEAT;
 }
 
 /* {2}, {2,} or {2,3} behind its brace. */
@@ -388,6 +391,8 @@ static bool plain_make(struct plain *p, struct sv pattern)
 {
 	unsigned repeats = 1;
 
+	if (pattern.n > PLAIN_PATTERN)
+		return false;
 	p->rest = pattern;
 	p->n = p->depth = 0;
 	p->room = true;
@@ -485,6 +490,6 @@ bool re_plain_match(struct sv pattern, struct sv text, bool *ret, size_t *steps)
 		return false;
 	atomic_fetch_add_explicit(&plain_uses, 1, memory_order_relaxed);
 	*ret = plain_run(&r, text);
-	*steps = r.steps;
+	*steps = pattern.n + r.steps;
 	return true;
 }

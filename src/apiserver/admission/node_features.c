@@ -22,6 +22,8 @@ static int node_features_validate(const struct admission *a, struct err *err)
 	if (!need)
 		return 0;
 	node = registry_peek(a->q, RES(core_nodes), SV(""), node_name);
+	if (!node && registry_absent(a->q, RES(core_nodes), SV(""), node_name, err) < 0)
+		return -1;
 	if (!node)
 		return admission_forbid(a, err, "node \"%.*s\" not found", SV_ARG(node_name));
 	need &= ~node_features_declared(obj_get(node, F_status));

@@ -118,15 +118,23 @@ static int projected_add(struct volume *v, struct file_list *l, size_t index, co
 	return 0;
 }
 
+/* All are looked at also when one fails: what takes somebody's answer is asked for together. The first failure is told.
+ */
 int projected_setup(struct volume *v, struct err *err)
 {
+	_cleanup_(err_release) struct err first = ERR_INIT;
 	int64_t mode = val_get_int(v->source, 0644, F_defaultMode);
 	struct file_list l = { 0 };
 	size_t index = 0;
 
-	VAL_EACH(val_member(v->source, F_sources), s)
-		if (projected_add(v, &l, index++, s, mode, err) < 0)
-			return -1;
+	VAL_EACH(val_member(v->source, F_sources), s) {
+		_cleanup_(err_release) struct err why = ERR_INIT;
+
+		if (projected_add(v, &l, index++, s, mode, &why) < 0 && !first.reason)
+			(void)err_move(&first, &why);
+	}
+	if (first.reason)
+		return err_move(err, &first);
 	if (volume_in_memory(v, err) < 0) /* tokens and secrets */
 		return -1;
 	return volume_write(v, &l, err);

@@ -391,6 +391,20 @@ static void test_pod_parts(void **state)
 		  "[spec.volumes[0].projected.sources: Invalid value: 'p': conflicting duplicate paths, "
 		  "spec.volumes[0].projected.sources[1].serviceAccountToken: Forbidden: must not be specified when "
 		  "serviceAccountName is not set]" },
+		{ r, VOL("'projected':{'sources':[{'secret':{'name':'a'},'configMap':{'name':'a'}}]}"), NULL, NULL,
+		  "spec.volumes[0].projected.sources[0]: Forbidden: may not specify more than 1 volume type per "
+		  "source" },
+		{ r, VOL("'secret':{'secretName':'a','items':[{'key':'k'}]}"), NULL, NULL,
+		  "spec.volumes[0].secret.items[0].path: Required value" },
+		{ r, VOL("'configMap':{'name':'a','items':[{'path':''}]}"), NULL, NULL,
+		  "[spec.volumes[0].configMap.items[0].key: Required value, spec.volumes[0].configMap.items[0].path: "
+		  "Required value]" },
+		{ r,
+		  VOL("'projected':{'sources':[{'secret':{'name':'a','items':[{'key':'k'}]}},"
+		      "{'configMap':{'name':'a','items':[{'key':'k','path':''}]}}]}"),
+		  NULL, NULL,
+		  "[spec.volumes[0].projected.sources[0].secret.items[0].path: Required value, "
+		  "spec.volumes[0].projected.sources[1].configMap.items[0].path: Required value]" },
 		/* annotations */
 		{ r,
 		  "{'metadata':{'name':'p','annotations':{'controller.kubernetes.io/"
@@ -716,6 +730,9 @@ static void test_projected_certificates(void **state)
 		  "of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character "
 		  "(e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')" },
 		{ r, CERT("'credentialBundlePath':'x'"), NULL, NULL, NULL },
+		{ r, CERT("'credentialBundlePath':'x','userAnnotations':{'a.io/b':'any thing'}"), NULL, NULL, NULL },
+		{ r, CERT("'credentialBundlePath':'x','userAnnotations':{'a':'b'}"), NULL, NULL,
+		  SOURCE_AT "podCertificate.userAnnotations[a]: Invalid value: 'a': key must be domain-prefixed" },
 		{ r, CERT("'maxExpirationSeconds':60"), NULL, NULL,
 		  "[" SOURCE_AT
 		  "podCertificate.maxExpirationSeconds: Invalid value: 60: if provided, maxExpirationSeconds must "

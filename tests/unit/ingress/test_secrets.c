@@ -17,7 +17,8 @@
 struct silent {
 	struct client c;
 	bool answers;
-	size_t gets;
+	size_t gets, last_gets; /* last_gets: of the name last */
+	struct sv last;
 };
 
 struct rig {
@@ -29,13 +30,14 @@ struct rig {
 	size_t more; /* than ASKED */
 };
 
-static int silent_get(struct client *c, _unused_ const struct resource *r, _unused_ struct sv ns,
-		      _unused_ struct sv name, struct obj **ret, struct err *err)
+static int silent_get(struct client *c, _unused_ const struct resource *r, _unused_ struct sv ns, struct sv name,
+		      struct obj **ret, struct err *err)
 {
 	struct silent *s = CONTAINER_OF(c, struct silent, c);
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 
 	s->gets++;
+	s->last_gets += sv_eq(name, s->last);
 	if (!s->answers)
 		return err_set(err, ERR_UNAVAILABLE, "nobody answers");
 	*ret = obj_new(json_decode(&a, SV("{\"kind\":\"Secret\"}"), NULL, NULL), 1);
@@ -124,6 +126,32 @@ static void test_many(_unused_ void **state)
 	rig_free(r);
 }
 
+/* More than a round's 15 seconds have room for: those behind come, too, and each once a round. */
+static void test_very_many(_unused_ void **state)
+{
+	struct rig *r = rig_new();
+	size_t all = ASKED + 1160;
+
+	r->api.answers = true;
+	r->more = all - ASKED;
+	r->api.last = SV("s1455");
+	assert_int_equal(rig_run(r, true), all);
+	assert_int_equal(r->api.last_gets, 1);
+	env_sim_run(r->env, BEFORE_NS + AFTER_NS);
+	for (size_t i = 0; i < all / 64; i++) {
+		assert_int_equal(rig_run(r, false), 64);
+		assert_int_equal(r->after_ns, NS_PER_SEC);
+		env_sim_run(r->env, NS_PER_SEC);
+	}
+	assert_int_equal(r->api.last_gets, 1);
+	assert_int_equal(rig_run(r, false), all % 64);
+	assert_int_equal(r->api.last_gets, 2);
+	assert_int_equal(r->after_ns, NS_PER_SEC); /* the next is due */
+	env_sim_run(r->env, NS_PER_SEC);
+	assert_int_equal(rig_run(r, false), 64);
+	rig_free(r);
+}
+
 static void test_nobody_answers(_unused_ void **state)
 {
 	struct rig *r = rig_new();
@@ -146,7 +174,7 @@ static void test_nobody_answers(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_who_is_asked), cmocka_unit_test(test_many),
-					    cmocka_unit_test(test_nobody_answers) };
+					    cmocka_unit_test(test_very_many), cmocka_unit_test(test_nobody_answers) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

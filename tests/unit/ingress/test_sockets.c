@@ -28,7 +28,7 @@ static void *listener_main(void *ctx)
 		int fd = accept(l->fd, NULL, NULL);
 		char room[64];
 
-		assert_true(recv(fd, room, sizeof(room), 0) > 0);
+		BUG_ON(recv(fd, room, sizeof(room), 0) <= 0); /* cmocka knows no other thread than its own */
 		(void)!write(fd, l->says, strlen(l->says));
 		close(fd);
 	}
@@ -62,6 +62,22 @@ static void test_who_answers_where(_unused_ void **state)
 	pthread_join(second.thread, NULL);
 	/* its file is there yet, and it is gone */
 	assert_int_equal(ing_socket_find(Dir), -1);
+}
+
+/* Before there were two sockets, the name of the link was that of the one. */
+static void test_an_earlier_one_is_found(_unused_ void **state)
+{
+	_cleanup_free_ char *link = xasprintf("%s/" ING_SOCKET_LINK, Dir);
+	struct listener earlier = { .answers = 1, .says = "Name: HAProxy\nPid: 42\nUptime: 0\n\n" };
+
+	listener_start(&earlier, ING_SOCKET_EARLIER);
+	assert_int_equal(ing_socket_find(Dir), ING_SOCKET_EARLIER);
+	assert_string_equal(ing_socket_name(ING_SOCKET_EARLIER), ING_SOCKET_LINK);
+	pthread_join(earlier.thread, NULL);
+	assert_int_equal(ing_socket_find(Dir), -1);
+	ing_socket_serves(Dir, 0); /* who follows it has the name */
+	assert_int_equal(ing_socket_find(Dir), -1);
+	assert_int_equal(unlink(link), 0);
 }
 
 static void test_the_link_leads_to_the_one_that_serves(_unused_ void **state)
@@ -107,6 +123,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_who_answers_where),
+		cmocka_unit_test(test_an_earlier_one_is_found),
 		cmocka_unit_test(test_the_link_leads_to_the_one_that_serves),
 		cmocka_unit_test(test_each_is_told_its_own),
 	};

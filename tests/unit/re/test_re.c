@@ -341,6 +341,8 @@ static void test_plain_is_what_schemas_have(void **state)
 		"^(?i)\\.?[a-z_][a-z_0-9]*(\\.[^b-z_][a-z_0-9]*)*$",
 		"((?i)M|E)@",
 	};
+	/* Not a count to Go, but characters: RE2 says so. */
+	static const char *const others[] = { "a{01}", "a{00}", "a{1,02}", "a{,2}", "a{1", "a{1,2", "a{-1}", "{1}" };
 	static const char *const texts[] = { "",       "a",	"a-b.c0",  "https://*.example.com:8443",
 					     "10m30s", "1h",	"v1beta2", "me@example.com",
 					     "x/y~z",  "bbccd", "cc",	   "A.B0c",
@@ -355,6 +357,8 @@ static void test_plain_is_what_schemas_have(void **state)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(syntax); i++)
 		assert_false(syntax[i].words && re_plain(sv_from(syntax[i].pattern)));
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		assert_false(re_plain(sv_from(others[i])));
 }
 
 static void test_plain_at_random(void **state)
@@ -390,6 +394,28 @@ static void test_plain_at_random(void **state)
 					      "(?i)",
 					      "(a|b",
 					      "((a{9}){9}){9}",
+					      "{01}",
+					      "{00}",
+					      "{1,02}",
+					      "{1001}",
+					      "{2,1}",
+					      "{1",
+					      "[]a]",
+					      "[^]",
+					      "[--1]",
+					      "[a-b-1]",
+					      "[a-\\d]",
+					      "[^\\W\\]]",
+					      "[\\x00-\\x7f]",
+					      "[[:alpha:]]",
+					      "(?s)",
+					      "(?i:",
+					      "(?-i)",
+					      "\\Q*\\E",
+					      "\\_",
+					      "\\S",
+					      "\\",
+					      "0",
 					      "1" };
 	unsigned seed = 7;
 
@@ -400,7 +426,7 @@ static void test_plain_at_random(void **state)
 		for (int n = rand_r(&seed) % 9; n > 0; n--)
 			strcat(pattern, pieces[(size_t)rand_r(&seed) % ARRAY_LEN(pieces)]);
 		for (int k = 0, n = rand_r(&seed) % 7; k < n; k++)
-			text[k] = "aAb-1.\n"[rand_r(&seed) % 7];
+			text[k] = "aAb-1.\n{}0,]"[rand_r(&seed) % 12];
 		plain_as_re2(sv_from(pattern), sv_from(text));
 		if (i % 100 == 0)
 			re_cache_clear(); /* or it is RE2 that answers */
@@ -422,6 +448,22 @@ static void test_plain_is_small(void **state)
 	for (int i = 0; i < 200; i++)
 		buf_addc(&b, '(');
 	assert_false(re_plain(buf_sv(&b)));
+	/* What leaves nothing in the program is bounded by its text, and counts. */
+	buf_clear(&b);
+	buf_adds(&b, "^a$");
+	while (b.n + 4 <= 1024)
+		buf_adds(&b, "(?:)");
+	re_cache_clear();
+	assert_true(re_plain(buf_sv(&b)));
+	assert_true(re_plain_match(buf_sv(&b), SV("a"), &does, &steps));
+	assert_true(does && steps > 1000);
+	buf_adds(&b, "(?:)");
+	assert_false(re_plain(buf_sv(&b)));
+	assert_false(re_plain_match(buf_sv(&b), SV("a"), &does, &steps));
+	while (b.n <= RE_PATTERN_MAX)
+		buf_adds(&b, "(?:)");
+	plain_as_re2(buf_sv(&b), SV("a"));
+	buf_clear(&b);
 	assert_false(re_plain_match(SV("a"), SV("\xc3\xa4"), &does, &steps));
 	buf_clear(&b);
 	for (int i = 0; i < 1024; i++)

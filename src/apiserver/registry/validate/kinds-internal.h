@@ -124,6 +124,8 @@ void check_volume_path(struct field_errs *fe, const struct val *v, const struct 
  * two parts or more, and a path. */
 void validate_signer_name(struct field_errs *fe, const struct val *parent, const struct fpath *up);
 void validate_trust_bundle(struct field_errs *fe, const struct val *src, const struct fpath *up);
+/* What a pod's user says to his signer. */
+void validate_signer_annotations(struct field_errs *fe, const struct val *notes, const struct fpath *at);
 void validate_pod_certificate(struct field_errs *fe, const struct val *src, const struct fpath *up);
 void validate_tolerations(struct field_errs *fe, const struct val *list, const struct fpath *at);
 /* One term. strict: values are labels' values; preferred terms with others are kept, they just never match. */

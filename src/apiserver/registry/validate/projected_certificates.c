@@ -89,12 +89,23 @@ void validate_trust_bundle(struct field_errs *fe, const struct val *src, const s
 		check_volume_path(fe, path, &path_at);
 }
 
+void validate_signer_annotations(struct field_errs *fe, const struct val *notes, const struct fpath *at)
+{
+	validate_annotations(fe, notes, at);
+	VAL_EACH_MEMBER(notes, m) {
+		struct fpath here = FPATH_KEY(at, m.key);
+
+		if (sv_find(m.key, '/') < 0)
+			fe_format(fe, &here, m.key, "key must be domain-prefixed");
+	}
+}
+
 void validate_pod_certificate(struct field_errs *fe, const struct val *src, const struct fpath *up)
 {
 	static const enum sym files[] = { F_credentialBundlePath, F_keyPath, F_certificateChainPath };
 	const struct val *secs = val_member(src, F_maxExpirationSeconds), *type = val_member(src, F_keyType);
 	struct fpath at = FPATH(up, F_podCertificate), secs_at = FPATH(&at, F_maxExpirationSeconds),
-		     type_at = FPATH(&at, F_keyType);
+		     type_at = FPATH(&at, F_keyType), notes_at = FPATH(&at, F_userAnnotations);
 	int64_t max = sv_starts(val_get_str(src, F_signerName), SV("kubernetes.io/")) ? 86400 : 7862400;
 	size_t n = 0;
 
@@ -117,4 +128,5 @@ void validate_pod_certificate(struct field_errs *fe, const struct val *src, cons
 	if (!n)
 		fe_required_why(fe, &at,
 				"specify at least one of credentialBundlePath, keyPath, and certificateChainPath");
+	validate_signer_annotations(fe, val_member(src, F_userAnnotations), &notes_at);
 }

@@ -132,13 +132,7 @@ static void pcr_spec(struct field_errs *fe, const struct val *spec, const struct
 		fe_too_long(fe, &request_at, REQUEST_MAX);
 	else if (cert_request_check(der, &why) < 0)
 		fe_add(fe, FE_INVALID, &request_at, val_new_str(fe->a, SV("<value omitted>")), "%s", err_msg(&why));
-	validate_annotations(fe, notes, &notes_at);
-	VAL_EACH_MEMBER(notes, m) {
-		struct fpath here = FPATH_KEY(&notes_at, m.key);
-
-		if (sv_find(m.key, '/') < 0)
-			fe_format(fe, &here, m.key, "key must be domain-prefixed");
-	}
+	validate_signer_annotations(fe, notes, &notes_at);
 }
 
 /* The one condition that decides; NULL: none does yet. */

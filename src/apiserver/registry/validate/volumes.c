@@ -34,8 +34,7 @@ static void key_items(struct field_errs *fe, const struct val *src, const struct
 		struct fpath item = FPATH_AT(&at, i++);
 
 		check_required(fe, it, &item, F_key);
-		if (val_get_str(it, F_path).n) /* absent is the schema's to say */
-			file_path(fe, it, &item);
+		file_path(fe, it, &item);
 		file_mode(fe, it, &item, F_mode);
 	}
 }
@@ -52,7 +51,7 @@ static void downward(struct field_errs *fe, const struct val *src, const struct 
 		struct fpath item = FPATH_AT(&at, i++), field_at = FPATH(up, F_fieldRef);
 		struct fpath res_at = FPATH(up, F_resourceFieldRef);
 
-		if (val_get_str(it, F_path).n)
+		if (val_get_str(it, F_path).n) /* absent is the schema's to say */
 			file_path(fe, it, &item);
 		if (field)
 			validate_field_ref(fe, field, &field_at, true);
@@ -109,7 +108,7 @@ static void projected(struct field_errs *fe, const struct val *src, const struct
 		const struct val *secret = val_member(s, F_secret), *cm = val_member(s, F_configMap);
 
 		if (val_len(s) > 1)
-			fe_forbidden(fe, &item, "may not specify more than 1 volume type");
+			fe_forbidden(fe, &item, "may not specify more than 1 volume type per source");
 		if (secret) {
 			check_required(fe, secret, &secret_at, F_name);
 			key_items(fe, secret, &secret_at);
