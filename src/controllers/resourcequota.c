@@ -8,6 +8,9 @@
  * whatever version the quota has by then, with what was charged meanwhile on top (quota_status.h): perhaps too much,
  * never too little, and it is counted again until nothing comes between.
  *
+ * A write that was admitted before there was a quota is charged to none, and may be done behind the first count: a
+ * quota is counted again once it is in force, and when nothing can be under way any more that has not seen it.
+ *
  * When: a quota comes or its spec changes, something of its namespace goes or uses less, a kind comes or goes, the
  * grace of a Pod ends; and every five minutes. Many that go at once are one look.
  *
@@ -33,6 +36,7 @@
 #define RESYNC_NS (300 * NS_PER_SEC)
 #define SETTLE_NS (NS_PER_SEC / 10) /* from a deletion to the look: more of them may come */
 #define BUSY_NS NS_PER_SEC	    /* from one count that met others to the next */
+#define UNSEEN_NS (60 * NS_PER_SEC) /* longer than the server gives any write */
 #define COUNTS_EXACT 3		    /* counts of a run that must find the quota unchanged */
 #define COUNTS_MOVED 2		    /* the first may only open it */
 #define WRITES_MOVED 64		    /* of the one behind them: each takes a read and a write */
@@ -400,10 +404,23 @@ static int quota_count_once(struct quota_count *k, struct sv key, bool moved, st
 	return why.reason == ERR_CONFLICT ? 1 : err_move(err, &why);
 }
 
+/* When to count again what is counted and in force. */
+static int64_t quota_unseen_ns(const struct quota_count *k, int64_t now_ns)
+{
+	int64_t made_ns, left_ns;
+
+	if (k->quota && !k->in_force)
+		return BUSY_NS;
+	if (!k->quota || !time_get(obj_get(k->quota, F_metadata, F_creationTimestamp), &made_ns))
+		return RESYNC_NS;
+	left_ns = made_ns + UNSEEN_NS - now_ns;
+	return left_ns > 0 && left_ns <= UNSEEN_NS ? left_ns : RESYNC_NS;
+}
+
 static int quota_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct quota_controller *c = ctx;
-	int64_t now, next_ns = INT64_MAX;
+	int64_t now, next_ns = INT64_MAX, unseen_ns = RESYNC_NS;
 	bool far = false, later = false, in_force = false;
 	int rc = 1;
 
@@ -416,9 +433,10 @@ static int quota_reconcile(void *ctx, struct sv key, struct reconcile_result *re
 		far = k.far;
 		later = k.later;
 		in_force = k.in_force;
+		unseen_ns = quota_unseen_ns(&k, env_now_ns(c->ctx->env));
 	}
 	now = env_now_ns(c->ctx->env);
-	ret->after_ns = next_ns > now ? MIN(RESYNC_NS, next_ns - now + 1) : RESYNC_NS;
+	ret->after_ns = next_ns > now ? MIN(unseen_ns, next_ns - now + 1) : unseen_ns;
 	if (far)
 		ret->after_ns = MIN(ret->after_ns, later ? FOREIGN_ANYWAY_NS : QUOTA_FAR_NS);
 	if (rc > 0)

@@ -87,6 +87,8 @@ struct stream {
 	bool shutting, shut; /* stream_close(): called; and our end was sent */
 	int64_t patience_ns; /* stream_close_patiently(); 0: the usual */
 	bool closing;	     /* only closed() is left */
+	bool dialled;	     /* by us */
+	int broken; /* an errno: nothing can be sent any more, and what the peer said before is read; 0: not so */
 };
 
 struct stream_loop *stream_loop_get(struct ev_loop *l); /* stream_loop.c */
@@ -111,7 +113,7 @@ void stream_owner_release(struct stream *s);
 void stream_flush(struct stream *s);
 void stream_send_cipher(struct stream *s);
 /* stream_receive.c. What there is; what s->in has, to OpenSSL; what the poller told no more of. */
-void stream_receive(struct stream *s);
+bool stream_receive(struct stream *s); /* true: perhaps there is more */
 void stream_tls_in(struct stream *s);
 void stream_on_error(struct stream *s);
 /* err is moved. Ends with closed(). */

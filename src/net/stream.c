@@ -196,7 +196,7 @@ static void stream_on_poll(uv_poll_t *h, int status, int events)
 	}
 	/* With saved input the stream is, or just was, paused: its turn comes with the flush. */
 	if (!s->closing && (events & UV_READABLE) && !s->in.saved)
-		stream_receive(s);
+		(void)stream_receive(s);
 	if (!s->closing && (events & UV_WRITABLE)) {
 		if (!s->wanted)
 			stream_flush(s);

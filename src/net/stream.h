@@ -14,7 +14,8 @@
  * (stream_belongs()). A producer whose data costs time to make asks
  * stream_turn_over().
  *
- * Reading is pushed: data() gets bytes as they arrive unless paused.
+ * Reading is pushed: data() gets bytes as they arrive unless paused. Of who was dialled and does not let himself be
+ * sent to any more, what he said before is read first; what is written meanwhile is dropped.
  *
  * Lifetime: made by stream_accept() or stream_connect(), ended by stream_close() (after what is
  * queued) or stream_abort() (now), or by the peer or an error. In every case closed() is called

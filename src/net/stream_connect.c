@@ -298,6 +298,7 @@ struct stream *stream_connect(struct ev_loop *l, const struct stream_target *t, 
 	char service[16];
 	int r;
 
+	s->dialled = true;
 	s->dial = d;
 	d->s = s;
 	d->req.data = d;

@@ -18,6 +18,8 @@ static void stream_on_eof(struct stream *s)
 		stream_touch(s);
 	else if (!s->ready)
 		stream_close_now(s);
+	else if (s->broken)
+		stream_fail_errno(s, s->broken, "sending");
 	else if (s->cb->eof)
 		s->cb->eof(s, s->ctx);
 	else
@@ -93,7 +95,7 @@ void stream_tls_in(struct stream *s)
 	stream_save_input(s);
 }
 
-void stream_receive(struct stream *s)
+bool stream_receive(struct stream *s)
 {
 	struct stream_loop *sl = s->sl;
 
@@ -105,11 +107,11 @@ void stream_receive(struct stream *s)
 		if (r < 0) {
 			if (errno != EAGAIN && errno != EWOULDBLOCK)
 				stream_fail_errno(s, errno, "receiving");
-			return;
+			return false;
 		}
 		if (r == 0) {
 			stream_on_eof(s);
-			return;
+			return false;
 		}
 		if (s->ssl) {
 			s->in.p = sl->rbuf;
@@ -119,8 +121,9 @@ void stream_receive(struct stream *s)
 			s->cb->data(s, sv_make(sl->rbuf, (size_t)r), s->ctx);
 		}
 		if (s->closing || s->eof || s->paused || (size_t)r < STREAM_READ_BYTES)
-			return;
+			return false;
 	}
+	return true;
 }
 
 /* The poller says "error" and no more, in whatever words of its own: what it is the socket knows, and may have bytes
@@ -130,8 +133,9 @@ void stream_on_error(struct stream *s)
 	socklen_t n = sizeof(int);
 	int errnum = 0;
 
-	if ((s->ready || s->ssl) && !s->in.saved && !s->paused)
-		stream_receive(s); /* until there is no more, which says why: that consumes the socket's error */
+	/* Until there is no more, which says why: that consumes the socket's error. */
+	while ((s->ready || s->ssl) && !s->closing && !s->in.saved && !s->paused && stream_receive(s))
+		continue;
 	if (s->closing)
 		return;
 	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &errnum, &n) < 0 || errnum == 0)

@@ -13,7 +13,21 @@
 #define CIPHER_BATCH ((size_t)128 * 1024)
 #define TURN_MAX ((size_t)128 * 1024) /* sent in one go before others get a turn */
 
-/* One send() of n bytes. Returns what the kernel took; a failure has closed the stream. */
+/* Sending failed. What the peer said before may still be here and say why, as the answer of a server that did not want
+ * all of a request and has closed: who dialled is told that, and then the end. A client that is gone is not heard out.
+ */
+static void stream_break(struct stream *s, int errnum)
+{
+	if (!s->dialled || !s->ready || s->shutting || (errnum != EPIPE && errnum != ECONNRESET)) {
+		stream_fail_errno(s, errnum, "sending");
+		return;
+	}
+	s->broken = errnum;
+	s->over = s->wanted = s->held = false;
+	stream_drop_out(s);
+}
+
+/* One send() of n bytes. Returns what the kernel took; a failure has closed or broken the stream. */
 static size_t stream_send(struct stream *s, const char *p, size_t n)
 {
 	ssize_t r;
@@ -26,7 +40,7 @@ static size_t stream_send(struct stream *s, const char *p, size_t n)
 		return (size_t)r;
 	}
 	if (errno != EAGAIN && errno != EWOULDBLOCK)
-		stream_fail_errno(s, errno, "sending");
+		stream_break(s, errno);
 	return 0;
 }
 
@@ -36,13 +50,13 @@ void stream_send_cipher(struct stream *s)
 	struct buf *c = &s->sl->cipher;
 	size_t done = 0;
 
-	if (s->closing || c->n == 0) {
+	if (s->closing || s->broken || c->n == 0) {
 		buf_clear(c);
 		return;
 	}
 	if (s->pend.n == 0)
 		done = stream_send(s, c->p, c->n);
-	if (!s->closing && done < c->n) {
+	if (!s->closing && !s->broken && done < c->n) {
 		size_t had = s->pend.n - s->pend.off, rest = c->n - done;
 		char *p = xmalloc(had + rest);
 
@@ -62,10 +76,15 @@ void stream_send_cipher(struct stream *s)
 
 static bool stream_send_pend(struct stream *s) /* true: none left */
 {
+	size_t n;
+
 	if (s->pend.n == 0)
 		return true;
-	s->pend.off += stream_send(s, s->pend.p + s->pend.off, s->pend.n - s->pend.off);
-	if (s->closing || s->pend.off < s->pend.n)
+	n = stream_send(s, s->pend.p + s->pend.off, s->pend.n - s->pend.off);
+	if (s->closing || s->broken)
+		return false;
+	s->pend.off += n;
+	if (s->pend.off < s->pend.n)
 		return false;
 	free(s->pend.p);
 	s->pend.p = NULL;
@@ -110,7 +129,7 @@ static bool stream_send_plain(struct stream *s) /* true: the kernel took all it 
 	while (r < 0 && errno == EINTR);
 	if (r < 0) {
 		if (errno != EAGAIN && errno != EWOULDBLOCK)
-			stream_fail_errno(s, errno, "sending");
+			stream_break(s, errno);
 		return false;
 	}
 	s->sent += (size_t)r;
@@ -158,7 +177,7 @@ void stream_flush(struct stream *s)
 	if (s->in.saved && !s->paused && !s->closing)
 		stream_tls_in(s);
 
-	while (!s->closing && stream_send_pend(s)) {
+	while (!s->closing && !s->broken && stream_send_pend(s)) {
 		if (!s->ready)
 			break;
 		if (s->wanted && s->queued < STREAM_QUEUE_MAX && !s->shutting) {
@@ -180,14 +199,16 @@ void stream_flush(struct stream *s)
 			stream_send_cipher(s);
 		}
 		if (s->held || (size_t)s->sent - start > TURN_MAX) {
-			if (!s->closing)
+			if (!s->closing && !s->broken)
 				stream_bulk(s);
 			break;
 		}
 	}
+	if (s->broken && s->shutting)
+		stream_close_now(s);
 	if (s->closing)
 		return;
-	if (s->ready && !s->out && !s->pend.n) {
+	if (s->ready && !s->broken && !s->out && !s->pend.n) {
 		if (s->over) {
 			s->over = false;
 			if (s->cb->drain)
@@ -223,7 +244,7 @@ size_t stream_write(struct stream *s, struct sv bytes)
 {
 	size_t total = bytes.n;
 
-	if (stream_closing(s) || !total)
+	if (stream_closing(s) || s->broken || !total)
 		return stream_queued(s);
 	while (bytes.n) {
 		struct out_node *o = s->out_tail;
@@ -247,7 +268,7 @@ size_t stream_write_chunk(struct stream *s, const struct http_chunk *chunk)
 {
 	struct out_node *o;
 
-	if (stream_closing(s) || chunk->data.n < NODE_BYTES / 2) {
+	if (stream_closing(s) || s->broken || chunk->data.n < NODE_BYTES / 2) {
 		stream_write(s, chunk->data);
 		if (chunk->release)
 			chunk->release(chunk->owner);
@@ -265,7 +286,7 @@ size_t stream_write_chunk(struct stream *s, const struct http_chunk *chunk)
 
 void stream_want(struct stream *s)
 {
-	if (stream_closing(s) || s->wanted)
+	if (stream_closing(s) || s->broken || s->wanted)
 		return;
 	s->wanted = true;
 	if (!s->pend.n)

@@ -143,7 +143,7 @@ static void asked_expire(struct aggregator *g)
 		asked_forget(old);
 }
 
-static void asked_again(void *ctx);
+static void asked_go_on(void *ctx);
 
 /* There is room for more. Some that are woken have no question any more: where few are on their way, two come for one,
  * where none is, as many as there is room for, and while none comes the next ones. The lock is held. */
@@ -153,10 +153,10 @@ static void asked_next(struct aggregator *g)
 	if (g->n_asking || list_empty(&g->hungry) || g->hungry_timer || g->stopping)
 		return;
 	g->refs++;
-	g->hungry_timer = env_after(g->env, ENV_REQUESTS, ASKED_AGAIN_NS, asked_again, g);
+	g->hungry_timer = env_after(g->env, ENV_REQUESTS, ASKED_AGAIN_NS, asked_go_on, g);
 }
 
-static void asked_again(void *ctx)
+static void asked_go_on(void *ctx)
 {
 	struct aggregator *g = ctx;
 

@@ -17,7 +17,8 @@
 #include "object/apply.h"
 
 #define OBJECT_BYTES_MAX ((size_t)1536 * 1024) /* of its JSON, as etcd's request limit */
-#define WRITE_ATTEMPTS 5
+#define WRITE_ATTEMPTS 5 /* of one that names no version, while others are faster; and more until its time is up, */
+#define WRITE_AGAIN_BYTES ((size_t)32 * 1024 * 1024) /* while all that it has tried keeps less than this */
 #define ALSO_ATTEMPTS 100 /* while others take what was to be written with it; each one knows of one more */
 #define GENERATE_NAME_ATTEMPTS 8
 #define WRITE_BOUNDS 2 /* the namespace, the definition */

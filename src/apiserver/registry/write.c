@@ -363,6 +363,12 @@ static int mismatch_also(struct write_op *op, struct err *err)
 	return -1;
 }
 
+/* As often as it takes, as upstream does: each race that is lost has another one won. */
+static bool tries_again(const struct write_op *op)
+{
+	return op->retry && (op->attempt < WRITE_ATTEMPTS || op->a->bytes < WRITE_AGAIN_BYTES);
+}
+
 /* Somebody else was faster. */
 static int mismatch(struct write_op *op, struct err *err)
 {
@@ -371,7 +377,9 @@ static int mismatch(struct write_op *op, struct err *err)
 	op->attempt++;
 	if (op->creating && op->base_name.n && op->attempt < GENERATE_NAME_ATTEMPTS)
 		return WRITE_AGAIN;
-	if (op->retry && op->attempt < WRITE_ATTEMPTS) {
+	if (tries_again(op)) {
+		if (op->attempt >= WRITE_ATTEMPTS && req_over(op->q, err) < 0)
+			return -1;
 		/* A cache behind another server's writes must not be asked again. */
 		if (said->there) {
 			_cleanup_obj_ struct obj *seen = wc_get(op->q->server->wc, op->res, op->ns, op->name);

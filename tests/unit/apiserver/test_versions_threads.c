@@ -109,7 +109,7 @@ static void use(struct world *w, int64_t n)
 
 	if (client_patch(w->c, writes, SV("default"), sv_from(name), PATCH_MERGE, spec_of(&a, n, writes == w->two),
 			 NULL, &o, &err) < 0) {
-		if (err.reason != ERR_CONFLICT) /* five times in a row */
+		if (err.reason != ERR_CONFLICT) /* too much was tried in vain */
 			fails(w, "patch", &err);
 		err_release(&err);
 	} else {

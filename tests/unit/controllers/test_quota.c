@@ -84,8 +84,21 @@ static struct {
 	const struct client_ops *ops; /* as they were */
 	struct client_ops mine;
 	struct rig *rig;
-	int left, made, writes;
+	int left, made, writes, unseen;
 } storm;
+
+/* As a write does that was admitted when there was no quota. */
+static void storm_unseen(void)
+{
+	static const char value[] = "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"u%d\","
+				    "\"namespace\":\"default\",\"uid\":\"u%d\"}}";
+	struct arena *a = &storm.rig->arena;
+	int i = storm.unseen++;
+	struct store_write w = { .key = sv_from(arena_printf(a, "/registry/configmaps/default/u%d", i)),
+				 .value = sv_from(arena_printf(a, value, i, i)) };
+
+	assert_int_equal(store_commit_wait(storm.rig->store, &w, NULL, NULL), 1);
+}
 
 /* Something comes before each write of the controller, so that it meets another version than it has read. */
 static int storm_update(struct client *c, const struct resource *r, struct sv ns, struct sv name, const struct val *doc,
@@ -161,12 +174,56 @@ static void test_storm(void **state)
 	cluster_finish(&k);
 }
 
+/* The first count has been made when it writes. */
+static int late_update(struct client *c, const struct resource *r, struct sv ns, struct sv name, const struct val *doc,
+		       const struct client_write_opts *o, struct obj **ret, struct err *err)
+{
+	if (r == RES(core_resourcequotas) && !storm.unseen)
+		storm_unseen();
+	return storm.ops->update(c, r, ns, name, doc, o, ret, err);
+}
+
+static void late_client(struct client *c, const char *account)
+{
+	storm_client(c, account);
+	storm.mine.update = late_update;
+}
+
+/* What was admitted before there was a quota and is done behind its first count is counted all the same. */
+static void test_unseen(void **state)
+{
+	struct cluster k;
+	bool in_force;
+	int there;
+
+	storm.rig = *state;
+	storm.unseen = 0;
+	cluster_client = late_client;
+	k = cluster_start(state);
+	cluster_run(&k, 1);
+	there = (int)val_len(val_get(expect(k.rig, 200, "GET", NS "/configmaps", NULL), F_items));
+	expect(k.rig, 201, "POST", NS "/resourcequotas",
+	       "{\"metadata\":{\"name\":\"q\"},\"spec\":{\"hard\":{\"count/configmaps\":\"100000\"}}}");
+	cluster_run(&k, 3);
+	assert_int_equal(storm.unseen, 1);
+	assert_int_equal(storm_used(k.rig, &in_force), there + 1);
+	/* And by who took as long as a write may. */
+	cluster_run(&k, 30);
+	storm_unseen();
+	cluster_run(&k, 40);
+	assert_int_equal(storm_used(k.rig, &in_force), there + 2);
+	assert_true(in_force);
+	cluster_client = NULL;
+	cluster_finish(&k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_status, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_open, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_storm, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_unseen, rig_setup, rig_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

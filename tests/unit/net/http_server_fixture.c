@@ -1,3 +1,4 @@
+/* What runs on a loop's thread checks by BUG_ON(): a failed assertion there would not be the test's. */
 #include "http_server_fixture.h"
 
 #include "base/buf.h"
@@ -10,8 +11,6 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* What runs on a loop's thread checks by BUG_ON(): a failed assertion there would not be the test's. */
 
 #define BOUND ((size_t)256 * 1024)
 

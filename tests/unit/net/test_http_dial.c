@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -481,6 +482,74 @@ static void test_reset(void **state)
 	buf_release(&s.data);
 }
 
+/* Reads a head, then waits for its turn; answers, and resets. */
+struct unwilling {
+	int listener;
+	sem_t read, go;
+	pthread_t thread;
+	struct http_dialog *d;
+	struct ev_timer *look;
+};
+
+static void *unwilling_main(void *arg)
+{
+	static const char answer[] = "HTTP/1.1 413 Too Large\r\nContent-Length: 8\r\n\r\ntoo much";
+	const struct linger now = { .l_onoff = 1 };
+	struct unwilling *u = arg;
+	int fd = accept(u->listener, NULL, NULL);
+	char b[1024];
+
+	BUG_ON(fd < 0 || read(fd, b, sizeof(b)) <= 0);
+	sem_post(&u->read);
+	sem_wait(&u->go);
+	BUG_ON(write(fd, answer, sizeof(answer) - 1) < 0);
+	BUG_ON(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)) < 0);
+	close(fd);
+	return NULL;
+}
+
+/* On the loop: it has answered and reset the connection, and nobody has read anything of that, when more is sent. */
+static void send_to_unwilling(void *ctx)
+{
+	static char piece[100000];
+	struct unwilling *u = ctx;
+
+	if (sem_trywait(&u->read) < 0)
+		return;
+	u->look = ev_timer_stop(u->look);
+	sem_post(&u->go);
+	pthread_join(u->thread, NULL);
+	assert_true(http_dialog_body(u->d, sv_make(piece, sizeof(piece))) > 0);
+}
+
+/* What was said before the connection broke is heard, also by who met that when he sent. */
+static void test_answer_before_the_reset(void **state)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof(at);
+	struct http_endpoint ep = { .host = "127.0.0.1" };
+	struct unwilling u = { .listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) };
+	struct seen s = { .loop = *state };
+
+	assert_int_equal(bind(u.listener, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(u.listener, 1), 0);
+	assert_int_equal(getsockname(u.listener, (struct sockaddr *)&at, &n), 0);
+	ep.port = ntohs(at.sin_port);
+	sem_init(&u.read, 0, 0);
+	sem_init(&u.go, 0, 0);
+	assert_int_equal(pthread_create(&u.thread, NULL, unwilling_main, &u), 0);
+	u.d = http_dial_upload(*state, &ep, "POST", "/", NULL, 0, 1000000, 20 * NS_PER_SEC, &cb, &s);
+	u.look = ev_timer_start(*state, NS_PER_MS, NS_PER_MS, send_to_unwilling, &u);
+	ev_loop_run(*state);
+	assert_int_equal(s.status, 413);
+	assert_string_equal(buf_cstr(&s.data), "too much");
+	assert_int_equal(s.reason, ERR_NONE);
+	close(u.listener);
+	sem_destroy(&u.read);
+	sem_destroy(&u.go);
+	buf_release(&s.data);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -497,6 +566,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(nobody_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_may_be_dialled, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_answer_before_the_reset, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("http_dial", tests, NULL, NULL);
