@@ -159,6 +159,17 @@ static enum err_reason reason_of(int status)
 	return ERR_INTERNAL;
 }
 
+int kubelet_unreached(struct err *err, const struct err *why)
+{
+	struct sv text = sv_from(why ? err_msg(why) : "connection closed");
+
+	/* A node serves with one of its own making until the cluster's is there. */
+	return err_set(err, ERR_INTERNAL, "error dialing backend: %.*s%s", SV_ARG(text),
+		       sv_find_sv(text, SV("self-signed certificate")) >= 0
+			   ? " (the node's certificate for serving is not issued yet: see 'kubectl get csr')"
+			   : "");
+}
+
 static void kubelet_stream_on_closed(struct http_dialog *d, const struct err *why, void *ctx)
 {
 	struct forward *f = ctx;
@@ -174,8 +185,7 @@ static void kubelet_stream_on_closed(struct http_dialog *d, const struct err *wh
 		standing_end(f->standing); /* ends the stream */
 	} else {
 		if (f->status == 0)
-			err_set(&err, ERR_UNAVAILABLE, "error dialing the kubelet: %s",
-				why ? err_msg(why) : "connection closed");
+			kubelet_unreached(&err, why);
 		else
 			err_set(&err, reason_of(f->status), "%.*s",
 				SV_ARG(text.n ? text : SV("the kubelet gave no reason")));

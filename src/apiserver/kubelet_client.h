@@ -17,6 +17,10 @@
 /* Endpoint of a node's kubelet; strings in the arena, tls lives with the server. */
 int kubelet_endpoint(struct apiserver *s, struct arena *a, struct sv node, struct http_endpoint *ret, struct err *err);
 
+/* Why nothing came of a connection to a kubelet, for who asked for it: logs, exec and the like say the same. why may be
+ * NULL. */
+int kubelet_unreached(struct err *err, const struct err *why);
+
 /* Forwards a GET to the kubelet and streams its answer back as q's own; answers q in any case.
  * Non-2xx answers become Status failures with the kubelet's text. */
 void kubelet_stream(struct api_req *q, const struct http_endpoint *ep, const char *target);

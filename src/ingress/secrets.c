@@ -10,6 +10,7 @@
 #define WATCHED_MAX 256	      /* each a connection */
 #define WATCHED_HERE_MAX 4096 /* and where they are none */
 #define ASKED_MAX 64	      /* again, in a run */
+#define NEW_MAX 256	      /* and for the first time: each is waited for, and others' changes with it */
 #define AGAIN_NS NS_PER_SEC   /* to the run for those behind them */
 #define ASK_NS (15 * NS_PER_SEC)
 #define PATIENCE_NS (2 * NS_PER_SEC)
@@ -29,12 +30,13 @@ struct ing_secrets {
 	struct informer_factory *factory;
 	void (*changed)(void *ctx);
 	void *ctx;
-	struct strmap all;     /* "ns/name" -> struct named * */
-	int64_t round_ns;      /* since when each is asked for once, before the next round begins */
-	size_t watched, asked; /* asked: again, in this run */
-	bool left;	       /* in this run: some of them were not */
-	bool unanswered;       /* in this run: the others would wait as long */
-	bool behind;	       /* in this run: some have not had their turn of the round */
+	struct strmap all; /* "ns/name" -> struct named * */
+	int64_t round_ns;  /* since when each is asked for once, before the next round begins */
+	size_t watched;
+	size_t asked, asked_new; /* in this run: again, and for the first time */
+	bool left;		 /* in this run: some of them were not */
+	bool unanswered;	 /* in this run: the others would wait as long */
+	bool behind;		 /* in this run: some have not had their turn of the round */
 };
 
 static void secrets_on_object(_unused_ struct obj *o, void *ctx)
@@ -97,7 +99,7 @@ struct obj *ing_secrets_get(struct ing_secrets *s, struct arena *a, struct sv ns
 		return o ? obj_link(a, o) : NULL;
 	}
 	if (n->asked_ns < s->round_ns) {
-		bool later = n->answered && !s->unanswered && s->asked++ >= ASKED_MAX;
+		bool later = !s->unanswered && (n->answered ? s->asked++ >= ASKED_MAX : s->asked_new++ >= NEW_MAX);
 
 		s->left |= later;
 		if (later || s->unanswered)
@@ -116,7 +118,7 @@ void ing_secrets_begin(struct ing_secrets *s)
 	if (!s->behind && now - s->round_ns >= ASK_NS)
 		s->round_ns = now;
 	s->unanswered = s->left = s->behind = false;
-	s->asked = 0;
+	s->asked = s->asked_new = 0;
 	STRMAP_EACH(&s->all, e)
 		((struct named *)e->value)->wanted = false;
 }

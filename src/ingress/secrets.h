@@ -2,9 +2,9 @@
  *
  * A watch of one name for each, which is all that the node authorizer allows (apiserver/authz/node_ingress.h): one
  * watch of all that are certificates would show those of others. An agent's watch is a connection, so beyond the first
- * 256 Secrets are asked for in rounds instead, 64 a second of those that are known: a round begins 15 seconds after the
- * one before, and not until that has reached all. On the server's own node, where a watch is none, beyond the first
- * 4096. Where nobody answers, a run waits for one of them, and goes on with what was known.
+ * 256 Secrets are asked for in rounds instead, 64 a second of those that are known, 256 of new ones: a round begins 15
+ * seconds after the one before, and not until that has reached all. On the server's own node, where a watch is none,
+ * beyond the first 4096. Where nobody answers, a run waits for one of them, and goes on with what was known.
  *
  * A run asks for what it needs between ing_secrets_begin() and ing_secrets_end(); what it did not ask for is let go.
  *

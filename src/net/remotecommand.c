@@ -410,6 +410,19 @@ static void translate_refused(struct rc_session *s)
 	rc_core_backend_end(s->core, &err);
 }
 
+static void translate_ended(struct rc_session *s)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	if (s->why.reason == ERR_NONE) {
+		rc_core_backend_end(s->core, NULL);
+		return;
+	}
+	if (s->opts.unreached && !s->connected)
+		(void)s->opts.unreached(&err, &s->why);
+	rc_core_backend_end(s->core, err.reason != ERR_NONE ? &err : &s->why);
+}
+
 static void dialog_closed(struct http_dialog *d _unused_, const struct err *err, void *ctx)
 {
 	struct rc_session *s = ctx;
@@ -425,7 +438,7 @@ static void dialog_closed(struct http_dialog *d _unused_, const struct err *err,
 		if (s->status)
 			translate_refused(s);
 		else
-			rc_core_backend_end(s->core, s->why.reason != ERR_NONE ? &s->why : NULL);
+			translate_ended(s);
 		session_pump(s);
 	} else if (s->tunnel) {
 		if (s->mode == UNWRAP && !s->ws.closing)

@@ -45,6 +45,8 @@ struct rc_opts {
 	 * upgrade nor a failure (RC_NO_UPGRADE), and r still waits for its answer, which the callee gives. While r
 	 * waits, its user and on_gone are the session's. */
 	void (*done)(struct http_req *r, bool answered, const struct err *err, void *ctx);
+	/* rc_translate() only; may be NULL: into err, in the caller's words, why the backend could not be reached. */
+	int (*unreached)(struct err *err, const struct err *why);
 	void *ctx;
 	struct rc_session **ret_session; /* may be NULL; set on success */
 };

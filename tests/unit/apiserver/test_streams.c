@@ -2,6 +2,8 @@
 #include "harness.h"
 #include "everything.h"
 
+#include "apiserver/kubelet_client.h"
+
 #include <stdio.h>
 
 #define PODS "/api/v1/namespaces/default/pods"
@@ -232,12 +234,39 @@ static void test_discovery_is_true(void **state)
 	assert_true(asked > 100);
 }
 
+/* Whatever asked for it, and with what to do next where that is known. */
+static void test_words_of_what_is_not_reached(void **state)
+{
+	static const char *const why[][2] = {
+		{ "TLS handshake: self-signed certificate",
+		  "error dialing backend: TLS handshake: self-signed certificate (the node's certificate for "
+		  "serving is "
+		  "not issued yet: see 'kubectl get csr')" },
+		{ "connection refused", "error dialing backend: connection refused" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(why); i++) {
+		_cleanup_(err_release) struct err err = ERR_INIT, was = ERR_INIT;
+
+		err_set(&was, ERR_UNAVAILABLE, "%s", why[i][0]);
+		kubelet_unreached(&err, &was);
+		assert_string_equal(err_msg(&err), why[i][1]);
+		assert_int_equal(err.reason, ERR_INTERNAL);
+	}
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup_with_keys, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_node_addresses),	   T(test_without_node),    T(test_flags),
-		T(test_proxy_names),	   T(test_proxy_addresses), T(test_proxy_endpoints),
+		cmocka_unit_test(test_words_of_what_is_not_reached),
+		T(test_node_addresses),
+		T(test_without_node),
+		T(test_flags),
+		T(test_proxy_names),
+		T(test_proxy_addresses),
+		T(test_proxy_endpoints),
 		T(test_discovery_is_true),
 	};
 

@@ -394,6 +394,33 @@ static void test_pod_parts(void **state)
 		{ r, VOL("'projected':{'sources':[{'secret':{'name':'a'},'configMap':{'name':'a'}}]}"), NULL, NULL,
 		  "spec.volumes[0].projected.sources[0]: Forbidden: may not specify more than 1 volume type per "
 		  "source" },
+		{ r, VOL("'iscsi':{'targetPortal':'a','lun':1,'iqn':'iqn.2003-01.org.example:x'}"), NULL, NULL, NULL },
+		{ r, VOL("'iscsi':{'targetPortal':'a','lun':1,'iqn':'eui.0123456789abcdef'}"), NULL, NULL, NULL },
+		{ r, VOL("'iscsi':{'targetPortal':'a','lun':1}"), NULL, NULL,
+		  "spec.volumes[0].iscsi.iqn: Required value" },
+		{ r, VOL("'iscsi':{'targetPortal':'a','iqn':'foo','lun':999}"), NULL, NULL,
+		  "[spec.volumes[0].iscsi.iqn: Invalid value: 'foo': must be valid format starting with iqn, eui, or "
+		  "naa, spec.volumes[0].iscsi.lun: Invalid value: 999: must be between 0 and 255, inclusive]" },
+		{ r,
+		  VOL("'iscsi':{'targetPortal':'a','iqn':'iqn.2003-1.o:x','lun':1,'initiatorName':'naa.1',"
+		      "'chapAuthSession':true}"),
+		  NULL, NULL,
+		  "[spec.volumes[0].iscsi.iqn: Invalid value: 'iqn.2003-1.o:x': must be valid format, "
+		  "spec.volumes[0].iscsi.secretRef: Required value, spec.volumes[0].iscsi.initiatorname: Invalid "
+		  "value: "
+		  "'naa.1': must be valid format]" },
+		{ r, VOL("'fc':{'targetWWNs':['a'],'lun':0}"), NULL, NULL, NULL },
+		{ r, VOL("'fc':{'targetWWNs':['a']}"), NULL, NULL,
+		  "spec.volumes[0].fc.lun: Required value: lun is required if targetWWNs is specified" },
+		{ r, VOL("'gcePersistentDisk':{'pdName':'a','partition':999}"), NULL, NULL,
+		  "spec.volumes[0].gcePersistentDisk.partition: Invalid value: 999: must be between 1 and 255, "
+		  "inclusive" },
+		{ r, VOL("'azureDisk':{'diskName':'a'}"), NULL, NULL,
+		  "spec.volumes[0].azureDisk.diskURI: Required value" },
+		{ r, VOL("'flocker':{}"), NULL, NULL,
+		  "spec.volumes[0].flocker: Required value: one of datasetName and datasetUUID is required" },
+		{ r, VOL("'flocker':{'datasetName':'a/b'}"), NULL, NULL,
+		  "spec.volumes[0].flocker.datasetName: Invalid value: 'a/b': must not contain '/'" },
 		{ r, VOL("'secret':{'secretName':'a','items':[{'key':'k'}]}"), NULL, NULL,
 		  "spec.volumes[0].secret.items[0].path: Required value" },
 		{ r, VOL("'configMap':{'name':'a','items':[{'path':''}]}"), NULL, NULL,
@@ -478,6 +505,8 @@ static void test_volumes_and_sets(void **state)
 	const struct kind_case cases[] = {
 		{ pv, PV(",'hostPath':{'path':'/a'}"), NULL, NULL, NULL },
 		{ pv, PV(""), NULL, NULL, "spec: Required value: must specify a volume type" },
+		{ pv, PV(",'iscsi':{'targetPortal':'a','lun':1}"), NULL, NULL, "spec.iscsi.iqn: Required value" },
+		{ pv, PV(",'azureDisk':{'diskName':'a','diskURI':'b'}"), NULL, NULL, NULL },
 		{ pv,
 		  PV(",'hostPath':{'path':'/'},'nfs':{'server':'a','path':'/"
 		     "b'},'persistentVolumeReclaimPolicy':'Recycle'"),

@@ -109,6 +109,9 @@ static void test_endpoints_while_the_next_starts(_unused_ void **state)
 	assert_true(haproxy_pids(h, &a)[1] == pids[1]); /* it has not come yet */
 	assert_true(second_rests(0));
 
+	haproxy_cleanup(Dir);
+	for (haproxy_end(h); *haproxy_pids(h, &a); haproxy_end(h))
+		usleep(10000);
 	haproxy_free(h);
 	env_real_free(env);
 }

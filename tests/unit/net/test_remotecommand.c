@@ -38,6 +38,7 @@ static struct world {
 	int (*entry)(struct http_req *r, const struct rc_backend *b, const struct rc_opts *o, struct err *err);
 	const char *target; /* of the kubelet */
 	int64_t timeout_ns;
+	int (*unreached)(struct err *err, const struct err *why);
 	struct rc_session *session;
 	int done;
 	bool done_answered;
@@ -225,6 +226,7 @@ static void api_handler(struct http_req *r, void *ctx)
 				   .want_stdout = true,
 				   .want_stderr = true,
 				   .done = api_done,
+				   .unreached = w.unreached,
 				   .ret_session = &w.session,
 				   .connect_timeout_ns = w.timeout_ns };
 	struct err err = ERR_INIT;
@@ -464,6 +466,20 @@ static void exec_without_kubelet(void **state)
 	assert_int_equal(w.done_reason, ERR_UNAVAILABLE);
 }
 
+static int in_other_words(struct err *err, const struct err *why)
+{
+	return err_set(err, ERR_INTERNAL, "in other words: %s", err_msg(why));
+}
+
+static void exec_without_kubelet_in_words(void **state)
+{
+	(void)state;
+	w.unreached = in_other_words;
+	play("/spdy", "", true);
+	assert_true(sv_find_sv(buf_sv(&w.got), SV("\"message\":\"Internal error occurred: in other words: ")) > 0);
+	assert_int_equal(w.done_reason, ERR_UNAVAILABLE);
+}
+
 /* The kubelet upgrades and then takes no stream. */
 static void exec_never_opens(void **state)
 {
@@ -644,6 +660,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(exec_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(exec_refused_with_status, setup, teardown),
 		cmocka_unit_test_setup_teardown(exec_without_kubelet, setup, teardown),
+		cmocka_unit_test_setup_teardown(exec_without_kubelet_in_words, setup, teardown),
 		cmocka_unit_test_setup_teardown(exec_never_opens, setup, teardown),
 		cmocka_unit_test_setup_teardown(bad_subprotocol, setup, teardown),
 		cmocka_unit_test_setup_teardown(pipe_session, setup, teardown),

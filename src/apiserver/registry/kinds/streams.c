@@ -211,6 +211,7 @@ struct connection {
 	struct rc_session *session;
 	struct standing *standing;
 	bool answered;
+	bool kubelet;	/* it is a kubelet's, not another's */
 	bool plain;	/* what fails is told as text */
 	struct err err; /* why it could not be connected */
 };
@@ -241,6 +242,8 @@ static void stream_done(struct http_req *r, bool answered, const struct err *why
 	c->session = NULL;
 	if (!answered && why && why->reason == RC_NO_UPGRADE)
 		err_set(&c->err, ERR_INTERNAL, "%s", err_msg(why));
+	else if (!answered && c->kubelet)
+		kubelet_unreached(&c->err, why);
 	else if (!answered)
 		err_set(&c->err, ERR_INTERNAL, "error dialing backend: %s", why ? err_msg(why) : "connection closed");
 	standing_end(c->standing);
@@ -368,6 +371,8 @@ static void connect_stream(struct api_req *q, const struct target *to, const cha
 	}
 	t = connecting_new(q, &to->kubelet, target);
 	t->o = *o;
+	t->o.unreached = kubelet_unreached;
+	t->c->kubelet = true;
 	t->commands = commands;
 	t->connect = connect_kubelet;
 	t->ask = feature_on(FG_AuthorizePodWebsocketUpgradeCreatePermission);

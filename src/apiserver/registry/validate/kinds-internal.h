@@ -122,6 +122,8 @@ bool check_legacy_cidr(struct field_errs *fe, struct sv s, const struct fpath *a
 void check_volume_path(struct field_errs *fe, const struct val *v, const struct fpath *at);
 /* projected_certificates.c; up is the source's place, of a signer's name its parent's: "example.com/name", a domain of
  * two parts or more, and a path. */
+/* The one source that v has, if it is of those in volumes_elsewhere.c. */
+void validate_volume_elsewhere(struct field_errs *fe, const struct val *v, const struct fpath *at);
 void validate_signer_name(struct field_errs *fe, const struct val *parent, const struct fpath *up);
 void validate_trust_bundle(struct field_errs *fe, const struct val *src, const struct fpath *up);
 /* What a pod's user says to his signer. */

@@ -163,7 +163,8 @@ static void pv_source(struct field_errs *fe, const struct val *spec, const struc
 	struct fpath fixed_at = FPATH_NAME(at, SV("persistentvolumesource"));
 	bool moved = false;
 
-	check_union(fe, &U_core_PersistentVolumeSource, spec, at);
+	if (check_union(fe, &U_core_PersistentVolumeSource, spec, at) != SYM_NONE)
+		validate_volume_elsewhere(fe, spec, at);
 	for (const enum sym *m = U_core_PersistentVolumeSource.members; was && *m != SYM_NONE; m++)
 		moved |= !same_source_of(fe->a, *m, val_member(spec, *m), val_member(was, *m));
 	if (moved)

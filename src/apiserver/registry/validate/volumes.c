@@ -193,14 +193,6 @@ static void source_csi(struct field_errs *fe, const struct val *src, const struc
 	check_driver_name(fe, src, at, F_driver);
 }
 
-static void source_fc(struct field_errs *fe, const struct val *src, const struct fpath *at, _unused_ bool template)
-{
-	struct fpath wwn_at = FPATH(at, F_targetWWNs);
-
-	if (!val_len(val_member(src, F_targetWWNs)) == !val_len(val_member(src, F_wwids)))
-		fe_required_why(fe, &wwn_at, "must specify either targetWWNs or wwids, but not both");
-}
-
 static void source_image(struct field_errs *fe, const struct val *src, const struct fpath *at, bool template)
 {
 	struct fpath policy_at = FPATH(at, F_pullPolicy);
@@ -243,7 +235,6 @@ static const struct {
 	{ F_persistentVolumeClaim, source_claim },
 	{ F_nfs, source_nfs },
 	{ F_csi, source_csi },
-	{ F_fc, source_fc },
 	{ F_image, source_image },
 	{ F_downwardAPI, source_downward },
 	{ F_projected, source_projected },
@@ -261,6 +252,7 @@ static void volume(struct field_errs *fe, const struct val *v, const struct fpat
 		if (src)
 			source_rules[i].rule(fe, src, &here, template);
 	}
+	validate_volume_elsewhere(fe, v, at);
 }
 
 void validate_volumes(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at)
