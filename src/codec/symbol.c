@@ -14,7 +14,9 @@
  * without such names touches none of these pages. */
 static char intern_text[SYM_INTERN_BYTES];
 static uint32_t intern_offset[SYM_INTERN_MAX + 1];
-static _Atomic uint16_t intern_slot[4 * SYM_INTERN_MAX]; /* as symbol_hash: 1 + which, 0 is free */
+/* As symbol_hash: 1 + which, 0 is free. A hash touches a page of its own for each name, so the first names have a small
+ * table, and the large one is touched by processes that have more. No name changes its table. */
+static _Atomic uint16_t intern_first[4 * SYM_INTERN_FIRST], intern_rest[4 * SYM_INTERN_MAX];
 static _Atomic uint32_t intern_n;
 static pthread_mutex_t intern_lock = PTHREAD_MUTEX_INITIALIZER; /* of writers, of owned names too */
 
@@ -23,19 +25,25 @@ static struct sv intern_name(uint32_t i)
 	return sv_make(intern_text + intern_offset[i], intern_offset[i + 1] - intern_offset[i] - 1u);
 }
 
-static enum sym intern_find(struct sv name, uint32_t folded, uint32_t end)
+static enum sym intern_look(_Atomic uint16_t *slots, size_t n, struct sv name, uint32_t folded, uint32_t end)
 {
-	uint32_t at = folded % ARRAY_LEN(intern_slot);
 	uint16_t i;
 
-	if (atomic_load_explicit(&intern_n, memory_order_relaxed) == 0)
-		return SYM_NONE;
-	while ((i = atomic_load_explicit(&intern_slot[at], memory_order_acquire)) != 0) {
+	for (size_t at = folded % n; (i = atomic_load_explicit(&slots[at], memory_order_acquire)) != 0;
+	     at = (at + 1) % n)
 		if (SYM_MAX + (uint32_t)i - 1 < end && sv_eq(name, intern_name(i - 1u)))
 			return (enum sym)(SYM_MAX + (uint32_t)i - 1);
-		at = (at + 1) % ARRAY_LEN(intern_slot);
-	}
 	return SYM_NONE;
+}
+
+static enum sym intern_find(struct sv name, uint32_t folded, uint32_t end)
+{
+	uint32_t n = atomic_load_explicit(&intern_n, memory_order_relaxed);
+	enum sym s = n ? intern_look(intern_first, ARRAY_LEN(intern_first), name, folded, end) : SYM_NONE;
+
+	if (s != SYM_NONE || n <= SYM_INTERN_FIRST)
+		return s;
+	return intern_look(intern_rest, ARRAY_LEN(intern_rest), name, folded, end);
 }
 
 /* The generator filled the table with the same function: FNV-1a, folded. At most a quarter of
@@ -66,19 +74,21 @@ uint32_t sym_end(void)
 
 static enum sym intern_add(struct sv name)
 {
-	uint32_t n = atomic_load_explicit(&intern_n, memory_order_relaxed), at;
+	uint32_t n = atomic_load_explicit(&intern_n, memory_order_relaxed);
+	_Atomic uint16_t *slots = n < SYM_INTERN_FIRST ? intern_first : intern_rest;
+	size_t at, n_slots = n < SYM_INTERN_FIRST ? ARRAY_LEN(intern_first) : ARRAY_LEN(intern_rest);
 	uint64_t h = sv_hash(name);
 
 	if (n == SYM_INTERN_MAX || name.n >= SYM_INTERN_BYTES - intern_offset[n])
 		return SYM_NONE;
 	memcpy(intern_text + intern_offset[n], name.p, name.n);
 	intern_offset[n + 1] = intern_offset[n] + (uint32_t)name.n + 1;
-	at = (uint32_t)(h ^ h >> 32) % ARRAY_LEN(intern_slot);
-	while (atomic_load_explicit(&intern_slot[at], memory_order_relaxed))
-		at = (at + 1) % ARRAY_LEN(intern_slot);
+	at = (uint32_t)(h ^ h >> 32) % n_slots;
+	while (atomic_load_explicit(&slots[at], memory_order_relaxed))
+		at = (at + 1) % n_slots;
 	/* The number first: who finds the slot finds it counted. */
 	atomic_store_explicit(&intern_n, n + 1, memory_order_release);
-	atomic_store_explicit(&intern_slot[at], (uint16_t)(n + 1), memory_order_release);
+	atomic_store_explicit(&slots[at], (uint16_t)(n + 1), memory_order_release);
 	return (enum sym)(SYM_MAX + n);
 }
 

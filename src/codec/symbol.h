@@ -24,6 +24,7 @@
 
 enum {
 	SYM_INTERN_MAX = 32 * 1024,    /* interned names of a process */
+	SYM_INTERN_FIRST = 2 * 1024,   /* of them: those that are found in a small table */
 	SYM_INTERN_BYTES = 512 * 1024, /* of their texts, a NUL behind each */
 	SYM_OWNED_MAX = 64 * 1024,     /* owned names at one time, of all owners */
 };

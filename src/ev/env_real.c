@@ -79,15 +79,15 @@ struct env_real {
 	uint64_t seq;
 	int64_t idle_ns;
 	bool timer_thread, stopping;
-	int threads;	/* of all kinds, started and not left */
-	pthread_t left; /* the last that left; it waits for the end of the one before it */
+	int threads;	       /* of all kinds, started and not left */
+	struct ev_thread left; /* the last that left; it waits for the end of the one before it */
 	bool any_left;
 };
 
 /* With the lock held. */
 static int start_thread(struct env_real *e, const char *name, size_t stack_bytes, void *(*fn)(void *), void *ctx)
 {
-	int r = ev_thread_spawn(name, stack_bytes, PTHREAD_CREATE_JOINABLE, fn, ctx);
+	int r = ev_thread_spawn(name, stack_bytes, fn, ctx);
 
 	if (r == 0)
 		e->threads++;
@@ -99,16 +99,16 @@ static int start_thread(struct env_real *e, const char *name, size_t stack_bytes
  * threads, each waits for the one that left before it, and env_real_free() for the last. */
 static void leave(struct env_real *e)
 {
-	pthread_t before = e->left;
+	struct ev_thread before = e->left;
 	bool any = e->any_left;
 
-	e->left = pthread_self();
+	e->left = ev_thread_self();
 	e->any_left = true;
 	e->threads--;
 	pthread_cond_signal(&e->ended);
 	pthread_mutex_unlock(&e->lock);
 	if (any)
-		pthread_join(before, NULL);
+		ev_thread_join(before);
 }
 
 static void real_call(enum run_kind kind, env_fn *fn, void *ctx)
@@ -487,7 +487,7 @@ struct env *env_real_free(struct env *env)
 	}
 	pthread_mutex_unlock(&e->lock);
 	if (e->any_left)
-		pthread_join(e->left, NULL);
+		ev_thread_join(e->left);
 	while ((t = heap_pop(&e->heap)))
 		free(t);
 	heap_release(&e->heap);

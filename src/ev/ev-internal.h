@@ -51,7 +51,17 @@ void ev_signals_release(struct ev_loop *l);
 /* A mutex and a condition variable on the monotonic clock. */
 void ev_cond_init(pthread_cond_t *c);
 void ev_random(struct env *e, void *p, size_t n); /* the real environment's; e is not looked at */
-/* Starts a thread with all signals blocked, PTHREAD_CREATE_DETACHED or _JOINABLE; returns 0 or an errno. */
-int ev_thread_spawn(const char *name, size_t stack_bytes, int detached, void *(*fn)(void *), void *ctx);
-/* A detached one. */
+/* A thread that is joined: its stack is our own, and is gone with it. (Of those that the C library makes it keeps some
+ * for threads to come, up to six pages of each.) */
+struct ev_thread {
+	pthread_t id;
+	char *stack; /* its guard page first */
+	size_t stack_bytes;
+};
+
+/* With all signals blocked; returns 0 or an errno. */
+int ev_thread_spawn(const char *name, size_t stack_bytes, void *(*fn)(void *), void *ctx);
+struct ev_thread ev_thread_self(void); /* in one that ev_thread_spawn() made */
+void ev_thread_join(struct ev_thread t);
+/* A detached one, on a stack of the C library's. */
 int ev_thread_start(const char *name, size_t stack_bytes, void *(*fn)(void *), void *ctx);

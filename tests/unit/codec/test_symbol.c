@@ -261,21 +261,33 @@ static void *publisher(void *arg)
 	return NULL;
 }
 
+/* Their names begin in the table of the first ones, and do not end there. */
 static void test_threads(void **state)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	pthread_t t[THREADS + 1];
-	uint32_t end = sym_end();
+	uint32_t end;
 
 	(void)state;
+	for (size_t i = 0; sym_end() < SYM_MAX + SYM_INTERN_FIRST - NAMES / 2; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "firstName%zu", i);
+		assert_int_not_equal(sym_intern(sv_from(name)), SYM_NONE);
+	}
+	end = sym_end();
 	for (size_t i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&t[i], NULL, worker, (void *)(uintptr_t)i), 0);
 	assert_int_equal(pthread_create(&t[THREADS], NULL, publisher, &a), 0);
 	for (size_t i = 0; i <= THREADS; i++)
 		assert_int_equal(pthread_join(t[i], NULL), 0);
 	assert_true(sym_end() > end && sym_end() <= end + NAMES);
-	for (uint32_t s = end; s < sym_end(); s++)
+	assert_true(sym_end() > SYM_MAX + SYM_INTERN_FIRST);
+	for (uint32_t s = SYM_MAX; s < sym_end(); s++) {
 		assert_int_equal(sym_find(sym_name((enum sym)s)), s);
+		assert_int_equal(sym_intern(sym_name((enum sym)s)), s);
+		assert_int_equal(sym_find_below(sym_name((enum sym)s), s), SYM_NONE);
+	}
 }
 
 /* Last: afterwards the table is full. */

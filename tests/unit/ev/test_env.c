@@ -3,10 +3,12 @@
 
 #include "ev/ev.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -403,6 +405,52 @@ static void test_idle_threads_end(void **state)
 	env_real_free(e);
 }
 
+struct stack_seen {
+	struct gate go, done;
+	pthread_mutex_t lock;
+	char *page[EACH];
+	int n;
+};
+
+static void see_stack(void *p)
+{
+	struct stack_seen *s = p;
+	char here;
+
+	pthread_mutex_lock(&s->lock);
+	s->page[s->n++] = (char *)((uintptr_t)&here & ~(uintptr_t)(sysconf(_SC_PAGESIZE) - 1));
+	pthread_mutex_unlock(&s->lock);
+	gate_bump(&s->done);
+	gate_wait(&s->go, 1);
+}
+
+/* Of threads that ended no stack stays in memory, but for that of the last one until another ends. */
+static void test_stacks_go(void **state)
+{
+	struct env *e = env_real_new(EACH);
+	struct stack_seen s = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	unsigned char in;
+	int there = 0;
+
+	(void)state;
+	gate_init(&s.go);
+	gate_init(&s.done);
+	env_real_set_idle(e, NS_PER_MS);
+	for (int i = 0; i < EACH; i++)
+		env_post(e, ENV_SLOW, see_stack, &s);
+	gate_wait(&s.done, EACH);
+	gate_bump(&s.go);
+	do {
+		usleep(1000);
+		there = 0;
+		for (int i = 0; i < EACH; i++)
+			there += mincore(s.page[i], 1, &in) == 0;
+	} while (there > 2); /* of the thread that stays, and of the last that ended */
+	env_real_free(e);
+	for (int i = 0; i < EACH; i++)
+		assert_true(mincore(s.page[i], 1, &in) < 0 && errno == ENOMEM);
+}
+
 struct posting {
 	struct env *e;
 	struct gate go, ran;
@@ -525,6 +573,7 @@ int main(void)
 		cmocka_unit_test(test_a_timer_lets_go_of_itself),
 		cmocka_unit_test(test_a_class_keeps_the_order),
 		cmocka_unit_test(test_idle_threads_end),
+		cmocka_unit_test(test_stacks_go),
 		cmocka_unit_test(test_the_end_runs_what_is_queued),
 		cmocka_unit_test(test_server_numbers),
 		cmocka_unit_test(test_clock_random_thread),
