@@ -36,6 +36,7 @@ struct passage {
 	struct env_timer *timer; /* to its deadline; NULL: it lasts. The request's loop's */
 	struct http_dialog *dialog;
 	struct standing *standing;
+	struct err lost, why;	 /* the right to go on (401, 403); what ended it before there was an answer */
 	struct proxy_from from;
 	struct proxy_html html;
 	bool streaming, rewriting, gone, paused, late;
@@ -51,6 +52,8 @@ static void passage_unref(struct passage *p)
 	if (atomic_fetch_sub(&p->refs, 1) != 1)
 		return;
 	proxy_html_release(&p->html);
+	err_release(&p->lost);
+	err_release(&p->why);
 	free(p);
 	http_req_unref(http);
 }
@@ -184,18 +187,17 @@ static bool returned(struct sv name)
 	return !sv_starts(name, SV("access-control-"));
 }
 
+/* Its end says so, if nothing of an answer has come. */
 static void proxy_revoked(struct api_req *q, struct err *why)
 {
 	struct passage *p = q->stream;
 
-	err_release(why);
+	if (p->lost.reason)
+		err_release(why);
+	else
+		err_move(&p->lost, why);
 	if (p->dialog)
 		http_dialog_close(p->dialog);
-}
-
-static void proxy_end_stream(struct api_req *q)
-{
-	q->sink->stream_end(q);
 }
 
 static void proxy_on_head(struct http_dialog *d, const struct http_response *head, void *ctx)
@@ -228,8 +230,6 @@ static void proxy_on_head(struct http_dialog *d, const struct http_response *hea
 	p->rewriting =
 	    !p->plain && sv_ieq(type, SV("text/html")) && http_response_header(head, "content-encoding").n == 0;
 	q->sink->stream_head(q, head->status, h, n);
-	p->standing =
-	    standing_begin(q, &(struct standing_opts){ .revoke = proxy_revoked, .release = proxy_end_stream });
 }
 
 static void proxy_on_data(struct http_dialog *d, struct sv bytes, void *ctx)
@@ -359,14 +359,16 @@ static void passage_clock_stop(struct passage *p)
 }
 
 /* Nothing of an answer has come, or none that is passed on. */
-static void passage_failed(struct passage *p, const struct err *why)
+static void passage_failed(struct passage *p)
 {
 	struct api_req *q = p->q;
-	const char *text = why ? err_msg(why) : "the connection was closed";
+	const char *text = p->why.reason ? err_msg(&p->why) : "the connection was closed";
 	struct err err = ERR_INIT;
 
 	q->http->on_gone = NULL;
-	if (p->redirected) {
+	if (p->lost.reason) {
+		api_req_fail(q, &p->lost);
+	} else if (p->redirected) {
 		answer_text(q, 502, "text/plain; charset=utf-8",
 			    SV("the backend attempted to redirect this request, which is not permitted"));
 	} else if (p->malformed) {
@@ -381,6 +383,18 @@ static void passage_failed(struct passage *p, const struct err *why)
 		err_set(&err, ERR_UNAVAILABLE, "error trying to reach service: %s", text);
 		api_req_fail(q, &err);
 	}
+}
+
+/* Nobody looks at whether it may go on any more. */
+static void passage_released(struct api_req *q)
+{
+	struct passage *p = q->stream;
+
+	if (p->streaming)
+		q->sink->stream_end(q);
+	else
+		passage_failed(p);
+	passage_unref(p);
 }
 
 static void proxy_on_closed(struct http_dialog *d, const struct err *why, void *ctx)
@@ -398,14 +412,12 @@ static void proxy_on_closed(struct http_dialog *d, const struct err *why, void *
 	if (p->streaming)
 		send(p, buf_sv(&out));
 	q->on_gone = q->on_drain = NULL;
-	if (p->streaming) {
-		/* An answer that was cut must not look whole. */
-		if ((why || p->late || p->malformed) && !p->gone)
-			http_stream_abort(q->http);
-		standing_end(p->standing);
-	} else {
-		passage_failed(p, why);
-	}
+	if (why)
+		err_copy(&p->why, why);
+	/* An answer that was cut must not look whole. */
+	if (p->streaming && (why || p->late || p->malformed) && !p->gone)
+		http_stream_abort(q->http);
+	standing_end(p->standing);
 	passage_unref(p);
 }
 
@@ -486,6 +498,10 @@ void proxy_pass(struct api_req *q, const struct proxy_how *how)
 	inflight_add(q);
 	inflight_waits(q, "its backend");
 	to.kept = how->kept;
+	/* From here on: what a client sends may last as long as what it is sent. */
+	atomic_fetch_add(&p->refs, 1);
+	p->standing =
+	    standing_begin(q, &(struct standing_opts){ .revoke = proxy_revoked, .release = passage_released });
 	p->dialog = passage_dial(p, &to, target, h, n);
 	passage_clock_start(p);
 	if (http_req_gone(q->http)) /* before anybody was to be told */

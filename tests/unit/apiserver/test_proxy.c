@@ -23,6 +23,7 @@ static struct {
 	int64_t waits_ns, late_ns; /* still unanswered after; answered after as much again */
 	bool last;		   /* it lasts: the other side answers in the end */
 	bool begin;		   /* the other side does at once, and does not end */
+	bool refused;		   /* asked again whether it may go on, it may not */
 	/* the other side */
 	struct http_req *held;
 	/* what comes of it */
@@ -188,7 +189,7 @@ static void turn(void *ctx)
 	} else if (w.turn == LONG) {
 		assert_false(w.over);
 		env_sim_run(w.rig->env, w.late_ns);
-	} else if (w.turn == 2 * LONG && w.last) {
+	} else if (w.turn == 2 * LONG && w.last && w.held) {
 		assert_int_equal(w.status, 0);
 		w.held->on_gone = NULL;
 		http_respond_text(w.held, 200, "text/plain", SV("at last"));
@@ -276,8 +277,33 @@ static void a_watch_lasts_without_a_seat(void **state)
 	assert_false(w.torn);
 }
 
+/* Also what has no answer yet is asked about again: what a client sends may last. */
+static void who_loses_the_right_is_told(void **state)
+{
+	(void)state;
+	w.plain = w.last = w.refused = true;
+	w.verb = VERB_WATCH;
+	w.waits_ns = w.late_ns = 31 * NS_PER_SEC;
+	play();
+	assert_int_equal(w.status, 403);
+	assert_true(sv_find_sv(buf_sv(&w.got), SV("\"reason\":\"Forbidden\"")) > 0);
+	assert_null(w.held);
+}
+
+static int may_go_on(struct api_req *q, const struct authz_attrs *at, struct sv *ret_reason, struct err *err, void *ctx)
+{
+	(void)q;
+	(void)at;
+	(void)ret_reason;
+	(void)err;
+	(void)ctx;
+	return w.refused; /* 1: it may not */
+}
+
 static int setup(void **state)
 {
+	static const struct req_plugins p = { .authorize = may_go_on };
+
 	if (rig_setup(state))
 		return -1;
 	memset(&w, 0, sizeof(w));
@@ -286,6 +312,7 @@ static int setup(void **state)
 	w.verb = VERB_GET;
 	w.loop = ev_loop_new(NULL);
 	rig_run(w.rig, NS_PER_SEC); /* the flow schemas are there */
+	req_set_plugins(w.rig->server, &p);
 	return 0;
 }
 
@@ -317,7 +344,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { T(silent_ones_are_late), T(so_are_those_of_other_servers),
 					    T(a_change_has_its_whole_time), T(what_has_begun_is_torn),
-					    T(a_watch_lasts_without_a_seat) };
+					    T(a_watch_lasts_without_a_seat), T(who_loses_the_right_is_told) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
