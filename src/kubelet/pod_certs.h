@@ -8,9 +8,9 @@
  *	              └──────────▶ refused, for good ◀──────┘
  *
  * A certificate is renewed when its signer wanted (status.beginRefreshAt) and up to five minutes later, so that those
- * of many pods do not come at once. What is refused stays so while the pod lives: the signer has looked at it. A request
- * that somebody deletes before it is answered is made again, with the same key. Where none can be made it is tried
- * again after a second, and after up to five minutes; until then what kept it is the answer.
+ * of many pods do not come at once. What is refused stays so while the pod lives: the signer has looked at it. A
+ * request that somebody deletes before it is answered is made again, with the same key. Where none can be made it is
+ * tried again after a second, and after up to five minutes; until then what kept it is the answer.
  *
  * Answers come by one informer of this node's requests, begun by the first pod that wants a certificate.
  *
