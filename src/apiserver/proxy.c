@@ -36,7 +36,7 @@ struct passage {
 	struct env_timer *timer; /* to its deadline; NULL: it lasts. The request's loop's */
 	struct http_dialog *dialog;
 	struct standing *standing;
-	struct err lost, why;	 /* the right to go on (401, 403); what ended it before there was an answer */
+	struct err lost, why; /* the right to go on (401, 403); what ended it before there was an answer */
 	struct proxy_from from;
 	struct proxy_html html;
 	bool streaming, rewriting, gone, paused, late;

@@ -69,9 +69,10 @@ static int bundles_by_name(struct informer *i, struct cert_pem *c, struct sv nam
 	struct obj *o = informer_lookup(i, SV(""), name);
 
 	if (!o)
-		return err_set(err, ERR_NOT_FOUND,
-			       "while getting ClusterTrustBundle: clustertrustbundle.certificates.k8s.io \"%.*s\" not found",
-			       SV_ARG(name));
+		return err_set(
+		    err, ERR_NOT_FOUND,
+		    "while getting ClusterTrustBundle: clustertrustbundle.certificates.k8s.io \"%.*s\" not found",
+		    SV_ARG(name));
 	bundles_add(c, o);
 	obj_unref(o);
 	return 0;

@@ -49,7 +49,8 @@ struct sv cert_pem_text(const struct cert_pem *c)
 	_cleanup_(bio_freep) BIO *out = BIO_new(BIO_s_mem());
 
 	for (size_t i = 0; out && i < c->der.n; i++)
-		(void)PEM_write_bio(out, PEM_STRING_X509, "", (const unsigned char *)c->der.p[i].p, (long)c->der.p[i].n);
+		(void)PEM_write_bio(out, PEM_STRING_X509, "", (const unsigned char *)c->der.p[i].p,
+				    (long)c->der.p[i].n);
 	ERR_clear_error();
 	return out && c->der.n ? cert_bio_text(c->a, out) : SV("");
 }

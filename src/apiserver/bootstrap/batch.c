@@ -83,7 +83,8 @@ void bootstrap_update(struct batch *b, const struct resource *r, struct sv ns, s
 	registry_update_async(&w->req, r, ns, name, NULL, change, bootstrap_written, w);
 }
 
-/* Is one of them not with the store? It may wait for the end of another (for its turn at a quota, say), which ends here. */
+/* Is one of them not with the store? It may wait for the end of another (for its turn at a quota, say), which ends
+ * here. */
 static bool bootstrap_one_waits(const struct batch *b)
 {
 	for (const struct write *w = b->writes; w; w = w->next)

@@ -342,8 +342,8 @@ static int teardown(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { T(silent_ones_are_late), T(so_are_those_of_other_servers),
-					    T(a_change_has_its_whole_time), T(what_has_begun_is_torn),
+	const struct CMUnitTest tests[] = { T(silent_ones_are_late),	     T(so_are_those_of_other_servers),
+					    T(a_change_has_its_whole_time),  T(what_has_begun_is_torn),
 					    T(a_watch_lasts_without_a_seat), T(who_loses_the_right_is_told) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -312,9 +312,9 @@ int main(void)
 {
 #define OF(fn) cmocka_unit_test_setup_teardown(fn, pair_setup, pair_teardown)
 	const struct CMUnitTest tests[] = {
-		OF(test_refusals),     OF(test_failures_cost_nothing), OF(test_two_quotas),
-		OF(test_updates),      OF(test_counted_meanwhile),     OF(test_many_at_once),
-		OF(test_two_servers),  OF(test_pods_at_once),	       OF(test_opened),
+		OF(test_refusals),    OF(test_failures_cost_nothing), OF(test_two_quotas),
+		OF(test_updates),     OF(test_counted_meanwhile),     OF(test_many_at_once),
+		OF(test_two_servers), OF(test_pods_at_once),	      OF(test_opened),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

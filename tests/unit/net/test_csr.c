@@ -340,7 +340,8 @@ int main(void)
 		cmocka_unit_test(test_what_is_no_request),     cmocka_unit_test(test_not_signed_by_its_key),
 		cmocka_unit_test(test_keys_that_are_refused),  cmocka_unit_test(test_what_it_asks_for),
 		cmocka_unit_test(test_what_is_not_taken_over), cmocka_unit_test(test_signed),
-		cmocka_unit_test(test_what_a_pod_asks_for), cmocka_unit_test(test_nothing_but_the_blocks), cmocka_unit_test(test_no_longer_than_the_ca),  cmocka_unit_test(test_what_is_no_chain),
+		cmocka_unit_test(test_what_a_pod_asks_for),    cmocka_unit_test(test_nothing_but_the_blocks),
+		cmocka_unit_test(test_no_longer_than_the_ca),  cmocka_unit_test(test_what_is_no_chain),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
