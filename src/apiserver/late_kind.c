@@ -82,6 +82,7 @@ static struct late_kind *late_kind_attach(struct api_kind *k)
 {
 	struct late_kind *l = xcalloc(1, sizeof(*l));
 
+	arena_small(&l->arena);
 	l->strategy.res = api_kind_resource(k);
 	l->strategy.deprecated = api_kind_deprecated(k);
 	if (l->strategy.res->schema->custom) {

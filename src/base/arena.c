@@ -1,5 +1,5 @@
-/* Blocks double from 4 KiB to 256 KiB; an allocation too large for that gets a block of its
- * own behind the current one, so the room left in the current block is not wasted.
+/* Blocks double from 4 KiB (arena_small(): from 512 bytes) to 256 KiB; an allocation too large for that gets a block of
+ * its own behind the current one, so the room left in the current block is not wasted.
  *
  * The small sizes that nearly every arena begins with are kept for the next one: a request's are filled by one thread
  * and dropped by another, which malloc() pays for with locks, and with holes that it joins and splits again. Nobody
@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #define BLOCK_MIN ((size_t)4096)
+#define BLOCK_SMALL ((size_t)512)
 #define BLOCK_MAX ((size_t)256 * 1024)
 #define SHELVES 4			 /* BLOCK_MIN, and what is twice, four and eight times as large */
 #define SHELF_BYTES ((size_t)256 * 1024) /* at most, on each */
@@ -162,6 +163,21 @@ void arena_reset(struct arena *a)
 	}
 }
 
+/* b is the block that is filled now, from its n-th byte on. */
+static void arena_begin(struct arena *a, struct arena_block *b, size_t n)
+{
+	b->next = a->head;
+	a->head = b;
+	a->at = b->data + n;
+	a->end = b->data + b->size;
+}
+
+void arena_small(struct arena *a)
+{
+	BUG_ON(a->head != NULL);
+	arena_begin(a, block_new(BLOCK_SMALL), 0);
+}
+
 void *arena_alloc(struct arena *a, size_t n)
 {
 	void *p;
@@ -185,10 +201,7 @@ void *arena_alloc(struct arena *a, size_t n)
 	size_t size = a->head ? MIN(a->head->size * 2, BLOCK_MAX) : BLOCK_MIN;
 	struct arena_block *b = block_new(MAX(size, n));
 
-	b->next = a->head;
-	a->head = b;
-	a->at = b->data + n;
-	a->end = b->data + b->size;
+	arena_begin(a, b, n);
 	return b->data;
 }
 

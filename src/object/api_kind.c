@@ -220,6 +220,7 @@ struct api_kind *api_kind_new(const struct api_kind_def *d, struct err *err)
 {
 	struct api_kind *k = xcalloc(1, sizeof(*k));
 
+	arena_small(&k->arena);
 	atomic_init(&k->refs, 1);
 	k->storage = k;
 	k->unserved = d->unserved;

@@ -193,6 +193,7 @@ static struct served *pass_serve(struct pass *p, struct obj *crd_take, const str
 	_cleanup_(err_release) struct err why = ERR_INIT;
 
 	e->crd = crd_take;
+	arena_small(&e->arena);
 	e->names = val_clone(&e->arena, names);
 	e->kind = crd_kind_new(e->crd, e->names, &why);
 	if (val_is(val_get(obj_root(e->crd), F_spec, F_conversion, F_strategy), "Webhook")) {

@@ -73,11 +73,43 @@ static void test_bounded(void **state)
 	free(a);
 }
 
+/* One that begins small takes what any takes, and is worth it. */
+static void test_small(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT, often = ARENA_INIT;
+	char *p[200];
+	size_t before, small;
+
+	(void)state;
+	before = mallinfo2().uordblks;
+	arena_small(&a);
+	memset(arena_alloc(&a, 400), 'x', 400);
+	small = mallinfo2().uordblks - before;
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* whose malloc() does not say */
+	assert_in_range(small, 400, 1024);
+#else
+	(void)small;
+#endif
+	for (size_t i = 0; i < ARRAY_LEN(p); i++)
+		p[i] = memset(arena_alloc(&a, i * 50), (int)(i & 127), i * 50);
+	for (size_t i = 0; i < ARRAY_LEN(p); i++)
+		for (size_t k = 0; k < i * 50; k++)
+			assert_int_equal(p[i][k], i & 127);
+	for (int round = 0; round < 3; round++) {
+		arena_release(&often);
+		arena_small(&often);
+		memset(arena_alloc(&often, (size_t)100000 * (size_t)round), 'y', (size_t)100000 * (size_t)round);
+		arena_reset(&often);
+		memset(arena_alloc(&often, 300), 'z', 300);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_bounded),
+		cmocka_unit_test(test_small),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
