@@ -229,10 +229,14 @@ static _unused_ void seen_watch(struct seen *n, struct store *s, const char *fro
 
 static _unused_ void seen_wait_progress(struct seen *n, int64_t rev)
 {
+	bool there;
+
 	pthread_mutex_lock(&n->mu);
-	while (n->progress < rev)
+	while (n->progress < rev && !n->ended)
 		pthread_cond_wait(&n->cond, &n->mu);
+	there = n->progress >= rev;
 	pthread_mutex_unlock(&n->mu);
+	assert_true(there); /* one that ends meanwhile is waited for by nobody */
 }
 
 static _unused_ void seen_wait_end(struct seen *n)
