@@ -1,5 +1,6 @@
 /* What a transformed store adds to the seam (the conformance suite runs on it, too): what is stored, and what is told
  * when a value has to wait or cannot be had. */
+#define KIT_UNREADABLE true
 #include "store_kit.h"
 #include "store/layout.h"
 #include "toy_transform.h"
