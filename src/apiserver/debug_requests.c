@@ -5,6 +5,7 @@
 #include "apiserver/inflight.h"
 #include "apiserver/standing.h"
 #include "base/board.h"
+#include "base/strmap.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct looking {
 	int64_t now_ns;
 	struct on_thread *threads; /* WORK_SLOTS */
 	size_t n_threads;
+	struct strmap in_flight; /* request_key() */
 };
 
 static void look_at_threads(struct looking *k)
@@ -64,6 +66,12 @@ static void row(struct looking *k, const char *state, struct sv verb, struct sv 
 	debug_row_end(k->p);
 }
 
+/* By its address, which is only compared. */
+static struct sv request_key(const void *const *q)
+{
+	return sv_make((const char *)q, sizeof(*q));
+}
+
 static void one_in_flight(const struct inflight_look *l, void *ctx)
 {
 	struct looking *k = ctx;
@@ -79,18 +87,24 @@ static void one_in_flight(const struct inflight_look *l, void *ctx)
 	    t ? t->thread : "");
 	if (t)
 		t->shown = true;
+	strmap_set(&k->in_flight, request_key(&l->q), k);
 }
 
+/* What waits for its answer may stand already (a proxied one): that it waits says more. */
 static void one_that_stands(const struct api_req *q, void *ctx)
 {
-	row(ctx, "stands", api_req_verb(q), q->path, q->user.name, q->start_ns, 0, NULL, "");
+	struct looking *k = ctx;
+
+	if (!strmap_has(&k->in_flight, request_key((const void *const[]){ q })))
+		row(k, "stands", api_req_verb(q), q->path, q->user.name, q->start_ns, 0, NULL, "");
 }
 
 void debug_requests(struct apiserver *s, struct debug_page *p)
 {
 	struct looking k = { .p = p,
 			     .now_ns = env_mono_ns(s->env),
-			     .threads = xcalloc(WORK_SLOTS, sizeof(struct on_thread)) };
+			     .threads = xcalloc(WORK_SLOTS, sizeof(struct on_thread)),
+			     .in_flight = STRMAP_INIT };
 
 	look_at_threads(&k);
 	debug_table(p, "requests");
@@ -104,5 +118,6 @@ void debug_requests(struct apiserver *s, struct debug_page *p)
 	}
 	standing_each(s, one_that_stands, &k);
 	debug_table_end(p);
+	strmap_release(&k.in_flight);
 	free(k.threads);
 }
