@@ -2,6 +2,7 @@
 
 #include "base/pem.h"
 #include "base/strmap.h"
+#include "net/cert_pem.h"
 #include "net/net-internal.h"
 #include "net/tls.h"
 
@@ -20,6 +21,7 @@ struct anchors {
 	cert_say_fn *say;
 	void *ctx;
 	struct strmap seen; /* DER to the index of its first entry + 1 */
+	size_t i;	    /* of the block that comes next */
 	bool bad;
 };
 
@@ -31,9 +33,11 @@ static void anchors_say(struct anchors *a, size_t i, const char *what, const cha
 	a->say(text, a->ctx);
 }
 
-/* One block. False: it is to be named no more. */
-static void anchors_block(struct anchors *a, size_t i, const char *name, const char *header, struct sv der)
+/* One block. */
+static void anchors_block(const char *name, const char *header, struct sv der, void *ctx)
 {
+	struct anchors *a = ctx;
+	size_t i = a->i++;
 	const unsigned char *at = (const unsigned char *)der.p;
 	_cleanup_(x509_freep) X509 *x = NULL;
 
@@ -54,31 +58,9 @@ static void anchors_block(struct anchors *a, size_t i, const char *name, const c
 
 void cert_anchors_check(struct sv pem, cert_say_fn *say, void *ctx)
 {
-	_cleanup_(bio_freep) BIO *b = BIO_new_mem_buf(pem.p, (int)MIN(pem.n, (size_t)INT_MAX));
 	struct anchors a = { .say = say, .ctx = ctx, .seen = STRMAP_INIT };
-	char *name = NULL, *header = NULL;
-	unsigned char *der = NULL;
-	size_t i = 0;
-	long n;
 
-	/* A damaged block is passed over: the next one is looked for behind it. */
-	while (pem.n) {
-		if (PEM_read_bio(b, &name, &header, &der, &n) != 1) {
-			bool end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
-
-			ERR_clear_error();
-			if (end)
-				break;
-			continue;
-		}
-		anchors_block(&a, i++, name, header, sv_make((const char *)der, (size_t)n));
-		OPENSSL_free(name);
-		OPENSSL_free(header);
-		OPENSSL_free(der);
-		name = header = NULL;
-		der = NULL;
-		ERR_clear_error();
-	}
+	cert_pem_each(pem, anchors_block, &a);
 	if (!a.bad && !a.seen.n)
 		say("at least one trust anchor must be provided", ctx);
 	strmap_release(&a.seen);

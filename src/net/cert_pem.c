@@ -6,7 +6,7 @@
 #include <openssl/pem.h>
 #include <stdlib.h>
 
-void cert_pem_add(struct cert_pem *c, struct sv pem)
+void cert_pem_each(struct sv pem, cert_block_fn *fn, void *ctx)
 {
 	_cleanup_(bio_freep) BIO *b = BIO_new_mem_buf(pem.p, (int)MIN(pem.n, (size_t)INT_MAX));
 	char *name = NULL, *header = NULL;
@@ -22,14 +22,28 @@ void cert_pem_add(struct cert_pem *c, struct sv pem)
 				break;
 			continue;
 		}
-		vec_push(&c->der, arena_sv(c->a, sv_make((const char *)der, (size_t)n)));
+		fn(name, header, sv_make((const char *)der, (size_t)n), ctx);
 		OPENSSL_free(name);
 		OPENSSL_free(header);
 		OPENSSL_free(der);
 		name = header = NULL;
 		der = NULL;
+		ERR_clear_error();
 	}
-	ERR_clear_error();
+}
+
+static void cert_pem_block(const char *name, const char *header, struct sv der, void *ctx)
+{
+	struct cert_pem *c = ctx;
+
+	(void)name;
+	(void)header;
+	vec_push(&c->der, arena_sv(c->a, der));
+}
+
+void cert_pem_add(struct cert_pem *c, struct sv pem)
+{
+	cert_pem_each(pem, cert_pem_block, c);
 }
 
 void cert_pem_once(struct cert_pem *c)
