@@ -62,11 +62,10 @@ struct call {
 	size_t answer_max;
 	int (*message)(struct sv msg, void *ctx);
 	void *ctx;
-	int http_status, status; /* status -1: no grpc-status came */
-	char *status_message;	 /* owned */
-	bool closed;		 /* the stream ended */
-	bool stopped;		 /* message() wants no more */
-	bool bad_message;	 /* compressed or too large */
+	struct grpc_answer answer;
+	bool closed;	  /* the stream ended */
+	bool stopped;	  /* message() wants no more */
+	bool bad_message; /* compressed or too large */
 	uint32_t h2_error;
 };
 
@@ -105,19 +104,10 @@ static int on_header(nghttp2_session *session _unused_, const nghttp2_frame *fra
 		     const uint8_t *value, size_t value_n, uint8_t flags _unused_, void *user)
 {
 	struct call *call = call_of(user, frame->hd.stream_id);
-	struct sv k = sv_make((const char *)name, name_n), v = sv_make((const char *)value, value_n);
-	uint64_t code;
 
-	if (!call)
-		return 0;
-	if (sv_is(k, ":status") && sv_to_u64(v, &code)) {
-		call->http_status = (int)MIN(code, 999);
-	} else if (sv_is(k, "grpc-status")) {
-		call->status = grpc_code_read(v);
-	} else if (sv_is(k, "grpc-message")) {
-		free(call->status_message);
-		call->status_message = grpc_message_read(v);
-	}
+	if (call)
+		grpc_answer_header(&call->answer, sv_make((const char *)name, name_n),
+				   sv_make((const char *)value, value_n));
 	return 0;
 }
 
@@ -145,7 +135,7 @@ static int grpc_on_data(nghttp2_session *session _unused_, uint8_t flags _unused
 	struct call *call = call_of(user, stream);
 
 	/* An answer that is not gRPC (a proxy's error page) is not looked at. */
-	if (!call || call->stopped || call->bad_message || call->http_status != 200)
+	if (!call || call->stopped || call->bad_message || call->answer.http_status != 200)
 		return 0;
 	buf_add(&call->in, data, n);
 	messages_take(call);
@@ -308,7 +298,7 @@ static void conn_put(struct grpc_channel *ch, struct conn *c)
 static void call_release(struct call *call)
 {
 	buf_release(&call->in);
-	free(call->status_message);
+	free(call->answer.message);
 }
 
 static nghttp2_nv nv(const char *name, const char *value)
@@ -398,27 +388,28 @@ const char *grpc_code_name(const struct err *err)
 /* The verdict on a stream that ended. */
 static int call_status(const struct call *call, const char *method, struct err *err)
 {
-	if (call->status == GRPC_OK)
+	if (call->answer.status == GRPC_OK)
 		return 0;
-	if (call->status > 0) {
-		if (call->status_message && *call->status_message)
-			return err_set(err, grpc_reason_of(call->status), "%s", call->status_message);
-		return err_set(err, grpc_reason_of(call->status), "'%s' failed with grpc status %d", method,
-			       call->status);
+	if (call->answer.status > 0) {
+		if (call->answer.message && *call->answer.message)
+			return err_set(err, grpc_reason_of(call->answer.status), "%s", call->answer.message);
+		return err_set(err, grpc_reason_of(call->answer.status), "'%s' failed with grpc status %d", method,
+			       call->answer.status);
 	}
 	if (call->h2_error == NGHTTP2_REFUSED_STREAM)
 		return err_set(err, ERR_UNAVAILABLE, "'%s' was refused by the server", method);
 	if (call->h2_error != NGHTTP2_NO_ERROR)
 		return err_set(err, ERR_INTERNAL, "'%s' was reset: %s", method, nghttp2_http2_strerror(call->h2_error));
 	/* No grpc-status: something in between answered, and its HTTP status is all there is. */
-	switch (grpc_code_of_http(call->http_status)) {
+	switch (grpc_code_of_http(call->answer.http_status)) {
 	case GRPC_UNIMPLEMENTED:
 		return err_set(err, ERR_METHOD_NOT_ALLOWED, "'%s' is not served there (http status 404)", method);
 	case GRPC_UNAVAILABLE:
-		return err_set(err, ERR_UNAVAILABLE, "'%s' failed with http status %d", method, call->http_status);
+		return err_set(err, ERR_UNAVAILABLE, "'%s' failed with http status %d", method,
+			       call->answer.http_status);
 	default:
 		return err_set(err, ERR_INTERNAL, "'%s' ended without a grpc status (http status %d)", method,
-			       call->http_status);
+			       call->answer.http_status);
 	}
 }
 
@@ -427,7 +418,7 @@ static int call_status(const struct call *call, const char *method, struct err *
 static bool call_unprocessed(const struct call *call, enum outcome o)
 {
 	if (o == CALL_ENDED)
-		return call->status < 0 && call->h2_error == NGHTTP2_REFUSED_STREAM;
+		return call->answer.status < 0 && call->h2_error == NGHTTP2_REFUSED_STREAM;
 	return o == CALL_BROKEN && call->sent < GRPC_PREFIX_N + call->request.n;
 }
 
@@ -442,7 +433,7 @@ static int call_do(struct grpc_channel *ch, const char *method, struct sv reques
 			.answer_max = ch->answer_max,
 			.message = message,
 			.ctx = ctx,
-			.status = -1,
+			.answer = { .status = -1 },
 		};
 		enum outcome o;
 		bool kept;

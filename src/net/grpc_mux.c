@@ -45,8 +45,7 @@ struct grpc_call {
 	struct buf in;
 	size_t owed; /* bytes whose window has not been given back */
 	bool held, begun, dead;
-	int http_status, status; /* status -1: none came */
-	char *status_message;
+	struct grpc_answer answer;
 	int64_t deadline_ns; /* 0: none */
 };
 
@@ -57,7 +56,7 @@ static void mux_call_free(struct grpc_call *c)
 	list_del(&c->link);
 	buf_release(&c->out);
 	buf_release(&c->in);
-	free(c->status_message);
+	free(c->answer.message);
 	free(c);
 }
 
@@ -177,7 +176,7 @@ struct grpc_call *grpc_mux_call(struct grpc_mux *m, const struct grpc_call_opts 
 	c->m = m;
 	c->cb = *cb;
 	c->ctx = ctx;
-	c->status = -1;
+	c->answer.status = -1;
 	c->out_last = !o->streams;
 	mux_call_add(c, request);
 	h[n++] = mux_nv(":method", "POST");
@@ -234,19 +233,10 @@ static int mux_on_header(nghttp2_session *s, const nghttp2_frame *frame, const u
 			 const uint8_t *value, size_t value_n, uint8_t flags _unused_, void *user _unused_)
 {
 	struct grpc_call *c = nghttp2_session_get_stream_user_data(s, frame->hd.stream_id);
-	struct sv k = sv_make((const char *)name, name_n), v = sv_make((const char *)value, value_n);
-	uint64_t code;
 
-	if (!c)
-		return 0;
-	if (sv_is(k, ":status") && sv_to_u64(v, &code)) {
-		c->http_status = (int)MIN(code, 999);
-	} else if (sv_is(k, "grpc-status")) {
-		c->status = grpc_code_read(v);
-	} else if (sv_is(k, "grpc-message")) {
-		free(c->status_message);
-		c->status_message = grpc_message_read(v);
-	}
+	if (c)
+		grpc_answer_header(&c->answer, sv_make((const char *)name, name_n),
+				   sv_make((const char *)value, value_n));
 	return 0;
 }
 
@@ -258,7 +248,7 @@ static int mux_on_data(nghttp2_session *s, uint8_t flags _unused_, int32_t id, c
 
 	(void)nghttp2_session_consume_connection(s, n);
 	stream_want(m->stream);
-	if (!c || c->dead || c->http_status != 200) {
+	if (!c || c->dead || c->answer.http_status != 200) {
 		(void)nghttp2_session_consume_stream(s, id, n);
 		return 0;
 	}
@@ -294,15 +284,15 @@ static int mux_on_stream_close(nghttp2_session *s, int32_t id, uint32_t error, v
 	if (!c)
 		return 0;
 	nghttp2_session_set_stream_user_data(s, id, NULL);
-	if (c->status >= 0) {
-		mux_call_end(c, c->status, c->status_message, true);
+	if (c->answer.status >= 0) {
+		mux_call_end(c, c->answer.status, c->answer.message, true);
 	} else if (error == NGHTTP2_REFUSED_STREAM) {
 		c->begun = false;
 		mux_call_end(c, GRPC_UNAVAILABLE, "the call was refused", false);
 	} else if (error != NGHTTP2_NO_ERROR) {
 		mux_call_end(c, GRPC_UNAVAILABLE, nghttp2_http2_strerror(error), false);
 	} else {
-		mux_call_end(c, grpc_code_of_http(c->http_status), "the answer has no grpc status", false);
+		mux_call_end(c, grpc_code_of_http(c->answer.http_status), "the answer has no grpc status", false);
 	}
 	mux_call_free(c);
 	return 0;

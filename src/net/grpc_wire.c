@@ -81,3 +81,17 @@ int grpc_code_of_http(int http_status)
 		return GRPC_INTERNAL;
 	}
 }
+
+void grpc_answer_header(struct grpc_answer *a, struct sv name, struct sv value)
+{
+	uint64_t code;
+
+	if (sv_is(name, ":status") && sv_to_u64(value, &code)) {
+		a->http_status = (int)MIN(code, 999);
+	} else if (sv_is(name, "grpc-status")) {
+		a->status = grpc_code_read(value);
+	} else if (sv_is(name, "grpc-message")) {
+		free(a->message);
+		a->message = grpc_message_read(value);
+	}
+}

@@ -39,5 +39,11 @@ void grpc_timeout_text(char out[GRPC_TIMEOUT_TEXT], int64_t left_ns);
 int grpc_code_read(struct sv header);
 /* grpc-message is percent-encoded; what is not well-formed stands for itself. Caller frees. */
 char *grpc_message_read(struct sv header);
+/* What headers and trailers say of an answer. */
+struct grpc_answer {
+	int http_status, status; /* status -1: no grpc-status came */
+	char *message;		 /* owned; NULL: none came */
+};
+void grpc_answer_header(struct grpc_answer *a, struct sv name, struct sv value);
 /* What an answer without a status was: something in between answered, and its HTTP status is all there is. */
 int grpc_code_of_http(int http_status);
