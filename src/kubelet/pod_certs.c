@@ -3,6 +3,7 @@
 #include "base/b64.h"
 #include "base/log.h"
 #include "base/timefmt.h"
+#include "client/informer_lazy.h"
 #include "kubelet/kpod.h"
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/pod_cert.h"
@@ -23,9 +24,7 @@ static const struct retry_policy certs_retry = { .first_ns = NS_PER_SEC, .max_ns
 
 struct pod_certs {
 	struct kubelet *k;
-	pthread_mutex_t lock;
-	struct informer_factory *factory; /* NULL: nobody has asked yet */
-	struct informer *requests;
+	struct informer_lazy requests;
 };
 
 /* --- what changed --- */
@@ -52,17 +51,10 @@ static struct informer *certs_informer(struct pod_certs *c)
 							 .update = certs_on_update,
 							 .del = certs_on_any };
 
-	pthread_mutex_lock(&c->lock);
-	if (!c->factory) {
-		_cleanup_free_ char *fields = xasprintf("spec.nodeName=%s", c->k->node_name);
+	_cleanup_free_ char *fields = xasprintf("spec.nodeName=%s", c->k->node_name);
 
-		c->factory = informer_factory_new(c->k->client);
-		c->requests = informer_get(c->factory, RES(certificates_podcertificaterequests), NULL, NULL, fields);
-		informer_add_handler(c->requests, &handler, c);
-		informer_factory_start(c->factory);
-	}
-	pthread_mutex_unlock(&c->lock);
-	return c->requests;
+	return informer_lazy_get(&c->requests, c->k->client, RES(certificates_podcertificaterequests), fields, &handler,
+				 c);
 }
 
 /* --- asking --- */
@@ -278,7 +270,7 @@ struct pod_certs *pod_certs_new(struct kubelet *k)
 	struct pod_certs *c = xcalloc(1, sizeof(*c));
 
 	c->k = k;
-	pthread_mutex_init(&c->lock, NULL);
+	informer_lazy_init(&c->requests);
 	return c;
 }
 
@@ -286,9 +278,7 @@ struct pod_certs *pod_certs_free(struct pod_certs *c)
 {
 	if (!c)
 		return NULL;
-	if (c->factory)
-		informer_factory_free(c->factory);
-	pthread_mutex_destroy(&c->lock);
+	informer_lazy_release(&c->requests);
 	free(c);
 	return NULL;
 }

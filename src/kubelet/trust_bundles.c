@@ -1,5 +1,6 @@
 #include "kubelet/trust_bundles.h"
 
+#include "client/informer_lazy.h"
 #include "kubelet/kpod.h"
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/pod_table.h"
@@ -12,9 +13,7 @@
 
 struct trust_bundles {
 	struct kubelet *k;
-	pthread_mutex_t lock;
-	struct informer_factory *factory; /* NULL: nobody has asked yet */
-	struct informer *bundles;
+	struct informer_lazy bundles;
 };
 
 /* --- what changed --- */
@@ -48,15 +47,7 @@ static struct informer *bundles_informer(struct trust_bundles *t)
 							 .update = bundles_on_update,
 							 .del = bundles_on_any };
 
-	pthread_mutex_lock(&t->lock);
-	if (!t->factory) {
-		t->factory = informer_factory_new(t->k->client);
-		t->bundles = informer_get(t->factory, RES(certificates_clustertrustbundles), NULL, NULL, NULL);
-		informer_add_handler(t->bundles, &handler, t);
-		informer_factory_start(t->factory);
-	}
-	pthread_mutex_unlock(&t->lock);
-	return t->bundles;
+	return informer_lazy_get(&t->bundles, t->k->client, RES(certificates_clustertrustbundles), NULL, &handler, t);
 }
 
 static void bundles_add(struct cert_pem *c, struct obj *o)
@@ -136,7 +127,7 @@ struct trust_bundles *trust_bundles_new(struct kubelet *k)
 	struct trust_bundles *t = xcalloc(1, sizeof(*t));
 
 	t->k = k;
-	pthread_mutex_init(&t->lock, NULL);
+	informer_lazy_init(&t->bundles);
 	return t;
 }
 
@@ -144,9 +135,7 @@ struct trust_bundles *trust_bundles_free(struct trust_bundles *t)
 {
 	if (!t)
 		return NULL;
-	if (t->factory)
-		informer_factory_free(t->factory);
-	pthread_mutex_destroy(&t->lock);
+	informer_lazy_release(&t->bundles);
 	free(t);
 	return NULL;
 }
