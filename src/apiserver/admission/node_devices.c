@@ -36,8 +36,7 @@ int node_restrict_pod_certificate(const struct admission *a, struct sv node, str
 		    "PodCertificateRequest.Spec.NodeName=\"%.*s\", which is not the requesting node "
 		    "\"%.*s\"",
 		    SV_ARG(on), SV_ARG(node));
-	pod = registry_peek(a->q, RES(core_pods), a->ns, pod_name);
-	if (!pod && registry_absent(a->q, RES(core_pods), a->ns, pod_name, err) < 0)
+	if (registry_find(a->q, RES(core_pods), a->ns, pod_name, &pod, err) < 0)
 		return -1;
 	if (!pod)
 		return admission_forbid(a, err, "pod \"%.*s\" not found", SV_ARG(pod_name));

@@ -21,8 +21,7 @@ static int node_features_validate(const struct admission *a, struct err *err)
 	need = pod_features_of_change(old, spec);
 	if (!need)
 		return 0;
-	node = registry_peek(a->q, RES(core_nodes), SV(""), node_name);
-	if (!node && registry_absent(a->q, RES(core_nodes), SV(""), node_name, err) < 0)
+	if (registry_find(a->q, RES(core_nodes), SV(""), node_name, &node, err) < 0)
 		return -1;
 	if (!node)
 		return admission_forbid(a, err, "node \"%.*s\" not found", SV_ARG(node_name));

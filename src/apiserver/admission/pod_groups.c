@@ -20,8 +20,7 @@ static int workload_validate(const struct admission *a, struct err *err)
 	if (!feature_on(FG_GenericWorkload) || !pod_group_is(a->res, "podgroups") || a->op != ADMIT_CREATE ||
 	    a->subresource.n || !name.n)
 		return 0;
-	workload = registry_peek(a->q, RES(scheduling_workloads_v1beta1), a->ns, name);
-	if (!workload && registry_absent(a->q, RES(scheduling_workloads_v1beta1), a->ns, name, err) < 0)
+	if (registry_find(a->q, RES(scheduling_workloads_v1beta1), a->ns, name, &workload, err) < 0)
 		return -1;
 	if (!workload)
 		return admission_forbid(a, err, "PodGroup rejected: Workload \"%.*s\" not found", SV_ARG(name));

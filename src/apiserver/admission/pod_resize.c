@@ -24,8 +24,7 @@ static int pod_resize_validate(const struct admission *a, struct err *err)
 	node_name = val_get_str(a->doc, F_spec, F_nodeName);
 	if (!node_name.n || val_same(val_member(a->doc, F_spec), val_member(a->old, F_spec)))
 		return 0;
-	node = registry_peek(a->q, RES(core_nodes), SV(""), node_name);
-	if (!node && registry_absent(a->q, RES(core_nodes), SV(""), node_name, err) < 0)
+	if (registry_find(a->q, RES(core_nodes), SV(""), node_name, &node, err) < 0)
 		return -1;
 	if (!node)
 		return admission_forbid(a, err, "node \"%.*s\" not found", SV_ARG(node_name));

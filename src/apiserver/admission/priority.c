@@ -37,8 +37,7 @@ static int priority_mutate(const struct admission *a, struct err *err)
 	}
 	name = val_get_str(spec, F_priorityClassName);
 	if (name.n) {
-		pc = registry_peek(a->q, RES(scheduling_priorityclasses), SV(""), name);
-		if (!pc && registry_absent(a->q, RES(scheduling_priorityclasses), SV(""), name, err) < 0)
+		if (registry_find(a->q, RES(scheduling_priorityclasses), SV(""), name, &pc, err) < 0)
 			return -1;
 		if (!pc)
 			return admission_forbid(a, err, "no PriorityClass with name %.*s was found", SV_ARG(name));

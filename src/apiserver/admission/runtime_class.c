@@ -31,8 +31,7 @@ static int runtime_class_of(const struct admission *a, struct obj **ret, struct 
 	*ret = NULL;
 	if (!name.n)
 		return 0;
-	*ret = registry_peek(a->q, RES(node_runtimeclasses), SV(""), name);
-	if (!*ret && registry_absent(a->q, RES(node_runtimeclasses), SV(""), name, err) < 0)
+	if (registry_find(a->q, RES(node_runtimeclasses), SV(""), name, ret, err) < 0)
 		return -1;
 	if (!*ret)
 		return admission_forbid(a, err, "pod rejected: RuntimeClass \"%.*s\" not found", SV_ARG(name));

@@ -16,6 +16,13 @@ int registry_absent(struct api_req *q, const struct resource *r, struct sv ns, s
 	return set_aside_rev(q->server, r, ns, name) ? set_aside_error(q->server, r, ns, name, err) : 0;
 }
 
+int registry_find(struct api_req *q, const struct resource *r, struct sv ns, struct sv name, struct obj **ret_obj,
+		  struct err *err)
+{
+	*ret_obj = registry_peek(q, r, ns, name);
+	return *ret_obj ? 0 : registry_absent(q, r, ns, name, err);
+}
+
 int registry_each(struct apiserver *s, const struct resource *r, struct sv ns, int (*fn)(struct obj *o, void *ctx),
 		  void *ctx, struct err *err)
 {

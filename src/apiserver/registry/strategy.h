@@ -128,6 +128,9 @@ struct obj *registry_peek(struct api_req *q, const struct resource *r, struct sv
 /* Of one that was NULL: 0, nothing of that name is stored; -1: something is, and cannot be had (set_aside.h). For who
  * decides something by that. */
 int registry_absent(struct api_req *q, const struct resource *r, struct sv ns, struct sv name, struct err *err);
+/* Both: 0, and *ret_obj is it, or NULL as nothing of that name is stored; -1: something is, and cannot be had. */
+int registry_find(struct api_req *q, const struct resource *r, struct sv ns, struct sv name, struct obj **ret_obj,
+		  struct err *err);
 /* Calls fn for every cached object of r (in ns unless ""); borrowed; non-zero stops. -1: of those that are stored some
  * cannot be opened, so that fn was not told of all. Nothing is decided by the lack of one then; a caller that it means
  * nothing to says why. */
