@@ -222,7 +222,8 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	    watchcache_start(s->wc, err) < 0 || service_claims_repair(s, true, err) < 0 || bootstrap_run(s, err) < 0)
 		return apiserver_free(s);
 	flow_start(s);
-	crds_start(s);
+	if (crds_start(s, err) < 0)
+		return apiserver_free(s);
 	aggregator_start(s);
 	pthread_mutex_lock(&s->lock);
 	apiserver_arm(s);

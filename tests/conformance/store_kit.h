@@ -318,6 +318,14 @@ static _unused_ void flight_wait(struct flight *f, size_t open)
 	pthread_mutex_unlock(&f->mu);
 }
 
+static _unused_ void flight_wait_ok(struct flight *f, size_t ok)
+{
+	pthread_mutex_lock(&f->mu);
+	while (f->ok < ok)
+		pthread_cond_wait(&f->cond, &f->mu);
+	pthread_mutex_unlock(&f->mu);
+}
+
 static _unused_ int kit_setup(void **state, const struct backend *b)
 {
 	struct kit *k = xcalloc(1, sizeof(*k));

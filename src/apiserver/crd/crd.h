@@ -17,8 +17,10 @@ struct crds; /* opaque */
 #define CRD_FINALIZER "customresourcecleanup.apiextensions.k8s.io"
 
 struct crds *crds_new(struct apiserver *s); /* before the watch cache is filled: it hears of what there is */
-/* Serves what is established already, without a write; the rest is done by a task. */
-void crds_start(struct apiserver *s);
+/* Serves what is established already, without a write; the rest is done by a task. ERR_STORE_READ: the store is damaged
+ * where the objects of one are. A kind that is served as if it had never been defined would be wrong data; so the
+ * server does not begin, as it does not for a built-in kind. */
+int crds_start(struct apiserver *s, struct err *err);
 void crds_stop(struct apiserver *s); /* no task runs any more, none begins */
 void crds_free(struct apiserver *s); /* what was not started is fine */
 /* A definition has changed (old or now NULL: came, went). The store's thread. */

@@ -60,6 +60,7 @@ struct pass {
 	struct crd_names *names;
 	VEC(struct looked) list;
 	VEC(char *) losers; /* that have not got all their names */
+	struct err damage;  /* the first kind whose objects cannot be read as they are in the store */
 };
 
 static void crds_run(void *ctx);
@@ -321,6 +322,10 @@ static void pass_swap(struct pass *p)
 		log_warn("apiserver", "a CustomResourceDefinition cannot be served", "name", "%s: %s", l->name,
 			 err_msg(&one));
 		l->next = served_free(l->next);
+		if (one.reason == ERR_STORE_READ && !p->damage.reason)
+			err_move(&p->damage, &one);
+		else
+			crds_retry(p->c, l->name, true);
 	}
 }
 
@@ -395,6 +400,7 @@ static void pass_release(struct pass *p)
 		free(p->losers.p[i]);
 	vec_release(&p->losers);
 	crd_names_free(p->names);
+	err_release(&p->damage);
 	arena_release(&p->arena);
 }
 
@@ -446,7 +452,7 @@ struct crds *crds_new(struct apiserver *s)
 	return c;
 }
 
-void crds_start(struct apiserver *s)
+int crds_start(struct apiserver *s, struct err *err)
 {
 	static const char *const masters[] = { "system:masters", NULL };
 	struct crds *c = s->crds;
@@ -454,6 +460,11 @@ void crds_start(struct apiserver *s)
 
 	c->client = apiserver_client(s, "kube-apiserver", "system:apiserver", masters);
 	pass_serve_all(&p);
+	if (p.damage.reason) {
+		err_move(err, &p.damage);
+		pass_release(&p);
+		return -1;
+	}
 	pthread_mutex_lock(&c->lock);
 	for (size_t i = 0; i < p.list.n; i++) {
 		struct looked *l = &p.list.p[i];
@@ -466,6 +477,7 @@ void crds_start(struct apiserver *s)
 		crds_wake(c);
 	pthread_mutex_unlock(&c->lock);
 	pass_release(&p);
+	return 0;
 }
 
 void crds_stop(struct apiserver *s)
