@@ -70,6 +70,14 @@ struct kpod_claim *kpod_claims(struct kpod *p, struct arena *a, size_t *ret_n)
 	return list;
 }
 
+static void token_free(void *p)
+{
+	struct pod_token *t = p;
+
+	free(t->token);
+	free(t);
+}
+
 void kpod_unref(struct kpod *p)
 {
 	if (!p || --p->refs)
@@ -77,11 +85,7 @@ void kpod_unref(struct kpod *p)
 	for (size_t i = 0; i < p->conts.n; i++)
 		kcont_free(p->conts.p[i]);
 	vec_release(&p->conts);
-	for (size_t i = 0; i < p->tokens.n; i++) {
-		free(p->tokens.p[i].key);
-		free(p->tokens.p[i].token);
-	}
-	vec_release(&p->tokens);
+	strmap_release_with(&p->tokens, token_free);
 	strmap_release_with(&p->certs, pod_cert_free);
 	for (size_t i = 0; i < p->claims.n; i++)
 		kpod_claim_release(&p->claims.p[i]);

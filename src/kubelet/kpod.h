@@ -59,7 +59,7 @@ struct kcont {
 };
 
 struct pod_token {
-	char *key, *token;
+	char *token;
 	int64_t refresh_ns; /* wall clock */
 };
 
@@ -103,10 +103,10 @@ struct kpod {
 	int64_t measure_at_ns;
 	bool measuring;
 	char *over_limit;
-	struct obj *sent; /* what our last status patch returned; owned */
-	VEC(struct pod_token) tokens;
-	struct strmap certs; /* volume/index of the source -> struct pod_cert * */
-	char *ips;	     /* of the sandbox, space separated; cached by its id */
+	struct obj *sent;     /* what our last status patch returned; owned */
+	struct strmap tokens; /* audience and seconds -> struct pod_token * */
+	struct strmap certs;  /* volume/index of the source -> struct pod_cert * */
+	char *ips;	      /* of the sandbox, space separated; cached by its id */
 	char *ips_of;
 	char *ready_of;			     /* the sandbox whose network is ready; NULL: none */
 	unsigned sandbox_failures, failures; /* in a row */

@@ -33,9 +33,13 @@ struct volume {
 struct file_list {
 	struct atomic_file *p;
 	size_t n, cap;
+	size_t bytes; /* of all contents */
 };
-/* Of several with one path the last one wins, when they are written. */
-void volume_file_add(struct volume *v, struct file_list *l, struct sv path, struct sv content, mode_t mode);
+#define VOLUME_FILES_MAX ((size_t)256 * 1024 * 1024) /* bytes of all files of a volume, which are in memory at once */
+/* Of several with one path the last one wins, when they are written. ERR_TOO_LARGE: beyond VOLUME_FILES_MAX, as
+ * thousands of items may each name the same large key. */
+int volume_file_add(struct volume *v, struct file_list *l, struct sv path, struct sv content, mode_t mode,
+		    struct err *err);
 int volume_dir(struct volume *v, struct err *err); /* the open directory, made when missing */
 /* Mounts memory at the volume's directory: what is secret, or tells of the pod, never touches a disk. */
 int volume_in_memory(struct volume *v, struct err *err);
