@@ -103,6 +103,7 @@ struct apiserver_opts {
 	enum { EGRESS_ANY, EGRESS_TUNNEL, EGRESS_ADDRESS } egress;
 	const char *const *tls_sans;  /* NULL-terminated, or NULL */
 	const char *join_token;	      /* "<id>.<secret>", also with the CA's hash; NULL: made at the first start */
+	bool join_token_known;	      /* it is in no Secret, as it opens more than the way in (cli/shared_keys.h) */
 	const char *admission_config; /* an AdmissionConfiguration (admission/setup.h); NULL: none */
 	/* Names of plugins, NULL-terminated, or NULL: on beside those that are, off of them. */
 	const char *const *enable_admission, *const *disable_admission;

@@ -319,9 +319,10 @@ struct pki *pki_open(const struct pki_opts *o, struct err *err)
 	p->names = pki_copy_list(&p->arena, o->names);
 	p->addrs = pki_copy_list(&p->arena, o->addrs);
 	pthread_mutex_init(&p->lock, NULL);
-	if ((o->dir && dir_make(o->dir, 0700, err) < 0) || load_ca(p, o, err) < 0 || load_server(p, o, err) < 0 ||
-	    load_sa_key(p, o, err) < 0 || load_sa_files(p, o, err) < 0 || load_front_proxy(p, o, err) < 0 ||
-	    pki_save_all(p, err) < 0)
+	if ((o->dir && !o->looks_only && dir_make(o->dir, 0700, err) < 0) || load_ca(p, o, err) < 0 ||
+	    (!o->looks_only && load_server(p, o, err) < 0) || load_sa_key(p, o, err) < 0 ||
+	    load_sa_files(p, o, err) < 0 || load_front_proxy(p, o, err) < 0 ||
+	    (!o->looks_only && pki_save_all(p, err) < 0))
 		return pki_close(p);
 	vec_release(&p->unsaved);
 	return p;

@@ -70,6 +70,7 @@ struct pki {
 struct pki_opts {
 	struct env *env;
 	const char *dir;		 /* NULL: everything in memory */
+	bool looks_only;		 /* what is missing is made, and nothing written */
 	const char *const *names;	 /* DNS names of the server, NULL-terminated */
 	const char *const *addrs;	 /* IP addresses, NULL-terminated */
 	const char *sa_signing_file;	 /* signs tokens instead of DIR/sa.key; NULL: none */

@@ -13,6 +13,7 @@
 #include "cli/daemon.h"
 #include "cli/home_local.h"
 #include "cli/server_options.h"
+#include "cli/shared_keys.h"
 #include "cli/stalls.h"
 #include "cli/supervise.h"
 #include "client/kubeconfig.h"
@@ -342,6 +343,17 @@ static int encrypt_store(struct server *s, struct err *err)
 	return 0;
 }
 
+/* Upstream's names have keys by files. */
+static int settle_keys(struct server *s, struct err *err)
+{
+	if (!s->o.datastore.endpoint || s->o.of_etcd)
+		return 0;
+	return shared_keys_settle(
+	    &(struct shared_keys_opts){
+		.env = s->env, .store = s->store, .data_dir = s->o.node.data_dir, .token = s->o.token },
+	    err);
+}
+
 static int start_api(struct server *s, struct err *err)
 {
 	struct server_opts *o = &s->o;
@@ -355,7 +367,7 @@ static int start_api(struct server *s, struct err *err)
 		store_disk_no_sync();
 	s->store = o->datastore.endpoint ? datastore_etcd(s->env, &s->arena, &o->datastore, err)
 					 : store_disk_open(s->env, db, DATABASE_MAX, err);
-	if (!s->store || encrypt_store(s, err) < 0 || settle_cidrs(s, err) < 0)
+	if (!s->store || settle_keys(s, err) < 0 || encrypt_store(s, err) < 0 || settle_cidrs(s, err) < 0)
 		return -1;
 	s->api = apiserver_new(
 	    &(struct apiserver_opts){
@@ -380,6 +392,7 @@ static int start_api(struct server *s, struct err *err)
 		.tls_key_file = o->tls_key_file,
 		.tls_sni = o->tls_sni.list.p,
 		.join_token = o->token,
+		.join_token_known = o->token && o->datastore.endpoint && !o->of_etcd,
 		.token_auth_file = o->token_auth_file,
 		.proxy_cert_file = o->proxy_cert_file,
 		.proxy_key_file = o->proxy_key_file,
