@@ -35,6 +35,7 @@ ALLOWED = {
     "quota": OBJECT | POD,
     "print": OBJECT,
     "store": BASE | {"ev", "net", "codec"},
+    "snapshot": BASE | {"ev", "net", "codec", "store"},
     "client": OBJECT | {"ev", "net"},
     "gateway": CLIENT,
     "apiserver": CLIENT | GATEWAY | POD | POLICY | QUOTA | {"print", "store"},
@@ -46,7 +47,7 @@ ALLOWED = {
     "netd": CLIENT | POD | {"nft"},
     "ingress": CLIENT | GATEWAY,
     "sim": CLIENT | {"store", "apiserver", "controllers", "scheduler", "kubelet", "proxy"},
-    "cli": CLIENT | {"store", "apiserver", "controllers", "scheduler", "kubelet", "proxy", "dns", "netd", "ingress", "sim"},
+    "cli": CLIENT | {"store", "snapshot", "apiserver", "controllers", "scheduler", "kubelet", "proxy", "dns", "netd", "ingress", "sim"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 
