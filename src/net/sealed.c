@@ -1,5 +1,7 @@
 #include "net/sealed.h"
 
+#include "net/digest.h"
+
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
@@ -9,10 +11,11 @@
 #define SALT_N 16
 #define NONCE_N 12
 #define TAG_N 16
-#define KEY_N 32
+#define CHECK_N 16
 #define COSTS_AT MAGIC_N
 #define SALT_AT (COSTS_AT + 3)
-#define NONCE_AT (SALT_AT + SALT_N)
+#define CHECK_AT (SALT_AT + SALT_N)
+#define NONCE_AT (CHECK_AT + CHECK_N)
 #define TEXT_AT (NONCE_AT + NONCE_N)
 /* 32 MiB: what guesses cost a machine that is made for them. */
 #define LOG_N 15
@@ -25,17 +28,21 @@
 #define PARALLEL_MAX 4
 #define MEMORY_MAX ((uint64_t)320 << 20) /* OpenSSL counts some more than 128 * N * r */
 
+struct sealed_key {
+	unsigned char key[32], check[CHECK_N];
+};
+
 static void sealed_ctx_free(EVP_CIPHER_CTX **c)
 {
 	EVP_CIPHER_CTX_free(*c);
 }
 
-static int sealed_key(struct sv word, const unsigned char *head, unsigned char ret[KEY_N], struct err *err)
+static int sealed_key(struct sv word, const unsigned char *head, struct sealed_key *ret, struct err *err)
 {
 	const unsigned char *costs = head + COSTS_AT;
 
 	if (EVP_PBE_scrypt(word.n ? word.p : "", word.n, head + SALT_AT, SALT_N, UINT64_C(1) << costs[0], costs[1],
-			   costs[2], MEMORY_MAX, ret, KEY_N) == 1)
+			   costs[2], MEMORY_MAX, (unsigned char *)ret, sizeof(*ret)) == 1)
 		return 0;
 	return err_set(err, ERR_INTERNAL, "no key can be made of the token: is there memory?");
 }
@@ -52,7 +59,8 @@ static bool sealed_aad(int (*update)(EVP_CIPHER_CTX *c, unsigned char *out, int 
 int sealed_make(struct env *env, struct sv word, struct sv what, struct sv text, struct buf *b, struct err *err)
 {
 	_cleanup_(sealed_ctx_free) EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
-	unsigned char head[TEXT_AT], key[KEY_N], tag[TAG_N];
+	unsigned char head[TEXT_AT], tag[TAG_N];
+	struct sealed_key key;
 	int n = 0, last = 0;
 	size_t was = b->n;
 	bool good;
@@ -63,18 +71,20 @@ int sealed_make(struct env *env, struct sv word, struct sv what, struct sv text,
 	head[COSTS_AT] = LOG_N;
 	head[COSTS_AT + 1] = BLOCKS;
 	head[COSTS_AT + 2] = PARALLEL;
-	env_random(env, head + SALT_AT, SALT_N + NONCE_N);
-	if (sealed_key(word, head, key, err) < 0)
+	env_random(env, head + SALT_AT, SALT_N);
+	env_random(env, head + NONCE_AT, NONCE_N);
+	if (sealed_key(word, head, &key, err) < 0)
 		return -1;
+	memcpy(head + CHECK_AT, key.check, CHECK_N);
 	buf_add(b, head, sizeof(head));
 	buf_reserve(b, text.n + TAG_N + EVP_MAX_BLOCK_LENGTH);
 	good =
-	    c && EVP_EncryptInit_ex(c, EVP_aes_256_gcm(), NULL, key, head + NONCE_AT) == 1 &&
+	    c && EVP_EncryptInit_ex(c, EVP_aes_256_gcm(), NULL, key.key, head + NONCE_AT) == 1 &&
 	    sealed_aad(EVP_EncryptUpdate, c, head, what) &&
 	    EVP_EncryptUpdate(c, (unsigned char *)b->p + b->n, &n, (const unsigned char *)text.p, (int)text.n) == 1 &&
 	    EVP_EncryptFinal_ex(c, (unsigned char *)b->p + b->n + n, &last) == 1 &&
 	    EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_GET_TAG, TAG_N, tag) == 1;
-	OPENSSL_cleanse(key, sizeof(key));
+	OPENSSL_cleanse(&key, sizeof(key));
 	if (!good) {
 		b->n = was;
 		return err_set(err, ERR_INTERNAL, "it cannot be encrypted");
@@ -104,24 +114,29 @@ int sealed_open(struct sv word, struct sv what, struct sv sealed, struct buf *b,
 {
 	_cleanup_(sealed_ctx_free) EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
 	const unsigned char *head = (const unsigned char *)sealed.p;
-	unsigned char key[KEY_N], tag[TAG_N];
+	unsigned char tag[TAG_N];
+	struct sealed_key key;
 	int n = 0, last = 0;
 	size_t text_n;
 	bool good;
 
-	if (sealed_check(sealed, err) < 0 || sealed_key(word, head, key, err) < 0)
+	if (sealed_check(sealed, err) < 0 || sealed_key(word, head, &key, err) < 0)
 		return -1;
+	if (!secret_equal(sv_make((const char *)key.check, CHECK_N), sv_make((const char *)head + CHECK_AT, CHECK_N))) {
+		OPENSSL_cleanse(&key, sizeof(key));
+		return err_set(err, ERR_UNAUTHORIZED, "it was sealed with another word");
+	}
 	text_n = sealed.n - TEXT_AT - TAG_N;
 	memcpy(tag, head + TEXT_AT + text_n, TAG_N);
 	buf_reserve(b, text_n + EVP_MAX_BLOCK_LENGTH);
-	good = c && EVP_DecryptInit_ex(c, EVP_aes_256_gcm(), NULL, key, head + NONCE_AT) == 1 &&
+	good = c && EVP_DecryptInit_ex(c, EVP_aes_256_gcm(), NULL, key.key, head + NONCE_AT) == 1 &&
 	       sealed_aad(EVP_DecryptUpdate, c, head, what) &&
 	       EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_SET_TAG, TAG_N, tag) == 1 &&
 	       EVP_DecryptUpdate(c, (unsigned char *)b->p + b->n, &n, head + TEXT_AT, (int)text_n) == 1 &&
 	       EVP_DecryptFinal_ex(c, (unsigned char *)b->p + b->n + n, &last) == 1;
-	OPENSSL_cleanse(key, sizeof(key));
+	OPENSSL_cleanse(&key, sizeof(key));
 	if (!good)
-		return err_set(err, ERR_UNAUTHORIZED, "it was sealed with another word, or has changed since");
+		return err_set(err, ERR_INVALID, "it was changed by somebody who does not have the word");
 	b->n += (size_t)n + (size_t)last;
 	return 0;
 }
