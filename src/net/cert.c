@@ -1,6 +1,7 @@
 /* Keys and certificates, made with OpenSSL. */
 #include "net/net-internal.h"
 #include "base/pem.h"
+#include "base/pem_key.h"
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
@@ -20,9 +21,7 @@ X509 *cert_read(struct sv pem)
 
 EVP_PKEY *cert_read_key(struct sv pem)
 {
-	_cleanup_(bio_freep) BIO *b = pem.n <= INT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
-
-	return b ? PEM_read_bio_PrivateKey(b, NULL, pem_no_password, NULL) : NULL;
+	return pem_private_key(pem);
 }
 
 struct sv cert_bio_text(struct arena *a, BIO *b)
