@@ -88,21 +88,25 @@ static bool group_takes_step(const struct snap *sn, const struct group *g, const
 		(bytes <= was->bytes + DELETION_GROWTH && g->live_bytes + (bytes - was->bytes) <= sn->growth_upto));
 }
 
-/* The same of a guard. Many writes of a group go by the same one, and between them it is rarely written. */
+/* The same of a guard. Many writes of a group go by the same few (a namespace, a definition), which are rarely written
+ * between them, and lie in tables since long: each look would read a block. */
 static int guard_find(struct snap *sn, struct group *g, const struct rec *r, struct ver *ret, struct err *err)
 {
 	struct sv key = rec_key(r);
 
-	if (g->guard && sv_eq(rec_key(g->guard), key) && !recmap_get(&g->keys, key, r->key_hash)) {
-		*ret = g->guard_ver;
-		return 0;
+	for (size_t i = 0; i < MIN(g->n_guards, (size_t)GROUP_GUARDS); i++) {
+		const struct group_guard *had = &g->guards[i];
+
+		if (had->r->key_hash == r->key_hash && sv_eq(rec_key(had->r), key) &&
+		    !recmap_get(&g->keys, key, r->key_hash)) {
+			*ret = had->ver;
+			return 0;
+		}
 	}
 	if (ver_find(sn, &g->keys, r, ret, err) < 0)
 		return -1;
-	if (!ret->in_group) {
-		g->guard = r;
-		g->guard_ver = *ret;
-	}
+	if (!ret->in_group)
+		g->guards[g->n_guards++ % GROUP_GUARDS] = (struct group_guard){ r, *ret };
 	return 0;
 }
 
@@ -203,7 +207,7 @@ void group_form(struct disk_store *s, struct snap *sn, struct group *g, struct l
 {
 	g->n = g->applied = 0;
 	g->refused = false;
-	g->guard = NULL;
+	g->n_guards = 0;
 	g->keys = (struct recmap){ 0 };
 	g->next_rev = s->rev + 1;
 	g->live = s->live;
