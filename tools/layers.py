@@ -22,6 +22,7 @@ POD = {"pod"}
 QUOTA = {"quota"}
 GATEWAY = {"gateway"}
 POLICY = {"policy"}
+VOLSNAP = {"volsnap"}
 ALLOWED = {
     "base": set(),
     "ev": BASE,
@@ -37,10 +38,11 @@ ALLOWED = {
     "store": BASE | {"ev", "net", "codec"},
     "client": OBJECT | {"ev", "net"},
     "gateway": CLIENT,
-    "apiserver": CLIENT | GATEWAY | POD | POLICY | QUOTA | {"print", "store"},
-    "controllers": CLIENT | GATEWAY | POD | POLICY | QUOTA,
+    "volsnap": CLIENT,
+    "apiserver": CLIENT | GATEWAY | POD | POLICY | QUOTA | VOLSNAP | {"print", "store"},
+    "controllers": CLIENT | GATEWAY | POD | POLICY | QUOTA | VOLSNAP,
     "scheduler": CLIENT | POD,
-    "kubelet": CLIENT | POD,
+    "kubelet": CLIENT | POD | VOLSNAP,
     "proxy": CLIENT | {"nft"},
     "dns": CLIENT,
     "netd": CLIENT | POD | {"nft"},
