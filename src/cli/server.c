@@ -504,6 +504,7 @@ static void start_control(struct server *s)
 		    .which = s->o.controllers.list.p,
 		    .ingress_ports = { s->o.node.ingress_http_port, s->o.node.ingress_https_port },
 		    .no_gateway = facts_no_gateway(&s->o.facts),
+		    .no_snapshots = facts_disabled(&s->o.facts, "snapshots"),
 		    .disable = facts_disabled(&s->o.facts, "servicelb") ? no_service_lb : NULL,
 		});
 	}

@@ -125,8 +125,8 @@ static int check_pods_and_services(const struct cluster_facts *o, struct err *er
 /* The names of k3s, so that its scripts run here; a name nobody knows is a mistake. */
 static int check_disable(const struct string_list *l, struct err *err)
 {
-	static const char *const names[] = { "coredns",	       "servicelb", "traefik", "local-storage",
-					     "metrics-server", "runtimes",  "ingress", "gateway" };
+	static const char *const names[] = { "coredns",	 "servicelb", "traefik", "local-storage", "metrics-server",
+					     "runtimes", "ingress",   "gateway", "snapshots" };
 
 	for (const char *const *s = l->list.p; s && *s; s++) {
 		bool known = false;
@@ -136,7 +136,7 @@ static int check_disable(const struct string_list *l, struct err *err)
 		if (!known)
 			return err_set(err, ERR_INVALID,
 				       "--disable knows coredns, servicelb, traefik, local-storage, metrics-server, "
-				       "runtimes, ingress and gateway, not '%s'",
+				       "runtimes, ingress, gateway and snapshots, not '%s'",
 				       *s);
 	}
 	return 0;

@@ -179,7 +179,7 @@ size_t server_option_table(struct server_opts *o, struct option *t, size_t *ret_
 		ROW("disable", 0, OPT_LIST, facts.disable, "NAME",
 		    "add-ons to leave out, by k3s's names; built in are coredns (cluster DNS), servicelb, "
 		    "local-storage "
-		    "(the class local-path), ingress and gateway"),
+		    "(the class local-path), ingress, gateway and snapshots"),
 		ROW("ingress-trusted-proxies", 0, OPT_STRING, facts.ingress_trusted, "CIDRS",
 		    "load balancers before Ingresses, whose X-Forwarded-For, -Proto, -Host and -Port count"),
 		ROW("ingress-proxy-protocol", 0, OPT_BOOL, facts.ingress_proxy_protocol, NULL,

@@ -40,6 +40,7 @@ extern const struct controller_ops root_ca_controller;
 extern const struct controller_ops service_cidrs_controller;
 extern const struct controller_ops service_lb_controller;
 extern const struct controller_ops serviceaccount_controller;
+extern const struct controller_ops snapshot_controller;
 extern const struct controller_ops statefulset_controller;
 extern const struct controller_ops storage_migration_controller;
 extern const struct controller_ops taint_eviction_controller;

@@ -46,6 +46,7 @@ const struct controller_ops *const controller_table[] = {
 	&service_cidrs_controller,
 	&service_lb_controller,
 	&serviceaccount_controller,
+	&snapshot_controller,
 	&statefulset_controller,
 	&storage_migration_controller,
 	&taint_eviction_controller,

@@ -34,6 +34,9 @@ int64_t volume_capacity_bytes(const struct obj *volume);
 /* spec.volumeMode of a claim or a volume, "Filesystem" when it is not said. */
 struct sv volume_mode_of(const struct obj *o);
 
+/* The node that made the volume by the class local-path, and alone has it; "" where it is another kind of volume. */
+struct sv local_path_node(const struct val *volume);
+
 /* volume.spec.claimRef: is it this claim's? A reference without uid is a reservation by name. */
 bool volume_is_for(const struct obj *volume, const struct obj *claim);
 /* Such a reference, to this claim as it is. */
