@@ -28,8 +28,6 @@ struct csi_plugin {
 	int64_t asked_ns; /* mono: when it last said how many volumes it takes */
 };
 
-const struct retry_policy csi_retry = { .first_ns = NS_PER_SEC / 2, .max_ns = 122 * NS_PER_SEC };
-
 bool csi_driver_name_ok(struct sv s)
 {
 	if (!s.n || s.n > CSI_NAME_MAX || s.p[0] == '.' || s.p[0] == '-')
@@ -57,6 +55,7 @@ static void csi_driver_free(void *x)
 {
 	struct csi_driver *d = x;
 
+	workq_free(d->q);
 	free(d->name);
 	free(d->endpoint);
 	free(d);
@@ -78,23 +77,46 @@ bool csi_driver_find(struct csi *c, struct arena *a, struct sv name, const char 
 	return ok;
 }
 
+static bool driver_may_run(void *driver)
+{
+	struct csi *c = ((struct csi_driver *)driver)->c;
+
+	return !c->o.pods_known || c->o.pods_known(c->o.ctx);
+}
+
+struct csi_driver *csi_driver_of(struct csi *c, struct sv name)
+{
+	void **slot = strmap_slot(&c->drivers, name);
+	struct csi_driver *d = *slot;
+
+	if (d)
+		return d;
+	*slot = d = xcalloc(1, sizeof(*d));
+	d->c = c;
+	d->name = xstrndup(name.p, name.n);
+	d->q = workq_new(c->o.env, &(struct workq_opts){ .name = "csi-volumes",
+							 .class = ENV_SLOW,
+							 .workers = CSI_WORKERS,
+							 .retry_max_ns = csi_retry.max_ns,
+							 .reconcile = c->run,
+							 .ctx = d,
+							 .ready = driver_may_run });
+	return d;
+}
+
 /* endpoint NULL: it is no longer registered. */
 static void driver_set(struct csi *c, struct sv name, const char *endpoint, unsigned can)
 {
 	struct csi_driver *d;
-	void **slot;
 
 	pthread_mutex_lock(&c->lock);
-	slot = strmap_slot(&c->drivers, name);
-	if (!*slot) {
-		*slot = d = xcalloc(1, sizeof(*d));
-		d->name = xstrndup(name.p, name.n);
-	}
-	d = *slot;
+	d = csi_driver_of(c, name);
 	free(d->endpoint);
 	d->endpoint = endpoint ? xstrdup(endpoint) : NULL;
 	d->can = can;
 	pthread_mutex_unlock(&c->lock);
+	if (endpoint)
+		csi_volumes_wake(c, name);
 }
 
 /* --- the directory --- */
