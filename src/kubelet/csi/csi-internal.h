@@ -84,14 +84,18 @@ struct csi_volume {
 int csi_call(struct csi *c, struct arena *a, const char *socket, const char *method, struct buf *request,
 	     int64_t timeout_ns, struct sv *ret, struct err *err);
 
-/* csi_plugins.c */
-void csi_plugins_start(struct csi *c);
-void csi_plugins_stop(struct csi *c);
+/* csi_drivers.c */
 bool csi_driver_name_ok(struct sv name); /* and no harm as a part of a path */
 /* Where it listens and what it can; false: no such driver is registered now. */
 bool csi_driver_find(struct csi *c, struct arena *a, struct sv name, const char **ret_endpoint, unsigned *ret_can);
-
 struct csi_driver *csi_driver_of(struct csi *c, struct sv name); /* under lock: made when missing */
+/* endpoint NULL: it is no longer registered. */
+void csi_driver_set(struct csi *c, struct sv name, const char *endpoint, unsigned can);
+void csi_driver_free(void *driver);
+
+/* csi_plugins.c */
+void csi_plugins_start(struct csi *c);
+void csi_plugins_stop(struct csi *c);
 
 /* --- csi_paths.c: where upstream's agents have things, all in the arena --- */
 char *csi_stage_dir(struct csi *c, struct arena *a, const struct csi_volume *v);  /* has vol_data.json */
