@@ -502,6 +502,7 @@ static void start_control(struct server *s)
 		    .legacy_token_ns = s->o.legacy_token_ns,
 		    .no_ingress = facts_no_ingress(&s->o.facts),
 		    .which = s->o.controllers.list.p,
+		    .no_force_detach = s->o.no_force_detach,
 		    .ingress_ports = { s->o.node.ingress_http_port, s->o.node.ingress_https_port },
 		    .no_gateway = facts_no_gateway(&s->o.facts),
 		    .no_snapshots = facts_disabled(&s->o.facts, "snapshots"),

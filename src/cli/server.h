@@ -38,8 +38,8 @@ struct server_opts {
 	bool shutdown_retry_after;
 	int max_requests, max_mutating, min_request_timeout;
 	int port, node_mask_v4, node_mask_v6;
-	bool ipv6_masq, disable_agent, disable_scheduler, disable_controllers, no_supervise, anonymous_auth, profiling,
-	    fairness, debug, accept_database, no_sync;
+	bool ipv6_masq, disable_agent, disable_scheduler, disable_controllers, no_force_detach, no_supervise,
+	    anonymous_auth, profiling, fairness, debug, accept_database, no_sync;
 	struct string_list tls_sans, runtime_config;
 	struct string_list disabled_metrics, metric_labels, hsts, cors;
 	const char *metric_manifest, *hidden_metrics, *endpoint_reconciler;

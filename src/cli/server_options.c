@@ -190,6 +190,8 @@ size_t server_option_table(struct server_opts *o, struct option *t, size_t *ret_
 		    "NetworkPolicies are somebody else's to enforce"),
 		ROW("controllers", 0, OPT_LIST, controllers, "NAME",
 		    "which of them run: * is all, foo that one, -foo not that one (*)"),
+		ROW("disable-force-detach-on-timeout", 0, OPT_BOOL, no_force_detach, NULL,
+		    "volumes that a lost node has mounted stay attached to it, until it is tainted out-of-service"),
 		/* TLS */
 		ROW("tls-cert-file", 0, OPT_STRING, tls_cert_file, "FILE",
 		    "a certificate to serve with, and its chain (one of the cluster's CA)"),

@@ -3,6 +3,7 @@
 
 #include "controllers/controllers.h"
 
+extern const struct controller_ops attach_detach_controller;
 extern const struct controller_ops bootstrap_signer_controller;
 extern const struct controller_ops cluster_dns_controller;
 extern const struct controller_ops clusterrole_aggregation_controller;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 const struct controller_ops *const controller_table[] = {
+	&attach_detach_controller,
 	&bootstrap_signer_controller,
 	&cluster_dns_controller,
 	&clusterrole_aggregation_controller,

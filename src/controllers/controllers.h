@@ -45,6 +45,7 @@ struct controllers_opts {
 	struct sv token_key_pem;   /* signs the tokens of token Secrets; empty: they stay as they are */
 	/* Node lifecycle, ns; 0 takes upstream's default: 50 s grace, 5 s period. */
 	int64_t node_monitor_grace_ns, node_monitor_period_ns;
+	bool no_force_detach;	    /* volumes of nodes that are lost stay attached, but to those out of service */
 	const char *const *disable; /* names not to start, NULL-terminated, or NULL */
 	/* Which start, as upstream's --controllers says it: "*" all, "foo" that one, "-foo" not that one; NULL or
 	 * empty: all. What controllers_check() has taken. */

@@ -36,11 +36,13 @@ static void kpod_claim_release(struct kpod_claim *c)
 	free(c->volume);
 	free(c->claim);
 	free(c->path);
+	free(c->outside);
 }
 
-void kpod_claim_seen(struct kpod *p, struct sv volume, struct sv claim, const char *path, bool block)
+void kpod_claim_seen(struct kpod *p, struct sv volume, struct sv claim, const char *path, bool block, struct sv outside)
 {
-	struct kpod_claim now = { xstrndup(volume.p, volume.n), xstrndup(claim.p, claim.n), xstrdup(path), block };
+	struct kpod_claim now = { xstrndup(volume.p, volume.n), xstrndup(claim.p, claim.n), xstrdup(path),
+				  outside.n ? xstrndup(outside.p, outside.n) : NULL, block };
 	size_t i = 0;
 
 	pthread_mutex_lock(&p->lock);
@@ -65,7 +67,9 @@ struct kpod_claim *kpod_claims(struct kpod *p, struct arena *a, size_t *ret_n)
 	for (size_t i = 0; i < p->claims.n; i++)
 		list[i] =
 		    (struct kpod_claim){ arena_strdup(a, p->claims.p[i].volume), arena_strdup(a, p->claims.p[i].claim),
-					 arena_strdup(a, p->claims.p[i].path), p->claims.p[i].block };
+					 arena_strdup(a, p->claims.p[i].path),
+					 p->claims.p[i].outside ? arena_strdup(a, p->claims.p[i].outside) : NULL,
+					 p->claims.p[i].block };
 	pthread_mutex_unlock(&p->lock);
 	return list;
 }

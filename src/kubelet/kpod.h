@@ -66,6 +66,7 @@ struct pod_token {
 /* Where a claim of the pod was found to be. */
 struct kpod_claim {
 	char *volume, *claim, *path;
+	char *outside; /* the PersistentVolume's name where a driver outside has it; NULL: it is of this machine */
 	bool block;
 };
 
@@ -115,7 +116,8 @@ struct kpod {
 
 struct kpod *kpod_ref(struct kpod *p);
 void kpod_unref(struct kpod *p);
-void kpod_claim_seen(struct kpod *p, struct sv volume, struct sv claim, const char *path, bool block);
+void kpod_claim_seen(struct kpod *p, struct sv volume, struct sv claim, const char *path, bool block,
+		     struct sv outside);
 struct kpod_claim *kpod_claims(struct kpod *p, struct arena *a, size_t *ret_n); /* copies, in the arena */
 void kpod_kick(struct kpod *p);							/* sync it soon */
 void kpod_refresh(struct kpod *p); /* and look at what its volumes show again; not with p->lock held */

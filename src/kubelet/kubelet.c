@@ -2,7 +2,7 @@
 #include "kubelet/kubelet.h"
 
 #include "kubelet/config_watch.h"
-#include "kubelet/csi/csi.h"
+#include "kubelet/csi_agent.h"
 #include "kubelet/env_vars.h"
 #include "kubelet/host.h"
 #include "kubelet/images.h"
@@ -153,8 +153,7 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->certs = pod_certs_new(k);
 	k->bundles = trust_bundles_new(k);
 	if (k->files)
-		k->csi = csi_new(&(struct csi_opts){
-		    .env = k->env, .client = k->client, .node_name = k->node_name, .root_dir = k->root_dir });
+		csi_agent_start(k);
 	if (o->port >= 0 && k->files) {
 		k->server = kserver_new(k, o, err);
 		if (!k->server)

@@ -15,7 +15,9 @@ struct csi *csi_new(const struct csi_opts *o)
 	c->root_dir = xstrdup(o->root_dir);
 	c->registry = xasprintf("%s/plugins_registry", o->root_dir);
 	c->stop_fd = eventfd(0, EFD_CLOEXEC);
+	c->run = csi_run;
 	pthread_mutex_init(&c->lock, NULL);
+	csi_found(c); /* before anybody asks what is in use */
 	csi_plugins_start(c);
 	return c;
 }
@@ -27,6 +29,7 @@ struct csi *csi_free(struct csi *c)
 	if (c->stop_fd >= 0)
 		(void)eventfd_write(c->stop_fd, 1);
 	csi_plugins_stop(c);
+	csi_volumes_free(c);
 	if (c->stop_fd >= 0)
 		close(c->stop_fd);
 	pthread_mutex_destroy(&c->lock);

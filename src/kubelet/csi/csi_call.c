@@ -2,6 +2,8 @@
 #include "kubelet/csi/csi-internal.h"
 #include "net/grpc.h"
 
+const struct retry_policy csi_retry = { .first_ns = NS_PER_SEC / 2, .max_ns = 122 * NS_PER_SEC };
+
 static int csi_ask_grpc(struct arena *a, const char *socket, const char *method, struct sv request, int64_t timeout_ns,
 			int stop_fd, struct sv *ret, struct err *err)
 {

@@ -28,73 +28,12 @@ struct csi_plugin {
 	int64_t asked_ns; /* mono: when it last said how many volumes it takes */
 };
 
-const struct retry_policy csi_retry = { .first_ns = NS_PER_SEC / 2, .max_ns = 122 * NS_PER_SEC };
-
-bool csi_driver_name_ok(struct sv s)
-{
-	if (!s.n || s.n > CSI_NAME_MAX || s.p[0] == '.' || s.p[0] == '-')
-		return false;
-	for (size_t i = 0; i < s.n; i++) {
-		char ch = ascii_lower(s.p[i]);
-
-		if (!(ch >= 'a' && ch <= 'z') && !(ch >= '0' && ch <= '9') && ch != '-' && ch != '.')
-			return false;
-		if (ch == '.' && (i + 1 == s.n || s.p[i + 1] == '.'))
-			return false;
-	}
-	return s.p[s.n - 1] != '-';
-}
-
 static void plugin_free(void *x)
 {
 	struct csi_plugin *p = x;
 
 	free(p->driver);
 	free(p);
-}
-
-static void csi_driver_free(void *x)
-{
-	struct csi_driver *d = x;
-
-	free(d->name);
-	free(d->endpoint);
-	free(d);
-}
-
-bool csi_driver_find(struct csi *c, struct arena *a, struct sv name, const char **ret_endpoint, unsigned *ret_can)
-{
-	struct csi_driver *d;
-	bool ok;
-
-	pthread_mutex_lock(&c->lock);
-	d = strmap_get(&c->drivers, name);
-	ok = d && d->endpoint;
-	if (ok) {
-		*ret_endpoint = arena_strdup(a, d->endpoint);
-		*ret_can = d->can;
-	}
-	pthread_mutex_unlock(&c->lock);
-	return ok;
-}
-
-/* endpoint NULL: it is no longer registered. */
-static void driver_set(struct csi *c, struct sv name, const char *endpoint, unsigned can)
-{
-	struct csi_driver *d;
-	void **slot;
-
-	pthread_mutex_lock(&c->lock);
-	slot = strmap_slot(&c->drivers, name);
-	if (!*slot) {
-		*slot = d = xcalloc(1, sizeof(*d));
-		d->name = xstrndup(name.p, name.n);
-	}
-	d = *slot;
-	free(d->endpoint);
-	d->endpoint = endpoint ? xstrdup(endpoint) : NULL;
-	d->can = can;
-	pthread_mutex_unlock(&c->lock);
 }
 
 /* --- the directory --- */
@@ -236,7 +175,8 @@ static int plugin_register(struct csi *c, struct arena *a, struct sv file, const
 		   csi_node_install(c, a, info.name, &node, err) < 0) {
 		err_wrap(err, "RegisterPlugin error -- plugin registration failed with err");
 	} else {
-		driver_set(c, info.name, endpoint, can);
+		csi_driver_set(c, info.name, endpoint, can);
+		csi_volumes_wake(c, info.name);
 		*ret_driver = arena_cstr(a, info.name);
 		if (plugin_tell(c, a, socket, NULL, err) < 0)
 			return err_wrap(err, "RegisterPlugin error -- failed to send registration status at socket %s",
@@ -268,7 +208,7 @@ static int plugin_gone(struct csi *c, struct arena *a, struct sv file, struct er
 		driver = arena_strdup(a, p->driver);
 	pthread_mutex_unlock(&c->lock);
 	if (driver) {
-		driver_set(c, sv_from(driver), NULL, 0);
+		csi_driver_set(c, sv_from(driver), NULL, 0);
 		if (csi_node_uninstall(c, a, sv_from(driver), err) < 0)
 			return -1;
 		log_info(CSI_SYS, "driver is no longer registered", "driver", "%s", driver);
@@ -350,7 +290,7 @@ static int plugin_reconcile(struct csi *c, struct arena *a, struct sv file, stru
 	was = driver;
 	rc = plugin_register(c, a, file, socket, &driver, &why);
 	if (was && driver && strcmp(was, driver)) { /* another one took its place */
-		driver_set(c, sv_from(was), NULL, 0);
+		csi_driver_set(c, sv_from(was), NULL, 0);
 		if (csi_node_uninstall(c, a, sv_from(was), err) < 0)
 			err_release(err);
 	}

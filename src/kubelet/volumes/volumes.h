@@ -16,6 +16,7 @@ struct kpod;
 /* Where one volume of the pod is on the host. */
 int volume_path(struct kubelet *k, struct arena *a, const struct val *pod, struct sv name, const char **ret,
 		bool *ret_readonly, struct err *err);
+/* 1: one is not there yet, and the pod is kicked when there is news. */
 int volumes_setup(struct kubelet *k, const struct val *pod, struct err *err);
 bool volumes_need_refresh(const struct val *pod); /* has contents that follow the API */
 
@@ -28,6 +29,7 @@ struct volume {
 	const struct val *pod, *v, *source; /* the volume and its source, e.g. v.configMap */
 	const char *dir;
 	int64_t fs_group; /* -1: none */
+	bool said;	  /* an error says already what was being done */
 };
 
 struct file_list {
@@ -50,7 +52,7 @@ struct volume_kind {
 	enum sym field;	    /* in the volume: F_configMap */
 	const char *plugin; /* directory name; NULL: has none of its own */
 	bool refreshes;
-	int (*setup)(struct volume *v, struct err *err);
+	int (*setup)(struct volume *v, struct err *err); /* 1: not there yet */
 };
 int emptydir_setup(struct volume *v, struct err *err);
 /* Size of an emptyDir in memory: the least of its sizeLimit, what the pod's limits allow, and the machine's memory. */
@@ -60,7 +62,8 @@ int secret_setup(struct volume *v, struct err *err);
 int projected_setup(struct volume *v, struct err *err);
 int downward_setup(struct volume *v, struct err *err);
 int hostpath_setup(struct volume *v, struct err *err);
-int claim_setup(struct volume *v, struct err *err);
+int claim_setup(struct volume *v, struct err *err); /* may be 1, as volumes_setup() */
+int csi_setup(struct volume *v, struct err *err);   /* the same */
 
 /* Adds a ConfigMap's or Secret's keys, all or those of items. */
 int config_files(struct volume *v, struct file_list *l, bool secret, struct sv name, const struct val *items,

@@ -54,7 +54,7 @@ static int end(void **state)
 	client_free(w->client);
 	(void)tree_remove(w->dir, NULL);
 	free(w->socket);
-	buf_release(&driver.calls);
+	driver_forget();
 	*state = w->rig;
 	free(w);
 	return rig_teardown(state);
