@@ -71,6 +71,7 @@ struct apiserver {
 	const struct req_observer *observer;	   /* the same */
 	struct audit *audit;			   /* audit/; NULL: none */
 	const struct media *more_media;		   /* media.h; NULL: none */
+	struct masters *masters;		   /* bootstrap/masters.h; NULL: the store is ours alone */
 	struct crds *crds;			   /* crd/: CustomResourceDefinitions that are served */
 	struct aggregator *aggregator;		   /* aggregator/: group versions that others answer */
 	struct browser *browser;		   /* browser.h; NULL: nothing is said to browsers */

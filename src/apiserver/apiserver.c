@@ -5,6 +5,7 @@
 #include "apiserver/admission/resource_quota.h"
 #include "apiserver/admission/setup.h"
 #include "apiserver/aggregator/aggregator.h"
+#include "apiserver/bootstrap/masters.h"
 #include "apiserver/browser.h"
 #include "apiserver/authz/authz-internal.h"
 #include "apiserver/crd/crd.h"
@@ -209,6 +210,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->crds = crds_new(s);
 	s->aggregator = aggregator_new(s);
 	s->wc = watchcache_new(s);
+	s->masters = masters_new(s);
 	standing_start(s);
 	if (!o->insecure_in_memory)
 		pki_begin(s);
@@ -225,6 +227,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	if (crds_start(s, err) < 0)
 		return apiserver_free(s);
 	aggregator_start(s);
+	masters_start(s->masters);
 	pthread_mutex_lock(&s->lock);
 	apiserver_arm(s);
 	pthread_mutex_unlock(&s->lock);
@@ -238,10 +241,17 @@ bool apiserver_ready(struct apiserver *s)
 	return atomic_load(&s->ready) && !atomic_load(&s->stopping);
 }
 
+void apiserver_leave(struct apiserver *s)
+{
+	masters_leave(s->masters);
+}
+
 void apiserver_shutdown(struct apiserver *s)
 {
+	apiserver_leave(s);
 	if (atomic_exchange(&s->stopping, true))
 		return;
+	masters_stop(s->masters);
 	node_tunnels_close(s->tunnels);
 	req_waits_stop(s->waits);
 	pthread_mutex_lock(&s->lock);
@@ -282,6 +292,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	apiserver_shutdown(s);
 	apiserver_rest(s); /* a run that ended in there may have begun a write */
 	s->runs = run_queue_free(s->runs);
+	s->masters = masters_free(s->masters);
 	crds_free(s);
 	aggregator_free(s);
 	authz_free(s);

@@ -173,6 +173,8 @@ int apiserver_check_admission(const char *const *enable, const char *const *disa
 struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err);
 /* The beginning of the end: /readyz turns false, all else goes on, for load balancers to notice. */
 void apiserver_unready(struct apiserver *s);
+/* Where several servers have one store (bootstrap/masters.h): `kubernetes` leads here no more. */
+void apiserver_leave(struct apiserver *s);
 /* New requests from outside are refused: 429, to be tried again in 5 s, elsewhere. Not those of health. */
 void apiserver_refuse(struct apiserver *s);
 /* Requests that are not answered yet; streams that have begun are. */

@@ -10,6 +10,7 @@
 #include "base/timefmt.h"
 #include "base/version.h"
 #include "cli/cidrs.h"
+#include "cli/control.h"
 #include "cli/daemon.h"
 #include "cli/home_local.h"
 #include "cli/server_options.h"
@@ -18,11 +19,9 @@
 #include "cli/supervise.h"
 #include "client/kubeconfig.h"
 #include "client/zpages.h"
-#include "controllers/controllers.h"
 #include "kubelet/machine.h"
 #include "net/tls.h"
 #include "object/served.h"
-#include "scheduler/scheduler.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -58,10 +57,8 @@ struct server {
 	struct apiserver *api;
 	struct http_server *http;
 	char address[sizeof(struct ip_text)]; /* found for --advertise-address, followed; "": given, or none */
-	struct client *controller_client, *scheduler_client;
-	pthread_mutex_t parts; /* guards these two */
-	struct controllers *controllers;
-	struct scheduler *scheduler;
+	pthread_mutex_t parts;		      /* guards it: /metrics asks */
+	struct control *control;
 	struct home_local home;
 	struct daemon_node node;
 	const char *crash_dir;
@@ -294,10 +291,8 @@ static void server_metrics(void *ctx, struct buf *b)
 	struct server *s = ctx;
 
 	pthread_mutex_lock(&s->parts);
-	if (s->scheduler)
-		scheduler_metrics(s->scheduler, b);
-	if (s->controllers)
-		controllers_metrics(s->controllers, b);
+	if (s->control)
+		control_metrics(s->control, b);
 	pthread_mutex_unlock(&s->parts);
 }
 
@@ -306,8 +301,8 @@ static void server_resource_metrics(void *ctx, struct buf *b)
 	struct server *s = ctx;
 
 	pthread_mutex_lock(&s->parts);
-	if (s->scheduler)
-		scheduler_resource_metrics(s->scheduler, b);
+	if (s->control)
+		control_resource_metrics(s->control, b);
 	pthread_mutex_unlock(&s->parts);
 }
 
@@ -463,63 +458,13 @@ static int start_api(struct server *s, struct err *err)
 	return write_first_kubeconfig(s, err);
 }
 
-static struct client *controller_client(void *ctx, const char *account)
-{
-	return apiserver_client_account(((struct server *)ctx)->api, "kube-controller-manager", account);
-}
-
 static void start_control(struct server *s)
 {
-	static const char *const no_service_lb[] = { "service-lb-controller", NULL };
-	struct controllers *controllers = NULL;
-	struct scheduler *scheduler = NULL;
+	struct control *c = control_start(
+	    &(struct control_opts){ .env = s->env, .api = s->api, .o = &s->o, .elected = store_shared(s->store) });
 
-	if (!s->o.disable_controllers) {
-		s->controller_client =
-		    apiserver_client(s->api, "kube-controller-manager", "system:kube-controller-manager", NULL);
-		controllers = controllers_new(&(struct controllers_opts){
-		    .env = s->env,
-		    .client = s->controller_client,
-		    .client_as = controller_client,
-		    .client_ctx = s,
-		    .kinds = apiserver_kinds(s->api),
-		    .empty_foreign = apiserver_empty_foreign,
-		    .kinds_foreign = apiserver_kinds_foreign,
-		    .ask_foreign = apiserver_ask_foreign,
-		    .forget_foreign = apiserver_forget_foreign,
-		    .foreign_ctx = s->api,
-		    .cluster_cidr = s->o.facts.cluster_cidr,
-		    .cluster_dns = facts_disabled(&s->o.facts, "coredns") ? NULL : s->o.facts.cluster_dns,
-		    .service_cidr = s->o.facts.service_cidr,
-		    .node_mask_v4 = s->o.node_mask_v4,
-		    .node_mask_v6 = s->o.node_mask_v6,
-		    .server_node = s->o.disable_agent ? NULL : s->o.node.node_name,
-		    .root_ca_pem = apiserver_ca_pem(s->api),
-		    .signing_ca_pem = apiserver_ca_pem(s->api),
-		    .signing_key_pem = apiserver_ca_key_pem(s->api),
-		    .server_cert_pem = apiserver_cert_pem(s->api),
-		    .token_key_pem = apiserver_token_key_pem(s->api),
-		    .legacy_token_ns = s->o.legacy_token_ns,
-		    .no_ingress = facts_no_ingress(&s->o.facts),
-		    .which = s->o.controllers.list.p,
-		    .no_force_detach = s->o.no_force_detach,
-		    .ingress_ports = { s->o.node.ingress_http_port, s->o.node.ingress_https_port },
-		    .no_gateway = facts_no_gateway(&s->o.facts),
-		    .no_snapshots = facts_disabled(&s->o.facts, "snapshots"),
-		    .disable = facts_disabled(&s->o.facts, "servicelb") ? no_service_lb : NULL,
-		});
-	}
-	if (!s->o.disable_scheduler) {
-		s->scheduler_client = apiserver_client(s->api, "kube-scheduler", "system:kube-scheduler", NULL);
-		scheduler = scheduler_new(&(struct scheduler_opts){
-		    .env = s->env,
-		    .client = s->scheduler_client,
-		    .name = "default-scheduler",
-		});
-	}
 	pthread_mutex_lock(&s->parts);
-	s->controllers = controllers;
-	s->scheduler = scheduler;
+	s->control = c;
 	pthread_mutex_unlock(&s->parts);
 }
 
@@ -554,8 +499,7 @@ static void end_at_once(void *ctx)
 /* Takes down whatever was started, in the reverse order; safe on a half-started server. */
 static void stop(struct server *s)
 {
-	struct controllers *controllers;
-	struct scheduler *scheduler;
+	struct control *control;
 	struct env_timer *guard;
 	int64_t grace = MAX(s->o.shutdown_watch_grace_ns, STOP_GRACE_NS);
 
@@ -563,19 +507,16 @@ static void stop(struct server *s)
 	guard = s->env ? env_after(s->env, ENV_TIMERS, MIN(s->o.request_timeout_ns, DRAIN_MAX_NS) + grace + END_MAX_NS,
 				   end_at_once, s)
 		       : NULL;
-	pthread_mutex_lock(&s->parts); /* /metrics asks them no more */
-	scheduler = TAKE(s->scheduler);
-	controllers = TAKE(s->controllers);
+	pthread_mutex_lock(&s->parts); /* /metrics asks it no more */
+	control = TAKE(s->control);
 	pthread_mutex_unlock(&s->parts);
-	scheduler_free(scheduler);
-	controllers_free(controllers);
+	control_stop(control);
 	end_gently(s);
 	if (s->api)
 		apiserver_shutdown(s->api);
 	if (s->http)
 		s->http = http_server_stop(s->http, grace);
-	client_free(s->scheduler_client);
-	client_free(s->controller_client);
+	control_free(control);
 	if (s->api)
 		apiserver_rest(s->api);
 	/* With them go the last answers of those whose clients did not wait: the server must still be there. */
@@ -627,6 +568,7 @@ static int server_serve(struct server *s, struct err *err)
 	signum = daemon_wait(s->o.disable_agent ? NULL : &s->node);
 	log_info("server", "stopping", "signal", "%s", strsignal(signum));
 	apiserver_unready(s->api);
+	apiserver_leave(s->api);
 	(void)daemon_pause(s->o.shutdown_delay_ns);
 	return 0;
 }
