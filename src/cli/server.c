@@ -22,6 +22,7 @@
 #include "net/tls.h"
 #include "object/served.h"
 #include "scheduler/scheduler.h"
+#include "snapshot/restore.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -51,7 +52,7 @@ struct server {
 	struct ev_loop *loops[NET_THREADS];
 	pthread_t threads[NET_THREADS];
 	int n_threads;
-	struct store *store;
+	struct store *store, *stored; /* stored: below its encryption */
 	struct encryption *encryption;
 	struct metric_rules *metric_rules;
 	struct apiserver *api;
@@ -342,6 +343,17 @@ static int encrypt_store(struct server *s, struct err *err)
 	return 0;
 }
 
+/* A restore that was killed behind its moment is finished before anybody looks at what it replaces. */
+static int finish_restore(struct server *s, struct err *err)
+{
+	int r = restore_finish(s->o.node.data_dir, err);
+
+	if (r > 0)
+		log_kv(LVL_INFO, "server", "a restore that was interrupted is finished", "data_dir", s->o.node.data_dir,
+		       NULL);
+	return MIN(r, 0);
+}
+
 static int start_api(struct server *s, struct err *err)
 {
 	struct server_opts *o = &s->o;
@@ -349,18 +361,21 @@ static int start_api(struct server *s, struct err *err)
 
 	/* Not before the process has its seed, by which maps find what is in them. */
 	s->metric_rules = server_metric_rules(&s->arena, o, err);
-	if (!s->metric_rules || (!o->datastore.endpoint && database_check(&s->arena, o, err) < 0))
+	if (!s->metric_rules || finish_restore(s, err) < 0 ||
+	    (!o->datastore.endpoint && database_check(&s->arena, o, err) < 0))
 		return -1;
 	if (o->no_sync)
 		store_disk_no_sync();
 	s->store = o->datastore.endpoint ? datastore_etcd(s->env, &s->arena, &o->datastore, err)
 					 : store_disk_open(s->env, db, DATABASE_MAX, err);
+	s->stored = s->store;
 	if (!s->store || encrypt_store(s, err) < 0 || settle_cidrs(s, err) < 0)
 		return -1;
 	s->api = apiserver_new(
 	    &(struct apiserver_opts){
 		.env = s->env,
 		.store = s->store,
+		.stored = s->stored,
 		.data_dir = o->node.data_dir,
 		.service_cidr = o->facts.service_cidr,
 		.cluster_cidr = o->facts.cluster_cidr,
