@@ -29,6 +29,7 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -62,6 +63,8 @@ struct server {
 	pthread_mutex_t parts; /* guards these two */
 	struct controllers *controllers;
 	struct scheduler *scheduler;
+	struct snapshot_schedule snapshots;
+	atomic_bool snapshots_on;
 	struct home_local home;
 	struct daemon_node node;
 	const char *crash_dir;
@@ -299,6 +302,8 @@ static void server_metrics(void *ctx, struct buf *b)
 	if (s->controllers)
 		controllers_metrics(s->controllers, b);
 	pthread_mutex_unlock(&s->parts);
+	if (s->snapshots_on)
+		snapshot_schedule_metrics(&s->snapshots, b);
 }
 
 static void server_resource_metrics(void *ctx, struct buf *b)
@@ -465,6 +470,27 @@ static int start_api(struct server *s, struct err *err)
 	return write_first_kubeconfig(s, err);
 }
 
+static struct client *snapshot_client(void *ctx)
+{
+	static const char *const masters[] = { "system:masters", NULL };
+
+	return apiserver_client(((struct server *)ctx)->api, "caravel-server", "system:caravel:server", masters);
+}
+
+static void start_snapshots(struct server *s)
+{
+	if (s->o.snapshots.disabled)
+		return;
+	if (!*s->o.kubeconfig && !s->o.datastore.endpoint) {
+		log_kv(LVL_WARN, "snapshot",
+		       "no snapshots are taken, as no kubeconfig is written that could ask for them", NULL);
+		return;
+	}
+	snapshot_schedule_start(&s->snapshots, s->env, &s->o.snapshots, server_snapshot_argv(&s->arena, &s->o), NULL,
+				snapshot_client, s);
+	s->snapshots_on = true;
+}
+
 static struct client *controller_client(void *ctx, const char *account)
 {
 	return apiserver_client_account(((struct server *)ctx)->api, "kube-controller-manager", account);
@@ -559,6 +585,7 @@ static void stop(struct server *s)
 	struct env_timer *guard;
 	int64_t grace = MAX(s->o.shutdown_watch_grace_ns, STOP_GRACE_NS);
 
+	snapshot_schedule_stop(&s->snapshots);
 	daemon_node_stop(&s->node);
 	guard = s->env ? env_after(s->env, ENV_TIMERS, MIN(s->o.request_timeout_ns, DRAIN_MAX_NS) + grace + END_MAX_NS,
 				   end_at_once, s)
@@ -592,6 +619,7 @@ static void stop(struct server *s)
 	if (guard)
 		env_timer_cancel(s->env, guard);
 	s->env = env_real_free(s->env);
+	snapshot_schedule_release(&s->snapshots);
 	home_local_release(&s->home);
 	stalls_unwatch();
 	if (s->cidr_hold >= 0)
@@ -618,6 +646,7 @@ static int server_serve(struct server *s, struct err *err)
 	log_kv(LVL_INFO, "server", "serving", "address", s->o.bind_address, "port", port, "data_dir",
 	       s->o.node.data_dir, "kubeconfig", s->o.kubeconfig, NULL);
 	start_control(s);
+	start_snapshots(s);
 	if (!s->o.disable_agent) {
 		home_local_init(&s->home, s->env, s->api, &s->o);
 		s->node = (struct daemon_node){ .home = &s->home.home, .o = &s->o.node };

@@ -344,7 +344,7 @@ int server_check(const struct server_opts *o, struct err *err)
 		return -1;
 	if (controllers_check(o->controllers.list.p, err) < 0)
 		return err_wrap(err, "--controllers");
-	if (datastore_check(&o->datastore, o->of_etcd, err) < 0)
+	if (datastore_check(&o->datastore, o->of_etcd, err) < 0 || snapshot_opts_check(&o->snapshots, err) < 0)
 		return -1;
 	if (check_tls(o, err) < 0)
 		return -1;

@@ -218,6 +218,12 @@ size_t server_option_table(struct server_opts *o, struct option *t, size_t *ret_
 		ROW("datastore-endpoint", 0, OPT_STRING, datastore.endpoint, "URLS",
 		    "an etcd that stores the objects: http://HOST:2379,... of one cluster (the data directory does)"),
 		ROW("datastore-keyfile", 0, OPT_STRING, datastore.key_file, "FILE", "its key"),
+		ROW("disable-snapshots", 0, OPT_BOOL, snapshots.disabled, NULL, "no snapshots by the schedule"),
+		ROW("snapshot-dir", 0, OPT_STRING, snapshots.dir, "DIR",
+		    "where they are kept; absolute, or in the data directory (snapshots)"),
+		ROW("snapshot-retention", 0, OPT_INT, snapshots.retention, "N", "how many of them (5; 0: all)"),
+		ROW("snapshot-schedule-cron", 0, OPT_STRING, snapshots.cron, "CRON",
+		    "when one is taken, in the machine's time zone (0 */12 * * *)"),
 		ROW("accept-database", 0, OPT_BOOL, accept_database, NULL,
 		    "start although the database, or a key that it counts on, is gone or another cluster's"),
 		ROW("no-supervise", 0, OPT_BOOL, no_supervise, NULL,
@@ -293,6 +299,7 @@ void server_defaults(struct server_opts *o)
 		.node_port_range = "30000-32767",
 		.facts.cluster_domain = "cluster.local",
 		.port = 6443,
+		.snapshots = { .cron = "0 */12 * * *", .retention = 5 },
 		.max_requests = 400,
 		.max_mutating = 200,
 		.min_request_timeout = 1800,
@@ -366,4 +373,32 @@ struct apiserver_authorization server_authorization(const struct server_opts *o)
 
 	z.modes = o->authorization_modes.list.p;
 	return z;
+}
+
+const char *const *server_snapshot_argv(struct arena *a, const struct server_opts *o)
+{
+	const struct {
+		const char *flag, *value;
+	} flags[] = {
+		{ "--data-dir", o->node.data_dir },
+		{ "--kubeconfig", *o->kubeconfig ? o->kubeconfig : NULL },
+		{ "--snapshot-dir", o->snapshots.dir },
+		{ "--snapshot-retention", arena_printf(a, "%d", o->snapshots.retention) },
+		{ "--encryption-provider-config", o->encryption_config },
+		{ "--datastore-endpoint", o->datastore.endpoint },
+		{ "--datastore-cafile", o->datastore.ca_file },
+		{ "--datastore-certfile", o->datastore.cert_file },
+		{ "--datastore-keyfile", o->datastore.key_file },
+	};
+	const char **argv = ARENA_ARRAY(a, const char *, 4 + ARRAY_LEN(flags));
+	size_t n = 0;
+
+	argv[n++] = "/proc/self/exe";
+	argv[n++] = "snapshot";
+	argv[n++] = "save";
+	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+		if (flags[i].value)
+			argv[n++] = arena_printf(a, "%s=%s", flags[i].flag, flags[i].value);
+	argv[n] = NULL;
+	return argv;
 }
