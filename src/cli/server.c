@@ -330,7 +330,9 @@ static const struct zpage_flag *server_flags(void *ctx, struct arena *a, size_t 
 	for (size_t i = 0; i < s->n_table; i++)
 		flags[i] = (struct zpage_flag){ .name = s->table[i].name,
 						.value = cli_option_text(a, &s->table[i]),
-						.secret = strcmp(s->table[i].name, "token") == 0 };
+						.secret = strcmp(s->table[i].name, "token") == 0 ||
+							  strcmp(s->table[i].name, "s3-secret-key") == 0 ||
+							  strcmp(s->table[i].name, "s3-session-token") == 0 };
 	qsort(flags, s->n_table, sizeof(*flags), flag_order);
 	*ret_n = s->n_table;
 	return flags;
@@ -486,8 +488,8 @@ static void start_snapshots(struct server *s)
 		       "no snapshots are taken, as no kubeconfig is written that could ask for them", NULL);
 		return;
 	}
-	snapshot_schedule_start(&s->snapshots, s->env, &s->o.snapshots, server_snapshot_argv(&s->arena, &s->o), NULL,
-				snapshot_client, s);
+	snapshot_schedule_start(&s->snapshots, s->env, &s->o.snapshots, server_snapshot_argv(&s->arena, &s->o),
+				server_snapshot_envp(&s->arena, &s->o), snapshot_client, s);
 	s->snapshots_on = true;
 }
 

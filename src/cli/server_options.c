@@ -4,6 +4,8 @@
 #include "base/timefmt.h"
 #include "base/version.h"
 
+#include <unistd.h>
+
 #define ROW(name, letter, kind, field, arg, help)        \
 	{                                                \
 		name, letter, kind, &o->field, arg, help \
@@ -224,6 +226,7 @@ size_t server_option_table(struct server_opts *o, struct option *t, size_t *ret_
 		ROW("snapshot-retention", 0, OPT_INT, snapshots.retention, "N", "how many of them (5; 0: all)"),
 		ROW("snapshot-schedule-cron", 0, OPT_STRING, snapshots.cron, "CRON",
 		    "when one is taken, in the machine's time zone (0 */12 * * *)"),
+		SNAPSHOT_S3_ROWS(o->snapshots.s3),
 		ROW("accept-database", 0, OPT_BOOL, accept_database, NULL,
 		    "start although the database, or a key that it counts on, is gone or another cluster's"),
 		ROW("no-supervise", 0, OPT_BOOL, no_supervise, NULL,
@@ -377,6 +380,7 @@ struct apiserver_authorization server_authorization(const struct server_opts *o)
 
 const char *const *server_snapshot_argv(struct arena *a, const struct server_opts *o)
 {
+	const struct s3_opts *s3 = &o->snapshots.s3.o;
 	const struct {
 		const char *flag, *value;
 	} flags[] = {
@@ -389,6 +393,15 @@ const char *const *server_snapshot_argv(struct arena *a, const struct server_opt
 		{ "--datastore-cafile", o->datastore.ca_file },
 		{ "--datastore-certfile", o->datastore.cert_file },
 		{ "--datastore-keyfile", o->datastore.key_file },
+		{ "--s3", o->snapshots.s3.on ? "true" : NULL },
+		{ "--s3-endpoint", s3->endpoint },
+		{ "--s3-endpoint-ca", s3->endpoint_ca },
+		{ "--s3-skip-ssl-verify", s3->skip_verify ? "true" : NULL },
+		{ "--s3-insecure", s3->insecure ? "true" : NULL },
+		{ "--s3-bucket", s3->bucket },
+		{ "--s3-region", s3->region },
+		{ "--s3-folder", s3->folder },
+		{ "--s3-timeout", arena_printf(a, "%d", s3->timeout_s) },
 	};
 	const char **argv = ARENA_ARRAY(a, const char *, 4 + ARRAY_LEN(flags));
 	size_t n = 0;
@@ -401,4 +414,32 @@ const char *const *server_snapshot_argv(struct arena *a, const struct server_opt
 			argv[n++] = arena_printf(a, "%s=%s", flags[i].flag, flags[i].value);
 	argv[n] = NULL;
 	return argv;
+}
+
+/* Secrets are no words of a command line, which all users of a machine see. */
+const char *const *server_snapshot_envp(struct arena *a, const struct server_opts *o)
+{
+	const struct s3_opts *s3 = &o->snapshots.s3.o;
+	const struct {
+		const char *name, *value;
+	} more[] = {
+		{ "CARAVEL_S3_ACCESS_KEY", s3->access_key },
+		{ "CARAVEL_S3_SECRET_KEY", s3->secret_key },
+		{ "CARAVEL_S3_SESSION_TOKEN", s3->session_token },
+	};
+	size_t n = 0, room = ARRAY_LEN(more) + 1;
+	const char **envp;
+
+	while (environ[n])
+		n++;
+	envp = ARENA_ARRAY(a, const char *, n + room);
+	/* What is first counts. */
+	n = 0;
+	for (size_t i = 0; i < ARRAY_LEN(more); i++)
+		if (more[i].value)
+			envp[n++] = arena_printf(a, "%s=%s", more[i].name, more[i].value);
+	for (char **e = environ; *e; e++)
+		envp[n++] = *e;
+	envp[n] = NULL;
+	return envp;
 }

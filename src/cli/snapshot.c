@@ -38,6 +38,9 @@ int snapshot_cmd_begin(struct snapshot_cmd *c, const struct option *table, size_
 	c->data_dir = full_path(&c->arena, c->data_dir ? c->data_dir : default_data_dir(&c->arena));
 	if (!c->dir || *c->dir != '/')
 		c->dir = arena_printf(&c->arena, "%s/%s", c->data_dir, c->dir ? c->dir : "snapshots");
+	if (snapshot_s3_settle(&c->s3, err) < 0)
+		return -1;
+	(void)setvbuf(stdout, NULL, _IOLBF, 0); /* what was done stands before what failed */
 	c->env = env_real_new(2);
 	return 0;
 }
@@ -83,7 +86,7 @@ static void ls_print(const struct shelf_entry *e, int width)
 int cmd_snapshot_ls(int argc, char **argv)
 {
 	_cleanup_(snapshot_cmd_release) struct snapshot_cmd c = { .name = SNAPSHOT_NAME };
-	const struct option table[] = { SNAPSHOT_DATA_DIR(c), SNAPSHOT_DIR(c) };
+	const struct option table[] = { SNAPSHOT_DATA_DIR(c), SNAPSHOT_DIR(c), SNAPSHOT_S3_ROWS(c.s3) };
 	struct shelf_entry *e = NULL;
 	struct err err = ERR_INIT;
 	int rc = snapshot_cmd_begin(&c, table, ARRAY_LEN(table), argc, argv, 0, &err), width = sizeof("NAME");
@@ -91,6 +94,10 @@ int cmd_snapshot_ls(int argc, char **argv)
 
 	if (rc > 0)
 		return 0;
+	if (rc == 0 && c.s3.on) {
+		rc = snapshot_s3_ls(&c.s3, &c.arena, &err);
+		return rc < 0 ? cli_fail_err(&err) : 0;
+	}
 	if (rc < 0 || shelf_list(&c.arena, c.dir, &e, &n, &err) < 0)
 		return cli_fail_err(&err);
 	for (size_t i = 0; i < n; i++)
@@ -113,10 +120,9 @@ int cmd_snapshot_prune(int argc, char **argv)
 {
 	_cleanup_(snapshot_cmd_release) struct snapshot_cmd c = { .name = SNAPSHOT_NAME, .keep = SNAPSHOT_KEEP };
 	const struct option table[] = {
-		SNAPSHOT_DATA_DIR(c),
-		SNAPSHOT_DIR(c),
-		SNAPSHOT_NAME_ROW(c),
-		{ "keep", 0, OPT_INT, &c.keep, "N", "how many of the newest stay (5)" },
+		SNAPSHOT_DATA_DIR(c),	SNAPSHOT_DIR(c),
+		SNAPSHOT_NAME_ROW(c),	{ "keep", 0, OPT_INT, &c.keep, "N", "how many of the newest stay (5)" },
+		SNAPSHOT_S3_ROWS(c.s3),
 	};
 	struct err err = ERR_INIT;
 	int rc = snapshot_cmd_begin(&c, table, ARRAY_LEN(table), argc, argv, 0, &err);
@@ -126,7 +132,8 @@ int cmd_snapshot_prune(int argc, char **argv)
 	if (rc == 0 && c.keep < 1)
 		rc = err_set(&err, ERR_INVALID, "--keep takes how many stay, 1 at least, not %d", c.keep);
 	if (rc == 0)
-		rc = shelf_prune(c.dir, c.name, (size_t)c.keep, prune_told, NULL, &err);
+		rc = c.s3.on ? snapshot_s3_prune(&c.s3, c.name, (size_t)c.keep, &err)
+			     : shelf_prune(c.dir, c.name, (size_t)c.keep, prune_told, NULL, &err);
 	return rc < 0 ? cli_fail_err(&err) : 0;
 }
 
@@ -165,26 +172,48 @@ void snapshot_cmd_told(struct snapshot_cmd *c, const struct restore_done *done)
 		       c->data_dir);
 }
 
+/* Of the bucket: first into a file that has no name. */
+static int restore_fetch(struct snapshot_cmd *c, const char *word, struct err *err)
+{
+	int fd;
+
+	if (dir_make(c->data_dir, 0700, err) < 0)
+		return -1;
+	fd = open(c->data_dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_set_errno(err, errno, "no room in '%s' for what is fetched", c->data_dir);
+	if (s3_get(&c->s3.o, word, fd, err) == 0 && lseek(fd, 0, SEEK_SET) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static int restore_open(struct snapshot_cmd *c, const char *word, struct err *err)
+{
+	const char *path = restore_path(c, word);
+	int fd;
+
+	if (c->s3.on)
+		return restore_fetch(c, word, err);
+	fd = strcmp(word, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? err_set_errno(err, errno, "cannot open '%s'", path) : fd;
+}
+
 static int restore_run(struct snapshot_cmd *c, const char *word, struct err *err)
 {
 	const struct restore_opts o = { .env = c->env, .data_dir = c->data_dir };
-	bool input = strcmp(word, "-") == 0;
-	const char *path = input ? "standard input" : restore_path(c, word);
-	_cleanup_close_ int opened = input ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int fd = restore_open(c, word, err);
 	_cleanup_(restore_freep) struct restore *r = NULL;
-	int fd = input ? STDIN_FILENO : opened;
 	struct restore_done done;
 	struct sv secret;
 
-	if (fd < 0)
-		return err_set_errno(err, errno, "cannot open '%s'", path);
-	if (snapshot_cmd_secret(c, &secret, err) < 0)
+	if (fd < 0 || snapshot_cmd_secret(c, &secret, err) < 0)
 		return -1;
 	r = restore_new(&o, err);
 	if (!r)
 		return -1;
 	if (restore_archive(r, restore_get, &fd, secret, c->without_keys, &done, err) < 0)
-		return err_wrap(err, "'%s'", path);
+		return err_wrap(err, "'%s'", strcmp(word, "-") == 0 ? "standard input" : word);
 	snapshot_cmd_told(c, &done);
 	return 0;
 }
@@ -198,6 +227,7 @@ int cmd_snapshot_restore(int argc, char **argv)
 		SNAPSHOT_TOKEN(c, "as it was when the snapshot was taken"),
 		{ "without-keys", 0, OPT_BOOL, &c.without_keys, NULL,
 		  "objects only: certificates and keys stay, or are made anew" },
+		SNAPSHOT_S3_ROWS(c.s3),
 	};
 	struct err err = ERR_INIT;
 	int rc = snapshot_cmd_begin(&c, table, ARRAY_LEN(table), argc, argv, 1, &err);

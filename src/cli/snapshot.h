@@ -3,11 +3,13 @@
 
 #include "cli/cli.h"
 #include "cli/datastore.h"
+#include "cli/snapshot_s3.h"
 #include "snapshot/restore.h"
 
 struct snapshot_cmd {
 	const char *data_dir, *dir, *name, *kubeconfig, *token, *encryption_config;
 	struct datastore_opts etcd;
+	struct snapshot_s3 s3;
 	bool without_keys;
 	int keep; /* how many stay; 0: all */
 	struct string_list words;

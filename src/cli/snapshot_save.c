@@ -9,6 +9,8 @@
 #include "snapshot/keys.h"
 #include "snapshot/shelf.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -150,6 +152,19 @@ static void save_told(const char *file, void *ctx)
 	printf("removed %s\n", file);
 }
 
+static int save_upload(struct save *s, const char *path, struct err *err)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_set_errno(err, errno, "cannot open '%s'", path);
+	if (s3_put(&s->c->s3.o, name, fd, err) < 0)
+		return err_wrap(err, "it is in '%s' only", path);
+	printf("uploaded %s to bucket %s\n", name, s->c->s3.o.bucket);
+	return 0;
+}
+
 static int save_run(struct save *s, struct err *err)
 {
 	struct snapshot_cmd *c = s->c;
@@ -167,7 +182,13 @@ static int save_run(struct save *s, struct err *err)
 		return -1;
 	printf("saved %s: revision %" PRId64 ", %" PRIu64 " keys%s\n", path, s->rev, s->total.records,
 	       s->n_files ? "" : ", without certificates and keys");
-	return !word && c->keep ? shelf_prune(c->dir, c->name, (size_t)c->keep, save_told, NULL, err) : 0;
+	if (c->s3.on && save_upload(s, path, err) < 0)
+		return -1;
+	if (word || !c->keep)
+		return 0;
+	if (c->s3.on && snapshot_s3_prune(&c->s3, c->name, (size_t)c->keep, err) < 0)
+		return -1;
+	return shelf_prune(c->dir, c->name, (size_t)c->keep, save_told, NULL, err);
 }
 
 int cmd_snapshot_save(int argc, char **argv)
@@ -182,6 +203,7 @@ int cmd_snapshot_save(int argc, char **argv)
 		{ "without-keys", 0, OPT_BOOL, &c.without_keys, NULL, "no certificates and keys" },
 		{ "encryption-provider-config", 0, OPT_STRING, &c.encryption_config, "FILE",
 		  "as the server has it, where it does: sealed with the keys" },
+		SNAPSHOT_S3_ROWS(c.s3),
 		{ "kubeconfig", 0, OPT_STRING, &c.kubeconfig, "FILE", "an administrator's (that of the server)" },
 		{ "datastore-endpoint", 0, OPT_STRING, &c.etcd.endpoint, "URLS",
 		  "the etcd to read, as the server has it" },

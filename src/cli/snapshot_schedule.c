@@ -26,7 +26,7 @@ int snapshot_opts_check(const struct snapshot_opts *o, struct err *err)
 	if (o->retention < 0)
 		return err_set(err, ERR_INVALID, "--snapshot-retention takes a number, or 0 for all, not %d",
 			       o->retention);
-	return 0;
+	return o->s3.on ? s3_opts_check(&o->s3.o, err) : 0;
 }
 
 /* The next time in the machine's zone, which may have been set since. */

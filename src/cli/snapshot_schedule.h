@@ -10,6 +10,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "cli/snapshot_s3.h"
 #include "client/client.h"
 #include "object/cron.h"
 
@@ -19,6 +20,7 @@ struct snapshot_opts {
 	bool disabled;
 	const char *cron, *dir; /* dir: NULL: snapshots, in the data directory */
 	int retention;
+	struct snapshot_s3 s3;
 };
 
 struct snapshot_schedule {
