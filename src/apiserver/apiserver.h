@@ -83,6 +83,7 @@ struct apiserver_token_hook {
 struct apiserver_opts {
 	struct env *env;
 	struct store *store; /* borrowed; outlives the server */
+	struct store *stored; /* the same below its encryption, for snapshots; NULL: there is none */
 	const char
 	    *data_dir; /* keys in DIR/pki, the join token in DIR/server; NULL: in memory only (simulator, tests) */
 	const char *service_cidr;      /* "10.43.0.0/16", or a range of each family, "10.43.0.0/16,fd43::/112" */

@@ -7,6 +7,7 @@
 #include "apiserver/flow/flow.h"
 #include "apiserver/held.h"
 #include "apiserver/metrics.h"
+#include "apiserver/stored_pages.h"
 #include "apiserver/watchcache.h"
 #include "apiserver/registry/registry.h"
 #include "base/board.h"
@@ -113,7 +114,7 @@ static void route_path(struct api_req *q)
 	else if (issuer_serve(q))
 		known = true;
 	else if (health_serve(q) || operator_serve(q) || flow_debug_serve(q) || openapi_serve(q) || debug_serve(q) ||
-		 node_tunnel_serve(q))
+		 node_tunnel_serve(q) || stored_pages_serve(q))
 		known = true;
 	else if (!discovery_aggregated(q) && negotiate_accept(q, &err) < 0)
 		api_req_fail(q, &err);
@@ -162,10 +163,11 @@ static void to_pool(struct api_req *q)
 	api_req_fail(q, &err);
 }
 
-/* Documents of megabytes, or as long as there are kinds. */
+/* Documents of megabytes, or as long as there are kinds; and what the store is asked for. */
 static bool is_large(const struct api_req *q)
 {
-	return sv_starts(q->path, SV("/openapi/")) || sv_starts(q->path, SV("/metrics"));
+	return sv_starts(q->path, SV("/openapi/")) || sv_starts(q->path, SV("/metrics")) ||
+	       sv_is(q->path, STORED_PAGES_PATH);
 }
 
 static void serve(struct api_req *q)

@@ -96,7 +96,7 @@ static void controllers_begin(struct part *p)
 	    .no_force_detach = o->no_force_detach,
 	    .ingress_ports = { o->node.ingress_http_port, o->node.ingress_https_port },
 	    .no_gateway = facts_no_gateway(&o->facts),
-	    .no_snapshots = facts_disabled(&o->facts, "snapshots"),
+	    .no_snapshots = facts_disabled(&o->facts, "volume-snapshots"),
 	    .disable = facts_disabled(&o->facts, "servicelb") ? no_service_lb : NULL,
 	});
 

@@ -60,6 +60,7 @@ static size_t kube_apiserver_options(void *ctx, struct server_opts *o, struct op
 	k->o = o;
 	o->disable_agent = true;
 	o->disable_scheduler = true;
+	o->snapshots.disabled = true;
 	o->facts.service_cidr = "10.0.0.0/24";
 	o->kubeconfig = "";
 	for (size_t i = 0; i < n; i++)

@@ -28,10 +28,22 @@ void string_list_join(struct buf *b, const struct string_list *l)
 	}
 }
 
+/* k3s says etcd for its store where we say nothing. */
+static struct sv options_of_k3s(struct sv name)
+{
+	if (sv_is(name, "etcd-disable-snapshots"))
+		return SV("disable-snapshots");
+	if (sv_starts(name, SV("etcd-snapshot-")) || sv_starts(name, SV("etcd-s3")))
+		return sv_sub(name, 5, name.n);
+	return SV("");
+}
+
 static const struct option *options_find(const struct option *table, size_t n, struct sv name)
 {
+	struct sv other = options_of_k3s(name);
+
 	for (size_t i = 0; i < n; i++)
-		if (sv_is(name, table[i].name))
+		if (sv_is(name, table[i].name) || sv_is(other, table[i].name))
 			return &table[i];
 	return NULL;
 }

@@ -22,12 +22,14 @@
 #include "kubelet/machine.h"
 #include "net/tls.h"
 #include "object/served.h"
+#include "snapshot/restore.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -51,7 +53,7 @@ struct server {
 	struct ev_loop *loops[NET_THREADS];
 	pthread_t threads[NET_THREADS];
 	int n_threads;
-	struct store *store;
+	struct store *store, *stored; /* stored: below its encryption */
 	struct encryption *encryption;
 	struct metric_rules *metric_rules;
 	struct apiserver *api;
@@ -59,6 +61,8 @@ struct server {
 	char address[sizeof(struct ip_text)]; /* found for --advertise-address, followed; "": given, or none */
 	pthread_mutex_t parts;		      /* guards it: /metrics asks */
 	struct control *control;
+	struct snapshot_schedule snapshots;
+	atomic_bool snapshots_on;
 	struct home_local home;
 	struct daemon_node node;
 	const char *crash_dir;
@@ -294,6 +298,8 @@ static void server_metrics(void *ctx, struct buf *b)
 	if (s->control)
 		control_metrics(s->control, b);
 	pthread_mutex_unlock(&s->parts);
+	if (s->snapshots_on)
+		snapshot_schedule_metrics(&s->snapshots, b);
 }
 
 static void server_resource_metrics(void *ctx, struct buf *b)
@@ -320,7 +326,9 @@ static const struct zpage_flag *server_flags(void *ctx, struct arena *a, size_t 
 	for (size_t i = 0; i < s->n_table; i++)
 		flags[i] = (struct zpage_flag){ .name = s->table[i].name,
 						.value = cli_option_text(a, &s->table[i]),
-						.secret = strcmp(s->table[i].name, "token") == 0 };
+						.secret = strcmp(s->table[i].name, "token") == 0 ||
+							  strcmp(s->table[i].name, "s3-secret-key") == 0 ||
+							  strcmp(s->table[i].name, "s3-session-token") == 0 };
 	qsort(flags, s->n_table, sizeof(*flags), flag_order);
 	*ret_n = s->n_table;
 	return flags;
@@ -349,6 +357,17 @@ static int settle_keys(struct server *s, struct err *err)
 	    err);
 }
 
+/* A restore that was killed behind its moment is finished before anybody looks at what it replaces. */
+static int finish_restore(struct server *s, struct err *err)
+{
+	int r = restore_finish(s->o.node.data_dir, err);
+
+	if (r > 0)
+		log_kv(LVL_INFO, "server", "a restore that was interrupted is finished", "data_dir", s->o.node.data_dir,
+		       NULL);
+	return MIN(r, 0);
+}
+
 static int start_api(struct server *s, struct err *err)
 {
 	struct server_opts *o = &s->o;
@@ -356,18 +375,21 @@ static int start_api(struct server *s, struct err *err)
 
 	/* Not before the process has its seed, by which maps find what is in them. */
 	s->metric_rules = server_metric_rules(&s->arena, o, err);
-	if (!s->metric_rules || (!o->datastore.endpoint && database_check(&s->arena, o, err) < 0))
+	if (!s->metric_rules || finish_restore(s, err) < 0 ||
+	    (!o->datastore.endpoint && database_check(&s->arena, o, err) < 0))
 		return -1;
 	if (o->no_sync)
 		store_disk_no_sync();
 	s->store = o->datastore.endpoint ? datastore_etcd(s->env, &s->arena, &o->datastore, err)
 					 : store_disk_open(s->env, db, DATABASE_MAX, err);
+	s->stored = s->store;
 	if (!s->store || settle_keys(s, err) < 0 || encrypt_store(s, err) < 0 || settle_cidrs(s, err) < 0)
 		return -1;
 	s->api = apiserver_new(
 	    &(struct apiserver_opts){
 		.env = s->env,
 		.store = s->store,
+		.stored = s->stored,
 		.data_dir = o->node.data_dir,
 		.service_cidr = o->facts.service_cidr,
 		.cluster_cidr = o->facts.cluster_cidr,
@@ -458,6 +480,27 @@ static int start_api(struct server *s, struct err *err)
 	return write_first_kubeconfig(s, err);
 }
 
+static struct client *snapshot_client(void *ctx)
+{
+	static const char *const masters[] = { "system:masters", NULL };
+
+	return apiserver_client(((struct server *)ctx)->api, "caravel-server", "system:caravel:server", masters);
+}
+
+static void start_snapshots(struct server *s)
+{
+	if (s->o.snapshots.disabled)
+		return;
+	if (!*s->o.kubeconfig && !s->o.datastore.endpoint) {
+		log_kv(LVL_WARN, "snapshot",
+		       "no snapshots are taken, as no kubeconfig is written that could ask for them", NULL);
+		return;
+	}
+	snapshot_schedule_start(&s->snapshots, s->env, &s->o.snapshots, server_snapshot_argv(&s->arena, &s->o),
+				server_snapshot_envp(&s->arena, &s->o), snapshot_client, s);
+	s->snapshots_on = true;
+}
+
 static void start_control(struct server *s)
 {
 	struct control *c = control_start(
@@ -503,6 +546,7 @@ static void stop(struct server *s)
 	struct env_timer *guard;
 	int64_t grace = MAX(s->o.shutdown_watch_grace_ns, STOP_GRACE_NS);
 
+	snapshot_schedule_stop(&s->snapshots);
 	daemon_node_stop(&s->node);
 	guard = s->env ? env_after(s->env, ENV_TIMERS, MIN(s->o.request_timeout_ns, DRAIN_MAX_NS) + grace + END_MAX_NS,
 				   end_at_once, s)
@@ -533,6 +577,7 @@ static void stop(struct server *s)
 	if (guard)
 		env_timer_cancel(s->env, guard);
 	s->env = env_real_free(s->env);
+	snapshot_schedule_release(&s->snapshots);
 	home_local_release(&s->home);
 	stalls_unwatch();
 	if (s->cidr_hold >= 0)
@@ -559,6 +604,7 @@ static int server_serve(struct server *s, struct err *err)
 	log_kv(LVL_INFO, "server", "serving", "address", s->o.bind_address, "port", port, "data_dir",
 	       s->o.node.data_dir, "kubeconfig", s->o.kubeconfig, NULL);
 	start_control(s);
+	start_snapshots(s);
 	if (!s->o.disable_agent) {
 		home_local_init(&s->home, s->env, s->api, &s->o);
 		s->node = (struct daemon_node){ .home = &s->home.home, .o = &s->o.node };

@@ -4,12 +4,14 @@
 #include "apiserver/apiserver.h"
 #include "cli/agent.h"
 #include "cli/datastore.h"
+#include "cli/snapshot_schedule.h"
 #include "ev/ev.h"
 
 struct server_opts {
 	struct node_opts node;
 	struct cluster_facts facts;
 	struct datastore_opts datastore;
+	struct snapshot_opts snapshots;
 	bool of_etcd; /* whose flags have upstream's names */
 	const char *bind_address, *kubeconfig, *kubeconfig_mode, *advertise_address, *node_port_range;
 	const char *token, *token_auth_file, *admission_config, *encryption_config, *authentication_config,

@@ -125,8 +125,8 @@ static int check_pods_and_services(const struct cluster_facts *o, struct err *er
 /* The names of k3s, so that its scripts run here; a name nobody knows is a mistake. */
 static int check_disable(const struct string_list *l, struct err *err)
 {
-	static const char *const names[] = { "coredns",	 "servicelb", "traefik", "local-storage", "metrics-server",
-					     "runtimes", "ingress",   "gateway", "snapshots" };
+	static const char *const names[] = { "coredns",	 "servicelb", "traefik", "local-storage",   "metrics-server",
+					     "runtimes", "ingress",   "gateway", "volume-snapshots" };
 
 	for (const char *const *s = l->list.p; s && *s; s++) {
 		bool known = false;
@@ -136,7 +136,7 @@ static int check_disable(const struct string_list *l, struct err *err)
 		if (!known)
 			return err_set(err, ERR_INVALID,
 				       "--disable knows coredns, servicelb, traefik, local-storage, metrics-server, "
-				       "runtimes, ingress, gateway and snapshots, not '%s'",
+				       "runtimes, ingress, gateway and volume-snapshots, not '%s'",
 				       *s);
 	}
 	return 0;
@@ -344,7 +344,7 @@ int server_check(const struct server_opts *o, struct err *err)
 		return -1;
 	if (controllers_check(o->controllers.list.p, err) < 0)
 		return err_wrap(err, "--controllers");
-	if (datastore_check(&o->datastore, o->of_etcd, err) < 0)
+	if (datastore_check(&o->datastore, o->of_etcd, err) < 0 || snapshot_opts_check(&o->snapshots, err) < 0)
 		return -1;
 	if (check_tls(o, err) < 0)
 		return -1;

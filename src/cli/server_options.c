@@ -4,6 +4,8 @@
 #include "base/timefmt.h"
 #include "base/version.h"
 
+#include <unistd.h>
+
 #define ROW(name, letter, kind, field, arg, help)        \
 	{                                                \
 		name, letter, kind, &o->field, arg, help \
@@ -179,7 +181,7 @@ size_t server_option_table(struct server_opts *o, struct option *t, size_t *ret_
 		ROW("disable", 0, OPT_LIST, facts.disable, "NAME",
 		    "add-ons to leave out, by k3s's names; built in are coredns (cluster DNS), servicelb, "
 		    "local-storage "
-		    "(the class local-path), ingress, gateway and snapshots"),
+		    "(the class local-path), ingress, gateway and volume-snapshots"),
 		ROW("ingress-trusted-proxies", 0, OPT_STRING, facts.ingress_trusted, "CIDRS",
 		    "load balancers before Ingresses, whose X-Forwarded-For, -Proto, -Host and -Port count"),
 		ROW("ingress-proxy-protocol", 0, OPT_BOOL, facts.ingress_proxy_protocol, NULL,
@@ -220,6 +222,13 @@ size_t server_option_table(struct server_opts *o, struct option *t, size_t *ret_
 		ROW("datastore-endpoint", 0, OPT_STRING, datastore.endpoint, "URLS",
 		    "an etcd that stores the objects: http://HOST:2379,... of one cluster (the data directory does)"),
 		ROW("datastore-keyfile", 0, OPT_STRING, datastore.key_file, "FILE", "its key"),
+		ROW("disable-snapshots", 0, OPT_BOOL, snapshots.disabled, NULL, "no snapshots by the schedule"),
+		ROW("snapshot-dir", 0, OPT_STRING, snapshots.dir, "DIR",
+		    "where they are kept; absolute, or in the data directory (snapshots)"),
+		ROW("snapshot-retention", 0, OPT_INT, snapshots.retention, "N", "how many of them (5; 0: all)"),
+		ROW("snapshot-schedule-cron", 0, OPT_STRING, snapshots.cron, "CRON",
+		    "when one is taken, in the machine's time zone (0 */12 * * *)"),
+		SNAPSHOT_S3_ROWS(o->snapshots.s3),
 		ROW("accept-database", 0, OPT_BOOL, accept_database, NULL,
 		    "start although the database, or a key that it counts on, is gone or another cluster's"),
 		ROW("no-supervise", 0, OPT_BOOL, no_supervise, NULL,
@@ -295,6 +304,7 @@ void server_defaults(struct server_opts *o)
 		.node_port_range = "30000-32767",
 		.facts.cluster_domain = "cluster.local",
 		.port = 6443,
+		.snapshots = { .cron = "0 */12 * * *", .retention = 5 },
 		.max_requests = 400,
 		.max_mutating = 200,
 		.min_request_timeout = 1800,
@@ -368,4 +378,70 @@ struct apiserver_authorization server_authorization(const struct server_opts *o)
 
 	z.modes = o->authorization_modes.list.p;
 	return z;
+}
+
+const char *const *server_snapshot_argv(struct arena *a, const struct server_opts *o)
+{
+	const struct s3_opts *s3 = &o->snapshots.s3.o;
+	const struct {
+		const char *flag, *value;
+	} flags[] = {
+		{ "--data-dir", o->node.data_dir },
+		{ "--kubeconfig", *o->kubeconfig ? o->kubeconfig : NULL },
+		{ "--snapshot-dir", o->snapshots.dir },
+		{ "--snapshot-retention", arena_printf(a, "%d", o->snapshots.retention) },
+		{ "--encryption-provider-config", o->encryption_config },
+		{ "--datastore-endpoint", o->datastore.endpoint },
+		{ "--datastore-cafile", o->datastore.ca_file },
+		{ "--datastore-certfile", o->datastore.cert_file },
+		{ "--datastore-keyfile", o->datastore.key_file },
+		{ "--s3", o->snapshots.s3.on ? "true" : NULL },
+		{ "--s3-endpoint", s3->endpoint },
+		{ "--s3-endpoint-ca", s3->endpoint_ca },
+		{ "--s3-skip-ssl-verify", s3->skip_verify ? "true" : NULL },
+		{ "--s3-insecure", s3->insecure ? "true" : NULL },
+		{ "--s3-bucket", s3->bucket },
+		{ "--s3-region", s3->region },
+		{ "--s3-folder", s3->folder },
+		{ "--s3-timeout", arena_printf(a, "%d", s3->timeout_s) },
+	};
+	const char **argv = ARENA_ARRAY(a, const char *, 4 + ARRAY_LEN(flags));
+	size_t n = 0;
+
+	argv[n++] = "/proc/self/exe";
+	argv[n++] = "snapshot";
+	argv[n++] = "save";
+	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+		if (flags[i].value)
+			argv[n++] = arena_printf(a, "%s=%s", flags[i].flag, flags[i].value);
+	argv[n] = NULL;
+	return argv;
+}
+
+/* Secrets are no words of a command line, which all users of a machine see. */
+const char *const *server_snapshot_envp(struct arena *a, const struct server_opts *o)
+{
+	const struct s3_opts *s3 = &o->snapshots.s3.o;
+	const struct {
+		const char *name, *value;
+	} more[] = {
+		{ "CARAVEL_S3_ACCESS_KEY", s3->access_key },
+		{ "CARAVEL_S3_SECRET_KEY", s3->secret_key },
+		{ "CARAVEL_S3_SESSION_TOKEN", s3->session_token },
+	};
+	size_t n = 0, room = ARRAY_LEN(more) + 1;
+	const char **envp;
+
+	while (environ[n])
+		n++;
+	envp = ARENA_ARRAY(a, const char *, n + room);
+	/* What is first counts. */
+	n = 0;
+	for (size_t i = 0; i < ARRAY_LEN(more); i++)
+		if (more[i].value)
+			envp[n++] = arena_printf(a, "%s=%s", more[i].name, more[i].value);
+	for (char **e = environ; *e; e++)
+		envp[n++] = *e;
+	envp[n] = NULL;
+	return envp;
 }

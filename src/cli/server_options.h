@@ -21,3 +21,6 @@ struct apiserver_front_proxies server_front_proxies(const struct server_opts *o)
 struct apiserver_kubelets server_kubelets(const struct server_opts *o);
 struct audit_opts server_audit(const struct server_opts *o);
 struct apiserver_authorization server_authorization(const struct server_opts *o);
+/* The process that takes a snapshot of this server: our own program, with flags that say so. In a, NULL-terminated. */
+const char *const *server_snapshot_argv(struct arena *a, const struct server_opts *o);
+const char *const *server_snapshot_envp(struct arena *a, const struct server_opts *o);

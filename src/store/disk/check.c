@@ -1,6 +1,7 @@
 /* `caravel store check` and `repair`. Both walk the same files; what one tells, the other leaves out. */
 #include "store/disk/check.h"
 
+#include "store/disk/build.h"
 #include "store/disk/db-internal.h"
 #include "store/disk/dirlock.h"
 #include "store/disk/wal-internal.h"
@@ -267,59 +268,9 @@ int store_check(const char *dir, store_say_fn *say, void *ctx, struct err *err)
 
 /* --- repair --- */
 
-#define REV_LEAP UINT64_C(1000000) /* more than can have been given out and lost */
-#define PART_BYTES ((uint64_t)32 << 20)
-
-struct repair {
-	struct look *l;
-	struct db d;
-	struct db_meta meta;
-	db_parts parts;
-	struct table_out out;
-	bool open;
-};
-
-static int repair_part_end(struct repair *p, struct err *err)
-{
-	struct db_part part = { .age = 1 };
-
-	if (!p->open)
-		return 0;
-	p->open = false;
-	part.t = table_out_open(&p->out, p->d.dir, err);
-	if (!part.t)
-		return -1;
-	vec_push(&p->parts, part);
-	return 0;
-}
-
-static int repair_add(struct repair *p, const void *raw, size_t n, struct err *err)
-{
-	if (!p->open) {
-		struct table_head h = { .store_id = p->meta.store_id,
-					.number = p->d.next_number++,
-					.salt = env_random_u64(p->d.env),
-					.first_rev = 1,
-					.last_rev = p->meta.rev,
-					.hist_rev = p->meta.rev };
-
-		if (table_out_begin(&p->out, p->d.dir, &h, err) < 0) {
-			table_out_abort(&p->out);
-			return -1;
-		}
-		p->open = true;
-	}
-	if (table_out_add(&p->out, raw, n, err) < 0)
-		return -1;
-	p->meta.live++;
-	p->meta.live_bytes += (n + 7) & ~(size_t)7;
-	return table_out_bytes(&p->out) >= PART_BYTES ? repair_part_end(p, err) : 0;
-}
-
 /* Of each key the newest version, unless that is a tombstone. */
-static int repair_copy(struct repair *p, struct db_cursor *c, struct err *err)
+static int repair_copy(struct look *l, struct store_build *b, struct db_cursor *c, struct err *err)
 {
-	struct look *l = p->l;
 	const struct table_iter *it;
 	size_t i = 0;
 
@@ -335,8 +286,8 @@ static int repair_copy(struct repair *p, struct db_cursor *c, struct err *err)
 
 		memcpy(key, k.p, k.n);
 		k.p = key;
-		if (!(h->flags & WAL_TOMBSTONE) && repair_add(p, from_log ? (const void *)&r->head : it->raw,
-							      sizeof(*h) + h->key_n + h->value_n, err) < 0)
+		if (!(h->flags & WAL_TOMBSTONE) && store_build_add_raw(b, from_log ? (const void *)&r->head : it->raw,
+								       sizeof(*h) + h->key_n + h->value_n, err) < 0)
 			return -1;
 		while ((it = db_cursor_at(c)) && sv_eq(it->key, k))
 			if (db_cursor_next(c, err) < 0)
@@ -344,43 +295,21 @@ static int repair_copy(struct repair *p, struct db_cursor *c, struct err *err)
 		while (i < l->recs.n && sv_eq(rec_key(l->recs.p[i]), k))
 			i++;
 	}
-	return repair_part_end(p, err);
+	return 0;
 }
 
-static int repair_note(struct repair *p, struct err *err)
+static int repair_build(struct look *l, struct store_build *b, uint64_t *ret_keys, struct err *err)
 {
-	struct wal w;
-	int r;
-
-	wal_init(&w, p->d.dir, p->meta.store_id);
-	r = wal_note_open(&w, true, err);
-	wal_release(&w);
-	return r;
-}
-
-static int repair_build(struct repair *p, struct err *err)
-{
-	struct db_set *s = db_set_make(p->l->parts.p, p->l->parts.n);
-	struct db_set *made = NULL;
+	struct db_set *s = db_set_make(l->parts.p, l->parts.n);
 	struct db_cursor c;
-	int r = db_cursor_open_skipping(&c, s, look_block, p->l, err);
+	int r = db_cursor_open_skipping(&c, s, look_block, l, err);
 
 	if (r == 0) {
-		r = repair_copy(p, &c, err);
+		r = repair_copy(l, b, &c, err);
 		db_cursor_release(&c);
 	}
-	if (p->open)
-		table_out_abort(&p->out);
 	db_set_unref(s);
-	if (r == 0)
-		r = repair_note(p, err);
-	if (r == 0)
-		r = db_commit(&p->d, &p->parts, NULL, &p->meta, &made, err);
-	db_set_unref(made);
-	for (size_t i = 0; i < p->parts.n; i++)
-		table_unref(p->parts.p[i].t);
-	vec_release(&p->parts);
-	return r;
+	return r == 0 ? store_build_end(b, ret_keys, err) : -1;
 }
 
 /* Which cluster the store belongs to goes along. */
@@ -412,36 +341,53 @@ int store_repair(struct env *env, const char *dir, char **ret_kept, store_say_fn
 {
 	struct look l = { .dir = dir, .say = say, .ctx = ctx };
 	_cleanup_free_ char *fresh = xasprintf("%s.repairing", dir), *kept = NULL;
+	_cleanup_(store_build_freep) struct store_build *b = NULL;
 	_cleanup_close_ int lock = -1;
-	struct repair p = { .l = &l };
+	uint64_t keys = 0, rev;
 	int r = look_open(&l, &lock, err);
 
 	if (r < 0)
 		return -1;
 	kept = xasprintf("%s.before-repair-%" PRId64, dir, env_now_ns(env) / NS_PER_SEC);
-	p.d = (struct db){ .env = env, .dir = fresh, .path = xasprintf("%s/manifest", fresh), .next_number = 1 };
-	p.meta = (struct db_meta){ .format = DB_FORMAT,
-				   .store_id = env_random_u64(env),
-				   .rev = MIN(l.top_rev, (uint64_t)INT64_MAX / 2) + REV_LEAP };
-	p.meta.compact_rev = p.meta.full_rev = p.meta.rev;
-	if (mkdir(fresh, 0700) < 0) {
-		r = err_set_errno(err, errno, "cannot make '%s' (left by an earlier repair? then remove it)", fresh);
+	rev = MIN(l.top_rev, (uint64_t)INT64_MAX / 2) + (uint64_t)STORE_REV_LEAP;
+	b = store_build_new(env, fresh, (int64_t)rev, err);
+	if (!b) {
+		r = err_wrap(err, "left by an earlier repair? then remove it");
 	} else {
 		/* The name first: with its last file the store syncs its directory. */
 		repair_keep_name(dir, fresh);
-		r = repair_build(&p, err);
+		r = repair_build(&l, b, &keys, err);
 	}
 	if (r == 0)
 		r = repair_exchange(dir, fresh, kept, err);
 	if (r == 0) {
 		_cleanup_free_ char *line =
-		    xasprintf("%" PRIu64 " keys are kept; revisions go on after %" PRIu64, p.meta.live, p.meta.rev);
+		    xasprintf("%" PRIu64 " keys are kept; revisions go on after %" PRIu64, keys, rev);
 
 		say(line, ctx);
 	}
-	free(p.d.path);
 	look_release(&l);
 	if (r == 0)
 		*ret_kept = TAKE(kept);
 	return r;
+}
+
+static void look_silent(_unused_ const char *line, _unused_ void *ctx)
+{
+}
+
+int64_t store_top_rev(const char *dir, int *ret_lock, struct err *err)
+{
+	struct look l = { .dir = dir, .say = look_silent };
+	struct stat st;
+	int64_t rev;
+
+	*ret_lock = -1;
+	if (stat(dir, &st) < 0 && errno == ENOENT)
+		return 0;
+	if (look_open(&l, ret_lock, err) < 0)
+		return -1;
+	rev = (int64_t)MIN(l.top_rev, (uint64_t)INT64_MAX / 2);
+	look_release(&l);
+	return rev;
 }

@@ -99,6 +99,30 @@ static void test_bad(void **state)
 	check_bad("unexpected argument 'stray'; 'caravel help ", ARGS(S("stray")));
 }
 
+/* Some of k3s' names are ours with a word more. */
+static void test_k3s_names(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	int retention = 0;
+	bool disabled = false;
+	const char *bucket = NULL;
+	const struct option table[] = {
+		{ "snapshot-retention", 0, OPT_INT, &retention, "N", "" },
+		{ "disable-snapshots", 0, OPT_BOOL, &disabled, NULL, "" },
+		{ "s3-bucket", 0, OPT_STRING, &bucket, "NAME", "" },
+	};
+	char **argv = ARGS(S("--etcd-snapshot-retention=7"), S("--etcd-disable-snapshots"), S("--etcd-s3-bucket=b"));
+	int argc = 0;
+
+	(void)state;
+	while (argv[argc])
+		argc++;
+	assert_int_equal(cli_options_parse(&a, table, ARRAY_LEN(table), argc, argv, NULL, NULL, NULL), 0);
+	assert_int_equal(retention, 7);
+	assert_true(disabled);
+	assert_string_equal(bucket, "b");
+}
+
 static void test_flags_win(void **state)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -138,7 +162,7 @@ static void test_flags_win(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_forms), cmocka_unit_test(test_bad),
-					    cmocka_unit_test(test_flags_win) };
+					    cmocka_unit_test(test_k3s_names), cmocka_unit_test(test_flags_win) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@ static struct server_opts usable(void)
 				     .bind_address = "0.0.0.0",
 				     .ipv6_masq = true,
 				     .endpoint_reconciler = "lease",
+				     .snapshots = { .cron = "0 */12 * * *", .retention = 5 },
 				     .facts.cluster_cidr = "10.42.0.0/16",
 				     .facts.cluster_domain = "cluster.local" };
 }
@@ -48,6 +49,8 @@ static void test_flags(void **state)
 	o.field = value;            \
 	refused(&o, flag)
 	REFUSED(port, -1, "--https-listen-port");
+	REFUSED(snapshots.cron, "0 25 * * *", "--snapshot-schedule-cron");
+	REFUSED(snapshots.retention, -1, "--snapshot-retention");
 	REFUSED(ipv6_masq, false, "--flannel-ipv6-masq");
 	REFUSED(port, 65536, "--https-listen-port");
 	REFUSED(proxy_cert_file, "/a", "--proxy-client-key-file");

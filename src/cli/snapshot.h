@@ -1,0 +1,48 @@
+/* snapshot.h - what the commands `caravel snapshot ...` share: for snapshot.c and snapshot_save.c. */
+#pragma once
+
+#include "cli/cli.h"
+#include "cli/datastore.h"
+#include "cli/snapshot_s3.h"
+#include "snapshot/restore.h"
+
+struct snapshot_cmd {
+	const char *data_dir, *dir, *name, *kubeconfig, *token, *encryption_config;
+	struct datastore_opts etcd;
+	struct snapshot_s3 s3;
+	bool without_keys;
+	int keep; /* how many stay; 0: all */
+	struct string_list words;
+	struct arena arena;
+	struct env *env;
+};
+
+#define SNAPSHOT_NAME "caravel"
+#define SNAPSHOT_KEEP 5
+
+void snapshot_cmd_release(struct snapshot_cmd *c);
+/* Rows for a table of options. */
+#define SNAPSHOT_DATA_DIR(c)                                                                              \
+	{                                                                                                 \
+		"data-dir", 'd', OPT_STRING, &(c).data_dir, "DIR", "of the server (" DEFAULT_DATA_DIR ")" \
+	}
+#define SNAPSHOT_DIR(c)                                                                   \
+	{                                                                                 \
+		"snapshot-dir", 0, OPT_STRING, &(c).dir, "DIR",                           \
+		    "where they are kept; absolute, or in the data directory (snapshots)" \
+	}
+#define SNAPSHOT_NAME_ROW(c)                                                                                \
+	{                                                                                                   \
+		"name", 0, OPT_STRING, &(c).name, "NAME", "what their files begin with (" SNAPSHOT_NAME ")" \
+	}
+#define SNAPSHOT_TOKEN(c, of)                                                                                        \
+	{                                                                                                            \
+		"token", 0, OPT_STRING, &(c).token, "TOKEN", "the cluster's, " of " (that in DIR/server/node-token)" \
+	}
+/* Parses and settles directories. 0, 1: help was printed, -1. No more words than `words`. */
+int snapshot_cmd_begin(struct snapshot_cmd *c, const struct option *table, size_t n, int argc, char **argv,
+		       size_t words, struct err *err);
+/* The secret of --token, or of the data directory's own; SV_NULL: there is none. In the arena. */
+int snapshot_cmd_secret(struct snapshot_cmd *c, struct sv *ret, struct err *err);
+/* Says what a restore did. */
+void snapshot_cmd_told(struct snapshot_cmd *c, const struct restore_done *done);

@@ -1,0 +1,214 @@
+#include "cli/snapshot_source.h"
+
+#include "apiserver/stored_pages.h"
+#include "cli/agent.h"
+#include "client/https.h"
+#include "net/tls.h"
+#include "store/records.h"
+
+#include <unistd.h>
+
+#define DATABASE_MAX ((size_t)64 << 30) /* address space, not memory */
+#define PAGE_MAX (STORED_PAGE_BYTES + STORE_RECORD_MAX)
+#define PAGE_TIMEOUT_NS (60 * NS_PER_SEC)
+
+static int source_api(struct snapshot_source *s, struct arena *a, const char *kubeconfig, struct err *err)
+{
+	char *host;
+	bool tls;
+
+	if (kubeconfig_load(a, kubeconfig, NULL, &s->k, err) < 0 ||
+	    https_parse_url(a, s->k.server, &tls, &host, &s->ep.port, &s->prefix, err) < 0)
+		return -1;
+	if (!tls)
+		return err_set(err, ERR_INVALID, "'%s': a snapshot is taken over https:// only, not %s", kubeconfig,
+			       s->k.server);
+	s->ep.host = host;
+	s->ep.server_name = s->k.server_name;
+	s->ep.tls = tls_client_ctx(
+	    &(struct tls_client_opts){
+		.ca_pem = s->k.ca_pem, .cert_pem = s->k.cert_pem, .key_pem = s->k.key_pem, .insecure = s->k.insecure },
+	    err);
+	if (!s->ep.tls)
+		return -1;
+	s->pool = http_pool_new();
+	s->what = s->k.server;
+	return 0;
+}
+
+int snapshot_source_open(struct snapshot_source *s, struct env *env, struct arena *a, const char *data_dir,
+			 const char *kubeconfig, const struct datastore_opts *etcd, struct err *err)
+{
+	const char *db = arena_printf(a, "%s/db", data_dir);
+	struct err why = ERR_INIT;
+
+	*s = (struct snapshot_source){ .what = etcd->endpoint };
+	if (etcd->endpoint) {
+		s->store = datastore_etcd(env, a, etcd, err);
+		return s->store ? 0 : -1;
+	}
+	if (kubeconfig && access(arena_printf(a, "%s/manifest", db), F_OK) < 0)
+		return source_api(s, a, kubeconfig, err);
+	if (access(arena_printf(a, "%s/manifest", db), F_OK) < 0)
+		return err_set(
+		    err, ERR_NOT_FOUND,
+		    "'%s' holds no database: name a server's --data-dir, an administrator's --kubeconfig, or "
+		    "the etcd with --datastore-endpoint",
+		    data_dir);
+	s->what = db;
+	s->store = store_disk_open(env, db, DATABASE_MAX, &why);
+	if (s->store)
+		return 0;
+	if (why.reason != ERR_ALREADY_EXISTS)
+		return err_move(err, &why);
+	err_release(&why);
+	if (!kubeconfig)
+		return err_set(err, ERR_NOT_FOUND,
+			       "a server runs on '%s' and wrote its kubeconfig elsewhere: name it with --kubeconfig",
+			       data_dir);
+	return source_api(s, a, kubeconfig, err);
+}
+
+/* Any byte of a key, in a query. */
+static const char *source_quote(struct arena *a, struct sv key)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	for (size_t i = 0; i < key.n; i++)
+		buf_printf(&b, "%%%02X", (unsigned char)key.p[i]);
+	return arena_printf(a, "%s", buf_cstr(&b));
+}
+
+/* What the server says of a failure, in its own words: the message of its Status, or all of it. */
+static int source_refused(struct snapshot_source *s, const struct http_response *r, struct err *err)
+{
+	struct sv text = r->body, mark = SV("\"message\":\"");
+	ssize_t at = sv_find_sv(text, mark);
+
+	if (r->status == 404)
+		return err_set(err, ERR_NOT_FOUND,
+			       "%s knows nothing of snapshots: is it a Caravel server of this version?", s->what);
+	if (at >= 0) {
+		text = sv_sub(text, (size_t)at + mark.n, text.n);
+		for (size_t i = 0; i < text.n; i++)
+			if (text.p[i] == '"' && (!i || text.p[i - 1] != '\\')) {
+				text.n = i;
+				break;
+			}
+	}
+	return err_set(err,
+		       r->status == 410	  ? ERR_EXPIRED
+		       : r->status == 403 ? ERR_FORBIDDEN
+					  : ERR_UNAVAILABLE,
+		       "%s answers %d: %.*s", s->what, r->status, SV_ARG(sv_sub(sv_trim(text), 0, 500)));
+}
+
+static int source_page(struct snapshot_source *s, struct arena *a, int64_t rev, struct sv after, struct sv *ret_records,
+		       int64_t *ret_rev, struct err *err)
+{
+	struct http_header headers[3] = { { SV("accept"), SV("*/*") }, { SV("user-agent"), SV("caravel-snapshot") } };
+	const char *target =
+	    arena_printf(a, "%.*s" STORED_PAGES_PATH "?after=%s", SV_ARG(s->prefix), source_quote(a, after));
+	struct http_response r;
+	size_t n = 2;
+
+	if (rev)
+		target = arena_printf(a, "%s&revision=%" PRId64, target, rev);
+	if (s->k.token)
+		headers[n++] = (struct http_header){ SV("authorization"), arena_svf(a, "Bearer %s", s->k.token) };
+	if (http_call(s->pool, a, &s->ep, "GET", target, headers, n, SV(""), PAGE_TIMEOUT_NS, PAGE_MAX, &r, err) < 0)
+		return err_wrap(err, "%s", s->what);
+	if (r.status != 200)
+		return source_refused(s, &r, err);
+	*ret_records = r.body;
+	if (!sv_to_i64(http_response_header(&r, STORED_PAGES_REVISION), ret_rev) || *ret_rev <= 0)
+		return err_set(err, ERR_UNAVAILABLE, "%s does not say of which revision its records are", s->what);
+	return 0;
+}
+
+static int source_none(_unused_ const struct store_kv *kv, _unused_ void *ctx)
+{
+	return 1;
+}
+
+int64_t snapshot_source_rev(struct snapshot_source *s, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv records;
+	int64_t rev;
+	int rc;
+
+	if (s->store)
+		rc = store_range(s->store, SV("\x01"), SV("\xff"), 0, 1, source_none, NULL, &rev, err);
+	else
+		rc = source_page(s, &a, 0, SV("\xfe"), &records, &rev, err);
+	return rc < 0 ? -1 : rev;
+}
+
+struct source_each {
+	int (*fn)(const struct store_kv *kv, void *ctx, struct err *err);
+	void *ctx;
+	struct err *err;
+	bool failed;
+};
+
+static int source_one(const struct store_kv *kv, void *ctx)
+{
+	struct source_each *e = ctx;
+
+	e->failed = e->fn(kv, e->ctx, e->err) < 0;
+	return e->failed;
+}
+
+static int source_pages(struct snapshot_source *s, int64_t rev, struct source_each *e)
+{
+	char last[STORE_KEY_MAX];
+	size_t last_n = 0;
+
+	for (;;) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		struct sv page;
+		int64_t at;
+
+		if (source_page(s, &a, rev, sv_make(last, last_n), &page, &at, e->err) < 0)
+			return -1;
+		if (at != rev)
+			return err_set(e->err, ERR_UNAVAILABLE, "%s answers with another revision", s->what);
+		if (!page.n)
+			return 0;
+		while (page.n) {
+			struct store_kv kv;
+			ssize_t n = store_record_parse(page.p, page.n, &kv);
+
+			if (n <= 0)
+				return err_set(e->err, ERR_UNAVAILABLE, "what %s answers are no records", s->what);
+			if (e->fn(&kv, e->ctx, e->err) < 0)
+				return -1;
+			memcpy(last, kv.key.p, kv.key.n);
+			last_n = kv.key.n;
+			page = sv_sub(page, (size_t)n, page.n);
+		}
+	}
+}
+
+int snapshot_source_each(struct snapshot_source *s, int64_t rev,
+			 int (*fn)(const struct store_kv *kv, void *ctx, struct err *err), void *ctx, struct err *err)
+{
+	struct source_each e = { fn, ctx, err, false };
+	int64_t at;
+
+	if (!s->store)
+		return source_pages(s, rev, &e);
+	if (store_range(s->store, SV("\x01"), SV("\xff"), rev, 0, source_one, &e, &at, err) < 0)
+		return -1;
+	return e.failed ? -1 : 0;
+}
+
+void snapshot_source_release(struct snapshot_source *s)
+{
+	s->store = store_close(s->store);
+	if (s->pool)
+		http_pool_free(s->pool);
+	tls_ctx_unref(s->ep.tls);
+	*s = (struct snapshot_source){ 0 };
+}

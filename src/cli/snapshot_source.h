@@ -1,0 +1,33 @@
+/* snapshot_source.h - where a snapshot's records come from.
+ *
+ *	an etcd			when --datastore-endpoint names one
+ *	the database itself	of a data directory that no server uses
+ *	the running server	by an administrator's kubeconfig, page by page (apiserver/stored_pages.h)
+ *
+ * Blocking; one thread.
+ */
+#pragma once
+
+#include "cli/datastore.h"
+#include "client/kubeconfig.h"
+#include "net/http_client.h"
+#include "store/store.h"
+
+struct snapshot_source {
+	struct store *store;	/* or */
+	struct http_pool *pool; /* the API's: */
+	struct http_endpoint ep;
+	struct kubeconfig k;
+	struct sv prefix;
+	const char *what; /* in a, for messages */
+};
+
+/* kubeconfig: NULL: none was given. *ret: released by the caller, also on failure. */
+int snapshot_source_open(struct snapshot_source *s, struct env *env, struct arena *a, const char *data_dir,
+			 const char *kubeconfig, const struct datastore_opts *etcd, struct err *err);
+/* The revision it is at now; -1. */
+int64_t snapshot_source_rev(struct snapshot_source *s, struct err *err);
+/* Everything at rev, in the order of keys. ERR_EXPIRED: that has been compacted away meanwhile. */
+int snapshot_source_each(struct snapshot_source *s, int64_t rev,
+			 int (*fn)(const struct store_kv *kv, void *ctx, struct err *err), void *ctx, struct err *err);
+void snapshot_source_release(struct snapshot_source *s);

@@ -1,0 +1,243 @@
+#include "snapshot/restore.h"
+
+#include "base/file.h"
+#include "snapshot/keys.h"
+#include "snapshot/restore-internal.h"
+#include "store/disk/build.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define REV_PER_SECOND INT64_C(1000) /* more than a cluster spends for long */
+
+struct restore {
+	struct restore_opts o;
+	struct arena arena;
+	int lock, db_lock; /* against other restores and starts; against a server */
+	bool made_db;	   /* an empty one, for its lock */
+	bool committed;
+	int64_t top, rev;
+	const char *stage;
+	struct store_build *build;
+	struct restore_journal j;
+};
+
+static void restore_step(struct restore *r, const char *what)
+{
+	if (r->o.step)
+		r->o.step(what, r->o.step_ctx);
+}
+
+int64_t restore_rev(int64_t rev, int64_t top, int64_t time_ns, int64_t now_ns)
+{
+	int64_t from = MIN(MAX(rev, top), INT64_MAX / 4);
+	int64_t since_s = time_ns > 0 && now_ns > time_ns ? (now_ns - time_ns) / NS_PER_SEC : 0;
+
+	from += STORE_REV_LEAP + since_s * REV_PER_SECOND;
+	return (from + STORE_REV_LEAP - 1) / STORE_REV_LEAP * STORE_REV_LEAP;
+}
+
+/* The database's own lock keeps servers away, also where there is no database yet. */
+static int restore_lock_db(struct restore *r, struct err *err)
+{
+	const char *db = arena_printf(&r->arena, "%s/db", r->o.data_dir);
+
+	if (access(db, F_OK) < 0) {
+		if (access(arena_printf(&r->arena, "%s/pki/ca.crt", r->o.data_dir), F_OK) == 0)
+			return err_set(err, ERR_INVALID,
+				       "'%s' has keys and no database: its server has its objects in an etcd; restore "
+				       "into another directory",
+				       r->o.data_dir);
+		if (mkdir(db, 0700) < 0)
+			return err_set_errno(err, errno, "cannot make '%s'", db);
+		r->made_db = true;
+	}
+	r->top = store_top_rev(db, &r->db_lock, err);
+	if (r->top < 0)
+		return err_wrap(err, "stop the server first");
+	return 0;
+}
+
+struct restore *restore_new(const struct restore_opts *o, struct err *err)
+{
+	_cleanup_(restore_freep) struct restore *r = xcalloc(1, sizeof(*r));
+
+	*r = (struct restore){ .o = *o, .arena = ARENA_INIT, .lock = -1, .db_lock = -1 };
+	r->stage = arena_printf(&r->arena, "%s/" RESTORE_STAGE, o->data_dir);
+	if (dir_make(o->data_dir, 0700, err) < 0)
+		return NULL;
+	r->lock = restore_lock(o->data_dir, true, err);
+	if (r->lock < 0 || restore_roll_forward(o->data_dir, NULL, NULL, err) < 0 || restore_lock_db(r, err) < 0 ||
+	    tree_remove(r->stage, err) < 0)
+		return NULL;
+	return TAKE(r);
+}
+
+int restore_begin(struct restore *r, int64_t rev, int64_t time_ns, struct err *err)
+{
+	int64_t now = env_now_ns(r->o.env);
+
+	if (rev <= 0 || rev > INT64_MAX / 4)
+		return err_set(err, ERR_INVALID, "%" PRId64 " is no revision of a store", rev);
+	r->rev = restore_rev(rev, r->top, time_ns, now);
+	r->j = (struct restore_journal){ .time_s = now / NS_PER_SEC };
+	restore_step(r, "make the stage");
+	if (mkdir(r->stage, 0700) < 0)
+		return err_set_errno(err, errno, "cannot make '%s'", r->stage);
+	r->build = store_build_new(r->o.env, arena_printf(&r->arena, "%s/db", r->stage), r->rev, err);
+	return r->build ? 0 : -1;
+}
+
+int restore_add(struct restore *r, const struct store_kv *kv, struct err *err)
+{
+	/* Which servers live, as their etcd had it: none of them does here. */
+	if (sv_starts(kv->key, SV("/registry/masterleases/")))
+		return 0;
+	restore_step(r, "add a record");
+	return store_build_add(r->build, kv, err);
+}
+
+/* The mark of whose clients know the database, as the server writes it. */
+static int restore_mark(struct restore *r, struct sv ca, struct err *err)
+{
+	restore_step(r, "write the mark");
+	return file_write(arena_printf(&r->arena, "%s/db/cluster", r->stage), ca, 0600, err);
+}
+
+int restore_files(struct restore *r, const struct archive_file *f, size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *path = arena_printf(&r->arena, "%s/%.*s", r->stage, SV_ARG(f[i].name));
+		char *dir = arena_printf(&r->arena, "%s", path);
+
+		if (!keys_known(f[i].name))
+			return err_set(err, ERR_INVALID,
+				       "it holds a file '%.*s', which this program does not know: take a newer one",
+				       SV_ARG(f[i].name));
+		*strrchr(dir, '/') = '\0';
+		restore_step(r, "write a key");
+		if (dir_make(dir, 0700, err) < 0 || file_write(path, f[i].data, 0600, err) < 0)
+			return -1;
+		if (sv_is(f[i].name, "pki/ca.crt") && restore_mark(r, f[i].data, err) < 0)
+			return -1;
+	}
+	r->j.with_files = true;
+	return 0;
+}
+
+/* What the exchange has to do, by what was staged: with keys, what the old cluster has and the new one has not goes
+ * away, too. */
+static void restore_plan(struct restore *r)
+{
+	static const char *const names[] = { "db", "pki", "server", "cidrs", KEYS_ENCRYPTION };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		bool staged = access(arena_printf(&r->arena, "%s/%s", r->stage, names[i]), F_OK) == 0;
+		bool there = access(arena_printf(&r->arena, "%s/%s", r->o.data_dir, names[i]), F_OK) == 0;
+
+		if (staged || (there && r->j.with_files))
+			r->j.e[r->j.n++] = (struct restore_entry){ names[i], staged };
+		/* Two in a second. */
+		while (access(arena_printf(&r->arena, "%s/%s" RESTORE_KEPT "%" PRId64, r->o.data_dir, names[i],
+					   r->j.time_s),
+			      F_OK) == 0)
+			r->j.time_s++;
+	}
+}
+
+/* Keys that stay: the new database is theirs. */
+static int restore_mark_kept(struct restore *r, struct err *err)
+{
+	const char *path = arena_printf(&r->arena, "%s/pki/ca.crt", r->o.data_dir);
+	struct sv ca;
+
+	if (r->j.with_files || access(path, F_OK) < 0)
+		return 0;
+	return file_read(&r->arena, path, (size_t)1 << 20, &ca, err) < 0 ? -1 : restore_mark(r, ca, err);
+}
+
+int restore_commit(struct restore *r, struct restore_done *ret, struct err *err)
+{
+	*ret = (struct restore_done){ .rev = r->rev, .with_files = r->j.with_files };
+	restore_step(r, "end the database");
+	if (restore_mark_kept(r, err) < 0 || store_build_end(r->build, &ret->keys, err) < 0)
+		return -1;
+	restore_plan(r);
+	for (size_t i = 0; i < r->j.n; i++) {
+		ret->with_encryption |= r->j.e[i].staged && strcmp(r->j.e[i].name, KEYS_ENCRYPTION) == 0;
+		if (r->j.e[i].staged &&
+		    restore_sync_dir(arena_printf(&r->arena, "%s/%s", r->stage, r->j.e[i].name), err) < 0)
+			return -1;
+	}
+	restore_step(r, "sync the stage");
+	if (restore_sync_dir(r->stage, err) < 0 || restore_sync_dir(r->o.data_dir, err) < 0)
+		return -1;
+	restore_step(r, "write the journal");
+	if (restore_journal_write(&r->arena, r->o.data_dir, &r->j, err) < 0)
+		return -1;
+	/* From here on it is the new one, whatever happens. */
+	r->committed = true;
+	if (restore_roll_forward(r->o.data_dir, r->o.step, r->o.step_ctx, err) < 0)
+		return err_wrap(err, "the next start goes on with it");
+	if (r->made_db) {
+		restore_step(r, "remove what had only a lock");
+		(void)tree_remove(arena_printf(&r->arena, "%s/db" RESTORE_KEPT "%" PRId64, r->o.data_dir, r->j.time_s),
+				  NULL);
+	}
+	ret->time_s = r->top > 0 ? r->j.time_s : 0;
+	return 0;
+}
+
+void restore_free(struct restore *r)
+{
+	if (!r)
+		return;
+	store_build_free(r->build);
+	/* Behind the moment the stage holds what the next start needs. */
+	if (r->lock >= 0 && !r->committed) {
+		(void)tree_remove(r->stage, NULL);
+		if (r->made_db)
+			(void)tree_remove(arena_printf(&r->arena, "%s/db", r->o.data_dir), NULL);
+	}
+	if (r->db_lock >= 0)
+		close(r->db_lock);
+	if (r->lock >= 0)
+		close(r->lock);
+	arena_release(&r->arena);
+	free(r);
+}
+
+/* --- of an archive --- */
+
+static int reader_head(const struct archive_head *h, void *ctx, struct err *err)
+{
+	return restore_begin(ctx, h->rev, h->time_ns, err);
+}
+
+static int reader_record(const struct store_kv *kv, void *ctx, struct err *err)
+{
+	return restore_add(ctx, kv, err);
+}
+
+static int reader_files(const struct archive_file *f, size_t n, void *ctx, struct err *err)
+{
+	return restore_files(ctx, f, n, err);
+}
+
+int restore_archive(struct restore *r, archive_get_fn *get, void *ctx, struct sv secret, bool without_keys,
+		    struct restore_done *ret, struct err *err)
+{
+	static const struct archive_cb cb = { reader_head, reader_record, reader_files };
+	bool sealed;
+
+	if (archive_read(get, ctx, without_keys ? SV_NULL : secret, &cb, r, NULL, &sealed, err) < 0)
+		return -1;
+	if (sealed && !secret.p && !without_keys)
+		return err_set(err, ERR_UNAUTHORIZED,
+			       "its keys are sealed with the cluster's token: --token takes that, and --without-keys "
+			       "does without the keys");
+	return restore_commit(r, ret, err);
+}

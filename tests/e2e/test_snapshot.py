@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+"""Snapshots: taken under load, restored elsewhere, refused when they are not whole; by a schedule, and in a bucket."""
+import glob
+import os
+import shutil
+import subprocess
+import sys
+import threading
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from lib import CARAVEL, Cluster, contains, equal, main, need_tools, own_dir, wait_for  # noqa: E402
+from s3_stand_in import Bucket  # noqa: E402
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+ALONE = ["--disable-scheduler", "--disable-controller-manager"]
+
+
+def caravel(*args, stdin=None, env=None, status=0, binary=False):
+    r = subprocess.run([CARAVEL, *args], check=False, capture_output=True, timeout=120, input=stdin, env=dict(os.environ, **(env or {})))
+    equal(r.returncode, status, (r.stdout if not binary else b"") + r.stderr)
+    return r.stdout if binary else (r.stdout + r.stderr).decode(errors="replace")
+
+
+def data(c):
+    return os.path.join(c.dir, "data")
+
+
+def save(c, *args, **kw):
+    return caravel("snapshot", "save", "--data-dir", data(c), "--kubeconfig", c.kubeconfig, *args, **kw)
+
+
+def token(c):
+    with open(os.path.join(data(c), "server", "node-token"), encoding="utf-8") as f:
+        return f.read().strip()
+
+
+def create(c, name, size=10):
+    return c.request("POST", MAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"k": "x" * size}})
+
+
+def names_and_revisions(c):
+    """Of the objects, and the list's own."""
+    said = c.request("GET", MAPS)[1]
+    return {o["metadata"]["name"]: int(o["metadata"]["resourceVersion"]) for o in said["items"]}, int(said["metadata"]["resourceVersion"])
+
+
+def elsewhere(c, archive):
+    """A cluster of another data directory and port, before its start."""
+    new = Cluster(args=ALONE, bare=True)
+    caravel("snapshot", "restore", archive, "--data-dir", data(new), "--token", token(c))
+    return new
+
+
+def saved_under_load(c):
+    """What was answered before the snapshot began is in it, and it is of one revision: each writer's objects without a gap."""
+    ledger, stop = [], threading.Event()
+
+    def writer(w):
+        i = 0
+        while not stop.is_set():
+            if create(c, f"load-{w}-{i:05}", 500)[0] == 201:
+                ledger.append((w, i))
+                i += 1
+
+    threads = [threading.Thread(target=writer, args=(w,)) for w in range(4)]
+    for t in threads:
+        t.start()
+    wait_for("some load", lambda: len(ledger) > 200)
+    answered = list(ledger)
+    said = save(c, c.dir + "/load.snapshot")
+    contains(said, "saved ", " keys")
+    stop.set()
+    for t in threads:
+        t.join()
+    with elsewhere(c, c.dir + "/load.snapshot") as new:
+        have, _ = names_and_revisions(new)
+        for w, i in answered:
+            equal(f"load-{w}-{i:05}" in have, True)
+        for w in range(4):
+            mine = sorted(int(n.split("-")[2]) for n in have if n.startswith(f"load-{w}-"))
+            equal(mine, list(range(len(mine))))
+        rev = max(have.values())
+        new_rev = names_and_revisions(new)[1]
+        equal(new_rev > rev and new_rev >= 1000000, True)
+
+
+def restored_elsewhere(c):
+    equal(create(c, "kept")[0], 201)
+    was, rev = names_and_revisions(c)
+    save(c, c.dir + "/a.snapshot")
+    equal(create(c, "later")[0], 201)
+    with elsewhere(c, c.dir + "/a.snapshot") as new:
+        have, new_rev = names_and_revisions(new)
+        equal("later" in have, False)
+        equal(have["kept"], was["kept"])
+        equal(new_rev > rev + 999999, True)
+        said = new.request("GET", f"{MAPS}?watch=1&resourceVersion={rev}&timeoutSeconds=3")[1]
+        equal((said["type"], said["object"]["code"]), ("ERROR", 410))
+        # the old cluster's kubeconfig, with the new address: the same CA and the same administrator
+        with open(c.kubeconfig, encoding="utf-8") as f:
+            text = f.read().replace(f":{c.port}", f":{new.port}")
+        with open(new.dir + "/old-kubeconfig", "w", encoding="utf-8") as f:
+            f.write(text)
+        new.run("--kubeconfig", new.dir + "/old-kubeconfig", "get", "configmap", "kept")
+        equal(create(new, "goes-on")[0], 201)
+
+
+def restored_in_place(c):
+    save(c, c.dir + "/b.snapshot")
+    equal(create(c, "too-much")[0], 201)
+    before = names_and_revisions(c)[1]
+    contains(caravel("snapshot", "restore", c.dir + "/b.snapshot", "--data-dir", data(c), status=1), "stop the server first", "in use by process")
+    c.stop()
+    contains(caravel("snapshot", "restore", c.dir + "/b.snapshot", "--data-dir", data(c)), "is kept as")
+    equal(len(glob.glob(data(c) + "/db.before-restore-*")), 1)
+    c.start()
+    have, rev = names_and_revisions(c)
+    equal("too-much" in have, False)
+    equal(rev > before, True)
+    # without a server, too
+    c.stop()
+    caravel("snapshot", "save", "--data-dir", data(c), c.dir + "/offline.snapshot")
+    c.start()
+
+
+def refused_by_name(c):
+    path = c.dir + "/c.snapshot"
+    save(c, path)
+    with open(path, "rb") as f:
+        good = f.read()
+    made, lock = own_dir()
+    into = made + "/data"
+
+    def restore(bytes_, *args):
+        return caravel("snapshot", "restore", "-", "--data-dir", into, *args, stdin=bytes_, status=1)
+
+    mine = ("--token", token(c))
+    contains(restore(good[:len(good) // 2], *mine), "a part of a snapshot")
+    contains(restore(good[:-1], *mine), "a part of a snapshot")
+    for at in (20, len(good) // 3, len(good) - 5):
+        contains(restore(good[:at] + bytes([good[at] ^ 1]) + good[at + 1:], *mine), "it is damaged")
+    contains(restore(good + b"x", *mine), "behind its end")
+    contains(restore(good[:16] + b"\x09" + good[17:], *mine), "version 9 of the format")
+    contains(restore(b"SQLite format 3\0", *mine), "caravel import")
+    contains(restore(b"", *mine), "it is empty")
+    contains(restore(good), "--token takes that")
+    contains(restore(good, "--token", "abcdef.0123456789abcdef"), "another token")
+    equal(sorted(os.listdir(into)), ["restore.lock"])
+    # nothing of the keys can be read in it
+    for name in ("ca.key", "sa.key"):
+        with open(f"{data(c)}/pki/{name}", "rb") as f:
+            equal(f.read().split(b"\n")[1] in good, False)
+    lock.close()
+    shutil.rmtree(made)
+
+
+def only_masters(c):
+    path = "/v1-caravel/snapshot/records"
+    c.run("get", "--raw", path)
+    c.kubectl("create", "clusterrolebinding", "all", "--clusterrole=cluster-admin", "--user=eve")
+    r = c.run("get", "--raw", path, "--as=eve", check=False)
+    contains(r.errors, "Forbidden", "system:masters only")
+    r = c.run("get", "--raw", path, "--as=mallory", check=False)
+    contains(r.errors, "Forbidden")
+    contains(c.run("get", "--raw", path + "?revision=1", check=False).errors, "compacted")
+
+
+def killed_while_restored(c):
+    """At whatever moment: the old or the new. Where exactly unit/snapshot/restore tries each."""
+    save(c, c.dir + "/d.snapshot")
+    equal(create(c, "of-the-old")[0], 201)
+    c.stop()
+    for i in range(12):
+        proc = subprocess.Popen([CARAVEL, "snapshot", "restore", c.dir + "/d.snapshot", "--data-dir", data(c)], stdout=subprocess.DEVNULL)
+        try:
+            proc.wait(0.01 + i * 0.01)
+        except subprocess.TimeoutExpired:
+            proc.kill()
+            proc.wait(30)
+    c.start()
+    have, _ = names_and_revisions(c)
+    equal("kept" in have, True)
+    equal(create(c, "of-the-new")[0], 201)
+
+
+def by_schedule(_):
+    with Cluster(args=[*ALONE, "--snapshot-schedule-cron", "@every 1s", "--etcd-snapshot-retention", "2"]) as c:
+        kept = data(c) + "/snapshots/caravel-*.snapshot"
+        wait_for("two snapshots", lambda: len(glob.glob(kept)) == 2)
+        first = min(glob.glob(kept))
+        wait_for("the oldest to go", lambda: not os.path.exists(first))
+        contains(caravel("snapshot", "ls", "--data-dir", data(c)), "REVISION", "caravel-")
+        os.rename(c.kubeconfig, c.kubeconfig + ".gone")
+        wait_for("an event", lambda: any(e["reason"] == "SnapshotFailed" for e in c.request("GET", "/api/v1/events")[1]["items"]))
+        os.rename(c.kubeconfig + ".gone", c.kubeconfig)
+        contains(c.request("GET", "/metrics")[1], 'caravel_snapshots_total{result="failure"}')
+
+
+def in_a_bucket(c):
+    with Bucket(page=2) as b:
+        env = b.environment()
+        for n in ("one", "two", "three"):
+            contains(save(c, c.dir + f"/{n}.snapshot", *b.flags("--etcd-s3-folder", "my cluster/é"), env=env), "uploaded")
+        equal(sorted(b.objects), ["my cluster/é/one.snapshot", "my cluster/é/three.snapshot", "my cluster/é/two.snapshot"])
+        said = caravel("snapshot", "ls", "--data-dir", data(c), *b.flags("--s3-folder", "my cluster/é"), env=env)
+        contains(said, "one.snapshot", "two.snapshot", "three.snapshot")
+        made, lock = own_dir()
+        caravel("snapshot", "restore", "two.snapshot", "--data-dir", made + "/data", "--token", token(c),
+                *b.flags("--s3-folder", "my cluster/é"), env=env)
+        equal(os.path.exists(made + "/data/db/manifest"), True)
+        contains(caravel("snapshot", "restore", "four.snapshot", "--data-dir", made + "/data", *b.flags(), env=env, status=1), "NoSuchKey")
+        lock.close()
+        shutil.rmtree(made)
+        for i in range(4):
+            b.objects[f"caravel-2026010{i}T000000Z.snapshot"] = b"old"
+        b.objects["mine"] = b"mine"
+        save(c, "--snapshot-retention", "3", *b.flags(), env=env)
+        left = sorted(n for n in b.objects if n.startswith("caravel-"))
+        equal((len(left), left[:2]), (3, ["caravel-20260102T000000Z.snapshot", "caravel-20260103T000000Z.snapshot"]))
+        equal("mine" in b.objects, True)
+        # refusals, in the service's words; the snapshot is kept here
+        contains(save(c, c.dir + "/e.snapshot", *b.flags(), env={**env, "AWS_SECRET_ACCESS_KEY": "other"}, status=1),
+                 "SignatureDoesNotMatch", "it is in")
+        contains(save(c, c.dir + "/e.snapshot", *b.flags()[:-1], "us-east-1", env=env, status=1), "AuthorizationHeaderMalformed")
+        contains(save(c, c.dir + "/e.snapshot", *b.flags(), status=1), "AccessDenied")
+        b.fail = (503, "SlowDown", "Please reduce your request rate.")
+        contains(save(c, c.dir + "/e.snapshot", *b.flags(), env=env, status=1), "503 SlowDown Please reduce")
+        contains(save(c, "--s3", status=1), "--s3-bucket")
+
+
+def by_schedule_into_a_bucket(_):
+    """Its keys are on no command line."""
+    with Bucket() as b, Cluster(args=[*ALONE, "--snapshot-schedule-cron", "@every 1s", *b.flags("--s3-access-key", b.access,
+                                                                                                  "--s3-secret-key", b.secret)]) as c:
+        wait_for("a snapshot in the bucket", lambda: any(n.startswith("caravel-") for n in b.objects))
+        equal(b.secret in c.request("GET", "/flagz")[1], False)
+
+
+TESTS = [saved_under_load, restored_elsewhere, restored_in_place, refused_by_name, only_masters, killed_while_restored, by_schedule,
+         in_a_bucket, by_schedule_into_a_bucket]
+
+if __name__ == "__main__":
+    need_tools()
+    with Cluster(args=ALONE) as cluster:
+        sys.exit(main(TESTS, cluster))

@@ -1,0 +1,19 @@
+/* What an S3 service answers, or whoever says to be one: pages of a list, and errors. */
+#include "base/arena.h"
+#include "snapshot/s3.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv xml = sv_make((const char *)data, size), next, code, message;
+	struct s3_objects l = { 0 };
+
+	(void)s3_list_parse(&a, xml, SV("f/"), &l, &next);
+	for (size_t i = 0; i < l.n; i++)
+		BUG_ON(!l.p[i].name.n || sv_find(l.p[i].name, '/') >= 0);
+	s3_error_parse(&a, xml, &code, &message);
+	(void)s3_quote(&a, xml, size % 2);
+	return 0;
+}

@@ -1,0 +1,330 @@
+/* A restore is the old or the new, wherever it is killed; and it refuses before it touches. */
+#include "archive_kit.h"
+
+#include "base/file.h"
+#include "snapshot/restore.h"
+#include "store/disk/dirlock.h"
+
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define OLD_KEYS 3
+#define NEW_KEYS 7
+
+static int dir_rm(const char *path, _unused_ const struct stat *st, _unused_ int flag, _unused_ struct FTW *ftw)
+{
+	return remove(path);
+}
+
+static void dir_remove(const char *dir)
+{
+	nftw(dir, dir_rm, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static void dir_new(char dir[64])
+{
+	snprintf(dir, 64, "%s/restore-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+	assert_non_null(mkdtemp(dir));
+}
+
+static void put_file(const char *dir, const char *name, const char *text)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", dir, name), *parent = xstrdup(path);
+
+	*strrchr(parent, '/') = '\0';
+	assert_int_equal(dir_make(parent, 0700, NULL), 0);
+	assert_int_equal(file_write(path, sv_from(text), 0600, NULL), 0);
+}
+
+static bool file_is(const char *dir, const char *name, const char *text)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv got;
+
+	return file_read(&a, arena_printf(&a, "%s/%s", dir, name), 4096, &got, NULL) == 0 && sv_is(got, text);
+}
+
+static bool file_there(const char *dir, const char *name)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
+
+	return access(path, F_OK) == 0;
+}
+
+/* A cluster that has lived: three keys, its own CA, and something that the new one does not have. */
+static void old_cluster(const char *dir)
+{
+	_cleanup_free_ char *db = xasprintf("%s/db", dir);
+	struct store *s = store_disk_open(&thread_env, db, (size_t)1 << 30, NULL);
+
+	assert_non_null(s);
+	for (int i = 0; i < OLD_KEYS; i++) {
+		char key[32];
+		struct store_write w = { .value = SV("old"), .expect_rev = STORE_ANY_REV };
+
+		w.key = sv_make(key, (size_t)snprintf(key, sizeof(key), "/registry/old/%d", i));
+		assert_int_equal(store_commit_wait(s, &w, NULL, NULL), 1);
+	}
+	store_close(s);
+	put_file(dir, "pki/ca.crt", "old ca");
+	put_file(dir, "pki/server.crt", "of this machine");
+	put_file(dir, "server/node-token", "old token");
+	put_file(dir, "cidrs", "old ranges");
+	put_file(dir, "db/cluster", "old ca");
+}
+
+static int count(_unused_ const struct store_kv *kv, void *ctx)
+{
+	++*(size_t *)ctx;
+	return 0;
+}
+
+static size_t store_keys(const char *dir, int64_t *ret_rev)
+{
+	_cleanup_free_ char *db = xasprintf("%s/db", dir);
+	struct err err = ERR_INIT;
+	struct store *s = store_disk_open(&thread_env, db, (size_t)1 << 30, &err);
+	size_t n = 0;
+
+	if (!s)
+		fail_msg("%s", err_msg(&err));
+	assert_int_equal(store_range(s, SV("/"), SV("0"), 0, 0, count, &n, ret_rev, NULL), 0);
+	store_close(s);
+	return n;
+}
+
+/* 0: the old, 1: the new; anything else ends the test. */
+static int which(const char *dir)
+{
+	int64_t rev;
+	size_t n = store_keys(dir, &rev);
+
+	if (file_is(dir, "pki/ca.crt", "old ca")) {
+		assert_int_equal(n, OLD_KEYS);
+		assert_int_equal(rev, OLD_KEYS + 1);
+		assert_true(file_is(dir, "server/node-token", "old token"));
+		assert_true(file_is(dir, "cidrs", "old ranges"));
+		assert_true(file_is(dir, "pki/server.crt", "of this machine"));
+		assert_true(file_is(dir, "db/cluster", "old ca"));
+		return 0;
+	}
+	assert_true(file_is(dir, "pki/ca.crt", "certificate"));
+	assert_true(file_is(dir, "db/cluster", "certificate"));
+	assert_true(file_is(dir, "server/node-token", "t"));
+	assert_false(file_there(dir, "cidrs"));
+	assert_false(file_there(dir, "pki/server.crt"));
+	assert_int_equal(n, NEW_KEYS);
+	assert_true(rev >= 1000000 && rev % 1000000 == 0);
+	return 1;
+}
+
+struct killer {
+	int left;
+};
+
+static void killer_step(_unused_ const char *what, void *ctx)
+{
+	struct killer *k = ctx;
+
+	if (k->left-- == 0)
+		raise(SIGKILL);
+}
+
+static int restore_all(const char *dir, struct sv bytes, struct sv secret, struct killer *k, struct err *err)
+{
+	const struct restore_opts o = {
+		.env = &thread_env, .data_dir = dir, .step = k ? killer_step : NULL, .step_ctx = k
+	};
+	struct kit_source s = { bytes, 0 };
+	struct restore *r = restore_new(&o, err);
+	struct restore_done done;
+	int rc = r ? restore_archive(r, kit_get, &s, secret, false, &done, err) : -1;
+
+	restore_free(r);
+	return rc;
+}
+
+/* Killed at its nth step; false: it ended before. */
+static bool restore_killed(const char *dir, struct sv bytes, int n)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct killer k = { n };
+
+		_exit(restore_all(dir, bytes, KIT_SECRET, &k, NULL) < 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFSIGNALED(status))
+		return true;
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	return false;
+}
+
+/* At every step: the old before the journal is there, the new behind it, and a second restore works either way. */
+static void test_killed(_unused_ void **state)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	int was = 0, old = 0, new = 0;
+	bool more = true;
+
+	kit_archive(&b, NEW_KEYS, 100, false);
+	for (int n = 0; more; n++) {
+		char dir[64];
+		int now;
+
+		dir_new(dir);
+		old_cluster(dir);
+		more = restore_killed(dir, buf_sv(&b), n);
+		/* As a server's start does. */
+		assert_true(restore_finish(dir, NULL) >= 0);
+		now = which(dir);
+		assert_true(now >= was);
+		was = now;
+		old += !now;
+		new += now;
+		assert_false(restore_killed(dir, buf_sv(&b), 1000));
+		assert_int_equal(which(dir), 1);
+		assert_false(file_there(dir, "restore.new"));
+		assert_false(file_there(dir, "restore.journal"));
+		dir_remove(dir);
+	}
+	assert_true(old > 10);
+	assert_true(new > 5);
+}
+
+/* Killed again while it is finished, as often as there is something to do. */
+static void test_killed_twice(_unused_ void **state)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	char dir[64];
+	int n = 0;
+
+	kit_archive(&b, NEW_KEYS, 100, false);
+	dir_new(dir);
+	old_cluster(dir);
+	/* Up to where the journal is. */
+	for (; !file_there(dir, "restore.journal"); n++)
+		assert_true(restore_killed(dir, buf_sv(&b), n));
+	for (int i = 0; file_there(dir, "restore.journal"); i++) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			struct killer k = { 1 };
+			const struct restore_opts o = {
+				.env = &thread_env, .data_dir = dir, .step = killer_step, .step_ctx = &k
+			};
+			struct restore *r = restore_new(&o, NULL); /* finishes first */
+
+			_exit(!r);
+		}
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		assert_true(i < 20);
+	}
+	assert_int_equal(which(dir), 1);
+	dir_remove(dir);
+}
+
+static void refused(const char *dir, struct sv bytes, struct sv secret, const char *words)
+{
+	struct err err = ERR_INIT;
+
+	assert_int_equal(restore_all(dir, bytes, secret, NULL, &err), -1);
+	if (!strstr(err_msg(&err), words))
+		fail_msg("'%s' does not say '%s'", err_msg(&err), words);
+	err_release(&err);
+	assert_false(file_there(dir, "restore.new"));
+	assert_false(file_there(dir, "restore.journal"));
+}
+
+static void test_refused(_unused_ void **state)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	char dir[64];
+	_cleanup_free_ char *db = NULL;
+	int lock;
+
+	kit_archive(&b, NEW_KEYS, 100, false);
+	dir_new(dir);
+	old_cluster(dir);
+	refused(dir, buf_sv(&b), SV("abcdef.another"), "another token");
+	refused(dir, buf_sv(&b), SV_NULL, "--without-keys");
+	refused(dir, sv_make(b.p, b.n - 1), KIT_SECRET, "a part of a snapshot");
+	b.p[b.n / 2] ^= 1;
+	refused(dir, buf_sv(&b), KIT_SECRET, "damaged");
+	b.p[b.n / 2] ^= 1;
+	db = xasprintf("%s/db", dir);
+	lock = dirlock_take(db, NULL);
+	assert_true(lock >= 0);
+	refused(dir, buf_sv(&b), KIT_SECRET, "stop the server first");
+	close(lock);
+	assert_int_equal(which(dir), 0);
+	dir_remove(db);
+	refused(dir, buf_sv(&b), KIT_SECRET, "its objects in an etcd");
+	dir_remove(dir);
+}
+
+/* A fresh directory has nothing to keep; a failure leaves nothing in it that a start would trip over. */
+static void test_fresh(_unused_ void **state)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	char dir[64];
+
+	kit_archive(&b, NEW_KEYS, 100, false);
+	dir_new(dir);
+	refused(dir, sv_make(b.p, b.n - 1), KIT_SECRET, "a part of a snapshot");
+	assert_false(file_there(dir, "db"));
+	assert_int_equal(restore_all(dir, buf_sv(&b), KIT_SECRET, NULL, NULL), 0);
+	assert_int_equal(which(dir), 1);
+	dir_remove(dir);
+}
+
+static void test_rev(_unused_ void **state)
+{
+	const int64_t s = NS_PER_SEC;
+
+	assert_int_equal(restore_rev(1, 0, 100 * s, 100 * s), 2000000);
+	assert_int_equal(restore_rev(1000000, 0, 0, 100 * s), 2000000);
+	assert_int_equal(restore_rev(1, 5000000, 100 * s, 100 * s), 6000000);
+	/* An hour later a cluster may have gone on by 3.6 million. */
+	assert_int_equal(restore_rev(1, 0, 100 * s, 3700 * s), 5000000);
+	/* A clock that is behind takes nothing away. */
+	assert_int_equal(restore_rev(1, 0, 3700 * s, 100 * s), 2000000);
+	assert_true(restore_rev(INT64_MAX / 4, 0, 1, INT64_MAX) > 0);
+}
+
+static void test_journal_damaged(_unused_ void **state)
+{
+	static const char *const texts[] = { "",
+					     "something",
+					     "caravel restore 1\ntime x\n",
+					     "caravel restore 1\ntime 1\nreplace ../x\n",
+					     "caravel restore 1\ntime 1\nreplace .x\n",
+					     "caravel restore 1\nwhat db\n" };
+	char dir[64];
+
+	dir_new(dir);
+	put_file(dir, "restore.lock", "");
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		put_file(dir, "restore.journal", texts[i]);
+		assert_int_equal(restore_finish(dir, NULL), -1);
+	}
+	dir_remove(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_killed),	cmocka_unit_test(test_killed_twice),
+		cmocka_unit_test(test_refused), cmocka_unit_test(test_fresh),
+		cmocka_unit_test(test_rev),	cmocka_unit_test(test_journal_damaged),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

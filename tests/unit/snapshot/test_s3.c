@@ -1,0 +1,90 @@
+/* What an S3 service answers, and which flags it takes to ask one. */
+#include "unit.h"
+
+#include "base/arena.h"
+#include "snapshot/s3.h"
+
+static void bad(const struct s3_opts *o, const char *words)
+{
+	struct err err = ERR_INIT;
+
+	assert_int_equal(s3_opts_check(o, &err), -1);
+	if (!strstr(err_msg(&err), words))
+		fail_msg("'%s' does not say '%s'", err_msg(&err), words);
+	err_release(&err);
+}
+
+static void test_flags(_unused_ void **state)
+{
+	bad(&(struct s3_opts){ .region = "x" }, "--s3-bucket");
+	bad(&(struct s3_opts){ .bucket = "" }, "--s3-bucket");
+	bad(&(struct s3_opts){ .bucket = "a/b" }, "--s3-bucket");
+	bad(&(struct s3_opts){ .bucket = "b", .access_key = "a" }, "--s3-secret-key");
+	bad(&(struct s3_opts){ .bucket = "b", .endpoint = "https://x" }, "--s3-endpoint");
+	bad(&(struct s3_opts){ .bucket = "b", .folder = "/x" }, "--s3-folder");
+	bad(&(struct s3_opts){ .bucket = "b", .folder = "x/../y" }, "--s3-folder");
+	bad(&(struct s3_opts){ .bucket = "b", .insecure = true, .endpoint_ca = "x" }, "--s3-endpoint-ca");
+	bad(&(struct s3_opts){ .bucket = "b", .timeout_s = -1 }, "--s3-timeout");
+	assert_int_equal(s3_opts_check(&(struct s3_opts){ .bucket = "b", .folder = "a/b" }, NULL), 0);
+}
+
+static void test_list(_unused_ void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct s3_objects l = { 0 };
+	struct sv next;
+
+	assert_true(
+	    s3_list_parse(&a,
+			  SV("<?xml?><ListBucketResult xmlns=\"x\"><IsTruncated>true</IsTruncated>"
+			     "<NextContinuationToken>a&amp;b=</NextContinuationToken>"
+			     "<Contents><Key>f/a&lt;&quot;&#38;</Key><Size>12</Size><LastModified>t</LastModified>"
+			     "</Contents><Contents><Size>x</Size><Key>f/b/c</Key></Contents>"
+			     "<Contents><Key>other</Key></Contents><Contents><Key>f/</Key></Contents>"
+			     "<Contents><Key>f/b</Key></Contents></ListBucketResult>"),
+			  SV("f/"), &l, &next));
+	assert_sv(next, "a&b=");
+	assert_int_equal(l.n, 2);
+	assert_sv(l.p[0].name, "a<\"&#38;");
+	assert_int_equal(l.p[0].bytes, 12);
+	assert_sv(l.p[0].time, "t");
+	assert_sv(l.p[1].name, "b");
+	assert_true(s3_list_parse(&a, SV("<ListBucketResult></ListBucketResult>"), SV(""), &l, &next));
+	assert_sv(next, "");
+	assert_false(s3_list_parse(&a, SV("<html>hello</html>"), SV(""), &l, &next));
+	assert_false(s3_list_parse(&a, SV(""), SV(""), &l, &next));
+	assert_false(s3_list_parse(&a, SV("<ListBucketResult><Contents><Key>a</Key></Contents>"), SV(""), &l, &next));
+}
+
+static void test_error(_unused_ void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv code, message;
+
+	s3_error_parse(&a, SV("<Error><Code>NoSuchKey</Code><Message>a &amp; b</Message></Error>"), &code, &message);
+	assert_sv(code, "NoSuchKey");
+	assert_sv(message, "a & b");
+	s3_error_parse(&a, SV("<Code>half"), &code, &message);
+	assert_sv(code, "");
+	assert_sv(message, "");
+}
+
+static void test_quote(_unused_ void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	assert_string_equal(s3_quote(&a, SV("a b/\xc3\xa9~._-"), true), "a%20b/%C3%A9~._-");
+	assert_string_equal(s3_quote(&a, SV("a/b+\0"), false), "a%2Fb%2B%00");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_flags),
+		cmocka_unit_test(test_list),
+		cmocka_unit_test(test_error),
+		cmocka_unit_test(test_quote),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
