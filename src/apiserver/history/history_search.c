@@ -62,14 +62,14 @@ int history_search(struct history *h, int64_t last, found_fn *which, int64_t x, 
 	return rc < 0 ? -1 : ret->s.m.n > 0;
 }
 
-static bool any(_unused_ const struct found *f, _unused_ int64_t x)
+static bool found_any(_unused_ const struct found *f, _unused_ int64_t x)
 {
 	return true;
 }
 
 int history_last(struct history *h, int64_t last, struct found *ret, struct err *err)
 {
-	return history_search(h, last, any, 0, ret, err);
+	return history_search(h, last, found_any, 0, ret, err);
 }
 
 static bool begins_before(const struct found *f, int64_t sec)
