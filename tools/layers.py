@@ -49,7 +49,7 @@ ALLOWED = {
     "netd": CLIENT | POD | {"nft"},
     "ingress": CLIENT | GATEWAY,
     "sim": CLIENT | {"store", "apiserver", "controllers", "scheduler", "kubelet", "proxy"},
-    "cli": CLIENT | {"store", "snapshot", "apiserver", "controllers", "scheduler", "kubelet", "proxy", "dns", "netd", "ingress", "sim"},
+    "cli": CLIENT | {"print", "store", "snapshot", "apiserver", "controllers", "scheduler", "kubelet", "proxy", "dns", "netd", "ingress", "sim"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 

@@ -16,6 +16,7 @@
 struct watchcache;
 struct watched_file;
 struct set_aside;
+struct history;
 struct flow;
 struct metrics;
 struct browser;
@@ -40,6 +41,7 @@ struct apiserver {
 
 	struct watchcache *wc;				     /* watchcache.c */
 	struct set_aside *aside;			     /* set_aside.c: what the cache leaves out */
+	struct history *history;			     /* history/: how much of the past is kept */
 	struct flow *flow;				     /* flow/: priority and fairness */
 	struct metrics *metrics;			     /* metrics.c */
 	struct request_cells *requests;			     /* metrics_requests.c */
@@ -86,8 +88,7 @@ struct apiserver {
 	bool pki_loading;
 	struct err pki_err; /* why it failed; taken by the first pki_wait() */
 	struct env_timer *tick_timer;
-	int64_t tick;	      /* minutes since start */
-	int64_t compact_next; /* the revision to compact to at the next compaction */
+	int64_t tick; /* minutes since start */
 	bool tick_armed;
 	struct env_timer *bootstrap_timer; /* of the next try of what could not be written at the start, */
 	struct err bootstrap_why;	   /* for this reason; ERR_NONE: all is */

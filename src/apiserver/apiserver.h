@@ -140,6 +140,9 @@ struct apiserver_opts {
 	int64_t request_timeout_ns;    /* of what does not last by nature; 0: a minute */
 	int min_watch_s;	       /* a watch that names no end lasts so long, or up to twice that; 0: 1800 */
 	int64_t event_ttl_ns;	       /* how long Events are kept; 0: an hour */
+	/* How long the past is kept, and in how many bytes of values (history/history.h); 0: as upstream, and a GiB. */
+	int64_t history_ns;
+	uint64_t history_bytes;
 	double goaway_chance;	       /* that a request is its HTTP/2 connection's last, so that clients spread anew */
 	const struct metric_rules *metric_rules; /* what the flags leave out of /metrics; borrowed; NULL: nothing */
 	/* What other components of this process add to /metrics; any thread, until apiserver_rest(). NULL: nothing. */

@@ -380,6 +380,7 @@ static int start_api(struct server *s, struct err *err)
 		return -1;
 	if (o->no_sync)
 		store_disk_no_sync();
+	o->datastore.kept = o->history_ns != 0;
 	s->store = o->datastore.endpoint ? datastore_etcd(s->env, &s->arena, &o->datastore, err)
 					 : store_disk_open(s->env, db, DATABASE_MAX, err);
 	s->stored = s->store;
@@ -452,6 +453,8 @@ static int start_api(struct server *s, struct err *err)
 		.request_timeout_ns = o->request_timeout_ns,
 		.min_watch_s = o->min_request_timeout,
 		.event_ttl_ns = o->event_ttl_ns,
+		.history_ns = o->history_ns,
+		.history_bytes = (uint64_t)o->history_bytes,
 		.goaway_chance = o->goaway_share,
 	    },
 	    err);

@@ -32,7 +32,9 @@ struct server_opts {
 	struct apiserver_kubelets kubelets;	      /* but for its list: */
 	const char *kubelet_timeout, *tls_min_version;
 	struct string_list kubelet_addresses, tls_suites, tls_sni;
-	struct string_list controllers; /* which run, as --controllers has them; none: all */
+	struct string_list controllers;	    /* which run, as --controllers has them; none: all */
+	const char *history, *history_size; /* as numbers: */
+	int64_t history_ns, history_bytes;
 	const char *request_timeout, *event_ttl, *goaway_chance, *shutdown_delay,
 	    *shutdown_watch_grace; /* and parsed: */
 	int64_t request_timeout_ns, event_ttl_ns, shutdown_delay_ns, shutdown_watch_grace_ns;

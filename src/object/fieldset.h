@@ -1,4 +1,4 @@
-/* fieldset.h - sets of field paths, for apply.c and its tests only.
+/* fieldset.h - sets of field paths, for apply.c, print/changes.c and their tests only.
  *
  * A set is a trie. An edge is one path element in the text form that fieldsV1 uses:
  *
