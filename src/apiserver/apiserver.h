@@ -82,7 +82,7 @@ struct apiserver_token_hook {
 
 struct apiserver_opts {
 	struct env *env;
-	struct store *store; /* borrowed; outlives the server */
+	struct store *store;  /* borrowed; outlives the server */
 	struct store *stored; /* the same below its encryption, for snapshots; NULL: there is none */
 	const char
 	    *data_dir; /* keys in DIR/pki, the join token in DIR/server; NULL: in memory only (simulator, tests) */
@@ -143,7 +143,7 @@ struct apiserver_opts {
 	/* How long the past is kept, and in how many bytes of values (history/history.h); 0: as upstream, and a GiB. */
 	int64_t history_ns;
 	uint64_t history_bytes;
-	double goaway_chance;	       /* that a request is its HTTP/2 connection's last, so that clients spread anew */
+	double goaway_chance; /* that a request is its HTTP/2 connection's last, so that clients spread anew */
 	const struct metric_rules *metric_rules; /* what the flags leave out of /metrics; borrowed; NULL: nothing */
 	/* What other components of this process add to /metrics; any thread, until apiserver_rest(). NULL: nothing. */
 	void (*more_metrics)(void *ctx, struct buf *b);
