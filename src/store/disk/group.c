@@ -115,15 +115,15 @@ static void group_judge(struct snap *sn, struct group *g, struct group_entry *e)
 {
 	struct rec *r = e->rec;
 	bool tombstone = r->head.flags & WAL_TOMBSTONE;
+	struct err why = ERR_INIT;
 
 	e->outcome = STORE_FAILED;
 	if (r->why)
 		return;
-	r->why = xcalloc(1, sizeof(*r->why));
-	if ((r->guard ? guard_find(sn, g, r, &e->before, r->why) : ver_find(sn, &g->keys, r, &e->before, r->why)) < 0)
+	if ((r->guard ? guard_find(sn, g, r, &e->before, &why) : ver_find(sn, &g->keys, r, &e->before, &why)) < 0) {
+		r->why = xmemdup(&why, sizeof(why));
 		return;
-	free(r->why);
-	r->why = NULL;
+	}
 	if (r->guard || !store_write_applies(r->expect_rev, tombstone, e->before.create_rev ? e->before.mod_rev : 0)) {
 		e->outcome = STORE_MISMATCH;
 		return;
