@@ -1,6 +1,7 @@
 /* snapshot-internal.h - the snapshot controller's files: snapshot.c (life, what is watched), snapshot_sync.c (a
  * snapshot), snapshot_claim.c (whose), snapshot_take.c (its content is made), snapshot_delete.c (it goes; its content),
- * snapshot_status.c.
+ * snapshot_status.c; snapshot_place.c
+ * (claims that come from one).
  *
  * One run makes at most one write to each object and leaves the rest to the event of that write, so that no run goes
  * on with what it read before. */
@@ -40,6 +41,10 @@ int snapshot_release_claim(struct snapshots *c, const struct obj *snapshot, bool
 int snapshot_hold_claim(struct snapshots *c, struct obj *claim, const struct obj *snapshot, struct err *err);
 /* What another's write did to ours, in the words by which upstream knows that it may try again. */
 #define UPDATE_FAILED "snapshot controller failed to update %.*s on API server: %s"
+
+/* --- snapshot_place.c --- */
+/* A claim that is to be filled from a snapshot of local-path: told which node has that. */
+int snapshot_place(struct snapshots *c, struct sv ns, struct sv name, struct err *err);
 
 /* --- snapshot_take.c --- */
 /* Names the default class where none is named: 1, the event of that goes on; 0: there was one. -1: said in its status.

@@ -1,11 +1,12 @@
 /* snapshot-controller: VolumeSnapshots and their contents bound to each other, protected, and taken away together, as
  * upstream's external-snapshotter does on the server's side. Whose data they are: a CSI driver's with its
- * csi-snapshotter, or local-path's on the node that has it. Both watch contents.
+ * csi-snapshotter, or local-path's on the node that has it (kubelet/local_path_snap.c). Both watch contents.
  *
  * Nobody pays for it who has nothing to take a snapshot of: kinds are made, and watched, from when there is a claim, a
  * volume or a StorageClass of another driver, or when somebody has brought the kinds.
  *
- * Keys: "NAMESPACE/NAME" of a snapshot, "NAME" of a content, and KEY_BEGIN. */
+ * Keys: "NAMESPACE/NAME" of a snapshot, "NAME" of a content, "@NAMESPACE/NAME" of a claim that is to be filled from a
+ * snapshot, and KEY_BEGIN. */
 #include "controllers/install.h"
 #include "controllers/snapshot-internal.h"
 #include "object/annotation.h"
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 
 #define KEY_BEGIN "!begin"
+#define KEY_CLAIM "@" /* no namespace begins so */
 #define CRD_NAME "volumesnapshots." VOLSNAP_GROUP
 
 /* --- what is watched --- */
@@ -40,11 +42,29 @@ static void snapshots_on_snapshot(struct obj *o, void *ctx)
 	workq_add_obj(((struct snapshots *)ctx)->q, obj_ns(o), obj_name(o));
 }
 
-/* Others of its claim wait for it to be ready, or gone: one of them gives the claim free. */
+static void snapshots_want_placed(struct snapshots *c, const struct obj *claim)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	workq_add(c->q, arena_svf(&a, KEY_CLAIM "%.*s/%.*s", SV_ARG(obj_ns(claim)), SV_ARG(obj_name(claim))));
+}
+
+/* Claims wait for it to be ready. */
 static void snapshots_on_snapshot_update(struct obj *old, struct obj *now, void *ctx)
 {
-	if (obj_rev(old) != obj_rev(now))
-		snapshots_on_snapshot(now, ctx);
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct snapshots *c = ctx;
+	struct obj **claims;
+	size_t n = 0;
+
+	if (obj_rev(old) == obj_rev(now))
+		return;
+	snapshots_on_snapshot(now, ctx);
+	if (volsnap_ready(old) || !volsnap_ready(now))
+		return;
+	claims = informer_by_ref(c->claims, &a, CLAIMS_BY_SNAPSHOT, obj_ns(now), obj_name(now), &n);
+	for (size_t i = 0; i < n; i++)
+		snapshots_want_placed(c, claims[i]);
 }
 
 static void snapshots_on_content(struct obj *o, void *ctx)
@@ -186,8 +206,10 @@ static void snapshots_on_claim(struct obj *claim, void *ctx)
 		snapshots_want(claim, c);
 		return;
 	}
-	if (source.n)
+	if (source.n) {
 		workq_add_obj(c->q, obj_ns(claim), source);
+		snapshots_want_placed(c, claim);
+	}
 	of = informer_count(known) ? informer_by_ref(known, &a, SNAPSHOTS_BY_CLAIM, obj_ns(claim), obj_name(claim), &n)
 				   : NULL;
 	for (size_t i = 0; i < n; i++)
@@ -197,6 +219,7 @@ static void snapshots_on_claim(struct obj *claim, void *ctx)
 static void snapshots_on_claim_update(struct obj *old, struct obj *now, void *ctx)
 {
 	if (!val_equal(obj_get(old, F_status, F_phase), obj_get(now, F_status, F_phase)) ||
+	    !sv_eq(annotation_of(obj_root(old), ANN_SELECTED_NODE), annotation_of(obj_root(now), ANN_SELECTED_NODE)) ||
 	    obj_deleting(old) != obj_deleting(now))
 		snapshots_on_claim(now, ctx);
 }
@@ -216,6 +239,8 @@ static int snapshots_reconcile(void *ctx, struct sv key, struct reconcile_result
 		return 0;
 	}
 	workq_key_split(key, &ns, &name);
+	if (sv_starts(key, SV(KEY_CLAIM)))
+		return snapshot_place(c, sv_sub(ns, strlen(KEY_CLAIM), ns.n), name, err);
 	o = informer_lookup(snapshots_known(c, ns.n ? VOLSNAP_SNAPSHOTS : VOLSNAP_CONTENTS), ns, name);
 	if (!o)
 		return 0;
@@ -245,7 +270,7 @@ static void *snapshots_start(struct controller_ctx *ctx)
 		return NULL;
 	c = xcalloc(1, sizeof(*c));
 	c->ctx = ctx;
-	c->watch = volsnap_watch_new(ctx->client);
+	c->watch = volsnap_watch_new(ctx->client, VOLSNAP_ALL);
 	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "snapshot-controller",
 							 .retry_max_ns = 5 * 60 * NS_PER_SEC,
 							 .reconcile = snapshots_reconcile,

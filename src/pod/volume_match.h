@@ -21,6 +21,8 @@
 #define ANN_PROVISIONER "volume.kubernetes.io/storage-provisioner" /* claim: who is asked to make one */
 #define ANN_PROVISIONER_BETA "volume.beta.kubernetes.io/storage-provisioner"
 #define ANN_SELECTED_NODE "volume.kubernetes.io/selected-node" /* claim: where its first pod will be */
+/* Claim: which node has the snapshot of local-path that it is to be filled from. */
+#define ANN_SOURCE_NODE "local-path.caravel.io/source-node"
 #define ANN_STORAGE_CLASS "volume.beta.kubernetes.io/storage-class"
 #define NO_PROVISIONER "kubernetes.io/no-provisioner"
 

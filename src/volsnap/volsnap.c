@@ -53,11 +53,20 @@ struct sv volsnap_source_of(const struct obj *claim)
 		   : SV("");
 }
 
-bool volsnap_goes(const struct obj *content)
+bool volsnap_goes(const struct val *content)
 {
-	if (!obj_deleting(content))
+	if (!val_get_str(content, F_metadata, F_deletionTimestamp).n)
 		return false;
-	return annotation_of(obj_root(content), ANN_VOLSNAP_BEING_DELETED).n ||
-	       (val_str(obj_get(content, F_spec, F_source, F_snapshotHandle)).n &&
-		!val_str(obj_get(content, F_spec, F_volumeSnapshotRef, F_uid)).n);
+	return annotation_of(content, ANN_VOLSNAP_BEING_DELETED).n ||
+	       (val_get_str(content, F_spec, F_source, F_snapshotHandle).n &&
+		!val_get_str(content, F_spec, F_volumeSnapshotRef, F_uid).n);
+}
+
+struct sv volsnap_node(const struct val *content)
+{
+	struct sv label = val_str(val_member_sv(val_get(content, F_metadata, F_labels), SV(LABEL_VOLSNAP_NODE)));
+	struct sv handle = val_get_str(content, F_spec, F_source, F_snapshotHandle);
+	ssize_t end = sv_find(handle, '/');
+
+	return label.n ? label : end > 0 ? sv_sub(handle, 0, (size_t)end) : SV("");
 }

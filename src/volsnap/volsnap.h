@@ -50,4 +50,8 @@ struct sv volsnap_source_of(const struct obj *claim);
 
 /* Is the content to be taken off the storage now, or just let go? As upstream's driver side: its snapshot is being
  * deleted, or it never had one. */
-bool volsnap_goes(const struct obj *content);
+bool volsnap_goes(const struct val *content);
+
+/* Of a content that is kept by nodes (local-path): which has it. By its label or, where its user says what is there
+ * already, by the snapshotHandle NODE/NAME. "": it is not said. */
+struct sv volsnap_node(const struct val *content);

@@ -29,6 +29,7 @@ struct pod_claim {
 	/* A clone of local-path: its volume is made where its source is. */
 	bool clone;
 	struct node_want source;
+	struct sv source_node; /* the same of one that comes from a snapshot; "": wherever it likes */
 };
 
 struct pod_claims {
@@ -111,8 +112,11 @@ static void find_source(struct cycle_state *cs, struct pod_claim *c)
 
 	if (!from)
 		from = obj_get(c->claim, F_spec, F_dataSource);
-	if (!val_is(val_get(from, F_kind), "PersistentVolumeClaim") ||
-	    !val_is(obj_get(c->class, F_provisioner), LOCAL_PATH_PROVISIONER))
+	if (!val_is(obj_get(c->class, F_provisioner), LOCAL_PATH_PROVISIONER))
+		return;
+	if (val_is(val_get(from, F_kind), "VolumeSnapshot"))
+		c->source_node = annotation_of(obj_root(c->claim), ANN_SOURCE_NODE);
+	if (!val_is(val_get(from, F_kind), "PersistentVolumeClaim"))
 		return;
 	source = volumes_claim(vs, obj_ns(c->claim), val_get_str(from, F_name));
 	volume = source ? volumes_volume(vs, val_str(obj_get(source, F_spec, F_volumeName))) : NULL;
@@ -225,7 +229,7 @@ static bool can_provision(const struct pod_claim *c, const struct node_info *n)
 
 	return who.n && !sv_is(who, NO_PROVISIONER) && (!node.n || sv_is(node, n->name)) &&
 	       (!c->clone || node_want_matches(&c->source, n->labels, sv_from(n->name))) &&
-	       topology_allowed(c->class, n->labels);
+	       (!c->source_node.n || sv_is(c->source_node, n->name)) && topology_allowed(c->class, n->labels);
 }
 
 /* The best candidate on the node that no earlier claim of the Pod takes; NULL: none. */

@@ -264,10 +264,27 @@ static void test_clone(void **state)
 	assert_work(k, "n2", "", NULL);
 }
 
+/* One that comes from a snapshot goes where that is, once it is known; and another driver's wherever it likes. */
+static void test_restored(void **state)
+{
+	struct kit *k = *state;
+
+	kit_node(k, "n1", "");
+	kit_node(k, "n2", "");
+	class(k, "ours", "'provisioner':'" LOCAL_PATH_PROVISIONER "'," WAIT);
+	put(k, kit_obj("{'kind':'PersistentVolumeClaim','metadata':{'name':'copy','namespace':'default','annotations':{"
+		       "'local-path.caravel.io/source-node':'n2'}},'spec':{'accessModes':['ReadWriteOnce'],"
+		       "'storageClassName':'ours','resources':{'requests':{'storage':'9Gi'}},'dataSource':{'apiGroup':"
+		       "'snapshot.storage.k8s.io','kind':'VolumeSnapshot','name':'s'}}}"));
+	assert_string_equal(kit_find(k, pod(k, NULL, "a", "copy", "")), "n2");
+	assert_work(k, "n2", "", NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		KIT_TEST(test_clone),
+		KIT_TEST(test_restored),
 		KIT_TEST(test_refused_everywhere),
 		KIT_TEST(test_bound),
 		KIT_TEST(test_waiting_for_volumes),

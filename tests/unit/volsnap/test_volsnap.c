@@ -71,7 +71,7 @@ static void goes(const char *meta, const char *source, const char *uid, bool is)
 			 "\"%s\"}}}",
 			 meta, source, uid));
 
-	assert_int_equal(volsnap_goes(content), is);
+	assert_int_equal(volsnap_goes(obj_root(content)), is);
 }
 
 /* Data go when their snapshot goes, never with the content's deletion alone. */
