@@ -1,4 +1,5 @@
-/* node_lifecycle.h - the parts of the node lifecycle controller, shared by node_*.c, and what others ask of a lost node.
+/* node_lifecycle.h - the parts of the node lifecycle controller, shared by node_*.c, and what others ask of a lost
+ * node.
  *
  * Taints of a node are decided from its conditions; who must leave because of them is decided by
  * taint_eviction.c, which looks at the taints alone.
