@@ -276,7 +276,7 @@ int csi_run(void *driver, struct sv sha, struct reconcile_result *ret, struct er
 		pthread_mutex_unlock(&r.c->lock);
 		return 0;
 	}
-	log_warn(CSI_SYS, "a volume is not as it should be, will be retried", "why", "%s", err_msg(&why));
+	log_info(CSI_SYS, "a volume is not as it should be, will be retried", "why", "%s", err_msg(&why));
 	err_release(&why);
 	pthread_mutex_lock(&r.c->lock);
 	ret->after_ns = retry_failed(&csi_retry, &v->failed, env_mono_ns(r.c->o.env));
