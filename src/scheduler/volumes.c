@@ -63,7 +63,7 @@ void volumes_set(struct volumes *v, struct obj *o, bool deleted)
 	}
 }
 
-static int64_t limit_of(const struct obj *csinode, struct sv driver)
+static int64_t volumes_limit_of(const struct obj *csinode, struct sv driver)
 {
 	VAL_EACH(obj_get(csinode, F_spec, F_drivers), d)
 		if (sv_eq(val_get_str(d, F_name), driver))
@@ -75,13 +75,13 @@ int64_t volumes_limit(const struct volumes *v, struct sv node, struct sv driver)
 {
 	const struct obj *o = strmap_get(&v->nodes, node);
 
-	return o ? limit_of(o, driver) : -1;
+	return o ? volumes_limit_of(o, driver) : -1;
 }
 
 bool volumes_limited(const struct volumes *v, struct sv driver)
 {
 	STRMAP_EACH(&v->nodes, e)
-		if (limit_of(e->value, driver) >= 0)
+		if (volumes_limit_of(e->value, driver) >= 0)
 			return true;
 	return false;
 }
