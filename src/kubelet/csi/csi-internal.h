@@ -119,6 +119,7 @@ void csi_found(struct csi *c); /* at start: what lies on the disk becomes volume
 
 /* --- csi_volumes.c: the table --- */
 struct csi_volume *csi_volume_of(struct csi *c, struct arena *a, struct sv driver, struct sv handle); /* under lock */
+void csi_volume_drop(struct csi *c, struct arena *a, struct csi_volume *v_take);		      /* under lock */
 struct csi_use *csi_use_of(struct csi_volume *v, struct sv uid);				      /* under lock */
 void csi_use_free(void *use);
 void csi_volumes_wake(struct csi *c, struct sv driver); /* all of the driver's are looked at */
@@ -131,7 +132,8 @@ int csi_run(void *driver, struct sv sha, struct reconcile_result *ret, struct er
 struct csi_run {
 	struct csi *c;
 	struct arena *a;
-	const struct csi_volume *v; /* only its names are read without the lock */
+	const struct csi_volume *v; /* a copy of what it is; no uses */
+	struct csi_volume *table;   /* itself, under the lock */
 	bool attachable, staged;
 	const char *endpoint; /* NULL: the driver is not registered */
 	unsigned can;

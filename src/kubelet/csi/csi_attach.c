@@ -16,7 +16,7 @@ static bool attach_listed(const struct val *list, const char *name)
 static int attach_wait(struct csi_run *r)
 {
 	const struct retry_policy policy = { .first_ns = WAIT_FIRST_NS, .max_ns = WAIT_MAX_NS };
-	struct csi_volume *v = (struct csi_volume *)(uintptr_t)r->v;
+	struct csi_volume *v = r->table;
 
 	pthread_mutex_lock(&r->c->lock);
 	r->ret->after_ns = retry_pause_ns(&policy, ++v->waits);
@@ -26,7 +26,7 @@ static int attach_wait(struct csi_run *r)
 
 static void attach_note(struct csi_run *r, bool attachable)
 {
-	struct csi_volume *v = (struct csi_volume *)(uintptr_t)r->v;
+	struct csi_volume *v = r->table;
 	bool news;
 
 	pthread_mutex_lock(&r->c->lock);
@@ -39,13 +39,13 @@ static void attach_note(struct csi_run *r, bool attachable)
 
 int csi_attached(struct csi_run *r, struct err *err)
 {
-	struct csi_volume *v = (struct csi_volume *)(uintptr_t)r->v;
+	struct csi_volume *v = r->table;
 	const struct val *required = r->driver ? obj_get(r->driver, F_spec, F_attachRequired) : NULL, *said;
-	const char *name = csi_unique_name(r->a, v->driver, v->handle);
+	const char *name = csi_unique_name(r->a, r->v->driver, r->v->handle);
 	struct obj *node, *attachment;
 	struct err why = ERR_INIT;
 
-	if (v->own || (required && !val_bool(required))) {
+	if (r->v->own || (required && !val_bool(required))) {
 		attach_note(r, false);
 		return 1;
 	}
@@ -53,11 +53,15 @@ int csi_attached(struct csi_run *r, struct err *err)
 	if (client_get(r->c->o.client, RES(core_nodes), SV(""), sv_from(r->c->node_name), &node, err) < 0)
 		return -1;
 	obj_link(r->a, node);
-	if (!attach_listed(obj_get(node, F_status, F_volumesInUse), name) ||
-	    !attach_listed(obj_get(node, F_status, F_volumesAttached), name))
+	if (!attach_listed(obj_get(node, F_status, F_volumesInUse), name)) {
+		if (r->c->o.in_use_changed) /* whoever was told may have looked before that */
+			r->c->o.in_use_changed(r->c->o.ctx);
+		return attach_wait(r);
+	}
+	if (!attach_listed(obj_get(node, F_status, F_volumesAttached), name))
 		return attach_wait(r);
 	if (client_get(r->c->o.client, RES(storage_volumeattachments), SV(""),
-		       sv_from(csi_attachment_name(r->c, r->a, v->driver, v->handle)), &attachment, &why) < 0) {
+		       sv_from(csi_attachment_name(r->c, r->a, r->v->driver, r->v->handle)), &attachment, &why) < 0) {
 		if (why.reason != ERR_NOT_FOUND &&
 		    why.reason != ERR_FORBIDDEN) /* as nodes are told of what is not there */
 			return err_move(err, &why);
