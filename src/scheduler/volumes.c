@@ -86,6 +86,23 @@ bool volumes_limited(const struct volumes *v, struct sv driver)
 	return false;
 }
 
+bool volumes_installed(const struct volumes *v, struct sv node, struct sv driver)
+{
+	const struct obj *o = strmap_get(&v->nodes, node);
+
+	VAL_EACH(o ? obj_get(o, F_spec, F_drivers) : NULL, d)
+		if (sv_eq(val_get_str(d, F_name), driver))
+			return true;
+	return false;
+}
+
+bool volumes_must_be_installed(const struct volumes *v, struct sv driver)
+{
+	const struct obj *o = strmap_get(&v->drivers, driver);
+
+	return o && val_bool(obj_get(o, F_spec, F_preventPodSchedulingIfMissing));
+}
+
 bool volumes_tells_capacity(const struct volumes *v, struct sv driver)
 {
 	const struct obj *o = strmap_get(&v->drivers, driver);

@@ -36,6 +36,10 @@ struct obj *volumes_class(const struct volumes *v, struct sv name);
 int64_t volumes_limit(const struct volumes *v, struct sv node, struct sv driver);
 /* Does any node say so? */
 bool volumes_limited(const struct volumes *v, struct sv driver);
+/* Is the driver on the node, by its CSINode? */
+bool volumes_installed(const struct volumes *v, struct sv node, struct sv driver);
+/* Are its Pods to go nowhere else (CSIDriver.spec.preventPodSchedulingIfMissing)? */
+bool volumes_must_be_installed(const struct volumes *v, struct sv driver);
 /* Does the driver say how much room it has, and where (CSIDriver.spec.storageCapacity)? */
 bool volumes_tells_capacity(const struct volumes *v, struct sv driver);
 /* Promised to another claim than this one? */

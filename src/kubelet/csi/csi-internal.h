@@ -73,9 +73,10 @@ struct csi_volume {
 	char *spec_name; /* of whoever came first: devices have their places by it */
 	bool own;	 /* of a pod alone (inline) */
 	bool block;
-	bool attachable; /* stands in volumesInUse */
-	bool staged;	 /* by us, in this life */
-	unsigned waits;	 /* looks at an attachment that is not there, in a row */
+	bool attachable;  /* stands in volumesInUse */
+	bool staged;	  /* by us, in this life */
+	int64_t waits_ns; /* mono: since when it waits for being attached, or since that was said; 0: it does not */
+	unsigned waits;	  /* looks at an attachment that is not there, in a row */
 	struct retry failed;
 	struct strmap uses; /* uid -> struct csi_use */
 };
@@ -149,8 +150,9 @@ struct csi_run_use {
 	int64_t published_ns;
 };
 
-/* csi_attach.c: 1: attached, or it need not be; 0: not yet, r->ret says when to look. */
-int csi_attached(struct csi_run *r, struct err *err);
+/* csi_attach.c: 1: attached, or it need not be; 0: not yet, r->ret says when to look; -2: not for too long, with
+ * upstream's words for all of it. */
+int csi_attached(struct csi_run *r, const struct csi_run_use *u, struct err *err);
 /* csi_mount.c */
 int csi_stage(struct csi_run *r, const struct csi_run_use *u, struct err *err);
 int csi_publish(struct csi_run *r, const struct csi_run_use *u, struct err *err);

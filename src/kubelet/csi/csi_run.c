@@ -78,6 +78,18 @@ static void use_became(struct csi_run *r, const struct csi_run_use *of, enum csi
 	run_kick(r->c, of->uid);
 }
 
+/* It failed before, its pod has heard of that, and now it waits again. */
+static void use_waits(struct csi_run *r, const struct csi_run_use *of)
+{
+	struct csi_use *u;
+
+	pthread_mutex_lock(&r->c->lock);
+	u = strmap_get(&r->table->uses, of->uid);
+	if (u && u->state == CSI_FAILED)
+		u->state = CSI_WANTED;
+	pthread_mutex_unlock(&r->c->lock);
+}
+
 static void use_gone(struct csi_run *r, const struct csi_run_use *of)
 {
 	struct csi_volume *v = r->table;
@@ -170,9 +182,11 @@ static int run_make(struct csi_run *r, const struct csi_run_use *u, struct err *
 			      r->v->driver);
 		return run_words(r, u, "MountVolume.MountDevice", "MapVolume.SetUpDevice", err);
 	}
-	rc = csi_attached(r, err);
+	rc = csi_attached(r, u, err);
 	if (rc <= 0)
-		return rc < 0 ? run_words(r, u, "MountVolume.WaitForAttach", "MapVolume.WaitForAttach", err) : 0;
+		return rc == -2 ? -1
+		       : rc < 0 ? run_words(r, u, "MountVolume.WaitForAttach", "MapVolume.WaitForAttach", err)
+				: 0;
 	if (run_stage(r, u, err) < 0)
 		return -1;
 	if (csi_publish(r, u, err) < 0)
@@ -202,6 +216,8 @@ static int run_wanted(struct csi_run *r, const struct csi_run_use *uses, size_t 
 			use_became(r, &uses[i], CSI_FAILED, &why);
 			if (rc == 0)
 				rc = err_move(err, &why);
+		} else {
+			use_waits(r, &uses[i]);
 		}
 		err_release(&why);
 	}

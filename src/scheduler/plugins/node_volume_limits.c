@@ -1,4 +1,5 @@
-/* NodeVolumeLimits: a node takes so many volumes of a driver as its CSINode says.
+/* NodeVolumeLimits: a node takes so many volumes of a driver as its CSINode says, and none where the driver has to be
+ * there and is not.
  *
  * A volume counts once on a node, however many Pods use it. What is on a node is counted when it is asked about, from
  * the Pods there: only Pods with volumes of drivers that have a limit cost that. Equal hashes are one volume; the table
@@ -16,7 +17,8 @@ struct limits {
 	struct limits_own {
 		struct sv driver;
 		uint64_t volume;
-	} * own; /* of the Pod */
+		const char *missing; /* the reason where the driver is not there; NULL: that is no reason */
+	} * own;		     /* of the Pod */
 	size_t n;
 	/* The volumes met in this round, by hash: a slot of an earlier round is free. */
 	struct {
@@ -56,13 +58,20 @@ static enum sched_outcome limits_prefilter(struct cycle_state *cs)
 	const struct val *list = obj_get(cs->pod->obj, F_spec, F_volumes);
 	struct limits *l = NULL;
 
-	if (!vs->nodes.n)
+	if (!vs->nodes.n && !vs->drivers.n)
 		return SCHED_SKIP;
 	VAL_EACH(list, v) {
-		struct limits_own own;
+		struct limits_own own = { 0 };
+		bool must;
 
-		if (!limits_volume(vs, cs->pod->obj, v, &own.driver, &own.volume) || !volumes_limited(vs, own.driver))
+		if (!limits_volume(vs, cs->pod->obj, v, &own.driver, &own.volume))
 			continue;
+		must = volumes_must_be_installed(vs, own.driver);
+		if (!must && !volumes_limited(vs, own.driver))
+			continue;
+		if (must)
+			own.missing =
+			    arena_printf(cs->arena, "%.*s CSI driver is not installed on the node", SV_ARG(own.driver));
 		if (!l) {
 			l = ARENA_NEW(cs->arena, struct limits);
 			l->own = ARENA_ARRAY(cs->arena, struct limits_own, val_len(list));
@@ -121,6 +130,11 @@ static enum sched_outcome limits_filter(struct cycle_state *cs, const struct nod
 	for (size_t i = 0; i < l->n; i++) {
 		int64_t limit = volumes_limit(vs, sv_from(n->name), l->own[i].driver), count;
 		bool before = false, more = false;
+
+		if (l->own[i].missing && !volumes_installed(vs, sv_from(n->name), l->own[i].driver)) {
+			cycle_why(cs, l->own[i].missing);
+			return SCHED_UNRESOLVABLE;
+		}
 
 		for (size_t k = 0; k < i; k++) /* a Pod has few volumes; each driver once */
 			before |= sv_eq(l->own[k].driver, l->own[i].driver);

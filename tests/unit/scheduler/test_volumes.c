@@ -327,6 +327,25 @@ static void test_limits_of_what_is_made(void **state)
 	assert_string_equal(kit_find(k, pod(k, NULL, "b", "one", "")), "n1");
 }
 
+/* A driver that has to be there, where it has not come yet. */
+static void test_driver_missing(void **state)
+{
+	struct kit *k = *state;
+	struct pod_info *p;
+
+	kit_node(k, "n1", "");
+	driver_volume(k, "v1", "d.io");
+	p = pod(k, NULL, "a", "c-v1", "");
+	assert_string_equal(kit_find(k, p), "n1");
+	put(k,
+	    kit_obj("{'kind':'CSIDriver','metadata':{'name':'d.io'},'spec':{'preventPodSchedulingIfMissing':true}}"));
+	kit_refused(k, p, "0/1 nodes are available: 1 d.io CSI driver is not installed on the node.");
+	csi_node(k, "n1", "other.io", "");
+	kit_refused(k, p, "0/1 nodes are available: 1 d.io CSI driver is not installed on the node.");
+	csi_node(k, "n1", "d.io", "");
+	assert_string_equal(kit_find(k, p), "n1");
+}
+
 static void capacity(struct kit *k, const char *name, const char *of, const char *node, const char *sizes)
 {
 	put(k, kit_obj("{'kind':'CSIStorageCapacity','metadata':{'name':'%s','namespace':'x'},'storageClassName':'%s',"
@@ -371,6 +390,7 @@ int main(void)
 		KIT_TEST(test_one_pod_at_a_time),
 		KIT_TEST(test_one_pod_at_a_time_gives_way),
 		KIT_TEST(test_ephemeral),
+		KIT_TEST(test_driver_missing),
 		KIT_TEST(test_limits),
 		KIT_TEST(test_limits_of_what_is_made),
 		KIT_TEST(test_capacity),
