@@ -9,7 +9,8 @@
 #define ATTACH_PODS_BY_NODE "attach node"
 #define ATTACH_BY_NODE "node of attachment"
 #define ATTACH_BY_VOLUME "volume of attachment"
-#define ATTACH_FORCE_NS (360 * NS_PER_SEC) /* upstream's: a node that is lost has so long to say what it unmounted */
+#define ATTACH_PATIENCE_NS (120 * NS_PER_SEC) /* until it is said that nobody attaches it: upstream's */
+#define ATTACH_FORCE_NS (360 * NS_PER_SEC)    /* upstream's: a node that is lost has so long to say what it unmounted */
 
 struct attach_detach {
 	struct controller_ctx *ctx;

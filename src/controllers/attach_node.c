@@ -199,6 +199,22 @@ static int attach(struct attach_look *l, const struct attach_want *w, struct err
 	return 0;
 }
 
+/* Its driver's attacher does nothing: it may not run. Said each two minutes. */
+static void attach_overdue(struct attach_look *l, const struct attach_want *w, const struct obj *o)
+{
+	int64_t made = 0, now = env_now_ns(l->c->ctx->env), age;
+
+	(void)time_get(obj_get(o, F_metadata, F_creationTimestamp), &made);
+	age = now - made;
+	if (age >= ATTACH_PATIENCE_NS)
+		look_event(l, w, "Warning", "FailedAttachVolume",
+			   arena_printf(l->a,
+					"AttachVolume.Attach failed for volume \"%.*s\" : timed out waiting for "
+					"external-attacher of %.*s CSI driver to attach volume %.*s",
+					SV_ARG(obj_name(w->volume)), SV_ARG(w->driver), SV_ARG(w->handle)));
+	look_again(l, age >= ATTACH_PATIENCE_NS ? ATTACH_PATIENCE_NS : ATTACH_PATIENCE_NS - MAX(age, 0));
+}
+
 static int attach_all(struct attach_look *l, struct err *err)
 {
 	int rc = 0;
@@ -213,6 +229,8 @@ static int attach_all(struct attach_look *l, struct err *err)
 			look_event(l, w, "Warning", "FailedAttachVolume",
 				   arena_printf(l->a, "AttachVolume.Attach failed for volume \"%.*s\" : %.*s",
 						SV_ARG(obj_name(w->volume)), SV_ARG(val_str(said))));
+		else if (o && !is_attached(o) && !obj_deleting(o))
+			attach_overdue(l, w, o);
 		if (o || attach_refused(l, w)) /* one that is being deleted comes back when it is gone */
 			continue;
 		if (attach(l, w, &why) < 0)

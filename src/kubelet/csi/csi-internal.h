@@ -73,9 +73,10 @@ struct csi_volume {
 	char *spec_name; /* of whoever came first: devices have their places by it */
 	bool own;	 /* of a pod alone (inline) */
 	bool block;
-	bool attachable; /* stands in volumesInUse */
-	bool staged;	 /* by us, in this life */
-	unsigned waits;	 /* looks at an attachment that is not there, in a row */
+	bool attachable;  /* stands in volumesInUse */
+	bool staged;	  /* by us, in this life */
+	int64_t waits_ns; /* mono: since when it waits for being attached, or since that was said; 0: it does not */
+	unsigned waits;	  /* looks at an attachment that is not there, in a row */
 	struct retry failed;
 	struct strmap uses; /* uid -> struct csi_use */
 };
@@ -119,6 +120,7 @@ void csi_found(struct csi *c); /* at start: what lies on the disk becomes volume
 
 /* --- csi_volumes.c: the table --- */
 struct csi_volume *csi_volume_of(struct csi *c, struct arena *a, struct sv driver, struct sv handle); /* under lock */
+void csi_volume_drop(struct csi *c, struct arena *a, struct csi_volume *v_take);		      /* under lock */
 struct csi_use *csi_use_of(struct csi_volume *v, struct sv uid);				      /* under lock */
 void csi_use_free(void *use);
 void csi_volumes_wake(struct csi *c, struct sv driver); /* all of the driver's are looked at */
@@ -131,7 +133,8 @@ int csi_run(void *driver, struct sv sha, struct reconcile_result *ret, struct er
 struct csi_run {
 	struct csi *c;
 	struct arena *a;
-	const struct csi_volume *v; /* only its names are read without the lock */
+	const struct csi_volume *v; /* a copy of what it is; no uses */
+	struct csi_volume *table;   /* itself, under the lock */
 	bool attachable, staged;
 	const char *endpoint; /* NULL: the driver is not registered */
 	unsigned can;
@@ -147,8 +150,9 @@ struct csi_run_use {
 	int64_t published_ns;
 };
 
-/* csi_attach.c: 1: attached, or it need not be; 0: not yet, r->ret says when to look. */
-int csi_attached(struct csi_run *r, struct err *err);
+/* csi_attach.c: 1: attached, or it need not be; 0: not yet, r->ret says when to look; -2: not for too long, with
+ * upstream's words for all of it. */
+int csi_attached(struct csi_run *r, const struct csi_run_use *u, struct err *err);
 /* csi_mount.c */
 int csi_stage(struct csi_run *r, const struct csi_run_use *u, struct err *err);
 int csi_publish(struct csi_run *r, const struct csi_run_use *u, struct err *err);

@@ -21,7 +21,7 @@ static void care_keep(struct csi_run *r, const struct csi_run_use *of, const str
 	struct csi_use *u;
 
 	pthread_mutex_lock(&r->c->lock);
-	u = strmap_get(&r->v->uses, of->uid);
+	u = strmap_get(&r->table->uses, of->uid);
 	*ret_news = u && u->abnormal != s->abnormal;
 	if (u) {
 		u->stats = *s;
@@ -143,7 +143,7 @@ static void care_again(struct csi_run *r, const struct csi_run_use *u, struct er
 		return;
 	}
 	pthread_mutex_lock(&r->c->lock);
-	now = strmap_get(&r->v->uses, u->uid);
+	now = strmap_get(&r->table->uses, u->uid);
 	if (now)
 		now->published_ns = env_mono_ns(r->c->o.env);
 	pthread_mutex_unlock(&r->c->lock);

@@ -9,6 +9,20 @@ static struct csi_volume *run_volume(const struct csi_driver *d, struct arena *a
 	return strmap_get(&d->c->volumes, arena_svf(a, "%s/%.*s", d->name, SV_ARG(sha)));
 }
 
+/* What it is; under the lock. */
+static const struct csi_volume *run_copy(const struct csi_volume *v, struct arena *a)
+{
+	struct csi_volume *copy = ARENA_NEW(a, struct csi_volume);
+
+	copy->driver = arena_strdup(a, v->driver);
+	copy->handle = arena_strdup(a, v->handle);
+	copy->sha = arena_strdup(a, v->sha);
+	copy->spec_name = arena_strdup(a, v->spec_name ? v->spec_name : "");
+	copy->own = v->own;
+	copy->block = v->block;
+	return copy;
+}
+
 /* Copies of all uses; under the lock. */
 static struct csi_run_use *run_uses(struct csi_volume *v, struct arena *a, size_t *ret_n)
 {
@@ -51,7 +65,7 @@ static void use_became(struct csi_run *r, const struct csi_run_use *of, enum csi
 	struct csi_use *u;
 
 	pthread_mutex_lock(&r->c->lock);
-	u = strmap_get(&r->v->uses, of->uid);
+	u = strmap_get(&r->table->uses, of->uid);
 	if (u && u->state != CSI_GOING) {
 		u->state = state;
 		err_release(&u->why);
@@ -64,9 +78,21 @@ static void use_became(struct csi_run *r, const struct csi_run_use *of, enum csi
 	run_kick(r->c, of->uid);
 }
 
+/* It failed before, its pod has heard of that, and now it waits again. */
+static void use_waits(struct csi_run *r, const struct csi_run_use *of)
+{
+	struct csi_use *u;
+
+	pthread_mutex_lock(&r->c->lock);
+	u = strmap_get(&r->table->uses, of->uid);
+	if (u && u->state == CSI_FAILED)
+		u->state = CSI_WANTED;
+	pthread_mutex_unlock(&r->c->lock);
+}
+
 static void use_gone(struct csi_run *r, const struct csi_run_use *of)
 {
-	struct csi_volume *v = (struct csi_volume *)(uintptr_t)r->v;
+	struct csi_volume *v = r->table;
 
 	pthread_mutex_lock(&r->c->lock);
 	csi_use_free(strmap_del(&v->uses, of->uid));
@@ -107,18 +133,19 @@ static int run_away(struct csi_run *r, const struct csi_run_use *uses, size_t n,
 /* Nobody wants it: 1: it is gone from the table. */
 static int run_last(struct csi_run *r, struct err *err)
 {
-	struct csi_volume *v = (struct csi_volume *)(uintptr_t)r->v;
+	struct csi_volume *v = r->table;
 	struct csi *c = r->c;
 	bool gone;
 
 	if (csi_unstage(r, err) < 0)
 		return err_wrap(err, "%s failed for volume \"%s\" ",
-				v->block ? "UnmapVolume.UnmapDevice" : "UnmountVolume.UnmountDevice", v->spec_name);
+				r->v->block ? "UnmapVolume.UnmapDevice" : "UnmountVolume.UnmountDevice",
+				r->v->spec_name);
 	pthread_mutex_lock(&c->lock);
 	v->staged = false;
 	gone = v->uses.n == 0; /* else somebody came meanwhile, whose run comes after this one */
 	if (gone)
-		(void)strmap_del(&c->volumes, arena_svf(r->a, "%s/%s", v->driver, v->sha));
+		csi_volume_drop(c, r->a, v);
 	pthread_mutex_unlock(&c->lock);
 	return gone;
 }
@@ -132,7 +159,7 @@ static int run_words(const struct csi_run *r, const struct csi_run_use *u, const
 
 static int run_stage(struct csi_run *r, const struct csi_run_use *u, struct err *err)
 {
-	struct csi_volume *v = (struct csi_volume *)(uintptr_t)r->v;
+	struct csi_volume *v = r->table;
 
 	if (r->staged || r->v->own || !(r->can & CSI_CAN_STAGE))
 		return 0;
@@ -155,9 +182,11 @@ static int run_make(struct csi_run *r, const struct csi_run_use *u, struct err *
 			      r->v->driver);
 		return run_words(r, u, "MountVolume.MountDevice", "MapVolume.SetUpDevice", err);
 	}
-	rc = csi_attached(r, err);
+	rc = csi_attached(r, u, err);
 	if (rc <= 0)
-		return rc < 0 ? run_words(r, u, "MountVolume.WaitForAttach", "MapVolume.WaitForAttach", err) : 0;
+		return rc == -2 ? -1
+		       : rc < 0 ? run_words(r, u, "MountVolume.WaitForAttach", "MapVolume.WaitForAttach", err)
+				: 0;
 	if (run_stage(r, u, err) < 0)
 		return -1;
 	if (csi_publish(r, u, err) < 0)
@@ -187,6 +216,8 @@ static int run_wanted(struct csi_run *r, const struct csi_run_use *uses, size_t 
 			use_became(r, &uses[i], CSI_FAILED, &why);
 			if (rc == 0)
 				rc = err_move(err, &why);
+		} else {
+			use_waits(r, &uses[i]);
 		}
 		err_release(&why);
 	}
@@ -256,12 +287,13 @@ int csi_run(void *driver, struct sv sha, struct reconcile_result *ret, struct er
 
 	(void)err;
 	pthread_mutex_lock(&r.c->lock);
-	r.v = v = run_volume(d, &a, sha);
+	r.table = v = run_volume(d, &a, sha);
 	ret->after_ns = v ? retry_left_ns(&csi_retry, &v->failed, v->failed.failed_ns, now) : 0;
 	if (!v || ret->after_ns) {
 		pthread_mutex_unlock(&r.c->lock);
 		return 0;
 	}
+	r.v = run_copy(v, &a);
 	r.attachable = v->attachable;
 	r.staged = v->staged;
 	r.endpoint = d->endpoint ? arena_strdup(&a, d->endpoint) : NULL;
@@ -276,7 +308,7 @@ int csi_run(void *driver, struct sv sha, struct reconcile_result *ret, struct er
 		pthread_mutex_unlock(&r.c->lock);
 		return 0;
 	}
-	log_warn(CSI_SYS, "a volume is not as it should be, will be retried", "why", "%s", err_msg(&why));
+	log_info(CSI_SYS, "a volume is not as it should be, will be retried", "why", "%s", err_msg(&why));
 	err_release(&why);
 	pthread_mutex_lock(&r.c->lock);
 	ret->after_ns = retry_failed(&csi_retry, &v->failed, env_mono_ns(r.c->o.env));

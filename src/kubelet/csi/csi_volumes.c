@@ -57,6 +57,12 @@ struct csi_volume *csi_volume_of(struct csi *c, struct arena *a, struct sv drive
 	return v;
 }
 
+void csi_volume_drop(struct csi *c, struct arena *a, struct csi_volume *v)
+{
+	(void)strmap_del(&c->volumes, arena_svf(a, "%s/%s", v->driver, v->sha));
+	csi_volume_free(v);
+}
+
 struct csi_use *csi_use_of(struct csi_volume *v, struct sv uid)
 {
 	void **slot = strmap_slot(&v->uses, uid);

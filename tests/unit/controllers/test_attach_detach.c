@@ -323,6 +323,28 @@ static void test_driver_fails(void **state)
 	cluster_finish(&k);
 }
 
+/* The driver's attacher does not run: said after two minutes, and again, and not before. */
+static void test_nobody_attaches(void **state)
+{
+	struct cluster k = begin(state);
+	struct sv said = SV_NULL;
+
+	k.beat = true;
+	volume(&k, "ReadWriteOnce");
+	pod(&k, "p", "n1");
+	cluster_run(&k, 100);
+	assert_int_equal(events(k.rig, "p", "FailedAttachVolume", &said), 0);
+	cluster_run(&k, 60);
+	assert_int_equal(events(k.rig, "p", "FailedAttachVolume", &said), 1);
+	assert_sv(
+	    said,
+	    "AttachVolume.Attach failed for volume \"v\" : timed out waiting for external-attacher of d.io CSI driver "
+	    "to attach volume h-v");
+	fulfil(&k, "n1");
+	assert_int_equal(val_len(volumes_attached(&k, "n1")), 1);
+	cluster_finish(&k);
+}
+
 /* The server is another one now: nothing was remembered, and nothing is done twice. */
 static void test_started_anew(void **state)
 {
@@ -409,14 +431,23 @@ static void test_pods_out_of_service(void **state)
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
-	static const struct CMUnitTest tests[] = { T(test_once),	   T(test_once_a_pod),
-						   T(test_many),	   T(test_many_read),
-						   T(test_both_at_once),   T(test_not_required),
-						   T(test_there_and_back), T(test_comes_back_while_it_goes),
-						   T(test_ended),	   T(test_volume_gone),
-						   T(test_driver_fails),   T(test_started_anew),
-						   T(test_forced),	   T(test_healthy_is_not_forced),
-						   T(test_out_of_service), T(test_pods_out_of_service) };
+	static const struct CMUnitTest tests[] = { T(test_once),
+						   T(test_once_a_pod),
+						   T(test_many),
+						   T(test_many_read),
+						   T(test_both_at_once),
+						   T(test_not_required),
+						   T(test_there_and_back),
+						   T(test_comes_back_while_it_goes),
+						   T(test_ended),
+						   T(test_volume_gone),
+						   T(test_driver_fails),
+						   T(test_nobody_attaches),
+						   T(test_started_anew),
+						   T(test_forced),
+						   T(test_healthy_is_not_forced),
+						   T(test_out_of_service),
+						   T(test_pods_out_of_service) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -324,6 +324,7 @@ static void test_attached_first(void **state)
 	struct world *w = *state;
 	struct csi_place place;
 	struct arena *a = &w->rig->arena;
+	struct err err = ERR_INIT;
 	const char *name;
 	char hex[SHA256_HEX];
 
@@ -333,6 +334,17 @@ static void test_attached_first(void **state)
 	rig_run(w->rig, 10 * NS_PER_SEC);
 	assert_int_equal(want(w, &place, NULL), 1);
 	calls_were("");
+	/* What it waits for is said after two minutes, and it waits on. */
+	rig_run(w->rig, 100 * NS_PER_SEC);
+	assert_int_equal(want(w, &place, &err), 1);
+	for (int i = 0; i < 200 && want(w, &place, &err) == 1; i++)
+		rig_run(w->rig, 200 * NS_PER_MS);
+	assert_string_equal(err_msg(&err),
+			    "Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[data], "
+			    "failed to process volumes=[]: context deadline exceeded");
+	err_release(&err);
+	rig_run(w->rig, 5 * NS_PER_SEC);
+	assert_int_equal(want(w, &place, &err), 1);
 	/* It stands in the Node first. */
 	assert_true(w->in_use > 0);
 	assert_val(val_at(csi_in_use(w->csi, a), 0), UNIQUE);
