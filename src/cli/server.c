@@ -240,16 +240,18 @@ static void certs_renewed(void *ctx, struct tls_ctx *tls)
 		log_warn("server", "the renewed kubeconfig cannot be written", "error", "%s", err_msg(&err));
 }
 
+static bool keys_are_shared(const struct server *s)
+{
+	return s->opened.shared && !s->o.of_etcd; /* upstream's names have keys by files */
+}
+
 /* After the store is open: so a second server on one directory hears about the directory, not about addresses. */
-static int settle_cidrs(struct server *s, struct err *err)
+static int settle_cidrs(struct server *s, bool fresh, struct err *err)
 {
 	struct server_opts *o = &s->o;
 	struct cidrs c = { o->facts.cluster_cidr, o->facts.service_cidr };
-	struct store_stats stats;
-	int fd;
+	int fd = cidrs_settle(&s->arena, o->node.data_dir, fresh, !o->disable_agent, &c, err);
 
-	store_stats(s->store, &stats);
-	fd = cidrs_settle(&s->arena, o->node.data_dir, stats.rev <= 1, !o->disable_agent, &c, err);
 	if (fd == CIDRS_FAILED)
 		return -1;
 	s->cidr_hold = fd;
@@ -258,6 +260,18 @@ static int settle_cidrs(struct server *s, struct err *err)
 	if (!o->facts.cluster_dns)
 		o->facts.cluster_dns = cidrs_tenth(&s->arena, o->facts.service_cidr);
 	return 0;
+}
+
+static int settle_facts(struct server *s, struct err *err)
+{
+	struct store_stats stats;
+	bool fresh;
+
+	store_stats(s->store, &stats);
+	fresh = stats.rev <= 1;
+	if (keys_are_shared(s) && server_facts_settle(&s->o, &s->arena, s->store, &fresh, err) < 0)
+		return -1;
+	return settle_cidrs(s, fresh, err);
 }
 
 /* Raises the soft limit of descriptors, as 1,024 are few for a server, and leaves some for what must always go on. */
@@ -340,11 +354,6 @@ static int encrypt_store(struct server *s, struct err *err)
 	return 0;
 }
 
-static bool keys_are_shared(const struct server *s)
-{
-	return s->opened.shared && !s->o.of_etcd; /* upstream's names have keys by files */
-}
-
 static struct shared_keys_opts shared_keys(const struct server *s)
 {
 	return (struct shared_keys_opts){ .env = s->env,
@@ -379,7 +388,7 @@ static int start_api(struct server *s, struct err *err)
 	struct shared_keys_opts keys;
 
 	s->metric_rules = server_metric_rules(&s->arena, o, err);
-	if (!s->metric_rules || open_store(s, err) < 0 || settle_cidrs(s, err) < 0)
+	if (!s->metric_rules || open_store(s, err) < 0 || settle_facts(s, err) < 0)
 		return -1;
 	keys = shared_keys(s);
 	s->api = apiserver_new(

@@ -76,5 +76,10 @@ struct metric_rules *server_metric_rules(struct arena *a, const struct server_op
 int database_check(struct arena *a, const struct server_opts *o, struct err *err);
 /* Notes whose CA the database's clients know. */
 int database_mark(struct arena *a, const struct server_opts *o, struct sv ca, struct err *err);
+/* Of servers that may have others beside them: what holds for the whole cluster is as those have it, or as the cluster
+ * had it where none is there and the flags leave it open (server_facts.c). s: as objects are read. *ret_fresh: no
+ * server has ever said anything there. */
+struct store;
+int server_facts_settle(struct server_opts *o, struct arena *a, struct store *s, bool *ret_fresh, struct err *err);
 /* Says what to do about a failed bind; returns -1. */
 int server_explain_bind(const struct server_opts *o, struct err *err);

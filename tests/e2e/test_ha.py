@@ -56,7 +56,7 @@ def who(c, token):
 
 def servers_have_one_clusters_keys(_):
     with Etcd() as etcd:
-        a, b = server(etcd, "--token", TOKEN), server(etcd, "--token", TOKEN)
+        a, b = (server(etcd, "--advertise-address", f"192.0.2.1{n}", "--token", TOKEN) for n in (1, 2))
         try:
             for c in (a, b):  # at once, on an empty store
                 c.start(wait=False)
@@ -83,6 +83,11 @@ def servers_have_one_clusters_keys(_):
                 secrets += [lines[1].encode(), base64.b64encode(read(a, "pki", name).encode())[40:80]]
             for secret in secrets:
                 equal(secret in stored, False, secret)
+            # What holds for the whole cluster is as the others have it.
+            facts = b.get("configmap", "-n", "kube-system", "caravel-config")["data"]
+            contains(does_not_start(etcd, os.path.join(b.dir, "other"), "--token", TOKEN, "--cluster-cidr", "10.99.0.0/16"),
+                     "--cluster-cidr is '10.99.0.0/16' here and '10.42.0.0/16' on the other servers")
+            equal(a.get("configmap", "-n", "kube-system", "caravel-config")["data"], facts)
             # A start without the flag has the token of its file.
             b.stop()
             b.args = b.args[:-2]
