@@ -13,7 +13,7 @@
 #define SYS "agent"
 #define CLOCK_OFF_NS (600 * NS_PER_SEC)
 #define TEND_NS (60 * NS_PER_SEC)
-#define LEARN_NS (60 * NS_PER_SEC)
+#define LEARN_NS (300 * NS_PER_SEC)
 #define TELL_AFTER_NS (10 * NS_PER_SEC)
 #define ASK_NS (20 * NS_PER_MS)
 #define DAY_NS ((int64_t)24 * 3600 * NS_PER_SEC)

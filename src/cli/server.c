@@ -558,6 +558,7 @@ static void stop(struct server *s)
 		if (s->loops[i])
 			ev_loop_free(s->loops[i]);
 	s->api = apiserver_free(s->api);
+	server_store_rest(&s->opened);
 	s->store = store_close(s->store);
 	server_store_end(&s->opened);
 	s->encryption = encryption_free(s->encryption);

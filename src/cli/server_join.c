@@ -9,6 +9,7 @@
 #include "codec/json.h"
 #include "net/http_client.h"
 #include "net/tls.h"
+#include "store/etcd/etcd.h"
 #include "store/etcd/members.h"
 
 #define SYS "server"
@@ -175,6 +176,28 @@ int server_join(struct arena *a, const struct server_join_opts *o, struct server
 	return 0;
 }
 
+static void join_clients(const struct etcd_members *l, const struct etcd_member_id *id, struct buf *b)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (l->m[i].client.n && (!l->m[i].learner || sv_is(l->m[i].peer, id->peer)))
+			join_list(b, SV(""), l->m[i].client);
+}
+
+int server_join_follow(struct store *etcd, const char *data_dir, const struct etcd_member_id *id, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf clients = BUF_INIT;
+	struct etcd_members l;
+
+	if (etcd_members_list(etcd, &a, &l, err) < 0)
+		return -1;
+	join_clients(&l, id, &clients);
+	if (!clients.n)
+		return 0;
+	etcd_member_note_clients(data_dir, buf_sv(&clients));
+	return store_etcd_more(etcd, buf_sv(&clients), err);
+}
+
 int server_join_finish(struct store *etcd, const char *data_dir, const struct etcd_member_id *id, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -187,9 +210,8 @@ int server_join_finish(struct store *etcd, const char *data_dir, const struct et
 	for (size_t i = 0; i < l.n; i++) {
 		if (sv_is(l.m[i].peer, id->peer) || (!own && sv_is(l.m[i].name, id->name)))
 			own = &l.m[i];
-		if (l.m[i].client.n && (!l.m[i].learner || sv_is(l.m[i].peer, id->peer)))
-			join_list(&clients, SV(""), l.m[i].client);
 	}
+	join_clients(&l, id, &clients);
 	if (!own)
 		return err_set(err, ERR_STORE_READ,
 			       "this server is no member of its cluster any more: another one has its place. Remove "

@@ -34,3 +34,5 @@ int server_join_answer(struct store *etcd, struct arena *a, struct sv body, stru
 /* Of a server that has its store: it gets its vote when it has none, its address is the one that it has, and others are
  * known for the next start. 1: done; 0: it is a learner that has not caught up. */
 int server_join_finish(struct store *etcd, const char *data_dir, const struct etcd_member_id *id, struct err *err);
+/* Every now and then: the others as they are, for this store and for the next start. */
+int server_join_follow(struct store *etcd, const char *data_dir, const struct etcd_member_id *id, struct err *err);

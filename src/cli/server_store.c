@@ -7,10 +7,13 @@
 #include "cli/to_etcd.h"
 #include "store/store.h"
 
+#include <pthread.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define DATABASE_MAX ((size_t)64 << 30) /* address space, not memory */
 #define PAUSE_NS NS_PER_SEC
+#define FOLLOW_NS (60 * NS_PER_SEC)
 #define PROMOTE_NS (250 * NS_PER_MS)
 #define TELL_TIMES 20 /* pauses between two lines of the log */
 
@@ -103,6 +106,72 @@ static int has_vote(struct server_store *s, const struct server_opts *o, struct 
 	return 0;
 }
 
+/* --- who else is there --- */
+
+struct followed {
+	struct server_store *s;
+	struct env *env;
+	char *data_dir;
+	pthread_mutex_t lock; /* guards these */
+	pthread_cond_t idle;
+	struct env_timer *timer;
+	bool armed, stopping;
+};
+
+static void follow_fired(void *ctx)
+{
+	struct followed *f = ctx;
+	bool stopping;
+
+	pthread_mutex_lock(&f->lock);
+	f->timer = env_timer_cancel(f->env, f->timer);
+	stopping = f->stopping;
+	pthread_mutex_unlock(&f->lock);
+	if (!stopping) /* what fails now is asked again in a minute */
+		(void)server_join_follow(f->s->store, f->data_dir, &f->s->id, NULL);
+	pthread_mutex_lock(&f->lock);
+	f->armed = !f->stopping;
+	if (f->armed)
+		f->timer = env_after(f->env, ENV_SLOW, FOLLOW_NS, follow_fired, f);
+	pthread_cond_broadcast(&f->idle);
+	pthread_mutex_unlock(&f->lock);
+}
+
+static void follow_start(struct server_store *s, struct env *env, const char *data_dir)
+{
+	struct followed *f = xcalloc(1, sizeof(*f));
+
+	f->s = s;
+	f->env = env;
+	f->data_dir = xstrdup(data_dir);
+	pthread_mutex_init(&f->lock, NULL);
+	pthread_cond_init(&f->idle, NULL);
+	f->armed = true;
+	s->followed = f;
+	pthread_mutex_lock(&f->lock);
+	f->timer = env_after(env, ENV_SLOW, FOLLOW_NS, follow_fired, f);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void server_store_rest(struct server_store *s)
+{
+	struct followed *f = TAKE(s->followed);
+
+	if (!f)
+		return;
+	pthread_mutex_lock(&f->lock);
+	f->stopping = true;
+	if (f->timer && env_timer_stop(f->env, TAKE(f->timer)))
+		f->armed = false;
+	while (f->armed)
+		pthread_cond_wait(&f->idle, &f->lock);
+	pthread_mutex_unlock(&f->lock);
+	pthread_mutex_destroy(&f->lock);
+	pthread_cond_destroy(&f->idle);
+	free(f->data_dir);
+	free(f);
+}
+
 static int open_own(struct server_store *s, struct env *env, struct arena *a, const struct server_opts *o,
 		    struct err *err)
 {
@@ -123,7 +192,10 @@ static int open_own(struct server_store *s, struct env *env, struct arena *a, co
 	etcd_member_datastore(a, &m, &s->id, joined.clients, joined.cluster != NULL, &d);
 	if (open_etcd(s, env, a, &d, err) < 0)
 		return -1;
-	return has_vote(s, o, err);
+	if (has_vote(s, o, err) < 0)
+		return -1;
+	follow_start(s, env, o->node.data_dir);
+	return 0;
 }
 
 int server_store_open(struct server_store *s, struct env *env, struct arena *a, struct server_opts *o, struct err *err)

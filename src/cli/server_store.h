@@ -13,12 +13,15 @@
 struct server_store {
 	struct store *store; /* as opened: below encryption */
 	struct etcd_member *member;
-	struct etcd_member_id id; /* with a member */
-	bool shared;		  /* others may have the same */
+	struct followed *followed; /* who else is there, looked at every minute */
+	struct etcd_member_id id;  /* with a member */
+	bool shared;		   /* others may have the same */
 };
 
 /* -1: what was begun is in ret, for server_store_end(). */
 int server_store_open(struct server_store *ret, struct env *env, struct arena *a, struct server_opts *o,
 		      struct err *err);
-/* After the store is closed, or what lies above it. */
+/* Before the store, or what lies above it, is closed. */
+void server_store_rest(struct server_store *s);
+/* After that. */
 void server_store_end(struct server_store *s);

@@ -402,6 +402,17 @@ def an_etcd_of_their_own(_):
             equal(os.path.exists(os.path.join(wrong, "pki", "ca.key")), False)
         with members:
             loses_each(members, "an etcd of their own")
+            # Another address of a member is told to the others, and all it has is still its own.
+            moved = members.all[1]
+            moved.up = False
+            moved.stop()
+            moved.args += ["--etcd-port", "2479"]
+            moved.start()
+            with open(moved.log, encoding="utf-8") as f:
+                contains(f.read(), "this member has another address")
+            body = {"metadata": {"name": "moved"}}
+            equal(moved.request("POST", "/api/v1/namespaces/default/configmaps", body)[0], 201)
+            equal([m.request("GET", "/api/v1/namespaces/default/configmaps/moved")[0] for m in members.all], [200] * 3)
 
 
 @contextlib.contextmanager
