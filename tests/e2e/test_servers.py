@@ -58,13 +58,18 @@ def connections(c, name):
     return len(c.inside(2, "ss", "-Htn", "state", "established", "dst", f"{c.host}:{PORTS[name]}").splitlines())
 
 
+def tell_of_both(c):
+    """The server says each minute that there is itself alone."""
+    c.kubectl("patch", "endpoints", "kubernetes", "--type=merge", "-p", json.dumps({"subsets": [{
+        "addresses": [{"ip": c.host}], "ports": [{"name": n, "port": p, "protocol": "TCP"} for n, p in PORTS.items()]}]}))
+
+
 def joins_by_one_and_learns_the_other(c):
     """It joins by the one that it prefers, so that it stays there."""
     PORTS["a"], PORTS["b"] = sorted(PORTS.values(), key=lambda port: weight(c.host, port), reverse=True)
     for name in PORTS:
         way_up(c, name)
-    c.kubectl("patch", "endpoints", "kubernetes", "--type=merge", "-p", json.dumps({"subsets": [{
-        "addresses": [{"ip": c.host}], "ports": [{"name": n, "port": p, "protocol": "TCP"} for n, p in PORTS.items()]}]}))
+    tell_of_both(c)
     words = c.kill_node(2)
     words[words.index("--server") + 1] = f"https://{c.host}:{PORTS['a']}"
     c.words = words
@@ -149,6 +154,7 @@ def it_starts_while_the_one_it_was_given_is_gone(c):
     way_down("a")
     c.kill_node(2)
     at = c.words.index("--token-file")
+    tell_of_both(c)
     c.start_node(2, c.words[:at] + c.words[at + 2:])
     wait_for("it to be there by the other one", lambda: connections(c, "b") > 5, 60)
     all_goes_on(c, "fourth")
