@@ -102,8 +102,15 @@ struct apiserver_opts {
 	/* How kubelets of joined nodes are reached (node_tunnel.h): by their address, else by connections that they
 	 * keep to us; by the latter alone; by the former alone. */
 	enum { EGRESS_ANY, EGRESS_TUNNEL, EGRESS_ADDRESS } egress;
-	const char *const *tls_sans;  /* NULL-terminated, or NULL */
-	const char *join_token;	      /* "<id>.<secret>", also with the CA's hash; NULL: made at the first start */
+	const char *const *tls_sans; /* NULL-terminated, or NULL */
+	const char *join_token;	     /* "<id>.<secret>", also with the CA's hash; NULL: made at the first start */
+	/* Also a way in: for further servers (system:bootstrappers:caravel:servers). NULL: there is none. Views for
+	 * life. */
+	const char *server_token;
+	/* POST /v1-caravel/members: another server joins this one's store. On a thread of the pool, which it may keep
+	 * for some seconds; *ret is JSON, in a. NULL: there is no such path. */
+	int (*members)(void *ctx, struct arena *a, struct sv body, struct sv *ret, struct err *err);
+	void *members_ctx;
 	bool join_token_known;	      /* it is in no Secret, as it opens more than the way in (cli/shared_keys.h) */
 	const char *admission_config; /* an AdmissionConfiguration (admission/setup.h); NULL: none */
 	/* Names of plugins, NULL-terminated, or NULL: on beside those that are, off of them. */

@@ -13,7 +13,9 @@
 #include "cli/control.h"
 #include "cli/daemon.h"
 #include "cli/home_local.h"
+#include "cli/server_join.h"
 #include "cli/server_options.h"
+#include "cli/server_store.h"
 #include "cli/shared_keys.h"
 #include "cli/stalls.h"
 #include "cli/supervise.h"
@@ -37,7 +39,6 @@
 #include <unistd.h>
 
 #define NET_THREADS 2
-#define DATABASE_MAX ((size_t)64 << 30) /* address space, not memory */
 #define BODY_MAX ((size_t)3 << 20)
 #define DESCRIPTORS_WANTED 65536
 #define DESCRIPTORS_KEPT 512  /* for files, the runtime, children: not for connections */
@@ -53,7 +54,8 @@ struct server {
 	struct ev_loop *loops[NET_THREADS];
 	pthread_t threads[NET_THREADS];
 	int n_threads;
-	struct store *store, *stored; /* stored: below its encryption */
+	struct server_store opened;
+	struct store *store; /* that, or what lies above it */
 	struct encryption *encryption;
 	struct metric_rules *metric_rules;
 	struct apiserver *api;
@@ -242,16 +244,18 @@ static void certs_renewed(void *ctx, struct tls_ctx *tls)
 		log_warn("server", "the renewed kubeconfig cannot be written", "error", "%s", err_msg(&err));
 }
 
+static bool keys_are_shared(const struct server *s)
+{
+	return s->opened.shared && !s->o.of_etcd; /* upstream's names have keys by files */
+}
+
 /* After the store is open: so a second server on one directory hears about the directory, not about addresses. */
-static int settle_cidrs(struct server *s, struct err *err)
+static int settle_cidrs(struct server *s, bool fresh, struct err *err)
 {
 	struct server_opts *o = &s->o;
 	struct cidrs c = { o->facts.cluster_cidr, o->facts.service_cidr };
-	struct store_stats stats;
-	int fd;
+	int fd = cidrs_settle(&s->arena, o->node.data_dir, fresh, !o->disable_agent, &c, err);
 
-	store_stats(s->store, &stats);
-	fd = cidrs_settle(&s->arena, o->node.data_dir, stats.rev <= 1, !o->disable_agent, &c, err);
 	if (fd == CIDRS_FAILED)
 		return -1;
 	s->cidr_hold = fd;
@@ -260,6 +264,18 @@ static int settle_cidrs(struct server *s, struct err *err)
 	if (!o->facts.cluster_dns)
 		o->facts.cluster_dns = cidrs_tenth(&s->arena, o->facts.service_cidr);
 	return 0;
+}
+
+static int settle_facts(struct server *s, struct err *err)
+{
+	struct store_stats stats;
+	bool fresh;
+
+	store_stats(s->store, &stats);
+	fresh = stats.rev <= 1;
+	if (keys_are_shared(s) && server_facts_settle(&s->o, &s->arena, s->store, &fresh, err) < 0)
+		return -1;
+	return settle_cidrs(s, fresh, err);
 }
 
 /* Raises the soft limit of descriptors, as 1,024 are few for a server, and leaves some for what must always go on. */
@@ -346,15 +362,32 @@ static int encrypt_store(struct server *s, struct err *err)
 	return 0;
 }
 
-/* Upstream's names have keys by files. */
-static int settle_keys(struct server *s, struct err *err)
+static struct shared_keys_opts shared_keys(const struct server *s)
 {
-	if (!s->o.datastore.endpoint || s->o.of_etcd)
-		return 0;
-	return shared_keys_settle(
-	    &(struct shared_keys_opts){
-		.env = s->env, .store = s->store, .data_dir = s->o.node.data_dir, .token = s->o.token },
-	    err);
+	return (struct shared_keys_opts){ .env = s->env,
+					  .store = s->opened.store,
+					  .data_dir = s->o.node.data_dir,
+					  .token = s->o.token,
+					  .etcd = s->opened.member != NULL };
+}
+
+static int open_store(struct server *s, struct err *err)
+{
+	int rc = server_store_open(&s->opened, s->env, &s->arena, &s->o, err);
+	struct shared_keys_opts k;
+
+	s->store = s->opened.store;
+	if (rc < 0)
+		return -1;
+	k = shared_keys(s);
+	if (keys_are_shared(s) && shared_keys_settle(&k, err) < 0)
+		return -1;
+	return encrypt_store(s, err);
+}
+
+static int members(void *ctx, struct arena *a, struct sv body, struct sv *ret, struct err *err)
+{
+	return server_join_answer(((struct server *)ctx)->opened.store, a, body, ret, err);
 }
 
 /* A restore that was killed behind its moment is finished before anybody looks at what it replaces. */
@@ -371,26 +404,18 @@ static int finish_restore(struct server *s, struct err *err)
 static int start_api(struct server *s, struct err *err)
 {
 	struct server_opts *o = &s->o;
-	const char *db = arena_printf(&s->arena, "%s/db", o->node.data_dir);
+	struct shared_keys_opts keys;
 
-	/* Not before the process has its seed, by which maps find what is in them. */
 	s->metric_rules = server_metric_rules(&s->arena, o, err);
-	if (!s->metric_rules || finish_restore(s, err) < 0 ||
-	    (!o->datastore.endpoint && database_check(&s->arena, o, err) < 0))
-		return -1;
-	if (o->no_sync)
-		store_disk_no_sync();
 	o->datastore.kept = o->history_ns != 0;
-	s->store = o->datastore.endpoint ? datastore_etcd(s->env, &s->arena, &o->datastore, err)
-					 : store_disk_open(s->env, db, DATABASE_MAX, err);
-	s->stored = s->store;
-	if (!s->store || settle_keys(s, err) < 0 || encrypt_store(s, err) < 0 || settle_cidrs(s, err) < 0)
+	if (!s->metric_rules || finish_restore(s, err) < 0 || open_store(s, err) < 0 || settle_facts(s, err) < 0)
 		return -1;
+	keys = shared_keys(s);
 	s->api = apiserver_new(
 	    &(struct apiserver_opts){
 		.env = s->env,
 		.store = s->store,
-		.stored = s->stored,
+		.stored = s->opened.store,
 		.data_dir = o->node.data_dir,
 		.service_cidr = o->facts.service_cidr,
 		.cluster_cidr = o->facts.cluster_cidr,
@@ -410,7 +435,10 @@ static int start_api(struct server *s, struct err *err)
 		.tls_key_file = o->tls_key_file,
 		.tls_sni = o->tls_sni.list.p,
 		.join_token = o->token,
-		.join_token_known = o->token && o->datastore.endpoint && !o->of_etcd,
+		.join_token_known = o->token && keys_are_shared(s),
+		.server_token = s->opened.member ? shared_keys_token(&keys, &s->arena) : NULL,
+		.members = s->opened.member ? members : NULL,
+		.members_ctx = s,
 		.token_auth_file = o->token_auth_file,
 		.proxy_cert_file = o->proxy_cert_file,
 		.proxy_key_file = o->proxy_key_file,
@@ -458,7 +486,7 @@ static int start_api(struct server *s, struct err *err)
 		.goaway_chance = o->goaway_share,
 	    },
 	    err);
-	if (!s->api || (!o->datastore.endpoint && database_mark(&s->arena, o, apiserver_ca_pem(s->api), err) < 0))
+	if (!s->api || (!s->opened.shared && database_mark(&s->arena, o, apiserver_ca_pem(s->api), err) < 0))
 		return -1;
 	publish_facts(s);
 	s->http = http_server_start(s->loops, NET_THREADS,
@@ -575,7 +603,9 @@ static void stop(struct server *s)
 		if (s->loops[i])
 			ev_loop_free(s->loops[i]);
 	s->api = apiserver_free(s->api);
+	server_store_rest(&s->opened);
 	s->store = store_close(s->store);
+	server_store_end(&s->opened);
 	s->encryption = encryption_free(s->encryption);
 	if (guard)
 		env_timer_cancel(s->env, guard);

@@ -24,6 +24,8 @@ const char *const shared_key_names[_SK_MAX] = {
 	[SK_SA_KEY] = "sa.key",
 	[SK_FRONT_KEY] = "front-proxy-ca.key",
 	[SK_FRONT_CERT] = "front-proxy-ca.crt",
+	[SK_ETCD_KEY] = "etcd-ca.key",
+	[SK_ETCD_CERT] = "etcd-ca.crt",
 };
 
 struct sk {
@@ -45,7 +47,7 @@ bool shared_keys_parse(struct arena *a, struct sv text, struct shared_keys *ret)
 		return false;
 	for (size_t i = 0; i < _SK_MAX; i++) {
 		ret->pem[i] = val_str(val_member_sv(v, sv_from(shared_key_names[i])));
-		if (!ret->pem[i].n || ret->pem[i].n > PEM_MAX)
+		if ((!ret->pem[i].n && i < SK_NEEDED) || ret->pem[i].n > PEM_MAX)
 			return false;
 	}
 	return true;
@@ -56,7 +58,8 @@ static void sk_format(struct arena *a, const struct shared_keys *k, struct buf *
 	struct val *v = val_new_map(a);
 
 	for (size_t i = 0; i < _SK_MAX; i++)
-		val_set_str_sv(a, v, sv_from(shared_key_names[i]), k->pem[i]);
+		if (k->pem[i].n)
+			val_set_str_sv(a, v, sv_from(shared_key_names[i]), k->pem[i]);
 	json_encode(b, v);
 }
 
@@ -99,7 +102,7 @@ static int sk_write(struct sk *k, const struct shared_keys *has, const struct sh
 	size_t n = 0;
 
 	for (size_t i = 0; i < _SK_MAX; i++)
-		if (!sv_eq(has->pem[i], wanted->pem[i]))
+		if (wanted->pem[i].n && !sv_eq(has->pem[i], wanted->pem[i]))
 			out[n++] = (struct file_out){ arena_printf(&k->a, "%s/%s", k->pki, shared_key_names[i]),
 						      wanted->pem[i], 0600 };
 	if (!n)
@@ -118,12 +121,12 @@ static bool sk_same_key(struct sv x, struct sv y)
 /* Whose the data directory is is told by what cannot be made again; the front proxies' CA can. */
 static int sk_check_same(struct sk *k, const struct shared_keys *has, const struct shared_keys *wanted, struct err *err)
 {
-	static const enum shared_key whose[] = { SK_CA_KEY, SK_CA_CERT, SK_SA_KEY };
+	static const enum shared_key whose[] = { SK_CA_KEY, SK_CA_CERT, SK_SA_KEY, SK_ETCD_KEY, SK_ETCD_CERT };
 
 	for (size_t i = 0; i < ARRAY_LEN(whose); i++) {
 		struct sv mine = has->pem[whose[i]];
 
-		if (mine.n && !sk_same_key(mine, wanted->pem[whose[i]]))
+		if (mine.n && wanted->pem[whose[i]].n && !sk_same_key(mine, wanted->pem[whose[i]]))
 			return err_set(err, ERR_STORE_READ,
 				       "'%s/%s' is another one than the cluster's in the store: this data directory is "
 				       "that of another cluster. Take an empty --data-dir for a further server of the "
@@ -230,9 +233,10 @@ static int sk_open(struct sk *k, struct sv sealed, struct shared_keys *ret, stru
 }
 
 /* All that a server has after it has opened its pki, without a file written. */
-static int sk_complete(struct sk *k, struct shared_keys *ret, struct err *err)
+static int sk_complete(struct sk *k, const struct shared_keys *has, struct shared_keys *ret, struct err *err)
 {
-	struct pki *p = pki_open(&(struct pki_opts){ .env = k->o->env, .dir = k->pki, .looks_only = true }, err);
+	struct pki *p = pki_open(
+	    &(struct pki_opts){ .env = k->o->env, .dir = k->pki, .looks_only = true, .etcd = k->o->etcd }, err);
 
 	if (!p)
 		return -1;
@@ -241,6 +245,8 @@ static int sk_complete(struct sk *k, struct shared_keys *ret, struct err *err)
 	ret->pem[SK_SA_KEY] = arena_sv(&k->a, p->sa_key);
 	ret->pem[SK_FRONT_KEY] = arena_sv(&k->a, p->front_key);
 	ret->pem[SK_FRONT_CERT] = arena_sv(&k->a, p->front_ca);
+	ret->pem[SK_ETCD_KEY] = k->o->etcd ? arena_sv(&k->a, p->etcd_key) : has->pem[SK_ETCD_KEY];
+	ret->pem[SK_ETCD_CERT] = k->o->etcd ? arena_sv(&k->a, p->etcd_ca) : has->pem[SK_ETCD_CERT];
 	pki_close(p);
 	return 0;
 }
@@ -286,7 +292,7 @@ static int sk_round(struct sk *k, struct err *err)
 		return -1;
 	if (f.rev)
 		has = there;
-	if (sk_complete(k, &ours, err) < 0)
+	if (sk_complete(k, &has, &ours, err) < 0)
 		return -1;
 	if (f.rev && sk_equal(&ours, &there))
 		return sk_token_write(k, ours.pem[SK_CA_CERT], err) < 0 ? -1 : 1;
@@ -300,13 +306,19 @@ static int sk_round(struct sk *k, struct err *err)
 	return sk_write(k, &has, &ours, err) < 0 || sk_token_write(k, ours.pem[SK_CA_CERT], err) < 0 ? -1 : 1;
 }
 
+static void sk_init(struct sk *k, const struct shared_keys_opts *o)
+{
+	*k = (struct sk){ .o = o };
+	k->pki = arena_printf(&k->a, "%s/pki", o->data_dir);
+	k->token_file = arena_printf(&k->a, "%s/server/token", o->data_dir);
+}
+
 int shared_keys_settle(const struct shared_keys_opts *o, struct err *err)
 {
-	struct sk k = { .o = o };
+	struct sk k;
 	int rc = 0;
 
-	k.pki = arena_printf(&k.a, "%s/pki", o->data_dir);
-	k.token_file = arena_printf(&k.a, "%s/server/token", o->data_dir);
+	sk_init(&k, o);
 	for (int i = 0; i < TRIES && rc == 0; i++)
 		rc = sk_round(&k, err);
 	arena_release(&k.a);
@@ -314,4 +326,56 @@ int shared_keys_settle(const struct shared_keys_opts *o, struct err *err)
 		return err_set(err, ERR_UNAVAILABLE,
 			       "other servers write the cluster's keys again and again: start this one later");
 	return rc < 0 ? -1 : 0;
+}
+
+int shared_keys_begin(const struct shared_keys_opts *o, struct err *err)
+{
+	struct shared_keys has, ours;
+	struct sk k;
+	int rc;
+
+	sk_init(&k, o);
+	rc = sk_local(&k, &has, err) < 0 || sk_complete(&k, &has, &ours, err) < 0 || sk_write(&k, &has, &ours, err) < 0
+		 ? -1
+		 : 0;
+	arena_release(&k.a);
+	return rc;
+}
+
+int shared_keys_take(const struct shared_keys_opts *o, struct sv sealed, struct err *err)
+{
+	struct shared_keys has, there;
+	struct sk k;
+	int rc;
+
+	sk_init(&k, o);
+	rc = sk_local(&k, &has, err) < 0 || sk_token(&k, true, err) < 0 || sk_open(&k, sealed, &there, err) < 0 ||
+		     sk_check_same(&k, &has, &there, err) < 0 || sk_write(&k, &has, &there, err) < 0 ||
+		     sk_token_write(&k, there.pem[SK_CA_CERT], err) < 0
+		 ? -1
+		 : 0;
+	arena_release(&k.a);
+	return rc;
+}
+
+int shared_keys_sealed(struct store *s, struct arena *a, struct sv *ret, struct err *err)
+{
+	struct sk_found f = { .a = a };
+	int64_t at;
+
+	if (store_range(s, SV(SHARED_KEYS), SV(""), 0, 1, sk_found_one, &f, &at, err) < 0)
+		return -1;
+	*ret = f.value;
+	return f.rev ? 0 : err_set(err, ERR_UNAVAILABLE, "the cluster's keys are not in the store yet");
+}
+
+const char *shared_keys_token(const struct shared_keys_opts *o, struct arena *a)
+{
+	struct sv text;
+
+	if (o->token)
+		return o->token;
+	return file_read(a, arena_printf(a, "%s/server/token", o->data_dir), TOKEN_MAX, &text, NULL) == 0 && text.n
+		   ? arena_cstr(a, sv_trim(text))
+		   : NULL;
 }

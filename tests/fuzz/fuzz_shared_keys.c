@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct shared_keys k;
 
 	if (shared_keys_parse(&a, text, &k))
-		for (size_t i = 0; i < _SK_MAX; i++)
+		for (size_t i = 0; i < SK_NEEDED; i++)
 			BUG_ON(!k.pem[i].n);
 	if (size > COST_AT && data[COST_AT] > COST_MAX)
 		return 0;

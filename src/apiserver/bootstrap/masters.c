@@ -69,12 +69,13 @@ static int master_put(struct masters *m, const struct master *at, struct err *er
 	return store_commit_wait(m->s->store, &w, &rev, err) < 0 ? -1 : 0;
 }
 
-/* Its key goes with it. */
-static void master_drop(struct masters *m)
+/* Its key goes with it; what the store does not take runs out. */
+static int master_drop(struct masters *m)
 {
-	if (m->lease)
-		(void)store_lease_revoke(m->s->store, m->lease, NULL); /* else it runs out */
+	int rc = m->lease ? store_lease_revoke(m->s->store, m->lease, NULL) : 0;
+
 	m->lease = 0;
+	return rc;
 }
 
 static bool master_same(const struct master *x, const struct master *y)
@@ -88,11 +89,11 @@ static int master_renew(struct masters *m, struct err *err)
 	struct master at;
 
 	if (!master_own(m->s, &at)) {
-		master_drop(m);
+		(void)master_drop(m);
 		return 0;
 	}
 	if (m->lease && !master_same(&at, &m->at))
-		master_drop(m);
+		(void)master_drop(m);
 	if (m->lease && store_lease_keepalive(m->s->store, m->lease, NULL, &why) == 0)
 		return 0;
 	if (m->lease && why.reason != ERR_NOT_FOUND)
@@ -104,7 +105,7 @@ static int master_renew(struct masters *m, struct err *err)
 	m->at = at;
 	if (master_put(m, &at, err) == 0)
 		return 0;
-	master_drop(m);
+	(void)master_drop(m);
 	return -1;
 }
 
@@ -291,14 +292,13 @@ void masters_start(struct masters *m)
 	pthread_mutex_unlock(&m->lock);
 }
 
-/* A store that does not answer is not waited for: then the key runs out. */
+/* A store that does not answer is waited for once at most: then the key runs out. */
 void masters_leave(struct masters *m)
 {
 	if (!m)
 		return;
 	pthread_mutex_lock(&m->turn);
-	if (!m->left && m->turns && store_healthy(m->s->store, NULL)) {
-		master_drop(m);
+	if (!m->left && m->turns && store_healthy(m->s->store, NULL) && master_drop(m) == 0) {
 		(void)masters_say(m, NULL);
 		(void)client_delete(m->client, RES(coordination_leases), SV("kube-system"), sv_from(m->name), NULL,
 				    NULL);

@@ -264,10 +264,22 @@ static void test_clone(void **state)
 	assert_work(k, "n2", "", NULL);
 }
 
-<<<<<<< HEAD
 /* One that comes from a snapshot goes where that is, once it is known; and another driver's wherever it likes. */
 static void test_restored(void **state)
-=======
+{
+	struct kit *k = *state;
+
+	kit_node(k, "n1", "");
+	kit_node(k, "n2", "");
+	class(k, "ours", "'provisioner':'" LOCAL_PATH_PROVISIONER "'," WAIT);
+	put(k, kit_obj("{'kind':'PersistentVolumeClaim','metadata':{'name':'copy','namespace':'default','annotations':{"
+		       "'local-path.caravel.io/source-node':'n2'}},'spec':{'accessModes':['ReadWriteOnce'],"
+		       "'storageClassName':'ours','resources':{'requests':{'storage':'9Gi'}},'dataSource':{'apiGroup':"
+		       "'snapshot.storage.k8s.io','kind':'VolumeSnapshot','name':'s'}}}"));
+	assert_string_equal(kit_find(k, pod(k, NULL, "a", "copy", "")), "n2");
+	assert_work(k, "n2", "", NULL);
+}
+
 /* --- what drivers say of nodes --- */
 
 static void driver_volume(struct kit *k, const char *name, const char *driver)
@@ -288,21 +300,10 @@ static void csi_node(struct kit *k, const char *name, const char *driver, const 
 }
 
 static void test_limits(void **state)
->>>>>>> refs/heads/csi
 {
 	struct kit *k = *state;
 
 	kit_node(k, "n1", "");
-<<<<<<< HEAD
-	kit_node(k, "n2", "");
-	class(k, "ours", "'provisioner':'" LOCAL_PATH_PROVISIONER "'," WAIT);
-	put(k, kit_obj("{'kind':'PersistentVolumeClaim','metadata':{'name':'copy','namespace':'default','annotations':{"
-		       "'local-path.caravel.io/source-node':'n2'}},'spec':{'accessModes':['ReadWriteOnce'],"
-		       "'storageClassName':'ours','resources':{'requests':{'storage':'9Gi'}},'dataSource':{'apiGroup':"
-		       "'snapshot.storage.k8s.io','kind':'VolumeSnapshot','name':'s'}}}"));
-	assert_string_equal(kit_find(k, pod(k, NULL, "a", "copy", "")), "n2");
-	assert_work(k, "n2", "", NULL);
-=======
 	for (int i = 1; i <= 4; i++) {
 		char name[8];
 
@@ -392,7 +393,6 @@ static void test_capacity(void **state)
 	assert_string_equal(kit_find(k, p), "n2");
 	put(k, kit_obj("{'kind':'CSIDriver','metadata':{'name':'d.io'},'spec':{'storageCapacity':false}}"));
 	assert_string_not_equal(kit_find(k, p), "");
->>>>>>> refs/heads/csi
 }
 
 int main(void)
