@@ -121,10 +121,12 @@ int restore_files(struct restore *r, const struct archive_file *f, size_t n, str
 		restore_step(r, "write a key");
 		if (dir_make(dir, 0700, err) < 0 || file_write(path, f[i].data, 0600, err) < 0)
 			return -1;
-		if (sv_is(f[i].name, "pki/ca.crt") && restore_mark(r, f[i].data, err) < 0)
+		if (!sv_is(f[i].name, "pki/ca.crt"))
+			continue;
+		if (restore_mark(r, f[i].data, err) < 0)
 			return -1;
+		r->j.with_files = true;
 	}
-	r->j.with_files = true;
 	return 0;
 }
 

@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
-"""Snapshots: taken under load, restored elsewhere, refused when they are not whole; by a schedule, and in a bucket."""
+"""Snapshots: taken under load, restored elsewhere, refused when they are not whole; by a schedule, and in a bucket. And what
+others have stored, imported."""
 import glob
+import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -10,6 +13,7 @@ import threading
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import CARAVEL, Cluster, contains, equal, main, need_tools, own_dir, wait_for  # noqa: E402
 from s3_stand_in import Bucket  # noqa: E402
+from test_etcd import Etcd, on_etcd  # noqa: E402
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 ALONE = ["--disable-scheduler", "--disable-controller-manager"]
@@ -236,8 +240,93 @@ def by_schedule_into_a_bucket(_):
         equal(b.secret in c.request("GET", "/flagz")[1], False)
 
 
+def of_an_etcd(_):
+    """A server's whose objects are there: as our snapshot, and imported from its own."""
+    with Etcd() as etcd, on_etcd(etcd, "--disable-snapshots") as c:
+        for i in range(20):
+            equal(create(c, f"e-{i:02}", 3000)[0], 201)
+        equal(c.request("DELETE", MAPS + "/e-07")[0], 200)
+        was, rev = names_and_revisions(c)
+        caravel("snapshot", "save", "--data-dir", data(c), "--datastore-endpoint", etcd.url, c.dir + "/ours.snapshot")
+        save(c, c.dir + "/by-server.snapshot")
+        contains(caravel("snapshot", "restore", c.dir + "/ours.snapshot", "--data-dir", data(c), status=1), "objects in an etcd")
+        if shutil.which("etcdctl"):
+            subprocess.run(["etcdctl", "--endpoints", etcd.url, "snapshot", "save", c.dir + "/etcd.db"], check=True, capture_output=True,
+                           env=dict(os.environ, ETCDCTL_API="3"))
+        etcd.ask("/v3/kv/put", {"key": "L290aGVy", "value": "eA=="})  # /other
+        etcd.proc.terminate()  # killed, it has the last tenth of a second in its log alone
+        etcd.proc.wait(30)
+        for source in ("ours.snapshot", "by-server.snapshot", "etcd.db"):
+            if not os.path.exists(f"{c.dir}/{source}"):
+                continue
+            new = Cluster(args=ALONE, bare=True)
+            if source == "etcd.db":
+                contains(caravel("import", f"{c.dir}/{source}", "--data-dir", data(new)), "restored", "nodes join anew")
+            else:
+                caravel("snapshot", "restore", f"{c.dir}/{source}", "--data-dir", data(new), "--token", token(c))
+            with new:
+                have, new_rev = names_and_revisions(new)
+                equal(have, was)
+                equal(new_rev > rev + 999999, True)
+        made, lock = own_dir()
+        contains(caravel("import", etcd.dir + "/data", "--data-dir", made + "/data"), "passed over: 1 ", "was its etcd stopped?")
+        with open(c.dir + "/ours.snapshot", "rb") as f:
+            contains(caravel("import", f.name, "--data-dir", made + "/data", status=1), "caravel snapshot restore")
+        for name, text, words in (("x", b"hello" * 100, "neither a snapshot"), ("y", b"SQLite format 3\0" + bytes(200), "SQLite says")):
+            with open(f"{made}/{name}", "wb") as f:
+                f.write(text)
+            contains(caravel("import", f"{made}/{name}", "--data-dir", made + "/other", status=1), words)
+        lock.close()
+        shutil.rmtree(made)
+
+
+def of_k3s(c):
+    """Its table, as kine keeps it: a row a version, the newest counts, and other things beside."""
+    made, lock = own_dir()
+    os.makedirs(made + "/k3s/server/db")
+    db = sqlite3.connect(made + "/k3s/server/db/state.db")
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("CREATE TABLE kine (id INTEGER PRIMARY KEY AUTOINCREMENT, name INTEGER, created INTEGER, deleted INTEGER, "
+               "create_revision INTEGER, prev_revision INTEGER, lease INTEGER, value BLOB, old_value BLOB)")
+
+    def row(name, value, created=1, deleted=0, create=0):
+        db.execute("INSERT INTO kine(name, created, deleted, create_revision, prev_revision, lease, value) VALUES (?,?,?,?,0,0,?)",
+                   (name, created, deleted, create, value))
+
+    def configmap(name, x):
+        return json.dumps({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": name, "namespace": "default", "uid": "u-" + name,
+                                                                                 "creationTimestamp": "2026-01-01T00:00:00Z"}, "data": {"x": x}}).encode()
+
+    row("compact_rev_key", b"", create=0)
+    row("/registry/health", b'{"health":"true"}')
+    row("/bootstrap/abc", b"secret")
+    row("/registry/configmaps/default/a", configmap("a", "1"))       # 4
+    row("/registry/configmaps/default/b", configmap("b", "1"))       # 5
+    row("/registry/configmaps/default/a", configmap("a", "2"), created=0, create=4)
+    row("/registry/configmaps/default/b", configmap("b", "1"), created=0, deleted=1, create=5)
+    row("gap-8", None, created=0, deleted=1)
+    db.commit()
+    try:
+        contains(caravel("import", made + "/k3s", "--data-dir", made + "/data"), "passed over: 2 ")
+        new = Cluster(args=ALONE, bare=True)
+        os.rename(made + "/data", data(new))
+        with new:
+            have, rev = names_and_revisions(new)
+            equal(have, {"a": 6})
+            equal(new.request("GET", MAPS + "/a")[1]["data"], {"x": "2"})
+            equal(rev >= 1000000, True)
+        row("/registry/secrets/default/s", b"k8s:enc:aescbc:v1:x:y")
+        db.commit()
+        contains(caravel("import", made + "/k3s", "--data-dir", made + "/data", status=1), "--encryption-provider-config")
+        equal(sorted(os.listdir(made + "/data")), ["restore.lock"])
+    finally:
+        db.close()
+        lock.close()
+        shutil.rmtree(made)
+
+
 TESTS = [saved_under_load, restored_elsewhere, restored_in_place, refused_by_name, only_masters, killed_while_restored, by_schedule,
-         in_a_bucket, by_schedule_into_a_bucket]
+         in_a_bucket, by_schedule_into_a_bucket, of_an_etcd, of_k3s]
 
 if __name__ == "__main__":
     need_tools()
