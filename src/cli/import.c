@@ -136,8 +136,16 @@ int import_file(struct snapshot_cmd *c, const char *word, struct err *err)
 int cmd_import(int argc, char **argv)
 {
 	_cleanup_(snapshot_cmd_release) struct snapshot_cmd c = { .name = SNAPSHOT_NAME };
+	const char *from = NULL;
+	bool own_namespaces = false;
 	const struct option table[] = {
 		SNAPSHOT_DATA_DIR(c),
+		{ "from-kubeconfig", 0, OPT_STRING, &from, "FILE",
+		  "of the administrator of a running cluster, whose objects are created in the server's" },
+		{ "kubeconfig", 0, OPT_STRING, &c.kubeconfig, "FILE",
+		  "with that: an administrator's of the cluster they go to (that of the server)" },
+		{ "with-kube-system", 0, OPT_BOOL, &own_namespaces, NULL,
+		  "with that: also what is in kube-system, kube-public and kube-node-lease" },
 		{ "encryption-provider-config", 0, OPT_STRING, &c.encryption_config, "FILE",
 		  "with the keys of values that are encrypted there" },
 	};
@@ -146,9 +154,10 @@ int cmd_import(int argc, char **argv)
 
 	if (rc > 0)
 		return 0;
-	if (rc == 0 && !c.words.list.p[0])
-		rc = err_set(&err, ERR_INVALID, "from where? name an etcd's snapshot, or k3s' database or directory");
+	if (rc == 0 && !c.words.list.p[0] == !from)
+		rc = err_set(&err, ERR_INVALID,
+			     "from where? name an etcd's snapshot, k3s' database or directory, or --from-kubeconfig");
 	if (rc == 0)
-		rc = import_file(&c, c.words.list.p[0], &err);
+		rc = from ? import_cluster(&c, from, own_namespaces, &err) : import_file(&c, c.words.list.p[0], &err);
 	return rc < 0 ? cli_fail_err(&err) : 0;
 }

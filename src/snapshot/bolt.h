@@ -7,9 +7,9 @@
  *	bucket	u64 root page (0: the page is right behind), u64 sequence
  *
  * Format by bbolt's documentation (go.etcd.io/bbolt, page.go and bucket.go name the fields); the code is ours. Only
- *what a file says is read, with pread: nothing is mapped. The file may be anybody's: every number is compared with the
- *file's size before it is used, a tree is no deeper than BOLT_DEPTH_MAX and no page is visited more often than there
- *are pages.
+ * what a file says is read, with pread: nothing is mapped. The file may be anybody's: every number is compared with
+ * the file's size before it is used, a tree is no deeper than BOLT_DEPTH_MAX, and no page is visited more often than
+ * there are pages.
  *
  * Threads: none.
  */

@@ -325,8 +325,104 @@ def of_k3s(c):
         shutil.rmtree(made)
 
 
+RUNNING = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {team: a}}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: crates.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: crates, singular: crate, kind: Crate}
+  versions:
+  - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {count: {type: integer}}}}}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template: {metadata: {labels: {app: web}}, spec: {containers: [{name: c, image: x}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, ports: [{port: 80}], type: NodePort}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: s, namespace: shop}
+stringData: {password: p}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: t, namespace: shop, annotations: {kubernetes.io/service-account.name: default}}
+type: kubernetes.io/service-account-token
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: disk}
+spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], hostPath: {path: /x}, storageClassName: "", claimRef: {name: data, namespace: shop}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data, namespace: shop}
+spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: disk, resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: once, namespace: shop}
+spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: x}]}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: r, namespace: shop}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}
+subjects: [{kind: User, name: ann, apiGroup: rbac.authorization.k8s.io}]
+"""
+
+
+def of_a_running_cluster(_):
+    """Everything is created anew; what a cluster makes by itself it makes by itself; twice is no harm."""
+    with Cluster(args=["--disable-scheduler"]) as old, Cluster(args=["--disable-scheduler"]) as new:
+        old.apply(RUNNING)
+        old.apply("{apiVersion: example.com/v1, kind: Crate, metadata: {name: c, namespace: shop}, spec: {count: 7}}")
+        for i in range(600):  # more than a page
+            equal(create(old, f"many-{i}")[0], 201)
+        wait_for("the claim", lambda: old.get("pvc", "data", "-n", "shop")["status"].get("phase") == "Bound")
+        wait_for("Pods", lambda: len(old.get("pods", "-n", "shop")["items"]) == 3)
+        ip = old.get("service", "web", "-n", "shop")["spec"]
+        contains(caravel("import", "--from-kubeconfig", new.kubeconfig, "--kubeconfig", new.kubeconfig, status=1), "both kubeconfigs lead to")
+        contains(caravel("import", status=1), "from where?")
+        said = caravel("import", "--from-kubeconfig", old.kubeconfig, "--kubeconfig", new.kubeconfig)
+        contains(said, "0 could not be created", "owned by others", "each cluster's own")
+        equal(new.get("crate", "c", "-n", "shop")["spec"], {"count": 7})
+        equal(new.get("namespace", "shop")["metadata"]["labels"]["team"], "a")
+        got = new.get("service", "web", "-n", "shop")["spec"]
+        equal((got["clusterIP"], got["ports"][0]["nodePort"]), (ip["clusterIP"], ip["ports"][0]["nodePort"]))
+        equal(new.get("secret", "s", "-n", "shop")["data"], {"password": "cA=="})
+        equal(len([n for n in names_and_revisions(new)[0] if n.startswith("many-")]), 600)
+        wait_for("the claim", lambda: new.get("pvc", "data", "-n", "shop")["status"].get("phase") == "Bound")
+        wait_for("Pods of its own", lambda: len(new.get("pods", "-n", "shop")["items"]) == 3)
+        wait_for("a token of its own", lambda: new.get("secret", "t", "-n", "shop").get("data", {}).get("token"))
+        equal(new.get("secret", "t", "-n", "shop")["data"]["token"] == old.get("secret", "t", "-n", "shop")["data"]["token"], False)
+        equal(new.get("rolebinding", "r", "-n", "shop")["subjects"][0]["name"], "ann")
+        contains(caravel("import", "--from-kubeconfig", old.kubeconfig, "--kubeconfig", new.kubeconfig), "created 0 objects", " were there already")
+        # what cannot be: said by name, and the rest goes on
+        new.apply("{apiVersion: v1, kind: ResourceQuota, metadata: {name: q, namespace: shop}, spec: {hard: {secrets: '0'}}}")
+        old.apply("{apiVersion: v1, kind: Secret, metadata: {name: more, namespace: shop}}")
+        old.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: more, namespace: shop}}")
+        wait_for("the quota", lambda: "used" in new.get("resourcequota", "q", "-n", "shop").get("status", {}))
+        said = caravel("import", "--from-kubeconfig", old.kubeconfig, "--kubeconfig", new.kubeconfig, status=1)
+        contains(said, "secrets shop/more: ", "exceeded quota", "created 1 objects", "1 objects could not be created")
+
+
 TESTS = [saved_under_load, restored_elsewhere, restored_in_place, refused_by_name, only_masters, killed_while_restored, by_schedule,
-         in_a_bucket, by_schedule_into_a_bucket, of_an_etcd, of_k3s]
+         in_a_bucket, by_schedule_into_a_bucket, of_an_etcd, of_k3s, of_a_running_cluster]
 
 if __name__ == "__main__":
     need_tools()
