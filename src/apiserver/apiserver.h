@@ -82,7 +82,7 @@ struct apiserver_token_hook {
 
 struct apiserver_opts {
 	struct env *env;
-	struct store *store; /* borrowed; outlives the server */
+	struct store *store;  /* borrowed; outlives the server */
 	struct store *stored; /* the same below its encryption, for snapshots; NULL: there is none */
 	const char
 	    *data_dir; /* keys in DIR/pki, the join token in DIR/server; NULL: in memory only (simulator, tests) */

@@ -145,7 +145,8 @@ static void count_left(struct cluster *c, const char *why)
 	strmap_set(&c->left, sv_from(why), (void *)(n + 1));
 }
 
-static void tell(struct cluster *c, const struct cluster_resource *r, struct sv ns, struct sv name, const char *what)
+static void import_tell(struct cluster *c, const struct cluster_resource *r, struct sv ns, struct sv name,
+			const char *what)
 {
 	if (c->failed > TOLD_MAX)
 		return;
@@ -241,7 +242,7 @@ static int take_one(struct cluster *c, struct arena *a, const struct cluster_res
 	    post_service(c, a, path, o, &told, &answer, err) < 0)
 		return -1;
 	if (told && answer.status == 201)
-		tell(c, r, ns, name, told);
+		import_tell(c, r, ns, name, told);
 	if (answer.status == 201) {
 		c->made++;
 	} else if (answer.status == 409) {
@@ -249,7 +250,7 @@ static int take_one(struct cluster *c, struct arena *a, const struct cluster_res
 	} else {
 		c->failed++;
 		(void)api_way_refused(&c->to, &answer, &why);
-		tell(c, r, ns, name, err_msg(&why));
+		import_tell(c, r, ns, name, err_msg(&why));
 	}
 	return 0;
 }

@@ -149,7 +149,7 @@ static void rule_drop(struct val *map, const char *const *names)
 		(void)val_del_sv(map, sv_from(*names));
 }
 
-static struct val *rule_in(struct val *o, const char *a, const char *b)
+static struct val *import_rule_in(struct val *o, const char *a, const char *b)
 {
 	return val_member_sv_mut(val_member_sv_mut(o, sv_from(a)), sv_from(b));
 }
@@ -164,8 +164,8 @@ static void prepare_job(struct val *o)
 	if (val_bool(val_member_sv(spec, SV("manualSelector"))))
 		return;
 	(void)val_del_sv(spec, SV("selector"));
-	rule_drop(rule_in(o, "metadata", "labels"), labels);
-	rule_drop(rule_in(val_member_sv_mut(spec, SV("template")), "metadata", "labels"), labels);
+	rule_drop(import_rule_in(o, "metadata", "labels"), labels);
+	rule_drop(import_rule_in(val_member_sv_mut(spec, SV("template")), "metadata", "labels"), labels);
 }
 
 static void prepare_secret(struct val *o)
@@ -176,7 +176,7 @@ static void prepare_secret(struct val *o)
 		return;
 	/* Signed by the old cluster: the new one fills in its own. */
 	(void)val_del_sv(o, SV("data"));
-	rule_drop(rule_in(o, "metadata", "annotations"), uid);
+	rule_drop(import_rule_in(o, "metadata", "annotations"), uid);
 }
 
 void import_prepare(struct arena *a, struct sv group, struct sv plural, struct val *o)
@@ -191,9 +191,9 @@ void import_prepare(struct arena *a, struct sv group, struct sv plural, struct v
 	(void)val_del_sv(o, SV("status"));
 	rule_drop(val_member_sv_mut(o, SV("metadata")), meta);
 	if (!group.n && (sv_is(plural, "persistentvolumeclaims") || sv_is(plural, "persistentvolumes")))
-		rule_drop(rule_in(o, "metadata", "annotations"), bound);
+		rule_drop(import_rule_in(o, "metadata", "annotations"), bound);
 	if (!group.n && sv_is(plural, "persistentvolumes"))
-		rule_drop(rule_in(o, "spec", "claimRef"), claim);
+		rule_drop(import_rule_in(o, "spec", "claimRef"), claim);
 	if (!group.n && sv_is(plural, "pods"))
 		(void)val_del_sv(val_member_sv_mut(o, SV("spec")), SV("nodeName"));
 	if (!group.n && sv_is(plural, "serviceaccounts"))

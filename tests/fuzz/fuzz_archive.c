@@ -80,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	s = (struct source){ copy + 1, size - 1 };
 	if (data[0] & 1)
 		mend(copy + 1, size - 1);
-	(void)archive_read(source_get, &s, (data[0] & 3) == 3 ? SV("abcdef.0123456789abcdef") : SV_NULL, &cb,
-			   NULL, NULL, NULL, NULL);
+	(void)archive_read(source_get, &s, (data[0] & 3) == 3 ? SV("abcdef.0123456789abcdef") : SV_NULL, &cb, NULL,
+			   NULL, NULL, NULL);
 	return 0;
 }
