@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Snapshots: taken under load, restored elsewhere, refused when they are not whole; by a schedule, and in a bucket. And what
 others have stored, imported."""
+import contextlib
 import glob
 import json
 import os
@@ -305,6 +306,13 @@ def of_k3s(c):
     row("/registry/configmaps/default/a", configmap("a", "2"), created=0, create=4)
     row("/registry/configmaps/default/b", configmap("b", "1"), created=0, deleted=1, create=5)
     row("gap-8", None, created=0, deleted=1)
+    # as upstream stores: protobuf in its envelope
+    equal(create(c, "wire")[0], 201)
+    with contextlib.closing(c.connect()) as conn:
+        conn.request("GET", MAPS + "/wire", headers={"Accept": "application/vnd.kubernetes.protobuf"})
+        wire = conn.getresponse().read()
+    equal(wire[:4], b"k8s\0")
+    row("/registry/configmaps/default/wire", wire)                    # 9
     db.commit()
     try:
         contains(caravel("import", made + "/k3s", "--data-dir", made + "/data"), "passed over: 2 ")
@@ -312,7 +320,8 @@ def of_k3s(c):
         os.rename(made + "/data", data(new))
         with new:
             have, rev = names_and_revisions(new)
-            equal(have, {"a": 6})
+            equal(have, {"a": 6, "wire": 9})
+            equal(new.request("GET", MAPS + "/wire")[1]["data"], {"k": "x" * 10})
             equal(new.request("GET", MAPS + "/a")[1]["data"], {"x": "2"})
             equal(rev >= 1000000, True)
         row("/registry/secrets/default/s", b"k8s:enc:aescbc:v1:x:y")
@@ -421,7 +430,29 @@ def of_a_running_cluster(_):
         contains(said, "secrets shop/more: ", "exceeded quota", "created 1 objects", "1 objects could not be created")
 
 
-TESTS = [saved_under_load, restored_elsewhere, restored_in_place, refused_by_name, only_masters, killed_while_restored, by_schedule,
+def stored_encrypted(_):
+    """It stays so in the snapshot, whose sealed part has the keys."""
+    made, lock = own_dir()
+    config = made + "/encryption.yaml"
+    with open(config, "w", encoding="utf-8") as f:
+        f.write("{kind: EncryptionConfiguration, apiVersion: apiserver.config.k8s.io/v1, resources: [{resources: [secrets], providers: "
+                "[{aescbc: {keys: [{name: k, secret: MDEyMzQ1Njc4OWFiY2RlZg==}]}}, {identity: {}}]}]}")
+    with Cluster(args=[*ALONE, "--encryption-provider-config", config]) as c:
+        c.kubectl("create", "secret", "generic", "s", "--from-literal=p=hush-hush")
+        contains(save(c, c.dir + "/x.snapshot", status=1), "--encryption-provider-config names")
+        equal(os.path.exists(c.dir + "/x.snapshot"), False)
+        save(c, c.dir + "/x.snapshot", "--encryption-provider-config", config)
+        new = Cluster(args=ALONE, bare=True)
+        said = caravel("snapshot", "restore", c.dir + "/x.snapshot", "--data-dir", data(new), "--token", token(c))
+        contains(said, f"--encryption-provider-config {data(new)}/encryption-config.yaml")
+        new.args += ["--encryption-provider-config", data(new) + "/encryption-config.yaml"]
+        with new:
+            equal(new.get("secret", "s")["data"], {"p": "aHVzaC1odXNo"})
+    lock.close()
+    shutil.rmtree(made)
+
+
+TESTS = [saved_under_load, restored_elsewhere, restored_in_place, stored_encrypted, refused_by_name, only_masters, killed_while_restored, by_schedule,
          in_a_bucket, by_schedule_into_a_bucket, of_an_etcd, of_k3s, of_a_running_cluster]
 
 if __name__ == "__main__":
