@@ -1,6 +1,7 @@
 #include "snapshot/restore.h"
 
 #include "base/file.h"
+#include "base/version.h"
 #include "snapshot/keys.h"
 #include "snapshot/restore-internal.h"
 #include "store/disk/build.h"
@@ -214,8 +215,25 @@ void restore_free(struct restore *r)
 
 /* --- of an archive --- */
 
+/* "v1.37.0": 37; of a text that says none 0. */
+static int64_t reader_minor(struct sv version)
+{
+	struct sv part;
+	int64_t minor = 0;
+
+	(void)sv_split(&version, '.', &part);
+	if (sv_split(&version, '.', &part))
+		(void)sv_to_i64(part, &minor);
+	return minor;
+}
+
+/* What a newer API has stored may be nothing that this one can read. */
 static int reader_head(const struct archive_head *h, void *ctx, struct err *err)
 {
+	if (reader_minor(h->kubernetes) > reader_minor(SV(KUBERNETES_VERSION)))
+		return err_set(err, ERR_INVALID,
+			       "it is of Kubernetes %.*s, and this program is " KUBERNETES_VERSION ": take a newer one",
+			       SV_ARG(h->kubernetes));
 	return restore_begin(ctx, h->rev, h->time_ns, err);
 }
 

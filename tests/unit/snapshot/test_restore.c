@@ -302,6 +302,21 @@ static void test_refused(_unused_ void **state)
 	refused(dir, buf_sv(&b), KIT_SECRET, "stop the server first");
 	close(lock);
 	assert_int_equal(which(dir), 0);
+	{
+		_cleanup_(buf_release) struct buf newer = BUF_INIT, unknown = BUF_INIT;
+		static const struct archive_file f = { { "agent/x", 7 }, { "x", 1 } };
+		const struct archive_head h = { .version = SV("1"), .kubernetes = SV("v1.37.0"), .rev = 5 };
+		struct archive_out *o = archive_out_new(&h, kit_put, &unknown, NULL);
+		struct archive_total total;
+
+		kit_archive_of(&newer, 1, 1, false, SV("v1.38.2"));
+		refused(dir, buf_sv(&newer), KIT_SECRET, "it is of Kubernetes v1.38.2");
+		assert_int_equal(archive_out_seal(o, &thread_env, KIT_SECRET, &f, 1, NULL), 0);
+		assert_int_equal(archive_out_end(o, &total, NULL), 0);
+		archive_out_free(o);
+		refused(dir, buf_sv(&unknown), KIT_SECRET, "a file 'agent/x', which this program does not know");
+	}
+	assert_int_equal(which(dir), 0);
 	dir_remove(db);
 	refused(dir, buf_sv(&b), KIT_SECRET, "its objects in an etcd");
 	dir_remove(dir);
