@@ -4,7 +4,7 @@ set -euo pipefail
 
 build="gcc g++ meson ninja-build pkg-config python3 libuv1-dev libnghttp2-dev libssl-dev libyaml-dev
   zlib1g-dev libnftables-dev libmnl-dev
-  libarchive-dev libhttp-parser-dev libldns-dev libre2-dev libsodium23 libzstd-dev libcurl4-openssl-dev libcmocka-dev"
+  libarchive-dev libhttp-parser-dev libldns-dev libre2-dev libsodium23 libzstd-dev libcurl4-openssl-dev libsqlite3-dev libcmocka-dev"
 run="curl containerd runc containernetworking-plugins nftables iproute2 procps busybox-static haproxy e2fsprogs"
 guestbook="redis-server busybox-static python3"
 test="$build $run $guestbook clang libclang-rt-14-dev clang-format clang-tidy nghttp2-client curl unzip nodejs npm

@@ -27,6 +27,8 @@ const struct command commands[] = {
 	{ "snapshot prune", "", "remove all but the newest of them", 0, cmd_snapshot_prune },
 	{ "snapshot restore", "FILE|-", "make a data directory the cluster that a snapshot holds", 0,
 	  cmd_snapshot_restore },
+	{ "import", "FILE|DIR", "take over a cluster: an etcd's snapshot, k3s' database, or one that runs", 0,
+	  cmd_import },
 	{ "store check", "[DIR]", "read all of a data directory's database and name what is damaged", 0,
 	  cmd_store_check },
 	{ "store repair", "[DIR]", "keep what can be read of a damaged database, and the original", 0,

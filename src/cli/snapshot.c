@@ -68,6 +68,18 @@ int snapshot_cmd_secret(struct snapshot_cmd *c, struct sv *ret, struct err *err)
 	return 0;
 }
 
+const char *snapshot_cmd_kubeconfig(struct snapshot_cmd *c)
+{
+	const char *own = arena_printf(&c->arena, "%s/kubeconfig.yaml", c->data_dir);
+
+	if (c->kubeconfig)
+		return c->kubeconfig;
+	if (access(own, R_OK) == 0)
+		return own;
+	return strcmp(c->data_dir, DEFAULT_DATA_DIR) == 0 && access(DEFAULT_KUBECONFIG, R_OK) == 0 ? DEFAULT_KUBECONFIG
+												   : NULL;
+}
+
 /* --- ls --- */
 
 static void ls_print(const struct shelf_entry *e, int width)

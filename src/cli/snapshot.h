@@ -1,4 +1,4 @@
-/* snapshot.h - what the commands `caravel snapshot ...` share: for snapshot.c and snapshot_save.c. */
+/* snapshot.h - what the commands `caravel snapshot ...` share: and `caravel import`: for their files. */
 #pragma once
 
 #include "cli/cli.h"
@@ -44,5 +44,7 @@ int snapshot_cmd_begin(struct snapshot_cmd *c, const struct option *table, size_
 		       size_t words, struct err *err);
 /* The secret of --token, or of the data directory's own; SV_NULL: there is none. In the arena. */
 int snapshot_cmd_secret(struct snapshot_cmd *c, struct sv *ret, struct err *err);
+/* --kubeconfig, else what the server wrote; NULL: there is none. */
+const char *snapshot_cmd_kubeconfig(struct snapshot_cmd *c);
 /* Says what a restore did. */
 void snapshot_cmd_told(struct snapshot_cmd *c, const struct restore_done *done);

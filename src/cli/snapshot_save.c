@@ -97,8 +97,8 @@ static int save_to_file(struct save *s, const char *path, struct err *err)
 static int save_check_one_cluster(struct save *s, struct err *err)
 {
 	for (size_t i = 0; i < s->n_files; i++)
-		if (s->from.pool && sv_is(s->files[i].name, "pki/ca.crt") && s->from.k.ca_pem.n &&
-		    !sv_eq(sv_trim(s->files[i].data), sv_trim(s->from.k.ca_pem)))
+		if (s->from.api.pool && sv_is(s->files[i].name, "pki/ca.crt") && s->from.api.k.ca_pem.n &&
+		    !sv_eq(sv_trim(s->files[i].data), sv_trim(s->from.api.k.ca_pem)))
 			return err_set(err, ERR_INVALID,
 				       "the kubeconfig is of another cluster than '%s': name the right ones with "
 				       "--data-dir and --kubeconfig",
@@ -134,18 +134,6 @@ static int save_keys(struct save *s, struct err *err)
 	return 0;
 }
 
-static const char *save_kubeconfig(struct snapshot_cmd *c)
-{
-	const char *own = arena_printf(&c->arena, "%s/kubeconfig.yaml", c->data_dir);
-
-	if (c->kubeconfig)
-		return c->kubeconfig;
-	if (access(own, R_OK) == 0)
-		return own;
-	return strcmp(c->data_dir, DEFAULT_DATA_DIR) == 0 && access(DEFAULT_KUBECONFIG, R_OK) == 0 ? DEFAULT_KUBECONFIG
-												   : NULL;
-}
-
 static void save_told(const char *file, void *ctx)
 {
 	(void)ctx;
@@ -173,7 +161,8 @@ static int save_run(struct save *s, struct err *err)
 
 	/* Nobody of us forgets an etcd's history. */
 	c->etcd.compact = "0s";
-	if (snapshot_source_open(&s->from, c->env, &c->arena, c->data_dir, save_kubeconfig(c), &c->etcd, err) < 0 ||
+	if (snapshot_source_open(&s->from, c->env, &c->arena, c->data_dir, snapshot_cmd_kubeconfig(c), &c->etcd, err) <
+		0 ||
 	    save_keys(s, err) < 0 || save_check_one_cluster(s, err) < 0)
 		return -1;
 	if (word && strcmp(word, "-") == 0)

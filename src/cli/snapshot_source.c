@@ -2,37 +2,18 @@
 
 #include "apiserver/stored_pages.h"
 #include "cli/agent.h"
-#include "client/https.h"
-#include "net/tls.h"
 #include "store/records.h"
 
 #include <unistd.h>
 
 #define DATABASE_MAX ((size_t)64 << 30) /* address space, not memory */
 #define PAGE_MAX (STORED_PAGE_BYTES + STORE_RECORD_MAX)
-#define PAGE_TIMEOUT_NS (60 * NS_PER_SEC)
 
 static int source_api(struct snapshot_source *s, struct arena *a, const char *kubeconfig, struct err *err)
 {
-	char *host;
-	bool tls;
-
-	if (kubeconfig_load(a, kubeconfig, NULL, &s->k, err) < 0 ||
-	    https_parse_url(a, s->k.server, &tls, &host, &s->ep.port, &s->prefix, err) < 0)
+	if (api_way_open(&s->api, a, kubeconfig, err) < 0)
 		return -1;
-	if (!tls)
-		return err_set(err, ERR_INVALID, "'%s': a snapshot is taken over https:// only, not %s", kubeconfig,
-			       s->k.server);
-	s->ep.host = host;
-	s->ep.server_name = s->k.server_name;
-	s->ep.tls = tls_client_ctx(
-	    &(struct tls_client_opts){
-		.ca_pem = s->k.ca_pem, .cert_pem = s->k.cert_pem, .key_pem = s->k.key_pem, .insecure = s->k.insecure },
-	    err);
-	if (!s->ep.tls)
-		return -1;
-	s->pool = http_pool_new();
-	s->what = s->k.server;
+	s->what = s->api.what;
 	return 0;
 }
 
@@ -79,47 +60,21 @@ static const char *source_quote(struct arena *a, struct sv key)
 	return arena_printf(a, "%s", buf_cstr(&b));
 }
 
-/* What the server says of a failure, in its own words: the message of its Status, or all of it. */
-static int source_refused(struct snapshot_source *s, const struct http_response *r, struct err *err)
-{
-	struct sv text = r->body, mark = SV("\"message\":\"");
-	ssize_t at = sv_find_sv(text, mark);
-
-	if (r->status == 404)
-		return err_set(err, ERR_NOT_FOUND,
-			       "%s knows nothing of snapshots: is it a Caravel server of this version?", s->what);
-	if (at >= 0) {
-		text = sv_sub(text, (size_t)at + mark.n, text.n);
-		for (size_t i = 0; i < text.n; i++)
-			if (text.p[i] == '"' && (!i || text.p[i - 1] != '\\')) {
-				text.n = i;
-				break;
-			}
-	}
-	return err_set(err,
-		       r->status == 410	  ? ERR_EXPIRED
-		       : r->status == 403 ? ERR_FORBIDDEN
-					  : ERR_UNAVAILABLE,
-		       "%s answers %d: %.*s", s->what, r->status, SV_ARG(sv_sub(sv_trim(text), 0, 500)));
-}
-
 static int source_page(struct snapshot_source *s, struct arena *a, int64_t rev, struct sv after, struct sv *ret_records,
 		       int64_t *ret_rev, struct err *err)
 {
-	struct http_header headers[3] = { { SV("accept"), SV("*/*") }, { SV("user-agent"), SV("caravel-snapshot") } };
-	const char *target =
-	    arena_printf(a, "%.*s" STORED_PAGES_PATH "?after=%s", SV_ARG(s->prefix), source_quote(a, after));
+	const char *target = arena_printf(a, STORED_PAGES_PATH "?after=%s", source_quote(a, after));
 	struct http_response r;
-	size_t n = 2;
 
 	if (rev)
 		target = arena_printf(a, "%s&revision=%" PRId64, target, rev);
-	if (s->k.token)
-		headers[n++] = (struct http_header){ SV("authorization"), arena_svf(a, "Bearer %s", s->k.token) };
-	if (http_call(s->pool, a, &s->ep, "GET", target, headers, n, SV(""), PAGE_TIMEOUT_NS, PAGE_MAX, &r, err) < 0)
-		return err_wrap(err, "%s", s->what);
+	if (api_way_call(&s->api, a, "GET", target, SV(""), PAGE_MAX, &r, err) < 0)
+		return -1;
+	if (r.status == 404)
+		return err_set(err, ERR_NOT_FOUND,
+			       "%s knows nothing of snapshots: is it a Caravel server of this version?", s->what);
 	if (r.status != 200)
-		return source_refused(s, &r, err);
+		return api_way_refused(&s->api, &r, err);
 	*ret_records = r.body;
 	if (!sv_to_i64(http_response_header(&r, STORED_PAGES_REVISION), ret_rev) || *ret_rev <= 0)
 		return err_set(err, ERR_UNAVAILABLE, "%s does not say of which revision its records are", s->what);
@@ -207,8 +162,6 @@ int snapshot_source_each(struct snapshot_source *s, int64_t rev,
 void snapshot_source_release(struct snapshot_source *s)
 {
 	s->store = store_close(s->store);
-	if (s->pool)
-		http_pool_free(s->pool);
-	tls_ctx_unref(s->ep.tls);
+	api_way_release(&s->api);
 	*s = (struct snapshot_source){ 0 };
 }

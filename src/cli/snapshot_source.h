@@ -8,17 +8,13 @@
  */
 #pragma once
 
+#include "cli/api_way.h"
 #include "cli/datastore.h"
-#include "client/kubeconfig.h"
-#include "net/http_client.h"
 #include "store/store.h"
 
 struct snapshot_source {
-	struct store *store;	/* or */
-	struct http_pool *pool; /* the API's: */
-	struct http_endpoint ep;
-	struct kubeconfig k;
-	struct sv prefix;
+	struct store *store; /* or */
+	struct api_way api;
 	const char *what; /* in a, for messages */
 };
 

@@ -1,6 +1,7 @@
 #include "snapshot/restore.h"
 
 #include "base/file.h"
+#include "base/version.h"
 #include "snapshot/keys.h"
 #include "snapshot/restore-internal.h"
 #include "store/disk/build.h"
@@ -121,10 +122,12 @@ int restore_files(struct restore *r, const struct archive_file *f, size_t n, str
 		restore_step(r, "write a key");
 		if (dir_make(dir, 0700, err) < 0 || file_write(path, f[i].data, 0600, err) < 0)
 			return -1;
-		if (sv_is(f[i].name, "pki/ca.crt") && restore_mark(r, f[i].data, err) < 0)
+		if (!sv_is(f[i].name, "pki/ca.crt"))
+			continue;
+		if (restore_mark(r, f[i].data, err) < 0)
 			return -1;
+		r->j.with_files = true;
 	}
-	r->j.with_files = true;
 	return 0;
 }
 
@@ -212,8 +215,25 @@ void restore_free(struct restore *r)
 
 /* --- of an archive --- */
 
+/* "v1.37.0": 37; of a text that says none 0. */
+static int64_t reader_minor(struct sv version)
+{
+	struct sv part;
+	int64_t minor = 0;
+
+	(void)sv_split(&version, '.', &part);
+	if (sv_split(&version, '.', &part))
+		(void)sv_to_i64(part, &minor);
+	return minor;
+}
+
+/* What a newer API has stored may be nothing that this one can read. */
 static int reader_head(const struct archive_head *h, void *ctx, struct err *err)
 {
+	if (reader_minor(h->kubernetes) > reader_minor(SV(KUBERNETES_VERSION)))
+		return err_set(err, ERR_INVALID,
+			       "it is of Kubernetes %.*s, and this program is " KUBERNETES_VERSION ": take a newer one",
+			       SV_ARG(h->kubernetes));
 	return restore_begin(ctx, h->rev, h->time_ns, err);
 }
 

@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
-"""Snapshots: taken under load, restored elsewhere, refused when they are not whole; by a schedule, and in a bucket."""
+"""Snapshots: taken under load, restored elsewhere, refused when they are not whole; by a schedule, and in a bucket. And what
+others have stored, imported."""
+import contextlib
 import glob
+import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -10,6 +14,7 @@ import threading
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import CARAVEL, Cluster, contains, equal, main, need_tools, own_dir, wait_for  # noqa: E402
 from s3_stand_in import Bucket  # noqa: E402
+from test_etcd import Etcd, on_etcd  # noqa: E402
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 ALONE = ["--disable-scheduler", "--disable-controller-manager"]
@@ -236,8 +241,219 @@ def by_schedule_into_a_bucket(_):
         equal(b.secret in c.request("GET", "/flagz")[1], False)
 
 
-TESTS = [saved_under_load, restored_elsewhere, restored_in_place, refused_by_name, only_masters, killed_while_restored, by_schedule,
-         in_a_bucket, by_schedule_into_a_bucket]
+def of_an_etcd(_):
+    """A server's whose objects are there: as our snapshot, and imported from its own."""
+    with Etcd() as etcd, on_etcd(etcd, "--disable-snapshots") as c:
+        for i in range(20):
+            equal(create(c, f"e-{i:02}", 3000)[0], 201)
+        equal(c.request("DELETE", MAPS + "/e-07")[0], 200)
+        was, rev = names_and_revisions(c)
+        caravel("snapshot", "save", "--data-dir", data(c), "--datastore-endpoint", etcd.url, c.dir + "/ours.snapshot")
+        save(c, c.dir + "/by-server.snapshot")
+        contains(caravel("snapshot", "restore", c.dir + "/ours.snapshot", "--data-dir", data(c), status=1), "objects in an etcd")
+        if shutil.which("etcdctl"):
+            subprocess.run(["etcdctl", "--endpoints", etcd.url, "snapshot", "save", c.dir + "/etcd.db"], check=True, capture_output=True,
+                           env=dict(os.environ, ETCDCTL_API="3"))
+        etcd.ask("/v3/kv/put", {"key": "L290aGVy", "value": "eA=="})  # /other
+        etcd.proc.terminate()  # killed, it has the last tenth of a second in its log alone
+        etcd.proc.wait(30)
+        for source in ("ours.snapshot", "by-server.snapshot", "etcd.db"):
+            if not os.path.exists(f"{c.dir}/{source}"):
+                continue
+            new = Cluster(args=ALONE, bare=True)
+            if source == "etcd.db":
+                contains(caravel("import", f"{c.dir}/{source}", "--data-dir", data(new)), "restored", "nodes join anew")
+            else:
+                caravel("snapshot", "restore", f"{c.dir}/{source}", "--data-dir", data(new), "--token", token(c))
+            with new:
+                have, new_rev = names_and_revisions(new)
+                equal(have, was)
+                equal(new_rev > rev + 999999, True)
+        made, lock = own_dir()
+        contains(caravel("import", etcd.dir + "/data", "--data-dir", made + "/data"), "passed over: 1 ", "was its etcd stopped?")
+        with open(c.dir + "/ours.snapshot", "rb") as f:
+            contains(caravel("import", f.name, "--data-dir", made + "/data", status=1), "caravel snapshot restore")
+        for name, text, words in (("x", b"hello" * 100, "neither a snapshot"), ("y", b"SQLite format 3\0" + bytes(200), "SQLite says")):
+            with open(f"{made}/{name}", "wb") as f:
+                f.write(text)
+            contains(caravel("import", f"{made}/{name}", "--data-dir", made + "/other", status=1), words)
+        lock.close()
+        shutil.rmtree(made)
+
+
+def of_k3s(c):
+    """Its table, as kine keeps it: a row a version, the newest counts, and other things beside."""
+    made, lock = own_dir()
+    os.makedirs(made + "/k3s/server/db")
+    db = sqlite3.connect(made + "/k3s/server/db/state.db")
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("CREATE TABLE kine (id INTEGER PRIMARY KEY AUTOINCREMENT, name INTEGER, created INTEGER, deleted INTEGER, "
+               "create_revision INTEGER, prev_revision INTEGER, lease INTEGER, value BLOB, old_value BLOB)")
+
+    def row(name, value, created=1, deleted=0, create=0):
+        db.execute("INSERT INTO kine(name, created, deleted, create_revision, prev_revision, lease, value) VALUES (?,?,?,?,0,0,?)",
+                   (name, created, deleted, create, value))
+
+    def configmap(name, x):
+        return json.dumps({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": name, "namespace": "default", "uid": "u-" + name,
+                                                                                 "creationTimestamp": "2026-01-01T00:00:00Z"}, "data": {"x": x}}).encode()
+
+    row("compact_rev_key", b"", create=0)
+    row("/registry/health", b'{"health":"true"}')
+    row("/bootstrap/abc", b"secret")
+    row("/registry/configmaps/default/a", configmap("a", "1"))       # 4
+    row("/registry/configmaps/default/b", configmap("b", "1"))       # 5
+    row("/registry/configmaps/default/a", configmap("a", "2"), created=0, create=4)
+    row("/registry/configmaps/default/b", configmap("b", "1"), created=0, deleted=1, create=5)
+    row("gap-8", None, created=0, deleted=1)
+    # as upstream stores: protobuf in its envelope
+    equal(create(c, "wire")[0], 201)
+    with contextlib.closing(c.connect()) as conn:
+        conn.request("GET", MAPS + "/wire", headers={"Accept": "application/vnd.kubernetes.protobuf"})
+        wire = conn.getresponse().read()
+    equal(wire[:4], b"k8s\0")
+    row("/registry/configmaps/default/wire", wire)                    # 9
+    db.commit()
+    try:
+        contains(caravel("import", made + "/k3s", "--data-dir", made + "/data"), "passed over: 2 ")
+        new = Cluster(args=ALONE, bare=True)
+        os.rename(made + "/data", data(new))
+        with new:
+            have, rev = names_and_revisions(new)
+            equal(have, {"a": 6, "wire": 9})
+            equal(new.request("GET", MAPS + "/wire")[1]["data"], {"k": "x" * 10})
+            equal(new.request("GET", MAPS + "/a")[1]["data"], {"x": "2"})
+            equal(rev >= 1000000, True)
+        row("/registry/secrets/default/s", b"k8s:enc:aescbc:v1:x:y")
+        db.commit()
+        contains(caravel("import", made + "/k3s", "--data-dir", made + "/data", status=1), "--encryption-provider-config")
+        equal(sorted(os.listdir(made + "/data")), ["restore.lock"])
+    finally:
+        db.close()
+        lock.close()
+        shutil.rmtree(made)
+
+
+RUNNING = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {team: a}}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: crates.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: crates, singular: crate, kind: Crate}
+  versions:
+  - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {count: {type: integer}}}}}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template: {metadata: {labels: {app: web}}, spec: {containers: [{name: c, image: x}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, ports: [{port: 80}], type: NodePort}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: s, namespace: shop}
+stringData: {password: p}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: t, namespace: shop, annotations: {kubernetes.io/service-account.name: default}}
+type: kubernetes.io/service-account-token
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: disk}
+spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], hostPath: {path: /x}, storageClassName: "", claimRef: {name: data, namespace: shop}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data, namespace: shop}
+spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: disk, resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: once, namespace: shop}
+spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: x}]}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: r, namespace: shop}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}
+subjects: [{kind: User, name: ann, apiGroup: rbac.authorization.k8s.io}]
+"""
+
+
+def of_a_running_cluster(_):
+    """Everything is created anew; what a cluster makes by itself it makes by itself; twice is no harm."""
+    with Cluster(args=["--disable-scheduler"]) as old, Cluster(args=["--disable-scheduler"]) as new:
+        old.apply(RUNNING)
+        old.apply("{apiVersion: example.com/v1, kind: Crate, metadata: {name: c, namespace: shop}, spec: {count: 7}}")
+        for i in range(600):  # more than a page
+            equal(create(old, f"many-{i}")[0], 201)
+        wait_for("the claim", lambda: old.get("pvc", "data", "-n", "shop")["status"].get("phase") == "Bound")
+        wait_for("Pods", lambda: len(old.get("pods", "-n", "shop")["items"]) == 3)
+        ip = old.get("service", "web", "-n", "shop")["spec"]
+        contains(caravel("import", "--from-kubeconfig", new.kubeconfig, "--kubeconfig", new.kubeconfig, status=1), "both kubeconfigs lead to")
+        contains(caravel("import", status=1), "from where?")
+        said = caravel("import", "--from-kubeconfig", old.kubeconfig, "--kubeconfig", new.kubeconfig)
+        contains(said, "0 could not be created", "owned by others", "each cluster's own")
+        equal(new.get("crate", "c", "-n", "shop")["spec"], {"count": 7})
+        equal(new.get("namespace", "shop")["metadata"]["labels"]["team"], "a")
+        got = new.get("service", "web", "-n", "shop")["spec"]
+        equal((got["clusterIP"], got["ports"][0]["nodePort"]), (ip["clusterIP"], ip["ports"][0]["nodePort"]))
+        equal(new.get("secret", "s", "-n", "shop")["data"], {"password": "cA=="})
+        equal(len([n for n in names_and_revisions(new)[0] if n.startswith("many-")]), 600)
+        wait_for("the claim", lambda: new.get("pvc", "data", "-n", "shop")["status"].get("phase") == "Bound")
+        wait_for("Pods of its own", lambda: len(new.get("pods", "-n", "shop")["items"]) == 3)
+        wait_for("a token of its own", lambda: new.get("secret", "t", "-n", "shop").get("data", {}).get("token"))
+        equal(new.get("secret", "t", "-n", "shop")["data"]["token"] == old.get("secret", "t", "-n", "shop")["data"]["token"], False)
+        equal(new.get("rolebinding", "r", "-n", "shop")["subjects"][0]["name"], "ann")
+        contains(caravel("import", "--from-kubeconfig", old.kubeconfig, "--kubeconfig", new.kubeconfig), "created 0 objects", " were there already")
+        # what cannot be: said by name, and the rest goes on
+        new.apply("{apiVersion: v1, kind: ResourceQuota, metadata: {name: q, namespace: shop}, spec: {hard: {secrets: '0'}}}")
+        old.apply("{apiVersion: v1, kind: Secret, metadata: {name: more, namespace: shop}}")
+        old.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: more, namespace: shop}}")
+        wait_for("the quota", lambda: "used" in new.get("resourcequota", "q", "-n", "shop").get("status", {}))
+        said = caravel("import", "--from-kubeconfig", old.kubeconfig, "--kubeconfig", new.kubeconfig, status=1)
+        contains(said, "secrets shop/more: ", "exceeded quota", "created 1 objects", "1 objects could not be created")
+
+
+def stored_encrypted(_):
+    """It stays so in the snapshot, whose sealed part has the keys."""
+    made, lock = own_dir()
+    config = made + "/encryption.yaml"
+    with open(config, "w", encoding="utf-8") as f:
+        f.write("{kind: EncryptionConfiguration, apiVersion: apiserver.config.k8s.io/v1, resources: [{resources: [secrets], providers: "
+                "[{aescbc: {keys: [{name: k, secret: MDEyMzQ1Njc4OWFiY2RlZg==}]}}, {identity: {}}]}]}")
+    with Cluster(args=[*ALONE, "--encryption-provider-config", config]) as c:
+        c.kubectl("create", "secret", "generic", "s", "--from-literal=p=hush-hush")
+        contains(save(c, c.dir + "/x.snapshot", status=1), "--encryption-provider-config names")
+        equal(os.path.exists(c.dir + "/x.snapshot"), False)
+        save(c, c.dir + "/x.snapshot", "--encryption-provider-config", config)
+        new = Cluster(args=ALONE, bare=True)
+        said = caravel("snapshot", "restore", c.dir + "/x.snapshot", "--data-dir", data(new), "--token", token(c))
+        contains(said, f"--encryption-provider-config {data(new)}/encryption-config.yaml")
+        new.args += ["--encryption-provider-config", data(new) + "/encryption-config.yaml"]
+        with new:
+            equal(new.get("secret", "s")["data"], {"p": "aHVzaC1odXNo"})
+    lock.close()
+    shutil.rmtree(made)
+
+
+TESTS = [saved_under_load, restored_elsewhere, restored_in_place, stored_encrypted, refused_by_name, only_masters, killed_while_restored, by_schedule,
+         in_a_bucket, by_schedule_into_a_bucket, of_an_etcd, of_k3s, of_a_running_cluster]
 
 if __name__ == "__main__":
     need_tools()

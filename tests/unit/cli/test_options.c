@@ -91,6 +91,7 @@ static void test_bad(void **state)
 	check_bad("unknown flag '--nome': did you mean 'name'?", ARGS(S("--nome")));
 	check_bad("--kubelet-arg is not taken: these parts", ARGS(S("--kubelet-arg=max-pods=5")));
 	check_bad("--etcd-s3-bucket is not taken: the store is", ARGS(S("--etcd-s3-bucket")));
+	check_bad("--etcd-snapshot-compress is not taken: snapshots are always", ARGS(S("--etcd-snapshot-compress")));
 	check_bad("unknown flag '-v=2'", ARGS(S("-v=2")));
 	check_bad("unknown flag '--" LONG "'; 'caravel", ARGS(S("--" LONG)));
 	check_bad("--port takes a number, not 'seven'", ARGS(S("--port=seven")));

@@ -35,8 +35,8 @@ static inline ssize_t kit_get(void *p, size_t n, void *ctx, _unused_ struct err 
 	return (ssize_t)n;
 }
 
-/* n records of value_n bytes that do not compress, sealed files unless `open`. */
-static inline void kit_archive(struct buf *b, size_t n, size_t value_n, bool open)
+/* n records of value_n bytes that do not compress, sealed files unless `open`; of which version of Kubernetes. */
+static inline void kit_archive_of(struct buf *b, size_t n, size_t value_n, bool open, struct sv kubernetes)
 {
 	static const struct archive_file files[] = { { { "pki/ca.crt", 10 }, { "certificate", 11 } },
 						     { { "server/node-token", 17 }, { "t", 1 } } };
@@ -44,7 +44,7 @@ static inline void kit_archive(struct buf *b, size_t n, size_t value_n, bool ope
 							: SV("0123456789abcdef0123456789abcdef0123456789abcdef"
 							     "0123456789abcdef"),
 					.version = SV("1.0"),
-					.kubernetes = SV("v1.37.0"),
+					.kubernetes = kubernetes,
 					.rev = 1000,
 					.time_ns = INT64_C(1790000000000000000) };
 	_cleanup_(archive_out_freep) struct archive_out *o = NULL;
@@ -68,6 +68,11 @@ static inline void kit_archive(struct buf *b, size_t n, size_t value_n, bool ope
 		assert_int_equal(archive_out_seal(o, &thread_env, KIT_SECRET, files, ARRAY_LEN(files), NULL), 0);
 	assert_int_equal(archive_out_end(o, &total, NULL), 0);
 	assert_int_equal(total.records, n);
+}
+
+static inline void kit_archive(struct buf *b, size_t n, size_t value_n, bool open)
+{
+	kit_archive_of(b, n, value_n, open, SV("v1.37.0"));
 }
 
 /* What a reader was told. */

@@ -92,6 +92,26 @@ static void test_exchanged(_unused_ void **state)
 	refused(buf_sv(&mixed), KIT_SECRET, ERR_INVALID, "changed by somebody who does not have the word");
 }
 
+/* By somebody who has the token: names lead nowhere but below. */
+static void test_names(_unused_ void **state)
+{
+	static const char *const bad[] = { "",	     "../x", "/etc/passwd", "pki/../../x", "pki//x",
+					   "pki/.x", "a\nb", "pki/",	    "pki/..",	   "." };
+	const struct archive_head h = { .version = SV("1"), .kubernetes = SV("1"), .rev = 5 };
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+		struct archive_out *o = archive_out_new(&h, kit_put, &b, NULL);
+		const struct archive_file f = { sv_from(bad[i]), SV("x") };
+		struct archive_total total;
+
+		assert_int_equal(archive_out_seal(o, &thread_env, KIT_SECRET, &f, 1, NULL), 0);
+		assert_int_equal(archive_out_end(o, &total, NULL), 0);
+		archive_out_free(o);
+		refused(buf_sv(&b), KIT_SECRET, ERR_INVALID, "no files");
+	}
+}
+
 static void test_large(_unused_ void **state)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
@@ -155,8 +175,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_foreign), cmocka_unit_test(test_half),	  cmocka_unit_test(test_flipped),
-		cmocka_unit_test(test_token),	cmocka_unit_test(test_exchanged), cmocka_unit_test(test_large),
-		cmocka_unit_test(test_order),	cmocka_unit_test(test_peek),
+		cmocka_unit_test(test_token),	cmocka_unit_test(test_exchanged), cmocka_unit_test(test_names),
+		cmocka_unit_test(test_large),	cmocka_unit_test(test_order),	  cmocka_unit_test(test_peek),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* A restore is the old or the new, wherever it is killed; and it refuses before it touches. */
 #include "archive_kit.h"
+#include "kill_calls.h"
 
 #include "base/file.h"
 #include "snapshot/restore.h"
@@ -199,6 +200,42 @@ static void test_killed(_unused_ void **state)
 	assert_true(new > 5);
 }
 
+/* The same at every call that writes, syncs or names anything, those of the new database among them. */
+static void test_killed_at_calls(_unused_ void **state)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	int was = 0, old = 0, new = 0;
+	bool more = true;
+
+	kit_archive(&b, NEW_KEYS, 100, false);
+	for (int n = 0; more; n++) {
+		char dir[64];
+		int status, now;
+		pid_t pid;
+
+		dir_new(dir);
+		old_cluster(dir);
+		pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0) {
+			kill_left = n;
+			_exit(restore_all(dir, buf_sv(&b), KIT_SECRET, NULL, NULL) < 0);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		more = WIFSIGNALED(status);
+		assert_true(more || status == 0);
+		assert_true(restore_finish(dir, NULL) >= 0);
+		now = which(dir);
+		assert_true(now >= was);
+		was = now;
+		old += !now;
+		new += now;
+		dir_remove(dir);
+	}
+	assert_true(old > 30);
+	assert_true(new > 8);
+}
+
 /* Killed again while it is finished, as often as there is something to do. */
 static void test_killed_twice(_unused_ void **state)
 {
@@ -265,6 +302,21 @@ static void test_refused(_unused_ void **state)
 	refused(dir, buf_sv(&b), KIT_SECRET, "stop the server first");
 	close(lock);
 	assert_int_equal(which(dir), 0);
+	{
+		_cleanup_(buf_release) struct buf newer = BUF_INIT, unknown = BUF_INIT;
+		static const struct archive_file f = { { "agent/x", 7 }, { "x", 1 } };
+		const struct archive_head h = { .version = SV("1"), .kubernetes = SV("v1.37.0"), .rev = 5 };
+		struct archive_out *o = archive_out_new(&h, kit_put, &unknown, NULL);
+		struct archive_total total;
+
+		kit_archive_of(&newer, 1, 1, false, SV("v1.38.2"));
+		refused(dir, buf_sv(&newer), KIT_SECRET, "it is of Kubernetes v1.38.2");
+		assert_int_equal(archive_out_seal(o, &thread_env, KIT_SECRET, &f, 1, NULL), 0);
+		assert_int_equal(archive_out_end(o, &total, NULL), 0);
+		archive_out_free(o);
+		refused(dir, buf_sv(&unknown), KIT_SECRET, "a file 'agent/x', which this program does not know");
+	}
+	assert_int_equal(which(dir), 0);
 	dir_remove(db);
 	refused(dir, buf_sv(&b), KIT_SECRET, "its objects in an etcd");
 	dir_remove(dir);
@@ -321,9 +373,10 @@ static void test_journal_damaged(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_killed),	cmocka_unit_test(test_killed_twice),
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_fresh),
-		cmocka_unit_test(test_rev),	cmocka_unit_test(test_journal_damaged),
+		cmocka_unit_test(test_killed),		cmocka_unit_test(test_killed_at_calls),
+		cmocka_unit_test(test_killed_twice),	cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_fresh),		cmocka_unit_test(test_rev),
+		cmocka_unit_test(test_journal_damaged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* The directory of snapshots: what is its own, what is thinned out, what is left alone. */
 #include "archive_kit.h"
+#include "kill_calls.h"
 
 #include "base/arena.h"
 #include "snapshot/shelf.h"
@@ -8,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void touch(const char *dir, const char *name)
@@ -122,12 +124,63 @@ static void test_write(_unused_ void **state)
 	clear(dir);
 }
 
+/* Saved over what is there: killed at every call, it is that or the new one, and what is left is taken away. */
+static void test_killed(_unused_ void **state)
+{
+	_cleanup_(buf_release) struct buf old = BUF_INIT, new = BUF_INIT;
+	const char name[] = "caravel-20260101T141320Z.snapshot";
+	int olds = 0, news = 0;
+	bool more = true;
+
+	kit_archive(&old, 2, 10, true);
+	kit_archive(&new, 5, 10, true);
+	for (int n = 0; more; n++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		char dir[] = "/tmp/shelf-XXXXXX";
+		struct shelf_entry *e;
+		struct shelf_out o;
+		const char *path;
+		size_t found;
+		int status;
+		pid_t pid;
+
+		assert_non_null(mkdtemp(dir));
+		path = arena_printf(&a, "%s/%s", dir, name);
+		assert_int_equal(shelf_begin(&o, path, NULL), 0);
+		assert_int_equal(shelf_put(old.p, old.n, &o, NULL), 0);
+		assert_int_equal(shelf_end(&o, NULL), 0);
+		shelf_abort(&o);
+		pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0) {
+			kill_left = n;
+			_exit(shelf_begin(&o, path, NULL) < 0 || shelf_put(new.p, new.n, &o, NULL) < 0 ||
+			      shelf_end(&o, NULL) < 0);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		more = WIFSIGNALED(status);
+		assert_true(more || status == 0);
+		assert_int_equal(shelf_prune(dir, "caravel", 5, NULL, NULL, NULL), 0);
+		assert_int_equal(shelf_list(&a, dir, &e, &found, NULL), 0);
+		assert_int_equal(found, 1);
+		assert_null(e[0].why);
+		assert_true(e[0].total.records == 2 || e[0].total.records == 5);
+		olds += e[0].total.records == 2;
+		news += e[0].total.records == 5;
+		assert_false(there(dir, "caravel-20260101T141320Z.snapshot.part"));
+		clear(dir);
+	}
+	assert_true(olds >= 3);
+	assert_true(news >= 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_prune),
 		cmocka_unit_test(test_write),
+		cmocka_unit_test(test_killed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

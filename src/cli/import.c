@@ -1,0 +1,163 @@
+/* `caravel import`: a cluster of another program becomes this one's: from an etcd's snapshot, from k3s' SQLite, or from
+ * where it runs. */
+#include "cli/import.h"
+
+#include "base/file.h"
+#include "cli/agent.h"
+#include "snapshot/bolt.h"
+#include "snapshot/foreign.h"
+#include "snapshot/keys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CONFIG_MAX ((size_t)1 << 20)
+
+struct import {
+	struct snapshot_cmd *c;
+	struct restore *r;
+	int64_t time_ns; /* of the file */
+};
+
+static int import_begin(int64_t rev, void *ctx, struct err *err)
+{
+	struct import *m = ctx;
+
+	return restore_begin(m->r, rev, m->time_ns, err);
+}
+
+static int import_record(const struct store_kv *kv, void *ctx, struct err *err)
+{
+	return restore_add(((struct import *)ctx)->r, kv, err);
+}
+
+/* A directory of k3s (its data directory, server, or db), or one of an etcd. */
+static const char *import_in_dir(struct arena *a, const char *path)
+{
+	static const char *const places[] = { "state.db",
+					      "db/state.db",
+					      "server/db/state.db",
+					      "member/snap/db",
+					      "etcd/member/snap/db",
+					      "db/etcd/member/snap/db",
+					      "server/db/etcd/member/snap/db",
+					      "snap/db" };
+
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		const char *file = arena_printf(a, "%s/%s", path, places[i]);
+
+		if (access(file, F_OK) == 0)
+			return file;
+	}
+	return NULL;
+}
+
+static int import_read(struct import *m, const char *path, int fd, struct foreign_found *found, struct err *err)
+{
+	static const struct foreign_cb cb = { import_begin, import_record };
+	char first[16] = { 0 };
+
+	if (pread(fd, first, sizeof(first), 0) == (ssize_t)sizeof(first) && memcmp(first, "SQLite format 3", 16) == 0)
+		return foreign_kine(path, &cb, m, found, err);
+	if (memcmp(first, "CARAVELSNAPSHOT\n", 16) == 0)
+		return err_set(err, ERR_INVALID, "it is a snapshot of Caravel: 'caravel snapshot restore' takes that");
+	if (bolt_is(fd))
+		return foreign_etcd(fd, &cb, m, found, err);
+	return err_set(err, ERR_INVALID, "it is neither a snapshot of an etcd nor a database of k3s");
+}
+
+/* The configuration with the keys that values are encrypted with goes along. */
+static int import_encryption(struct import *m, const struct foreign_found *found, struct err *err)
+{
+	const char *config = m->c->encryption_config;
+	struct archive_file f = { .name = SV(KEYS_ENCRYPTION) };
+
+	if (!found->encrypted)
+		return 0;
+	if (!config)
+		return err_set(err, ERR_INVALID,
+			       "values in it are encrypted: --encryption-provider-config takes the file that its "
+			       "kube-apiserver had (of k3s: server/cred/encryption-config.json)");
+	return file_read(&m->c->arena, config, CONFIG_MAX, &f.data, err) < 0 ? -1 : restore_files(m->r, &f, 1, err);
+}
+
+static void import_told(const struct foreign_found *found)
+{
+	if (found->passed_over)
+		printf("passed over: %" PRIu64 " keys that are none of Kubernetes'\n", found->passed_over);
+	if (found->unchecked)
+		printf("the file has no checksum: a copy of a database, not a snapshot; was its etcd stopped? one that "
+		       "was killed "
+		       "has its last writes elsewhere\n");
+	printf("certificates, keys and tokens are not taken along: nodes join anew, kubeconfigs are made anew, and "
+	       "Secrets "
+	       "of the type service-account-token are to be deleted, so that they are made anew\n"
+	       "address ranges are what flags say: --service-cidr and --cluster-cidr as they were there\n");
+}
+
+int import_file(struct snapshot_cmd *c, const char *word, struct err *err)
+{
+	const struct restore_opts o = { .env = c->env, .data_dir = c->data_dir };
+	_cleanup_(restore_freep) struct restore *r = NULL;
+	struct import m = { .c = c };
+	struct foreign_found found;
+	struct restore_done done;
+	const char *path = word;
+	struct stat st;
+
+	if (stat(word, &st) == 0 && S_ISDIR(st.st_mode)) {
+		path = import_in_dir(&c->arena, word);
+		if (!path)
+			return err_set(err, ERR_NOT_FOUND,
+				       "'%s' holds neither k3s' server/db/state.db nor an etcd's member/snap/db", word);
+	}
+	{
+		_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0 || fstat(fd, &st) < 0)
+			return err_set_errno(err, errno, "cannot open '%s'", path);
+		m.time_ns = (int64_t)st.st_mtim.tv_sec * NS_PER_SEC;
+		r = m.r = restore_new(&o, err);
+		if (!r)
+			return -1;
+		if (import_read(&m, path, fd, &found, err) < 0 || import_encryption(&m, &found, err) < 0)
+			return err_wrap(err, "'%s'", path);
+	}
+	if (restore_commit(r, &done, err) < 0)
+		return -1;
+	snapshot_cmd_told(c, &done);
+	import_told(&found);
+	return 0;
+}
+
+int cmd_import(int argc, char **argv)
+{
+	_cleanup_(snapshot_cmd_release) struct snapshot_cmd c = { .name = SNAPSHOT_NAME };
+	const char *from = NULL;
+	bool own_namespaces = false;
+	const struct option table[] = {
+		SNAPSHOT_DATA_DIR(c),
+		{ "from-kubeconfig", 0, OPT_STRING, &from, "FILE",
+		  "of the administrator of a running cluster, whose objects are created in the server's" },
+		{ "kubeconfig", 0, OPT_STRING, &c.kubeconfig, "FILE",
+		  "with that: an administrator's of the cluster they go to (that of the server)" },
+		{ "with-kube-system", 0, OPT_BOOL, &own_namespaces, NULL,
+		  "with that: also what is in kube-system, kube-public and kube-node-lease" },
+		{ "encryption-provider-config", 0, OPT_STRING, &c.encryption_config, "FILE",
+		  "with the keys of values that are encrypted there" },
+	};
+	struct err err = ERR_INIT;
+	int rc = snapshot_cmd_begin(&c, table, ARRAY_LEN(table), argc, argv, 1, &err);
+
+	if (rc > 0)
+		return 0;
+	if (rc == 0 && !c.words.list.p[0] == !from)
+		rc = err_set(&err, ERR_INVALID,
+			     "from where? name an etcd's snapshot, k3s' database or directory, or --from-kubeconfig");
+	if (rc == 0)
+		rc = from ? import_cluster(&c, from, own_namespaces, &err) : import_file(&c, c.words.list.p[0], &err);
+	return rc < 0 ? cli_fail_err(&err) : 0;
+}

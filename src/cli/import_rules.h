@@ -1,0 +1,21 @@
+/* import_rules.h - what of a running cluster is taken along, in which order, and what is changed of an object on its
+ * way.
+ *
+ * Left out is what a cluster makes by itself: of its control plane (RBAC's defaults, APF's, kube-root-ca.crt), of its
+ * controllers (what somebody owns), of its nodes; and what is over (finished Jobs) or on its way out. Changed is what
+ * only the old cluster can know: uids, owners, the node of a Pod, which volume a claim was bound to by uid.
+ *
+ * Pure; documents are JSON as a server sends it.
+ */
+#pragma once
+
+#include "codec/doc.h"
+
+/* Resources of lower rank are created first. -1: none of them is taken. */
+int import_rank(struct sv group, struct sv plural);
+/* NULL: the object is taken; else why not, in words that stand behind a count. */
+const char *import_left_out(struct sv group, struct sv plural, const struct val *o);
+/* As it is created. Changes o, whose maps are a's. */
+void import_prepare(struct arena *a, struct sv group, struct sv plural, struct val *o);
+/* Is ns one of the cluster's own, which has parts of its own everywhere? */
+bool import_own_namespace(struct sv ns);

@@ -1,0 +1,32 @@
+/* foreign.h - clusters of others, as the files they are stored in: an etcd's, and those of k3s.
+ *
+ * Both have Kubernetes' keys and values as we have them (apiserver/storekey.h), each with its revisions; what comes of
+ * a file is each key's newest version. Keys of others in the same store are passed over, and counted: what does not
+ * begin with /registry/, or is no key or value that a store here takes.
+ *
+ * The files may be anybody's. Nothing of them is changed.
+ */
+#pragma once
+
+#include "store/store.h"
+
+struct foreign_cb {
+	/* Once, before the records: the revision of all. */
+	int (*begin)(int64_t rev, void *ctx, struct err *err);
+	/* In the order of keys; a view until it returns. */
+	int (*record)(const struct store_kv *kv, void *ctx, struct err *err);
+};
+
+struct foreign_found {
+	int64_t rev;
+	uint64_t keys, passed_over;
+	bool encrypted; /* some values are */
+	bool unchecked; /* an etcd's database without the checksum of a snapshot: a copy, perhaps of a running one */
+};
+
+/* An etcd's snapshot (its database and SHA-256), or its member/snap/db. */
+int foreign_etcd(int fd, const struct foreign_cb *cb, void *ctx, struct foreign_found *ret, struct err *err);
+/* A database of SQLite with kine's table, by libsqlite3, which is loaded for it. */
+int foreign_kine(const char *path, const struct foreign_cb *cb, void *ctx, struct foreign_found *ret, struct err *err);
+/* Is it a key and value of Kubernetes that can be taken? Counts it in *ret if not. */
+bool foreign_wanted(const struct store_kv *kv, struct foreign_found *ret);

@@ -1,0 +1,127 @@
+/* What of a running cluster is taken along, and as what. */
+#include "unit.h"
+
+#include "cli/import_rules.h"
+#include "codec/json.h"
+
+static struct val *doc(struct arena *a, const char *json)
+{
+	struct val *v = json_decode(a, sv_from(json), NULL, NULL);
+
+	assert_non_null(v);
+	return v;
+}
+
+static void test_rank(_unused_ void **state)
+{
+	assert_int_equal(import_rank(SV(""), SV("namespaces")), 0);
+	assert_true(import_rank(SV(""), SV("secrets")) < import_rank(SV(""), SV("pods")));
+	assert_int_equal(import_rank(SV("apps"), SV("deployments")), import_rank(SV("apps"), SV("statefulsets")));
+	assert_int_equal(import_rank(SV("apps"), SV("controllerrevisions")), -1);
+	assert_int_equal(import_rank(SV(""), SV("events")), -1);
+	assert_int_equal(import_rank(SV("metrics.k8s.io"), SV("pods")), -1);
+	assert_int_equal(import_rank(SV("discovery.k8s.io"), SV("endpointslices")), -1);
+	/* Definitions before what they define, judges behind it. */
+	assert_true(import_rank(SV("apiextensions.k8s.io"), SV("customresourcedefinitions")) <
+		    import_rank(SV("example.com"), SV("crates")));
+	assert_true(import_rank(SV("example.com"), SV("crates")) <
+		    import_rank(SV("admissionregistration.k8s.io"), SV("validatingwebhookconfigurations")));
+}
+
+static void test_left_out(_unused_ void **state)
+{
+	static const struct {
+		const char *group, *plural, *json;
+		bool left;
+	} cases[] = {
+		{ "", "configmaps", "{\"metadata\":{\"name\":\"a\"}}", false },
+		{ "", "configmaps", "{\"metadata\":{\"name\":\"kube-root-ca.crt\"}}", true },
+		{ "", "configmaps", "{\"metadata\":{\"name\":\"a\",\"deletionTimestamp\":\"x\"}}", true },
+		{ "", "namespaces", "{\"metadata\":{\"name\":\"kube-system\"}}", true },
+		{ "", "namespaces", "{\"metadata\":{\"name\":\"shop\"}}", false },
+		{ "", "services", "{\"metadata\":{\"name\":\"kubernetes\",\"namespace\":\"default\"}}", true },
+		{ "", "services", "{\"metadata\":{\"name\":\"kubernetes\",\"namespace\":\"a\"}}", false },
+		{ "", "pods", "{\"metadata\":{\"ownerReferences\":[{\"controller\":true}]}}", true },
+		{ "", "pods", "{\"metadata\":{\"ownerReferences\":[{\"controller\":false}]}}", false },
+		{ "", "pods", "{\"metadata\":{},\"status\":{\"phase\":\"Failed\"}}", true },
+		{ "", "pods", "{\"metadata\":{\"annotations\":{\"kubernetes.io/config.mirror\":\"x\"}}}", true },
+		{ "", "secrets", "{\"metadata\":{},\"type\":\"bootstrap.kubernetes.io/token\"}", true },
+		{ "batch", "jobs",
+		  "{\"metadata\":{},\"status\":{\"conditions\":[{\"type\":\"Complete\",\"status\":\"True\"}]}}", true },
+		{ "batch", "jobs",
+		  "{\"metadata\":{},\"status\":{\"conditions\":[{\"type\":\"Complete\",\"status\":\"False\"}]}}",
+		  false },
+		{ "apiregistration.k8s.io", "apiservices", "{\"metadata\":{},\"spec\":{}}", true },
+		{ "apiregistration.k8s.io", "apiservices", "{\"metadata\":{},\"spec\":{\"service\":{\"name\":\"x\"}}}",
+		  false },
+		{ "rbac.authorization.k8s.io", "clusterroles",
+		  "{\"metadata\":{\"labels\":{\"kubernetes.io/bootstrapping\":\"rbac-defaults\"}}}", true },
+		{ "certificates.k8s.io", "clustertrustbundles",
+		  "{\"metadata\":{},\"spec\":{\"signerName\":\"kubernetes.io/x\"}}", true },
+		/* What is nothing of the kind. */
+		{ "", "pods", "{}", false },
+		{ "", "pods", "{\"metadata\":7,\"status\":[]}", false },
+		{ "", "services", "[]", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		const char *why =
+		    import_left_out(sv_from(cases[i].group), sv_from(cases[i].plural), doc(&a, cases[i].json));
+
+		if (!why != !cases[i].left)
+			fail_msg("%s: %s", cases[i].json, why ? why : "taken");
+	}
+}
+
+static void prepared(const char *group, const char *plural, const char *json, const char *wanted)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct val *v = doc(&a, json);
+
+	import_prepare(&a, sv_from(group), sv_from(plural), v);
+	json_encode(&b, v);
+	assert_string_equal(buf_cstr(&b), wanted);
+}
+
+static void test_prepare(_unused_ void **state)
+{
+	prepared("", "configmaps",
+		 "{\"metadata\":{\"name\":\"a\",\"uid\":\"u\",\"resourceVersion\":\"1\",\"managedFields\":[],"
+		 "\"creationTimestamp\":\"t\",\"generation\":1,\"ownerReferences\":[]},\"status\":{}}",
+		 "{\"metadata\":{\"name\":\"a\"}}");
+	prepared("", "pods", "{\"metadata\":{},\"spec\":{\"nodeName\":\"n\",\"x\":1}}",
+		 "{\"metadata\":{},\"spec\":{\"x\":1}}");
+	prepared("apps", "pods", "{\"metadata\":{},\"spec\":{\"nodeName\":\"n\"}}",
+		 "{\"metadata\":{},\"spec\":{\"nodeName\":\"n\"}}");
+	prepared("", "persistentvolumes",
+		 "{\"metadata\":{\"annotations\":{\"pv.kubernetes.io/bound-by-controller\":\"yes\",\"a\":\"b\"}},"
+		 "\"spec\":{\"claimRef\":{\"name\":\"c\",\"uid\":\"u\",\"resourceVersion\":\"1\"}}}",
+		 "{\"metadata\":{\"annotations\":{\"a\":\"b\"}},\"spec\":{\"claimRef\":{\"name\":\"c\"}}}");
+	prepared(
+	    "", "secrets",
+	    "{\"metadata\":{\"annotations\":{\"kubernetes.io/service-account.uid\":\"u\"}},\"data\":{\"token\":\"x\"},"
+	    "\"type\":\"kubernetes.io/service-account-token\"}",
+	    "{\"metadata\":{\"annotations\":{}},\"type\":\"kubernetes.io/service-account-token\"}");
+	prepared("", "secrets", "{\"metadata\":{},\"data\":{\"a\":\"b\"},\"type\":\"Opaque\"}",
+		 "{\"metadata\":{},\"data\":{\"a\":\"b\"},\"type\":\"Opaque\"}");
+	prepared("batch", "jobs",
+		 "{\"metadata\":{\"labels\":{\"job-name\":\"j\",\"a\":\"b\"}},\"spec\":{\"selector\":{},\"template\":{"
+		 "\"metadata\":{\"labels\":{\"batch.kubernetes.io/controller-uid\":\"u\"}}}}}",
+		 "{\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":{\"template\":{\"metadata\":{\"labels\":{}}}}}");
+	prepared("batch", "jobs", "{\"metadata\":{},\"spec\":{\"manualSelector\":true,\"selector\":{\"a\":1}}}",
+		 "{\"metadata\":{},\"spec\":{\"manualSelector\":true,\"selector\":{\"a\":1}}}");
+	prepared("", "pods", "{\"metadata\":[],\"spec\":7}", "{\"metadata\":[],\"spec\":7}");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rank),
+		cmocka_unit_test(test_left_out),
+		cmocka_unit_test(test_prepare),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
