@@ -141,7 +141,7 @@ struct apiserver_opts {
 	/* How long the past is kept, and in how many bytes of values (history/history.h); 0: as upstream, and a GiB. */
 	int64_t history_ns;
 	uint64_t history_bytes;
-	double goaway_chance;	       /* that a request is its HTTP/2 connection's last, so that clients spread anew */
+	double goaway_chance; /* that a request is its HTTP/2 connection's last, so that clients spread anew */
 	const struct metric_rules *metric_rules; /* what the flags leave out of /metrics; borrowed; NULL: nothing */
 	/* What other components of this process add to /metrics; any thread, until apiserver_rest(). NULL: nothing. */
 	void (*more_metrics)(void *ctx, struct buf *b);
