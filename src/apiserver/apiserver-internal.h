@@ -16,6 +16,7 @@
 struct watchcache;
 struct watched_file;
 struct set_aside;
+struct wc_pasts;
 struct history;
 struct flow;
 struct metrics;
@@ -40,6 +41,7 @@ struct apiserver {
 	int64_t start_mono_ns;
 
 	struct watchcache *wc;				     /* watchcache.c */
+	struct wc_pasts *pasts;				     /* watch_past_read.c: who reads the log for watches */
 	struct set_aside *aside;			     /* set_aside.c: what the cache leaves out */
 	struct history *history;			     /* history/: how much of the past is kept */
 	struct flow *flow;				     /* flow/: priority and fairness */

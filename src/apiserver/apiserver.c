@@ -204,6 +204,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->history = history_new(s);
 	s->crds = crds_new(s);
 	s->aggregator = aggregator_new(s);
+	s->pasts = wc_pasts_new(s);
 	s->wc = watchcache_new(s);
 	s->masters = masters_new(s);
 	standing_start(s);
@@ -294,6 +295,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	authz_free(s);
 	pki_free(s);
 	s->wc = watchcache_free(s->wc);
+	wc_pasts_free(s->pasts);
 	standing_free(s);
 	s->aside = set_aside_free(s->aside);
 	s->history = history_free(s->history);

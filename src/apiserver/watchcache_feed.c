@@ -359,6 +359,7 @@ void watchcache_stop(struct watchcache *c)
 	if (c->watch)
 		store_unwatch(c->s->store, c->watch);
 	c->watch = NULL;
+	wc_pasts_stop(c->s->pasts);
 	err_set(&why, ERR_UNAVAILABLE, "the server is shutting down");
 	on_end(&why, c);
 }

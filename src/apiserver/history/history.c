@@ -130,17 +130,27 @@ void history_progress(struct history *h, int64_t rev)
 
 /* --- written --- */
 
-/* Marks that are to be written, of the oldest; false: there are none, or our own last write is all that happened. */
-static bool history_take(struct history *h, marks *ret)
+/* Marks that are to be written, of the oldest; false: there are none, or our own last write is all that happened. The
+ * last one says that until now there was no more. over: nothing comes any more. */
+static bool history_take(struct history *h, bool over, marks *ret)
 {
+	int64_t now;
 	size_t from;
 	bool some;
 
 	pthread_mutex_lock(&h->mu);
+	now = history_now_s(h);
 	some = h->m.n && vec_last(&h->m).rev != h->written && vec_last(&h->m).rev != h->own_rev;
 	from = some && h->m.p[0].rev == h->written ? 1 : 0;
-	for (size_t i = from; some && i < h->m.n && i - from < MARKS_MAX; i++)
+	for (size_t i = from; some && i < h->m.n && i - from < MARKS_MAX - 1; i++) {
 		vec_push(ret, h->m.p[i]);
+		vec_last(ret).open = h->m.p[i].sec == now && !over;
+	}
+	if (ret->n && from + ret->n == h->m.n && vec_last(ret).sec < now - 1) {
+		struct mark known = { .sec = now - 1, .rev = vec_last(ret).rev };
+
+		vec_push(ret, known);
+	}
 	pthread_mutex_unlock(&h->mu);
 	return ret->n > 0;
 }
@@ -148,12 +158,17 @@ static bool history_take(struct history *h, marks *ret)
 /* The last mark that was written stays in memory: it is what the next one comes after. */
 static void history_wrote(struct history *h, const struct mark *last, int64_t own_rev)
 {
+	struct mark kept = *last;
 	size_t n;
 
 	pthread_mutex_lock(&h->mu);
-	n = marks_before(h->m.p, h->m.n, last->sec);
-	memmove(h->m.p, h->m.p + n, (h->m.n - n) * sizeof(h->m.p[0]));
-	h->m.n -= n;
+	n = marks_before(h->m.p, h->m.n,
+			 last->sec + 1); /* one at least, and in the last one's second more may have come */
+	kept.rev = h->m.p[n - 1].rev;
+	kept.open = false;
+	memmove(h->m.p + 1, h->m.p + n, (h->m.n - n) * sizeof(h->m.p[0]));
+	h->m.n -= n - 1;
+	h->m.p[0] = kept;
 	vec_tighten(&h->m);
 	h->written = last->rev;
 	h->own_rev = own_rev;
@@ -216,12 +231,12 @@ static int history_write_marks(struct history *h, const marks *m, struct err *er
 	return MIN(rc, 0);
 }
 
-static int history_write(struct history *h, struct err *err)
+static int history_write(struct history *h, bool over, struct err *err)
 {
 	marks m = VEC_INIT;
 	int rc = 0;
 
-	if (history_take(h, &m))
+	if (history_take(h, over, &m))
 		rc = history_write_marks(h, &m, err);
 	vec_release(&m);
 	return rc;
@@ -274,7 +289,7 @@ static void history_work(struct history *h)
 	int64_t cut;
 
 	store_stats(h->s->store, &st);
-	if (history_write(h, &err) < 0 || history_cut(h, &cut, &err) < 0 ||
+	if (history_write(h, false, &err) < 0 || history_cut(h, &cut, &err) < 0 ||
 	    (cut > st.compact_rev && store_compact(h->s->store, cut, &err) < 0))
 		log_warn("history", "what is kept of the past is as before, until the next time", "error", "%s",
 			 err_msg(&err));
@@ -333,6 +348,6 @@ void history_stop(struct history *h)
 	while (h->working)
 		pthread_cond_wait(&h->cond, &h->mu);
 	pthread_mutex_unlock(&h->mu);
-	if (h->kept_s && history_write(h, &err) < 0)
+	if (h->kept_s && history_write(h, true, &err) < 0)
 		log_warn("history", "the last minute's times are lost", "error", "%s", err_msg(&err));
 }

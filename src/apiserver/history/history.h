@@ -6,7 +6,7 @@
  * A mark says: in this second of the wall clock the last revision was that. So at the beginning of a second t the store
  * was at the revision of the newest mark before t: all that was answered before t is in it, nothing that was begun in t
  * or later. Seconds of marks never fall, whatever the clock does. The first mark of a server says that it did not see
- * when the revisions since the mark before it came (`gap`).
+ * when the revisions since the mark before it came (`gap`), but of the time that this was known for.
  *
  * How long: `history_ns` of time in which a server ran (not of the wall clock, which may jump), and no more than
  * `history_bytes` of values written since. 0: five minutes, as upstream; then marks are in memory only, and nothing is

@@ -145,7 +145,7 @@ int history_rev_at(struct history *h, int64_t sec, int64_t *ret_rev, int64_t *re
 	if (m.rev < st.compact_rev)
 		return history_expired(h, sec_text(sec, text), err);
 	*ret_rev = m.rev;
-	*ret_doubt = next.gap && next.rev > m.rev ? next.rev : 0;
+	*ret_doubt = next.gap && next.rev > m.rev && (m.open || m.sec < sec - 1) ? next.rev : 0;
 	return 0;
 }
 

@@ -36,8 +36,8 @@ void marks_format(struct buf *b, int64_t run_s, uint64_t bytes, const struct mar
 
 	buf_printf(b, "1 %" PRId64 " %" PRIu64 "\n", run_s, bytes);
 	for (size_t i = 0; i < n; i++) {
-		buf_printf(b, "%s%" PRId64 " %" PRId64 "\n", m[i].gap ? "? " : "", m[i].sec - before.sec,
-			   m[i].rev - before.rev);
+		buf_printf(b, "%s%s%" PRId64 " %" PRId64 "\n", m[i].gap ? "? " : "", m[i].open ? "+ " : "",
+			   m[i].sec - before.sec, m[i].rev - before.rev);
 		before = m[i];
 	}
 }
@@ -56,6 +56,9 @@ static bool marks_line(struct sv line, const struct mark *before, struct mark *r
 
 	ret->gap = sv_starts(line, SV("? "));
 	if (ret->gap)
+		line = sv_sub(line, 2, line.n);
+	ret->open = sv_starts(line, SV("+ "));
+	if (ret->open)
 		line = sv_sub(line, 2, line.n);
 	if (!marks_number(&line, &sec) || !marks_number(&line, &rev) || line.n)
 		return false;

@@ -4,6 +4,7 @@
  *	SECOND REVISION		the first mark; after that by how much both are more than before
  *	12 3
  *	? 60 9			nobody saw when the revisions since the one before came
+ *	+ 1 2			the second was not over: there may have been more
  *
  * Decimal, a line each, seconds and revisions rising. Key: STORE's /caravel/history/ and the last revision, 16 digits
  * of hexadecimal, so that the order of keys is that of revisions.
@@ -20,7 +21,7 @@
 
 struct mark {
 	int64_t sec, rev;
-	bool gap;
+	bool gap, open;
 };
 typedef VEC(struct mark) marks;
 

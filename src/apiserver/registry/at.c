@@ -144,8 +144,8 @@ int at_object(struct api_req *q, int64_t rev, struct obj **ret, struct err *err)
 	struct obj *now = wc_get(q->server->wc, q->res, q->ns, q->name);
 	struct at_one one = { .q = q, .rev = rev };
 
-	/* It has not changed since. */
-	if (now && obj_rev(now) <= rev) {
+	/* It has not changed since. Of what is hidden the cache has what was there before. */
+	if (now && obj_rev(now) <= rev && !set_aside_hides(q->server, q->res, q->ns, q->name)) {
 		*ret = now;
 		return 0;
 	}

@@ -38,19 +38,16 @@ static int ver_find(struct snap *sn, const struct recmap *group, const struct re
 	return got < 0 ? -1 : 0;
 }
 
-int ver_at_rev(const struct snap *sn, struct sv key, int64_t rev, struct table_hold *hold, struct store_kv *ret,
-	       struct err *err)
+int ver_at_rev(const struct snap *sn, const struct overlay *o, struct sv key, int64_t rev, struct table_hold *hold,
+	       struct store_kv *ret, struct err *err)
 {
+	const struct rec *r = overlay_rev(o, rev);
 	struct wal_record h;
 	int got;
 
-	for (int i = 0; i < sn->n; i++) {
-		const struct rec *r = gen_rev(sn->gens[i], rev);
-
-		if (r) {
-			*ret = rec_kv(r);
-			return !ret->deleted;
-		}
+	if (r) {
+		*ret = rec_kv(r);
+		return !ret->deleted;
 	}
 	*ret = (struct store_kv){ .deleted = false };
 	/* By its revision first: by its key it stands behind all newer versions, and each block of them would be read.
@@ -68,13 +65,16 @@ int ver_at_rev(const struct snap *sn, struct sv key, int64_t rev, struct table_h
 
 const struct store_kv *ver_kv(struct snap *sn, struct sv key, const struct ver *v, struct store_kv *buf)
 {
+	struct overlay o;
+
 	if (!v->create_rev)
 		return NULL;
 	if (v->rec) {
 		*buf = rec_kv(v->rec);
 		return buf;
 	}
-	return ver_at_rev(sn, key, v->mod_rev, &sn->prev, buf, NULL) > 0 ? buf : NULL;
+	o = overlay_of(sn);
+	return ver_at_rev(sn, &o, key, v->mod_rev, &sn->prev, buf, NULL) > 0 ? buf : NULL;
 }
 
 /* On a full disk: a step towards a deletion may make its value somewhat longer, and all of them together, or whoever

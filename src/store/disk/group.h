@@ -47,9 +47,9 @@ struct group {
  */
 void group_form(struct disk_store *s, struct snap *sn, struct group *g, struct list *taken);
 
-/* The live version of key that is revision rev, 1, or 0 when there is none (any more). */
-int ver_at_rev(const struct snap *sn, struct sv key, int64_t rev, struct table_hold *hold, struct store_kv *ret,
-	       struct err *err);
+/* The live version of key that is revision rev, 1, or 0 when there is none (any more). o: the snapshot's. */
+int ver_at_rev(const struct snap *sn, const struct overlay *o, struct sv key, int64_t rev, struct table_hold *hold,
+	       struct store_kv *ret, struct err *err);
 /* The live version v stands for, in *buf, or NULL. An unreadable one is NULL, too: it is the replaced version, and its
  * replacement must be reported either way. */
 const struct store_kv *ver_kv(struct snap *sn, struct sv key, const struct ver *v, struct store_kv *buf);

@@ -15,14 +15,15 @@
 
 static void test_marks_text(_unused_ void **state)
 {
-	static const struct mark m[] = {
-		{ 100, 5, false }, { 101, 6, false }, { 4000, 7, true }, { 4060, 1000, false }
-	};
+	static const struct mark m[] = { { 100, 5, false, false },
+					 { 101, 6, false, false },
+					 { 4000, 7, true, false },
+					 { 4060, 1000, false, true } };
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct stretch s;
 
 	marks_format(&b, 77, UINT64_C(1) << 40, m, ARRAY_LEN(m));
-	assert_string_equal(buf_cstr(&b), "1 77 1099511627776\n100 5\n1 1\n? 3899 1\n60 993\n");
+	assert_string_equal(buf_cstr(&b), "1 77 1099511627776\n100 5\n1 1\n? 3899 1\n+ 60 993\n");
 	assert_true(marks_parse(buf_sv(&b), &s));
 	assert_int_equal(s.run_s, 77);
 	assert_int_equal(s.bytes, UINT64_C(1) << 40);
@@ -31,6 +32,7 @@ static void test_marks_text(_unused_ void **state)
 		assert_int_equal(s.m.p[i].sec, m[i].sec);
 		assert_int_equal(s.m.p[i].rev, m[i].rev);
 		assert_int_equal(s.m.p[i].gap, m[i].gap);
+		assert_int_equal(s.m.p[i].open, m[i].open);
 	}
 	assert_int_equal(marks_before(m, ARRAY_LEN(m), 100), 0);
 	assert_int_equal(marks_before(m, ARRAY_LEN(m), 101), 1);
@@ -55,6 +57,8 @@ static void test_marks_refused(_unused_ void **state)
 		"1 0 0\n1 1\n1 x\n",
 		"1 0 0\n1 1\n\n",
 		"1 0 0\n?1 1\n",
+		"1 0 0\n+ ? 1 1\n",
+		"1 0 0\n+1 1\n",
 		"1 0 0\n9223372036854775807 1\n1 1\n",
 		"1 0 0\n1 9223372036854775807\n1 1\n",
 		"1 0 0\n99999999999999999999 1\n",
@@ -253,6 +257,42 @@ static void test_kept_for_a_time(void **state)
 	assert_true(stretches(r) < 130); /* old marks go, too */
 	assert_true(at(r, now_s(r) - 110 * 60) > 0);
 	assert_int_equal(at(r, now_s(r) - 130 * 60), -1);
+}
+
+/* Watches from as far back as there is history, selectors that objects have left meanwhile included. */
+static void test_watches(void **state)
+{
+	struct rig *r = *state;
+	struct answer *w;
+	int64_t first;
+
+	expect(r, 201, "POST", CMS, "{\"metadata\":{\"name\":\"c\",\"labels\":{\"k\":\"1\"}}}");
+	first = rev_of(expect(r, 200, "GET", CMS, NULL));
+	rig_run(r, 10 * MINUTE);
+	expect_type(r, 200, "PATCH", CMS "/c", "application/merge-patch+json",
+		    "{\"metadata\":{\"labels\":{\"k\":\"2\"}}}");
+	rig_run(r, HOUR);
+	expect(r, 200, "DELETE", CMS "/c", NULL);
+	rig_run(r, 30 * MINUTE);
+	w = api(r, "GET", arena_printf(&r->arena, CMS "?watch=1&resourceVersion=%" PRId64, first));
+	rig_run(r, 0);
+	assert_int_equal(stream_lines(w), 2);
+	assert_val(val_get(stream_line(w, 0), F_type), "MODIFIED");
+	assert_val(val_get(stream_line(w, 1), F_type), "DELETED");
+	answer_gone(w);
+	w = api(r, "GET", arena_printf(&r->arena, CMS "?watch=1&labelSelector=k%%3D1&resourceVersion=%" PRId64, first));
+	rig_run(r, 0);
+	assert_int_equal(stream_lines(w), 1);
+	assert_val(val_get(stream_line(w, 0), F_type), "DELETED");
+	answer_gone(w);
+	/* Further back there is nothing to tell. */
+	rig_run(r, 2 * HOUR);
+	make(r, "d");
+	rig_run(r, 3 * HOUR);
+	w = api(r, "GET", arena_printf(&r->arena, CMS "?watch=1&resourceVersion=%" PRId64, first));
+	rig_run(r, 0);
+	assert_val(val_get(stream_line(w, 0), F_object, F_reason), "Expired");
+	answer_free(w);
 }
 
 /* A night in which nothing ran does not count. */
@@ -481,6 +521,7 @@ int main(void)
 		ON_RIG(test_idle_writes_nothing),
 		ON_RIG(test_many),
 		ON_RIG(test_kept_for_a_time),
+		ON_RIG(test_watches),
 		ON_RIG(test_pause),
 		ON_RIG(test_bytes),
 		ON_RIG(test_unseen),
