@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -204,6 +205,37 @@ static void remove_log_of_pod(struct cleanup *c, const char *path, const char *n
 			remove_tree(c, path);
 }
 
+static void cleanup_socket(struct cleanup *c, const char *path, const char *name)
+{
+	struct stat st;
+
+	(void)c, (void)name;
+	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+		unlink(path);
+}
+
+/* A driver's own directory: what it keeps there but its sockets may be somebody's data, and stays. */
+static void remove_plugin(struct cleanup *c, const char *path, const char *name)
+{
+	if (!strcmp(name, "kubernetes.io")) { /* where the agent has had drivers mount */
+		remove_tree(c, path);
+		return;
+	}
+	unmount_under(c, path);
+	each_entry(c, path, cleanup_socket);
+	rmdir(path);
+}
+
+/* After the pods': what they had was mounted from there. */
+static void remove_plugins(struct cleanup *c, const char *root)
+{
+	const char *plugins = arena_printf(&c->a, "%s/plugins", root);
+
+	each_entry(c, plugins, remove_plugin);
+	rmdir(plugins);
+	remove_tree(c, arena_printf(&c->a, "%s/plugins_registry", root));
+}
+
 static void remove_pod_files(struct cleanup *c)
 {
 	const char *data = c->o->data_dir, *logs = c->o->log_dir;
@@ -211,6 +243,7 @@ static void remove_pod_files(struct cleanup *c)
 
 	if (claim_owns(data, root)) {
 		remove_tree(c, arena_printf(&c->a, "%s/pods", root));
+		remove_plugins(c, root);
 		unlink(arena_printf(&c->a, "%s/" CLAIM_MARK, root));
 		rmdir(root);
 	} else {

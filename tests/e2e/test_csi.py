@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import test_js
-from lib import ROOT, Cluster, contains, equal, main, need_node, wait_for
+from lib import CARAVEL, ROOT, Cluster, contains, equal, main, need_node, wait_for
 
 IMAGE = "docker.io/caravel/demo:1"
 NAME = "test.csi.example.com"
@@ -220,6 +220,17 @@ def all_goes(c, d):
     equal(left, [])
 
 
+def cleanup_leaves_nothing_mounted(c, d):
+    c.apply(claim("last") + "---" + pod("l", "last"))
+    running(c, "l")
+    c.stop()
+    subprocess.run([CARAVEL, "cleanup", "--stop", "--data-dir", os.path.join(c.dir, "data")], check=True, timeout=120,
+                   stdout=subprocess.DEVNULL)
+    equal(d.mounts(), [])
+    equal([x for x in ("pods", "plugins", "plugins_registry") if os.path.exists(os.path.join(d.root, x))], [])
+    equal(len([v for v in d.volumes() if v.startswith("pvc-")]), 1)  # which is the driver's
+
+
 if __name__ == "__main__":
     need_node()
     skip_or_install()
@@ -227,6 +238,6 @@ if __name__ == "__main__":
         driver = Driver(cluster)
         try:
             sys.exit(main([registers, there_and_back, not_at_a_second_node, grows, inline, killed_between_stage_and_publish,
-                           a_driver_that_hangs_stops_nobody_else, all_goes], cluster, driver))
+                           a_driver_that_hangs_stops_nobody_else, all_goes, cleanup_leaves_nothing_mounted], cluster, driver))
         finally:
             driver.end()

@@ -40,7 +40,6 @@ static void plugin_free(void *x)
 
 static void plugins_look(struct csi *c)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	DIR *d = opendir(c->registry);
 	struct dirent *e;
 	size_t n = 0;

@@ -56,7 +56,6 @@ int csi_unpublish(struct csi_run *r, const struct csi_run_use *u, struct err *er
 int csi_unstage(struct csi_run *r, struct err *err)
 {
 	const char *dir = csi_stage_dir(r->c, r->a, r->v), *path = csi_stage_path(r->c, r->a, r->v);
-	_cleanup_free_ char *above = NULL;
 	struct buf b = BUF_INIT;
 	struct csi_data d;
 
