@@ -31,12 +31,8 @@ static EVP_PKEY *read_key(struct sv pem, struct err *err)
 int key_new_ec(struct arena *a, struct sv *ret_key_pem, struct err *err)
 {
 	_cleanup_(pkey_freep) EVP_PKEY *key = EVP_EC_gen("P-256");
-	_cleanup_(bio_freep) BIO *bio = BIO_new(BIO_s_mem());
 
-	if (!key || !bio || PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) != 1)
-		return err_set(err, ERR_INTERNAL, "cannot make a P-256 key");
-	*ret_key_pem = cert_bio_text(a, bio);
-	return 0;
+	return key ? cert_key_pem(a, key, ret_key_pem, err) : err_set(err, ERR_INTERNAL, "cannot make a P-256 key");
 }
 
 static int coordinate(struct arena *a, EVP_PKEY *key, const char *param, struct sv *ret, struct err *err)

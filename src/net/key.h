@@ -5,7 +5,7 @@
 #include "base/base.h"
 #include "base/err.h"
 
-/* A new private key as PKCS#8 PEM, in the arena. */
+/* A new private key (P-256) as PEM, in the arena: in the form that is read with the least work (base/pem_key.h). */
 int key_new_ec(struct arena *a, struct sv *ret_key_pem, struct err *err);
 /* The coordinates of its public point, base64url without padding, as a JWK's x and y (RFC 7518
  * section 6.2), and a key id: base64url of the SHA-256 of the DER SubjectPublicKeyInfo. */
