@@ -101,7 +101,7 @@ def rows():
             f"large list {name}": ("large", f"LIST 100,000 Pods by label, {name}, 1 client", "s", 2, None, False),
             f"large bytes {name}": ("large", f"length of that, {name}", "MB", 1, None, False),
             f"storm growth {name}": ("large", f"most memory on top while 50 clients list them, {name}", "MB", 1, 32, False),
-            f"watchers {name}": ("fan-out", f"10,000 idle watches on 100 connections, {name}", "MB", 1, None, False),
+            f"watchers {name}": ("fan-out", f"10,000 idle watches on 100 connections, {name}", "MB", 1, 40, False),
             f"fan-out {name}": ("fan-out", f"one change to 10,000 watchers, {name}", "events/s", 0, 500000, True),
             f"fan-out cpu {name}": ("fan-out", f"the same, for each second of the server's CPU, {name}", "events/s", 0, None, True),
         })
