@@ -10,6 +10,7 @@
 #include "kubelet/host.h"
 #include "kubelet/kpod.h"
 #include "kubelet/kubelet-internal.h"
+#include "kubelet/net_mount.h"
 #include "kubelet/node_status.h"
 #include "kubelet/pod_actual.h"
 #include "kubelet/pod_admit.h"
@@ -149,10 +150,12 @@ static bool pod_is_going(const struct sync *s)
 	return s->vanished || s->p->state != POD_SYNC || val_get(s->pod, F_metadata, F_deletionTimestamp);
 }
 
+/* 1: its volumes are being mounted. */
 static int sync_prepare(struct sync *s, struct err *err)
 {
 	struct kpod *p = s->p;
 	struct err e = ERR_INIT;
+	int rc;
 
 	if (!p->dirs_made) {
 		if (s->k->host->make_pod_dirs(s->k, s->pod, err) < 0)
@@ -169,7 +172,12 @@ static int sync_prepare(struct sync *s, struct err *err)
 	}
 	if (p->volumes_ready && !s->refresh)
 		return 0;
-	if (s->k->host->setup_volumes(s->k, s->pod, &e) < 0) {
+	rc = s->k->host->setup_volumes(s->k, s->pod, &e);
+	if (rc > 0 && !p->volumes_ready) {
+		sync_wake(s, NET_LOOK_NS);
+		return 1;
+	}
+	if (rc < 0) {
 		if (p->volumes_ready) {	      /* an update; it keeps running on what it has */
 			if (!pod_is_going(s)) /* what they are made of may have gone before */
 				log_warn(SYS, "volumes cannot be refreshed", "why", "%s/%s: %s", p->ns, p->name,
@@ -278,8 +286,9 @@ static int sync_running(struct sync *s, struct err *err)
 {
 	int rc;
 
-	if (sync_prepare(s, err) < 0)
-		return -1;
+	rc = sync_prepare(s, err);
+	if (rc)
+		return MIN(rc, 0);
 	rc = ensure_sandbox(s, err);
 	if (rc < 0)
 		return -1;

@@ -2,7 +2,9 @@
 
 #include "base/strmap.h"
 #include "kubelet/kpod.h"
+#include "kubelet/net_mount.h"
 #include "kubelet/pod_table.h"
+#include "kubelet/volumes/volumes.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -29,12 +31,30 @@ struct volume_use {
 	int64_t is[_STAT_MAX]; /* -1: it has none (block devices) */
 };
 
-static bool stats_of(const struct kpod_claim *c, struct volume_use *ret)
+/* What a file server said last: it is not waited for. */
+static bool stats_net(struct kubelet *k, const struct kpod_claim *c, struct volume_use *ret)
+{
+	struct net_room r;
+
+	if (!net_room(k->mounts, c->path, &r))
+		return false;
+	ret->is[STAT_CAPACITY] = r.bytes;
+	ret->is[STAT_AVAILABLE] = r.available_bytes;
+	ret->is[STAT_USED] = r.used_bytes;
+	ret->is[STAT_INODES] = r.inodes;
+	ret->is[STAT_INODES_FREE] = r.inodes_free;
+	ret->is[STAT_INODES_USED] = MAX(r.inodes - r.inodes_free, 0);
+	return true;
+}
+
+static bool stats_of(struct kubelet *k, const struct kpod_claim *c, struct volume_use *ret)
 {
 	struct statvfs fs;
 	uint64_t bytes;
 
 	memset(ret->is, -1, sizeof(ret->is));
+	if (strstr(c->path, "/" NFS_PLUGIN "/"))
+		return stats_net(k, c, ret);
 	if (c->block) {
 		_cleanup_close_ int fd = open(c->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
@@ -62,7 +82,7 @@ static struct volume_use *stats_pod(struct arena *a, struct kpod *p, size_t *ret
 	size_t n = 0;
 
 	for (size_t i = 0; i < *ret_n; i++)
-		if (stats_of(&claims[i], &list[n])) {
+		if (stats_of(p->k, &claims[i], &list[n])) {
 			list[n].volume = sv_from(claims[i].volume);
 			list[n++].claim = sv_from(claims[i].claim);
 		}

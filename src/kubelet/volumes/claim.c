@@ -1,4 +1,5 @@
-/* Claims bound to volumes that are of this machine: directories and block devices, by hostPath and local.
+/* Claims bound to volumes that are of this machine, directories and block devices, by hostPath and local; or of an NFS
+ * server.
  *
  * A volume of the node's own provisioner is made ready here, each time it is asked for: what is mounted is the mount
  * table's to know, and a directory whose image is not mounted is never handed out. */
@@ -71,6 +72,11 @@ int claim_find(struct kubelet *k, struct arena *a, const struct val *pod, const 
 	if (client_get(k->client, RES(core_persistentvolumes), SV(""), pv_name, &pv, err) < 0)
 		return -1;
 	obj_link(a, pv);
+	src = obj_get(pv, F_spec, F_nfs);
+	if (src) {
+		*ret = (struct claim_place){ nfs_path(k, a, pod, pv_name), false };
+		return nfs_mount(k, pod, pv, src, ret->path, err);
+	}
 	src = obj_get(pv, F_spec, F_hostPath);
 	if (!src)
 		src = obj_get(pv, F_spec, F_local);
@@ -84,9 +90,10 @@ int claim_setup(struct volume *v, struct err *err)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct claim_place place;
+	int rc = claim_find(v->k, v->a, v->pod, v->v, &place, err);
 
-	if (claim_find(v->k, v->a, v->pod, v->v, &place, err) < 0)
-		return -1;
+	if (rc)
+		return rc;
 	if (v->p)
 		kpod_claim_seen(v->p, val_get_str(v->v, F_name), pod_volume_claim(&b, v->pod, v->v), place.path,
 				place.block);

@@ -13,7 +13,8 @@ struct claim_place {
 	bool block;
 };
 
-/* Where the claim is that a volume of the pod names, or has as its own (ephemeral); mounted, attached. */
+/* Where the claim is that a volume of the pod names, or has as its own (ephemeral); mounted, attached. 1: it is being
+ * mounted, and the pod is kicked when that ends. */
 int claim_find(struct kubelet *k, struct arena *a, const struct val *pod, const struct val *volume,
 	       struct claim_place *ret, struct err *err);
 /* A container's volumeDevices, into c->devices. */

@@ -15,6 +15,7 @@ static const struct volume_kind kinds[] = {
 	{ F_projected, "projected", true, projected_setup },
 	{ F_downwardAPI, "downward-api", true, downward_setup },
 	{ F_hostPath, NULL, false, hostpath_setup },
+	{ F_nfs, "nfs", false, nfs_setup },
 	{ F_persistentVolumeClaim, NULL, false, claim_setup },
 	{ F_ephemeral, NULL, false, claim_setup },
 };
@@ -61,7 +62,12 @@ int volume_path(struct kubelet *k, struct arena *a, const struct val *pod, struc
 			struct claim_place place;
 
 			*ret_readonly = val_get_bool(v, F_persistentVolumeClaim, F_readOnly);
-			if (claim_find(k, a, pod, v, &place, err) < 0)
+			int rc = claim_find(k, a, pod, v, &place, err);
+
+			if (rc > 0)
+				return err_set(err, ERR_UNAVAILABLE, "volume \"%.*s\" of the pod is not mounted",
+					       SV_ARG(name));
+			if (rc < 0)
 				return -1;
 			*ret = place.path;
 			return place.block ? err_set(err, ERR_INVALID,
@@ -81,6 +87,7 @@ int volumes_setup(struct kubelet *k, const struct val *pod, struct err *err)
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct kpod *p = kubelet_pod(k, val_get_str(pod, F_metadata, F_uid));
 	struct err first = ERR_INIT;
+	bool waits = false;
 
 	/* Each on its own: one may need another to be there, and the next attempt finds what this one made. */
 	VAL_EACH(val_get(pod, F_spec, F_volumes), v) {
@@ -97,7 +104,7 @@ int volumes_setup(struct kubelet *k, const struct val *pod, struct err *err)
 				"no volume plugin matched: a volume of kind %.*s cannot be given by this node",
 				SV_ARG(volume_kind_name(v)));
 		else
-			kind->setup(&vol, &e);
+			waits |= kind->setup(&vol, &e) > 0;
 		if (!e.reason)
 			continue;
 		err_wrap(&e, "MountVolume.SetUp failed for volume \"%.*s\" ", SV_ARG(name));
@@ -107,7 +114,7 @@ int volumes_setup(struct kubelet *k, const struct val *pod, struct err *err)
 			first = e;
 	}
 	kpod_unref(p);
-	return first.reason ? err_move(err, &first) : 0;
+	return first.reason ? err_move(err, &first) : waits;
 }
 
 bool volumes_need_refresh(const struct val *pod)

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "codec/doc.h"
 #include "kubelet/atomic_writer.h"
+#include "object/obj.h"
 
 struct kubelet;
 struct kpod;
@@ -16,6 +17,7 @@ struct kpod;
 /* Where one volume of the pod is on the host. */
 int volume_path(struct kubelet *k, struct arena *a, const struct val *pod, struct sv name, const char **ret,
 		bool *ret_readonly, struct err *err);
+/* 1: some are under way, and the pod is kicked when that ends. */
 int volumes_setup(struct kubelet *k, const struct val *pod, struct err *err);
 bool volumes_need_refresh(const struct val *pod); /* has contents that follow the API */
 
@@ -46,7 +48,7 @@ struct volume_kind {
 	enum sym field;	    /* in the volume: F_configMap */
 	const char *plugin; /* directory name; NULL: has none of its own */
 	bool refreshes;
-	int (*setup)(struct volume *v, struct err *err);
+	int (*setup)(struct volume *v, struct err *err); /* 1: under way */
 };
 int emptydir_setup(struct volume *v, struct err *err);
 /* Size of an emptyDir in memory: the least of its sizeLimit, what the pod's limits allow, and the machine's memory. */
@@ -57,6 +59,13 @@ int projected_setup(struct volume *v, struct err *err);
 int downward_setup(struct volume *v, struct err *err);
 int hostpath_setup(struct volume *v, struct err *err);
 int claim_setup(struct volume *v, struct err *err);
+int nfs_setup(struct volume *v, struct err *err);
+
+#define NFS_PLUGIN "kubernetes.io~nfs"
+/* Of a PersistentVolume (pv), or a volume of the pod's own (NULL): mounted at that path. 1: under way. */
+int nfs_mount(struct kubelet *k, const struct val *pod, const struct obj *pv, const struct val *source, const char *at,
+	      struct err *err);
+const char *nfs_path(struct kubelet *k, struct arena *a, const struct val *pod, struct sv name);
 
 /* Adds a ConfigMap's or Secret's keys, all or those of items. */
 int config_files(struct volume *v, struct file_list *l, bool secret, struct sv name, const struct val *items,
