@@ -271,15 +271,16 @@ static void *snapshots_start(struct controller_ctx *ctx)
 	c = xcalloc(1, sizeof(*c));
 	c->ctx = ctx;
 	c->watch = volsnap_watch_new(ctx->client, VOLSNAP_ALL);
+	c->claims = informer_get(ctx->informers, RES(core_persistentvolumeclaims), NULL, NULL, NULL);
+	c->volumes = informer_get(ctx->informers, RES(core_persistentvolumes), NULL, NULL, NULL);
+	c->storage_classes = informer_get(ctx->informers, RES(storage_storageclasses), NULL, NULL, NULL);
+	c->crds = informer_get(ctx->informers, RES(apiextensions_customresourcedefinitions), NULL, NULL, NULL);
+	/* Asks whether these are there as soon as it is made. */
 	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "snapshot-controller",
 							 .retry_max_ns = 5 * 60 * NS_PER_SEC,
 							 .reconcile = snapshots_reconcile,
 							 .ctx = c,
 							 .ready = snapshots_ready });
-	c->claims = informer_get(ctx->informers, RES(core_persistentvolumeclaims), NULL, NULL, NULL);
-	c->volumes = informer_get(ctx->informers, RES(core_persistentvolumes), NULL, NULL, NULL);
-	c->storage_classes = informer_get(ctx->informers, RES(storage_storageclasses), NULL, NULL, NULL);
-	c->crds = informer_get(ctx->informers, RES(apiextensions_customresourcedefinitions), NULL, NULL, NULL);
 	informer_add_handler(c->claims, &claims, c);
 	informer_add_handler(c->volumes, &others, c);
 	informer_add_handler(c->storage_classes, &others, c);

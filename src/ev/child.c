@@ -36,6 +36,7 @@ struct child {
 	/* Under keeper.lock: the caller and the watching thread each hold one. */
 	int refs;
 	bool detached; /* child_free() came before the end: exited is not called */
+	bool told;     /* exited is being called, or was */
 	bool ended;
 };
 
@@ -153,6 +154,7 @@ static void child_tell(void *p)
 
 	pthread_mutex_lock(&keeper.lock);
 	detached = c->detached;
+	c->told = !detached;
 	pthread_mutex_unlock(&keeper.lock);
 	if (!detached)
 		c->exited(c->status, c->ctx);
@@ -306,6 +308,20 @@ int child_kill(struct child *c, int signum)
 int child_pid(const struct child *c)
 {
 	return c->pid;
+}
+
+bool child_detach(struct child *c)
+{
+	bool told;
+
+	pthread_mutex_lock(&keeper.lock);
+	told = c->told;
+	if (!told) {
+		c->detached = true;
+		child_drop(c);
+	}
+	pthread_mutex_unlock(&keeper.lock);
+	return !told;
 }
 
 struct child *child_free(struct child *c)

@@ -62,3 +62,5 @@ struct child *child_start(struct env *e, const struct child_opts *o, void (*exit
 int child_kill(struct child *c, int signum);
 int child_pid(const struct child *c);
 struct child *child_free(struct child *c); /* after exit, or detaches it */
+/* Detaches it when exited() was not called yet, which then never is: true. False: it was, or is being; c stays. */
+bool child_detach(struct child *c);

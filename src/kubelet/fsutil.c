@@ -86,8 +86,8 @@ static void fs_unescape(char *s)
 	*to = '\0';
 }
 
-/* Calls fn for the mount points at or under path, in mount order. */
-static void each_mount(const char *path, void (*fn)(const char *at, void *ctx), void *ctx)
+/* Calls fn for the mount points at or under path, in mount order. net: they are file servers'. */
+static void each_mount(const char *path, void (*fn)(const char *at, bool net, void *ctx), void *ctx)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
 	size_t cap = 0, plen = strlen(path);
@@ -96,7 +96,7 @@ static void each_mount(const char *path, void (*fn)(const char *at, void *ctx), 
 	if (!f)
 		return;
 	while (getline(&line, &cap, f) > 0) {
-		char *at = line, *end;
+		char *at = line, *end, *type;
 
 		for (int i = 0; i < 4 && at; i++) /* id, parent, device, root */
 			if ((at = strchr(at, ' ')))
@@ -105,28 +105,32 @@ static void each_mount(const char *path, void (*fn)(const char *at, void *ctx), 
 			continue;
 		*end = '\0';
 		fs_unescape(at);
+		type = strstr(end + 1, " - ");
 		if (!strncmp(at, path, plen) && (at[plen] == '/' || at[plen] == '\0'))
-			fn(at, ctx);
+			fn(at, type && strncmp(type + 3, "nfs", 3) == 0, ctx);
 	}
 	fclose(f);
 }
 
 struct mount_list {
 	VEC(char *) v;
+	VEC(bool) net;
 };
 
-static void fs_collect(const char *at, void *ctx)
+static void fs_collect(const char *at, bool net, void *ctx)
 {
 	struct mount_list *l = ctx;
 
 	vec_push(&l->v, xstrdup(at));
+	vec_push(&l->net, net);
 }
 
 /* By descriptor, and not through a link: the way there may be a container's (its own mounts come back to us). */
-static int fs_unmount(const char *path)
+static int fs_unmount(const char *path, bool net)
 {
 	struct open_how how = { .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
-	_cleanup_close_ int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	/* Opening asks a file server, which may not answer; out of the tree it goes without. */
+	_cleanup_close_ int fd = net ? -1 : (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
 	char link[40];
 
 	if (fd < 0)
@@ -137,19 +141,20 @@ static int fs_unmount(const char *path)
 
 int fs_unmount_under(const char *path, int *ret_n, struct err *err)
 {
-	struct mount_list l = { VEC_INIT };
+	struct mount_list l = { VEC_INIT, VEC_INIT };
 	int rc = 0, n = 0;
 
 	each_mount(path, fs_collect, &l);
 	/* Later mounts stand on earlier ones, so the reverse order is deepest first. */
 	for (size_t i = l.v.n; i-- > 0;) {
-		if (fs_unmount(l.v.p[i]) == 0)
+		if (fs_unmount(l.v.p[i], l.net.p[i]) == 0)
 			n++;
 		else if (errno != EINVAL && errno != ENOENT && rc == 0)
 			rc = err_set_errno(err, errno, "unmounting '%s'", l.v.p[i]);
 		free(l.v.p[i]);
 	}
 	vec_release(&l.v);
+	vec_release(&l.net);
 	if (ret_n)
 		*ret_n = n;
 	return rc;
@@ -160,7 +165,7 @@ struct exact {
 	bool found;
 };
 
-static void match(const char *at, void *ctx)
+static void match(const char *at, _unused_ bool net, void *ctx)
 {
 	struct exact *e = ctx;
 
@@ -173,4 +178,23 @@ bool fs_is_mountpoint(const char *path)
 
 	each_mount(path, match, &e);
 	return e.found;
+}
+
+size_t fs_net_mounts(struct arena *a, const char *path, const char *const **ret)
+{
+	struct mount_list l = { VEC_INIT, VEC_INIT };
+	const char **list;
+	size_t n = 0;
+
+	each_mount(path, fs_collect, &l);
+	list = ARENA_ARRAY(a, const char *, l.v.n);
+	for (size_t i = l.v.n; i-- > 0;) {
+		if (l.net.p[i])
+			list[n++] = arena_strdup(a, l.v.p[i]);
+		free(l.v.p[i]);
+	}
+	vec_release(&l.v);
+	vec_release(&l.net);
+	*ret = list;
+	return n;
 }

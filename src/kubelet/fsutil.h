@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "base/arena.h"
 #include "base/file.h"
 
 /* Through a temporary name and rename(2): readers see the old or the new content, never a part. Not
@@ -16,3 +17,6 @@ int fs_mkdir_p(const char *path, mode_t mode,
 /* Unmounts everything mounted at or under path, deepest first; *ret_n (may be NULL) counts them. */
 int fs_unmount_under(const char *path, int *ret_n, struct err *err);
 bool fs_is_mountpoint(const char *path);
+/* File servers' (NFS) at or under path, deepest first. The table alone is asked. */
+struct arena;
+size_t fs_net_mounts(struct arena *a, const char *path, const char *const **ret);

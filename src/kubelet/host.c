@@ -6,10 +6,13 @@
 #include "kubelet/cgroups.h"
 #include "kubelet/csi/csi.h"
 #include "kubelet/fsutil.h"
+#include "kubelet/kpod.h"
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/machine.h"
+#include "kubelet/net_mount.h"
 #include "kubelet/pod_paths.h"
 #include "kubelet/pod_spec.h"
+#include "kubelet/pod_table.h"
 #include "kubelet/volumes/volumes.h"
 
 #include <errno.h>
@@ -73,15 +76,37 @@ int pod_dirs_remove(struct kubelet *k, const struct val *pod, struct err *err)
 	return rc ? rc : host_remove(k->root_dir, "pods", arena_cstr(&a, uid), err);
 }
 
+/* Mounts of file servers, each on its own: one that hangs keeps none of the others. 2: some are under way. */
+static int teardown_net(struct kubelet *k, struct sv uid, const char *dir, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct kpod *p = kubelet_pod(k, uid);
+	const char *const *mounts;
+	size_t n = fs_net_mounts(&a, dir, &mounts);
+	int rc = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int one = net_unmount(k->mounts, p, mounts[i], err);
+
+		rc = one < 0 || rc < 0 ? -1 : rc || one ? 2 : 0;
+	}
+	kpod_unref(p);
+	return rc;
+}
+
 /* Volumes only: termination messages and hosts file are still read for the last status. */
 static int teardown_pod(struct kubelet *k, struct sv uid, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	const char *dir = pod_dir(k, &a, uid);
 	static const char *const subs[] = { "volumes", "volume-subpaths" };
+	int net;
 
 	if (!pod_path_harmless(uid))
 		return 0;
+	net = teardown_net(k, uid, dir, err);
+	if (net)
+		return net;
 	/* What stands on a driver's volume goes before that, which its driver takes away, and before the rest. */
 	if (fs_unmount_under(arena_printf(&a, "%s/volume-subpaths", dir), NULL, err) < 0)
 		return -1;

@@ -72,6 +72,7 @@ struct kubelet {
 
 	struct config_watch *configs;
 	struct csi *csi; /* NULL: there are no files */
+	struct net_mounts *mounts;
 	struct pod_certs *certs;
 	struct trust_bundles *bundles;
 	struct node_status *node;

@@ -9,6 +9,7 @@
 #include "kubelet/kpod.h"
 #include "kubelet/ktask.h"
 #include "kubelet/kubelet-internal.h"
+#include "kubelet/net_mount.h"
 #include "kubelet/logs_rotate.h"
 #include "kubelet/machine.h"
 #include "kubelet/node_repair.h"
@@ -150,6 +151,7 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->recorder = recorder_new(k->client, "kubelet", k->node_name);
 	k->images = images_new(k);
 	k->configs = config_watch_new(k);
+	k->mounts = net_mounts_new(o->env, NULL);
 	k->certs = pod_certs_new(k);
 	k->bundles = trust_bundles_new(k);
 	if (k->files)
@@ -243,6 +245,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
 	k->certs = pod_certs_free(k->certs);
 	k->bundles = trust_bundles_free(k->bundles);
 	k->server = kserver_free(k->server); /* after the last task that could post to its loop */
+	k->mounts = net_mounts_free(k->mounts);
 	k->node = node_status_free(k->node);
 	k->factory = informer_factory_free(k->factory);
 	for (;;) {

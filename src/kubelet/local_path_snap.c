@@ -180,12 +180,10 @@ static void snap_updated(struct obj *old, struct obj *now, void *ctx)
 	snap_set(now, ctx);
 }
 
+/* Keys come from contents alone, so those are known by then. */
 static bool snap_ready(void *ctx)
 {
-	struct local_path *l = ctx;
-
-	return informer_factory_synced(l->informers) && volsnap_watch_started(l->snaps) &&
-	       informer_synced(volsnap_informer(l->snaps, VOLSNAP_CONTENTS));
+	return informer_factory_synced(((struct local_path *)ctx)->informers);
 }
 
 static void snap_made(struct volsnap_watch *w, void *ctx)

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "kubelet/host.h"
 #include "kubelet/kubelet-internal.h"
+#include "kubelet/net_mount.h"
 #include "kubelet/runtime_down.h"
 
 #define ORPHAN_WORKERS 8 /* as many as syncs of pods: both mostly wait for the runtime */
@@ -21,7 +22,7 @@ static struct val *orphan_doc(struct arena *a, const struct rt_sandbox *s)
 	return doc;
 }
 
-/* 1: there is more to do, at once; 2: after a while. The sandbox goes last: by it the next relist finds what is left of
+/* 1: there is more to do, at once; 2: in a while. The sandbox goes last: by it the next relist finds what is left of
  * the pod. */
 static int orphan_remove(struct kubelet *k, struct arena *a, struct sv uid, const struct rt_sandbox *s, size_t n)
 {
@@ -68,7 +69,7 @@ static int orphan_step(void *ctx, struct sv uid, struct reconcile_result *ret, s
 		k->rt->ops->remove_container(k->rt, c[i].id, NULL);
 	}
 	rc = orphan_remove(k, &a, uid, s, ns);
-	if (rc > 0) /* a large tree, of which that was a part, or a driver that takes its volume away */
+	if (rc > 0) /* a large tree, of which that was a part; or a driver, or a file server, takes its volume away */
 		ret->after_ns = rc == 1 ? 1 : NS_PER_SEC;
 	return 0;
 }

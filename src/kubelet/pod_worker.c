@@ -10,6 +10,7 @@
 #include "kubelet/host.h"
 #include "kubelet/kpod.h"
 #include "kubelet/kubelet-internal.h"
+#include "kubelet/net_mount.h"
 #include "kubelet/node_status.h"
 #include "kubelet/pod_actual.h"
 #include "kubelet/pod_admit.h"
@@ -172,8 +173,12 @@ static int sync_prepare(struct sync *s, struct err *err)
 	if (p->volumes_ready && !s->refresh)
 		return 0;
 	rc = s->k->host->setup_volumes(s->k, s->pod, &e);
-	if (rc > 0)
-		return p->volumes_ready ? 0 : 1;
+	if (rc > 0 && p->volumes_ready)
+		return 0;
+	if (rc > 0) {
+		sync_wake(s, NET_LOOK_NS);
+		return 1;
+	}
 	if (rc < 0) {
 		if (p->volumes_ready) {	      /* an update; it keeps running on what it has */
 			if (!pod_is_going(s)) /* what they are made of may have gone before */

@@ -3,7 +3,9 @@
 #include "base/strmap.h"
 #include "kubelet/csi/csi.h"
 #include "kubelet/kpod.h"
+#include "kubelet/net_mount.h"
 #include "kubelet/pod_table.h"
+#include "kubelet/volumes/volumes.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -46,6 +48,22 @@ static bool stats_outside(struct kpod *p, const struct kpod_claim *c, struct vol
 	return true;
 }
 
+/* What a file server said last: it is not waited for. */
+static bool stats_net(struct kubelet *k, const struct kpod_claim *c, struct volume_use *ret)
+{
+	struct net_room r;
+
+	if (!net_room(k->mounts, c->path, &r))
+		return false;
+	ret->is[STAT_CAPACITY] = r.bytes;
+	ret->is[STAT_AVAILABLE] = r.available_bytes;
+	ret->is[STAT_USED] = r.used_bytes;
+	ret->is[STAT_INODES] = r.inodes;
+	ret->is[STAT_INODES_FREE] = r.inodes_free;
+	ret->is[STAT_INODES_USED] = MAX(r.inodes - r.inodes_free, 0);
+	return true;
+}
+
 static bool stats_of(struct kpod *p, const struct kpod_claim *c, struct volume_use *ret)
 {
 	struct statvfs fs;
@@ -54,6 +72,8 @@ static bool stats_of(struct kpod *p, const struct kpod_claim *c, struct volume_u
 	memset(ret->is, -1, sizeof(ret->is));
 	if (c->outside)
 		return stats_outside(p, c, ret);
+	if (strstr(c->path, "/" NFS_PLUGIN "/"))
+		return stats_net(p->k, c, ret);
 	if (c->block) {
 		_cleanup_close_ int fd = open(c->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 

@@ -218,10 +218,10 @@ def refusals(cluster):
     make(cluster, pod("users", [{}], hostUsers=False))
     lib.wait_for("an event", lambda: "runtime does not support user namespaces" in
                  cluster.kubectl("get", "events", "--field-selector", "involvedObject.name=users"))
-    make(cluster, pod("nfs", [{"volumeMounts": [{"name": "v", "mountPath": "/v"}]}],
-                      volumes=[{"name": "v", "nfs": {"server": "x", "path": "/"}}]))
-    lib.wait_for("an event", lambda: "a volume of kind nfs cannot be given by this node" in
-                 cluster.kubectl("get", "events", "--field-selector", "involvedObject.name=nfs"))
+    make(cluster, pod("iscsi", [{"volumeMounts": [{"name": "v", "mountPath": "/v"}]}],
+                      volumes=[{"name": "v", "iscsi": {"targetPortal": "x", "iqn": "iqn.2026-01.x:y", "lun": 0}}]))
+    lib.wait_for("an event", lambda: "a volume of kind iscsi cannot be given by this node" in
+                 cluster.kubectl("get", "events", "--field-selector", "involvedObject.name=iscsi"))
     make(cluster, pod("profile", [{"securityContext": {"seccompProfile": {"type": "Localhost",
                                                                           "localhostProfile": "no/such.json"}}}]))
     lib.wait_for("a refusal", lambda: "no/such.json" in cluster.kubectl("get", "pod", "profile", "-o",

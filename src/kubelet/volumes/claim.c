@@ -1,4 +1,5 @@
-/* Claims bound to volumes that are of this machine: directories and block devices, by hostPath and local.
+/* Claims bound to volumes that are of this machine, directories and block devices, by hostPath and local; or of an NFS
+ * server.
  *
  * A volume of the node's own provisioner is made ready here, each time it is asked for: what is mounted is the mount
  * table's to know, and a directory whose image is not mounted is never handed out. */
@@ -84,6 +85,11 @@ int claim_find(struct kubelet *k, struct arena *a, const struct val *pod, const 
 	obj_link(a, pv);
 	if (obj_get(pv, F_spec, F_csi))
 		return claim_outside(k, a, pod, volume, pvc, pv, ret, err);
+	src = obj_get(pv, F_spec, F_nfs);
+	if (src) {
+		*ret = (struct claim_place){ nfs_path(k, a, pod, pv_name), false, SV("") };
+		return nfs_mount(k, pod, pv, src, ret->path, err);
+	}
 	src = obj_get(pv, F_spec, F_hostPath);
 	if (!src)
 		src = obj_get(pv, F_spec, F_local);

@@ -16,6 +16,7 @@ static const struct volume_kind kinds[] = {
 	{ F_projected, "projected", true, projected_setup },
 	{ F_downwardAPI, "downward-api", true, downward_setup },
 	{ F_hostPath, NULL, false, hostpath_setup },
+	{ F_nfs, "nfs", false, nfs_setup },
 	{ F_persistentVolumeClaim, NULL, false, claim_setup },
 	{ F_ephemeral, NULL, false, claim_setup },
 	{ F_csi, NULL, false, csi_setup },

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "codec/doc.h"
 #include "kubelet/atomic_writer.h"
+#include "object/obj.h"
 
 struct kubelet;
 struct kpod;
@@ -64,6 +65,13 @@ int downward_setup(struct volume *v, struct err *err);
 int hostpath_setup(struct volume *v, struct err *err);
 int claim_setup(struct volume *v, struct err *err); /* may be 1, as volumes_setup() */
 int csi_setup(struct volume *v, struct err *err);   /* the same */
+int nfs_setup(struct volume *v, struct err *err);
+
+#define NFS_PLUGIN "kubernetes.io~nfs"
+/* Of a PersistentVolume (pv), or a volume of the pod's own (NULL): mounted at that path. 1: under way. */
+int nfs_mount(struct kubelet *k, const struct val *pod, const struct obj *pv, const struct val *source, const char *at,
+	      struct err *err);
+const char *nfs_path(struct kubelet *k, struct arena *a, const struct val *pod, struct sv name);
 
 /* Adds a ConfigMap's or Secret's keys, all or those of items. */
 int config_files(struct volume *v, struct file_list *l, bool secret, struct sv name, const struct val *items,

@@ -4,9 +4,11 @@
 #include "ev/ev.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define OPTS(...)                                                                                                    \
 	{                                                                                                            \
@@ -140,6 +142,37 @@ static void test_many(void **state)
 	env_real_free(e);
 }
 
+struct detached {
+	atomic_int called, left;
+};
+
+static void on_detached_exit(_unused_ int status, void *ctx)
+{
+	atomic_fetch_add(&((struct detached *)ctx)->called, 1);
+}
+
+/* Either it is told of the end, or it is told that it will not be. */
+static void test_detach(_unused_ void **state)
+{
+	struct child_opts o = OPTS("true");
+	struct env *e = env_real_new(2);
+	struct detached d = { 0 };
+
+	for (int i = 0; i < 50; i++) {
+		struct child *c = child_start(e, &o, on_detached_exit, &d, NULL);
+
+		assert_non_null(c);
+		if (i % 2)
+			usleep(1000);
+		if (child_detach(c))
+			d.left++;
+		else
+			child_free(c);
+	}
+	env_real_free(e);
+	assert_int_equal(d.called + d.left, 50);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -150,6 +183,7 @@ int main(void)
 		cmocka_unit_test(test_missing_program),
 		cmocka_unit_test(test_start_and_kill),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_detach),
 	};
 
 	return cmocka_run_group_tests_name("ev/child", tests, NULL, NULL);

@@ -1,0 +1,283 @@
+/* Mounts of file servers with programs that are scripts of the test, and a clock that it moves: nothing waits for one
+ * that hangs. Real NFS is not here: it needs a kernel that has it, and a server. */
+#include "kit.h"
+
+#include "base/env.h"
+#include "base/file.h"
+#include "ev/ev.h"
+#include "kubelet/net_mount.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+static struct arena A;
+static const char *dir;
+
+/* --- a clock that is moved --- */
+
+static struct env *real;
+static atomic_llong ahead_ns;
+
+static int64_t moved_now(_unused_ struct env *e)
+{
+	return env_now_ns(real);
+}
+
+static int64_t moved_mono(_unused_ struct env *e)
+{
+	return env_mono_ns(real) + atomic_load(&ahead_ns);
+}
+
+static void moved_post(_unused_ struct env *e, enum env_class c, env_fn *fn, void *ctx)
+{
+	env_post(real, c, fn, ctx);
+}
+
+static const struct env_ops moved_ops = { .now_ns = moved_now, .mono_ns = moved_mono, .post = moved_post };
+static struct env moved = { &moved_ops };
+
+/* --- programs --- */
+
+static const char *at(const char *name)
+{
+	return arena_printf(&A, "%s/%s", dir, name);
+}
+
+static bool there(const char *name)
+{
+	return access(at(name), F_OK) == 0;
+}
+
+/* The "mount table": a file beside the mount point. */
+static bool is_mounted(const char *path)
+{
+	char flag[256];
+
+	(void)snprintf(flag, sizeof(flag), "%s.mounted", path);
+	return access(flag, F_OK) == 0;
+}
+
+static const char *script(const char *name, const char *text)
+{
+	const char *path = at(name);
+
+	assert_int_equal(file_write_again(path, sv_from(arena_printf(&A, "#!/bin/sh\n%s\n", text)), 0755, NULL), 0);
+	return path;
+}
+
+static struct net_machine machine;
+static struct net_mounts *N;
+
+static int set_up(_unused_ void **state)
+{
+	real = env_real_new(0);
+	atomic_store(&ahead_ns, 0);
+	dir = temp_dir(&A);
+	machine = (struct net_machine){ script("mount.nfs",
+					       arena_printf(&A, "echo \"$@\" >> %s\ntouch \"$2.mounted\"", at("said"))),
+					script("umount", "for at; do :; done\nrm -f \"$at.mounted\""),
+					script("stat", "echo 4096 1000 400 300 50 20"), is_mounted };
+	N = net_mounts_new(&moved, &machine);
+	return 0;
+}
+
+static int tear_down(_unused_ void **state)
+{
+	N = net_mounts_free(N);
+	env_real_free(real);
+	arena_reset(&A);
+	return 0;
+}
+
+static void pass(void)
+{
+	(void)usleep(2000);
+}
+
+static int mount_it(const char *name, const char *options, struct err *err)
+{
+	return net_mount(N, NULL, at(name), &(struct net_source){ "server:/data", options }, err);
+}
+
+/* Until it is decided. */
+static int mount_done(const char *name, struct err *err)
+{
+	int rc;
+
+	while ((rc = mount_it(name, NULL, err)) > 0)
+		pass();
+	return rc;
+}
+
+static int unmount_done(const char *name, struct err *err)
+{
+	int rc;
+
+	while ((rc = net_unmount(N, NULL, at(name), err)) > 0)
+		pass();
+	return rc;
+}
+
+static const char *text_of(const char *name)
+{
+	struct sv text;
+
+	return file_read(&A, at(name), 1 << 16, &text, NULL) < 0 ? "" : arena_cstr(&A, text);
+}
+
+/* --- refused, and failed --- */
+
+static void test_refused(_unused_ void **state)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	assert_int_equal(net_mount(N, NULL, at("v"), &(struct net_source){ "-o:/x", NULL }, &err), -1);
+	assert_non_null(strstr(err_msg(&err), "names no server"));
+	assert_false(there("v"));
+	err_release(&err);
+	machine.mount = "no-such-mount.nfs";
+	assert_int_equal(mount_it("v", NULL, &err), -1);
+	assert_non_null(strstr(err_msg(&err), "install the package nfs-common"));
+}
+
+/* Why is told once; what is asked for again is tried again. */
+static void test_failed(_unused_ void **state)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	script("mount.nfs", "echo 'mount.nfs: access denied by server' >&2; exit 32");
+	assert_int_equal(mount_done("v", &err), -1);
+	assert_non_null(strstr(err_msg(&err), "mount failed: exit status 32"));
+	assert_non_null(strstr(err_msg(&err), "Output: mount.nfs: access denied by server"));
+	script("mount.nfs", "exit 0"); /* says so, and the mount table does not */
+	err_release(&err);
+	assert_int_equal(mount_done("v", &err), -1);
+	script("mount.nfs", "touch \"$2.mounted\"");
+	assert_int_equal(mount_done("v", NULL), 0);
+}
+
+static void test_mounted(_unused_ void **state)
+{
+	struct stat st;
+
+	assert_int_equal(mount_it("v", "ro,hard", NULL), 1);
+	assert_int_equal(mount_done("v", NULL), 0);
+	assert_int_equal(stat(at("v"), &st), 0);
+	assert_string_equal(text_of("said"), arena_printf(&A, "server:/data %s -o ro,hard\n", at("v")));
+	assert_int_equal(mount_it("v", NULL, NULL), 0); /* once */
+	assert_string_equal(text_of("said"), arena_printf(&A, "server:/data %s -o ro,hard\n", at("v")));
+	assert_int_equal(unmount_done("v", NULL), 0);
+	assert_false(there("v.mounted"));
+	assert_int_equal(net_unmount(N, NULL, at("v"), NULL), 0);
+}
+
+/* --- hanging --- */
+
+#define HANGS "touch \"$2.began\"; exec sleep 100000"
+
+static void test_mount_hangs(_unused_ void **state)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	script("mount.nfs", HANGS);
+	assert_int_equal(mount_it("v", NULL, NULL), 1);
+	assert_int_equal(mount_it("v", NULL, NULL), 1);
+	while (!there("v.began"))
+		pass();
+	script("mount.nfs", "touch \"$2.mounted\"");
+	assert_int_equal(mount_done("w", NULL), 0); /* another server */
+	atomic_fetch_add(&ahead_ns, 30 * NS_PER_SEC);
+	assert_int_equal(mount_it("v", NULL, &err), -1);
+	assert_non_null(strstr(err_msg(&err), "timed out waiting for the server of server:/data"));
+	err_release(&err);
+	atomic_fetch_add(&ahead_ns, 120 * NS_PER_SEC); /* it is killed */
+	while (mount_it("v", NULL, &err) && !strstr(err_msg(&err), "was killed")) {
+		err_release(&err);
+		pass();
+	}
+	assert_non_null(strstr(err_msg(&err), "was killed"));
+	assert_int_equal(mount_done("v", NULL), 0);
+}
+
+/* Its pod goes before it is mounted: it is not mounted later. */
+static void test_unmounted_while_mounting(_unused_ void **state)
+{
+	script("mount.nfs", HANGS);
+	assert_int_equal(mount_it("v", NULL, NULL), 1);
+	assert_int_equal(unmount_done("v", NULL), 0);
+	assert_false(there("v.mounted"));
+}
+
+/* By degrees, each of which may hang or fail. */
+static void test_unmount_hangs(_unused_ void **state)
+{
+	assert_int_equal(mount_done("v", NULL), 0);
+	script("umount",
+	       arena_printf(
+		   &A,
+		   "for at; do :; done\ncase \"$*\" in *' -l '*) rm \"$at.mounted\";; *' -f '*) touch %s; exit 1;; "
+		   "*) touch %s; exec sleep 100000;; esac",
+		   at("forced"), at("asked")));
+	assert_int_equal(net_unmount(N, NULL, at("v"), NULL), 1);
+	while (!there("asked"))
+		pass();
+	assert_int_equal(net_unmount(N, NULL, at("v"), NULL), 1);
+	assert_false(there("forced"));
+	atomic_fetch_add(&ahead_ns, 11 * NS_PER_SEC);
+	assert_int_equal(unmount_done("v", NULL), 0);
+	assert_true(there("forced"));
+	/* None of them: it says so, and begins anew. */
+	assert_int_equal(mount_done("v", NULL), 0);
+	script("umount", "echo busy; exit 1");
+	for (int i = 0; i < 2; i++) {
+		_cleanup_(err_release) struct err err = ERR_INIT;
+
+		assert_int_equal(unmount_done("v", &err), -1);
+		assert_non_null(strstr(err_msg(&err), "busy"));
+	}
+}
+
+static void test_room(_unused_ void **state)
+{
+	struct net_room r;
+
+	assert_int_equal(mount_done("v", NULL), 0);
+	while (!net_room(N, at("v"), &r))
+		pass();
+	assert_true(r.bytes == 4096000 && r.available_bytes == 300 * 4096 && r.used_bytes == 600 * 4096);
+	assert_true(r.inodes == 50 && r.inodes_free == 20);
+	script("stat", "exec sleep 100000");
+	atomic_fetch_add(&ahead_ns, 60 * NS_PER_SEC);
+	assert_true(net_room(N, at("v"), &r)); /* as it was; and another asks */
+	atomic_fetch_add(&ahead_ns, 300 * NS_PER_SEC);
+	assert_false(net_room(N, at("v"), &r));
+	script("stat", "echo 18446744073709551615 18446744073709551615 1 1 1 1");
+	assert_false(net_room(N, at("w"), &r));
+	assert_false(net_room(N, at("w"), &r));
+}
+
+/* All of them at once, and none keeps the end waiting. */
+static void test_end(_unused_ void **state)
+{
+	script("mount.nfs", HANGS);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(mount_it(arena_printf(&A, "v%d", i), NULL, NULL), 1);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = { T(test_refused),
+					    T(test_failed),
+					    T(test_mounted),
+					    T(test_mount_hangs),
+					    T(test_unmounted_while_mounting),
+					    T(test_unmount_hangs),
+					    T(test_room),
+					    T(test_end) };
+	int rc = cmocka_run_group_tests_name("kubelet/net_mount", tests, NULL, NULL);
+
+	arena_release(&A);
+	return rc;
+}
