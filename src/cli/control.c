@@ -1,14 +1,19 @@
 #include "cli/control.h"
+#include "base/file.h"
 #include "base/log.h"
 
 #include "client/leader.h"
 #include "controllers/controllers.h"
+#include "net/digest.h"
 #include "scheduler/scheduler.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#define PROC_MAX ((size_t)4096)
+#define STAT_STARTED 21 /* words behind the name up to the beginning, the first being empty */
 
 /* One of the two: who it is to the API, and what it takes to start and to end it. */
 struct part {
@@ -157,16 +162,38 @@ static void control_lost(void *ctx)
 	p->end(p);
 }
 
-/* As upstream's: the host's name, and what no other process has. */
-static void control_identity(struct env *env, char *ret, size_t n)
+/* When a process began, in the kernel's ticks; with its number and the boot no other process has that. */
+static struct sv control_began(struct arena *a, pid_t pid)
 {
-	char host[256] = "localhost";
-	uint64_t x = env_random_u64(env), y = env_random_u64(env);
+	struct sv text, word = SV("");
+	const char *name_end;
+
+	if (file_read(a, arena_printf(a, "/proc/%d/stat", (int)pid), PROC_MAX, &text, NULL) < 0)
+		return SV("");
+	name_end = memrchr(text.p, ')', text.n); /* it may hold anything */
+	if (!name_end)
+		return SV("");
+	text = sv_sub(text, (size_t)(name_end - text.p) + 1, text.n);
+	for (int i = 0; i < STAT_STARTED && sv_split(&text, ' ', &word); i++)
+		;
+	return word;
+}
+
+/* As upstream's: the host's name, and what no other server has. It is the supervisor's, who starts the next server when
+ * the one before is dead: so that one goes on at once, and does not wait for its own Lease to run out. */
+static void control_identity(const struct control_opts *o, char *ret, size_t n)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	pid_t pid = o->o->no_supervise ? getpid() : getppid();
+	char host[256] = "localhost", hex[SHA256_HEX];
+	struct sv boot = SV("");
 
 	(void)gethostname(host, sizeof(host) - 1);
-	(void)snprintf(ret, n, "%s_%08x-%04x-4%03x-%04x-%012" PRIx64, host, (unsigned)(x >> 32),
-		       (unsigned)(x >> 16) & 0xffff, (unsigned)x & 0xfff, 0x8000u | ((unsigned)(y >> 48) & 0x3fff),
-		       y & UINT64_C(0xffffffffffff));
+	(void)file_read(&a, "/proc/sys/kernel/random/boot_id", PROC_MAX, &boot, NULL);
+	sha256_hex(arena_svf(&a, "%.*s %d %.*s %s", SV_ARG(boot), (int)pid, SV_ARG(control_began(&a, pid)),
+			     o->o->node.data_dir),
+		   hex);
+	(void)snprintf(ret, n, "%s_%.8s-%.4s-%.4s-%.4s-%.12s", host, hex, hex + 8, hex + 12, hex + 16, hex + 20);
 }
 
 static void control_elect(struct part *p)
@@ -174,7 +201,7 @@ static void control_elect(struct part *p)
 	char identity[320];
 	struct leader *l;
 
-	control_identity(p->control->o.env, identity, sizeof(identity));
+	control_identity(&p->control->o, identity, sizeof(identity));
 	p->elector = apiserver_client(p->control->o.api, p->name, p->user, NULL);
 	pthread_mutex_lock(&p->control->lock); /* it may have won before it is known here */
 	l = leader_new(p->elector, &(struct leader_opts){ .ns = "kube-system",

@@ -8,6 +8,8 @@
  * A part whose Lease may be another's by now writes nothing: its client refuses from that instant on, whatever still
  * runs (client.h, may_write). So a machine that slept for a minute does not go on with what it was about to write.
  *
+ * A server that crashed and was started again by its supervisor is the same candidate and goes on at once.
+ *
  * A planned end ends the work, then gives the Leases back, so that another server goes on within five seconds; after a
  * sudden one it takes the fifteen that a Lease lasts.
  *

@@ -494,6 +494,16 @@ def a_planned_end_hands_over_at_once(_):
     with Etcd() as etcd, Members([Member(etcd, n) for n in range(1, 4)]) as members:
         leader = wait_for("a leader", members.leader, 60)
         wait_for("all in the endpoints", lambda: len(members.addresses()) == 3)
+        # One that has crashed and was started again is who it was.
+        path = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-controller-manager"
+        before = members.request("GET", path)[1]["spec"]
+        crashed = leader.server_pid
+        os.kill(crashed, signal.SIGKILL)
+        wait_for("the next one", lambda: leader.server_pid != crashed)
+        leader.wait_ready(60)
+        wait_for("it to lead again", leader.leads)
+        spec = members.request("GET", path)[1]["spec"]
+        equal((spec["holderIdentity"], spec["leaseTransitions"]), (before["holderIdentity"], before["leaseTransitions"]))
         leader.up = False
         equal(leader.stop(), 0)
         equal(leader.address in members.addresses(), False)  # when it has ended, and not some seconds later

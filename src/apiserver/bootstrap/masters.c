@@ -237,14 +237,14 @@ static void masters_sweep(struct masters *m)
 
 /* --- turns --- */
 
-/* Every one is tried, whatever became of the others; the first failure is told, once until all went well. */
+/* Every one is tried, whatever became of the others; the first failure is told, once until all went well. A store that
+ * does not answer is not asked: each question would hold a thread, and the end, for its time. */
 static void masters_turn(struct masters *m)
 {
 	struct err first = ERR_INIT, err = ERR_INIT;
 
 	pthread_mutex_lock(&m->turn);
-	if (!m->left) {
-		(void)master_renew(m, &first);
+	if (!m->left && store_healthy(m->s->store, NULL) && master_renew(m, &first) == 0) {
 		if (masters_say(m, &err) < 0 && first.reason == ERR_NONE)
 			err_move(&first, &err);
 		err_release(&err);
@@ -253,6 +253,8 @@ static void masters_turn(struct masters *m)
 		err_release(&err);
 		if (m->turns++ % SWEEP_TURNS == 0)
 			masters_sweep(m);
+	}
+	if (!m->left) {
 		if (first.reason != ERR_NONE && !m->told)
 			log_warn("apiserver", "other servers and clients may not hear of this one; tried again",
 				 "error", "%s", err_msg(&first));
@@ -292,17 +294,15 @@ void masters_start(struct masters *m)
 	pthread_mutex_unlock(&m->lock);
 }
 
-/* A store that does not answer is waited for once at most: then the key runs out. */
+/* A store that does not answer is waited for once at most, and not at all when that is known: then the key runs out. */
 void masters_leave(struct masters *m)
 {
-	if (!m)
+	if (!m || !store_healthy(m->s->store, NULL)) /* a turn under way may wait for it */
 		return;
 	pthread_mutex_lock(&m->turn);
-	if (!m->left && m->turns && store_healthy(m->s->store, NULL) && master_drop(m) == 0) {
-		(void)masters_say(m, NULL);
+	if (!m->left && m->turns && master_drop(m) == 0 && masters_say(m, NULL) == 0)
 		(void)client_delete(m->client, RES(coordination_leases), SV("kube-system"), sv_from(m->name), NULL,
 				    NULL);
-	}
 	m->left = true;
 	pthread_mutex_unlock(&m->turn);
 }

@@ -524,6 +524,56 @@ static void deleted_lease_is_made_again(void **state)
 	assert_string_equal(holder(r), "a");
 }
 
+static bool holds(void *ctx)
+{
+	return leader_holds(*(struct leader **)ctx);
+}
+
+static void refused(int rc, struct err *err)
+{
+	assert_int_equal(rc, -1);
+	assert_int_equal(err->reason, ERR_UNAVAILABLE);
+	assert_non_null(strstr(err_msg(err), "leads no more"));
+	err_release(err);
+}
+
+/* client.h, may_write: whatever it would write, and it may read. */
+static void former_leader_writes_nothing(void **state)
+{
+	const struct resource *maps = RES(core_configmaps);
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct rig *r = *state;
+	static const char *const masters[] = { "system:masters", NULL };
+	struct client *c = apiserver_client(r->server, "work", "work", masters);
+	struct val *doc = val_new_map(&a), *meta = val_set_map(&a, doc, F_metadata);
+	struct err err = ERR_INIT;
+	struct obj *o = NULL;
+
+	val_set_cstr(&a, doc, F_apiVersion, "v1");
+	val_set_cstr(&a, doc, F_kind, "ConfigMap");
+	val_set_cstr(&a, meta, F_name, "m");
+	val_set_cstr(&a, meta, F_namespace, "default");
+	stand(r, &r->a, "a");
+	run(r, 5 * SEC);
+	c->may_write_ctx = &r->a.l;
+	c->may_write = holds;
+	assert_int_equal(client_create(c, maps, SV("default"), doc, NULL, NULL, &err), 0);
+	r->a.cut_off = true;
+	run(r, 11 * SEC);
+	refused(client_create(c, maps, SV("default"), doc, NULL, NULL, &err), &err);
+	refused(client_create_sub(c, maps, SV("default"), SV("m"), "x", doc, NULL, &err), &err);
+	refused(client_update(c, maps, doc, NULL, NULL, &err), &err);
+	refused(client_update_status(c, maps, doc, NULL, &err), &err);
+	refused(client_patch(c, maps, SV("default"), SV("m"), PATCH_MERGE, doc, NULL, NULL, &err), &err);
+	refused(client_delete(c, maps, SV("default"), SV("m"), NULL, &err), &err);
+	assert_int_equal(client_get(c, maps, SV("default"), SV("m"), &o, NULL), 0);
+	obj_unref(o);
+	r->a.cut_off = false;
+	run(r, 10 * SEC);
+	assert_int_equal(client_delete(c, maps, SV("default"), SV("m"), NULL, &err), 0);
+	client_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -535,6 +585,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(short_pause_keeps_the_lease, setup, teardown),
 		cmocka_unit_test_setup_teardown(stolen_lease_is_noticed, setup, teardown),
 		cmocka_unit_test_setup_teardown(deleted_lease_is_made_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(former_leader_writes_nothing, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("leader", tests, NULL, NULL);
