@@ -22,6 +22,7 @@ POD = {"pod"}
 QUOTA = {"quota"}
 GATEWAY = {"gateway"}
 POLICY = {"policy"}
+VOLSNAP = {"volsnap"}
 ALLOWED = {
     "base": set(),
     "ev": BASE,
@@ -38,16 +39,17 @@ ALLOWED = {
     "snapshot": BASE | {"ev", "net", "codec", "store"},
     "client": OBJECT | {"ev", "net"},
     "gateway": CLIENT,
-    "apiserver": CLIENT | GATEWAY | POD | POLICY | QUOTA | {"print", "store"},
-    "controllers": CLIENT | GATEWAY | POD | POLICY | QUOTA,
+    "volsnap": CLIENT,
+    "apiserver": CLIENT | GATEWAY | POD | POLICY | QUOTA | VOLSNAP | {"print", "store"},
+    "controllers": CLIENT | GATEWAY | POD | POLICY | QUOTA | VOLSNAP,
     "scheduler": CLIENT | POD,
-    "kubelet": CLIENT | POD,
+    "kubelet": CLIENT | POD | VOLSNAP,
     "proxy": CLIENT | {"nft"},
     "dns": CLIENT,
     "netd": CLIENT | POD | {"nft"},
     "ingress": CLIENT | GATEWAY,
     "sim": CLIENT | {"store", "apiserver", "controllers", "scheduler", "kubelet", "proxy"},
-    "cli": CLIENT | {"store", "snapshot", "apiserver", "controllers", "scheduler", "kubelet", "proxy", "dns", "netd", "ingress", "sim"},
+    "cli": CLIENT | {"print", "store", "snapshot", "apiserver", "controllers", "scheduler", "kubelet", "proxy", "dns", "netd", "ingress", "sim"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 

@@ -26,7 +26,6 @@ FINE = {
     ("controllers/token_secrets.c", "secret"): "the object that is asked for the CA, which all may know",
     ("object/legacy_token.h", "secret"): "the name of a Secret",
     ("kubelet/fake_images.c", "password"): "that of a registry which is made up",
-    ("kubelet/volumes/projected.c", "v->p->tokens"): "what is to be in a token, not what is",
     ("netd/model.c", "a->mac"): "a link's address",
     ("netd/model.c", "b->mac"): "a link's address",
 }

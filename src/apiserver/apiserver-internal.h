@@ -16,6 +16,8 @@
 struct watchcache;
 struct watched_file;
 struct set_aside;
+struct wc_pasts;
+struct history;
 struct flow;
 struct metrics;
 struct browser;
@@ -39,7 +41,9 @@ struct apiserver {
 	int64_t start_mono_ns;
 
 	struct watchcache *wc;				     /* watchcache.c */
+	struct wc_pasts *pasts;				     /* watch_past_read.c: who reads the log for watches */
 	struct set_aside *aside;			     /* set_aside.c: what the cache leaves out */
+	struct history *history;			     /* history/: how much of the past is kept */
 	struct flow *flow;				     /* flow/: priority and fairness */
 	struct metrics *metrics;			     /* metrics.c */
 	struct request_cells *requests;			     /* metrics_requests.c */
@@ -71,6 +75,7 @@ struct apiserver {
 	const struct req_observer *observer;	   /* the same */
 	struct audit *audit;			   /* audit/; NULL: none */
 	const struct media *more_media;		   /* media.h; NULL: none */
+	struct masters *masters;		   /* bootstrap/masters.h; NULL: the store is ours alone */
 	struct crds *crds;			   /* crd/: CustomResourceDefinitions that are served */
 	struct aggregator *aggregator;		   /* aggregator/: group versions that others answer */
 	struct browser *browser;		   /* browser.h; NULL: nothing is said to browsers */
@@ -85,8 +90,7 @@ struct apiserver {
 	bool pki_loading;
 	struct err pki_err; /* why it failed; taken by the first pki_wait() */
 	struct env_timer *tick_timer;
-	int64_t tick;	      /* minutes since start */
-	int64_t compact_next; /* the revision to compact to at the next compaction */
+	int64_t tick; /* minutes since start */
 	bool tick_armed;
 	struct env_timer *bootstrap_timer; /* of the next try of what could not be written at the start, */
 	struct err bootstrap_why;	   /* for this reason; ERR_NONE: all is */

@@ -5,10 +5,12 @@
 #include "apiserver/admission/resource_quota.h"
 #include "apiserver/admission/setup.h"
 #include "apiserver/aggregator/aggregator.h"
+#include "apiserver/bootstrap/masters.h"
 #include "apiserver/browser.h"
 #include "apiserver/authz/authz-internal.h"
 #include "apiserver/crd/crd.h"
 #include "apiserver/flow/flow.h"
+#include "apiserver/history/history.h"
 #include "apiserver/held.h"
 #include "apiserver/recent.h"
 #include "apiserver/inflight.h"
@@ -25,8 +27,7 @@
 
 #define AGED_TRIM ((size_t)1 << 20)
 #define TICK_NS (60 * NS_PER_SEC)
-#define COMPACT_TICKS 5 /* history is kept for this long at least, as upstream */
-#define CLAIMS_TICKS 3	/* as upstream */
+#define CLAIMS_TICKS 3 /* as upstream */
 
 static void tick(void *ctx);
 static bool reload_files(struct apiserver *s);
@@ -37,22 +38,17 @@ static void apiserver_arm(struct apiserver *s)
 	s->tick_armed = true;
 }
 
-/* Every minute: bookmarks keep idle watches resumable, old changes and events go, what must exist does; every fifth,
- * history older than five minutes is given back. */
+/* Every minute: bookmarks keep idle watches resumable, old changes and events go, what must exist does; history
+ * that is not to be kept is given back. */
 static void tick(void *ctx)
 {
 	struct apiserver *s = ctx;
-	int64_t compact = 0;
 	bool claims;
 
 	pthread_mutex_lock(&s->lock);
 	env_timer_cancel(s->env, s->tick_timer);
 	s->tick_timer = NULL;
-	if (++s->tick % COMPACT_TICKS == 0) {
-		compact = s->compact_next;
-		s->compact_next = wc_rev(s->wc);
-	}
-	claims = s->tick % CLAIMS_TICKS == 0;
+	claims = ++s->tick % CLAIMS_TICKS == 0;
 	pthread_mutex_unlock(&s->lock);
 	if (!atomic_load(&s->stopping)) {
 		wc_bookmarks(s->wc);
@@ -65,9 +61,8 @@ static void tick(void *ctx)
 		wc_read_again(s->wc);
 		flow_keep(s);
 		if (claims || service_claims_wrong(s))
-			(void)service_claims_repair(s, false, NULL);  /* the same */
-		if (compact > 0 && !store_shared(s->store))	      /* which does it in turn with the other servers */
-			(void)store_compact(s->store, compact, NULL); /* the next one tries again */
+			(void)service_claims_repair(s, false, NULL); /* the same */
+		history_tick(s->history);
 	}
 	pthread_mutex_lock(&s->lock);
 	s->tick_armed = false;
@@ -206,9 +201,12 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->runs = run_queue_new(s->env);
 	s->flow = flow_new(s);
 	s->aside = set_aside_new();
+	s->history = history_new(s);
 	s->crds = crds_new(s);
 	s->aggregator = aggregator_new(s);
+	s->pasts = wc_pasts_new(s);
 	s->wc = watchcache_new(s);
+	s->masters = masters_new(s);
 	standing_start(s);
 	if (!o->insecure_in_memory)
 		pki_begin(s);
@@ -225,6 +223,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	if (crds_start(s, err) < 0)
 		return apiserver_free(s);
 	aggregator_start(s);
+	masters_start(s->masters);
 	pthread_mutex_lock(&s->lock);
 	apiserver_arm(s);
 	pthread_mutex_unlock(&s->lock);
@@ -238,10 +237,17 @@ bool apiserver_ready(struct apiserver *s)
 	return atomic_load(&s->ready) && !atomic_load(&s->stopping);
 }
 
+void apiserver_leave(struct apiserver *s)
+{
+	masters_leave(s->masters);
+}
+
 void apiserver_shutdown(struct apiserver *s)
 {
+	apiserver_leave(s);
 	if (atomic_exchange(&s->stopping, true))
 		return;
+	masters_stop(s->masters);
 	node_tunnels_close(s->tunnels);
 	req_waits_stop(s->waits);
 	pthread_mutex_lock(&s->lock);
@@ -259,6 +265,7 @@ void apiserver_shutdown(struct apiserver *s)
 	aggregator_stop(s);
 	service_repair_stop(s);
 	standing_stop(s);
+	history_stop(s->history);
 	watchcache_stop(s->wc);
 }
 
@@ -282,13 +289,16 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	apiserver_shutdown(s);
 	apiserver_rest(s); /* a run that ended in there may have begun a write */
 	s->runs = run_queue_free(s->runs);
+	s->masters = masters_free(s->masters);
 	crds_free(s);
 	aggregator_free(s);
 	authz_free(s);
 	pki_free(s);
 	s->wc = watchcache_free(s->wc);
+	wc_pasts_free(s->pasts);
 	standing_free(s);
 	s->aside = set_aside_free(s->aside);
+	s->history = history_free(s->history);
 	allocators_free(s);
 	s->flow = flow_free(s->flow);
 	s->waits = req_waits_free(s->waits);

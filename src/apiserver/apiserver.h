@@ -102,8 +102,16 @@ struct apiserver_opts {
 	/* How kubelets of joined nodes are reached (node_tunnel.h): by their address, else by connections that they
 	 * keep to us; by the latter alone; by the former alone. */
 	enum { EGRESS_ANY, EGRESS_TUNNEL, EGRESS_ADDRESS } egress;
-	const char *const *tls_sans;  /* NULL-terminated, or NULL */
-	const char *join_token;	      /* "<id>.<secret>", also with the CA's hash; NULL: made at the first start */
+	const char *const *tls_sans; /* NULL-terminated, or NULL */
+	const char *join_token;	     /* "<id>.<secret>", also with the CA's hash; NULL: made at the first start */
+	/* Also a way in: for further servers (system:bootstrappers:caravel:servers). NULL: there is none. Views for
+	 * life. */
+	const char *server_token;
+	/* POST /v1-caravel/members: another server joins this one's store. On a thread of the pool, which it may keep
+	 * for some seconds; *ret is JSON, in a. NULL: there is no such path. */
+	int (*members)(void *ctx, struct arena *a, struct sv body, struct sv *ret, struct err *err);
+	void *members_ctx;
+	bool join_token_known;	      /* it is in no Secret, as it opens more than the way in (cli/shared_keys.h) */
 	const char *admission_config; /* an AdmissionConfiguration (admission/setup.h); NULL: none */
 	/* Names of plugins, NULL-terminated, or NULL: on beside those that are, off of them. */
 	const char *const *enable_admission, *const *disable_admission;
@@ -139,7 +147,10 @@ struct apiserver_opts {
 	int64_t request_timeout_ns;    /* of what does not last by nature; 0: a minute */
 	int min_watch_s;	       /* a watch that names no end lasts so long, or up to twice that; 0: 1800 */
 	int64_t event_ttl_ns;	       /* how long Events are kept; 0: an hour */
-	double goaway_chance;	       /* that a request is its HTTP/2 connection's last, so that clients spread anew */
+	/* How long the past is kept, and in how many bytes of values (history/history.h); 0: as upstream, and a GiB. */
+	int64_t history_ns;
+	uint64_t history_bytes;
+	double goaway_chance; /* that a request is its HTTP/2 connection's last, so that clients spread anew */
 	const struct metric_rules *metric_rules; /* what the flags leave out of /metrics; borrowed; NULL: nothing */
 	/* What other components of this process add to /metrics; any thread, until apiserver_rest(). NULL: nothing. */
 	void (*more_metrics)(void *ctx, struct buf *b);
@@ -173,6 +184,8 @@ int apiserver_check_admission(const char *const *enable, const char *const *disa
 struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err);
 /* The beginning of the end: /readyz turns false, all else goes on, for load balancers to notice. */
 void apiserver_unready(struct apiserver *s);
+/* Where several servers have one store (bootstrap/masters.h): `kubernetes` leads here no more. */
+void apiserver_leave(struct apiserver *s);
 /* New requests from outside are refused: 429, to be tried again in 5 s, elsewhere. Not those of health. */
 void apiserver_refuse(struct apiserver *s);
 /* Requests that are not answered yet; streams that have begun are. */

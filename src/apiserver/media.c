@@ -118,14 +118,31 @@ int media_doc(struct api_req *q, const struct val *doc, struct http_chunk ret[ME
 	return alone_made(q, &out, ret);
 }
 
+/* How long encode() makes o, as noted; 0: not known. */
+static size_t body_noted(const struct media *m, const struct media_form *f, const struct obj *o)
+{
+	return m->notes_bytes && f == &media_native ? obj_message_bytes(o) : 0;
+}
+
 /* Appends the part of o, which is p but for its body. */
 static bool part_encode(const struct api_req *q, struct buf *out, struct media_part *p, const struct obj *o)
 {
 	_cleanup_(buf_release) struct buf before = BUF_INIT, body = BUF_INIT;
 	const struct media *m = media_of(q);
+	size_t noted;
 
 	p->form = media_form_of(q);
-	if (!m->encode(&body, media_form_of(q), o))
+	noted = body_noted(m, p->form, o);
+	if (noted) { /* straight to its place */
+		p->body.n = noted;
+		buf_addsv(out, m->before(&before, p));
+		buf_reserve(out, noted);
+		(void)m->encode(out, p->form, o); /* as when its length was noted */
+		buf_addsv(out, media_behind(m, p));
+		return true;
+	}
+	buf_reserve(&body, obj_json(o).n);
+	if (!m->encode(&body, p->form, o))
 		return false;
 	p->body = buf_sv(&body);
 	buf_addsv(out, m->before(&before, p));
@@ -222,15 +239,15 @@ int64_t media_item_bytes(struct api_req *q, const struct media_list *l, size_t i
 {
 	struct media_part p = { .place = MEDIA_ITEM, .list = l, .i = i, .doc = obj_root(o), .form = media_form_of(q) };
 	const struct media *m = media_of(q);
-	bool noted = m->notes_bytes && p.form == &media_native;
 	_cleanup_(buf_release) struct buf body = BUF_INIT, before = BUF_INIT;
 
-	p.body.n = noted ? obj_message_bytes(o) : 0;
+	p.body.n = body_noted(m, p.form, o);
 	if (!p.body.n) {
+		buf_reserve(&body, obj_json(o).n);
 		if (!m->encode(&body, p.form, o))
 			return -1;
 		p.body = buf_sv(&body);
-		if (noted)
+		if (m->notes_bytes && p.form == &media_native)
 			obj_note_message_bytes(o, body.n);
 	}
 	return (int64_t)(m->before(&before, &p).n + p.body.n + media_behind(m, &p).n);

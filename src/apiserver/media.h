@@ -80,8 +80,9 @@ struct media {
 	bool (*kept)(struct obj *o, struct sv *ret);
 	/* It encodes: appends what o reads like in that form, always the same bytes. False: as kept(). */
 	bool (*encode)(struct buf *b, const struct media_form *form, const struct obj *o);
-	bool notes_bytes; /* how long objects are, in their own form, is noted with them (obj_message_bytes()): one may
-			   */
+	/* How long objects are, in their own form, is noted with them (obj_message_bytes()); one may. Its before() goes
+	 * by the body's length alone, which may not be written yet. */
+	bool notes_bytes;
 	/* A document; NULL: its JSON text is it. place: where; an item may have another layout. */
 	void (*make)(struct buf *b, const struct val *doc, enum media_place place);
 

@@ -7,10 +7,20 @@ static bool picked(const struct objpick *p, size_t block, size_t at)
 	return p->marks[block][at / 64] >> at % 64 & 1;
 }
 
+/* Bits [from, end) of word w. */
+static uint64_t pick_bits(size_t w, size_t from, size_t end)
+{
+	size_t low = MAX(from, w * 64) - w * 64, high = MIN(end, w * 64 + 64) - w * 64;
+
+	if (MAX(from, w * 64) >= MIN(end, w * 64 + 64))
+		return 0;
+	return (high == 64 ? UINT64_MAX : (UINT64_C(1) << high) - 1) & ~((UINT64_C(1) << low) - 1);
+}
+
 static void pick_range(struct objpick *p, size_t block, size_t from, size_t end)
 {
-	for (size_t i = from; i < end; i++)
-		p->marks[block][i / 64] |= UINT64_C(1) << i % 64;
+	for (size_t w = 0; w < ARRAY_LEN(p->marks[block]); w++)
+		p->marks[block][w] |= pick_bits(w, from, end);
 	p->n += end - from;
 }
 
@@ -41,36 +51,58 @@ static size_t block_end(const struct objtree_block *b, size_t from, struct sv ns
 	return end;
 }
 
+/* How many of ns there are from block i's entry `from` on, if that is one. Blocks are not gone to one by one, as a page
+ * of a list asks for what all the pages behind it have. */
+static size_t pick_behind(const struct objtree *t, struct sv ns, size_t i, size_t from)
+{
+	size_t end = block_end(t->blocks[i], from, ns), n = end - from, low = i + 1, high = t->n_blocks;
+
+	if (end < t->blocks[i]->n)
+		return n;
+	while (ns.n && low < high) { /* the first block that begins with others: they stand together */
+		size_t mid = low + (high - low) / 2;
+
+		if (entry_of_ns(&t->blocks[mid]->e[0], ns))
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	for (size_t k = i + 1; k + 1 < high; k++)
+		n += t->counts[k];
+	return high > i + 1 ? n + block_end(t->blocks[high - 1], 0, ns) : n;
+}
+
 size_t objpick_take(struct objpick *ret, const struct objtree *t, struct sv ns, struct sv start_ns,
 		    struct sv start_name, size_t max, struct arena *a)
 {
 	struct objtree_pos p = objtree_seek(t, start_ns, start_name);
-	size_t behind = 0, first = p.block, from = p.at, last = first, seen = 0;
+	size_t first = p.block, from = p.at, last = first, seen = 0;
 
 	/* How many blocks: those whose first entry is of ns, up to max. */
 	for (; last < t->n_blocks && (last == first || entry_of_ns(&t->blocks[last]->e[0], ns)); last++) {
 		if (max && seen >= max)
 			break;
-		seen += t->blocks[last]->n - (last == first ? from : 0);
+		seen += t->counts[last] - (last == first ? from : 0);
 	}
 	pick_room(ret, last - first, a);
 	for (size_t i = first; i < t->n_blocks; i++, from = 0) {
 		struct objtree_block *b = t->blocks[i];
 		size_t end, take;
 
+		if (max && ret->n == max)
+			return pick_behind(t, ns, i, from);
 		end = block_end(b, from, ns);
 		if (end == from)
 			break;
 		take = max ? MIN(end - from, max - ret->n) : end - from;
-		if (take) {
-			ret->blocks[ret->n_blocks] = objtree_block_ref(b);
-			pick_range(ret, ret->n_blocks++, from, from + take);
-		}
-		behind += end - from - take;
+		ret->blocks[ret->n_blocks] = objtree_block_ref(b);
+		pick_range(ret, ret->n_blocks++, from, from + take);
+		if (take < end - from)
+			return pick_behind(t, ns, i, from + take);
 		if (end < b->n)
 			break;
 	}
-	return behind;
+	return 0;
 }
 
 void objpick_of(struct objpick *ret, struct obj *const *objs, size_t n, struct arena *a)
@@ -115,10 +147,21 @@ void objpick_drop(struct objpick *p, const struct objpick_at *at)
 
 void objpick_cut(struct objpick *p, const struct objpick_at *at)
 {
-	struct objpick_at it = *at;
+	size_t left = at->block + 1;
 
-	while (objpick_next(p, &it))
-		objpick_drop(p, &it);
+	if (at->block >= p->n_blocks)
+		return;
+	for (size_t w = 0; w < ARRAY_LEN(*p->marks); w++) {
+		uint64_t gone = p->marks[at->block][w] & pick_bits(w, at->at, OBJTREE_BLOCK);
+
+		p->n -= (size_t)__builtin_popcountll(gone);
+		p->marks[at->block][w] &= ~gone;
+	}
+	for (; p->n_blocks > left; p->n_blocks--) {
+		for (size_t w = 0; w < ARRAY_LEN(*p->marks); w++)
+			p->n -= (size_t)__builtin_popcountll(p->marks[p->n_blocks - 1][w]);
+		objtree_block_unref(p->blocks[p->n_blocks - 1]);
+	}
 }
 
 void objpick_pass(struct objpick *p, const struct objpick_at *at)

@@ -220,11 +220,14 @@ static void insert_block(struct objtree *t, size_t at, struct objtree_block *b)
 		t->cap_blocks = t->cap_blocks ? t->cap_blocks * 2 : 4;
 		t->blocks = xrealloc(t->blocks, t->cap_blocks * sizeof(*t->blocks));
 		t->heads = xrealloc(t->heads, t->cap_blocks * sizeof(*t->heads));
+		t->counts = xrealloc(t->counts, t->cap_blocks * sizeof(*t->counts));
 	}
 	memmove(t->blocks + at + 1, t->blocks + at, (t->n_blocks - at) * sizeof(*t->blocks));
 	memmove(t->heads + at + 1, t->heads + at, (t->n_blocks - at) * sizeof(*t->heads));
+	memmove(t->counts + at + 1, t->counts + at, (t->n_blocks - at) * sizeof(*t->counts));
 	t->blocks[at] = b;
 	t->heads[at] = b->n ? entry_head(&b->e[0], t->same) : 0;
+	t->counts[at] = (uint8_t)b->n;
 	t->n_blocks++;
 }
 
@@ -233,6 +236,7 @@ static void remove_block(struct objtree *t, size_t at)
 	objtree_block_unref(t->blocks[at]); /* it is empty */
 	memmove(t->blocks + at, t->blocks + at + 1, (t->n_blocks - at - 1) * sizeof(*t->blocks));
 	memmove(t->heads + at, t->heads + at + 1, (t->n_blocks - at - 1) * sizeof(*t->heads));
+	memmove(t->counts + at, t->counts + at + 1, (t->n_blocks - at - 1) * sizeof(*t->counts));
 	t->n_blocks--;
 }
 
@@ -279,7 +283,7 @@ static void block_insert(struct objtree *t, size_t block, size_t at, const struc
 	memmove(b->heads + at + 1, b->heads + at, (b->n - at) * sizeof(b->heads[0]));
 	b->e[at] = *e;
 	b->heads[at] = entry_head(&b->e[at], b->same);
-	b->n++;
+	t->counts[block] = (uint8_t)++b->n;
 	if (at == 0)
 		t->heads[block] = entry_head(&b->e[0], t->same);
 }
@@ -312,6 +316,7 @@ struct obj *objtree_put(struct objtree *t, struct obj *o)
 		right->n = b->n - keep;
 		memcpy(right->e, b->e + keep, right->n * sizeof(b->e[0]));
 		b->n = keep;
+		t->counts[p.block] = (uint8_t)keep;
 		if (right->n) {
 			block_settle(b);
 			block_settle(right);
@@ -340,7 +345,7 @@ struct obj *objtree_del(struct objtree *t, struct sv ns, struct sv name)
 	was = b->e[p.at].o;
 	memmove(b->e + p.at, b->e + p.at + 1, (b->n - p.at - 1) * sizeof(b->e[0]));
 	memmove(b->heads + p.at, b->heads + p.at + 1, (b->n - p.at - 1) * sizeof(b->heads[0]));
-	b->n--;
+	t->counts[p.block] = (uint8_t)--b->n;
 	t->count--;
 	t->bytes -= obj_bytes(was);
 	if (!b->n)
@@ -394,5 +399,6 @@ void objtree_release(struct objtree *t)
 		objtree_block_unref(t->blocks[i]);
 	free(t->blocks);
 	free(t->heads);
+	free(t->counts);
 	*t = (struct objtree){ 0 };
 }

@@ -19,7 +19,7 @@
 
 #include <stdatomic.h>
 
-#define OBJTREE_BLOCK 128
+#define OBJTREE_BLOCK 128 /* at most what a uint8_t counts */
 
 struct objtree_entry {
 	struct obj *o; /* owned reference */
@@ -39,6 +39,7 @@ struct objtree_block {
 struct objtree {
 	struct objtree_block **blocks;
 	uint64_t *heads; /* of each block's first key, after the `same` bytes of all keys in the tree */
+	uint8_t *counts; /* of each block's entries, side by side: who counts goes to no block */
 	size_t n_blocks, cap_blocks;
 	size_t same;
 	size_t count;

@@ -85,10 +85,29 @@ static bool issuer_serve(struct api_req *q)
 	return true;
 }
 
+#define MEMBERS_PATH "/v1-caravel/members"
+
+static bool members_serve(struct api_req *q)
+{
+	struct err err = ERR_INIT;
+	struct sv said;
+
+	if (!sv_is(q->path, MEMBERS_PATH) || !sv_is(q->method, "POST") || !q->server->o.members)
+		return false;
+	if (q->server->o.members(q->server->o.members_ctx, q->arena, q->body, &said, &err) < 0)
+		api_req_fail(q, &err);
+	else
+		answer_text(q, 200, "application/json", said);
+	return true;
+}
+
 static void route_path(struct api_req *q)
 {
 	struct err err = ERR_INIT;
 	bool known = true;
+
+	if (members_serve(q))
+		return;
 
 	/* Health and the list of groups do not ask for the method. */
 	if (!sv_is(q->method, "GET") && !sv_is(q->method, "HEAD") && !sv_is(q->path, "/apis") &&
@@ -163,11 +182,11 @@ static void to_pool(struct api_req *q)
 	api_req_fail(q, &err);
 }
 
-/* Documents of megabytes, or as long as there are kinds; and what the store is asked for. */
+/* Documents of megabytes, or as long as there are kinds; and what waits for a store. */
 static bool is_large(const struct api_req *q)
 {
 	return sv_starts(q->path, SV("/openapi/")) || sv_starts(q->path, SV("/metrics")) ||
-	       sv_is(q->path, STORED_PAGES_PATH);
+	       sv_is(q->path, STORED_PAGES_PATH) || sv_is(q->path, MEMBERS_PATH);
 }
 
 static void serve(struct api_req *q)

@@ -264,6 +264,38 @@ static int load_front_proxy(struct pki *p, const struct pki_opts *o, struct err 
 	return 0;
 }
 
+/* It signs who may read and write all there is, so it is no other CA of the cluster's. Renewed for the same key, as the
+ * cluster's own. */
+static int load_etcd(struct pki *p, const struct pki_opts *o, struct err *err)
+{
+	int cert = pki_load(p, o->dir, "etcd-ca.crt", &p->etcd_ca, err);
+	int key = cert < 0 ? -1 : pki_load(p, o->dir, "etcd-ca.key", &p->etcd_key, err);
+	struct cert_opts c = {
+		.common_name = "caravel-etcd-ca",
+		.ca = true,
+		.not_after_ns = pki_clock_ns(p) + CA_LIFE_NS,
+	};
+	int64_t end;
+
+	if (key < 0)
+		return -1;
+	if (cert && key && !cert_is_of(p->etcd_ca, p->etcd_key, SV("")))
+		return err_set(
+		    err, ERR_INTERNAL,
+		    "'%s/etcd-ca.key' and '%s/etcd-ca.crt' are not the key and the certificate of one CA: put "
+		    "the right ones back",
+		    o->dir, o->dir);
+	if (cert && key && lasts(p, p->etcd_ca, &end))
+		return 0;
+	if (cert && !key)
+		return err_set(err, ERR_INTERNAL, "'%s/etcd-ca.key' is gone: put it back", o->dir);
+	if (cert_make(&p->arena, &c, SV(""), key ? p->etcd_key : SV(""), &p->etcd_ca, &p->etcd_key, err) < 0)
+		return err_wrap(err, "making the CA of etcd");
+	save(p, o->dir, "etcd-ca.key", p->etcd_key);
+	save(p, o->dir, "etcd-ca.crt", p->etcd_ca);
+	return 0;
+}
+
 int pki_front_proxy(struct pki *p, struct sv *ret_cert, struct sv *ret_key, struct err *err)
 {
 	struct cert_opts c = { .common_name = FRONT_PROXY_CLIENT,
@@ -319,9 +351,10 @@ struct pki *pki_open(const struct pki_opts *o, struct err *err)
 	p->names = pki_copy_list(&p->arena, o->names);
 	p->addrs = pki_copy_list(&p->arena, o->addrs);
 	pthread_mutex_init(&p->lock, NULL);
-	if ((o->dir && dir_make(o->dir, 0700, err) < 0) || load_ca(p, o, err) < 0 || load_server(p, o, err) < 0 ||
-	    load_sa_key(p, o, err) < 0 || load_sa_files(p, o, err) < 0 || load_front_proxy(p, o, err) < 0 ||
-	    pki_save_all(p, err) < 0)
+	if ((o->dir && !o->looks_only && dir_make(o->dir, 0700, err) < 0) || load_ca(p, o, err) < 0 ||
+	    (!o->looks_only && load_server(p, o, err) < 0) || load_sa_key(p, o, err) < 0 ||
+	    load_sa_files(p, o, err) < 0 || load_front_proxy(p, o, err) < 0 || (o->etcd && load_etcd(p, o, err) < 0) ||
+	    (!o->looks_only && pki_save_all(p, err) < 0))
 		return pki_close(p);
 	vec_release(&p->unsaved);
 	return p;

@@ -45,6 +45,7 @@ struct pki {
 	struct sv sa_kid;
 	struct sv front_ca, front_key; /* the front proxy's CA, apart from the other: see pki_front_proxy() */
 	struct sv front_cert, front_cert_key;
+	struct sv etcd_ca, etcd_key;	/* with pki_opts.etcd: the CA of an etcd of our own */
 	struct buf more_cas, proxy_cas; /* see pki_trust(); under the lock */
 	struct buf shown, shown_key;	/* see pki_show(); under the lock */
 	struct arena named_arena;	/* of these, see pki_name(); under the lock */
@@ -69,7 +70,9 @@ struct pki {
 
 struct pki_opts {
 	struct env *env;
-	const char *dir;		 /* NULL: everything in memory */
+	const char *dir; /* NULL: everything in memory */
+	bool etcd;	 /* DIR/etcd-ca.crt and etcd-ca.key, too: who has one of its certificates has the store */
+	bool looks_only; /* what is missing is made, and nothing written */
 	const char *const *names;	 /* DNS names of the server, NULL-terminated */
 	const char *const *addrs;	 /* IP addresses, NULL-terminated */
 	const char *sa_signing_file;	 /* signs tokens instead of DIR/sa.key; NULL: none */

@@ -1,94 +1,39 @@
 /* Watches that start before the ring of recent changes.
  *
- * The ring is small, the store's log keeps minutes. A watch from an older revision is told by the log first, portion by
- * portion, and joins the others when the ring reaches back to where it is:
+ * The ring is small, the store's log keeps minutes, or as long as --history says. Who starts from an older revision is
+ * told by the log first, portion by portion, and joins the others when the ring reaches back to where he is:
  *
- *	store thread ──copies──▶ portion (bounded) ─wake─▶ reader: parse ─▶ queue ─▶ next portion … ─▶ join
+ *	log ──copies──▶ portion (bounded) ─wake─▶ reader: parse ─▶ queue ─▶ next portion … ─▶ join
  *
- * The store's thread only copies bytes; what they mean is found out on the reader's thread, which asks for the next
- * portion when it has taken one. So a slow reader of a long past holds two portions, whatever the log has. Between
- * portions nothing is missed: each begins at the revision where the one before ended. */
-#include "base/quarantine.h"
+ * Who reads the log only copies bytes: a few tasks in turn (watch_past_read.c), or, of a store that is elsewhere, the
+ * store's own watches. What they mean is found out on the reader's thread, which asks for the next portion when it has
+ * taken one. So a slow reader of a long past holds two portions, whatever the log has. Between portions nothing is
+ * missed: each begins at the revision where the one before ended. */
 #include "apiserver/storekey.h"
-#include "apiserver/watchcache-internal.h"
-#include "store/store.h"
+#include "apiserver/watch_past.h"
 
 #include <stdlib.h>
-
-#define PORTION_CHANGES 1000
-#define PORTION_BYTES ((size_t)1024 * 1024) /* one change more may lie above it */
-
-struct past_change {
-	char *value, *prev; /* owned; value NULL: deleted, prev NULL: created */
-	size_t value_n, prev_n;
-	int64_t rev, prev_rev;
-};
-
-struct wc_past {
-	struct wc_watch *watch;
-	struct store_watch *from; /* NULL between portions */
-	/* Guarded by the watch's lock. */
-	VEC(struct past_change) changes;
-	size_t bytes;
-	int64_t upto;  /* everything up to it is in this portion or was in one before */
-	int64_t again; /* of this revision the client may have a part (wc_is_after()); 0: of none */
-	bool complete; /* the portion is full, or nothing is left */
-	bool lost;     /* the log has been compacted underneath */
-};
-
-static void past_drop(struct wc_past *p)
-{
-	for (size_t i = 0; i < p->changes.n; i++) {
-		free(p->changes.p[i].value);
-		free(p->changes.p[i].prev);
-	}
-	vec_clear(&p->changes);
-	p->bytes = 0;
-}
 
 /* --- on the store's thread --- */
 
 static void past_on_change(const struct store_change *ch, void *ctx)
 {
 	struct wc_past *p = ctx;
-	struct past_change c = { .rev = ch->kv.mod_rev };
 
 	pthread_mutex_lock(&p->watch->lock);
-	if (p->complete || c.rev <= p->upto) {
+	if (p->complete || ch->kv.mod_rev <= p->upto) {
 		pthread_mutex_unlock(&p->watch->lock);
 		return;
 	}
-	if (quarantine_has(ch->kv.key)) { /* as if it were not there */
-		p->upto = ch->more ? p->upto : c.rev;
-		pthread_mutex_unlock(&p->watch->lock);
-		return;
-	}
-	/* Of what cannot be opened nobody may say that it is gone, nor what it was: start over. */
-	if (ch->kv.why || (ch->prev && ch->prev->why)) {
+	if (!past_take(&p->got, ch)) { /* start over */
 		p->complete = p->lost = true;
 		wc_watch_wake(p->watch);
-		pthread_mutex_unlock(&p->watch->lock);
-		return;
+	} else if (!ch->more) { /* a portion has all of a revision */
+		p->upto = ch->kv.mod_rev;
+		p->complete = p->got.changes.n >= PORTION_CHANGES || p->got.bytes >= PORTION_BYTES;
+		if (p->complete)
+			wc_watch_wake(p->watch);
 	}
-	if (!ch->kv.deleted) {
-		c.value = xmemdup(ch->kv.value.p, ch->kv.value.n);
-		c.value_n = ch->kv.value.n;
-	}
-	if (ch->prev) {
-		c.prev = xmemdup(ch->prev->value.p, ch->prev->value.n);
-		c.prev_n = ch->prev->value.n;
-		c.prev_rev = ch->prev->mod_rev;
-	}
-	vec_push(&p->changes, c);
-	p->bytes += c.value_n + c.prev_n;
-	if (ch->more) { /* a portion has all of a revision */
-		pthread_mutex_unlock(&p->watch->lock);
-		return;
-	}
-	p->upto = c.rev;
-	p->complete = p->changes.n >= PORTION_CHANGES || p->bytes >= PORTION_BYTES;
-	if (p->complete)
-		wc_watch_wake(p->watch);
 	pthread_mutex_unlock(&p->watch->lock);
 }
 
@@ -143,7 +88,15 @@ static int past_ask(struct wc_past *p, struct err *err)
 	struct wc_resource *r = p->watch->in;
 	struct store *store = r->cache->s->store;
 	struct sv from = storekey_first(&a, r->res, p->watch->o.ns);
+	struct store_stats st;
 
+	if (p->read) {
+		store_stats(store, &st);
+		if (p->upto < st.compact_rev)
+			return err_too_old(err, p->upto, st.compact_rev);
+		past_read_ask(p->read, p->upto);
+		return 0;
+	}
 	if (store_watch(store, from, storekey_behind(&a, from), p->upto, &cb, p, &p->from, &why) == 0)
 		return 0;
 	if (p->again && why.reason == ERR_EXPIRED) { /* then without it */
@@ -152,8 +105,6 @@ static int past_ask(struct wc_past *p, struct err *err)
 		return past_ask(p, err);
 	}
 	if (why.reason == ERR_EXPIRED) {
-		struct store_stats st;
-
 		store_stats(store, &st);
 		return err_too_old(err, p->upto, st.compact_rev);
 	}
@@ -169,6 +120,9 @@ int wc_past_open(struct wc_watch *w, struct err *err)
 	if (store_shared(w->in->cache->s->store) && p->upto > 1)
 		p->again = p->upto--;
 	w->past = p;
+	if (store_tells_changes(w->in->cache->s->store))
+		p->read = past_read_new(p);
+	wc_past_count(w->in->cache);
 	if (past_ask(p, err) == 0)
 		return 0;
 	wc_past_close(w);
@@ -183,8 +137,9 @@ void wc_past_close(struct wc_watch *w)
 		return;
 	if (p->from)
 		store_unwatch(w->in->cache->s->store, p->from);
-	past_drop(p);
-	vec_release(&p->changes);
+	past_read_close(p->read);
+	past_drop(&p->got);
+	vec_release(&p->got.changes);
 	free(p);
 	w->past = NULL;
 }
@@ -220,11 +175,12 @@ static bool past_deliver(struct wc_past *p)
 	bool spoilt;
 
 	/* One change is all of its revision: the client has it. */
-	if (p->changes.n && p->changes.p[0].rev == p->again && (p->changes.n == 1 || p->changes.p[1].rev != p->again))
+	if (p->got.changes.n && p->got.changes.p[0].rev == p->again &&
+	    (p->got.changes.n == 1 || p->got.changes.p[1].rev != p->again))
 		first = 1;
 	p->again = 0;
-	for (size_t i = first; i < p->changes.n; i++) {
-		struct wc_change *c = past_parse(w->in, &p->changes.p[i], &spoilt);
+	for (size_t i = first; i < p->got.changes.n; i++) {
+		struct wc_change *c = past_parse(w->in, &p->got.changes.p[i], &spoilt);
 
 		if (spoilt)
 			return false;
@@ -256,7 +212,9 @@ bool wc_past_step(struct wc_watch *w)
 		err_set(&why, ERR_EXPIRED, "the changes after revision %" PRId64 " are gone", w->o.since);
 	} else {
 		w->o.since = p->upto;
-		past_drop(p);
+		if (p->read)
+			past_read_taken(p->read, p->got.bytes);
+		past_drop(&p->got);
 		if (wc_watch_join(w)) {
 			wc_past_close(w);
 			return true;

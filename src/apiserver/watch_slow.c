@@ -131,4 +131,5 @@ void wc_slow_metrics(struct watchcache *c, struct buf *b)
 		   "# HELP caravel_watch_queue_bytes Memory that is kept only for watchers who have not read it yet.\n"
 		   "# TYPE caravel_watch_queue_bytes gauge\ncaravel_watch_queue_bytes %zu\n",
 		   bytes);
+	wc_past_metrics(c, b);
 }

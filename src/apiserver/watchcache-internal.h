@@ -1,8 +1,8 @@
 /* watchcache-internal.h - shared by watchcache.c (contents), watchcache_feed.c (following the store),
  * watchcache_kinds.c, watchcache_late.c and watchcache_close.c (which resources there are, and those that come and go),
  * watchcache_stored.c (those that were replaced), watch_ring.c (recent changes), watch_queue.c and watchers.c (who
- * watches), watch_slow.c and watch_sweep.c (who is too slow), watch_initial.c (what there is) and watch_past.c (changes
- * that only the store remembers). */
+ * watches), watch_slow.c and watch_sweep.c (who is too slow), watch_initial.c (what there is), watch_past.c (changes
+ * that only the store remembers) and watch_past_read.c (who reads those). */
 #pragma once
 
 #include "apiserver/apiserver-internal.h"
@@ -315,3 +315,8 @@ int wc_past_open(struct wc_watch *w, struct err *err);
 /* The reader found nothing queued. True: look again; false: the store will wake it. No lock is held. */
 bool wc_past_step(struct wc_watch *w);
 void wc_past_close(struct wc_watch *w); /* nothing where there is none */
+
+/* Who reads the log (watch_past_read.c). */
+void wc_pasts_stop(struct wc_pasts *of);  /* the store is asked no more */
+void wc_past_count(struct watchcache *c); /* another watch begins in the past */
+void wc_past_metrics(struct watchcache *c, struct buf *b);

@@ -71,6 +71,9 @@ struct wc_resource;
 void wc_late_free(struct wc_resource *wc);  /* the last holder of the kind went; NULL is fine */
 void watchcache_stop(struct watchcache *c); /* ends every watch, detaches from the store */
 struct watchcache *watchcache_free(struct watchcache *c);
+/* Who reads the store's log for watches from the past (watch_past_read.c): one for a server, outlives its cache. */
+struct wc_pasts *wc_pasts_new(struct apiserver *s);
+void wc_pasts_free(struct wc_pasts *of);
 
 bool resource_stored(const struct resource *r);
 /* The version that the store keeps of r: itself, but where it has several. */

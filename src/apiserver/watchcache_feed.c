@@ -1,6 +1,7 @@
 /* How the watch cache is filled and follows the store, and who hears of it. All of it after the start is on the store's
  * thread. */
 #include "apiserver/watchcache-internal.h"
+#include "apiserver/history/history.h"
 #include "apiserver/registry/strategy.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/storekey.h"
@@ -219,6 +220,7 @@ static void on_change(const struct store_change *ch, void *ctx)
 	struct wc_resource *twins[WC_TWINS_MAX];
 	_cleanup_(work_leave) _unused_ int mark = work_enter("publish", SV(""), SV(""), SV(""));
 
+	history_changed(c->s->history, ch->kv.value.n);
 	if (r) {
 		size_t n = r->late ? wc_late_twins(c, r, twins) : 0;
 
@@ -243,6 +245,7 @@ static void on_progress(int64_t rev, void *ctx)
 
 	if (rev > atomic_load(&c->rev))
 		atomic_store_explicit(&c->rev, rev, memory_order_release);
+	history_progress(c->s->history, rev);
 	wake_all(c);
 }
 
@@ -340,7 +343,7 @@ int watchcache_start(struct watchcache *c, struct err *err)
 	pthread_mutex_lock(&c->feeding);
 	rc = load(c, &rev, err);
 	pthread_mutex_unlock(&c->feeding);
-	if (rc < 0)
+	if (rc < 0 || history_begin(c->s->history, rev, err) < 0)
 		return -1;
 	if (store_watch(c->s->store, SV(STORE_KEY_ROOT), storekey_behind(&a, SV(STORE_KEY_ROOT)), rev, &cb, c,
 			&c->watch, err) < 0)
@@ -356,6 +359,7 @@ void watchcache_stop(struct watchcache *c)
 	if (c->watch)
 		store_unwatch(c->s->store, c->watch);
 	c->watch = NULL;
+	wc_pasts_stop(c->s->pasts);
 	err_set(&why, ERR_UNAVAILABLE, "the server is shutting down");
 	on_end(&why, c);
 }

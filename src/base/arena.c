@@ -174,8 +174,8 @@ static void arena_begin(struct arena *a, struct arena_block *b, size_t n)
 
 void arena_small(struct arena *a)
 {
-	BUG_ON(a->head != NULL);
-	arena_begin(a, block_new(BLOCK_SMALL), 0);
+	if (!a->head)
+		arena_begin(a, block_new(BLOCK_SMALL), 0);
 }
 
 void *arena_alloc(struct arena *a, size_t n)

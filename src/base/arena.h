@@ -28,8 +28,8 @@ void arena_reset(struct arena *a);
  * walks all heaps for. For moments of rest; any thread. */
 void arena_trim(void);
 
-/* Of one that is empty: it begins with half a kibibyte, and doubles that. For the many that live long and hold little.
- */
+/* The next block, if it has none yet, is half a kibibyte, and those behind it twice that. For the many that live long
+ * and hold little. */
 void arena_small(struct arena *a);
 void *arena_alloc(struct arena *a, size_t n) __attribute__((malloc, returns_nonnull)); /* 8-aligned, not zeroed */
 void *arena_zalloc(struct arena *a, size_t n) __attribute__((malloc, returns_nonnull));

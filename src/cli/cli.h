@@ -28,6 +28,7 @@ int cmd_server(int argc, char **argv);
 int cmd_agent(int argc, char **argv);
 int cmd_dev(int argc, char **argv);
 int cmd_dev_stop(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
 int cmd_cleanup(int argc, char **argv);
 int cmd_import(int argc, char **argv);
 int cmd_image_import(int argc, char **argv);

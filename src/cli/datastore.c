@@ -55,6 +55,8 @@ struct store *datastore_etcd(struct env *env, struct arena *a, const struct data
 	struct store_etcd_opts e = { .endpoints = o->endpoint, .compact_ns = COMPACT_NS };
 	struct store *s;
 
+	if (o->kept)
+		e.compact_ns = 0;
 	if (o->compact)
 		(void)duration_parse(sv_from(o->compact), &e.compact_ns);
 	if (datastore_read(a, o->ca_file, &e.ca_pem, err) < 0 ||

@@ -9,6 +9,7 @@ struct datastore_opts {
 	const char *endpoint; /* NULL: the database in the data directory */
 	const char *ca_file, *cert_file, *key_file;
 	const char *compact; /* how long an etcd's history is kept; NULL: five minutes, as upstream */
+	bool kept;	     /* its history is the API server's to bound (apiserver/history/) */
 };
 
 struct store;

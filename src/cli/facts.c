@@ -200,6 +200,29 @@ int facts_fetch(struct client *c, struct arena *a, struct cluster_facts *ret, st
 	return facts_parse(a, obj_get(o, F_data), ret, err);
 }
 
+/* --- what other servers have said --- */
+
+int facts_agree(struct arena *a, struct cluster_facts *mine, const struct cluster_facts *theirs, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(facts_all); i++) {
+		const struct fact *k = &facts_all[i];
+		struct sv own = fact_text(a, mine, k), other = fact_text(a, theirs, k);
+
+		if (sv_eq(own, other))
+			continue;
+		if (k->kind == FACT_TEXT && !own.n)
+			fact_set(a, mine, k, other);
+		else if (rc == 0)
+			rc = err_set(err, ERR_INVALID,
+				     "--%s is '%.*s' here and '%.*s' on the other servers of this cluster: all of them "
+				     "have the same. Give it as they do, or end them all before it is changed",
+				     k->name, SV_ARG(own), SV_ARG(other));
+	}
+	return rc;
+}
+
 /* --- what an agent's flags say of them --- */
 
 size_t facts_option_table(struct facts_said *said, struct option *t)

@@ -49,6 +49,10 @@ void facts_release(struct cluster_facts *f);
 int facts_publish(struct client *c, const struct cluster_facts *f, struct err *err);
 int facts_fetch(struct client *c, struct arena *a, struct cluster_facts *ret, struct err *err);
 
+/* Of a further server of one cluster: what its flags leave open is theirs, in a. -1 with the first that says something
+ * else, and both values. */
+int facts_agree(struct arena *a, struct cluster_facts *mine, const struct cluster_facts *theirs, struct err *err);
+
 /* Rows for an agent's table of options, each a text of its own in said; how many. */
 struct facts_said {
 	const char *text[FACTS_MAX];

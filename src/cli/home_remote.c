@@ -157,6 +157,7 @@ static int start_servers(struct home_remote *h, struct err *err)
 							 .ca_pem = h->id.ca,
 							 .cert_pem = h->id.cert,
 							 .key_pem = h->id.key,
+							 .spread = h->id.node_name,
 							 .file = arena_printf(&h->arena, "%s/servers", h->id.dir) },
 				 err);
 	if (!h->servers)

@@ -13,7 +13,6 @@ static const struct {
 } k3s_flags[] = {
 	{ "agent-token*", "there are no two kinds of tokens: `caravel token create` makes one for machines" },
 	{ "alsologtostderr", NOTHING },
-	{ "cluster-init", STORE },
 	{ "cluster-reset*", STORE },
 	{ "default-runtime", RUNTIME },
 	{ "disable-apiserver-lb", "clients choose among the servers by themselves: leave it out" },

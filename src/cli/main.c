@@ -15,6 +15,8 @@ const struct command commands[] = {
 	  CMD_NEEDS_ROOT, cmd_dev_stop },
 	{ "dev", "[flags]", "run a cluster of several nodes on this machine, in network namespaces", CMD_NEEDS_ROOT,
 	  cmd_dev },
+	{ "diff", "--at A [--at B] [KIND [NAME]]", "show what changed in the cluster between two moments, and by whom",
+	  0, cmd_diff },
 	{ "image import", "FILE...", "load a docker or OCI image archive into this node", CMD_NEEDS_ROOT,
 	  cmd_image_import },
 	{ "image demo", "", "make the demo image of the examples on this node", CMD_NEEDS_ROOT, cmd_image_demo },

@@ -10,18 +10,20 @@
 #include "base/timefmt.h"
 #include "base/version.h"
 #include "cli/cidrs.h"
+#include "cli/control.h"
 #include "cli/daemon.h"
 #include "cli/home_local.h"
+#include "cli/server_join.h"
 #include "cli/server_options.h"
+#include "cli/server_store.h"
+#include "cli/shared_keys.h"
 #include "cli/stalls.h"
 #include "cli/supervise.h"
 #include "client/kubeconfig.h"
 #include "client/zpages.h"
-#include "controllers/controllers.h"
 #include "kubelet/machine.h"
 #include "net/tls.h"
 #include "object/served.h"
-#include "scheduler/scheduler.h"
 #include "snapshot/restore.h"
 
 #include <errno.h>
@@ -37,7 +39,6 @@
 #include <unistd.h>
 
 #define NET_THREADS 2
-#define DATABASE_MAX ((size_t)64 << 30) /* address space, not memory */
 #define BODY_MAX ((size_t)3 << 20)
 #define DESCRIPTORS_WANTED 65536
 #define DESCRIPTORS_KEPT 512  /* for files, the runtime, children: not for connections */
@@ -53,16 +54,15 @@ struct server {
 	struct ev_loop *loops[NET_THREADS];
 	pthread_t threads[NET_THREADS];
 	int n_threads;
-	struct store *store, *stored; /* stored: below its encryption */
+	struct server_store opened;
+	struct store *store; /* that, or what lies above it */
 	struct encryption *encryption;
 	struct metric_rules *metric_rules;
 	struct apiserver *api;
 	struct http_server *http;
 	char address[sizeof(struct ip_text)]; /* found for --advertise-address, followed; "": given, or none */
-	struct client *controller_client, *scheduler_client;
-	pthread_mutex_t parts; /* guards these two */
-	struct controllers *controllers;
-	struct scheduler *scheduler;
+	pthread_mutex_t parts;		      /* guards it: /metrics asks */
+	struct control *control;
 	struct snapshot_schedule snapshots;
 	atomic_bool snapshots_on;
 	struct home_local home;
@@ -244,16 +244,18 @@ static void certs_renewed(void *ctx, struct tls_ctx *tls)
 		log_warn("server", "the renewed kubeconfig cannot be written", "error", "%s", err_msg(&err));
 }
 
+static bool keys_are_shared(const struct server *s)
+{
+	return s->opened.shared && !s->o.of_etcd; /* upstream's names have keys by files */
+}
+
 /* After the store is open: so a second server on one directory hears about the directory, not about addresses. */
-static int settle_cidrs(struct server *s, struct err *err)
+static int settle_cidrs(struct server *s, bool fresh, struct err *err)
 {
 	struct server_opts *o = &s->o;
 	struct cidrs c = { o->facts.cluster_cidr, o->facts.service_cidr };
-	struct store_stats stats;
-	int fd;
+	int fd = cidrs_settle(&s->arena, o->node.data_dir, fresh, !o->disable_agent, &c, err);
 
-	store_stats(s->store, &stats);
-	fd = cidrs_settle(&s->arena, o->node.data_dir, stats.rev <= 1, !o->disable_agent, &c, err);
 	if (fd == CIDRS_FAILED)
 		return -1;
 	s->cidr_hold = fd;
@@ -262,6 +264,18 @@ static int settle_cidrs(struct server *s, struct err *err)
 	if (!o->facts.cluster_dns)
 		o->facts.cluster_dns = cidrs_tenth(&s->arena, o->facts.service_cidr);
 	return 0;
+}
+
+static int settle_facts(struct server *s, struct err *err)
+{
+	struct store_stats stats;
+	bool fresh;
+
+	store_stats(s->store, &stats);
+	fresh = stats.rev <= 1;
+	if (keys_are_shared(s) && server_facts_settle(&s->o, &s->arena, s->store, &fresh, err) < 0)
+		return -1;
+	return settle_cidrs(s, fresh, err);
 }
 
 /* Raises the soft limit of descriptors, as 1,024 are few for a server, and leaves some for what must always go on. */
@@ -297,10 +311,8 @@ static void server_metrics(void *ctx, struct buf *b)
 	struct server *s = ctx;
 
 	pthread_mutex_lock(&s->parts);
-	if (s->scheduler)
-		scheduler_metrics(s->scheduler, b);
-	if (s->controllers)
-		controllers_metrics(s->controllers, b);
+	if (s->control)
+		control_metrics(s->control, b);
 	pthread_mutex_unlock(&s->parts);
 	if (s->snapshots_on)
 		snapshot_schedule_metrics(&s->snapshots, b);
@@ -311,8 +323,8 @@ static void server_resource_metrics(void *ctx, struct buf *b)
 	struct server *s = ctx;
 
 	pthread_mutex_lock(&s->parts);
-	if (s->scheduler)
-		scheduler_resource_metrics(s->scheduler, b);
+	if (s->control)
+		control_resource_metrics(s->control, b);
 	pthread_mutex_unlock(&s->parts);
 }
 
@@ -350,6 +362,34 @@ static int encrypt_store(struct server *s, struct err *err)
 	return 0;
 }
 
+static struct shared_keys_opts shared_keys(const struct server *s)
+{
+	return (struct shared_keys_opts){ .env = s->env,
+					  .store = s->opened.store,
+					  .data_dir = s->o.node.data_dir,
+					  .token = s->o.token,
+					  .etcd = s->opened.member != NULL };
+}
+
+static int open_store(struct server *s, struct err *err)
+{
+	int rc = server_store_open(&s->opened, s->env, &s->arena, &s->o, err);
+	struct shared_keys_opts k;
+
+	s->store = s->opened.store;
+	if (rc < 0)
+		return -1;
+	k = shared_keys(s);
+	if (keys_are_shared(s) && shared_keys_settle(&k, err) < 0)
+		return -1;
+	return encrypt_store(s, err);
+}
+
+static int members(void *ctx, struct arena *a, struct sv body, struct sv *ret, struct err *err)
+{
+	return server_join_answer(((struct server *)ctx)->opened.store, a, body, ret, err);
+}
+
 /* A restore that was killed behind its moment is finished before anybody looks at what it replaces. */
 static int finish_restore(struct server *s, struct err *err)
 {
@@ -364,25 +404,18 @@ static int finish_restore(struct server *s, struct err *err)
 static int start_api(struct server *s, struct err *err)
 {
 	struct server_opts *o = &s->o;
-	const char *db = arena_printf(&s->arena, "%s/db", o->node.data_dir);
+	struct shared_keys_opts keys;
 
-	/* Not before the process has its seed, by which maps find what is in them. */
 	s->metric_rules = server_metric_rules(&s->arena, o, err);
-	if (!s->metric_rules || finish_restore(s, err) < 0 ||
-	    (!o->datastore.endpoint && database_check(&s->arena, o, err) < 0))
+	o->datastore.kept = o->history_ns != 0;
+	if (!s->metric_rules || finish_restore(s, err) < 0 || open_store(s, err) < 0 || settle_facts(s, err) < 0)
 		return -1;
-	if (o->no_sync)
-		store_disk_no_sync();
-	s->store = o->datastore.endpoint ? datastore_etcd(s->env, &s->arena, &o->datastore, err)
-					 : store_disk_open(s->env, db, DATABASE_MAX, err);
-	s->stored = s->store;
-	if (!s->store || encrypt_store(s, err) < 0 || settle_cidrs(s, err) < 0)
-		return -1;
+	keys = shared_keys(s);
 	s->api = apiserver_new(
 	    &(struct apiserver_opts){
 		.env = s->env,
 		.store = s->store,
-		.stored = s->stored,
+		.stored = s->opened.store,
 		.data_dir = o->node.data_dir,
 		.service_cidr = o->facts.service_cidr,
 		.cluster_cidr = o->facts.cluster_cidr,
@@ -402,6 +435,10 @@ static int start_api(struct server *s, struct err *err)
 		.tls_key_file = o->tls_key_file,
 		.tls_sni = o->tls_sni.list.p,
 		.join_token = o->token,
+		.join_token_known = o->token && keys_are_shared(s),
+		.server_token = s->opened.member ? shared_keys_token(&keys, &s->arena) : NULL,
+		.members = s->opened.member ? members : NULL,
+		.members_ctx = s,
 		.token_auth_file = o->token_auth_file,
 		.proxy_cert_file = o->proxy_cert_file,
 		.proxy_key_file = o->proxy_key_file,
@@ -444,10 +481,12 @@ static int start_api(struct server *s, struct err *err)
 		.request_timeout_ns = o->request_timeout_ns,
 		.min_watch_s = o->min_request_timeout,
 		.event_ttl_ns = o->event_ttl_ns,
+		.history_ns = o->history_ns,
+		.history_bytes = (uint64_t)o->history_bytes,
 		.goaway_chance = o->goaway_share,
 	    },
 	    err);
-	if (!s->api || (!o->datastore.endpoint && database_mark(&s->arena, o, apiserver_ca_pem(s->api), err) < 0))
+	if (!s->api || (!s->opened.shared && database_mark(&s->arena, o, apiserver_ca_pem(s->api), err) < 0))
 		return -1;
 	publish_facts(s);
 	s->http = http_server_start(s->loops, NET_THREADS,
@@ -493,61 +532,13 @@ static void start_snapshots(struct server *s)
 	s->snapshots_on = true;
 }
 
-static struct client *controller_client(void *ctx, const char *account)
-{
-	return apiserver_client_account(((struct server *)ctx)->api, "kube-controller-manager", account);
-}
-
 static void start_control(struct server *s)
 {
-	static const char *const no_service_lb[] = { "service-lb-controller", NULL };
-	struct controllers *controllers = NULL;
-	struct scheduler *scheduler = NULL;
+	struct control *c = control_start(
+	    &(struct control_opts){ .env = s->env, .api = s->api, .o = &s->o, .elected = store_shared(s->store) });
 
-	if (!s->o.disable_controllers) {
-		s->controller_client =
-		    apiserver_client(s->api, "kube-controller-manager", "system:kube-controller-manager", NULL);
-		controllers = controllers_new(&(struct controllers_opts){
-		    .env = s->env,
-		    .client = s->controller_client,
-		    .client_as = controller_client,
-		    .client_ctx = s,
-		    .kinds = apiserver_kinds(s->api),
-		    .empty_foreign = apiserver_empty_foreign,
-		    .kinds_foreign = apiserver_kinds_foreign,
-		    .ask_foreign = apiserver_ask_foreign,
-		    .forget_foreign = apiserver_forget_foreign,
-		    .foreign_ctx = s->api,
-		    .cluster_cidr = s->o.facts.cluster_cidr,
-		    .cluster_dns = facts_disabled(&s->o.facts, "coredns") ? NULL : s->o.facts.cluster_dns,
-		    .service_cidr = s->o.facts.service_cidr,
-		    .node_mask_v4 = s->o.node_mask_v4,
-		    .node_mask_v6 = s->o.node_mask_v6,
-		    .server_node = s->o.disable_agent ? NULL : s->o.node.node_name,
-		    .root_ca_pem = apiserver_ca_pem(s->api),
-		    .signing_ca_pem = apiserver_ca_pem(s->api),
-		    .signing_key_pem = apiserver_ca_key_pem(s->api),
-		    .server_cert_pem = apiserver_cert_pem(s->api),
-		    .token_key_pem = apiserver_token_key_pem(s->api),
-		    .legacy_token_ns = s->o.legacy_token_ns,
-		    .no_ingress = facts_no_ingress(&s->o.facts),
-		    .which = s->o.controllers.list.p,
-		    .ingress_ports = { s->o.node.ingress_http_port, s->o.node.ingress_https_port },
-		    .no_gateway = facts_no_gateway(&s->o.facts),
-		    .disable = facts_disabled(&s->o.facts, "servicelb") ? no_service_lb : NULL,
-		});
-	}
-	if (!s->o.disable_scheduler) {
-		s->scheduler_client = apiserver_client(s->api, "kube-scheduler", "system:kube-scheduler", NULL);
-		scheduler = scheduler_new(&(struct scheduler_opts){
-		    .env = s->env,
-		    .client = s->scheduler_client,
-		    .name = "default-scheduler",
-		});
-	}
 	pthread_mutex_lock(&s->parts);
-	s->controllers = controllers;
-	s->scheduler = scheduler;
+	s->control = c;
 	pthread_mutex_unlock(&s->parts);
 }
 
@@ -582,8 +573,7 @@ static void end_at_once(void *ctx)
 /* Takes down whatever was started, in the reverse order; safe on a half-started server. */
 static void stop(struct server *s)
 {
-	struct controllers *controllers;
-	struct scheduler *scheduler;
+	struct control *control;
 	struct env_timer *guard;
 	int64_t grace = MAX(s->o.shutdown_watch_grace_ns, STOP_GRACE_NS);
 
@@ -592,19 +582,16 @@ static void stop(struct server *s)
 	guard = s->env ? env_after(s->env, ENV_TIMERS, MIN(s->o.request_timeout_ns, DRAIN_MAX_NS) + grace + END_MAX_NS,
 				   end_at_once, s)
 		       : NULL;
-	pthread_mutex_lock(&s->parts); /* /metrics asks them no more */
-	scheduler = TAKE(s->scheduler);
-	controllers = TAKE(s->controllers);
+	pthread_mutex_lock(&s->parts); /* /metrics asks it no more */
+	control = TAKE(s->control);
 	pthread_mutex_unlock(&s->parts);
-	scheduler_free(scheduler);
-	controllers_free(controllers);
+	control_stop(control);
 	end_gently(s);
 	if (s->api)
 		apiserver_shutdown(s->api);
 	if (s->http)
 		s->http = http_server_stop(s->http, grace);
-	client_free(s->scheduler_client);
-	client_free(s->controller_client);
+	control_free(control);
 	if (s->api)
 		apiserver_rest(s->api);
 	/* With them go the last answers of those whose clients did not wait: the server must still be there. */
@@ -616,7 +603,9 @@ static void stop(struct server *s)
 		if (s->loops[i])
 			ev_loop_free(s->loops[i]);
 	s->api = apiserver_free(s->api);
+	server_store_rest(&s->opened);
 	s->store = store_close(s->store);
+	server_store_end(&s->opened);
 	s->encryption = encryption_free(s->encryption);
 	if (guard)
 		env_timer_cancel(s->env, guard);
@@ -658,6 +647,7 @@ static int server_serve(struct server *s, struct err *err)
 	signum = daemon_wait(s->o.disable_agent ? NULL : &s->node);
 	log_info("server", "stopping", "signal", "%s", strsignal(signum));
 	apiserver_unready(s->api);
+	apiserver_leave(s->api);
 	(void)daemon_pause(s->o.shutdown_delay_ns);
 	return 0;
 }

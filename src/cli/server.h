@@ -32,16 +32,21 @@ struct server_opts {
 	struct apiserver_kubelets kubelets;	      /* but for its list: */
 	const char *kubelet_timeout, *tls_min_version;
 	struct string_list kubelet_addresses, tls_suites, tls_sni;
-	struct string_list controllers; /* which run, as --controllers has them; none: all */
+	struct string_list controllers;	    /* which run, as --controllers has them; none: all */
+	const char *history, *history_size; /* as numbers: */
+	int64_t history_ns, history_bytes;
 	const char *request_timeout, *event_ttl, *goaway_chance, *shutdown_delay,
 	    *shutdown_watch_grace; /* and parsed: */
 	int64_t request_timeout_ns, event_ttl_ns, shutdown_delay_ns, shutdown_watch_grace_ns;
 	double goaway_share;
 	bool shutdown_retry_after;
 	int max_requests, max_mutating, min_request_timeout;
+	const char *join_url; /* a server to join by */
+	int etcd_port;
+	bool cluster_init;
 	int port, node_mask_v4, node_mask_v6;
-	bool ipv6_masq, disable_agent, disable_scheduler, disable_controllers, no_supervise, anonymous_auth, profiling,
-	    fairness, debug, accept_database, no_sync;
+	bool ipv6_masq, disable_agent, disable_scheduler, disable_controllers, no_force_detach, no_supervise,
+	    anonymous_auth, profiling, fairness, debug, accept_database, no_sync;
 	struct string_list tls_sans, runtime_config;
 	struct string_list disabled_metrics, metric_labels, hsts, cors;
 	const char *metric_manifest, *hidden_metrics, *endpoint_reconciler;
@@ -75,5 +80,10 @@ struct metric_rules *server_metric_rules(struct arena *a, const struct server_op
 int database_check(struct arena *a, const struct server_opts *o, struct err *err);
 /* Notes whose CA the database's clients know. */
 int database_mark(struct arena *a, const struct server_opts *o, struct sv ca, struct err *err);
+/* Of servers that may have others beside them: what holds for the whole cluster is as those have it, or as the cluster
+ * had it where none is there and the flags leave it open (server_facts.c). s: as objects are read. *ret_fresh: no
+ * server has ever said anything there. */
+struct store;
+int server_facts_settle(struct server_opts *o, struct arena *a, struct store *s, bool *ret_fresh, struct err *err);
 /* Says what to do about a failed bind; returns -1. */
 int server_explain_bind(const struct server_opts *o, struct err *err);

@@ -125,8 +125,8 @@ static int check_pods_and_services(const struct cluster_facts *o, struct err *er
 /* The names of k3s, so that its scripts run here; a name nobody knows is a mistake. */
 static int check_disable(const struct string_list *l, struct err *err)
 {
-	static const char *const names[] = { "coredns",	       "servicelb", "traefik", "local-storage",
-					     "metrics-server", "runtimes",  "ingress", "gateway" };
+	static const char *const names[] = { "coredns",	 "servicelb", "traefik", "local-storage",   "metrics-server",
+					     "runtimes", "ingress",   "gateway", "volume-snapshots" };
 
 	for (const char *const *s = l->list.p; s && *s; s++) {
 		bool known = false;
@@ -136,7 +136,7 @@ static int check_disable(const struct string_list *l, struct err *err)
 		if (!known)
 			return err_set(err, ERR_INVALID,
 				       "--disable knows coredns, servicelb, traefik, local-storage, metrics-server, "
-				       "runtimes, ingress and gateway, not '%s'",
+				       "runtimes, ingress, gateway and volume-snapshots, not '%s'",
 				       *s);
 	}
 	return 0;
@@ -334,6 +334,25 @@ struct metric_rules *server_metric_rules(struct arena *a, const struct server_op
 	return metric_rules_free(r);
 }
 
+static int check_etcd(const struct server_opts *o, struct err *err)
+{
+	struct sv url = sv_from(o->join_url ? o->join_url : "https://");
+
+	if (o->etcd_port < 1 || o->etcd_port > 65534)
+		return err_set(err, ERR_INVALID, "--etcd-port takes a port up to 65534, not %d", o->etcd_port);
+	if (o->datastore.endpoint && (o->cluster_init || o->join_url))
+		return err_set(err, ERR_INVALID,
+			       "--cluster-init and --server are for servers with an etcd of their own: with "
+			       "--datastore-endpoint each server is given that etcd and the same --token");
+	if (o->cluster_init && o->join_url)
+		return err_set(err, ERR_INVALID,
+			       "--cluster-init is for the first server, --server for those that join it: one of both");
+	if (!sv_starts(url, SV("https://")))
+		return err_set(err, ERR_INVALID, "--server takes a URL that begins with https://, not '%s'",
+			       o->join_url);
+	return 0;
+}
+
 int server_check(const struct server_opts *o, struct err *err)
 {
 	if (check_port("https-listen-port", o->port, err) < 0 ||
@@ -346,7 +365,7 @@ int server_check(const struct server_opts *o, struct err *err)
 		return err_wrap(err, "--controllers");
 	if (datastore_check(&o->datastore, o->of_etcd, err) < 0 || snapshot_opts_check(&o->snapshots, err) < 0)
 		return -1;
-	if (check_tls(o, err) < 0)
+	if (check_tls(o, err) < 0 || check_etcd(o, err) < 0)
 		return -1;
 	if (check_kubelets(o, err) < 0 || check_network(o, err) < 0 || node_opts_check(&o->node, err) < 0 ||
 	    check_disable(&o->facts.disable, err) < 0 || check_tokens(o, err) < 0 || check_front_proxies(o, err) < 0 ||

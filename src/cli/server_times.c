@@ -1,6 +1,8 @@
 /* Flags of `caravel server` that are times and shares: as numbers, or named when they are none. */
+#include "apiserver/history/history.h"
 #include "base/timefmt.h"
 #include "cli/server.h"
+#include "object/quantity.h"
 
 #include <stdlib.h>
 
@@ -13,6 +15,27 @@ static int time_of(const char *flag, const char *text, int64_t or_else, int64_t 
 	return 0;
 }
 
+/* How much of the past is kept. */
+static int history_of(struct server_opts *o, struct err *err)
+{
+	if (time_of("history", o->history, 0, 0, &o->history_ns, err) < 0)
+		return -1;
+	if (o->history_ns && o->history_ns < HISTORY_MIN_NS)
+		return err_set(err, ERR_INVALID,
+			       "--history takes ten minutes or more, as some minutes are kept anyway, not '%s'",
+			       o->history);
+	o->history_bytes = 0;
+	if (!o->history_size)
+		return 0;
+	if (!o->history_ns)
+		return err_set(err, ERR_INVALID, "--history-size bounds what --history keeps, and that is not given");
+	if (!quantity_value(sv_from(o->history_size), &o->history_bytes) ||
+	    o->history_bytes < (int64_t)HISTORY_BYTES_MIN || o->history_bytes == INT64_MAX)
+		return err_set(err, ERR_INVALID, "--history-size takes bytes, 16Mi at least, like 1Gi, not '%s'",
+			       o->history_size);
+	return 0;
+}
+
 int server_times(struct server_opts *o, struct err *err)
 {
 	char *end = NULL;
@@ -20,6 +43,7 @@ int server_times(struct server_opts *o, struct err *err)
 	if (time_of("request-timeout", o->request_timeout, 60 * NS_PER_SEC, 1, &o->request_timeout_ns, err) < 0 ||
 	    time_of("event-ttl", o->event_ttl, 3600 * NS_PER_SEC, 1, &o->event_ttl_ns, err) < 0 ||
 	    time_of("shutdown-delay-duration", o->shutdown_delay, 0, 0, &o->shutdown_delay_ns, err) < 0 ||
+	    history_of(o, err) < 0 ||
 	    time_of("shutdown-watch-termination-grace-period", o->shutdown_watch_grace, 0, 0,
 		    &o->shutdown_watch_grace_ns, err) < 0)
 		return -1;

@@ -3,6 +3,7 @@
 #include "apiserver/bootstrap/join_token.h"
 #include "base/file.h"
 #include "base/timefmt.h"
+#include "cli/admin.h"
 #include "cli/server.h"
 #include "client/bootstrap_token.h"
 #include "client/https.h"
@@ -15,104 +16,25 @@
 #include <unistd.h>
 
 struct token_cmd {
-	const char *data_dir, *kubeconfig, *ttl, *description, *new_token;
-	bool from_env; /* kubeconfig is $KUBECONFIG's, and may be another cluster's than data_dir */
+	const char *ttl, *description, *new_token;
+	struct admin adm;
 	struct string_list groups, usages, words;
 	bool print_join_command;
 	struct arena arena;
-	struct env *env;
-	struct client *client;
-	struct kubeconfig k;
 };
-
-#define TOKEN_WHERE(t)                                                                                                 \
-	{ "data-dir", 'd', OPT_STRING, &(t).data_dir, "DIR", "of the server on this machine (" DEFAULT_DATA_DIR ")" }, \
-	{                                                                                                              \
-		"kubeconfig", 0, OPT_STRING, &(t).kubeconfig, "FILE", "an administrator's (that of the server)"        \
-	}
 
 static void token_cmd_release(struct token_cmd *t)
 {
 	string_list_release(&t->groups);
 	string_list_release(&t->usages);
 	string_list_release(&t->words);
-	client_free(t->client);
-	if (t->env)
-		env_real_free(t->env);
+	admin_release(&t->adm);
 	arena_release(&t->arena);
 }
 
 static struct token_cmd token_cmd_init(void)
 {
 	return (struct token_cmd){ .ttl = "24h", .description = "" };
-}
-
-/* The first file of $KUBECONFIG that is there, as kubectl reads it: a list, whose empty words are none. NULL: no word.
- */
-static const char *token_env_kubeconfig(struct arena *a)
-{
-	const char *text = getenv("KUBECONFIG"), *last = NULL;
-	struct sv rest = sv_from(text ? text : ""), one;
-
-	while (sv_split(&rest, ':', &one))
-		if (one.n) {
-			last = arena_cstr(a, one);
-			if (access(last, F_OK) == 0)
-				break;
-		}
-	return last;
-}
-
-/* --kubeconfig, else what the server wrote, else $KUBECONFIG. */
-static const char *token_kubeconfig(struct token_cmd *t)
-{
-	const char *const there[] = { arena_printf(&t->arena, "%s/kubeconfig.yaml", t->data_dir),
-				      strcmp(t->data_dir, DEFAULT_DATA_DIR) == 0 ? DEFAULT_KUBECONFIG : NULL };
-
-	if (t->kubeconfig)
-		return t->kubeconfig;
-	for (size_t i = 0; i < ARRAY_LEN(there); i++)
-		if (there[i] && access(there[i], R_OK) == 0)
-			return there[i];
-	t->from_env = true;
-	return token_env_kubeconfig(&t->arena);
-}
-
-/* A variable that was set for another cluster must not decide where a token is made. Who may not read the CA of
- * data_dir is not the server's administrator on this machine, and means the variable. */
-static int token_check_cluster(struct token_cmd *t, const char *path, struct err *err)
-{
-	struct sv ca;
-
-	if (!t->from_env ||
-	    file_read(&t->arena, arena_printf(&t->arena, "%s/pki/ca.crt", t->data_dir), 1 << 16, &ca, NULL) < 0 ||
-	    sv_eq(sv_trim(ca), sv_trim(t->k.ca_pem)))
-		return 0;
-	return err_set(
-	    err, ERR_INVALID,
-	    "the server of '%s' wrote its kubeconfig elsewhere, and $KUBECONFIG ('%s') is another cluster's: "
-	    "name the right one with --kubeconfig",
-	    t->data_dir, path);
-}
-
-static int token_connect(struct token_cmd *t, struct err *err)
-{
-	const char *path;
-	bool given = t->data_dir;
-
-	t->data_dir = full_path(&t->arena, t->data_dir ? t->data_dir : default_data_dir(&t->arena));
-	path = given && access(t->data_dir, F_OK) < 0 && !t->kubeconfig ? NULL : token_kubeconfig(t);
-	if (!path)
-		return err_set(
-		    err, ERR_NOT_FOUND,
-		    "no server has written a kubeconfig for '%s': name its --data-dir, or an administrator's "
-		    "--kubeconfig",
-		    t->data_dir);
-	if (kubeconfig_load(&t->arena, path, NULL, &t->k, err) < 0 || token_check_cluster(t, path, err) < 0)
-		return -1;
-	t->env = env_real_new(2);
-	t->client = client_kubeconfig_new(t->env, &t->k, "caravel-token", err);
-	return t->client ? 0 : -1;
 }
 
 /* 0, 1: help was printed, -1. The words that are no flags are in t->words. */
@@ -124,7 +46,7 @@ static int token_begin(struct token_cmd *t, const struct option *table, size_t n
 	if (rc == 0 && t->words.list.n - 1 > words)
 		rc = err_set(err, ERR_INVALID, "unexpected argument '%s'; 'caravel help %s' says what it takes",
 			     t->words.list.p[words], argv[0]);
-	return rc ? rc : token_connect(t, err);
+	return rc ? rc : admin_connect(&t->adm, &t->arena, "caravel-token", err);
 }
 
 static int token_end(int rc, struct err *err)
@@ -175,7 +97,7 @@ static int token_parse_ttl(const struct token_cmd *t, struct bootstrap_token_opt
 
 	if (!duration_parse(sv_from(t->ttl), &ttl) || ttl < 0)
 		return err_set(err, ERR_INVALID, "--ttl takes a time like 24h or 30m, or 0 for ever, not '%s'", t->ttl);
-	o->end_ns = ttl ? env_now_ns(t->env) + ttl : INT64_MAX;
+	o->end_ns = ttl ? env_now_ns(t->adm.env) + ttl : INT64_MAX;
 	return 0;
 }
 
@@ -184,9 +106,9 @@ static const char *token_server(struct token_cmd *t)
 {
 	struct obj *o = NULL;
 	const struct val *doc = NULL;
-	const char *url = t->k.server;
+	const char *url = t->adm.k.server;
 
-	if (client_get(t->client, RES(core_configmaps), SV(CLUSTER_INFO_NS), SV(CLUSTER_INFO), &o, NULL) == 0)
+	if (client_get(t->adm.client, RES(core_configmaps), SV(CLUSTER_INFO_NS), SV(CLUSTER_INFO), &o, NULL) == 0)
 		doc = yaml_decode(&t->arena, val_str(val_member_sv(obj_get(o, F_data), SV("kubeconfig"))), NULL);
 	doc = val_member_sv(val_member_sv(val_at(val_member_sv(doc, SV("clusters")), 0), SV("cluster")), SV("server"));
 	if (val_str(doc).n)
@@ -197,8 +119,9 @@ static const char *token_server(struct token_cmd *t)
 
 static void token_print(struct token_cmd *t, const struct join_token *token)
 {
-	struct sv text = t->k.ca_pem.n ? join_token_format(&t->arena, t->k.ca_pem, token->id, token->secret)
-				       : arena_svf(&t->arena, "%.*s.%.*s", SV_ARG(token->id), SV_ARG(token->secret));
+	struct sv text = t->adm.k.ca_pem.n
+			     ? join_token_format(&t->arena, t->adm.k.ca_pem, token->id, token->secret)
+			     : arena_svf(&t->arena, "%.*s.%.*s", SV_ARG(token->id), SV_ARG(token->secret));
 
 	if (t->print_join_command)
 		printf("caravel agent --server %s --token %.*s\n", token_server(t), SV_ARG(text));
@@ -210,8 +133,8 @@ static int token_write(struct token_cmd *t, const struct bootstrap_token_opts *o
 {
 	struct err why = ERR_INIT;
 
-	if (client_create(t->client, RES(core_secrets), SV(BOOTSTRAP_TOKEN_NS), bootstrap_token_doc(&t->arena, o), NULL,
-			  NULL, &why) == 0)
+	if (client_create(t->adm.client, RES(core_secrets), SV(BOOTSTRAP_TOKEN_NS), bootstrap_token_doc(&t->arena, o),
+			  NULL, NULL, &why) == 0)
 		return 0;
 	if (why.reason == ERR_ALREADY_EXISTS) {
 		err_release(&why);
@@ -225,11 +148,11 @@ static int token_write(struct token_cmd *t, const struct bootstrap_token_opts *o
 static int token_given(struct token_cmd *t, const char *text, struct join_token *ret, struct err *err)
 {
 	if (!text) {
-		bootstrap_token_random(t->env, &t->arena, ret);
+		bootstrap_token_random(t->adm.env, &t->arena, ret);
 		return 0;
 	}
 	return join_token_parse(sv_from(text), ret, err) < 0 ||
-		       (ret->ca_hash.n && join_token_check_ca(ret, t->k.ca_pem, err) < 0)
+		       (ret->ca_hash.n && join_token_check_ca(ret, t->adm.k.ca_pem, err) < 0)
 		   ? -1
 		   : 0;
 }
@@ -245,7 +168,7 @@ int cmd_token_create(int argc, char **argv)
 		{ "usages", 0, OPT_LIST, &t.usages, "USAGE", "signing, authentication (both)" },
 		{ "print-join-command", 0, OPT_BOOL, &t.print_join_command, NULL,
 		  "print the whole command for the new node" },
-		TOKEN_WHERE(t),
+		ADMIN_WHERE(t.adm),
 	};
 	struct bootstrap_token_opts o = { .description = NULL };
 	struct err err = ERR_INIT;
@@ -270,8 +193,8 @@ int cmd_token_generate(int argc, char **argv)
 
 	if (rc)
 		return rc < 0 ? cli_fail_err(&err) : 0;
-	t.env = env_real_new(1);
-	bootstrap_token_random(t.env, &t.arena, &token);
+	t.adm.env = env_real_new(1);
+	bootstrap_token_random(t.adm.env, &t.arena, &token);
 	printf("%.*s.%.*s\n", SV_ARG(token.id), SV_ARG(token.secret));
 	return 0;
 }
@@ -295,7 +218,7 @@ static void token_print_row(struct token_cmd *t, const struct obj *o, int width)
 	_cleanup_(buf_release) struct buf ttl = BUF_INIT;
 	bool auth = sv_is(token_text(t, o, "usage-bootstrap-authentication", ""), "true"),
 	     sign = sv_is(token_text(t, o, "usage-bootstrap-signing", ""), "true");
-	int64_t end = bootstrap_token_end(o), now = env_now_ns(t->env);
+	int64_t end = bootstrap_token_end(o), now = env_now_ns(t->adm.env);
 
 	if (end == INT64_MAX)
 		buf_adds(&ttl, "<forever>");
@@ -315,7 +238,7 @@ static void token_print_row(struct token_cmd *t, const struct obj *o, int width)
 
 static int token_list(struct token_cmd *t, struct obj_list *list, struct err *err)
 {
-	return client_list(t->client, RES(core_secrets), SV(BOOTSTRAP_TOKEN_NS),
+	return client_list(t->adm.client, RES(core_secrets), SV(BOOTSTRAP_TOKEN_NS),
 			   &(struct client_list_opts){ .field_selector = "type=" BOOTSTRAP_TOKEN_TYPE }, list, err);
 }
 
@@ -323,7 +246,7 @@ int cmd_token_list(int argc, char **argv)
 {
 	_cleanup_(token_cmd_release) struct token_cmd t = token_cmd_init();
 	_cleanup_(obj_list_release) struct obj_list list = { NULL, 0, 0, 0 };
-	const struct option table[] = { TOKEN_WHERE(t) };
+	const struct option table[] = { ADMIN_WHERE(t.adm) };
 	struct err err = ERR_INIT;
 	int rc = token_begin(&t, table, ARRAY_LEN(table), argc, argv, 0, &err), width = sizeof("DESCRIPTION") + 1;
 
@@ -351,7 +274,7 @@ static int token_delete(struct token_cmd *t, const char *word, struct err *err)
 
 	if (join_token_parse(id, &token, NULL) == 0)
 		id = token.id;
-	if (client_delete(t->client, RES(core_secrets), SV(BOOTSTRAP_TOKEN_NS),
+	if (client_delete(t->adm.client, RES(core_secrets), SV(BOOTSTRAP_TOKEN_NS),
 			  arena_svf(&t->arena, BOOTSTRAP_TOKEN_PREFIX "%.*s", SV_ARG(id)), NULL, &why) == 0)
 		return 0;
 	if (why.reason == ERR_NOT_FOUND) {
@@ -365,7 +288,7 @@ static int token_delete(struct token_cmd *t, const char *word, struct err *err)
 int cmd_token_delete(int argc, char **argv)
 {
 	_cleanup_(token_cmd_release) struct token_cmd t = token_cmd_init();
-	const struct option table[] = { TOKEN_WHERE(t) };
+	const struct option table[] = { ADMIN_WHERE(t.adm) };
 	struct err err = ERR_INIT;
 	int rc = token_begin(&t, table, ARRAY_LEN(table), argc, argv, SIZE_MAX, &err);
 
@@ -394,13 +317,13 @@ static int token_rotate(struct token_cmd *t, struct err *err)
 
 	if (token_given(t, t->new_token, &o.token, err) < 0 || token_list(t, &list, err) < 0 ||
 	    token_write(t, &o, err) < 0 ||
-	    join_token_write(&t->arena, t->data_dir,
-			     join_token_format(&t->arena, t->k.ca_pem, o.token.id, o.token.secret), err) < 0)
+	    join_token_write(&t->arena, t->adm.data_dir,
+			     join_token_format(&t->arena, t->adm.k.ca_pem, o.token.id, o.token.secret), err) < 0)
 		return -1;
 	for (size_t i = 0; i < list.n; i++)
 		if (val_member_sv(obj_labels(list.items[i]), SV(JOIN_TOKEN_LABEL)) &&
-		    client_delete(t->client, RES(core_secrets), SV(BOOTSTRAP_TOKEN_NS), obj_name(list.items[i]), NULL,
-				  err) < 0)
+		    client_delete(t->adm.client, RES(core_secrets), SV(BOOTSTRAP_TOKEN_NS), obj_name(list.items[i]),
+				  NULL, err) < 0)
 			return err_wrap(err, "the new token is good, the old one, too");
 	token_print(t, &o.token);
 	return 0;
@@ -413,7 +336,7 @@ int cmd_token_rotate(int argc, char **argv)
 		{ "new-token", 0, OPT_STRING, &t.new_token, "TOKEN", "the new one, <id>.<secret> (made)" },
 		{ "print-join-command", 0, OPT_BOOL, &t.print_join_command, NULL,
 		  "print the whole command for a new node" },
-		TOKEN_WHERE(t),
+		ADMIN_WHERE(t.adm),
 	};
 	struct err err = ERR_INIT;
 	int rc = token_begin(&t, table, ARRAY_LEN(table), argc, argv, 0, &err);
@@ -421,10 +344,10 @@ int cmd_token_rotate(int argc, char **argv)
 	if (rc > 0)
 		return 0;
 	/* Its server reads and writes the file; another machine's would be lost. */
-	if (rc == 0 && access(arena_printf(&t.arena, "%s/server/node-token", t.data_dir), F_OK) < 0)
+	if (rc == 0 && access(arena_printf(&t.arena, "%s/server/node-token", t.adm.data_dir), F_OK) < 0)
 		rc = err_set(&err, ERR_NOT_FOUND,
 			     "'%s' is no data directory of a server: the token that nodes join with is rotated on the "
 			     "server's machine, with its --data-dir",
-			     t.data_dir);
+			     t.adm.data_dir);
 	return token_end(rc == 0 ? token_rotate(&t, &err) : rc, &err);
 }

@@ -112,6 +112,7 @@ static const struct upstream_flag flags[] = {
 	OURS("disable", "there are no add-ons"),
 	OURS("disable-agent", NO_NODE),
 	OURS("disable-controller-manager", NO_CONTROLLERS),
+	OURS("disable-force-detach-on-timeout", "no volumes are attached"),
 	OURS("disable-kube-proxy", NO_NODE),
 	OURS("disable-network-policy", NO_NODE),
 	OURS("disable-scheduler", "there is no scheduler"),

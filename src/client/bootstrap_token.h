@@ -51,7 +51,8 @@ struct sv bootstrap_token_sign(struct arena *a, const struct join_token *t, stru
 /* The groups that may join (api/rbac.policy): kubeadm's, and that of the token in DIR/server/node-token. */
 #define BOOTSTRAP_TOKEN_GROUP "system:bootstrappers:kubeadm:default-node-token"
 #define JOIN_TOKEN_GROUP "system:bootstrappers:caravel:default-node-token"
-#define JOIN_TOKEN_LABEL "caravel/join-token" /* on the Secret of the token in that file */
+#define SERVER_TOKEN_GROUP "system:bootstrappers:caravel:servers" /* that may bring further servers */
+#define JOIN_TOKEN_LABEL "caravel/join-token"			  /* on the Secret of the token in that file */
 
 /* system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]: what auth-extra-groups may name. */
 bool bootstrap_group_good(struct sv group);

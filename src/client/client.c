@@ -37,11 +37,20 @@ static int finish_write(int rc, struct obj *const *got, struct obj **ret)
 	return rc;
 }
 
+static int client_may_write(struct client *c, struct err *err)
+{
+	if (!c->may_write || c->may_write(c->may_write_ctx))
+		return 0;
+	return err_set(err, ERR_UNAVAILABLE, "%s leads no more here: another server does", c->name);
+}
+
 int client_create(struct client *c, const struct resource *r, struct sv ns, const struct val *doc,
 		  const struct client_write_opts *o, struct obj **ret, struct err *err)
 {
 	struct obj *got = NULL;
 
+	if (client_may_write(c, err) < 0)
+		return -1;
 	return finish_write(c->ops->create(c, r, ns, SV(""), doc, o ? o : &no_write_opts, &got, err), &got, ret);
 }
 
@@ -51,6 +60,8 @@ int client_create_sub(struct client *c, const struct resource *r, struct sv ns, 
 	const struct client_write_opts o = { .subresource = subresource };
 	struct obj *got = NULL;
 
+	if (client_may_write(c, err) < 0)
+		return -1;
 	return finish_write(c->ops->create(c, r, ns, name, doc, &o, &got, err), &got, ret);
 }
 
@@ -59,6 +70,8 @@ int client_update(struct client *c, const struct resource *r, const struct val *
 {
 	struct obj *got = NULL;
 
+	if (client_may_write(c, err) < 0)
+		return -1;
 	return finish_write(c->ops->update(c, r, val_get_str(doc, F_metadata, F_namespace),
 					   val_get_str(doc, F_metadata, F_name), doc, o ? o : &no_write_opts, &got,
 					   err),
@@ -78,6 +91,8 @@ int client_patch(struct client *c, const struct resource *r, struct sv ns, struc
 {
 	struct obj *got = NULL;
 
+	if (client_may_write(c, err) < 0)
+		return -1;
 	return finish_write(c->ops->patch(c, r, ns, name, t, patch, o ? o : &no_write_opts, &got, err), &got, ret);
 }
 
@@ -86,6 +101,8 @@ int client_delete(struct client *c, const struct resource *r, struct sv ns, stru
 {
 	const struct client_delete_opts none = CLIENT_DELETE_OPTS;
 
+	if (client_may_write(c, err) < 0)
+		return -1;
 	return c->ops->del(c, r, ns, name, o ? o : &none, err);
 }
 

@@ -96,6 +96,10 @@ struct client {
 	 * the owner's to set before any of them. As made: ENV_CONTROL. */
 	enum env_class class;
 	bool here; /* calls and watches are functions of this process: they take no connections */
+	/* Asked before each write, whatever thread makes it; false refuses it (ERR_UNAVAILABLE). For work that only an
+	 * elected leader may do (leader.h). NULL: any time. The owner's to set before the first call. */
+	bool (*may_write)(void *ctx);
+	void *may_write_ctx;
 };
 
 /* ns "" : cluster-scoped, or all namespaces for list and watch. ret may be NULL. All return 0 or -1. */

@@ -181,6 +181,21 @@ static int https_get(struct client *c, const struct resource *r, struct sv ns, s
 	return call_object(&k, &target, ret, err);
 }
 
+int client_https_document(struct client *c, struct arena *a, const char *path, struct val **ret, struct err *err)
+{
+	_cleanup_(buf_release) struct buf target = BUF_INIT;
+	struct https_client *h = (struct https_client *)c;
+	const struct call k = { .h = h, .a = a, .method = "GET", .max = HTTPS_PAGE_MAX };
+	struct http_response r;
+
+	buf_addsv(&target, h->prefix);
+	buf_adds(&target, path);
+	if (https_call_run(&k, &target, &r, err) < 0)
+		return -1;
+	*ret = https_decode(a, r.body, err);
+	return *ret ? 0 : -1;
+}
+
 /* --- lists --- */
 
 struct paging {

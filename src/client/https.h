@@ -47,6 +47,10 @@ struct client_https_opts {
 /* Copies what o names. Does not connect. NULL: the URL or the credentials cannot be used. */
 struct client *client_https_new(struct env *env, const struct client_https_opts *o, struct err *err);
 
+/* GET of a path of the server, query included, as a document in a: of kinds that no struct resource is known of. c is
+ * such a client. */
+int client_https_document(struct client *c, struct arena *a, const char *path, struct val **ret, struct err *err);
+
 struct kubeconfig;
 /* The client of a kubeconfig's context (client/kubeconfig.h). */
 struct client *client_kubeconfig_new(struct env *env, const struct kubeconfig *k, const char *name, struct err *err);

@@ -86,7 +86,7 @@ void informer_factory_start(struct informer_factory *f)
 {
 	pthread_mutex_lock(&f->lock);
 	f->started = true;
-	for (size_t k = 0; k < f->informers.n; k++)
+	for (size_t k = 0; k < f->informers.n && !f->stopped; k++)
 		informer_start(f->informers.p[k]);
 	pthread_mutex_unlock(&f->lock);
 }

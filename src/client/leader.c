@@ -320,7 +320,7 @@ bool leader_holds(struct leader *l)
 	bool holds;
 
 	pthread_mutex_lock(&l->lock);
-	holds = l->leading && !l->stopping && env_mono_ns(l->env) < l->renewed_ns + l->renew_deadline_ns;
+	holds = l->leading && env_mono_ns(l->env) < l->renewed_ns + l->renew_deadline_ns;
 	pthread_mutex_unlock(&l->lock);
 	return holds;
 }
@@ -349,6 +349,9 @@ struct leader *leader_free(struct leader *l)
 
 	if (working)
 		l->stopped(l->ctx);
+	pthread_mutex_lock(&l->lock);
+	l->leading = false;
+	pthread_mutex_unlock(&l->lock);
 	/* Best effort: without it the others wait until the lease has run out. A conflict means that
 	 * it is not ours any more. */
 	if (l->observed && holds_it(l, l->observed)) {

@@ -17,7 +17,7 @@
  * taken the lease, as long as monotonic clocks run at nearly the same rate.
  *
  * Unlike client-go, which releases the lease first, leader_free() gives it up only after
- * stopped() has returned.
+ * stopped() has returned; until then leader_holds() is as true as before.
  *
  * Threads: leader_holds() any; new and free not from a callback. Deterministic in the simulator.
  */

@@ -23,7 +23,7 @@ struct servers {
 	struct arena arena;
 	bool plain; /* http: tests */
 	struct sv prefix, ca_pem;
-	const char *file;
+	const char *file, *spread;
 
 	pthread_mutex_t saving; /* of the file: taken before lock, never by a loop, which would wait for the disk */
 	pthread_mutex_t lock;
@@ -36,6 +36,46 @@ struct servers {
 static bool server_is(const struct server_one *s, const char *host, int port)
 {
 	return s->port == port && strcmp(s->host, host) == 0;
+}
+
+static bool servers_fit_locked(const struct servers *s, size_t i, int64_t now)
+{
+	return !s->all[i].failed_ns || now - s->all[i].failed_ns > PASSED_OVER_NS;
+}
+
+/* How much this client is for a server, unlike others: when one fails its clients go to all that are left, and nobody
+ * else moves. */
+static uint64_t servers_weight_locked(const struct servers *s, size_t i)
+{
+	_cleanup_free_ char *text = xasprintf("%s %s %d", s->spread, s->all[i].host, s->all[i].port);
+	uint64_t h = sv_hash(sv_from(text));
+
+	/* Names that differ in their last sign have hashes that differ little. */
+	h = (h ^ (h >> 33)) * UINT64_C(0xff51afd7ed558ccd);
+	return h ^ (h >> 33);
+}
+
+/* Of those that have not failed lately the one to prefer, without any preference the first from `from` on. False: all
+ * have. */
+static bool servers_best_locked(const struct servers *s, size_t from, int64_t now, size_t *ret)
+{
+	uint64_t most = 0;
+	bool found = false;
+
+	for (size_t i = 0; i < s->n; i++) {
+		size_t k = (from + i) % s->n;
+		uint64_t weight;
+
+		if (!servers_fit_locked(s, k, now))
+			continue;
+		weight = s->spread ? servers_weight_locked(s, k) : 0;
+		if (!found || weight > most) {
+			most = weight;
+			*ret = k;
+		}
+		found = true;
+	}
+	return found;
 }
 
 static bool servers_split(struct sv text, struct server_one *ret)
@@ -107,6 +147,7 @@ struct servers *servers_new(const struct servers_opts *o, struct err *err)
 	pthread_mutex_init(&s->lock, NULL);
 	s->env = o->env;
 	s->ca_pem = arena_sv(&s->arena, o->ca_pem);
+	s->spread = o->spread ? arena_strdup(&s->arena, o->spread) : NULL;
 	s->file = o->file ? arena_strdup(&s->arena, o->file) : NULL;
 	if (https_parse_url(&s->arena, o->url, &tls, &host, &s->all[0].port, &s->prefix, err) < 0)
 		return servers_unref(s);
@@ -181,6 +222,8 @@ bool servers_learn(struct servers *s, const char *const *hosts)
 			if (server_is(&s->all[i], before[k].host, before[k].port))
 				s->all[i].failed_ns = before[k].failed_ns;
 	}
+	if (s->spread)
+		(void)servers_best_locked(s, s->current, env_mono_ns(s->env), &s->current);
 	servers_list_locked(s, &list);
 	pthread_mutex_unlock(&s->lock);
 	if (!same)
@@ -256,16 +299,8 @@ void servers_failed(struct servers *s, const struct servers_at *at)
 	/* Whoever failed with the one before the current one has nothing to move. */
 	if (s->n > 1 && server_is(&s->all[s->current], at->host, at->ep.port)) {
 		size_t next = (s->current + 1) % s->n;
-		bool none = true;
+		bool none = !servers_best_locked(s, next, now, &next);
 
-		for (size_t i = 1; i < s->n && none; i++) {
-			size_t k = (s->current + i) % s->n;
-
-			if (!s->all[k].failed_ns || now - s->all[k].failed_ns > PASSED_OVER_NS) {
-				next = k;
-				none = false;
-			}
-		}
 		s->current = next;
 		if (!none)
 			log_warn("client", "a server does not answer, another one is asked", "server",

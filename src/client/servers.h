@@ -5,6 +5,10 @@
  * The list grows by what the cluster tells (the endpoints of the Service `kubernetes`) and is kept in a file, so that a
  * node which starts while the server it was given is gone finds the others.
  *
+ * Who is one of many clients says who (`spread`): then he prefers one of the servers by that, another than others do,
+ * so that all servers have their share, and that of one that fails goes to all the others. He goes back to it when the
+ * list is learnt anew and it has not failed lately.
+ *
  * With one server this is a lock and a copy of a name.
  *
  * What counts as failing is a transport failure alone: a server that answers 500 answers. The credentials can be
@@ -27,6 +31,7 @@ struct servers_opts {
 	const char *url;	     /* the first one: "https://host:port", a path allowed */
 	struct sv ca_pem;	     /* whom to believe */
 	struct sv cert_pem, key_pem; /* "": none */
+	const char *spread;	     /* "node-1"; NULL: the one it was given is as good as any */
 	const char *file; /* where the list is kept; NULL: nowhere. What is in there already is known at once */
 };
 

@@ -74,6 +74,16 @@ struct val *val_append(struct arena *a, struct val *map, enum sym key, const str
  * is borrowed for the arena's life. */
 void val_append_sv(struct arena *a, struct val *map, struct sv key, const struct val *v);
 
+/* The one or the other: of a member of another map, of which a walk (struct val_iter) has both. A name that is known by
+ * number is not looked up. */
+static inline void val_append_member(struct arena *a, struct val *map, enum sym sym, struct sv key, const struct val *v)
+{
+	if (sym)
+		(void)val_append(a, map, sym, v);
+	else
+		val_append_sv(a, map, key, v);
+}
+
 static inline struct val val_make(enum val_type type, size_t n)
 {
 	return (struct val){ .type = (unsigned)type & 15, .n = (uint32_t)n & VAL_N_MAX };

@@ -2,6 +2,7 @@
 #include "codec/jws-internal.h"
 #include "base/b64.h"
 #include "base/pem.h"
+#include "base/pem_key.h"
 #include "codec/json.h"
 
 #include <openssl/core_names.h>
@@ -132,9 +133,7 @@ static BIO *jws_bio(struct sv text)
 
 EVP_PKEY *jws_private_key(struct sv pem)
 {
-	_cleanup_(jws_bio_freep) BIO *bio = jws_bio(pem);
-
-	return bio ? PEM_read_bio_PrivateKey(bio, NULL, pem_no_password, NULL) : NULL;
+	return pem_private_key(pem);
 }
 
 struct jws_keys *jws_keys_pem(struct sv pem, struct err *err)
@@ -170,10 +169,7 @@ static EVP_PKEY *jws_block_key(const char *name, const unsigned char *der, long 
 		X509_free(cert);
 		return pkey;
 	}
-	if (strcmp(name, "PRIVATE KEY") == 0 || strcmp(name, "EC PRIVATE KEY") == 0 ||
-	    strcmp(name, "RSA PRIVATE KEY") == 0)
-		return d2i_AutoPrivateKey(NULL, &der, n);
-	return NULL;
+	return pem_block_key(name, der, n);
 }
 
 /* Adds the public half of a key, with its id. */

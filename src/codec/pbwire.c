@@ -2,18 +2,13 @@
  * moved up when it needs more, which for our small messages is rare. */
 #include "codec/pbwire.h"
 
-void pb_varint(struct buf *b, uint64_t v)
+void pb_varint_long(struct buf *b, uint64_t v)
 {
 	while (v >= 0x80) {
 		buf_addc(b, (char)(v | 0x80));
 		v >>= 7;
 	}
 	buf_addc(b, (char)v);
-}
-
-void pb_tag(struct buf *b, uint32_t field, enum pb_wire wire)
-{
-	pb_varint(b, (uint64_t)field << 3 | wire);
 }
 
 void pb_u64(struct buf *b, uint32_t field, uint64_t v)
@@ -36,6 +31,17 @@ void pb_bool(struct buf *b, uint32_t field, bool v)
 
 void pb_sv_elem(struct buf *b, uint32_t field, struct sv v)
 {
+	if (field < 16 && v.n < 0x80) {
+		char *to = buf_extend(b, v.n + 2);
+
+		if (!to)
+			return;
+		to[0] = (char)(field << 3 | PB_BYTES);
+		to[1] = (char)v.n;
+		if (v.n)
+			memcpy(to + 2, v.p, v.n);
+		return;
+	}
 	pb_tag(b, field, PB_BYTES);
 	pb_varint(b, v.n);
 	buf_addsv(b, v);

@@ -19,8 +19,19 @@
 
 enum pb_wire { PB_VARINT = 0, PB_FIXED64 = 1, PB_BYTES = 2, PB_FIXED32 = 5 };
 
-void pb_varint(struct buf *b, uint64_t v); /* bare, no tag */
-void pb_tag(struct buf *b, uint32_t field, enum pb_wire wire);
+void pb_varint_long(struct buf *b, uint64_t v);
+/* Bare, no tag. Nearly all, and nearly all tags, are one byte. */
+static inline void pb_varint(struct buf *b, uint64_t v)
+{
+	if (v < 0x80)
+		buf_addc(b, (char)v);
+	else
+		pb_varint_long(b, v);
+}
+static inline void pb_tag(struct buf *b, uint32_t field, enum pb_wire wire)
+{
+	pb_varint(b, (uint64_t)field << 3 | wire);
+}
 void pb_u64(struct buf *b, uint32_t field, uint64_t v);
 void pb_i64(struct buf *b, uint32_t field, int64_t v); /* int32, int64, enum; negative ones take ten bytes */
 void pb_bool(struct buf *b, uint32_t field, bool v);

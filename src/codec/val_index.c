@@ -119,6 +119,18 @@ const struct val *val_index_get(const struct val_index *x, struct sv key)
 	return slot ? &x->map->items[*slot - 1] : NULL;
 }
 
+const struct val *val_index_member(const struct val_index *x, enum sym sym, struct sv key)
+{
+	uint32_t *slot;
+
+	if (!sym)
+		return val_index_get(x, key);
+	if (!x->slots)
+		return val_member(x->map, sym);
+	slot = vidx_find(x, key, sym);
+	return slot ? &x->map->items[*slot - 1] : NULL;
+}
+
 struct val *val_index_set(struct val_index *x, struct arena *a, struct sv key, const struct val *v)
 {
 	struct val *m = (struct val *)val_index_get(x, key), copy = v ? *v : val_make(VAL_NULL, 0);

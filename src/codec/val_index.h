@@ -27,6 +27,8 @@ struct val_index val_index_changing(struct val *map); /* a map whose array is it
 void val_index_release(struct val_index *x);
 
 const struct val *val_index_get(const struct val_index *x, struct sv key);
+/* The same of a key that a walk has come by (struct val_iter): one known by number is not looked up by name. */
+const struct val *val_index_member(const struct val_index *x, enum sym sym, struct sv key);
 /* As val_set_sv(), but the key is borrowed for the arena's life. */
 struct val *val_index_set(struct val_index *x, struct arena *a, struct sv key, const struct val *v);
 bool val_index_del(struct val_index *x, struct sv key); /* true when it was there; order kept */

@@ -3,6 +3,7 @@
 
 #include "controllers/controllers.h"
 
+extern const struct controller_ops attach_detach_controller;
 extern const struct controller_ops bootstrap_signer_controller;
 extern const struct controller_ops cluster_dns_controller;
 extern const struct controller_ops clusterrole_aggregation_controller;
@@ -40,6 +41,7 @@ extern const struct controller_ops root_ca_controller;
 extern const struct controller_ops service_cidrs_controller;
 extern const struct controller_ops service_lb_controller;
 extern const struct controller_ops serviceaccount_controller;
+extern const struct controller_ops snapshot_controller;
 extern const struct controller_ops statefulset_controller;
 extern const struct controller_ops storage_migration_controller;
 extern const struct controller_ops taint_eviction_controller;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 const struct controller_ops *const controller_table[] = {
+	&attach_detach_controller,
 	&bootstrap_signer_controller,
 	&cluster_dns_controller,
 	&clusterrole_aggregation_controller,
@@ -46,6 +47,7 @@ const struct controller_ops *const controller_table[] = {
 	&service_cidrs_controller,
 	&service_lb_controller,
 	&serviceaccount_controller,
+	&snapshot_controller,
 	&statefulset_controller,
 	&storage_migration_controller,
 	&taint_eviction_controller,

@@ -39,11 +39,13 @@ struct controllers_opts {
 	bool no_ingress;	   /* Ingresses are not ours to serve: what was said of them is taken back */
 	int ingress_ports[2];	   /* at which nodes serve Ingresses, unless they have flags of their own; 0: none */
 	bool no_gateway;	   /* nor are Gateways, and their kinds are not made */
+	bool no_snapshots;	   /* nor are VolumeSnapshots */
 	const char *service_cidr;  /* comma-separated: which addresses a Service may have */
 	int64_t legacy_token_ns;   /* unused for so long, tokens of Secrets are refused, and later deleted; 0: a year */
 	struct sv token_key_pem;   /* signs the tokens of token Secrets; empty: they stay as they are */
 	/* Node lifecycle, ns; 0 takes upstream's default: 50 s grace, 5 s period. */
 	int64_t node_monitor_grace_ns, node_monitor_period_ns;
+	bool no_force_detach;	    /* volumes of nodes that are lost stay attached, but to those out of service */
 	const char *const *disable; /* names not to start, NULL-terminated, or NULL */
 	/* Which start, as upstream's --controllers says it: "*" all, "foo" that one, "-foo" not that one; NULL or
 	 * empty: all. What controllers_check() has taken. */

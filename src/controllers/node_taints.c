@@ -86,3 +86,11 @@ bool node_taints(struct arena *a, const struct obj *node, const char *no_execute
 	*ret = list;
 	return changed;
 }
+
+bool node_out_of_service(const struct obj *node)
+{
+	VAL_EACH(obj_get(node, F_spec, F_taints), t)
+		if (val_is(val_member(t, F_key), "node.kubernetes.io/out-of-service"))
+			return true;
+	return false;
+}

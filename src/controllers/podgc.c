@@ -2,11 +2,13 @@
  *
  *	terminated		beyond 12,500 of them, oldest first
  *	orphaned		of a node that is gone, after 40 s of quarantine and a look at the API
+ *	out of service		being deleted, of a node that is not ready and whose admin says that it is switched off
  *	terminating, unbound	being deleted and never scheduled: no kubelet will finish them
  */
 #include "base/strmap.h"
 #include "client/workq.h"
 #include "controllers/controllers-internal.h"
+#include "controllers/node_lifecycle.h"
 #include "controllers/podutil.h"
 #include "controllers/status.h"
 
@@ -23,22 +25,23 @@ struct podgc {
 	struct strmap missing; /* node -> int64_t *: since when, monotonic; used by the one worker only */
 };
 
-/* Kills without grace. failed: first says in the status that the pod failed and why. */
-static void reap(struct podgc *c, struct arena *a, struct obj *pod, const char *why_failed)
+/* Kills without grace. failed: first says in the status that the pod failed, and why, when there is a reason. */
+static void reap(struct podgc *c, struct arena *a, struct obj *pod, bool failed, const char *why_failed)
 {
 	struct client_delete_opts o = { .grace_seconds = 0, .precondition_uid = obj_uid(pod) };
 
-	if (why_failed && !pod_is_terminal(pod)) {
+	if (failed && !pod_is_terminal(pod)) {
 		struct client_write_opts status = { .subresource = "status" };
 		struct val *doc = val_new_map(a), *st = val_set_map(a, doc, F_status);
 
 		val_set_cstr(a, st, F_phase, "Failed");
-		condition_set(a, st,
-			      &(struct condition){ .type = "DisruptionTarget",
-						   .status = "True",
-						   .reason = "DeletionByPodGC",
-						   .message = sv_from(why_failed) },
-			      env_now_ns(c->ctx->env));
+		if (why_failed)
+			condition_set(a, st,
+				      &(struct condition){ .type = "DisruptionTarget",
+							   .status = "True",
+							   .reason = "DeletionByPodGC",
+							   .message = sv_from(why_failed) },
+				      env_now_ns(c->ctx->env));
 		if (client_patch(c->ctx->client, RES(core_pods), obj_ns(pod), obj_name(pod), PATCH_STRATEGIC, doc,
 				 &status, NULL, NULL) < 0)
 			return; /* at the next pass */
@@ -70,6 +73,14 @@ static bool node_gone(struct podgc *c, struct sv name)
 	       err.reason == ERR_NOT_FOUND;
 }
 
+/* Its node agent ends nothing any more, and its admin has said so. */
+static bool podgc_node_off(struct podgc *c, struct sv name)
+{
+	_cleanup_obj_ struct obj *node = informer_lookup(c->nodes, SV(""), name);
+
+	return node && !condition_ready(obj_root(node)) && node_out_of_service(node);
+}
+
 static int by_creation(const void *x, const void *y)
 {
 	const struct obj *a = *(struct obj *const *)x, *b = *(struct obj *const *)y;
@@ -96,9 +107,11 @@ static int podgc_reconcile(void *ctx, struct sv key, struct reconcile_result *re
 		struct sv node = val_str(obj_get(pods[i], F_spec, F_nodeName));
 
 		if (!node.n && obj_deleting(pods[i]))
-			reap(c, &a, pods[i], NULL);
+			reap(c, &a, pods[i], false, NULL);
+		else if (node.n && obj_deleting(pods[i]) && podgc_node_off(c, node))
+			reap(c, &a, pods[i], true, NULL);
 		else if (node.n && node_gone(c, node))
-			reap(c, &a, pods[i], "PodGC: node no longer exists");
+			reap(c, &a, pods[i], true, "PodGC: node no longer exists");
 		else if (pod_is_terminal(pods[i]) && !obj_deleting(pods[i]))
 			ended[done++] = pods[i];
 	}
@@ -106,7 +119,7 @@ static int podgc_reconcile(void *ctx, struct sv key, struct reconcile_result *re
 		return 0;
 	qsort(ended, done, sizeof(struct obj *), by_creation);
 	for (size_t i = 0; i < done - TERMINATED_MAX; i++)
-		reap(c, &a, ended[i], NULL);
+		reap(c, &a, ended[i], false, NULL);
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "base/tree.h"
 #include "kubelet/beneath.h"
 #include "kubelet/cgroups.h"
+#include "kubelet/csi/csi.h"
 #include "kubelet/fsutil.h"
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/machine.h"
@@ -81,6 +82,11 @@ static int teardown_pod(struct kubelet *k, struct sv uid, struct err *err)
 
 	if (!pod_path_harmless(uid))
 		return 0;
+	/* What stands on a driver's volume goes before that, which its driver takes away, and before the rest. */
+	if (fs_unmount_under(arena_printf(&a, "%s/volume-subpaths", dir), NULL, err) < 0)
+		return -1;
+	if (k->csi && csi_drop_pod(k->csi, uid))
+		return 2;
 	if (fs_unmount_under(dir, NULL, err) < 0)
 		return -1;
 	for (size_t i = 0; i < ARRAY_LEN(subs); i++) {

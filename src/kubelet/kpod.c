@@ -36,11 +36,13 @@ static void kpod_claim_release(struct kpod_claim *c)
 	free(c->volume);
 	free(c->claim);
 	free(c->path);
+	free(c->outside);
 }
 
-void kpod_claim_seen(struct kpod *p, struct sv volume, struct sv claim, const char *path, bool block)
+void kpod_claim_seen(struct kpod *p, struct sv volume, struct sv claim, const char *path, bool block, struct sv outside)
 {
-	struct kpod_claim now = { xstrndup(volume.p, volume.n), xstrndup(claim.p, claim.n), xstrdup(path), block };
+	struct kpod_claim now = { xstrndup(volume.p, volume.n), xstrndup(claim.p, claim.n), xstrdup(path),
+				  outside.n ? xstrndup(outside.p, outside.n) : NULL, block };
 	size_t i = 0;
 
 	pthread_mutex_lock(&p->lock);
@@ -65,9 +67,19 @@ struct kpod_claim *kpod_claims(struct kpod *p, struct arena *a, size_t *ret_n)
 	for (size_t i = 0; i < p->claims.n; i++)
 		list[i] =
 		    (struct kpod_claim){ arena_strdup(a, p->claims.p[i].volume), arena_strdup(a, p->claims.p[i].claim),
-					 arena_strdup(a, p->claims.p[i].path), p->claims.p[i].block };
+					 arena_strdup(a, p->claims.p[i].path),
+					 p->claims.p[i].outside ? arena_strdup(a, p->claims.p[i].outside) : NULL,
+					 p->claims.p[i].block };
 	pthread_mutex_unlock(&p->lock);
 	return list;
+}
+
+static void token_free(void *p)
+{
+	struct pod_token *t = p;
+
+	free(t->token);
+	free(t);
 }
 
 void kpod_unref(struct kpod *p)
@@ -77,11 +89,7 @@ void kpod_unref(struct kpod *p)
 	for (size_t i = 0; i < p->conts.n; i++)
 		kcont_free(p->conts.p[i]);
 	vec_release(&p->conts);
-	for (size_t i = 0; i < p->tokens.n; i++) {
-		free(p->tokens.p[i].key);
-		free(p->tokens.p[i].token);
-	}
-	vec_release(&p->tokens);
+	strmap_release_with(&p->tokens, token_free);
 	strmap_release_with(&p->certs, pod_cert_free);
 	for (size_t i = 0; i < p->claims.n; i++)
 		kpod_claim_release(&p->claims.p[i]);

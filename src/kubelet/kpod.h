@@ -59,13 +59,14 @@ struct kcont {
 };
 
 struct pod_token {
-	char *key, *token;
+	char *token;
 	int64_t refresh_ns; /* wall clock */
 };
 
 /* Where a claim of the pod was found to be. */
 struct kpod_claim {
 	char *volume, *claim, *path;
+	char *outside; /* the PersistentVolume's name where a driver outside has it; NULL: it is of this machine */
 	bool block;
 };
 
@@ -103,10 +104,10 @@ struct kpod {
 	int64_t measure_at_ns;
 	bool measuring;
 	char *over_limit;
-	struct obj *sent; /* what our last status patch returned; owned */
-	VEC(struct pod_token) tokens;
-	struct strmap certs; /* volume/index of the source -> struct pod_cert * */
-	char *ips;	     /* of the sandbox, space separated; cached by its id */
+	struct obj *sent;     /* what our last status patch returned; owned */
+	struct strmap tokens; /* audience and seconds -> struct pod_token * */
+	struct strmap certs;  /* volume/index of the source -> struct pod_cert * */
+	char *ips;	      /* of the sandbox, space separated; cached by its id */
 	char *ips_of;
 	char *ready_of;			     /* the sandbox whose network is ready; NULL: none */
 	unsigned sandbox_failures, failures; /* in a row */
@@ -115,7 +116,8 @@ struct kpod {
 
 struct kpod *kpod_ref(struct kpod *p);
 void kpod_unref(struct kpod *p);
-void kpod_claim_seen(struct kpod *p, struct sv volume, struct sv claim, const char *path, bool block);
+void kpod_claim_seen(struct kpod *p, struct sv volume, struct sv claim, const char *path, bool block,
+		     struct sv outside);
 struct kpod_claim *kpod_claims(struct kpod *p, struct arena *a, size_t *ret_n); /* copies, in the arena */
 void kpod_kick(struct kpod *p);							/* sync it soon */
 void kpod_refresh(struct kpod *p); /* and look at what its volumes show again; not with p->lock held */

@@ -71,6 +71,7 @@ struct kubelet {
 	struct link_watch *links;
 
 	struct config_watch *configs;
+	struct csi *csi; /* NULL: there are no files */
 	struct pod_certs *certs;
 	struct trust_bundles *bundles;
 	struct node_status *node;

@@ -2,6 +2,7 @@
 #include "kubelet/kubelet.h"
 
 #include "kubelet/config_watch.h"
+#include "kubelet/csi_agent.h"
 #include "kubelet/env_vars.h"
 #include "kubelet/host.h"
 #include "kubelet/images.h"
@@ -151,6 +152,8 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->configs = config_watch_new(k);
 	k->certs = pod_certs_new(k);
 	k->bundles = trust_bundles_new(k);
+	if (k->files)
+		csi_agent_start(k);
 	if (o->port >= 0 && k->files) {
 		k->server = kserver_new(k, o, err);
 		if (!k->server)
@@ -235,6 +238,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
 		pthread_cond_wait(&k->idle, &k->lock);
 	pthread_mutex_unlock(&k->lock);
 	k->orphans = k->orphans ? workq_free(k->orphans) : NULL; /* after the last relist, which adds to it */
+	k->csi = csi_free(k->csi);
 	k->configs = config_watch_free(k->configs);
 	k->certs = pod_certs_free(k->certs);
 	k->bundles = trust_bundles_free(k->bundles);

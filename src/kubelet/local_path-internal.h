@@ -1,5 +1,5 @@
-/* local_path-internal.h - shared by local_path.c (life, making, taking away), local_path_grow.c and
- * local_path_common.c. */
+/* local_path-internal.h - shared by local_path.c (life, making, taking away), local_path_grow.c, local_path_source.c
+ * (what a volume is filled from), local_path_snap.c (snapshots) and local_path_common.c. */
 #pragma once
 
 #include "client/events.h"
@@ -7,6 +7,7 @@
 #include "client/workq.h"
 #include "kubelet/local/local_volume.h"
 #include "kubelet/local_path.h"
+#include "volsnap/watch.h"
 
 struct local_path {
 	struct env *env;
@@ -17,6 +18,8 @@ struct local_path {
 	struct informer *claims, *volumes, *classes;
 	struct workq *claim_q, *volume_q;
 	struct recorder *recorder;
+	struct volsnap_watch *snaps; /* from when there is a volume of ours, or a claim that comes from a snapshot */
+	struct workq *snap_q;	     /* contents, by name */
 };
 
 /* Parameters of a class. */
@@ -32,3 +35,14 @@ void local_path_claim_event(struct local_path *l, const struct obj *claim, const
 const char *local_path_name(struct local_path *l, struct arena *a, const struct obj *volume);
 /* A bound claim: made as large as it asks to be. */
 int local_path_grow(struct local_path *l, struct obj *claim, struct reconcile_result *ret, struct err *err);
+
+/* What the claim is to be filled from; neither is set where it is new and empty. 1: from what another node has, which
+ * the scheduler will be told. -1: in upstream's words. */
+int local_path_source(struct local_path *l, struct arena *a, const struct obj *claim, struct local_source *ret,
+		      struct err *err);
+
+void local_path_snap_new(struct local_path *l);
+void local_path_snap_begin(struct local_path *l); /* contents are watched from here on */
+void local_path_snap_free(struct local_path *l);  /* after volsnap_watch_stop() */
+/* A content of ours: the name of its files, in the arena; NULL: another node's, or another driver's. */
+const char *local_path_snap_name(struct local_path *l, struct arena *a, const struct obj *content);

@@ -124,55 +124,6 @@ static const char *cannot(const struct obj *claim)
 	return NULL;
 }
 
-/* --- filled from another claim --- */
-
-/* The claim's source: *ret the name of its files, or NULL when there is none. */
-static int clone_source(struct local_path *l, struct arena *a, const struct obj *claim, const char **ret,
-			struct err *err)
-{
-	const struct val *from = obj_get(claim, F_spec, F_dataSourceRef);
-	_cleanup_obj_ struct obj *source = NULL, *volume = NULL;
-	struct sv ns, name;
-
-	*ret = NULL;
-	if (!from)
-		from = obj_get(claim, F_spec, F_dataSource);
-	if (!from)
-		return 0;
-	ns = val_get_str(from, F_namespace);
-	name = val_get_str(from, F_name);
-	if (!val_is(val_member(from, F_kind), "PersistentVolumeClaim") || val_get_str(from, F_apiGroup).n)
-		return err_set(
-		    err, ERR_INVALID,
-		    "it cannot be filled from %.*s \"%.*s\": only from a PersistentVolumeClaim of this class",
-		    SV_ARG(val_get_str(from, F_kind)), SV_ARG(name));
-	if (ns.n && !sv_eq(ns, obj_ns(claim)))
-		return err_set(err, ERR_INVALID, "the source claim \"%.*s\" is in another namespace", SV_ARG(name));
-	source = informer_lookup(l->claims, obj_ns(claim), name);
-	if (!source || obj_deleting(source))
-		return err_set(err, ERR_UNAVAILABLE, "the PVC DataSource %.*s is %s", SV_ARG(name),
-			       source ? "currently being deleted" : "not there");
-	if (!val_is(obj_get(source, F_status, F_phase), "Bound"))
-		return err_set(err, ERR_UNAVAILABLE, "the PVC DataSource %.*s is not bound", SV_ARG(name));
-	volume = informer_lookup(l->volumes, SV(""), val_str(obj_get(source, F_spec, F_volumeName)));
-	*ret = volume && volume_is_for(volume, source) ? local_path_name(l, a, volume) : NULL;
-	if (!*ret)
-		return err_set(
-		    err, ERR_INVALID,
-		    "the volume of the source claim \"%.*s\" is not one that this node has made: clones are made on "
-		    "the node of their source",
-		    SV_ARG(name));
-	if (!sv_eq(volume_mode_of(source), volume_mode_of(claim)))
-		return err_set(err, ERR_INVALID, "the source claim \"%.*s\" is of volumeMode %.*s", SV_ARG(name),
-			       SV_ARG(volume_mode_of(source)));
-	if (claim_request_bytes(claim) < volume_capacity_bytes(volume))
-		return err_set(err, ERR_INVALID,
-			       "error, new PVC request must be greater than or equal in size to the specified PVC data "
-			       "source, requested %" PRId64 " but source is %" PRId64,
-			       claim_request_bytes(claim), volume_capacity_bytes(volume));
-	return 0;
-}
-
 static void provision_failed(struct local_path *l, const struct obj *claim, const struct obj *class, const char *why)
 {
 	local_path_claim_event(l, claim, "Warning", "ProvisioningFailed",
@@ -180,21 +131,17 @@ static void provision_failed(struct local_path *l, const struct obj *claim, cons
 			       why);
 }
 
-static int provision_files(struct local_path *l, const struct obj *claim, const char *file, const char *from,
-			   struct local_params *p, struct err *why, struct err *err)
+static int provision_files(struct local_path *l, const struct obj *claim, const char *file,
+			   const struct local_source *from, struct local_params *p, struct err *why, struct err *err)
 {
 	struct local_want w = { .name = file,
 				.bytes = claim_request_bytes(claim),
 				.block = sv_is(volume_mode_of(claim), "Block"),
 				.limit = p->limit };
 
-	if (!from)
+	if (!from->volume && !from->snapshot)
 		return local_volume_make(&l->store, &w, &p->limit, why, err);
-	if (p->limit != LOCAL_AUTO && p->limit != LOCAL_IMAGE && !w.block)
-		return err_set(err, ERR_INVALID, "a clone is an image: its class cannot ask for enforcement \"%s\"",
-			       local_limit_names[p->limit]);
-	p->limit = LOCAL_IMAGE;
-	return local_volume_clone(&l->store, from, &w, err);
+	return local_volume_fill(&l->store, from, &w, &p->limit, why, err);
 }
 
 static int provision(struct local_path *l, struct arena *a, struct obj *claim, struct obj *class, struct err *err)
@@ -203,7 +150,9 @@ static int provision(struct local_path *l, struct arena *a, struct obj *claim, s
 	struct sv name = arena_svf(a, "pvc-%.*s", SV_ARG(obj_uid(claim)));
 	struct sv file = arena_svf(a, "%.*s_%.*s_%.*s", SV_ARG(name), SV_ARG(obj_ns(claim)), SV_ARG(obj_name(claim)));
 	const char *path = arena_printf(a, "%s/%.*s", l->dir, (int)MIN(file.n, FILE_NAME_MAX), file.p);
-	const char *no = cannot(claim), *from = NULL;
+	const char *no = cannot(claim);
+	struct local_source from;
+	int elsewhere;
 	bool block = val_is(obj_get(claim, F_spec, F_volumeMode), "Block");
 	struct local_params p;
 	struct val *doc;
@@ -214,8 +163,10 @@ static int provision(struct local_path *l, struct arena *a, struct obj *claim, s
 		provision_failed(l, claim, class, no);
 		return 0;
 	}
-	if (clone_source(l, a, claim, &from, err) < 0 ||
-	    provision_files(l, claim, path + strlen(l->dir) + 1, from, &p, &lacks, err) < 0) {
+	elsewhere = local_path_source(l, a, claim, &from, err);
+	if (elsewhere == 1)
+		return 0;
+	if (elsewhere < 0 || provision_files(l, claim, path + strlen(l->dir) + 1, &from, &p, &lacks, err) < 0) {
 		provision_failed(l, claim, class, err_msg(err));
 		return -1;
 	}
@@ -307,6 +258,8 @@ static int reconcile_claim(void *ctx, struct sv key, struct reconcile_result *re
 	claim = ns.n ? informer_lookup(l->claims, ns, name) : NULL;
 	if (!claim || obj_deleting(claim))
 		return 0;
+	if (volsnap_source_of(claim).n)
+		local_path_snap_begin(l);
 	if (val_str(obj_get(claim, F_spec, F_volumeName)).n)
 		return local_path_grow(l, claim, ret, err);
 	if (!sv_is(annotation_of(obj_root(claim), ANN_PROVISIONER), LOCAL_PATH_PROVISIONER) ||
@@ -359,6 +312,8 @@ static int reconcile_volume(void *ctx, struct sv key, struct reconcile_result *r
 	const char *name;
 
 	(void)ret;
+	if (volume && local_path_name(l, &a, volume))
+		local_path_snap_begin(l); /* a snapshot may be taken of it */
 	/* Bound or about to be: somebody uses it, also when it is being deleted. */
 	if (!volume || !(released || (obj_deleting(volume) && !val_is(obj_get(volume, F_status, F_phase), "Bound"))))
 		return 0;
@@ -438,6 +393,7 @@ struct local_path *local_path_start(const struct local_path_opts *o, struct err 
 							      .reconcile = reconcile_volume,
 							      .ctx = l,
 							      .ready = local_path_ready });
+	local_path_snap_new(l);
 	informer_add_handler(l->claims, &claims, l);
 	informer_add_handler(l->volumes, &volumes, l);
 	workq_add(l->claim_q, SV(KEY_MEND));
@@ -451,8 +407,10 @@ struct local_path *local_path_stop(struct local_path *l)
 	if (!l)
 		return NULL;
 	informer_factory_stop(l->informers);
+	volsnap_watch_stop(l->snaps);
 	workq_free(l->claim_q);
 	workq_free(l->volume_q);
+	local_path_snap_free(l);
 	informer_factory_free(l->informers);
 	recorder_free(l->recorder);
 	free(l->node);

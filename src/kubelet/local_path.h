@@ -3,7 +3,8 @@
  * Each node provisions for itself, as an external provisioner would: a claim of the class whose first Pod was placed
  * here (annotation volume.kubernetes.io/selected-node) gets files below `dir` (local/README.md) and a PersistentVolume
  * that only this node can use; a volume of ours that is released, or deleted, loses its files, and then itself; one
- * whose claim asks for more grows while it is used. There are no Pods for it.
+ * whose claim asks for more grows while it is used. VolumeSnapshots of them are taken, kept and removed here, too, and
+ * a claim may be filled from one, or from another claim, of this node. There are no Pods for it.
  *
  * The name of the class is the one in k3s users' charts. Parameters of a class (any class of this provisioner):
  *

@@ -22,11 +22,8 @@ void local_path_claim_event(struct local_path *l, const struct obj *claim, const
 const char *local_path_name(struct local_path *l, struct arena *a, const struct obj *volume)
 {
 	struct sv path = val_str(obj_get(volume, F_spec, F_hostPath, F_path)), dir = sv_from(l->dir), base;
-	const struct val *terms = obj_get(volume, F_spec, F_nodeAffinity, F_required, F_nodeSelectorTerms);
-	const struct val *e = val_at(val_get(val_at(terms, 0), F_matchExpressions), 0);
 
-	if (!sv_is(annotation_of(obj_root(volume), ANN_PROVISIONED_BY), LOCAL_PATH_PROVISIONER) ||
-	    !val_is(val_at(val_get(e, F_values), 0), l->node) || !sv_starts(path, dir) || path.n <= dir.n ||
+	if (!sv_is(local_path_node(obj_root(volume)), l->node) || !sv_starts(path, dir) || path.n <= dir.n ||
 	    path.p[dir.n] != '/')
 		return NULL;
 	base = sv_sub(path, dir.n + 1, path.n);

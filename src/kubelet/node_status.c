@@ -6,6 +6,7 @@
 #include "base/retry.h"
 #include "base/timefmt.h"
 #include "base/version.h"
+#include "kubelet/csi/csi.h"
 #include "kubelet/ktask.h"
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/machine.h"
@@ -166,7 +167,8 @@ static void note_runtime(struct node_status *n, bool answers, struct sv why)
 static struct val *compute(struct node_status *n, struct arena *a, const struct val *old, bool *ret_ready)
 {
 	struct kubelet *k = n->k;
-	struct val *st = val_new_map(a), *addresses = val_new_list(a), *conditions = val_new_list(a), *info, *ep;
+	struct val *st = val_new_map(a), *addresses = val_new_list(a), *conditions = val_new_list(a), *info, *ep,
+		   *in_use;
 	bool runtime_ok = false, network_ok = false;
 	struct sv why = SV(""), ips, ip;
 	_cleanup_(err_release) struct err err = ERR_INIT;
@@ -217,6 +219,9 @@ static struct val *compute(struct node_status *n, struct arena *a, const struct 
 	else
 		set_cond(a, conditions, old, "Ready", false, "KubeletNotReady", not_ready, now);
 	val_set(a, st, F_conditions, conditions);
+	in_use = k->csi ? csi_in_use(k->csi, a) : NULL;
+	if (in_use)
+		val_set(a, st, F_volumesInUse, in_use);
 	return st;
 }
 
@@ -387,8 +392,8 @@ static int register_node(struct node_status *n, struct arena *a, const struct va
 /* The same apart from heartbeats. */
 static bool same_status(const struct val *x, const struct val *y)
 {
-	static const enum sym fields[] = { F_capacity, F_allocatable, F_addresses,	 F_daemonEndpoints,
-					   F_nodeInfo, F_images,      F_declaredFeatures };
+	static const enum sym fields[] = { F_capacity, F_allocatable, F_addresses,	  F_daemonEndpoints,
+					   F_nodeInfo, F_images,      F_declaredFeatures, F_volumesInUse };
 	const struct val *cx = val_member(x, F_conditions);
 
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
@@ -421,6 +426,8 @@ static struct val *node_status_patch(struct arena *a, const struct val *st)
 		val_push(a, list, one);
 	if (!val_member(st, F_declaredFeatures))
 		val_set(a, status, F_declaredFeatures, val_new_null(a));
+	if (!val_member(st, F_volumesInUse))
+		val_set(a, status, F_volumesInUse, val_new_null(a));
 	val_set(a, doc, F_status, status);
 	return doc;
 }

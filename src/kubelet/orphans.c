@@ -21,7 +21,8 @@ static struct val *orphan_doc(struct arena *a, const struct rt_sandbox *s)
 	return doc;
 }
 
-/* 1: there is more to do, at once. The sandbox goes last: by it the next relist finds what is left of the pod. */
+/* 1: there is more to do, at once; 2: after a while. The sandbox goes last: by it the next relist finds what is left of
+ * the pod. */
 static int orphan_remove(struct kubelet *k, struct arena *a, struct sv uid, const struct rt_sandbox *s, size_t n)
 {
 	const struct val *doc = n ? orphan_doc(a, s) : NULL;
@@ -49,6 +50,7 @@ static int orphan_step(void *ctx, struct sv uid, struct reconcile_result *ret, s
 	struct rt_sandbox *s;
 	size_t nc, ns;
 	bool known;
+	int rc;
 
 	(void)err;
 	pthread_mutex_lock(&k->lock);
@@ -65,8 +67,9 @@ static int orphan_step(void *ctx, struct sv uid, struct reconcile_result *ret, s
 						   NULL);
 		k->rt->ops->remove_container(k->rt, c[i].id, NULL);
 	}
-	if (orphan_remove(k, &a, uid, s, ns) > 0)
-		ret->after_ns = 1; /* a large tree, of which that was a part */
+	rc = orphan_remove(k, &a, uid, s, ns);
+	if (rc > 0) /* a large tree, of which that was a part, or a driver that takes its volume away */
+		ret->after_ns = rc == 1 ? 1 : NS_PER_SEC;
 	return 0;
 }
 

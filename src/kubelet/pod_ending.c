@@ -30,10 +30,10 @@ int sync_stopping(struct sync *s, struct err *err)
 
 		if (rc < 0)
 			return err_wrap(err, "removing the pod's volumes");
-		if (rc > 0) { /* after the others that wait for a sync */
+		if (rc == 1) /* after the others that wait for a sync */
 			sync_wake(s, 0);
+		if (rc > 0)
 			return 0;
-		}
 		if (s->k->host->pod_cgroup(s->k, s->pod, false, err) < 0)
 			return -1;
 		p->torn_down = true;

@@ -149,10 +149,12 @@ static bool pod_is_going(const struct sync *s)
 	return s->vanished || s->p->state != POD_SYNC || val_get(s->pod, F_metadata, F_deletionTimestamp);
 }
 
+/* 1: a volume is not there yet; whoever makes it kicks the pod. */
 static int sync_prepare(struct sync *s, struct err *err)
 {
 	struct kpod *p = s->p;
 	struct err e = ERR_INIT;
+	int rc;
 
 	if (!p->dirs_made) {
 		if (s->k->host->make_pod_dirs(s->k, s->pod, err) < 0)
@@ -169,7 +171,10 @@ static int sync_prepare(struct sync *s, struct err *err)
 	}
 	if (p->volumes_ready && !s->refresh)
 		return 0;
-	if (s->k->host->setup_volumes(s->k, s->pod, &e) < 0) {
+	rc = s->k->host->setup_volumes(s->k, s->pod, &e);
+	if (rc > 0)
+		return p->volumes_ready ? 0 : 1;
+	if (rc < 0) {
 		if (p->volumes_ready) {	      /* an update; it keeps running on what it has */
 			if (!pod_is_going(s)) /* what they are made of may have gone before */
 				log_warn(SYS, "volumes cannot be refreshed", "why", "%s/%s: %s", p->ns, p->name,
@@ -278,8 +283,9 @@ static int sync_running(struct sync *s, struct err *err)
 {
 	int rc;
 
-	if (sync_prepare(s, err) < 0)
-		return -1;
+	rc = sync_prepare(s, err);
+	if (rc)
+		return MIN(rc, 0);
 	rc = ensure_sandbox(s, err);
 	if (rc < 0)
 		return -1;

@@ -1,8 +1,10 @@
 /* Keys and certificates, made with OpenSSL. */
 #include "net/net-internal.h"
 #include "base/pem.h"
+#include "base/pem_key.h"
 
 #include <arpa/inet.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -20,9 +22,7 @@ X509 *cert_read(struct sv pem)
 
 EVP_PKEY *cert_read_key(struct sv pem)
 {
-	_cleanup_(bio_freep) BIO *b = pem.n <= INT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
-
-	return b ? PEM_read_bio_PrivateKey(b, NULL, pem_no_password, NULL) : NULL;
+	return pem_private_key(pem);
 }
 
 struct sv cert_bio_text(struct arena *a, BIO *b)
@@ -141,13 +141,36 @@ bool cert_set_serial(X509 *x)
 	return ok;
 }
 
+#define P256_POINT 65 /* bytes: 4, x, y */
+
+/* OpenSSL encodes the key, and decodes that again. Of the keys that are made here it is known how they are encoded. */
+static bool cert_set_key(X509 *x, EVP_PKEY *key)
+{
+	unsigned char *point;
+	char curve[16];
+	size_t n;
+
+	if (!EVP_PKEY_is_a(key, "EC") || EVP_PKEY_get_group_name(key, curve, sizeof(curve), NULL) != 1 ||
+	    strcmp(curve, SN_X9_62_prime256v1) != 0)
+		return X509_set_pubkey(x, key) == 1;
+	point = OPENSSL_malloc(P256_POINT);
+	if (EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, point, P256_POINT, &n) == 1 &&
+	    n == P256_POINT &&
+	    X509_PUBKEY_set0_param(X509_get_X509_PUBKEY(x), OBJ_nid2obj(NID_X9_62_id_ecPublicKey), V_ASN1_OBJECT,
+				   OBJ_nid2obj(NID_X9_62_prime256v1), point, P256_POINT) == 1)
+		return true; /* point is the certificate's */
+	OPENSSL_free(point);
+	ERR_clear_error();
+	return X509_set_pubkey(x, key) == 1;
+}
+
 static bool cert_fill(X509 *x, X509 *issuer, EVP_PKEY *key, const struct cert_opts *o)
 {
 	const char *eku = o->server && o->client ? "serverAuth,clientAuth" : o->server ? "serverAuth" : "clientAuth";
 
 	if (X509_set_version(x, X509_VERSION_3) != 1 || !cert_set_serial(x) ||
 	    !cert_set_subject(X509_get_subject_name(x), o) || !cert_set_times(x, o->not_before_ns, o->not_after_ns) ||
-	    X509_set_pubkey(x, key) != 1 || X509_set_issuer_name(x, X509_get_subject_name(issuer)) != 1)
+	    !cert_set_key(x, key) || X509_set_issuer_name(x, X509_get_subject_name(issuer)) != 1)
 		return false;
 	if (!cert_add_ext(x, issuer, NID_basic_constraints, o->ca ? "critical,CA:TRUE" : "critical,CA:FALSE") ||
 	    !cert_add_ext(x, issuer, NID_key_usage,

@@ -35,8 +35,9 @@ struct grpc_channel {
 	char *host; /* "unix:/path" or a name */
 	int port;
 	char *authority;
-	size_t answer_max;    /* bytes */
-	bool wait_ready;      /* for a server that does not listen yet */
+	size_t answer_max; /* bytes */
+	bool wait_ready;   /* for a server that does not listen yet */
+	bool say_codes;
 	pthread_mutex_t lock; /* guards idle and n_idle */
 	struct list idle;     /* struct conn, most recently used first */
 	int n_idle;
@@ -385,6 +386,35 @@ const char *grpc_code_name(const struct err *err)
 						       : "Unknown";
 }
 
+/* As it is in the answer, where there was one. */
+static const char *call_code_name(int status, const struct err *err)
+{
+	static const char *const names[] = { [GRPC_CANCELLED] = "Canceled",
+					     [GRPC_INVALID_ARGUMENT] = "InvalidArgument",
+					     [7] = "PermissionDenied",
+					     [GRPC_RESOURCE_EXHAUSTED] = "ResourceExhausted",
+					     [GRPC_FAILED_PRECONDITION] = "FailedPrecondition",
+					     [10] = "Aborted",
+					     [GRPC_OUT_OF_RANGE] = "OutOfRange",
+					     [GRPC_INTERNAL] = "Internal",
+					     [15] = "DataLoss",
+					     [GRPC_UNAUTHENTICATED] = "Unauthenticated" };
+
+	return status > 0 && (size_t)status < ARRAY_LEN(names) && names[status] ? names[status] : grpc_code_name(err);
+}
+
+/* A failure in Go's words. */
+static int call_say_code(const struct call *call, struct err *why, struct err *err)
+{
+	int status = call ? call->answer.status : -1;
+	const char *text =
+	    call && call->answer.status > 0 ? call->answer.message ? call->answer.message : "" : err_msg(why);
+
+	(void)err_set(err, why->reason, "rpc error: code = %s desc = %s", call_code_name(status, why), text);
+	err_release(why);
+	return -1;
+}
+
 /* The verdict on a stream that ended. */
 static int call_status(const struct call *call, const char *method, struct err *err)
 {
@@ -425,6 +455,8 @@ static bool call_unprocessed(const struct call *call, enum outcome o)
 static int call_do(struct grpc_channel *ch, const char *method, struct sv request, int64_t deadline_ns,
 		   int (*message)(struct sv msg, void *ctx), void *ctx, int stop_fd, struct err *err)
 {
+	struct err why = ERR_INIT;
+
 	if (request.n > MESSAGE_MAX)
 		return err_set(err, ERR_TOO_LARGE, "request of '%s' is longer than %d bytes", method, MESSAGE_MAX);
 	for (bool again = false;; again = true) {
@@ -437,10 +469,10 @@ static int call_do(struct grpc_channel *ch, const char *method, struct sv reques
 		};
 		enum outcome o;
 		bool kept;
-		struct conn *c = conn_take(ch, deadline_ns, again, &kept, err);
+		struct conn *c = conn_take(ch, deadline_ns, again, &kept, &why);
 
 		if (!c)
-			return -1;
+			return ch->say_codes ? call_say_code(NULL, &why, err) : err_move(err, &why);
 		grpc_prefix(call.prefix, request.n);
 		o = call_submit(ch, c, &call, method, deadline_ns) < 0 ? CALL_BROKEN
 								       : grpc_call_run(c, &call, deadline_ns, stop_fd);
@@ -458,12 +490,20 @@ static int call_do(struct grpc_channel *ch, const char *method, struct sv reques
 				       method);
 		switch (o) {
 		case CALL_ENDED:
-			return call_status(&call, method, err);
+			if (call_status(&call, method, &why) == 0)
+				return 0;
+			return ch->say_codes ? call_say_code(&call, &why, err) : err_move(err, &why);
 		case CALL_STOPPED:
 			return 0;
 		case CALL_DEADLINE:
+			if (ch->say_codes)
+				return err_set(err, ERR_TIMEOUT,
+					       "rpc error: code = DeadlineExceeded desc = context deadline exceeded");
 			return err_set(err, ERR_TIMEOUT, "deadline exceeded while calling '%s'", method);
 		case CALL_BROKEN:
+			if (ch->say_codes)
+				return err_set(err, ERR_UNAVAILABLE,
+					       "rpc error: code = Unavailable desc = error reading from server: EOF");
 			return err_set(err, ERR_UNAVAILABLE, "connection to '%s' broke while calling '%s'",
 				       ch->authority, method);
 		}
@@ -498,6 +538,11 @@ void grpc_channel_outside(struct grpc_channel *ch, size_t answer_max, bool wait_
 {
 	ch->answer_max = MIN(answer_max, (size_t)MESSAGE_MAX);
 	ch->wait_ready = wait_ready;
+}
+
+void grpc_channel_say_codes(struct grpc_channel *ch)
+{
+	ch->say_codes = true;
 }
 
 struct grpc_channel *grpc_channel_free(struct grpc_channel *ch)

@@ -14,6 +14,8 @@ struct grpc_channel *grpc_channel_new(const char *target /* "unix:/path", "unix:
  * a server that does not listen yet is waited for, as long as the call's timeout allows. */
 #define GRPC_ANSWER_MAX ((size_t)4 * 1024 * 1024) /* what gRPC's own clients take */
 void grpc_channel_outside(struct grpc_channel *c, size_t answer_max, bool wait_ready);
+/* Failures are worded as Go's clients word them, "rpc error: code = NotFound desc = ...": who reads them knows that. */
+void grpc_channel_say_codes(struct grpc_channel *c);
 struct grpc_channel *grpc_channel_free(struct grpc_channel *c);
 
 /* Unary call; timeout_ns <= 0: none. Response in the arena, at most 16 MiB if nothing else was said. A non-OK

@@ -2,6 +2,7 @@
 
 #include "base/b64.h"
 #include "base/pem.h"
+#include "base/pem_key.h"
 #include "net/digest.h"
 #include "net/net-internal.h"
 
@@ -89,8 +90,7 @@ static EVP_PKEY *key_of_any(struct sv pem)
 		X509_REQ_free(req);
 		return key;
 	}
-	(void)BIO_reset(bio);
-	return PEM_read_bio_PrivateKey(bio, NULL, pem_no_password, NULL);
+	return pem_private_key(pem);
 }
 
 bool key_hash_of(EVP_PKEY *key, char ret[65])

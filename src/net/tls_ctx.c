@@ -4,6 +4,7 @@
 #include "net/net-internal.h"
 #include "base/buf.h"
 #include "base/pem.h"
+#include "base/pem_key.h"
 
 #include <arpa/inet.h>
 #include <limits.h>
@@ -70,7 +71,7 @@ static bool tls_pem_ended(void)
 
 static int tls_use_cert(SSL_CTX *ctx, struct sv cert_pem, struct sv key_pem, struct err *err)
 {
-	_cleanup_(bio_freep) BIO *cb = tls_bio(cert_pem), *kb = tls_bio(key_pem);
+	_cleanup_(bio_freep) BIO *cb = tls_bio(cert_pem);
 	_cleanup_(x509_freep) X509 *leaf = PEM_read_bio_X509(cb, NULL, pem_no_password, NULL);
 	_cleanup_(pkey_freep) EVP_PKEY *key = NULL;
 	X509 *next;
@@ -85,7 +86,7 @@ static int tls_use_cert(SSL_CTX *ctx, struct sv cert_pem, struct sv key_pem, str
 	}
 	if (!tls_pem_ended())
 		return err_set(err, ERR_INVALID, "reading the certificate chain: malformed PEM");
-	key = PEM_read_bio_PrivateKey(kb, NULL, pem_no_password, NULL);
+	key = pem_private_key(key_pem);
 	if (!key && pem_encrypted(key_pem)) {
 		ERR_clear_error();
 		return err_set(err, ERR_INVALID, "reading the private key: " PEM_ENCRYPTED);

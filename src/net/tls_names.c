@@ -10,6 +10,7 @@
 #include "net/net-internal.h"
 #include "base/ip.h"
 #include "base/pem.h"
+#include "base/pem_key.h"
 #include "base/vec.h"
 
 #include <limits.h>
@@ -105,12 +106,11 @@ static void tls_names_of(struct tls_names *n, size_t pair)
 static int tls_pair_read(struct tls_pair *p, const struct tls_named *from)
 {
 	_cleanup_(bio_freep) BIO *b = BIO_new_mem_buf(from->cert_pem.p, (int)MIN(from->cert_pem.n, (size_t)INT_MAX));
-	_cleanup_(bio_freep) BIO *k = BIO_new_mem_buf(from->key_pem.p, (int)MIN(from->key_pem.n, (size_t)INT_MAX));
 	X509 *next;
 
 	p->leaf = PEM_read_bio_X509(b, NULL, pem_no_password, NULL);
 	p->chain = sk_X509_new_null();
-	p->key = PEM_read_bio_PrivateKey(k, NULL, pem_no_password, NULL);
+	p->key = pem_private_key(from->key_pem);
 	while (p->leaf && p->chain && (next = PEM_read_bio_X509(b, NULL, pem_no_password, NULL)))
 		if (sk_X509_push(p->chain, next) <= 0)
 			X509_free(next);

@@ -23,6 +23,8 @@ struct ftype {
 struct ftype ftype_root(const struct schema *s);
 struct ftype ftype_member(struct ftype t, enum sym sym, struct sv key); /* of a struct, map or deduced */
 struct ftype ftype_item(struct ftype t);				/* of a list or map */
+/* What an edge of a field set leads to from there. *ret_declared: to a member that a struct declares. */
+struct ftype ftype_edge(struct ftype t, struct sv text, bool *ret_declared);
 
 static inline bool ftype_is_list(struct ftype t)
 {
@@ -36,6 +38,7 @@ struct fpart {
 	struct ftype type;
 	enum sym sym;
 	struct sv key;
+	bool declared; /* a struct has it */
 	size_t index;
 };
 struct fparts {
@@ -131,7 +134,8 @@ void known_keep(const struct known_form *form, struct sv text);
  * is to be asked again. */
 int apply_as(const struct apply_opts *o, const struct schema *s, const struct val *doc, struct sv version,
 	     struct apply_version *ret, struct err *err);
-/* *merged becomes what is left of it without what only the manager's last configuration wanted, in its version then.
- * The same answers, but APPLY_NO_VERSION: then all is left. */
-int apply_prune(struct arena *a, const struct schema *s, const struct val **merged, const struct fset *last,
-		struct sv last_version, struct managers *ms, const struct apply_opts *o, struct err *err);
+/* *merged becomes what is left of it without what only the manager's last configuration wanted, in its version then;
+ * wanted: what this one does, which ms has. The same answers, but APPLY_NO_VERSION: then all is left. */
+int apply_prune(struct arena *a, const struct schema *s, const struct val **merged, const struct fset *wanted,
+		const struct fset *last, struct sv last_version, struct managers *ms, const struct apply_opts *o,
+		struct err *err);

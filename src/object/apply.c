@@ -425,7 +425,7 @@ struct val *managed_apply(struct arena *a, const struct schema *s, const struct 
 	mine->api_version = o->api_version;
 
 	merged = typed_merge(a, t, base, config);
-	if (apply_prune(a, s, &merged, last, last_version, &ms, o, err) != 0)
+	if (apply_prune(a, s, &merged, mine_set, last, last_version, &ms, o, err) != 0)
 		return NULL;
 	if (!s->custom) /* of a kind made at run time null is a value where its definition says so, as in a create */
 		merged = typed_drop_nulls(a, t, merged);

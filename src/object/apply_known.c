@@ -12,15 +12,15 @@
 #include "base/strmap.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
 
 #define KNOWN 16      /* forms, each at the place of its hash */
 #define TEXT_MAX 2048 /* bytes */
 
 static struct known {
 	uint64_t hash;
-	struct known_form form; /* n == 0: nothing is known here */
-	size_t text_n;
-	char text[TEXT_MAX];
+	char *both;	       /* owned: the form, then the text; NULL: nothing is known here */
+	size_t form_n, text_n; /* bytes */
 } known[KNOWN];
 static atomic_flag known_taken = ATOMIC_FLAG_INIT;
 
@@ -170,9 +170,9 @@ bool known_find(struct arena *a, const struct known_form *form, struct sv *ret)
 
 	if (!known_enter())
 		return false;
-	found = k->hash == hash && k->form.n == form->n && memcmp(k->form.p, form->p, form->n) == 0;
+	found = k->both && k->hash == hash && k->form_n == form->n && memcmp(k->both, form->p, form->n) == 0;
 	if (found)
-		*ret = arena_sv(a, sv_make(k->text, k->text_n));
+		*ret = arena_sv(a, sv_make(k->both + k->form_n, k->text_n));
 	known_leave();
 	return found;
 }
@@ -182,12 +182,16 @@ void known_keep(const struct known_form *form, struct sv text)
 	uint64_t hash = form_hash(form);
 	struct known *k = &known[hash % KNOWN];
 
-	if (text.n > sizeof(k->text) || !known_enter())
+	if (text.n > TEXT_MAX || !known_enter())
 		return;
+	if (!k->both || k->form_n + k->text_n != form->n + text.n) {
+		free(k->both);
+		k->both = xmalloc(form->n + text.n + 1);
+	}
 	k->hash = hash;
-	k->form.n = form->n;
-	memcpy(k->form.p, form->p, form->n);
+	k->form_n = form->n;
+	memcpy(k->both, form->p, form->n);
 	k->text_n = text.n;
-	memcpy(k->text, text.p, text.n);
+	memcpy(k->both + form->n, text.p, text.n);
 	known_leave();
 }

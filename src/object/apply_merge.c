@@ -13,18 +13,15 @@ const struct fset *typed_ensure_named(struct arena *a, struct ftype t, const str
 	if (fset_empty(s))
 		return NULL;
 	out = fset_new(a);
+	fset_reserve(a, out, s->n);
 	for (size_t i = 0; i < s->n; i++) {
 		const struct fset_edge *e = &s->edges[i];
-		struct sv key = e->text.p[0] == 'f' ? sv_sub(e->text, 2, e->text.n) : SV("");
-		enum sym sym = sym_find(key);
-		bool declared = t.shape == SHAPE_STRUCT && schema_member(t.schema, sym, key);
-		struct ftype below = { .shape = SHAPE_LEAF };
+		bool declared = false;
+		const struct fset *sub = NULL;
 
-		if (ftype_is_list(t))
-			below = ftype_item(t);
-		else if (t.shape != SHAPE_LEAF)
-			below = ftype_member(t, sym, key);
-		fset_add(a, out, e->text, e->member || (declared && e->sub), typed_ensure_named(a, below, e->sub));
+		if (e->sub)
+			sub = typed_ensure_named(a, ftype_edge(t, e->text, &declared), e->sub);
+		fset_add(a, out, e->text, e->member || declared, sub);
 	}
 	return out;
 }
@@ -36,13 +33,13 @@ static const struct val *typed_merge_map(struct arena *a, struct ftype t, const 
 	struct val *out = val_new_map(a);
 
 	VAL_EACH_MEMBER(base, m) {
-		const struct val *o = val_index_get(&in_over, m.key);
+		const struct val *o = val_index_member(&in_over, m.sym, m.key);
 
-		val_append_sv(a, out, m.key, typed_merge(a, ftype_member(t, m.sym, m.key), m.value, o));
+		val_append_member(a, out, m.sym, m.key, typed_merge(a, ftype_member(t, m.sym, m.key), m.value, o));
 	}
 	VAL_EACH_MEMBER(over, m)
-		if (!val_index_get(&in_base, m.key))
-			val_append_sv(a, out, m.key, m.value);
+		if (!val_index_member(&in_base, m.sym, m.key))
+			val_append_member(a, out, m.sym, m.key, m.value);
 	return out;
 }
 
@@ -162,12 +159,20 @@ const struct val *typed_remove(struct arena *a, struct ftype t, const struct val
 		if (ftype_is_list(t))
 			val_push(a, out, rest);
 		else
-			val_append_sv(a, out, ps.p[i].key, rest);
+			val_append_member(a, out, ps.p[i].sym, ps.p[i].key, rest);
 	}
 	return out->n ? out : val_new_null(a);
 }
 
-const struct val *typed_drop_nulls(struct arena *a, struct ftype t, const struct val *v)
+static bool has_null(const struct val *v)
+{
+	for (size_t i = 0; (v->type == VAL_MAP || v->type == VAL_LIST) && i < v->n; i++)
+		if (v->items[i].type == VAL_NULL || has_null(&v->items[i]))
+			return true;
+	return false;
+}
+
+static const struct val *drop_nulls(struct arena *a, struct ftype t, const struct val *v)
 {
 	struct fparts ps;
 	struct val *out;
@@ -180,9 +185,14 @@ const struct val *typed_drop_nulls(struct arena *a, struct ftype t, const struct
 		if (ps.p[i].v->type == VAL_NULL && t.shape != SHAPE_DEDUCED)
 			continue;
 		if (ftype_is_list(t))
-			val_push(a, out, typed_drop_nulls(a, ps.p[i].type, ps.p[i].v));
+			val_push(a, out, drop_nulls(a, ps.p[i].type, ps.p[i].v));
 		else
-			val_append_sv(a, out, ps.p[i].key, typed_drop_nulls(a, ps.p[i].type, ps.p[i].v));
+			val_append_member(a, out, ps.p[i].sym, ps.p[i].key, drop_nulls(a, ps.p[i].type, ps.p[i].v));
 	}
 	return out;
+}
+
+const struct val *typed_drop_nulls(struct arena *a, struct ftype t, const struct val *v)
+{
+	return has_null(v) ? drop_nulls(a, t, v) : v; /* hardly any has one: nothing is built anew */
 }

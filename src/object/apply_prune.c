@@ -52,8 +52,44 @@ static int prune_add_back(struct pruning *p, struct sv version, struct err *err)
 	return 0;
 }
 
-int apply_prune(struct arena *a, const struct schema *s, const struct val **merged, const struct fset *last,
-		struct sv last_version, struct managers *ms, const struct apply_opts *o, struct err *err)
+/* Is everything that last names wanted, with each place on the way to it? Both are of this type. */
+static bool prune_wants_all(struct ftype t, const struct fset *wanted, const struct fset *last)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; last && i < last->n; i++) {
+		const struct fset_edge *e = &last->edges[i], *w;
+		bool declared = false;
+		struct ftype below = { .shape = SHAPE_LEAF };
+
+		while (wanted && k < wanted->n && sv_cmp(wanted->edges[k].text, e->text) < 0)
+			k++;
+		if (!wanted || k == wanted->n || !sv_eq(wanted->edges[k].text, e->text))
+			return false;
+		w = &wanted->edges[k];
+		if (e->sub || !w->member)
+			below = ftype_edge(t, e->text, &declared);
+		if (!(w->member || (declared && w->sub)) || !prune_wants_all(below, w->sub, e->sub))
+			return false;
+	}
+	return true;
+}
+
+/* Nearly every configuration has at least what the one before had, and all managers write one version: then nothing
+ * goes. What is found out below would come to that: of what last names, each place is owned, so that it is added back
+ * with all on the way to it. */
+static bool prune_has_none(const struct pruning *p, struct ftype t, const struct fset *wanted, const struct fset *last,
+			   struct sv version)
+{
+	for (size_t i = 0; i < p->ms->n; i++)
+		if (!sv_eq(p->ms->p[i].api_version, version))
+			return false;
+	return sv_eq(version, p->o->api_version) && prune_wants_all(t, wanted, last);
+}
+
+int apply_prune(struct arena *a, const struct schema *s, const struct val **merged, const struct fset *wanted,
+		const struct fset *last, struct sv last_version, struct managers *ms, const struct apply_opts *o,
+		struct err *err)
 {
 	struct pruning p = { .a = a, .o = o, .schema = s, .ms = ms };
 	struct apply_version at, end;
@@ -67,6 +103,8 @@ int apply_prune(struct arena *a, const struct schema *s, const struct val **merg
 	if (rc)
 		return rc == APPLY_NO_VERSION ? 0 : rc;
 	t = ftype_root(at.schema);
+	if (at.doc == *merged && prune_has_none(&p, t, wanted, last, last_version))
+		return 0;
 	last_named = typed_ensure_named(a, t, last);
 	p.merged = at.doc;
 	p.pruned = typed_remove(a, t, at.doc, last_named);

@@ -47,14 +47,35 @@ static struct ftype of_field(const struct field *f)
 	return (struct ftype){ .shape = shape, .field = f };
 }
 
-struct ftype ftype_member(struct ftype t, enum sym sym, struct sv key)
+static struct ftype type_of_member(struct ftype t, enum sym sym, struct sv key, bool *ret_declared)
 {
 	const struct field *f;
 
+	*ret_declared = false;
 	if (t.shape == SHAPE_MAP)
 		return typed_one(t.field);
 	f = t.shape == SHAPE_STRUCT ? schema_member(t.schema, sym, key) : NULL;
+	*ret_declared = f != NULL;
 	return f ? of_field(f) : (struct ftype){ .shape = SHAPE_DEDUCED };
+}
+
+struct ftype ftype_member(struct ftype t, enum sym sym, struct sv key)
+{
+	bool declared;
+
+	return type_of_member(t, sym, key, &declared);
+}
+
+struct ftype ftype_edge(struct ftype t, struct sv text, bool *ret_declared)
+{
+	struct sv key = text.p[0] == 'f' ? sv_sub(text, 2, text.n) : SV("");
+
+	*ret_declared = false;
+	if (ftype_is_list(t))
+		return ftype_item(t);
+	if (t.shape == SHAPE_LEAF)
+		return t;
+	return type_of_member(t, t.shape == SHAPE_STRUCT ? sym_find(key) : SYM_NONE, key, ret_declared);
 }
 
 struct ftype ftype_item(struct ftype t)
@@ -194,13 +215,10 @@ static void list_parts(struct arena *a, struct ftype t, const struct val *v, str
 static void add_member(struct arena *a, struct fparts *ps, struct ftype t, enum sym sym, struct sv key,
 		       const struct val *v)
 {
-	ps->p[ps->n] = (struct fpart){ .text = fset_field_text(a, key),
-				       .v = v,
-				       .sym = sym,
-				       .key = key,
-				       .type = ftype_member(t, sym, key),
-				       .index = ps->n };
-	ps->n++;
+	struct fpart *p = &ps->p[ps->n];
+
+	*p = (struct fpart){ .text = fset_field_text(a, key), .v = v, .sym = sym, .key = key, .index = ps->n++ };
+	p->type = type_of_member(t, sym, key, &p->declared);
 }
 
 void fparts_of(struct arena *a, struct ftype t, const struct val *v, bool zeros, struct fparts *ret)
@@ -236,10 +254,10 @@ static void fields_of(struct arena *a, struct ftype t, const struct val *v, stru
 	struct fparts ps;
 
 	fparts_of(a, t, v, false, &ps);
+	fset_reserve(a, out, ps.n);
 	for (size_t i = 0; i < ps.n; i++) {
 		struct fpart *p = &ps.p[i];
 		bool empty = p->v->type == VAL_NULL || (p->v->type == VAL_MAP && p->v->n == 0);
-		bool declared = t.shape == SHAPE_STRUCT && schema_member(t.schema, p->sym, p->key);
 		struct fset *sub = NULL;
 
 		if (ftype_is_container(p->type, p->v)) {
@@ -248,7 +266,7 @@ static void fields_of(struct arena *a, struct ftype t, const struct val *v, stru
 		}
 		/* Items of lists and members of maps exist by themselves; a declared struct member
 		 * only through what it holds. Associative lists that are empty set nothing. */
-		fset_add(a, out, p->text, empty || !declared || (!sub && !ftype_is_list(p->type)), sub);
+		fset_add(a, out, p->text, empty || !p->declared || (!sub && !ftype_is_list(p->type)), sub);
 	}
 	fset_seal(a, out);
 }

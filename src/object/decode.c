@@ -391,7 +391,7 @@ static struct val *decode_map(struct decoder *d, const struct field *f, const st
 			out = decode_element(d, f, m.value, &step);
 		if (!out)
 			return NULL;
-		val_append_sv(d->a, map, m.key, out); /* raw has each key once */
+		val_append_member(d->a, map, m.sym, m.key, out); /* raw has each key once */
 	}
 	return map;
 }
@@ -543,14 +543,6 @@ static void order_values(struct arena *a, const struct field *f, struct val *v)
 	}
 }
 
-static void reorder_rest(struct arena *a, struct val *map, struct val_iter m)
-{
-	if (m.sym)
-		val_append(a, map, m.sym, m.value);
-	else
-		val_append_sv(a, map, m.key, m.value);
-}
-
 static void reorder(struct arena *a, const struct schema *s, struct val *doc)
 {
 	const struct val *small[SLOTS_SMALL] = { 0 }, **slots = small;
@@ -568,7 +560,7 @@ static void reorder(struct arena *a, const struct schema *s, struct val *doc)
 	if (!all)
 		VAL_EACH_MEMBER(doc, m)
 			if (!schema_member(s, m.sym, m.key))
-				reorder_rest(a, map, m);
+				val_append_member(a, map, m.sym, m.key, m.value);
 	map->sym = doc->sym;
 	*doc = *map;
 }
@@ -592,7 +584,7 @@ static void order_custom(struct arena *a, const struct schema *s, struct val *do
 			val_append(a, map, first[i], val_member(doc, first[i]));
 	VAL_EACH_MEMBER(doc, m)
 		if (m.sym != F_apiVersion && m.sym != F_kind && m.sym != F_metadata)
-			reorder_rest(a, map, m);
+			val_append_member(a, map, m.sym, m.key, m.value);
 	map->sym = doc->sym;
 	*doc = *map;
 }

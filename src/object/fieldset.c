@@ -15,6 +15,14 @@ bool fset_empty(const struct fset *s)
 	return !s || s->n == 0;
 }
 
+void fset_reserve(struct arena *a, struct fset *s, size_t n)
+{
+	if (!n || s->cap)
+		return;
+	s->edges = arena_alloc(a, n * sizeof(*s->edges));
+	s->cap = n;
+}
+
 void fset_add(struct arena *a, struct fset *s, struct sv text, bool member, const struct fset *sub)
 {
 	if (fset_empty(sub))
@@ -38,13 +46,31 @@ static int edge_cmp(const void *x, const void *y)
 	return sv_cmp(((const struct fset_edge *)x)->text, ((const struct fset_edge *)y)->text);
 }
 
+#define SORT_PLAIN 16 /* edges: most nodes have fewer, many are in order already */
+
+static void edges_sort(struct fset_edge *e, size_t n)
+{
+	if (n > SORT_PLAIN) {
+		qsort(e, n, sizeof(*e), edge_cmp);
+		return;
+	}
+	for (size_t i = 1; i < n; i++) {
+		struct fset_edge it = e[i];
+		size_t at = i;
+
+		for (; at && sv_cmp(e[at - 1].text, it.text) > 0; at--)
+			e[at] = e[at - 1];
+		e[at] = it;
+	}
+}
+
 void fset_seal(struct arena *a, struct fset *s)
 {
 	size_t out = 0;
 
 	if (s->n < 2)
 		return;
-	qsort(s->edges, s->n, sizeof(*s->edges), edge_cmp);
+	edges_sort(s->edges, s->n);
 	for (size_t i = 1; i < s->n; i++) {
 		struct fset_edge *last = &s->edges[out], *e = &s->edges[i];
 

@@ -1,4 +1,4 @@
-/* fieldset.h - sets of field paths, for apply.c and its tests only.
+/* fieldset.h - sets of field paths, for apply.c, print/changes.c and their tests only.
  *
  * A set is a trie. An edge is one path element in the text form that fieldsV1 uses:
  *
@@ -35,6 +35,7 @@ struct fset {
 };
 
 struct fset *fset_new(struct arena *a);
+void fset_reserve(struct arena *a, struct fset *s, size_t n); /* room for n edges, of an empty one */
 /* Adds an edge; fset_seal() must follow before anything reads the node. sub may be NULL or empty. */
 void fset_add(struct arena *a, struct fset *s, struct sv text, bool member, const struct fset *sub);
 void fset_seal(struct arena *a, struct fset *s); /* sorts; equal edges become one */

@@ -15,16 +15,16 @@ static const struct val *patch_merge_map(struct arena *a, const struct val *targ
 		return patch;
 	out = val_new_map(a);
 	VAL_EACH_MEMBER(target, t) {
-		const struct val *p = val_index_get(&changes, t.key);
+		const struct val *p = val_index_member(&changes, t.sym, t.key);
 
 		if (!p)
-			val_append_sv(a, out, t.key, t.value);
+			val_append_member(a, out, t.sym, t.key, t.value);
 		else if (p->type != VAL_NULL)
-			val_append_sv(a, out, t.key, patch_merge_map(a, t.value, p));
+			val_append_member(a, out, t.sym, t.key, patch_merge_map(a, t.value, p));
 	}
 	VAL_EACH_MEMBER(patch, p)
-		if (p.value->type != VAL_NULL && !val_index_get(&had, p.key))
-			val_append_sv(a, out, p.key, patch_merge_map(a, NULL, p.value));
+		if (p.value->type != VAL_NULL && !val_index_member(&had, p.sym, p.key))
+			val_append_member(a, out, p.sym, p.key, patch_merge_map(a, NULL, p.value));
 	return out;
 }
 

@@ -93,7 +93,7 @@ static const struct val *clean(struct sm *s, const struct val *v)
 	out = val_new_map(s->a);
 	VAL_EACH_MEMBER(v, m)
 		if (m.value->type != VAL_NULL && !is_directive(m.key))
-			val_append_sv(s->a, out, m.key, clean(s, m.value));
+			val_append_member(s->a, out, m.sym, m.key, clean(s, m.value));
 	return out;
 }
 
@@ -344,7 +344,7 @@ static int retain_keys(struct sm *s, struct val *out, const struct val *orig, co
 		struct val name = name_value(m.key);
 
 		if (!keep || list_index_find(&kept, &name) >= 0)
-			val_append_sv(s->a, out, m.key, m.value);
+			val_append_member(s->a, out, m.sym, m.key, m.value);
 	}
 	return 0;
 }

@@ -153,6 +153,11 @@ struct in_order {
 	bool ordered;		/* by now: all members are fields, and in order */
 };
 struct in_order in_order(struct arena *a, const struct schema *s, const struct val *map);
+/* The same for who knows that map is in order, as order_typed() has just been along it: nothing is looked at first. */
+static inline struct in_order in_order_known(const struct schema *s, const struct val *map)
+{
+	return (struct in_order){ .map = map, .s = s, .n = val_type(map) == VAL_MAP ? map->n : 0, .ordered = true };
+}
 
 /* One that is not in order. */
 static inline const struct val *in_order_search(const struct in_order *it, const struct field *f)

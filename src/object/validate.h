@@ -113,6 +113,8 @@ const char *fmt_nonspecial_ip(struct sv s); /* an address of another host */
 /* Required, enum, format and immutability marks of the schema. old is NULL on create. */
 void validate_typed(struct field_errs *fe, const struct schema *s, const struct val *doc, const struct val *old,
 		    const struct fpath *at);
+/* The same of a document that order_typed() has just put in order, whatever the order of old. */
+void validate_ordered(struct field_errs *fe, const struct schema *s, const struct val *doc, const struct val *old);
 /* metadata: name by the kind's rule (name_check, a fmt_ function), generateName, namespace,
  * labels, annotations (256 KiB in all), ownerReferences, finalizers; on update what may change. */
 void validate_object_meta(struct field_errs *fe, const struct resource *r, const struct val *meta,

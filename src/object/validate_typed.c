@@ -56,8 +56,13 @@ static fmt_fn *text_format(enum field_format format)
 	}
 }
 
+enum {
+	WALK_ENUMS = 1 << 0,   /* closed ones are checked */
+	WALK_ORDERED = 1 << 1, /* the document is in the order of its types' fields */
+};
+
 static void check_value(struct field_errs *fe, const struct field *f, const struct val *v, const struct val *old,
-			const struct fpath *at, bool enums);
+			const struct fpath *at, unsigned how);
 
 static bool missing(const struct field *f, const struct val *v)
 {
@@ -77,9 +82,10 @@ static const struct val *absent_value(struct field_errs *fe, const struct field 
 }
 
 static void validate_typed_walk(struct field_errs *fe, const struct schema *s, const struct val *doc,
-				const struct val *old, const struct fpath *at, bool enums)
+				const struct val *old, const struct fpath *at, unsigned how)
 {
-	struct in_order now = in_order(fe->a, s, doc), before = in_order(fe->a, s, old);
+	struct in_order now = how & WALK_ORDERED ? in_order_known(s, doc) : in_order(fe->a, s, doc);
+	struct in_order before = old ? in_order(fe->a, s, old) : in_order_known(s, NULL);
 	unsigned of_absent = FF_NONEMPTY | FF_REQUIRED | (old ? FF_IMMUTABLE : 0u);
 
 	for (size_t i = 0; i < s->n_fields; i++) {
@@ -103,16 +109,16 @@ static void validate_typed_walk(struct field_errs *fe, const struct schema *s, c
 		if (old && (f->flags & FF_IMMUTABLE))
 			fe_immutable(fe, &here, absent_value(fe, f, v), was);
 		if (v && !missing(f, v))
-			check_value(fe, f, v, was, &here, enums && !(s->root && f->sym == F_status));
+			check_value(fe, f, v, was, &here, s->root && f->sym == F_status ? how & ~WALK_ENUMS : how);
 	}
 }
 
 static void validate_typed_check_one(struct field_errs *fe, const struct field *f, const struct val *v,
-				     const struct val *old, const struct fpath *at, bool enums)
+				     const struct val *old, const struct fpath *at, unsigned how)
 {
 	if (f->kind == FIELD_STRUCT) {
 		if (v->type == VAL_MAP)
-			validate_typed_walk(fe, f->type, v, old, at, enums);
+			validate_typed_walk(fe, f->type, v, old, at, how);
 		return;
 	}
 	if (v->type == VAL_INT) {
@@ -121,7 +127,7 @@ static void validate_typed_check_one(struct field_errs *fe, const struct field *
 	}
 	if (v->type != VAL_STR)
 		return;
-	if (enums && (f->flags & FF_ENUM) && f->enum_values) {
+	if (how & WALK_ENUMS && (f->flags & FF_ENUM) && f->enum_values) {
 		bool known = v->n == 0;
 
 		for (size_t i = 0; !known && f->enum_values[i]; i++)
@@ -134,7 +140,7 @@ static void validate_typed_check_one(struct field_errs *fe, const struct field *
 }
 
 static void check_value(struct field_errs *fe, const struct field *f, const struct val *v, const struct val *old,
-			const struct fpath *at, bool enums)
+			const struct fpath *at, unsigned how)
 {
 	size_t i = 0;
 
@@ -146,21 +152,21 @@ static void check_value(struct field_errs *fe, const struct field *f, const stru
 		return;
 	}
 	if (f->card == CARD_ONE) {
-		validate_typed_check_one(fe, f, v, old, at, enums);
+		validate_typed_check_one(fe, f, v, old, at, how);
 		return;
 	}
 	if (f->card == CARD_LIST) {
 		VAL_EACH(v, it) {
 			struct fpath here = FPATH_AT(at, i++);
 
-			validate_typed_check_one(fe, f, it, NULL, &here, enums);
+			validate_typed_check_one(fe, f, it, NULL, &here, how);
 		}
 		return;
 	}
 	VAL_EACH_MEMBER(v, m) {
 		struct fpath here = FPATH_KEY(at, m.key);
 
-		validate_typed_check_one(fe, f, m.value, NULL, &here, enums);
+		validate_typed_check_one(fe, f, m.value, NULL, &here, how);
 	}
 }
 
@@ -168,5 +174,11 @@ void validate_typed(struct field_errs *fe, const struct schema *s, const struct 
 		    const struct fpath *at)
 {
 	if (val_type(doc) == VAL_MAP)
-		validate_typed_walk(fe, s, doc, old, at, true);
+		validate_typed_walk(fe, s, doc, old, at, WALK_ENUMS);
+}
+
+void validate_ordered(struct field_errs *fe, const struct schema *s, const struct val *doc, const struct val *old)
+{
+	if (val_type(doc) == VAL_MAP)
+		validate_typed_walk(fe, s, doc, old, NULL, WALK_ENUMS | WALK_ORDERED);
 }

@@ -1,6 +1,8 @@
 /* zero.c - what Go's encoder writes although nobody set it. */
 #include "object/decode.h"
 
+#include "codec/doc_items.h"
+
 struct val *zero_value(struct arena *a, const struct field *f)
 {
 	struct val *v;
@@ -46,14 +48,15 @@ static bool each_struct(struct arena *a, const struct field *f, struct val *v,
 	return any;
 }
 
-bool zero_typed(struct arena *a, const struct schema *s, struct val *doc)
+typedef bool zero_fn(struct arena *a, const struct schema *s, struct val *doc);
+
+/* it: the members of doc; below does the same in structs. */
+static bool zero_members(struct arena *a, const struct schema *s, struct val *doc, struct in_order it, zero_fn *below)
 {
-	struct in_order it;
 	bool added = false;
 
 	if (s->custom || val_type(doc) != VAL_MAP)
 		return false;
-	it = in_order(a, s, doc);
 	for (size_t i = 0; i < s->n_fields; i++) {
 		const struct field *f;
 		struct val *v;
@@ -65,15 +68,27 @@ bool zero_typed(struct arena *a, const struct schema *s, struct val *doc)
 		v = (struct val *)in_order_next(&it, f);
 		if (v) {
 			if (f->kind == FIELD_STRUCT)
-				added |= each_struct(a, f, v, zero_typed);
-		} else if (!(f->flags & (FF_OMITEMPTY | FF_HIDDEN))) {
+				added |= each_struct(a, f, v, below);
+		} else if (!(f->flags & (FF_OMITEMPTY | FF_HIDDEN)) && !val_member(doc, f->sym)) {
 			bool null = f->card != CARD_ONE || f->flags & FF_POINTER;
 
-			val_set(a, doc, f->sym, null ? val_new_null(a) : zero_value(a, f));
+			val_append(a, doc, f->sym, null ? val_new_null(a) : zero_value(a, f));
 			added = true;
 		}
 	}
+	if (it.ordered && it.at < it.n) /* there are some out of order, whatever was said */
+		added |= zero_typed(a, s, doc);
 	return added;
+}
+
+bool zero_typed(struct arena *a, const struct schema *s, struct val *doc)
+{
+	return zero_members(a, s, doc, in_order(a, s, doc), zero_typed);
+}
+
+bool zero_ordered(struct arena *a, const struct schema *s, struct val *doc)
+{
+	return zero_members(a, s, doc, in_order_known(s, doc), zero_ordered);
 }
 
 static bool empties_gone(struct arena *a, const struct schema *s, struct val *doc)

@@ -1,4 +1,5 @@
 #include "pod/volume_match.h"
+#include "object/annotation.h"
 #include "object/quantity.h"
 
 struct sv storage_class_name(const struct obj *o)
@@ -80,6 +81,17 @@ const char *volume_misfit(const struct obj *volume, const struct obj *claim)
 	if (!has_all_modes(volume, claim))
 		return "incompatible accessMode";
 	return NULL;
+}
+
+struct sv local_path_node(const struct val *volume)
+{
+	const struct val *terms = val_get(volume, F_spec, F_nodeAffinity, F_required, F_nodeSelectorTerms);
+	const struct val *term = val_at(terms, 0), *list = val_get(term, F_matchExpressions), *e = val_at(list, 0);
+	bool own = sv_is(annotation_of(volume, ANN_PROVISIONED_BY), LOCAL_PATH_PROVISIONER) && val_len(terms) == 1 &&
+		   val_len(term) == 1 && val_len(list) == 1 && val_is(val_get(e, F_key), "kubernetes.io/hostname") &&
+		   val_is(val_get(e, F_operator), "In") && val_len(val_get(e, F_values)) == 1;
+
+	return own ? val_str(val_at(val_get(e, F_values), 0)) : SV("");
 }
 
 void volume_nodes(struct arena *a, const struct obj *volume, struct node_want *ret)

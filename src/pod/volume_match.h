@@ -21,6 +21,8 @@
 #define ANN_PROVISIONER "volume.kubernetes.io/storage-provisioner" /* claim: who is asked to make one */
 #define ANN_PROVISIONER_BETA "volume.beta.kubernetes.io/storage-provisioner"
 #define ANN_SELECTED_NODE "volume.kubernetes.io/selected-node" /* claim: where its first pod will be */
+/* Claim: which node has the snapshot of local-path that it is to be filled from. */
+#define ANN_SOURCE_NODE "local-path.caravel.io/source-node"
 #define ANN_STORAGE_CLASS "volume.beta.kubernetes.io/storage-class"
 #define NO_PROVISIONER "kubernetes.io/no-provisioner"
 
@@ -33,6 +35,9 @@ int64_t volume_capacity_bytes(const struct obj *volume);
 
 /* spec.volumeMode of a claim or a volume, "Filesystem" when it is not said. */
 struct sv volume_mode_of(const struct obj *o);
+
+/* The node that made the volume by the class local-path, and alone has it; "" where it is another kind of volume. */
+struct sv local_path_node(const struct val *volume);
 
 /* volume.spec.claimRef: is it this claim's? A reference without uid is a reservation by name. */
 bool volume_is_for(const struct obj *volume, const struct obj *claim);

@@ -282,8 +282,9 @@ struct scheduler *scheduler_new(const struct scheduler_opts *o)
 	static const struct informer_handler storage = { storage_set, storage_updated, storage_deleted };
 	static const struct informer_handler services = { scheduler_service_set, scheduler_service_updated,
 							  scheduler_service_deleted };
-	const struct resource *const stored[] = { RES(storage_storageclasses), RES(core_persistentvolumes),
-						  RES(core_persistentvolumeclaims) };
+	const struct resource *const stored[] = { RES(storage_storageclasses),	    RES(core_persistentvolumes),
+						  RES(core_persistentvolumeclaims), RES(storage_csinodes),
+						  RES(storage_csidrivers),	    RES(storage_csistoragecapacities) };
 	struct scheduler *s = xcalloc(1, sizeof(*s));
 
 	s->env = o->env;

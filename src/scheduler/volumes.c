@@ -15,6 +15,9 @@ void volumes_release(struct volumes *v)
 	strmap_release_with(&v->volumes, drop_obj);
 	strmap_release_with(&v->classes, drop_obj);
 	strmap_release_with(&v->promised, free);
+	strmap_release_with(&v->nodes, drop_obj);
+	strmap_release_with(&v->drivers, drop_obj);
+	strmap_release_with(&v->capacities, drop_obj);
 }
 
 static void volumes_put(struct strmap *m, struct sv key, struct obj *o)
@@ -51,7 +54,60 @@ void volumes_set(struct volumes *v, struct obj *o, bool deleted)
 			forget_promise(v, obj_name(o));
 	} else if (val_is(kind, "StorageClass")) {
 		volumes_put(&v->classes, obj_name(o), deleted ? NULL : o);
+	} else if (val_is(kind, "CSINode")) {
+		volumes_put(&v->nodes, obj_name(o), deleted ? NULL : o);
+	} else if (val_is(kind, "CSIDriver")) {
+		volumes_put(&v->drivers, obj_name(o), deleted ? NULL : o);
+	} else if (val_is(kind, "CSIStorageCapacity")) {
+		volumes_put(&v->capacities, obj_path(&b, obj_ns(o), obj_name(o)), deleted ? NULL : o);
 	}
+}
+
+static int64_t volumes_limit_of(const struct obj *csinode, struct sv driver)
+{
+	VAL_EACH(obj_get(csinode, F_spec, F_drivers), d)
+		if (sv_eq(val_get_str(d, F_name), driver))
+			return val_get_int(d, -1, F_allocatable, F_count);
+	return -1;
+}
+
+int64_t volumes_limit(const struct volumes *v, struct sv node, struct sv driver)
+{
+	const struct obj *o = strmap_get(&v->nodes, node);
+
+	return o ? volumes_limit_of(o, driver) : -1;
+}
+
+bool volumes_limited(const struct volumes *v, struct sv driver)
+{
+	STRMAP_EACH(&v->nodes, e)
+		if (volumes_limit_of(e->value, driver) >= 0)
+			return true;
+	return false;
+}
+
+bool volumes_installed(const struct volumes *v, struct sv node, struct sv driver)
+{
+	const struct obj *o = strmap_get(&v->nodes, node);
+
+	VAL_EACH(o ? obj_get(o, F_spec, F_drivers) : NULL, d)
+		if (sv_eq(val_get_str(d, F_name), driver))
+			return true;
+	return false;
+}
+
+bool volumes_must_be_installed(const struct volumes *v, struct sv driver)
+{
+	const struct obj *o = strmap_get(&v->drivers, driver);
+
+	return o && val_bool(obj_get(o, F_spec, F_preventPodSchedulingIfMissing));
+}
+
+bool volumes_tells_capacity(const struct volumes *v, struct sv driver)
+{
+	const struct obj *o = strmap_get(&v->drivers, driver);
+
+	return o && val_bool(obj_get(o, F_spec, F_storageCapacity));
 }
 
 struct obj *volumes_claim(const struct volumes *v, struct sv ns, struct sv name)

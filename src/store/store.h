@@ -124,6 +124,9 @@ struct store_watch_cb {
 	bool wants_prev;
 };
 
+/* One change of the past. Return non-zero to stop; not before a revision is whole (`more`). */
+typedef int store_change_fn(const struct store_change *c, void *ctx);
+
 struct store_stats {
 	int64_t rev, compact_rev;
 	uint64_t keys, bytes; /* live keys; bytes on disk (mem: of values) */
@@ -156,6 +159,13 @@ struct store_ops {
 		     void *ctx, struct store_watch **ret_watch, struct err *err);
 	/* No callback runs after this returns. Must not be called from a callback. */
 	void (*unwatch)(struct store *s, struct store_watch *w);
+
+	/* Tells what a watch since then would be told next, on the calling thread: of `most` revisions, whatever keys
+	 * they are of, or until fn returns non-zero. *ret_rev: up to it all was told; the newest there is when nothing
+	 * is left. So what looks at much of the past is nothing to the store's thread. ERR_EXPIRED as watch has it,
+	 * ERR_STORE_READ: a change cannot be read. NULL: a backend where such watches cost its thread nothing. */
+	int (*changes)(struct store *s, struct sv from, struct sv to, int64_t since, size_t most, store_change_fn *fn,
+		       void *ctx, int64_t *ret_rev, struct err *err);
 
 	/* Forgets versions older than rev, keeping what a range at rev or later reports. Ranges and
 	 * watches before rev fail or end with ERR_EXPIRED. Idempotent; a rev in the future is
@@ -219,6 +229,9 @@ int store_commit_wait(struct store *s, const struct store_write *w, int64_t *ret
 int store_watch(struct store *s, struct sv from, struct sv to, int64_t since, const struct store_watch_cb *cb,
 		void *ctx, struct store_watch **ret_watch, struct err *err);
 void store_unwatch(struct store *s, struct store_watch *w);
+bool store_tells_changes(struct store *s); /* it has that: */
+int store_changes(struct store *s, struct sv from, struct sv to, int64_t since, size_t most, store_change_fn *fn,
+		  void *ctx, int64_t *ret_rev, struct err *err);
 int store_compact(struct store *s, int64_t rev, struct err *err);
 int store_lease_grant(struct store *s, int64_t id, int64_t ttl_s, int64_t *ret_id, struct err *err);
 int store_lease_keepalive(struct store *s, int64_t id, int64_t *ret_ttl_s, struct err *err); /* its full time again */

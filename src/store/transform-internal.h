@@ -9,7 +9,7 @@
 
 struct tx {
 	struct store store;
-	struct store_ops ops; /* has a sync where the inner one has */
+	struct store_ops ops; /* has a sync and changes where the inner one has */
 	struct store *inner;
 	struct store_transform *t;
 	pthread_mutex_t mu;

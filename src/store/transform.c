@@ -254,19 +254,83 @@ static int range_each(const struct store_kv *kv, void *ctx)
 	return r->stop;
 }
 
+static void tx_range_init(struct tx_range *r, struct tx *x, store_each_fn *fn, void *ctx)
+{
+	*r = (struct tx_range){ .x = x, .fn = fn, .ctx = ctx, .asks = pthread_self() };
+	pthread_mutex_init(&r->mu, NULL);
+	pthread_cond_init(&r->cond, NULL);
+}
+
+static void tx_range_release(struct tx_range *r)
+{
+	pthread_cond_destroy(&r->cond);
+	pthread_mutex_destroy(&r->mu);
+}
+
 static int tx_range(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn,
 		    void *ctx, int64_t *ret_rev, struct err *err)
 {
-	struct tx_range r = { .x = TX(s),
-			      .fn = fn,
-			      .ctx = ctx,
-			      .asks = pthread_self(),
-			      .mu = PTHREAD_MUTEX_INITIALIZER,
-			      .cond = PTHREAD_COND_INITIALIZER };
-	int rc = store_range(r.x->inner, from, to, rev, limit, range_each, &r, ret_rev, err);
+	struct tx_range r;
+	int rc;
 
-	pthread_cond_destroy(&r.cond);
-	pthread_mutex_destroy(&r.mu);
+	tx_range_init(&r, TX(s), fn, ctx);
+	rc = store_range(r.x->inner, from, to, rev, limit, range_each, &r, ret_rev, err);
+	tx_range_release(&r);
+	return rc;
+}
+
+/* --- changes of the past: of each what was there, then what came --- */
+
+struct tx_changes {
+	struct tx_range prev, now; /* their ctx is this */
+	struct store_change c;
+	store_change_fn *fn;
+	void *ctx;
+};
+
+static int changes_now(const struct store_kv *kv, void *ctx)
+{
+	struct tx_changes *t = ctx;
+
+	t->c.kv = *kv;
+	return t->fn(&t->c, t->ctx);
+}
+
+/* What is deleted has no value. */
+static int changes_tell(struct tx_changes *t)
+{
+	struct store_kv kv = t->c.kv;
+
+	return kv.deleted ? t->fn(&t->c, t->ctx) : range_each(&kv, &t->now);
+}
+
+static int changes_prev(const struct store_kv *kv, void *ctx)
+{
+	struct tx_changes *t = ctx;
+
+	t->c.prev = kv;
+	return changes_tell(t);
+}
+
+static int changes_each(const struct store_change *c, void *ctx)
+{
+	struct tx_changes *t = ctx;
+
+	t->c = *c;
+	return c->prev ? range_each(c->prev, &t->prev) : changes_tell(t);
+}
+
+static int tx_look(struct store *s, struct sv from, struct sv to, int64_t since, size_t most, store_change_fn *fn,
+		   void *ctx, int64_t *ret_rev, struct err *err)
+{
+	struct tx_changes t = { .fn = fn, .ctx = ctx };
+	int rc;
+
+	tx_range_init(&t.prev, TX(s), changes_prev, &t);
+	tx_range_init(&t.now, TX(s), changes_now, &t);
+	rc = store_changes(TX(s)->inner, from, to, since, most, changes_each, &t, ret_rev, err);
+	tx_range_release(&t.prev);
+	tx_range_release(&t.now);
 	return rc;
 }
 
@@ -358,6 +422,8 @@ struct store *store_transformed(struct store *inner_take, struct store_transform
 	x->ops = tx_ops;
 	if (store_shared(inner_take))
 		x->ops.sync = tx_sync;
+	if (store_tells_changes(inner_take))
+		x->ops.changes = tx_look;
 	x->store = (struct store){ &x->ops, inner_take->env };
 	x->inner = inner_take;
 	x->t = t;

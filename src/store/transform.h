@@ -4,7 +4,7 @@
  * of each that is read. Keys stay as they are, and both are told the key, which they may bind the value to. That is
  * the only place: whoever has the transformed store knows nothing of it.
  *
- *	commit ─▶ in() ─▶ inner store ─▶ out() ─▶ range, watch, the `current` of a mismatch
+ *	commit ─▶ in() ─▶ inner store ─▶ out() ─▶ range, changes, watch, the `current` of a mismatch
  *
  * Either may take its time (a key that has to be fetched), and either may fail for one value:
  *

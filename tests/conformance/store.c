@@ -764,6 +764,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_in_flight, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_gather, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_close_finishes, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_changes, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_changes_meanwhile, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_watch_basic, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_watch_many, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_watch_order, setup, kit_teardown),

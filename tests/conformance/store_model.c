@@ -184,6 +184,66 @@ static void model_read(struct model *m, struct store *s)
 	buf_release(&want);
 }
 
+struct model_look {
+	struct buf text;
+	size_t stop_at; /* changes; 0: none */
+	size_t n;
+};
+
+static int model_looked(const struct store_change *c, void *ctx)
+{
+	struct model_look *l = ctx;
+
+	(void)kit_list_one(&c->kv, &l->text);
+	if (c->prev)
+		buf_printf(&l->text, "<%.*s@%" PRId64 " ", SV_ARG(c->prev->value), c->prev->mod_rev);
+	return ++l->n == l->stop_at;
+}
+
+/* What the store says of its past, in portions of any size, against the list. */
+static void model_changes(struct model *m, struct store *s)
+{
+	int from = (int)model_rand(m, MODEL_KEYS), to = from + 1 + (int)model_rand(m, MODEL_KEYS);
+	int64_t since = model_rand(m, (uint32_t)model_rev(m) + 1), upto = since;
+	size_t most = 1 + model_rand(m, 200);
+	struct model_look l = { .stop_at = model_rand(m, 3) ? 0 : 1 + model_rand(m, 20) };
+	struct buf want = BUF_INIT;
+	struct err err = ERR_INIT;
+	char a[8], b[8];
+
+	snprintf(a, sizeof(a), "k%02d", from);
+	snprintf(b, sizeof(b), "k%02d", to);
+	while (upto < model_rev(m)) {
+		int64_t before = upto;
+
+		if (store_changes(s, sv_from(a), sv_from(b), upto, most, model_looked, &l, &upto, &err) < 0) {
+			assert_int_equal(err.reason, ERR_EXPIRED);
+			assert_true(before < m->compact_rev);
+			err_release(&err);
+			buf_release(&l.text);
+			return;
+		}
+		assert_true(before >= m->compact_rev);
+		assert_true(upto > before && upto <= before + (int64_t)most + (before == 0));
+	}
+	for (size_t i = 0; i < m->log.n; i++) {
+		const struct model_change *c = &m->log.p[i];
+		ssize_t prev = model_find(m, c->key, c->rev - 1);
+
+		if (c->rev <= since || c->key < from || c->key >= to)
+			continue;
+		buf_printf(&want, "k%02d=%s@%" PRId64 "/%" PRId64 "%s ", c->key, c->create_rev ? c->value : "",
+			   c->create_rev, c->rev, c->create_rev ? "" : "!");
+		if (prev >= 0)
+			buf_printf(&want, "<%s@%" PRId64 " ", m->log.p[prev].value, m->log.p[prev].rev);
+	}
+	buf_addc(&want, '\0');
+	buf_addc(&l.text, '\0');
+	assert_string_equal(l.text.p, want.p);
+	buf_release(&want);
+	buf_release(&l.text);
+}
+
 void test_model(void **state)
 {
 	struct kit *k = *state;
@@ -196,8 +256,11 @@ void test_model(void **state)
 
 			if (dice < 600) {
 				model_write(&m, k->s);
-			} else if (dice < 990) {
+			} else if (dice < 960) {
 				model_read(&m, k->s);
+			} else if (dice < 990) {
+				if (store_tells_changes(k->s))
+					model_changes(&m, k->s);
 			} else if (dice < 996) {
 				int64_t rev = model_rev(&m) - (int64_t)model_rand(&m, 50); /* drawn once */
 

@@ -6,6 +6,8 @@ void test_watch_many(void **state);
 void test_watch_order(void **state);
 void test_watch_cookie(void **state);
 void test_watch_old(void **state);
+void test_changes(void **state);
+void test_changes_meanwhile(void **state);
 void test_watch_future(void **state);
 void test_watch_enough(void **state);
 void test_watch_meanwhile(void **state);

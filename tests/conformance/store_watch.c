@@ -203,6 +203,108 @@ void test_watch_old(void **state)
 	}
 }
 
+static int changes_one(const struct store_change *c, void *ctx)
+{
+	struct buf *b = ctx;
+
+	(void)kit_list_one(&c->kv, b);
+	if (c->prev) {
+		b->n--;
+		buf_printf(b, "<%.*s@%" PRId64 " ", SV_ARG(c->prev->value), c->prev->mod_rev);
+	}
+	assert_null(c->cookie);
+	return sv_is(c->kv.value, "stop");
+}
+
+static void assert_changes(struct store *s, const char *from, const char *to, int64_t since, size_t most, int64_t upto,
+			   const char *text)
+{
+	struct buf b = BUF_INIT;
+	struct err err = ERR_INIT;
+	int64_t got = -1;
+
+	if (store_changes(s, sv_from(from), sv_from(to), since, most, changes_one, &b, &got, &err) < 0)
+		buf_adds(&b, err_reason_name(err.reason));
+	assert_string_equal(buf_cstr(&b), text);
+	assert_int_equal(got, upto);
+	err_release(&err);
+	buf_release(&b);
+}
+
+/* The past, told to who asks. */
+void test_changes(void **state)
+{
+	struct kit *k = *state;
+
+	if (!store_tells_changes(k->s))
+		return;
+	assert_changes(k->s, "", "z", 0, 10, 1, "");
+	put(k->s, "a", "1", 0); /* 2 */
+	put(k->s, "b", "1", 0); /* 3 */
+	put(k->s, "a", "2", 2); /* 4 */
+	del(k->s, "a", 4);	/* 5 */
+	put(k->s, "a", "3", 0); /* 6 */
+	put(k->s, "a", "stop", 6);
+	put(k->s, "b", "2", 3); /* 8 */
+	for (int pass = 0; pass < 3; pass++) {
+		assert_changes(k->s, "a", "", 0, 5, 6, "a=1@2/2 a=2@2/4<1@2 a=@0/5!<2@4 a=3@6/6 ");
+		assert_changes(k->s, "", "z", 3, 2, 5, "a=2@2/4<1@2 a=@0/5!<2@4 ");
+		assert_changes(k->s, "", "z", 5, 100, 7, "a=3@6/6 a=stop@6/7<3@6 "); /* by who is told */
+		assert_changes(k->s, "", "z", 7, 100, 8, "b=2@3/8<1@3 ");
+		assert_changes(k->s, "", "z", 8, 100, 8, "");
+		assert_changes(k->s, "x", "z", 2, 3, 5, ""); /* of others it is said how far it has looked */
+		assert_changes(k->s, "", "z", 20, 100, 20, "");
+		assert_changes(k->s, "", "z", -1, 100, -1, "BadRequest");
+		if (!k->backend->persistent)
+			break;
+		kit_reopen(k); /* the same from disk */
+	}
+	assert_int_equal(store_compact(k->s, 4, NULL), 0);
+	assert_changes(k->s, "", "z", 3, 100, -1, "Expired");
+	assert_changes(k->s, "a", "", 4, 2, 6, "a=@0/5!<2@4 a=3@6/6 "); /* with what was before the compaction */
+}
+
+/* While others write: each change once, in order, whatever the store moves about meanwhile. */
+void test_changes_meanwhile(void **state)
+{
+	enum { N = 6000 };
+	struct store *s = STORE(state);
+	struct flight f = FLIGHT_INIT;
+	static char value[3000];
+	int64_t upto = 1, last = 0;
+	struct buf b = BUF_INIT;
+	char key[16];
+
+	if (!store_tells_changes(s))
+		return;
+	memset(value, 'v', sizeof(value));
+	for (int i = 0; i < N; i++) {
+		struct store_write w = { .value = sv_make(value, sizeof(value)), .expect_rev = STORE_ANY_REV };
+
+		w.key = sv_make(key, (size_t)snprintf(key, sizeof(key), "%c%d", i % 10 ? 'n' : 'a', i % 97));
+		flight_commit(&f, s, &w);
+		if (i % 50)
+			continue;
+		buf_clear(&b);
+		assert_int_equal(store_changes(s, SV("a"), SV("b"), upto, 97, changes_one, &b, &upto, NULL), 0);
+	}
+	flight_wait(&f, 0);
+	last = now_rev(s);
+	upto = 1;
+	for (size_t n = 0; upto < last;) {
+		struct sv rest, one;
+
+		buf_clear(&b);
+		assert_int_equal(store_changes(s, SV("a"), SV("b"), upto, 97, changes_one, &b, &upto, NULL), 0);
+		rest = buf_sv(&b);
+		while (sv_split(&rest, ' ', &one) && one.n)
+			n++;
+		if (upto == last)
+			assert_int_equal(n, N / 10);
+	}
+	buf_release(&b);
+}
+
 void test_watch_future(void **state)
 {
 	struct store *s = STORE(state);

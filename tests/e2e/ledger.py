@@ -22,8 +22,9 @@ class Wrong(AssertionError):
 
 
 class Ledger:
-    def __init__(self, cluster, seed, big=0.03):
-        self.c, self.big, self.seed = cluster, big, seed
+    def __init__(self, cluster, seed, big=0.03, patience=20):
+        """patience: seconds for an answer. Who gives up before the server does may see his write come later."""
+        self.c, self.big, self.seed, self.patience = cluster, big, seed, patience
         self.lock = threading.Lock()
         self.revs = {}  # revision: (name, value), of all answers
         self.wrong, self.answers, self.codes, self.relists = [], 0, {}, 0
@@ -108,7 +109,7 @@ class Writer:
     def ask(self, method, path, body=None, kind="application/json"):
         if self.conn is None:
             self.conn = self.l.c.connect()
-            self.conn.timeout = 20
+            self.conn.timeout = self.l.patience
         try:
             self.conn.request(method, path, body and json.dumps(body), {"Content-Type": kind} if body else {})
             r = self.conn.getresponse()

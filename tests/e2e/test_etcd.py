@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import BIN, CARAVEL, Cluster, Skip, contains, equal, free_port, main, need_tools, own_dir, wait_for  # noqa: E402
 
 ALONE = ["--disable-scheduler", "--disable-controller-manager"]
+TOKEN = "abcdef.0123456789abcdef"  # by which servers of one store have one cluster's keys
 
 
 class Etcd:
@@ -58,7 +59,7 @@ class Etcd:
 
 
 def on_etcd(etcd, *more):
-    return Cluster(args=[*ALONE, "--datastore-endpoint", etcd.url, *more])
+    return Cluster(args=[*ALONE, "--datastore-endpoint", etcd.url, "--token", TOKEN, *more])
 
 
 def objects_are_in_etcd(_):

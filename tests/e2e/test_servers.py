@@ -31,6 +31,15 @@ spec: {selector: {app: NAME}, ports: [{port: 80}]}
 """
 
 
+def weight(host, port):
+    """Which of two servers dev-2 prefers: the heavier one (client/servers.c)."""
+    h = 14695981039346656037
+    for byte in f"dev-2 {host} {port}".encode():
+        h = (h ^ byte) * 1099511628211 % 2**64
+    h = (h ^ h >> 33) * 0xff51afd7ed558ccd % 2**64
+    return h ^ h >> 33
+
+
 def way_up(c, name):
     words = ["nsenter", f"--net=/run/netns/{c.net()}-1", sys.executable, HERE + "/forwarder.py", str(PORTS[name]), c.host, str(c.port)]
     p = WAYS[name] = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
@@ -49,11 +58,18 @@ def connections(c, name):
     return len(c.inside(2, "ss", "-Htn", "state", "established", "dst", f"{c.host}:{PORTS[name]}").splitlines())
 
 
-def joins_by_one_and_learns_the_other(c):
-    for name in PORTS:
-        way_up(c, name)
+def tell_of_both(c):
+    """The server says each minute that there is itself alone."""
     c.kubectl("patch", "endpoints", "kubernetes", "--type=merge", "-p", json.dumps({"subsets": [{
         "addresses": [{"ip": c.host}], "ports": [{"name": n, "port": p, "protocol": "TCP"} for n, p in PORTS.items()]}]}))
+
+
+def joins_by_one_and_learns_the_other(c):
+    """It joins by the one that it prefers, so that it stays there."""
+    PORTS["a"], PORTS["b"] = sorted(PORTS.values(), key=lambda port: weight(c.host, port), reverse=True)
+    for name in PORTS:
+        way_up(c, name)
+    tell_of_both(c)
     words = c.kill_node(2)
     words[words.index("--server") + 1] = f"https://{c.host}:{PORTS['a']}"
     c.words = words
@@ -64,7 +80,7 @@ def joins_by_one_and_learns_the_other(c):
         with open(c.node_dir(2) + "/agent/servers", encoding="utf-8") as f:
             return sorted(f.read().split())
     wait_for("the list of servers", lambda: os.path.exists(c.node_dir(2) + "/agent/servers") and learnt() == [
-        f"{c.host}:{p}" for p in PORTS.values()])
+        f"{c.host}:{p}" for p in sorted(PORTS.values())])
     # Calls and watches by the one, connections for the kubelet at both.
     wait_for("connections by both ways", lambda: connections(c, "a") > 3 and connections(c, "b") == 2)
     # What the server cannot dial, it reaches by those.
@@ -138,6 +154,7 @@ def it_starts_while_the_one_it_was_given_is_gone(c):
     way_down("a")
     c.kill_node(2)
     at = c.words.index("--token-file")
+    tell_of_both(c)
     c.start_node(2, c.words[:at] + c.words[at + 2:])
     wait_for("it to be there by the other one", lambda: connections(c, "b") > 5, 60)
     all_goes_on(c, "fourth")

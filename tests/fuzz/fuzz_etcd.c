@@ -53,6 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct etcd_range_said range;
 	struct etcd_txn_said txn;
 	struct etcd_status_said status;
+	static struct etcd_member members[ETCD_MEMBERS_MAX];
 	struct sv said, value;
 	int64_t id, ttl;
 	size_t n;
@@ -73,6 +74,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		(void)etcd_status_read(said, &status);
 	if (data[0] == 'l')
 		(void)etcd_lease_read(said, &id, &ttl);
+	if ((data[0] == 'a' || data[0] == 'A') && etcd_members_read(said, data[0] == 'A', members, &n))
+		for (size_t i = 0; i < n; i++) {
+			look(members[i].name);
+			look(members[i].peer);
+			look(members[i].client);
+		}
 	if (data[0] == 'e' && link_endpoints_read(said, e, &n, NULL) == 0) {
 		if (n == 0 || n > LINK_ENDPOINTS_MAX)
 			abort();

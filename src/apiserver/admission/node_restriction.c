@@ -335,6 +335,8 @@ static int restrict_all(const struct admission *a, struct err *err)
 		return node_restrict_volume(a, node, err);
 	if (a->res == RES(storage_storageclasses))
 		return node_restrict_class(a, node, err);
+	if (node_keeps_snapshots(a->res))
+		return node_restrict_snapshot(a, node, err);
 	if (a->res == RES(core_serviceaccounts) && a->op == ADMIT_CREATE && sv_is(a->subresource, "token"))
 		return node_restrict_token(a, node, err);
 	if (a->res == RES(certificates_certificatesigningrequests))

@@ -13,3 +13,6 @@ int node_restrict_pod_certificate(const struct admission *a, struct sv node, str
 /* node_volumes.c: a volume that the node has made of a directory of its own, or makes; the class of such volumes. */
 int node_restrict_volume(const struct admission *a, struct sv node, struct err *err);
 int node_restrict_class(const struct admission *a, struct sv node, struct err *err);
+/* node_snapshots.c */
+bool node_keeps_snapshots(const struct resource *r); /* is it the kind of these? */
+int node_restrict_snapshot(const struct admission *a, struct sv node, struct err *err);

@@ -12,13 +12,9 @@
 /* Of this node alone, and made by it. */
 static bool volume_is_own(const struct val *volume, struct sv node)
 {
-	const struct val *terms = val_get(volume, F_spec, F_nodeAffinity, F_required, F_nodeSelectorTerms);
-	const struct val *term = val_at(terms, 0), *list = val_get(term, F_matchExpressions), *e = val_at(list, 0);
+	struct sv has = local_path_node(volume);
 
-	return sv_is(annotation_of(volume, ANN_PROVISIONED_BY), LOCAL_PATH_PROVISIONER) && val_len(terms) == 1 &&
-	       val_len(term) == 1 && val_len(list) == 1 && val_is(val_get(e, F_key), "kubernetes.io/hostname") &&
-	       val_is(val_get(e, F_operator), "In") && val_len(val_get(e, F_values)) == 1 &&
-	       sv_eq(val_str(val_at(val_get(e, F_values), 0)), node);
+	return has.n && sv_eq(has, node);
 }
 
 /* Is it for a claim that waits for exactly this? */

@@ -3,6 +3,7 @@
 #include "apiserver/bootstrap/bootstrap.h"
 #include "apiserver/bootstrap/cluster_info.h"
 #include "apiserver/bootstrap/join_token.h"
+#include "apiserver/bootstrap/masters.h"
 #include "apiserver/inbox.h"
 #include "apiserver/pki.h"
 #include "apiserver/registry/strategy.h"
@@ -16,7 +17,6 @@
 #include "object/annotation.h"
 #include "object/feature.h"
 #include "object/legacy_token.h"
-#include "object/slice.h"
 
 #include <stdlib.h>
 
@@ -179,15 +179,14 @@ static void priority_classes(struct batch *b)
 		       "Used for system critical pods that must not be moved from their current node.");
 }
 
-static void https_port(struct arena *a, struct val *owner, int64_t port, bool service)
+static void https_port(struct arena *a, struct val *owner, int64_t port)
 {
 	struct val *ports = val_new_list(a), *p = val_new_map(a);
 
 	val_set_cstr(a, p, F_name, "https");
-	val_set_int(a, p, F_port, service ? 443 : port);
+	val_set_int(a, p, F_port, 443);
 	val_set_cstr(a, p, F_protocol, "TCP");
-	if (service)
-		val_set_int(a, p, F_targetPort, port);
+	val_set_int(a, p, F_targetPort, port);
 	val_push(a, ports, p);
 	val_set(a, owner, F_ports, ports);
 }
@@ -257,9 +256,9 @@ static void service_cidr(struct batch *b)
 static void kubernetes_service(struct batch *b)
 {
 	const struct apiserver_opts *o = &b->server->o;
-	const char *where = o->find_address ? o->find_address(o->find_ctx) : o->advertise_address;
 	struct arena *a = &b->arena;
-	struct val *doc, *m, *list, *item;
+	struct val *doc, *m;
+	struct master own;
 
 	doc = new_object(a, RES(core_services), "default", "kubernetes");
 	m = val_ensure_map(a, val_get_mut(doc, F_metadata), F_labels);
@@ -268,40 +267,12 @@ static void kubernetes_service(struct batch *b)
 	m = val_set_map(a, doc, F_spec);
 	val_set_cstr(a, m, F_type, "ClusterIP");
 	val_set_cstr(a, m, F_clusterIP, apiserver_first_service_ip(b->server, a));
-	https_port(a, m, o->advertise_port, true);
+	https_port(a, m, o->advertise_port);
 	ensure(b, RES(core_services), doc);
-	if (!where)
+	if (b->server->masters || !master_own(b->server, &own)) /* several servers write those of all */
 		return;
-
-	doc = new_object(a, RES(core_endpoints), "default", "kubernetes");
-	m = val_ensure_map(a, val_get_mut(doc, F_metadata), F_labels);
-	val_set_str_sv(a, m, SV("endpointslice.kubernetes.io/skip-mirror"), SV("true"));
-	list = val_new_list(a);
-	item = val_new_map(a);
-	m = val_set_list(a, item, F_addresses);
-	struct val *address = val_new_map(a);
-
-	val_set_cstr(a, address, F_ip, where);
-	val_push(a, m, address);
-	https_port(a, item, o->advertise_port, false);
-	val_push(a, list, item);
-	val_set(a, doc, F_subsets, list);
-	ensure_endpoints(b, RES(core_endpoints), doc);
-
-	doc = new_object(a, RES(discovery_endpointslices), "default", "kubernetes");
-	m = val_ensure_map(a, val_get_mut(doc, F_metadata), F_labels);
-	val_set_str_sv(a, m, SV(SLICE_SERVICE_LABEL), SV("kubernetes"));
-	val_set_cstr(a, doc, F_addressType, strchr(where, ':') ? "IPv6" : "IPv4");
-	list = val_new_list(a);
-	item = val_new_map(a);
-	m = val_set_list(a, item, F_addresses);
-	val_push(a, m, val_new_str(a, sv_from(where)));
-	m = val_set_map(a, item, F_conditions);
-	val_set_bool(a, m, F_ready, true);
-	val_push(a, list, item);
-	val_set(a, doc, F_endpoints, list);
-	https_port(a, doc, o->advertise_port, false);
-	ensure_endpoints(b, RES(discovery_endpointslices), doc);
+	ensure_endpoints(b, RES(core_endpoints), masters_endpoints(a, &own, 1));
+	ensure_endpoints(b, RES(discovery_endpointslices), masters_slice(a, &own, 1));
 }
 
 /* One that was deleted comes back with the next start, as upstream's. */

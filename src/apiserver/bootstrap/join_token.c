@@ -42,6 +42,8 @@ static int given(struct apiserver *s, struct arena *a, struct found *f, struct e
 	    (t.ca_hash.n && join_token_check_ca(&t, s->pki->ca_cert, err) < 0))
 		return err_wrap(err, "--token");
 	f->token = t;
+	if (s->o.join_token_known)
+		return 0;
 	have = wc_get(s->wc, RES(core_secrets), SV(BOOTSTRAP_TOKEN_NS),
 		      arena_svf(a, BOOTSTRAP_TOKEN_PREFIX "%.*s", SV_ARG(t.id)));
 	if (have && !secret_equal(bootstrap_token_field(a, have, "token-secret"), t.secret))
@@ -65,6 +67,8 @@ struct val *join_token_secret(struct apiserver *s, struct arena *a, struct sv *r
 	if (!f.token.id.n)
 		bootstrap_token_random(s->env, a, &f.token);
 	*ret_text = join_token_format(a, s->pki->ca_cert, f.token.id, f.token.secret);
+	if (s->o.join_token && s->o.join_token_known)
+		return NULL;
 	return bootstrap_token_doc(a, &(struct bootstrap_token_opts){ .token = f.token,
 								      .description = JOIN_TOKEN_DESCRIPTION,
 								      .groups = JOIN_TOKEN_GROUP,

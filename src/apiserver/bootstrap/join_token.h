@@ -16,7 +16,7 @@ struct apiserver;
 
 #define JOIN_TOKEN_DESCRIPTION "machines join with this token; it is kept in server/node-token"
 
-/* The Secret as it should be: one that is there, that of --token, or a new one; NULL with *err. *ret_text: for the
- * file. */
+/* The Secret as it should be: one that is there, that of --token, or a new one; NULL with *err, and without when there
+ * is to be none (apiserver_opts.join_token_known). *ret_text: for the file. */
 struct val *join_token_secret(struct apiserver *s, struct arena *a, struct sv *ret_text, struct err *err);
 int join_token_write(struct arena *a, const char *data_dir, struct sv text, struct err *err);

@@ -23,7 +23,8 @@ static size_t list_seats(const struct api_req *q)
 	size_t n = wc_count(q->server->wc, q->res), bytes = wc_bytes(q->server->wc, q->res), limit = 0;
 	struct sv text;
 
-	if (q->verb == VERB_LIST && api_req_param(q, "limit", &text))
+	/* A page of the past reads all that there was. */
+	if (q->verb == VERB_LIST && !api_req_param(q, "at", &text) && api_req_param(q, "limit", &text))
 		for (size_t i = 0; i < text.n && text.p[i] >= '0' && text.p[i] <= '9' && limit < n; i++)
 			limit = 10 * limit + (size_t)(text.p[i] - '0');
 	if (n && limit && limit < n)

@@ -331,7 +331,7 @@ static const struct val *with_type(struct api_req *q, const struct val *raw, str
 	VAL_EACH_MEMBER(raw, m) {
 		if (m.sym == F_apiVersion || m.sym == F_kind)
 			continue;
-		val_append_sv(q->arena, full, m.key, m.value);
+		val_append_member(q->arena, full, m.sym, m.key, m.value);
 	}
 	return full;
 }

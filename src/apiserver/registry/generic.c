@@ -1,5 +1,6 @@
 /* Which verb of which resource or subresource: the last fork of the pipeline. */
 #include "apiserver/media.h"
+#include "apiserver/registry/at.h"
 #include "apiserver/registry/registry.h"
 
 #define LIST_SMALL 1000			   /* objects to select from that take no time worth a hop */
@@ -132,11 +133,15 @@ bool registry_is_small(struct api_req *q)
 	const struct sub_handler *own;
 	struct sv rev, text;
 
-	if (!q->res || (q->verb == VERB_GET && !q->subresource.n))
+	if (!q->res)
 		return true;
+	if (q->verb == VERB_GET && !q->subresource.n)
+		return !at_given(q);
 	own = own_handler(q);
 	if (own)
 		return own->streams;
+	if (at_given(q))
+		return false;
 	if (q->verb != VERB_LIST)
 		return q->verb == VERB_GET || q->verb == VERB_WATCH || q->verb >= _VERB_MAX;
 	/* Reading them takes longer than the objects do. */
@@ -164,6 +169,8 @@ void registry_serve(struct api_req *q)
 		answer_page_not_found(q);
 		return;
 	}
+	if (at_refused(q))
+		return;
 	warn_deprecated(q);
 	if (!method_known(q)) {
 		not_allowed(q);

@@ -1,5 +1,6 @@
 /* GET of one object: the shortest way through the server. */
 #include "apiserver/late_kind.h"
+#include "apiserver/registry/at.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/versions.h"
 
@@ -49,6 +50,18 @@ static void get_answer(struct api_req *q, struct obj *o)
 	answer_object(q, 200, o);
 }
 
+/* As it was at rev. */
+static void get_past(struct api_req *q, int64_t rev)
+{
+	struct err err = ERR_INIT;
+	struct obj *o;
+
+	if (at_object(q, rev, &o, &err) < 0 || (!o && err_not_found(&err, q->res, q->name) < 0))
+		api_req_fail(q, &err);
+	else
+		registry_read(q, o, get_answer);
+}
+
 void registry_get(struct api_req *q)
 {
 	struct err err = ERR_INIT;
@@ -56,6 +69,13 @@ void registry_get(struct api_req *q)
 	int64_t rev;
 	struct obj *o;
 
+	if (at_given(q)) {
+		if (at_read(q, &rev, &err) < 0)
+			api_req_fail(q, &err);
+		else
+			get_past(q, rev);
+		return;
+	}
 	if (q->n_params && api_req_param(q, "resourceVersion", &text)) {
 		if (!list_rev_parse(text, &rev)) {
 			err_bad_rev(&err, text);

@@ -6,11 +6,13 @@
  *	N                 - or NotOlderThan      now, once now >= N
  *	N                 Exact                  revision N
  *	continue token    -                      the token's revision
+ *	`at` instead      -                      that revision, or the one at that time (at.h)
  *
  * list_body.c answers. */
 #include "base/board.h"
 #include "base/quarantine.h"
 #include "apiserver/held.h"
+#include "apiserver/registry/at.h"
 #include "apiserver/registry/continue.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/set_aside.h"
@@ -31,6 +33,7 @@ struct list_opts {
 	int64_t rev, limit;
 	struct sv start; /* of the token: "ns/name" */
 	int64_t exact;	 /* read at this revision; 0: now */
+	int64_t at;	 /* asked for by `at`; 0: it was not */
 	const struct selection *sel;
 };
 
@@ -99,6 +102,8 @@ static int list_moment(struct api_req *q, struct list_opts *o, struct err *err)
 {
 	struct sv rev = SV_NULL;
 
+	if (at_read(q, &o->at, err) < 0)
+		return -1;
 	(void)api_req_param(q, "resourceVersion", &rev);
 	if (o->cont.n) {
 		struct continue_at at;
@@ -108,8 +113,17 @@ static int list_moment(struct api_req *q, struct list_opts *o, struct err *err)
 		if (rev.n && !sv_is(rev, "0"))
 			return err_set(err, ERR_BAD_REQUEST,
 				       "specifying resource version is not allowed when using continue");
+		if (o->at && at.rev != o->at)
+			return err_set(err, ERR_BAD_REQUEST,
+				       "at: the continue token is of revision %" PRId64
+				       ", and this is another: %" PRId64,
+				       at.rev, o->at);
 		o->exact = at.rev;
 		o->start = at.start;
+		return 0;
+	}
+	if (o->at) {
+		o->exact = o->at;
 		return 0;
 	}
 	if (!list_rev_parse(rev, &o->rev)) {
@@ -192,6 +206,10 @@ static int past_one(const struct store_kv *kv, void *ctx)
 	still = o != NULL;
 	if (!o)
 		o = stored_parse(p->q->res, kv->value, kv->mod_rev);
+	if (!o && p->o->at) { /* a gap would be a lie */
+		(void)at_unreadable(p->q, sv_sub(kv->key, p->key_prefix, kv->key.n), p->o->at, &p->why);
+		return 1;
+	}
 	if (!o)
 		return 0;
 	if (full || !selection_matches(p->o->sel, o)) {
@@ -410,6 +428,10 @@ void registry_list(struct api_req *q)
 		return;
 	}
 	if (rc < 0) {
+		if (err.reason == ERR_EXPIRED && o.at) {
+			(void)at_failed(q, o.at, &err);
+			goto failed;
+		}
 		if (err.reason == ERR_EXPIRED && o.cont.n) {
 			err_release(&err);
 			answer_expired(q, &o);

@@ -3,6 +3,7 @@
  * A change to the view becomes a change to the object's replicas, with the object's own
  * validation, ownership and concurrency. */
 #include "apiserver/media.h"
+#include "apiserver/registry/at.h"
 #include "apiserver/registry/registry.h"
 #include "object/api_kind.h"
 #include "object/decode.h"
@@ -147,33 +148,55 @@ static void scale_answer(struct api_req *q, struct obj *o)
 	scale_show(q, q->res, o);
 }
 
+/* The group is that of the kind upstream looks for: it has a Scale of its own for these. */
+static int scale_not_found(struct api_req *q, struct err *err)
+{
+	const char *own = strategy_for(q->res)->scale_group;
+	struct sv group = own ? sv_from(own) : q->group;
+	struct sv what =
+	    resource_late(q->res) ? sv_from(q->res->plural) : arena_svf(q->arena, "%s/scale", q->res->plural);
+
+	err_set(err, ERR_NOT_FOUND, "%.*s.%.*s \"%.*s\" not found", SV_ARG(what), SV_ARG(group), SV_ARG(q->name));
+	return err_set_object(err, group, what, q->name);
+}
+
+/* What the Scale is of: as it is now, or at another moment. A reference. */
+static int scale_find(struct api_req *q, struct obj **ret, struct err *err)
+{
+	int64_t rev;
+	int rc = at_read(q, &rev, err);
+
+	if (rc > 0)
+		rc = at_object(q, rev, ret, err);
+	else if (rc == 0)
+		*ret = wc_get(q->server->wc, q->res, q->ns, q->name);
+	if (rc < 0 || *ret)
+		return rc;
+	if (!rev && set_aside_rev(q->server, q->res, q->ns, q->name))
+		return set_aside_error(q->server, q->res, q->ns, q->name, err);
+	return scale_not_found(q, err);
+}
+
+static void scale_get(struct api_req *q)
+{
+	struct err err = ERR_INIT;
+	struct obj *o;
+
+	if (scale_find(q, &o, &err) < 0)
+		api_req_fail(q, &err);
+	else
+		registry_read(q, o, scale_answer);
+}
+
 void registry_scale(struct api_req *q)
 {
 	struct scale_ctx *c = ARENA_NEW(q->arena, struct scale_ctx);
 	struct write_op *op;
 	struct err err = ERR_INIT;
-	struct obj *o;
 	bool yaml;
 
 	if (q->verb == VERB_GET) {
-		o = registry_peek(q, q->res, q->ns, q->name);
-		if (!o && set_aside_rev(q->server, q->res, q->ns, q->name)) {
-			set_aside_error(q->server, q->res, q->ns, q->name, &err);
-			goto failed;
-		}
-		if (!o) {
-			/* The group is that of the kind upstream looks for: it has a Scale of its own for these. */
-			const char *own = strategy_for(q->res)->scale_group;
-			struct sv group = own ? sv_from(own) : q->group;
-			struct sv what = resource_late(q->res) ? sv_from(q->res->plural)
-							       : arena_svf(q->arena, "%s/scale", q->res->plural);
-
-			err_set(&err, ERR_NOT_FOUND, "%.*s.%.*s \"%.*s\" not found", SV_ARG(what), SV_ARG(group),
-				SV_ARG(q->name));
-			err_set_object(&err, group, what, q->name);
-			goto failed;
-		}
-		registry_read(q, obj_ref(o), scale_answer);
+		scale_get(q);
 		return;
 	}
 	c->put = q->verb == VERB_UPDATE;

@@ -323,6 +323,10 @@ static int watch_parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t 
 	if (q->name.n)
 		words.fields = arena_svf(q->arena, "metadata.name=%.*s%s%.*s", SV_ARG(q->name),
 					 words.fields.n ? "," : "", SV_ARG(words.fields));
+	/* From here on the selector is all that is kept, for as long as the watch stands, and there may be thousands. A
+	 * few labels find room in what every request has. */
+	if (words.fields.n || words.shard.n)
+		arena_small(q->arena);
 	if (selection_make(q->arena, q->res, &words, &sel, err) < 0)
 		return -1;
 	*o = (struct wc_watch_opts){ .res = q->res,

@@ -161,7 +161,7 @@ int write_validate(struct write_op *op, const struct val *old, struct err *err)
 	if (op->res->schema->custom)
 		structural_validate(op->res->schema->custom, &fe, op->doc, old);
 	else
-		validate_typed(&fe, op->res->schema, op->doc, old, NULL);
+		validate_ordered(&fe, op->res->schema, op->doc, old);
 	if (kind_rules)
 		kind_rules(&rules, op->doc, old, sub);
 	if (op->res->schema->custom)
@@ -190,7 +190,8 @@ void write_complete(struct write_op *op)
 	 * What grows too large by them is refused by its size. */
 	if (op->res->schema->custom)
 		(void)structural_default(op->res->schema->custom, op->a, op->doc, &too_large);
-	if (zero_typed(op->a, op->res->schema, op->doc) || !op->ordered)
+	if (op->ordered ? zero_ordered(op->a, op->res->schema, op->doc)
+			: (zero_typed(op->a, op->res->schema, op->doc), true))
 		order_typed(op->a, op->res->schema, op->doc);
 	op->ordered = op->completed = true;
 }

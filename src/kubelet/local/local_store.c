@@ -37,6 +37,26 @@ static size_t local_names(struct arena *a, int dir_take, bool unfinished, const 
 	return n;
 }
 
+/* Volumes that were being filled: of these nobody knows yet. */
+static void local_filling_mend(const struct local_store *s, struct arena *a)
+{
+	int dir = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	VEC(const char *) names = VEC_INIT;
+	DIR *d = dir < 0 ? NULL : fdopendir(dir);
+
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (sv_starts(sv_from(e->d_name), SV(FILLING)))
+			vec_push(&names, arena_strdup(a, e->d_name));
+	for (size_t i = 0; i < names.n; i++)
+		if (local_volume_remove(s, names.p[i] + strlen(FILLING), NULL) == 0)
+			(void)unlinkat(dir, names.p[i], 0);
+	vec_release(&names);
+	if (d)
+		closedir(d);
+	else
+		close_fdp(&dir);
+}
+
 int local_store_mend(const struct local_store *s, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -49,6 +69,8 @@ int local_store_mend(const struct local_store *s, struct err *err)
 
 	if (dir >= 0)
 		(void)local_names(&a, beneath_open(dir, ".", O_RDONLY | O_DIRECTORY), true, &names);
+	local_filling_mend(s, &a);
+	local_snapshots_mend(dir);
 	if (images < 0)
 		return dir >= 0 ? 0 : err_set_errno(err, errno, "opening '%s'", s->dir);
 	n = local_names(&a, images, true, &names);

@@ -1,11 +1,13 @@
-/* local_volume-internal.h - a volume under work, for local_volume.c (one volume's life), local_copy.c (clones) and
- * local_store.c (all volumes of a store). */
+/* local_volume-internal.h - a volume under work, for local_volume.c (one volume's life), local_copy.c (filled from
+ * another one), local_snapshot.c and local_store.c (all volumes of a store). */
 #pragma once
 
 #include "kubelet/local/local_volume.h"
 
 #define IMAGES ".images"
 #define UNFINISHED ".new-" /* no volume's name begins so */
+#define SNAPSHOTS ".snapshots"
+#define FILLING ".filling-" /* the same; volume NAME is not whole while .filling-NAME is there */
 #define BYTES_MAX ((int64_t)1 << 60)
 
 /* A volume under work: its place and, of one with an image, the image's file, locked. */
@@ -32,3 +34,17 @@ int64_t local_device_bytes(int64_t bytes); /* of the file of a block device */
 
 int local_mount(const struct local_at *v, struct err *err);
 int local_release(const struct local_at *v, struct err *err); /* out of every use: unmounted, detached */
+
+/* What a volume's contents lie in. */
+enum local_form { LOCAL_TREE, LOCAL_FILE_SYSTEM, LOCAL_DEVICE, _LOCAL_FORM_MAX };
+/* What it is; LOCAL_TREE of one that is not there, too. */
+enum local_form local_form_of(const struct local_at *v);
+/* All that volume `from` holds now, into an empty file, or directory. Its writers wait meanwhile where they can be made
+ * to. */
+int local_copy_still(const struct local_store *s, const char *from, bool block, int to, struct err *err);
+int local_copy_tree(const struct local_store *s, const char *from, int to, struct err *err);
+
+/* The snapshot, open: a file or a directory. -1: ERR_NOT_FOUND, or what else. */
+int local_snapshot_open(const struct local_store *s, const char *name, enum local_form *ret, struct err *err);
+/* After a start: what was not finished, or half removed. */
+void local_snapshots_mend(int dir);

@@ -37,10 +37,15 @@ struct local_want {
 int local_volume_make(const struct local_store *s, const struct local_want *w, enum local_limit *ret_limit,
 		      struct err *why, struct err *err);
 
-/* The same, holding what volume `from` holds now: which has an image, as the new one has then, or is a block device,
- * too. Its writers wait meanwhile: for a moment where the file system can share blocks (reflink), else for as long as
- * copying takes. */
-int local_volume_clone(const struct local_store *s, const char *from, const struct local_want *w, struct err *err);
+/* The same, holding what volume `from` holds now, or what a snapshot holds (local_snapshot.h): an image makes one with
+ * an image, a block device a block device, a directory one of any limit. Writers of an image or a device wait
+ * meanwhile: for a moment where the file system can share blocks (reflink), else for as long as copying takes; a
+ * directory is copied file by file. Nothing is handed out before it is whole. */
+struct local_source {
+	const char *volume, *snapshot; /* one of these */
+};
+int local_volume_fill(const struct local_store *s, const struct local_source *from, const struct local_want *w,
+		      enum local_limit *ret_limit, struct err *why, struct err *err);
 
 struct local_place {
 	const char *path; /* of the directory, or of the device */

@@ -2,6 +2,7 @@
  *
  * A volume of the node's own provisioner is made ready here, each time it is asked for: what is mounted is the mount
  * table's to know, and a directory whose image is not mounted is never handed out. */
+#include "kubelet/csi_agent.h"
 #include "kubelet/kpod.h"
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/local/local_volume.h"
@@ -35,7 +36,7 @@ static int claim_ready(struct kubelet *k, struct arena *a, const struct obj *pv,
 	struct local_place place;
 	struct stat st;
 
-	*ret = (struct claim_place){ path, block };
+	*ret = (struct claim_place){ path, block, SV("") };
 	if (name) {
 		if (local_volume_ready(&store, a, name, &place, err) < 0)
 			return -1;
@@ -50,6 +51,16 @@ static int claim_ready(struct kubelet *k, struct arena *a, const struct obj *pv,
 	if (stat(path, &st) < 0)
 		return err_set_errno(err, errno, "looking at the device '%s'", path);
 	return S_ISBLK(st.st_mode) ? 0 : err_set(err, ERR_INVALID, "'%s' is no block device", path);
+}
+
+static int claim_outside(struct kubelet *k, struct arena *a, const struct val *pod, const struct val *volume,
+			 struct obj *pvc, struct obj *pv, struct claim_place *ret, struct err *err)
+{
+	struct csi_place place = { NULL, false };
+	int rc = csi_agent_want(k, a, pod, volume, pvc, pv, &place, err);
+
+	*ret = (struct claim_place){ place.path, place.block, obj_name(pv) };
+	return rc;
 }
 
 int claim_find(struct kubelet *k, struct arena *a, const struct val *pod, const struct val *volume,
@@ -71,6 +82,8 @@ int claim_find(struct kubelet *k, struct arena *a, const struct val *pod, const 
 	if (client_get(k->client, RES(core_persistentvolumes), SV(""), pv_name, &pv, err) < 0)
 		return -1;
 	obj_link(a, pv);
+	if (obj_get(pv, F_spec, F_csi))
+		return claim_outside(k, a, pod, volume, pvc, pv, ret, err);
 	src = obj_get(pv, F_spec, F_hostPath);
 	if (!src)
 		src = obj_get(pv, F_spec, F_local);
@@ -83,14 +96,22 @@ int claim_find(struct kubelet *k, struct arena *a, const struct val *pod, const 
 int claim_setup(struct volume *v, struct err *err)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	struct claim_place place;
+	struct claim_place place = { NULL, false, SV("") };
+	int rc = claim_find(v->k, v->a, v->pod, v->v, &place, err);
 
-	if (claim_find(v->k, v->a, v->pod, v->v, &place, err) < 0)
-		return -1;
-	if (v->p)
+	v->said = place.outside.n > 0;
+	if (rc == 0 && v->p)
 		kpod_claim_seen(v->p, val_get_str(v->v, F_name), pod_volume_claim(&b, v->pod, v->v), place.path,
-				place.block);
-	return 0;
+				place.block, place.outside);
+	return rc;
+}
+
+int csi_setup(struct volume *v, struct err *err)
+{
+	struct csi_place place;
+
+	v->said = true;
+	return csi_agent_want(v->k, v->a, v->pod, v->v, NULL, NULL, &place, err);
 }
 
 /* --- devices of containers --- */
@@ -114,12 +135,16 @@ int claim_devices(struct kubelet *k, struct arena *a, const struct val *pod, con
 		const struct val *v = claim_volume(pod, name);
 		bool readonly = val_get_bool(v, F_persistentVolumeClaim, F_readOnly);
 		struct claim_place place;
+		int rc;
 
 		if (!k->files)
 			return err_set(err, ERR_INVALID,
 				       "volumeDevices: volume \"%.*s\" cannot be given as a block device by this node",
 				       SV_ARG(name));
-		if (claim_find(k, a, pod, v, &place, err) < 0)
+		rc = claim_find(k, a, pod, v, &place, err);
+		if (rc > 0)
+			return err_set(err, ERR_UNAVAILABLE, "volume \"%.*s\" is not there yet", SV_ARG(name));
+		if (rc < 0)
 			return err_wrap(err, "MapVolume.SetUpDevice failed for volume \"%.*s\"", SV_ARG(name));
 		if (!place.block)
 			return err_set(err, ERR_INVALID,

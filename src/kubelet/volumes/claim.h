@@ -11,9 +11,11 @@ struct kubelet;
 struct claim_place {
 	const char *path; /* the directory, or the device; in the arena */
 	bool block;
+	struct sv outside; /* the PersistentVolume's name, where a driver outside has it; else empty */
 };
 
-/* Where the claim is that a volume of the pod names, or has as its own (ephemeral); mounted, attached. */
+/* Where the claim is that a volume of the pod names, or has as its own (ephemeral); mounted, attached. 1: it is not
+ * there yet, the pod is kicked when there is news. */
 int claim_find(struct kubelet *k, struct arena *a, const struct val *pod, const struct val *volume,
 	       struct claim_place *ret, struct err *err);
 /* A container's volumeDevices, into c->devices. */

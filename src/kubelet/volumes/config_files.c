@@ -11,8 +11,7 @@ static int config_files_add(struct volume *v, struct file_list *l, struct sv pat
 {
 	if (base64 && !b64_decode(v->a, value, &value))
 		return err_set(err, ERR_INTERNAL, "key %.*s is no base64", SV_ARG(path));
-	volume_file_add(v, l, path, value, (mode_t)(mode & 0777));
-	return 0;
+	return volume_file_add(v, l, path, value, (mode_t)(mode & 0777), err);
 }
 
 int config_files(struct volume *v, struct file_list *l, bool secret, struct sv name, const struct val *items,

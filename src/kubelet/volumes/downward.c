@@ -15,7 +15,9 @@ int downward_files(struct volume *v, struct file_list *l, const struct val *item
 		if (field ? field_ref_text(v->a, v->pod, &n, val_get_str(field, F_fieldPath), &text, err) < 0
 			  : resource_ref_text(v->a, v->pod, NULL, &n, res, &text, err) < 0)
 			return -1;
-		volume_file_add(v, l, val_get_str(it, F_path), text, (mode_t)(val_get_int(it, mode, F_mode) & 0777));
+		if (volume_file_add(v, l, val_get_str(it, F_path), text, (mode_t)(val_get_int(it, mode, F_mode) & 0777),
+				    err) < 0)
+			return -1;
 	}
 	return 0;
 }

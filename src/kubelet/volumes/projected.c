@@ -39,9 +39,8 @@ static int token_get(struct volume *v, const struct val *src, struct sv *ret, st
 	struct pod_token *t = NULL;
 	struct obj *o;
 
-	for (size_t i = 0; v->p && i < v->p->tokens.n; i++)
-		if (!strcmp(v->p->tokens.p[i].key, key))
-			t = &v->p->tokens.p[i];
+	if (v->p)
+		t = strmap_get(&v->p->tokens, sv_from(key));
 	if (t && now < t->refresh_ns) {
 		*ret = arena_sv(a, sv_from(t->token));
 		return 0;
@@ -61,8 +60,8 @@ static int token_get(struct volume *v, const struct val *src, struct sv *ret, st
 	if (!time_parse(val_str(obj_get(o, F_status, F_expirationTimestamp)), &until) || until <= now)
 		until = now + seconds * NS_PER_SEC;
 	if (!t) {
-		vec_push(&v->p->tokens, ((struct pod_token){ .key = xstrdup(key) }));
-		t = &vec_last(&v->p->tokens);
+		t = xcalloc(1, sizeof(*t));
+		strmap_set(&v->p->tokens, sv_from(key), t);
 	}
 	free(t->token);
 	t->token = xstrndup(ret->p, ret->n);
@@ -81,13 +80,12 @@ static int certificate_files(struct volume *v, struct file_list *l, size_t index
 		return err_set(err, ERR_UNAVAILABLE, "credential bundle is not issued yet");
 	if (pod_cert_get(v->k->certs, v->p, v->a, v->pod, val_get_str(v->v, F_name), index, src, &key, &chain, err) < 0)
 		return -1;
-	if (both.n)
-		volume_file_add(v, l, both, arena_svf(v->a, "%.*s%.*s", SV_ARG(key), SV_ARG(chain)), mode);
-	if (key_path.n)
-		volume_file_add(v, l, key_path, key, mode);
-	if (chain_path.n)
-		volume_file_add(v, l, chain_path, chain, mode);
-	return 0;
+	if (both.n &&
+	    volume_file_add(v, l, both, arena_svf(v->a, "%.*s%.*s", SV_ARG(key), SV_ARG(chain)), mode, err) < 0)
+		return -1;
+	if (key_path.n && volume_file_add(v, l, key_path, key, mode, err) < 0)
+		return -1;
+	return chain_path.n ? volume_file_add(v, l, chain_path, chain, mode, err) : 0;
 }
 
 static int projected_add(struct volume *v, struct file_list *l, size_t index, const struct val *s, int64_t mode,
@@ -114,8 +112,7 @@ static int projected_add(struct volume *v, struct file_list *l, size_t index, co
 	} else {
 		return err_set(err, ERR_INVALID, "a projected source without a kind cannot be given by this node");
 	}
-	volume_file_add(v, l, val_get_str(src, F_path), text, own);
-	return 0;
+	return volume_file_add(v, l, val_get_str(src, F_path), text, own, err);
 }
 
 /* All are looked at also when one fails: what takes somebody's answer is asked for together. The first failure is told.

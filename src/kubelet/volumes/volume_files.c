@@ -7,8 +7,16 @@
 #include <errno.h>
 #include <sys/mount.h>
 
-void volume_file_add(struct volume *v, struct file_list *l, struct sv path, struct sv content, mode_t mode)
+int volume_file_add(struct volume *v, struct file_list *l, struct sv path, struct sv content, mode_t mode,
+		    struct err *err)
 {
+	if (content.n > VOLUME_FILES_MAX - l->bytes)
+		return err_set(
+		    err, ERR_TOO_LARGE,
+		    "its files are more than %zu MiB together, the most that a volume of this kind may hold: "
+		    "name each key once, or move some into a volume of their own",
+		    VOLUME_FILES_MAX / (1024 * 1024));
+	l->bytes += content.n;
 	if (l->n == l->cap) {
 		size_t cap = l->cap ? l->cap * 2 : 16;
 		struct atomic_file *p = ARENA_ARRAY(v->a, struct atomic_file, cap);
@@ -19,6 +27,7 @@ void volume_file_add(struct volume *v, struct file_list *l, struct sv path, stru
 		l->cap = cap;
 	}
 	l->p[l->n++] = (struct atomic_file){ path, content, mode };
+	return 0;
 }
 
 /* Of several with one path the last one stays. */

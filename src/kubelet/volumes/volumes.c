@@ -1,6 +1,7 @@
 #include "kubelet/volumes/volumes.h"
 
 #include "kubelet/beneath.h"
+#include "kubelet/csi_agent.h"
 #include "kubelet/fsutil.h"
 #include "kubelet/kpod.h"
 #include "kubelet/kubelet-internal.h"
@@ -17,6 +18,7 @@ static const struct volume_kind kinds[] = {
 	{ F_hostPath, NULL, false, hostpath_setup },
 	{ F_persistentVolumeClaim, NULL, false, claim_setup },
 	{ F_ephemeral, NULL, false, claim_setup },
+	{ F_csi, NULL, false, csi_setup },
 };
 
 static const struct volume_kind *volume_kind_of(const struct val *v)
@@ -42,6 +44,27 @@ static const char *plugin_dir(struct kubelet *k, struct arena *a, const struct v
 			    kind->plugin, SV_ARG(name));
 }
 
+/* Of a claim, or of the pod's own of a driver outside. */
+static int volume_place(struct kubelet *k, struct arena *a, const struct val *pod, const struct val *v,
+			const char **ret, struct err *err)
+{
+	struct claim_place place = { NULL, false, SV("") };
+	struct csi_place own = { NULL, false };
+	bool inline_ = val_member(v, F_csi) != NULL;
+	int rc = inline_ ? csi_agent_want(k, a, pod, v, NULL, NULL, &own, err) : claim_find(k, a, pod, v, &place, err);
+
+	if (rc > 0)
+		return err_set(err, ERR_UNAVAILABLE, "volume \"%.*s\" is not there yet",
+			       SV_ARG(val_get_str(v, F_name)));
+	if (rc < 0)
+		return -1;
+	*ret = inline_ ? own.path : place.path;
+	return place.block
+		   ? err_set(err, ERR_INVALID, "volume %.*s has volumeMode Block, but is specified in volumeMounts",
+			     SV_ARG(val_get_str(v, F_name)))
+		   : 0;
+}
+
 int volume_path(struct kubelet *k, struct arena *a, const struct val *pod, struct sv name, const char **ret,
 		bool *ret_readonly, struct err *err)
 {
@@ -57,18 +80,10 @@ int volume_path(struct kubelet *k, struct arena *a, const struct val *pod, struc
 			*ret = arena_cstr(a, val_get_str(v, F_hostPath, F_path));
 			return 0;
 		}
-		if (kind->setup == claim_setup) {
-			struct claim_place place;
-
-			*ret_readonly = val_get_bool(v, F_persistentVolumeClaim, F_readOnly);
-			if (claim_find(k, a, pod, v, &place, err) < 0)
-				return -1;
-			*ret = place.path;
-			return place.block ? err_set(err, ERR_INVALID,
-						     "volume %.*s has volumeMode Block, but is specified in "
-						     "volumeMounts",
-						     SV_ARG(name))
-					   : 0;
+		if (kind->setup == claim_setup || kind->setup == csi_setup) {
+			*ret_readonly =
+			    val_get_bool(v, F_persistentVolumeClaim, F_readOnly) || val_get_bool(v, F_csi, F_readOnly);
+			return volume_place(k, a, pod, v, ret, err);
 		}
 		*ret = plugin_dir(k, a, pod, kind, name);
 		return 0;
@@ -81,6 +96,7 @@ int volumes_setup(struct kubelet *k, const struct val *pod, struct err *err)
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct kpod *p = kubelet_pod(k, val_get_str(pod, F_metadata, F_uid));
 	struct err first = ERR_INIT;
+	bool waits = false;
 
 	/* Each on its own: one may need another to be there, and the next attempt finds what this one made. */
 	VAL_EACH(val_get(pod, F_spec, F_volumes), v) {
@@ -97,17 +113,18 @@ int volumes_setup(struct kubelet *k, const struct val *pod, struct err *err)
 				"no volume plugin matched: a volume of kind %.*s cannot be given by this node",
 				SV_ARG(volume_kind_name(v)));
 		else
-			kind->setup(&vol, &e);
+			waits |= kind->setup(&vol, &e) > 0;
 		if (!e.reason)
 			continue;
-		err_wrap(&e, "MountVolume.SetUp failed for volume \"%.*s\" ", SV_ARG(name));
+		if (!vol.said)
+			err_wrap(&e, "MountVolume.SetUp failed for volume \"%.*s\" ", SV_ARG(name));
 		if (first.reason)
 			err_release(&e);
 		else
 			first = e;
 	}
 	kpod_unref(p);
-	return first.reason ? err_move(err, &first) : 0;
+	return first.reason ? err_move(err, &first) : waits;
 }
 
 bool volumes_need_refresh(const struct val *pod)

@@ -16,6 +16,7 @@ struct kpod;
 /* Where one volume of the pod is on the host. */
 int volume_path(struct kubelet *k, struct arena *a, const struct val *pod, struct sv name, const char **ret,
 		bool *ret_readonly, struct err *err);
+/* 1: one is not there yet, and the pod is kicked when there is news. */
 int volumes_setup(struct kubelet *k, const struct val *pod, struct err *err);
 bool volumes_need_refresh(const struct val *pod); /* has contents that follow the API */
 
@@ -28,14 +29,19 @@ struct volume {
 	const struct val *pod, *v, *source; /* the volume and its source, e.g. v.configMap */
 	const char *dir;
 	int64_t fs_group; /* -1: none */
+	bool said;	  /* an error says already what was being done */
 };
 
 struct file_list {
 	struct atomic_file *p;
 	size_t n, cap;
+	size_t bytes; /* of all contents */
 };
-/* Of several with one path the last one wins, when they are written. */
-void volume_file_add(struct volume *v, struct file_list *l, struct sv path, struct sv content, mode_t mode);
+#define VOLUME_FILES_MAX ((size_t)256 * 1024 * 1024) /* bytes of all files of a volume, which are in memory at once */
+/* Of several with one path the last one wins, when they are written. ERR_TOO_LARGE: beyond VOLUME_FILES_MAX, as
+ * thousands of items may each name the same large key. */
+int volume_file_add(struct volume *v, struct file_list *l, struct sv path, struct sv content, mode_t mode,
+		    struct err *err);
 int volume_dir(struct volume *v, struct err *err); /* the open directory, made when missing */
 /* Mounts memory at the volume's directory: what is secret, or tells of the pod, never touches a disk. */
 int volume_in_memory(struct volume *v, struct err *err);
@@ -46,7 +52,7 @@ struct volume_kind {
 	enum sym field;	    /* in the volume: F_configMap */
 	const char *plugin; /* directory name; NULL: has none of its own */
 	bool refreshes;
-	int (*setup)(struct volume *v, struct err *err);
+	int (*setup)(struct volume *v, struct err *err); /* 1: not there yet */
 };
 int emptydir_setup(struct volume *v, struct err *err);
 /* Size of an emptyDir in memory: the least of its sizeLimit, what the pod's limits allow, and the machine's memory. */
@@ -56,7 +62,8 @@ int secret_setup(struct volume *v, struct err *err);
 int projected_setup(struct volume *v, struct err *err);
 int downward_setup(struct volume *v, struct err *err);
 int hostpath_setup(struct volume *v, struct err *err);
-int claim_setup(struct volume *v, struct err *err);
+int claim_setup(struct volume *v, struct err *err); /* may be 1, as volumes_setup() */
+int csi_setup(struct volume *v, struct err *err);   /* the same */
 
 /* Adds a ConfigMap's or Secret's keys, all or those of items. */
 int config_files(struct volume *v, struct file_list *l, bool secret, struct sv name, const struct val *items,

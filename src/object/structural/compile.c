@@ -2,7 +2,6 @@
 #include "object/structural/node.h"
 #include "object/structural/walks.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 struct maker {
@@ -12,6 +11,7 @@ struct maker {
 
 /* More than a definition can have that came from a client (DOC_VALUES_MAX). */
 #define SNODES_MAX DOC_VALUES_MAX
+#define SNODES_LATE_MAX 4096 /* described values of a tree that may be made when it is first asked for */
 
 static struct snode *make_node(struct maker *m, const struct val *src);
 
@@ -324,19 +324,6 @@ static size_t make_count_list(const struct val *list)
 	return n;
 }
 
-struct structural *structural_new(struct arena *a, const struct val *openapi, struct err *err)
-{
-	struct structural *s;
-
-	if (openapi && make_count(openapi) > SNODES_MAX) {
-		err_set(err, ERR_BAD_REQUEST, "the schema is too large: it describes more than %d values", SNODES_MAX);
-		return NULL;
-	}
-	s = ARENA_NEW(a, struct structural);
-	s->openapi = openapi;
-	return s;
-}
-
 static struct stree *make_tree(const struct val *openapi)
 {
 	struct stree *t = xcalloc(1, sizeof(*t));
@@ -353,28 +340,42 @@ static struct stree *make_tree(const struct val *openapi)
 	return t;
 }
 
-const struct stree *structural_tree(const struct structural *s)
-{
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	struct structural *own = (struct structural *)(uintptr_t)s;
-	struct stree *t = atomic_load_explicit(&own->tree, memory_order_acquire);
-
-	if (t)
-		return t;
-	pthread_mutex_lock(&lock);
-	t = atomic_load_explicit(&own->tree, memory_order_relaxed);
-	if (!t) {
-		t = make_tree(s->openapi);
-		atomic_store_explicit(&own->tree, t, memory_order_release);
-	}
-	pthread_mutex_unlock(&lock);
-	return t;
-}
-
 void stree_free(struct stree *t)
 {
 	if (!t)
 		return;
 	arena_release(&t->arena);
 	free(t);
+}
+
+const struct stree *structural_tree(const struct structural *s)
+{
+	struct structural *own = (struct structural *)(uintptr_t)s;
+	struct stree *t = atomic_load_explicit(&own->tree, memory_order_acquire), *made;
+
+	if (t)
+		return t;
+	/* Two may make it at once, and nobody waits for the trees of others. */
+	made = make_tree(s->openapi);
+	if (atomic_compare_exchange_strong_explicit(&own->tree, &t, made, memory_order_acq_rel, memory_order_acquire))
+		return made;
+	stree_free(made);
+	return t;
+}
+
+struct structural *structural_new(struct arena *a, const struct val *openapi, struct err *err)
+{
+	size_t n = openapi ? make_count(openapi) : 0;
+	struct structural *s;
+
+	if (n > SNODES_MAX) {
+		err_set(err, ERR_BAD_REQUEST, "the schema is too large: it describes more than %d values", SNODES_MAX);
+		return NULL;
+	}
+	s = ARENA_NEW(a, struct structural);
+	s->openapi = openapi;
+	/* Whoever brings the definition waits for a large one, and not the first who comes with an object. */
+	if (n > SNODES_LATE_MAX)
+		(void)structural_tree(s);
+	return s;
 }

@@ -53,7 +53,7 @@ static struct val *meta_best(struct arena *a, const struct val *raw)
 		_cleanup_(err_release) struct err err = ERR_INIT;
 		struct val *one = val_new_map(a), *typed;
 
-		val_append_sv(a, one, m.key, m.value);
+		val_append_member(a, one, m.sym, m.key, m.value);
 		typed = meta_typed(a, one, NULL, NULL, &err);
 		VAL_EACH_MEMBER(typed, t)
 			val_set_sv(a, best, t.key, t.value);

@@ -97,7 +97,7 @@ struct rules;
 
 struct structural {
 	const struct val *openapi;     /* it is made of this; NULL: an object of any members */
-	_Atomic(struct stree *) tree;  /* compiled when it is first asked for */
+	_Atomic(struct stree *) tree;  /* compiled when it is first asked for, a large one at once */
 	_Atomic(struct rules *) rules; /* compiled when an object is first validated */
 };
 DEFINE_CLEANUP(struct structural *, structural_releasep, structural_release)

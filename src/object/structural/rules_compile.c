@@ -1,8 +1,6 @@
 /* Rules become programs. */
 #include "object/structural/rules.h"
 
-#include <pthread.h>
-
 /* --- types --- */
 
 const struct cel_type *rules_property_type(struct arena *a, const struct cel_type *t, struct sv name,
@@ -157,24 +155,21 @@ void rules_free(struct rules *r)
 
 const struct rules *rules_of(const struct structural *s)
 {
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	struct structural *own = (struct structural *)(uintptr_t)s;
-	struct rules *r = atomic_load_explicit(&own->rules, memory_order_acquire);
+	struct rules *r = atomic_load_explicit(&own->rules, memory_order_acquire), *made;
+	const struct stree *t;
 
 	if (r)
 		return r;
-	pthread_mutex_lock(&lock);
-	r = atomic_load_explicit(&own->rules, memory_order_relaxed);
-	if (!r) {
-		const struct stree *t = structural_tree(s);
-
-		r = xcalloc(1, sizeof(*r));
-		r->n = t->n_rules;
-		r->sets = ARENA_ARRAY(&r->arena, struct rule_set, r->n + 1);
-		compile_node(r, t->root, t->root, NULL, true);
-		atomic_store_explicit(&own->rules, r, memory_order_release);
-	}
-	pthread_mutex_unlock(&lock);
+	t = structural_tree(s);
+	made = xcalloc(1, sizeof(*made));
+	made->n = t->n_rules;
+	made->sets = ARENA_ARRAY(&made->arena, struct rule_set, made->n + 1);
+	compile_node(made, t->root, t->root, NULL, true);
+	/* As structural_tree(): who comes second takes that of the first. */
+	if (atomic_compare_exchange_strong_explicit(&own->rules, &r, made, memory_order_acq_rel, memory_order_acquire))
+		return made;
+	rules_free(made);
 	return r;
 }
 

@@ -7,6 +7,7 @@ const struct plugin *const plugin_table[_PLUGIN_MAX] = {
 	[PLUGIN_NODE_AFFINITY] = &plugin_node_affinity,
 	[PLUGIN_NODE_PORTS] = &plugin_node_ports,
 	[PLUGIN_NODE_RESOURCES_FIT] = &plugin_node_resources_fit,
+	[PLUGIN_NODE_VOLUME_LIMITS] = &plugin_node_volume_limits,
 	[PLUGIN_VOLUME_BINDING] = &plugin_volume_binding,
 	[PLUGIN_POD_TOPOLOGY_SPREAD] = &plugin_pod_topology_spread,
 	[PLUGIN_INTER_POD_AFFINITY] = &plugin_inter_pod_affinity,

@@ -2,7 +2,7 @@
  *
  *	claim	bound			the volume's nodes
  *		binds at once, unbound	no node: it must be bound first
- *		waits for its Pod	nodes for which a volume that fits is free, or can be made
+ *		waits for its Pod	nodes for which a volume that fits is free, or can be made, where there is room
  *
  * When the node is found, claims that wait are told: they get the volumes chosen here, or the node to make theirs on
  * (volume_binding_work()). Also here: a claim of access mode ReadWriteOncePod has one Pod at a time, wherever that is,
@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "object/annotation.h"
 #include "object/pod_refs.h"
+#include "object/quantity.h"
 #include "pod/volume_match.h"
 
 #include <stdlib.h>
@@ -26,9 +27,14 @@ struct pod_claim {
 	bool bound, exclusive;	      /* ReadWriteOncePod */
 	struct candidate *candidates; /* of a bound one its volume; else those that fit, best first */
 	size_t n;
+	/* Its provisioner tells where it has room: these are places with enough of it. */
+	bool tells;
+	const struct selector **room;
+	size_t n_room;
 	/* A clone of local-path: its volume is made where its source is. */
 	bool clone;
 	struct node_want source;
+	struct sv source_node; /* the same of one that comes from a snapshot; "": wherever it likes */
 };
 
 struct pod_claims {
@@ -111,8 +117,11 @@ static void find_source(struct cycle_state *cs, struct pod_claim *c)
 
 	if (!from)
 		from = obj_get(c->claim, F_spec, F_dataSource);
-	if (!val_is(val_get(from, F_kind), "PersistentVolumeClaim") ||
-	    !val_is(obj_get(c->class, F_provisioner), LOCAL_PATH_PROVISIONER))
+	if (!val_is(obj_get(c->class, F_provisioner), LOCAL_PATH_PROVISIONER))
+		return;
+	if (val_is(val_get(from, F_kind), "VolumeSnapshot"))
+		c->source_node = annotation_of(obj_root(c->claim), ANN_SOURCE_NODE);
+	if (!val_is(val_get(from, F_kind), "PersistentVolumeClaim"))
 		return;
 	source = volumes_claim(vs, obj_ns(c->claim), val_get_str(from, F_name));
 	volume = source ? volumes_volume(vs, val_str(obj_get(source, F_spec, F_volumeName))) : NULL;
@@ -120,6 +129,45 @@ static void find_source(struct cycle_state *cs, struct pod_claim *c)
 		return; /* its provisioner says so */
 	c->clone = true;
 	volume_nodes(cs->arena, volume, &c->source);
+}
+
+static bool room_enough(const struct obj *capacity, int64_t bytes)
+{
+	struct sv most = val_str(obj_get(capacity, F_maximumVolumeSize));
+	int64_t has;
+
+	return quantity_value(most.n ? most : val_str(obj_get(capacity, F_capacity)), &has) && has >= bytes;
+}
+
+/* Where a volume of this size can be made, as its driver says in CSIStorageCapacity objects. */
+static void find_room(struct cycle_state *cs, struct pod_claim *c)
+{
+	struct volumes *vs = &cs->cache->volumes;
+	int64_t bytes = claim_request_bytes(c->claim);
+
+	c->tells = bytes > 0 && volumes_tells_capacity(vs, val_str(obj_get(c->class, F_provisioner)));
+	if (!c->tells)
+		return;
+	c->room = ARENA_ARRAY(cs->arena, const struct selector *, vs->capacities.n);
+	STRMAP_EACH(&vs->capacities, e) {
+		const struct val *where = obj_get(e->value, F_nodeTopology);
+		const struct selector *s;
+
+		if (!where || !sv_eq(val_str(obj_get(e->value, F_storageClassName)), obj_name(c->class)) ||
+		    !room_enough(e->value, bytes))
+			continue;
+		s = selector_from_label_selector(cs->arena, where, NULL);
+		if (s)
+			c->room[c->n_room++] = s;
+	}
+}
+
+static bool has_room(const struct pod_claim *c, const struct node_info *n)
+{
+	for (size_t i = 0; i < c->n_room; i++)
+		if (selector_matches(c->room[i], n->labels))
+			return true;
+	return !c->tells;
 }
 
 static enum sched_outcome look_at_claim(struct cycle_state *cs, struct pod_claim *c, struct sv name, bool ephemeral)
@@ -165,6 +213,7 @@ static enum sched_outcome look_at_claim(struct cycle_state *cs, struct pod_claim
 		return volume_binding_no_node(cs, "pod has unbound immediate PersistentVolumeClaims");
 	find_candidates(cs, c);
 	find_source(cs, c);
+	find_room(cs, c);
 	return SCHED_OK;
 }
 
@@ -225,7 +274,7 @@ static bool can_provision(const struct pod_claim *c, const struct node_info *n)
 
 	return who.n && !sv_is(who, NO_PROVISIONER) && (!node.n || sv_is(node, n->name)) &&
 	       (!c->clone || node_want_matches(&c->source, n->labels, sv_from(n->name))) &&
-	       topology_allowed(c->class, n->labels);
+	       (!c->source_node.n || sv_is(c->source_node, n->name)) && topology_allowed(c->class, n->labels);
 }
 
 /* The best candidate on the node that no earlier claim of the Pod takes; NULL: none. */
@@ -249,7 +298,7 @@ static struct obj *volume_binding_pick(const struct pod_claims *all, const struc
 static enum sched_outcome volume_binding_filter(struct cycle_state *cs, const struct node_info *n)
 {
 	const struct pod_claims *all = cs->data[PLUGIN_VOLUME_BINDING];
-	bool elsewhere = false, missing = false, gone = false;
+	bool elsewhere = false, missing = false, gone = false, full = false;
 	struct obj *chosen[CLAIMS_MAX] = { 0 };
 
 	/* Wherever they are: it may go where they are taken away. */
@@ -270,6 +319,7 @@ static enum sched_outcome volume_binding_filter(struct cycle_state *cs, const st
 		} else {
 			chosen[i] = volume_binding_pick(all, c, n, chosen);
 			missing |= !chosen[i] && !can_provision(c, n);
+			full |= !chosen[i] && can_provision(c, n) && !has_room(c, n);
 		}
 	}
 	if (gone)
@@ -278,7 +328,9 @@ static enum sched_outcome volume_binding_filter(struct cycle_state *cs, const st
 		cycle_why(cs, "node(s) didn't match PersistentVolume's node affinity");
 	if (missing)
 		cycle_why(cs, "node(s) didn't find available persistent volumes to bind");
-	return gone || elsewhere || missing ? SCHED_UNRESOLVABLE : SCHED_OK;
+	if (full)
+		cycle_why(cs, "node(s) did not have enough free storage");
+	return gone || elsewhere || missing || full ? SCHED_UNRESOLVABLE : SCHED_OK;
 }
 
 static void volume_binding_pod_moved(struct cycle_state *cs, const struct pod_info *other, const struct node_info *n,

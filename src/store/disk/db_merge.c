@@ -57,15 +57,26 @@ static uint64_t merge_room(const struct db *d)
 	return statvfs(d->dir, &st) < 0 ? 0 : (uint64_t)st.f_bavail * st.f_frsize;
 }
 
+/* About how much of what is not live nobody may ask for any more: the share of revisions that the compaction has passed
+ * since all was merged. The rest is history that is to be kept, and may be many times what is live. */
+static uint64_t merge_garbage(const struct db *d, const struct db_meta *m)
+{
+	uint64_t dead = d->set->bytes > m->live_bytes ? d->set->bytes - m->live_bytes : 0;
+	uint64_t passed = m->compact_rev - m->full_rev, all = m->rev - m->full_rev;
+
+	return passed >= all ? dead : (uint64_t)((double)dead * ((double)passed / (double)all));
+}
+
 static bool merge_wants_all(const struct db *d, const struct db_meta *m, bool tight)
 {
-	uint64_t bytes = d->set->bytes, live = m->live_bytes;
+	uint64_t bytes = d->set->bytes, live = m->live_bytes, garbage;
 
 	if (m->compact_rev <= m->full_rev || !d->set->n)
 		return false;
+	garbage = merge_garbage(d, m);
 	/* Before garbage has taken the room that collecting it needs. */
 	return tight ? bytes > live + MIN(live / 8, merge_room(d) / 4) + SLACK_BYTES / 4
-		     : bytes > 2 * live + SLACK_BYTES;
+		     : garbage > live + SLACK_BYTES && garbage > (bytes - garbage) / 2;
 }
 
 /* How many ages, from the newest, to merge; 0: none. */

@@ -1,5 +1,5 @@
-/* disk-internal.h - shared by disk.c, range.c, group.c, writer.c and checkpoint.c, nobody else. README.md beside
- * this file has the picture. */
+/* disk-internal.h - shared by disk.c, changes.c, range.c, group.c, writer.c and checkpoint.c, nobody else. README.md
+ * beside this file has the picture. */
 #pragma once
 
 #include "store/disk/db.h"
@@ -94,6 +94,29 @@ void snap_open(struct disk_store *s, bool reader, struct snap *ret);
 void snap_close(struct disk_store *s, struct snap *sn);
 void gen_unref(struct gen *g); /* lock held */
 
+/* The overlay at the moment of a snapshot: of each generation the records by revision, which stay where they are. Only
+ * the active one's array moves when it grows: what reads it without the lock has a copy. */
+struct overlay {
+	struct overlay_gen {
+		int64_t base_rev;
+		struct rec *const *recs;
+		size_t n;
+	} gens[WAL_SLOTS]; /* newest first */
+	int n;
+	struct rec **copy; /* owned */
+};
+/* Lock held; good while it is. */
+struct overlay overlay_of(const struct snap *sn);
+/* Lock held; good as long as the snapshot. Copying numbers is all that writers wait for. */
+void overlay_keep(struct overlay *o);
+const struct rec *overlay_rev(const struct overlay *o, int64_t rev); /* or NULL */
+
+/* The change of revision rev: what it made, and what it replaced, 0: nothing. Views of the snapshot's hold. A change
+ * that cannot be read is an error. */
+int snap_change(struct snap *sn, const struct overlay *o, int64_t rev, struct store_kv *ret, int64_t *ret_prev_rev,
+		struct err *err);
+int disk_changes(struct store *store, struct sv from, struct sv to, int64_t since, size_t most, store_change_fn *fn,
+		 void *ctx, int64_t *ret_rev, struct err *err);
 int disk_range(struct store *store, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn,
 	       void *ctx, int64_t *ret_rev, struct err *err);
 /* It is: nothing but deletions from now on. Lock held, or nobody else there. */

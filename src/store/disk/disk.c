@@ -236,6 +236,7 @@ static const struct store_ops disk_ops = {
 	.gather = disk_gather,
 	.watch = disk_watch,
 	.unwatch = disk_unwatch,
+	.changes = disk_changes,
 	.compact = disk_compact,
 	.healthy = disk_healthy,
 	.stats = disk_stats,

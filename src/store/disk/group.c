@@ -38,19 +38,16 @@ static int ver_find(struct snap *sn, const struct recmap *group, const struct re
 	return got < 0 ? -1 : 0;
 }
 
-int ver_at_rev(const struct snap *sn, struct sv key, int64_t rev, struct table_hold *hold, struct store_kv *ret,
-	       struct err *err)
+int ver_at_rev(const struct snap *sn, const struct overlay *o, struct sv key, int64_t rev, struct table_hold *hold,
+	       struct store_kv *ret, struct err *err)
 {
+	const struct rec *r = overlay_rev(o, rev);
 	struct wal_record h;
 	int got;
 
-	for (int i = 0; i < sn->n; i++) {
-		const struct rec *r = gen_rev(sn->gens[i], rev);
-
-		if (r) {
-			*ret = rec_kv(r);
-			return !ret->deleted;
-		}
+	if (r) {
+		*ret = rec_kv(r);
+		return !ret->deleted;
 	}
 	*ret = (struct store_kv){ .deleted = false };
 	/* By its revision first: by its key it stands behind all newer versions, and each block of them would be read.
@@ -68,13 +65,16 @@ int ver_at_rev(const struct snap *sn, struct sv key, int64_t rev, struct table_h
 
 const struct store_kv *ver_kv(struct snap *sn, struct sv key, const struct ver *v, struct store_kv *buf)
 {
+	struct overlay o;
+
 	if (!v->create_rev)
 		return NULL;
 	if (v->rec) {
 		*buf = rec_kv(v->rec);
 		return buf;
 	}
-	return ver_at_rev(sn, key, v->mod_rev, &sn->prev, buf, NULL) > 0 ? buf : NULL;
+	o = overlay_of(sn);
+	return ver_at_rev(sn, &o, key, v->mod_rev, &sn->prev, buf, NULL) > 0 ? buf : NULL;
 }
 
 /* On a full disk: a step towards a deletion may make its value somewhat longer, and all of them together, or whoever
@@ -88,21 +88,25 @@ static bool group_takes_step(const struct snap *sn, const struct group *g, const
 		(bytes <= was->bytes + DELETION_GROWTH && g->live_bytes + (bytes - was->bytes) <= sn->growth_upto));
 }
 
-/* The same of a guard. Many writes of a group go by the same one, and between them it is rarely written. */
+/* The same of a guard. Many writes of a group go by the same few (a namespace, a definition), which are rarely written
+ * between them, and lie in tables since long: each look would read a block. */
 static int guard_find(struct snap *sn, struct group *g, const struct rec *r, struct ver *ret, struct err *err)
 {
 	struct sv key = rec_key(r);
 
-	if (g->guard && sv_eq(rec_key(g->guard), key) && !recmap_get(&g->keys, key, r->key_hash)) {
-		*ret = g->guard_ver;
-		return 0;
+	for (size_t i = 0; i < MIN(g->n_guards, (size_t)GROUP_GUARDS); i++) {
+		const struct group_guard *had = &g->guards[i];
+
+		if (had->r->key_hash == r->key_hash && sv_eq(rec_key(had->r), key) &&
+		    !recmap_get(&g->keys, key, r->key_hash)) {
+			*ret = had->ver;
+			return 0;
+		}
 	}
 	if (ver_find(sn, &g->keys, r, ret, err) < 0)
 		return -1;
-	if (!ret->in_group) {
-		g->guard = r;
-		g->guard_ver = *ret;
-	}
+	if (!ret->in_group)
+		g->guards[g->n_guards++ % GROUP_GUARDS] = (struct group_guard){ r, *ret };
 	return 0;
 }
 
@@ -111,15 +115,15 @@ static void group_judge(struct snap *sn, struct group *g, struct group_entry *e)
 {
 	struct rec *r = e->rec;
 	bool tombstone = r->head.flags & WAL_TOMBSTONE;
+	struct err why = ERR_INIT;
 
 	e->outcome = STORE_FAILED;
 	if (r->why)
 		return;
-	r->why = xcalloc(1, sizeof(*r->why));
-	if ((r->guard ? guard_find(sn, g, r, &e->before, r->why) : ver_find(sn, &g->keys, r, &e->before, r->why)) < 0)
+	if ((r->guard ? guard_find(sn, g, r, &e->before, &why) : ver_find(sn, &g->keys, r, &e->before, &why)) < 0) {
+		r->why = xmemdup(&why, sizeof(why));
 		return;
-	free(r->why);
-	r->why = NULL;
+	}
 	if (r->guard || !store_write_applies(r->expect_rev, tombstone, e->before.create_rev ? e->before.mod_rev : 0)) {
 		e->outcome = STORE_MISMATCH;
 		return;
@@ -203,7 +207,7 @@ void group_form(struct disk_store *s, struct snap *sn, struct group *g, struct l
 {
 	g->n = g->applied = 0;
 	g->refused = false;
-	g->guard = NULL;
+	g->n_guards = 0;
 	g->keys = (struct recmap){ 0 };
 	g->next_rev = s->rev + 1;
 	g->live = s->live;

@@ -16,20 +16,7 @@ struct seen_key {
 
 typedef VEC(struct seen_key) seen_keys;
 
-/* The overlay at the moment of a snapshot: of each generation the records by revision, which stay where they are. Only
- * the active one's array moves when it grows: what reads it without the lock has a copy. */
-struct overlay {
-	struct overlay_gen {
-		int64_t base_rev;
-		struct rec *const *recs;
-		size_t n;
-	} gens[WAL_SLOTS]; /* newest first */
-	int n;
-	struct rec **copy; /* owned */
-};
-
-/* Lock held; good while it is. */
-static struct overlay overlay_of(const struct snap *sn)
+struct overlay overlay_of(const struct snap *sn)
 {
 	struct overlay o = { .n = sn->n };
 
@@ -38,8 +25,7 @@ static struct overlay overlay_of(const struct snap *sn)
 	return o;
 }
 
-/* Lock held; good as long as the snapshot. Copying numbers is all that writers wait for. */
-static void overlay_keep(struct overlay *o)
+void overlay_keep(struct overlay *o)
 {
 	if (!o->n || !o->gens[0].n)
 		return;
@@ -48,7 +34,7 @@ static void overlay_keep(struct overlay *o)
 	o->gens[0].recs = o->copy;
 }
 
-static const struct rec *overlay_rev(const struct overlay *o, int64_t rev)
+const struct rec *overlay_rev(const struct overlay *o, int64_t rev)
 {
 	for (int i = 0; i < o->n; i++) {
 		const struct overlay_gen *g = &o->gens[i];

@@ -327,6 +327,51 @@ static int es_start(struct es *es, int64_t wait_ns, struct err *err)
 	return 0;
 }
 
+struct es_more {
+	struct es *es;
+	struct link_endpoint e[LINK_ENDPOINTS_MAX];
+	size_t n;
+};
+
+static bool es_knows(const struct es *es, const struct link_endpoint *e)
+{
+	for (size_t i = 0; i < es->n_endpoints; i++)
+		if (es->endpoints[i].port == e->port && es->endpoints[i].tls == e->tls &&
+		    strcmp(es->endpoints[i].host, e->host) == 0)
+			return true;
+	return false;
+}
+
+static void es_take_more(void *ctx)
+{
+	struct es_more *m = ctx;
+	struct es *es = m->es;
+
+	for (size_t i = 0; i < m->n; i++) {
+		if (es->gone || es->n_endpoints == LINK_ENDPOINTS_MAX || es_knows(es, &m->e[i]) ||
+		    (m->e[i].tls && !es->tls))
+			link_endpoints_free(&m->e[i], 1);
+		else
+			es->endpoints[es->n_endpoints++] = m->e[i];
+	}
+	if (!es->gone)
+		link_grow(es->link, es->n_endpoints);
+	free(m);
+}
+
+int store_etcd_more(struct store *s, struct sv endpoints, struct err *err)
+{
+	struct es_more *m = xcalloc(1, sizeof(*m));
+
+	m->es = ES(s);
+	if (link_endpoints_read(endpoints, m->e, &m->n, err) < 0) {
+		free(m);
+		return -1;
+	}
+	ev_loop_post(m->es->loop, es_take_more, m);
+	return 0;
+}
+
 struct store *store_etcd_open(struct env *env, const struct store_etcd_opts *o, struct err *err)
 {
 	static const struct link_cb cb = { es_link_up, es_link_down, es_link_stopped };

@@ -26,5 +26,8 @@ struct store_etcd_opts {
 			       us */
 };
 
+/* Members that have come since it was opened: those of the list that are not known are, too. s is such a store itself.
+ * Any thread. */
+int store_etcd_more(struct store *s, struct sv endpoints, struct err *err);
 /* Blocks until somebody has answered. */
 struct store *store_etcd_open(struct env *env, const struct store_etcd_opts *o, struct err *err);

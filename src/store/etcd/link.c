@@ -440,6 +440,11 @@ struct link *link_free(struct link *l)
 	return NULL;
 }
 
+void link_grow(struct link *l, size_t n)
+{
+	l->n = MAX(l->n, MIN(n, (size_t)LINK_ENDPOINTS_MAX));
+}
+
 /* --- endpoints --- */
 
 static int endpoint_read(struct sv text, struct link_endpoint *ret, struct err *err)

@@ -58,6 +58,7 @@ struct link_cb {
 struct link *link_new(struct env *env, struct ev_loop *loop, const struct link_endpoint *e, size_t n,
 		      struct tls_ctx *tls, const struct link_cb *cb, void *ctx); /* endpoints are the caller's */
 void link_start(struct link *l);
+void link_grow(struct link *l, size_t n); /* the caller has put more behind his endpoints */
 void link_request(struct link *l, struct link_req *r);
 struct grpc_mux *link_mux(struct link *l);	  /* NULL: there is no connection */
 void link_leave(struct link *l, const char *why); /* this member is of no use: the next one */

@@ -31,6 +31,10 @@ enum {
 enum { EVENT_TYPE = 1, EVENT_KV, EVENT_PREV };
 enum { STATUS_BYTES = 3, STATUS_LEADER, STATUS_ERRORS = 8 };
 enum { GRANT_TTL = 1, GRANT_ID };
+enum { MEMBER_ID = 1, MEMBER_NAME, MEMBER_PEER, MEMBER_CLIENT, MEMBER_LEARNER };
+enum { ADD_PEER = 1, ADD_LEARNER };
+enum { UPDATE_ID = 1, UPDATE_PEER };
+enum { LISTED_MEMBERS = 2, ADDED_MEMBERS };
 enum { GRANTED_ID = 2, GRANTED_TTL };
 
 enum { RESULT_EQUAL = 0, RESULT_GREATER = 1 };
@@ -360,6 +364,62 @@ bool etcd_lease_read(struct sv answer, int64_t *ret_id, int64_t *ret_ttl_s)
 	return pb_valid(answer);
 }
 
+/* --- members --- */
+
+void etcd_member_add_write(struct buf *b, struct sv peer, bool learner)
+{
+	pb_sv_elem(b, ADD_PEER, peer);
+	pb_bool(b, ADD_LEARNER, learner);
+}
+
+void etcd_member_id_write(struct buf *b, uint64_t id)
+{
+	pb_u64(b, MEMBER_ID, id);
+}
+
+void etcd_member_update_write(struct buf *b, uint64_t id, struct sv peer)
+{
+	pb_u64(b, UPDATE_ID, id);
+	pb_sv_elem(b, UPDATE_PEER, peer);
+}
+
+static bool wire_member(struct sv m, struct etcd_member *ret)
+{
+	struct pb_reader r = pb_reader(m);
+	struct pb_field f;
+
+	*ret = (struct etcd_member){ .name = SV(""), .peer = SV(""), .client = SV("") };
+	while (pb_next(&r, &f)) {
+		if (f.no == MEMBER_ID && f.wire == PB_VARINT)
+			ret->id = f.u;
+		else if (f.no == MEMBER_NAME && f.wire == PB_BYTES)
+			ret->name = f.bytes;
+		else if (f.no == MEMBER_PEER && f.wire == PB_BYTES && !ret->peer.n)
+			ret->peer = f.bytes;
+		else if (f.no == MEMBER_CLIENT && f.wire == PB_BYTES && !ret->client.n)
+			ret->client = f.bytes;
+		else if (f.no == MEMBER_LEARNER && f.wire == PB_VARINT)
+			ret->learner = f.u != 0;
+	}
+	return !r.bad && ret->id != 0;
+}
+
+bool etcd_members_read(struct sv answer, bool added, struct etcd_member *ret, size_t *ret_n)
+{
+	struct pb_reader r = pb_reader(answer);
+	struct pb_field f;
+
+	*ret_n = 0;
+	while (pb_next(&r, &f)) {
+		if (f.no != (added ? ADDED_MEMBERS : LISTED_MEMBERS) || f.wire != PB_BYTES)
+			continue;
+		if (*ret_n == ETCD_MEMBERS_MAX || !wire_member(f.bytes, &ret[*ret_n]))
+			return false;
+		++*ret_n;
+	}
+	return !r.bad;
+}
+
 /* --- failures --- */
 
 int etcd_fault(const struct grpc_end *e, struct err *err)
@@ -380,6 +440,10 @@ int etcd_fault(const struct grpc_end *e, struct err *err)
 		{ "lease already exists", ERR_ALREADY_EXISTS, 0 },
 		{ "request timed out", ERR_TIMEOUT, ETIMEDOUT },
 		{ "too many requests", ERR_TOO_MANY_REQUESTS, 0 },
+		/* Of members: in a moment. */
+		{ "too many learner members", ERR_UNAVAILABLE, 0 },
+		{ "unhealthy cluster", ERR_UNAVAILABLE, 0 },
+		{ "not enough started members", ERR_UNAVAILABLE, 0 },
 	};
 	enum err_reason reason = e->code == GRPC_UNAVAILABLE	     ? ERR_UNAVAILABLE
 				 : e->code == GRPC_DEADLINE_EXCEEDED ? ERR_TIMEOUT

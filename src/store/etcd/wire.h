@@ -96,6 +96,23 @@ void etcd_lease_write(struct buf *b, int64_t ttl_s, int64_t id);
 void etcd_lease_id_write(struct buf *b, int64_t id); /* to keep alive, to revoke */
 bool etcd_lease_read(struct sv answer, int64_t *ret_id, int64_t *ret_ttl_s);
 
+/* --- members of the cluster --- */
+
+#define ETCD_MEMBERS_MAX 32
+
+struct etcd_member {
+	uint64_t id;
+	struct sv name;		/* "": it has not been started yet */
+	struct sv peer, client; /* the first URL of each; "": none */
+	bool learner;
+};
+void etcd_member_add_write(struct buf *b, struct sv peer, bool learner);
+void etcd_member_id_write(struct buf *b, uint64_t id); /* to remove, to promote */
+void etcd_member_update_write(struct buf *b, uint64_t id, struct sv peer);
+/* Of a MemberList and, with the added one among them, a MemberAdd. False: it cannot be read, or there are more than
+ * ETCD_MEMBERS_MAX. */
+bool etcd_members_read(struct sv answer, bool added, struct etcd_member *ret, size_t *ret_n);
+
 /* --- failures --- */
 
 /* What the end of a call means as an error of the store's; e is not GRPC_OK. -1. */

@@ -172,6 +172,47 @@ static void mem_catch_up(struct mem *m, struct store_watch *w)
 		watchers_give_back(&m->watchers, w, upto, upto == now);
 }
 
+static int mem_changes(struct store *s, struct sv from, struct sv to, int64_t since, size_t most, store_change_fn *fn,
+		       void *ctx, int64_t *ret_rev, struct err *err)
+{
+	struct mem *m = MEM(s);
+	VEC(struct mem_ver *) found = VEC_INIT;
+	int64_t upto, last;
+	bool stopped = false;
+
+	pthread_mutex_lock(&m->mu);
+	if (store_check_watch_rev(since, m->compact_rev, err) < 0) {
+		pthread_mutex_unlock(&m->mu);
+		return -1;
+	}
+	upto = MAX(MIN(since, m->rev), m->log_base - 1);
+	last = most < (size_t)(m->rev - upto) ? upto + (int64_t)most : m->rev;
+	for (int64_t rev = upto + 1; rev <= last; rev++) {
+		struct mem_ver *v = m->log.p[rev - m->log_base];
+
+		if (!store_in_range(v->kv.key, from, to))
+			continue;
+		vec_push(&found, ver_ref(v));
+		vec_push(&found, v->prev ? ver_ref(v->prev) : NULL);
+	}
+	pthread_mutex_unlock(&m->mu);
+
+	for (size_t i = 0; i < found.n && !stopped; i += 2) {
+		struct store_change c = { .kv = found.p[i]->kv, .prev = ver_live_kv(found.p[i + 1]) };
+
+		stopped = fn(&c, ctx);
+		upto = c.kv.mod_rev;
+	}
+	*ret_rev = stopped ? upto : MAX(last, since);
+
+	pthread_mutex_lock(&m->mu);
+	for (size_t i = 0; i < found.n; i++)
+		ver_unref(found.p[i]);
+	pthread_mutex_unlock(&m->mu);
+	vec_release(&found);
+	return 0;
+}
+
 static void mem_op_free(struct mem *m, struct mem_op *op)
 {
 	pthread_mutex_lock(&m->mu);
@@ -440,6 +481,7 @@ static const struct store_ops mem_ops = {
 	.commit = mem_commit,
 	.watch = mem_watch,
 	.unwatch = mem_unwatch,
+	.changes = mem_changes,
 	.compact = mem_compact,
 	.healthy = mem_healthy,
 	.stats = mem_stats,

@@ -362,7 +362,7 @@ static void start(struct rig *r)
 	static const char *const masters[] = { "system:masters", NULL }, *const own[] = { "192.0.2.7", NULL };
 	struct err err = ERR_INIT;
 
-	r->server = apiserver_new(&(struct apiserver_opts){ .env = r->env,
+	r->server = apiserver_new(&(struct apiserver_opts){ .env = r->clock ? r->clock : r->env,
 							    .store = r->store,
 							    .data_dir = r->dir,
 							    .cluster_domain = "cluster.local",
@@ -384,6 +384,8 @@ static void start(struct rig *r)
 							    .node_port_range = r->node_port_range,
 							    .audit = r->audit,
 							    .encryption = r->encryption,
+							    .history_ns = r->history_ns,
+							    .history_bytes = r->history_bytes,
 							    .own_addresses = own },
 				  &err);
 	if (!r->server)
@@ -436,6 +438,16 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	(void)type;
 	(void)f;
 	return remove(path);
+}
+
+void rig_stop(struct rig *r)
+{
+	stop(r);
+}
+
+void rig_start(struct rig *r)
+{
+	start(r);
 }
 
 void rig_restart(struct rig *r)

@@ -33,8 +33,11 @@ struct rig {
 	struct apiserver_front_proxies front_proxies;
 	struct audit_opts audit;       /* these two, too */
 	struct encryption *encryption; /* the caller has made the store of it */
-	struct arena arena;	       /* of parsed answers */
-	char *dir;		       /* of the server's keys; NULL: it has none */
+	int64_t history_ns;	       /* these three, too */
+	uint64_t history_bytes;
+	struct env *clock;  /* an environment over env, for another wall clock; NULL: env */
+	struct arena arena; /* of parsed answers */
+	char *dir;	    /* of the server's keys; NULL: it has none */
 };
 
 struct answer {
@@ -81,7 +84,9 @@ int rig_teardown(void **state);
 /* A failed assertion leaves its test where it stands, and is printed behind the teardown: what would keep that from
  * ending is undone first, by this. NULL: nothing is to be. Called once, then it is NULL. */
 extern void (*rig_unfinished)(void);
-void rig_restart(struct rig *r);		  /* another server on the same store */
+void rig_restart(struct rig *r); /* another server on the same store */
+void rig_stop(struct rig *r);	 /* the two halves of that: no server is there between them */
+void rig_start(struct rig *r);
 void rig_range(struct rig *r, const char *cidrs); /* the same with other Service addresses, as if never with any */
 /* A second server at the same time, in the same environment, with the ranges of the first; store is the caller's. */
 struct rig *rig_beside(struct rig *first, struct store *store);

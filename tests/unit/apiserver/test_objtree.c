@@ -1,5 +1,5 @@
 /* Objects in the order of their keys, whatever those have in common: compared with a plain sorted array. */
-#include "unit.h"
+#include "costs.h"
 
 #include "apiserver/objpick.h"
 #include "base/arena.h"
@@ -278,6 +278,92 @@ static void test_pick(void **state)
 	objpick_release(&none);
 }
 
+/* A page and what is behind it are all, wherever it begins and however much has come and gone. */
+static void test_pages(void **state)
+{
+	static const char *const namespaces[] = { "", "a", "b", "c" };
+	struct objtree t = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < 2 * PICKED; i++)
+		put_number(&t, (i * 7919) % (2 * PICKED));
+	for (int round = 0; round < 2000; round++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		struct sv ns = sv_from(namespaces[any(ARRAY_LEN(namespaces))]);
+		size_t max = 1 + any(500), behind;
+		struct objpick all, page;
+		struct key from;
+
+		if (any(2))
+			del_number(&t, any(2 * PICKED));
+		else
+			put_number(&t, any(2 * PICKED));
+		pick_key(&from, any(2 * PICKED));
+		if (ns.n)
+			snprintf(from.ns, sizeof(from.ns), "%.*s", SV_ARG(ns));
+		assert_int_equal(objpick_take(&all, &t, ns, sv_from(from.ns), sv_from(from.name), 0, &a), 0);
+		behind = objpick_take(&page, &t, ns, sv_from(from.ns), sv_from(from.name), max, &a);
+		assert_int_equal(page.n, MIN(max, all.n));
+		assert_int_equal(page.n + behind, all.n);
+		objpick_release(&all);
+		objpick_release(&page);
+	}
+	objtree_release(&t);
+}
+
+#define PAGE 10
+
+/* What a page of so many of all costs, and how many are behind it. */
+static uint64_t page_cost(struct objtree *t, struct sv ns, bool selects, size_t *ret_behind)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct objpick_at at = { 0 };
+	struct cost c = { 0 };
+	struct objpick p;
+
+	cost_begin(&c);
+	*ret_behind = objpick_take(&p, t, ns, ns, SV(""), selects ? 0 : PAGE, &a);
+	for (size_t i = 0; i < PAGE; i++)
+		assert_non_null(objpick_next(&p, &at));
+	objpick_cut(&p, &at); /* as one that selects has enough */
+	cost_end(&c);
+	assert_int_equal(p.n, PAGE);
+	objpick_release(&p);
+	return c.spent;
+}
+
+/* A page of a list costs its own length, and very little for what there is behind it: whoever asks for all pages would
+ * pay the square. */
+static void test_page_costs(void **state)
+{
+	static const size_t sizes[] = { 2000, 20000 };
+	struct objtree t = { 0 };
+	uint64_t cost[3][2];
+	size_t n = 0, behind;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		for (; n < sizes[i]; n++)
+			put_number(&t, n);
+		cost[0][i] = page_cost(&t, SV(""), false, &behind);
+		assert_int_equal(behind, n - PAGE);
+		cost[1][i] = page_cost(&t, SV("c"), false, &behind);
+		assert_int_equal(behind, n - 3 * PICKED / 4 - PAGE);
+		(void)page_cost(&t, SV("b"), false, &behind);
+		assert_int_equal(behind, PICKED / 2 - PAGE);
+		cost[2][i] = page_cost(&t, SV(""), true, &behind);
+		assert_int_equal(behind, 0);
+	}
+	objtree_release(&t);
+#ifdef CARAVEL_COUNT_COSTS
+	assert_in_range(cost[0][1], 0, cost[0][0] + sizes[1] / 20);
+	assert_in_range(cost[1][1], 0, cost[1][0] + sizes[1] / 20);
+	assert_in_range(cost[2][1], 0, cost[2][0] + sizes[1] * 2);
+#else
+	(void)cost;
+#endif
+}
+
 static void test_pick_of(void **state)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -303,10 +389,8 @@ static void test_pick_of(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_order),
-		cmocka_unit_test(test_seek),
-		cmocka_unit_test(test_pick),
-		cmocka_unit_test(test_pick_of),
+		cmocka_unit_test(test_order),	cmocka_unit_test(test_seek),	   cmocka_unit_test(test_pick),
+		cmocka_unit_test(test_pick_of), cmocka_unit_test(test_page_costs), cmocka_unit_test(test_pages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

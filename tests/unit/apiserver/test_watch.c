@@ -269,10 +269,13 @@ static void test_past_slow_reader(void **state)
 	for (int i = 1; i <= 3000; i++)
 		put(r, "a", "x", i % 2 ? "1" : "2");
 	rig_restart(r);
+	answer_gone(api_ask(r, &ask)); /* before anything was read for it */
 	gone = api_ask(r, &ask);
+	rig_run(r, 0);
 	assert_int_equal(stream_lines(gone), 1);
 	answer_gone(gone);
 	a = api_ask(r, &ask);
+	rig_run(r, 0);
 	put(r, "a", "x", "behind");
 	a->stuck = false;
 	a->q.on_drain(&a->q);
@@ -282,12 +285,66 @@ static void test_past_slow_reader(void **state)
 	answer_gone(a);
 	/* The end of the server reaches those that are still told the past. */
 	a = api_ask(r, &ask);
+	rig_run(r, 0);
 	apiserver_shutdown(r->server);
 	a->stuck = false;
 	a->q.on_drain(&a->q);
 	rig_run(r, 0);
 	assert_true(a->ended);
 	answer_free(a);
+}
+
+/* So many that begin in the past, all with other keys than theirs between: each has its own, and memory of those who
+ * take nothing is bounded. */
+static void test_past_many(void **state)
+{
+	enum { N = 100, CHANGES = 1100 };
+	static char large[16 * 1024];
+	struct rig *r = *state;
+	struct answer *w[N], *m;
+	struct sv line, rest;
+	int64_t first, held = -1;
+	struct ask ask = { .method = "GET", .stuck = true };
+
+	memset(large, 'x', sizeof(large) - 1);
+	put(r, "a", "x", "0");
+	first = rev_of(expect(r, 200, "GET", CM "/a", NULL));
+	for (int i = 0; i < CHANGES; i++)
+		expect_type(r, i ? 200 : 201, "PATCH", "/api/v1/namespaces/default/secrets/s?fieldManager=t&force=true",
+			    "application/apply-patch+yaml",
+			    arena_printf(&r->arena,
+					 "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"s\"},"
+					 "\"stringData\":{\"k\":\"%d\"}}",
+					 i));
+	for (int i = 0; i < 80; i++) {
+		large[0] = (char)('a' + i % 7);
+		expect_type(r, 200, "PATCH", CM "/a", "application/merge-patch+json",
+			    arena_printf(&r->arena, "{\"data\":{\"k\":\"%s\"}}", large));
+	}
+	rig_restart(r);
+	ask.path = arena_printf(&r->arena, CM "?watch=true&resourceVersion=%" PRId64, first);
+	for (int i = 0; i < N; i++)
+		w[i] = api_ask(r, &ask);
+	rig_run(r, 0);
+	m = api(r, "GET", "/metrics");
+	rest = buf_sv(&m->body);
+	while (sv_split(&rest, '\n', &line)) {
+		if (sv_starts(line, SV("caravel_watch_log_bytes ")))
+			(void)sv_to_i64(sv_sub(line, strlen("caravel_watch_log_bytes "), line.n), &held);
+		if (sv_starts(line, SV("caravel_watches_from_log_total ")))
+			assert_true(sv_ends(line, SV(" 100")));
+	}
+	answer_free(m);
+	assert_in_range(held, 0, 48 << 20); /* not 100 MB */
+	for (int i = 0; i < N; i++) {
+		w[i]->stuck = false;
+		w[i]->q.on_drain(&w[i]->q);
+	}
+	rig_run(r, 0);
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(stream_lines(w[i]), 80);
+		answer_gone(w[i]);
+	}
 }
 
 /* A watch from a revision that is still to come hears of nothing before it. */
@@ -484,6 +541,7 @@ int main(void)
 		T(test_too_old),
 		T(test_past),
 		T(test_past_slow_reader),
+		T(test_past_many),
 		T(test_future),
 		T(test_slow_reader),
 		T(test_old_changes_are_forgotten),

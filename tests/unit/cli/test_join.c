@@ -137,6 +137,37 @@ static void test_flags_that_differ(void **state)
 	facts_release(&f);
 }
 
+static void test_other_servers(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct cluster_facts theirs, mine = { .cluster_domain = "cluster.local" };
+
+	(void)state;
+	assert_int_equal(
+	    parse(&a, "{" LEAST ",\"cluster-dns\":\"10.43.0.10\",\"disable-kube-proxy\":\"false\"}", &theirs, NULL), 0);
+	/* What is left open is theirs. */
+	assert_int_equal(facts_agree(&a, &mine, &theirs, NULL), 0);
+	assert_string_equal(mine.cluster_cidr, "10.42.0.0/16");
+	assert_string_equal(mine.cluster_dns, "10.43.0.10");
+	mine.service_cidr = "10.99.0.0/16";
+	assert_int_equal(facts_agree(&a, &mine, &theirs, &err), -1);
+	assert_non_null(strstr(err_msg(&err), "--service-cidr is '10.99.0.0/16' here and '10.43.0.0/16' on the other"));
+	err_release(&err);
+	mine.service_cidr = NULL;
+	mine.disable_proxy = true;
+	assert_int_equal(facts_agree(&a, &mine, &theirs, &err), -1);
+	assert_non_null(strstr(err_msg(&err), "--disable-kube-proxy is 'true' here and 'false'"));
+	err_release(&err);
+	mine.disable_proxy = false;
+	vec_push(&mine.disable.list, "coredns");
+	vec_push(&mine.disable.list, NULL);
+	assert_int_equal(facts_agree(&a, &mine, &theirs, &err), -1);
+	assert_non_null(strstr(err_msg(&err), "--disable is 'coredns' here and '' on the other"));
+	facts_release(&mine);
+	facts_release(&theirs);
+}
+
 static void test_names_of_networks(void **state)
 {
 	static const char routes[] =
@@ -175,11 +206,9 @@ static void test_names_of_networks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tokens),
-		cmocka_unit_test(test_facts),
-		cmocka_unit_test(test_facts_refused),
-		cmocka_unit_test(test_flags_that_differ),
-		cmocka_unit_test(test_names_of_networks),
+		cmocka_unit_test(test_tokens),	      cmocka_unit_test(test_facts),
+		cmocka_unit_test(test_facts_refused), cmocka_unit_test(test_flags_that_differ),
+		cmocka_unit_test(test_other_servers), cmocka_unit_test(test_names_of_networks),
 	};
 
 	return cmocka_run_group_tests_name("cli/join", tests, NULL, NULL);

@@ -5,6 +5,7 @@
 static struct server_opts usable(void)
 {
 	return (struct server_opts){ .port = 6443,
+				     .etcd_port = 2379,
 				     .bind_address = "0.0.0.0",
 				     .ipv6_masq = true,
 				     .endpoint_reconciler = "lease",
@@ -51,6 +52,9 @@ static void test_flags(void **state)
 	REFUSED(port, -1, "--https-listen-port");
 	REFUSED(snapshots.cron, "0 25 * * *", "--snapshot-schedule-cron");
 	REFUSED(snapshots.retention, -1, "--snapshot-retention");
+	REFUSED(etcd_port, 65535, "--etcd-port");
+	REFUSED(etcd_port, 0, "--etcd-port");
+	REFUSED(join_url, "http://10.0.0.1:6443", "--server takes a URL that begins with https://");
 	REFUSED(ipv6_masq, false, "--flannel-ipv6-masq");
 	REFUSED(port, 65536, "--https-listen-port");
 	REFUSED(proxy_cert_file, "/a", "--proxy-client-key-file");
@@ -209,10 +213,26 @@ static void test_control_plane_alone(void **state)
 	refused(&o, "--kubelet-preferred-address-types");
 }
 
+static void test_own_etcd(void **state)
+{
+	struct server_opts o = usable();
+
+	(void)state;
+	o.cluster_init = true;
+	assert_int_equal(server_check(&o, NULL), 0);
+	o.join_url = "https://10.0.0.1:6443";
+	refused(&o, "one of both");
+	o.cluster_init = false;
+	assert_int_equal(server_check(&o, NULL), 0);
+	o.datastore.endpoint = "http://10.0.0.1:2379";
+	refused(&o, "--datastore-endpoint each server is given that etcd");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_flags),
+		cmocka_unit_test(test_own_etcd),
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_control_plane_alone),
 	};

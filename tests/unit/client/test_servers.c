@@ -162,12 +162,78 @@ static void test_bad_names(void **state)
 		free(many[i]);
 }
 
+/* Many clients of three servers. */
+#define CLIENTS 300
+
+static void shares(struct servers **c, size_t ret[3])
+{
+	static const char *const hosts[] = { "10.0.0.1", "10.0.0.2", "10.0.0.3" };
+	struct servers_at at;
+
+	memset(ret, 0, 3 * sizeof(*ret));
+	for (int i = 0; i < CLIENTS; i++) {
+		servers_current(c[i], &at);
+		for (int k = 0; k < 3; k++)
+			ret[k] += strcmp(at.ep.host, hosts[k]) == 0;
+		servers_let_go(&at);
+	}
+}
+
+static void test_spread(void **state)
+{
+	static const char *const all[] = { "10.0.0.1:6443", "10.0.0.2:6443", "10.0.0.3:6443", NULL };
+	static struct servers *c[CLIENTS];
+	struct rig *r = *state;
+	size_t n[3], before[3];
+
+	for (int i = 0; i < CLIENTS; i++) {
+		_cleanup_free_ char *name = xasprintf("node-%d", i);
+
+		c[i] = servers_new(
+		    &(struct servers_opts){ .env = r->env, .url = "http://10.0.0.1:6443", .spread = name }, NULL);
+		assert_non_null(c[i]);
+	}
+	shares(c, n);
+	assert_int_equal(n[0], CLIENTS); /* they know nobody else */
+	for (int i = 0; i < CLIENTS; i++)
+		(void)servers_learn(c[i], all);
+	shares(c, before);
+	for (int k = 0; k < 3; k++)
+		assert_in_range(before[k], 70, 130);
+	/* Those of one that fails go to both others, and nobody else moves. */
+	for (int i = 0; i < CLIENTS; i++) {
+		struct servers_at at;
+
+		servers_current(c[i], &at);
+		if (strcmp(at.ep.host, "10.0.0.2") == 0)
+			servers_failed(c[i], &at);
+		servers_let_go(&at);
+	}
+	shares(c, n);
+	assert_int_equal(n[1], 0);
+	assert_in_range(n[0], before[0] + 30, CLIENTS);
+	assert_in_range(n[2], before[2] + 30, CLIENTS);
+	/* Not back while it has just failed, and then as before. */
+	for (int i = 0; i < CLIENTS; i++)
+		(void)servers_learn(c[i], all);
+	shares(c, n);
+	assert_int_equal(n[1], 0);
+	(void)env_sim_run(r->env, 31 * NS_PER_SEC);
+	for (int i = 0; i < CLIENTS; i++)
+		(void)servers_learn(c[i], all);
+	shares(c, n);
+	assert_memory_equal(n, before, sizeof(n));
+	for (int i = 0; i < CLIENTS; i++)
+		servers_unref(c[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_one_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_next_and_sticky, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_passed_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_spread, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_remembered, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_names, setup, teardown),
 	};

@@ -120,6 +120,7 @@ static void cluster_end(void)
 }
 
 void (*cluster_client)(struct client *c, const char *account);
+bool cluster_snapshots;
 
 static struct client *client_as(void *ctx, const char *account)
 {
@@ -147,6 +148,7 @@ struct cluster cluster_start_again(void **state)
 	    .forget_foreign = apiserver_forget_foreign,
 	    .foreign_ctx = k.rig->server,
 	    .no_gateway = true, /* six kinds that no test is about */
+	    .no_snapshots = !cluster_snapshots,
 	    .cluster_cidr = "10.42.0.0/16",
 	    .service_cidr = k.rig->service_cidr,
 	    .root_ca_pem = apiserver_ca_pem(k.rig->server).n ? apiserver_ca_pem(k.rig->server) : SV("PEM"),

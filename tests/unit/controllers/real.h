@@ -20,6 +20,7 @@ struct cluster {
 
 /* What a test does to the clients of the controllers, by account. NULL: nothing. */
 extern void (*cluster_client)(struct client *c, const char *account);
+extern bool cluster_snapshots; /* with VolumeSnapshots: three kinds that one test is about */
 /* Starts the controllers on the rig and makes node n1. */
 struct cluster cluster_start(void **state);
 struct cluster cluster_start_again(void **state); /* after cluster_finish() */

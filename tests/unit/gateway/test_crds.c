@@ -18,7 +18,7 @@ static bool mentions_use(const struct val *v)
 static void test_whole(_unused_ void **state)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	const struct val *all = gw_crds(&a);
+	const struct val *all = described_crds(&a, gw_crds_json);
 
 	assert_int_equal(val_len(all), 6);
 	assert_false(mentions_use(all));
@@ -38,7 +38,7 @@ static void test_whole(_unused_ void **state)
 static void test_compiles(_unused_ void **state)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	const struct val *all = gw_crds(&a);
+	const struct val *all = described_crds(&a, gw_crds_json);
 
 	VAL_EACH(all, crd)
 		VAL_EACH(val_get(crd, F_spec, F_versions), v) {

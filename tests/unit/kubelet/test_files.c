@@ -18,6 +18,7 @@
 #include "kubelet/machine.h"
 #include "kubelet/pod_spec.h"
 #include "kubelet/subpath.h"
+#include "kubelet/volumes/volumes.h"
 #include "object/keep.h"
 #include "pod/image_name.h"
 
@@ -838,9 +839,30 @@ static int done(void **state)
 	return 0;
 }
 
+/* Many small items that each name the same large key: refused before it is in memory as often. */
+static void test_volume_of_one_key_often(void **state)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	static char megabyte[1024 * 1024];
+	struct volume v = { .a = &A };
+	struct file_list l = { 0 };
+	size_t n = 0;
+
+	(void)state;
+	while (n < 1000 && volume_file_add(&v, &l, SV("p"), sv_make(megabyte, sizeof(megabyte)), 0644, &err) == 0)
+		n++;
+	assert_int_equal(n, VOLUME_FILES_MAX / sizeof(megabyte));
+	assert_int_equal(err.reason, ERR_TOO_LARGE);
+	assert_string_equal(
+	    err_msg(&err),
+	    "its files are more than 256 MiB together, the most that a volume of this kind may hold: name each "
+	    "key once, or move some into a volume of their own");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_volume_of_one_key_often),
 		cmocka_unit_test(test_log_lines),
 		cmocka_unit_test(test_log_reader),
 		cmocka_unit_test(test_expand),

@@ -438,8 +438,10 @@ static bool same(const char *x, const char *y)
 static int clone_of(const char *from, bool block, struct err *err)
 {
 	struct local_want w = { .name = "pvc-2", .bytes = 12 * MIB, .block = block, .limit = LOCAL_AUTO };
+	struct local_source source = { .volume = from };
+	enum local_limit limit;
 
-	return local_volume_clone(&S, from, &w, err);
+	return local_volume_fill(&S, &source, &w, &limit, NULL, err);
 }
 
 static void test_clone_refused(void **state)
@@ -451,9 +453,9 @@ static void test_clone_refused(void **state)
 	err_release(&err);
 	assert_int_equal(clone_of("../etc/passwd", true, &err), -1);
 	err_release(&err);
-	(void)made(LOCAL_NONE, false); /* a directory that containers write into is not walked */
-	assert_int_equal(clone_of("pvc-1", false, &err), -1);
-	assert_non_null(strstr(err_msg(&err), "only images into images and block devices into block devices"));
+	(void)made(LOCAL_NONE, false);
+	assert_int_equal(clone_of("pvc-1", true, &err), -1);
+	assert_non_null(strstr(err_msg(&err), "is no block device"));
 	assert_false(there("pvc-2") || there(".new-pvc-2"));
 	assert_int_equal(local_volume_remove(&S, "pvc-1", NULL), 0);
 	(void)made(LOCAL_NONE, true);

@@ -334,14 +334,52 @@ static void test_what_is_no_chain(void **state)
 	assert_int_equal(cert_chain_check(two, NULL), 0);
 }
 
+/* As its key is encoded, of either kind that a CA's may be. */
+static void encoded(EVP_PKEY *key_take)
+{
+	struct cert_opts o = { .common_name = "test-ca", .ca = true, .not_after_ns = NOW_NS + 2 * YEAR_NS };
+	struct sv pem, cert, key;
+	unsigned char *theirs = NULL, *ours = NULL;
+	X509 *x;
+	int n;
+
+	assert_int_equal(cert_key_pem(&arena, key_take, &pem, NULL), 0);
+	assert_int_equal(cert_make(&arena, &o, SV(""), pem, &cert, &key, NULL), 0);
+	assert_true(sv_eq(key, pem));
+	assert_true(cert_is_of(cert, key, cert));
+	x = cert_read(cert);
+	n = i2d_PUBKEY(key_take, &theirs);
+	assert_true(n > 0);
+	assert_int_equal(i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &ours), n);
+	assert_memory_equal(ours, theirs, (size_t)n);
+	OPENSSL_free(theirs);
+	OPENSSL_free(ours);
+	X509_free(x);
+	EVP_PKEY_free(key_take);
+}
+
+static void test_encoded(void **state)
+{
+	(void)state;
+	encoded(EVP_EC_gen("P-256"));
+	encoded(EVP_EC_gen("P-384"));
+	encoded(EVP_RSA_gen(2048));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_what_is_no_request),     cmocka_unit_test(test_not_signed_by_its_key),
-		cmocka_unit_test(test_keys_that_are_refused),  cmocka_unit_test(test_what_it_asks_for),
-		cmocka_unit_test(test_what_is_not_taken_over), cmocka_unit_test(test_signed),
-		cmocka_unit_test(test_what_a_pod_asks_for),    cmocka_unit_test(test_nothing_but_the_blocks),
-		cmocka_unit_test(test_no_longer_than_the_ca),  cmocka_unit_test(test_what_is_no_chain),
+		cmocka_unit_test(test_what_is_no_request),
+		cmocka_unit_test(test_not_signed_by_its_key),
+		cmocka_unit_test(test_keys_that_are_refused),
+		cmocka_unit_test(test_what_it_asks_for),
+		cmocka_unit_test(test_what_is_not_taken_over),
+		cmocka_unit_test(test_signed),
+		cmocka_unit_test(test_what_a_pod_asks_for),
+		cmocka_unit_test(test_nothing_but_the_blocks),
+		cmocka_unit_test(test_no_longer_than_the_ca),
+		cmocka_unit_test(test_what_is_no_chain),
+		cmocka_unit_test(test_encoded),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

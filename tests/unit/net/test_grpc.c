@@ -372,6 +372,16 @@ static void statuses(void **state)
 	/* The channel still works. */
 	assert_int_equal(call(ch, &a, "/t/Echo", SV("again"), &out, NULL), 0);
 	assert_sv(out, "again");
+	/* As Go's clients say it, where that is asked for. */
+	grpc_channel_say_codes(ch);
+	for (size_t i = 0; i < 2; i++) {
+		_cleanup_(err_release) struct err err = ERR_INIT;
+
+		assert_int_equal(call(ch, &a, table[i].method, SV("x"), &out, &err), -1);
+		assert_string_equal(err_msg(&err), i ? "rpc error: code = Unavailable desc = half way"
+						     : "rpc error: code = NotFound desc = no pod: %zz");
+		assert_int_equal(err.reason, table[i].reason);
+	}
 	grpc_channel_free(ch);
 }
 

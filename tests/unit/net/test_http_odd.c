@@ -4,6 +4,7 @@
 
 #include "h2_frames.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -208,20 +209,22 @@ static void test_streams(void **state)
 	assert_calmed(*state, fd, &b, "header blocks over the limit");
 }
 
-/* In whatever way it is mixed, it is one bucket. */
+/* In whatever way it is mixed, it is one bucket. (Ten times what is in it: a machine that is held up fills it
+ * meanwhile.)
+ */
 static void test_mixed(void **state)
 {
 	struct buf b = BUF_INIT;
 	int fd = h2_connect(*state);
 
-	for (uint32_t i = 0; i < 400; i++) {
+	for (uint32_t i = 0; i < 4000; i++) {
 		put_head(&b, 1 + 2 * i, false, "/hold", END_STREAM);
 		put_frame(&b, RST_STREAM, 0, 1 + 2 * i, RESET);
 		put_frame(&b, PING, 0, 0, SV("12345678"));
 		put_frame(&b, SETTINGS, 0, 0, SV(""));
 		put_frame(&b, PRIORITY, 0, 1 + 2 * i, SV("\0\0\0\0\x10"));
 	}
-	assert_calmed(*state, fd, &b, " pings, 4");
+	assert_calmed(*state, fd, &b, " pings, ");
 }
 
 /* A hundred watches opened and closed three times, as Go's client closes them (with a ping behind the reset), between
@@ -290,6 +293,29 @@ static void assert_ended(int fd, const char *trickle)
 	close(fd);
 }
 
+/* Waits until `wanted` of the n have been ended, and closes all. */
+static void assert_ended_of(const int *fds, size_t n, size_t wanted)
+{
+	struct pollfd polled[64];
+	size_t ended = 0;
+
+	assert_true(n <= ARRAY_LEN(polled));
+	for (size_t i = 0; i < n; i++)
+		polled[i] = (struct pollfd){ .fd = fds[i], .events = POLLRDHUP };
+	while (ended < wanted) {
+		assert_true(poll(polled, (nfds_t)n, -1) > 0);
+		for (size_t i = 0; i < n; i++) {
+			if (!polled[i].revents)
+				continue;
+			polled[i].fd = -1;
+			polled[i].revents = 0;
+			ended++;
+		}
+	}
+	for (size_t i = 0; i < n; i++)
+		close(fds[i]);
+}
+
 /* More connections that have said nothing than may be: the first ones go, and who comes with a request is served. */
 static void test_too_many_begun(void **state)
 {
@@ -311,10 +337,8 @@ static void test_too_many_begun(void **state)
 	assert_true(sv_starts(sv_from(got), SV("HTTP/1.1 200 OK")));
 	free(got);
 	close(fd);
-	for (size_t i = 0; i < ARRAY_LEN(fds) / 2; i++)
-		assert_ended(fds[i], NULL);
-	for (size_t i = ARRAY_LEN(fds) / 2; i < ARRAY_LEN(fds); i++)
-		close(fds[i]);
+	/* Whichever loop took them: of each at most twice its share of the four stay. */
+	assert_ended_of(fds, ARRAY_LEN(fds), ARRAY_LEN(fds) - 8);
 	fixture_stop(&fx, 0);
 }
 

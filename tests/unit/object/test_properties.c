@@ -89,6 +89,65 @@ static void test_apply_twice(void **state)
 	assert_true(n > tried / 3);
 }
 
+/* What the manager applies next: the same, less, or something else. */
+static const struct val *config_next(struct arena *a, const struct resource *r, const struct val *last, uint64_t seed)
+{
+	struct val *v = val_clone(a, last), *spec = val_member_mut(v, F_spec);
+
+	if (seed % 3 == 0)
+		return config_of(a, r, seed + 1);
+	if (seed % 3 == 1 && val_type(spec) == VAL_MAP && spec->n && spec->items[0].sym)
+		val_del(spec, (enum sym)spec->items[seed % spec->n].sym);
+	return v;
+}
+
+/* The same for a manager of a version that there is no more, which owns nothing and changes nothing, except that it is
+ * found out at length what goes. */
+static const struct val *applied_at_length(struct arena *a, const struct resource *r, const struct val *live,
+					   const struct val *config, struct err *err)
+{
+	struct val *v = val_clone(a, live), *ghost = val_new_map(a);
+
+	val_set_cstr(a, ghost, F_manager, "ghost");
+	val_set_cstr(a, ghost, F_operation, "Apply");
+	val_set_cstr(a, ghost, F_apiVersion, "gone/v9");
+	val_set_cstr(a, ghost, F_fieldsType, "FieldsV1");
+	val_set(a, ghost, F_fieldsV1, val_new_raw(a, SV("{\"f:spec\":{}}")));
+	val_push(a, val_member_mut(val_member_mut(v, F_metadata), F_managedFields), ghost);
+	return applied(a, r, v, config, err);
+}
+
+static void test_apply_at_length(void **state)
+{
+	size_t n = 0, less = 0;
+
+	(void)state;
+	for (size_t i = 0; i < resource_count; i++) {
+		const struct resource *r = &resource_all[i];
+
+		for (uint64_t seed = 1; seed <= 9; seed++) {
+			_cleanup_(arena_release) struct arena a = ARENA_INIT;
+			_cleanup_(err_release) struct err err = ERR_INIT, other = ERR_INIT;
+			const struct val *config = config_of(&a, r, seed + 10 * i), *one, *two;
+			struct val *live = applied(&a, r, NULL, config, &err);
+			const struct val *next = config_next(&a, r, config, seed);
+
+			if (!live || !val_len(val_get(live, F_metadata, F_managedFields)))
+				continue;
+			one = applied(&a, r, live, next, &err);
+			two = applied_at_length(&a, r, live, next, &other);
+			assert_true(!one == !two);
+			if (!one)
+				continue;
+			if (!val_equal(one, two))
+				differ(&a, r->kind, one, two);
+			n++;
+			less += !val_equal(one, live);
+		}
+	}
+	assert_true(n > 100 && less > n / 10 && less < n);
+}
+
 /* --- pruning and defaults --- */
 
 static const char everything[] =
@@ -172,6 +231,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_apply_twice),
+		cmocka_unit_test(test_apply_at_length),
 		cmocka_unit_test(test_prune_and_default_twice),
 	};
 

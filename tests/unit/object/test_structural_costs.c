@@ -2,7 +2,7 @@
 #include "costs.h"
 #include "docs.h"
 
-#include "object/structural.h"
+#include "object/structural/node.h"
 
 #include <stdlib.h>
 
@@ -124,10 +124,30 @@ static void test_costs(void **state)
 	expect_linear(rows, ARRAY_LEN(rows));
 }
 
+/* A definition that describes much is made a tree by whoever brings it: no object's request pays for that. */
+static void test_large_at_once(void **state)
+{
+	static const struct {
+		size_t described;
+		bool at_once;
+	} rows_of[] = { { 100, false }, { 5000, true } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows_of); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		struct structural *s = structural_new(&a, grown(&a, wide.schema, rows_of[i].described), NULL);
+
+		assert_non_null(s);
+		assert_int_equal(atomic_load(&s->tree) != NULL, rows_of[i].at_once);
+		structural_release(s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_costs),
+		cmocka_unit_test(test_large_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

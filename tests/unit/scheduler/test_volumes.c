@@ -264,10 +264,142 @@ static void test_clone(void **state)
 	assert_work(k, "n2", "", NULL);
 }
 
+/* One that comes from a snapshot goes where that is, once it is known; and another driver's wherever it likes. */
+static void test_restored(void **state)
+{
+	struct kit *k = *state;
+
+	kit_node(k, "n1", "");
+	kit_node(k, "n2", "");
+	class(k, "ours", "'provisioner':'" LOCAL_PATH_PROVISIONER "'," WAIT);
+	put(k, kit_obj("{'kind':'PersistentVolumeClaim','metadata':{'name':'copy','namespace':'default','annotations':{"
+		       "'local-path.caravel.io/source-node':'n2'}},'spec':{'accessModes':['ReadWriteOnce'],"
+		       "'storageClassName':'ours','resources':{'requests':{'storage':'9Gi'}},'dataSource':{'apiGroup':"
+		       "'snapshot.storage.k8s.io','kind':'VolumeSnapshot','name':'s'}}}"));
+	assert_string_equal(kit_find(k, pod(k, NULL, "a", "copy", "")), "n2");
+	assert_work(k, "n2", "", NULL);
+}
+
+/* --- what drivers say of nodes --- */
+
+static void driver_volume(struct kit *k, const char *name, const char *driver)
+{
+	char claim_name[32];
+
+	put(k, kit_obj("{'kind':'PersistentVolume','metadata':{'name':'%s'},'spec':{'accessModes':['ReadWriteOnce'],"
+		       "'capacity':{'storage':'1Gi'},'csi':{'driver':'%s','volumeHandle':'h-%s'}}}",
+		       name, driver, name));
+	snprintf(claim_name, sizeof(claim_name), "c-%s", name);
+	claim(k, claim_name, "", name, "");
+}
+
+static void csi_node(struct kit *k, const char *name, const char *driver, const char *allocatable)
+{
+	put(k, kit_obj("{'kind':'CSINode','metadata':{'name':'%s'},'spec':{'drivers':[{'name':'%s','nodeID':'x'%s}]}}",
+		       name, driver, allocatable));
+}
+
+static void test_limits(void **state)
+{
+	struct kit *k = *state;
+
+	kit_node(k, "n1", "");
+	for (int i = 1; i <= 4; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "v%d", i);
+		driver_volume(k, name, "d.io");
+	}
+	driver_volume(k, "o1", "other.io");
+	pod(k, "n1", "has", "c-v1", "c-v2");
+	pod(k, "n1", "too", "c-v1", ""); /* the same counts once */
+	/* Nobody says how many. */
+	assert_string_equal(kit_find(k, pod(k, NULL, "a", "c-v3", "c-v4")), "n1");
+	csi_node(k, "n1", "d.io", "");
+	assert_string_equal(kit_find(k, pod(k, NULL, "b", "c-v3", "c-v4")), "n1");
+	csi_node(k, "n1", "d.io", ",'allocatable':{'count':3}");
+	kit_refused(k, pod(k, NULL, "c", "c-v3", "c-v4"),
+		    "0/1 nodes are available: 1 node(s) exceed max volume count.");
+	assert_string_equal(kit_find(k, pod(k, NULL, "d", "c-v3", "")), "n1");
+	/* What is there already is no more, and others' are not counted. */
+	csi_node(k, "n1", "d.io", ",'allocatable':{'count':0}");
+	assert_string_equal(kit_find(k, pod(k, NULL, "e", "c-v1", "c-v2")), "n1");
+	assert_string_equal(kit_find(k, pod(k, NULL, "f", "c-o1", "")), "n1");
+	kit_refused(k, pod(k, NULL, "g", "c-v3", ""), "0/1 nodes are available: 1 node(s) exceed max volume count.");
+	kit_node(k, "n2", "");
+	assert_string_equal(kit_find(k, pod(k, NULL, "h", "c-v3", "")), "n2");
+}
+
+static void test_limits_of_what_is_made(void **state)
+{
+	struct kit *k = *state;
+
+	kit_node(k, "n1", "");
+	class(k, "made", "'provisioner':'d.io'," WAIT);
+	claim(k, "one", "made", "", "");
+	claim(k, "two", "made", "", "");
+	csi_node(k, "n1", "d.io", ",'allocatable':{'count':1}");
+	kit_refused(k, pod(k, NULL, "a", "one", "two"), "0/1 nodes are available: 1 node(s) exceed max volume count.");
+	assert_string_equal(kit_find(k, pod(k, NULL, "b", "one", "")), "n1");
+}
+
+/* A driver that has to be there, where it has not come yet. */
+static void test_driver_missing(void **state)
+{
+	struct kit *k = *state;
+	struct pod_info *p;
+
+	kit_node(k, "n1", "");
+	driver_volume(k, "v1", "d.io");
+	p = pod(k, NULL, "a", "c-v1", "");
+	assert_string_equal(kit_find(k, p), "n1");
+	put(k,
+	    kit_obj("{'kind':'CSIDriver','metadata':{'name':'d.io'},'spec':{'preventPodSchedulingIfMissing':true}}"));
+	kit_refused(k, p, "0/1 nodes are available: 1 d.io CSI driver is not installed on the node.");
+	csi_node(k, "n1", "other.io", "");
+	kit_refused(k, p, "0/1 nodes are available: 1 d.io CSI driver is not installed on the node.");
+	csi_node(k, "n1", "d.io", "");
+	assert_string_equal(kit_find(k, p), "n1");
+}
+
+static void capacity(struct kit *k, const char *name, const char *of, const char *node, const char *sizes)
+{
+	put(k, kit_obj("{'kind':'CSIStorageCapacity','metadata':{'name':'%s','namespace':'x'},'storageClassName':'%s',"
+		       "'nodeTopology':{'matchLabels':{'kubernetes.io/hostname':'%s'}},%s}",
+		       name, of, node, sizes));
+}
+
+static void test_capacity(void **state)
+{
+	static const char full[] = "0/2 nodes are available: 2 node(s) did not have enough free storage.";
+	struct kit *k = *state;
+	struct pod_info *p;
+
+	kit_node(k, "n1", "");
+	kit_node(k, "n2", "");
+	class(k, "made", "'provisioner':'d.io'," WAIT);
+	claim(k, "c", "made", "", "");
+	p = pod(k, NULL, "a", "c", "");
+	assert_string_not_equal(kit_find(k, p), ""); /* nobody tells */
+	put(k, kit_obj("{'kind':'CSIDriver','metadata':{'name':'d.io'},'spec':{'storageCapacity':true}}"));
+	kit_refused(k, p, full);
+	capacity(k, "s1", "made", "n1", "'capacity':'500Mi'");
+	capacity(k, "s2", "other", "n2", "'capacity':'5Gi'");
+	kit_refused(k, p, full);
+	/* However much there is, one volume may have no more than that. */
+	capacity(k, "s3", "made", "n2", "'capacity':'5Gi','maximumVolumeSize':'1Mi'");
+	kit_refused(k, p, full);
+	capacity(k, "s3", "made", "n2", "'capacity':'5Gi','maximumVolumeSize':'2Gi'");
+	assert_string_equal(kit_find(k, p), "n2");
+	put(k, kit_obj("{'kind':'CSIDriver','metadata':{'name':'d.io'},'spec':{'storageCapacity':false}}"));
+	assert_string_not_equal(kit_find(k, p), "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		KIT_TEST(test_clone),
+		KIT_TEST(test_restored),
 		KIT_TEST(test_refused_everywhere),
 		KIT_TEST(test_bound),
 		KIT_TEST(test_waiting_for_volumes),
@@ -275,6 +407,10 @@ int main(void)
 		KIT_TEST(test_one_pod_at_a_time),
 		KIT_TEST(test_one_pod_at_a_time_gives_way),
 		KIT_TEST(test_ephemeral),
+		KIT_TEST(test_driver_missing),
+		KIT_TEST(test_limits),
+		KIT_TEST(test_limits_of_what_is_made),
+		KIT_TEST(test_capacity),
 	};
 
 	return cmocka_run_group_tests_name("scheduler/volumes", tests, NULL, NULL);

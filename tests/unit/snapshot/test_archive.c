@@ -83,13 +83,13 @@ static void test_token(_unused_ void **state)
 static void test_exchanged(_unused_ void **state)
 {
 	_cleanup_(buf_release) struct buf a = BUF_INIT, b = BUF_INIT, mixed = BUF_INIT;
-	const size_t sealed_n = 16 + 52 + 16 + 16 + 27 + 12; /* chunk, seal, tag, words, names, contents */
+	const size_t sealed_n = 16 + 64 + 16 + 16 + 27 + 12; /* chunk, seal, tag, words, names, contents */
 
 	kit_archive(&a, 3, 50, false);
 	kit_archive(&b, 4, 50, false);
 	buf_addsv(&mixed, sv_sub(buf_sv(&b), 0, b.n - ARCHIVE_END_BYTES - sealed_n));
 	buf_addsv(&mixed, sv_sub(buf_sv(&a), a.n - ARCHIVE_END_BYTES - sealed_n, sealed_n));
-	refused(buf_sv(&mixed), KIT_SECRET, ERR_INVALID, "changed by somebody who does not have the token");
+	refused(buf_sv(&mixed), KIT_SECRET, ERR_INVALID, "changed by somebody who does not have the word");
 }
 
 /* By somebody who has the token: names lead nowhere but below. */

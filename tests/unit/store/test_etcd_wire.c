@@ -250,6 +250,45 @@ static void test_status(_unused_ void **state)
 	assert_false(etcd_status_read(SV("\x42\x19member"), &s));
 }
 
+static void test_members(_unused_ void **state)
+{
+	static struct etcd_member m[ETCD_MEMBERS_MAX];
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	size_t n;
+
+	etcd_member_add_write(&b, SV("https://a:1"), true);
+	assert_true(sv_eq(buf_sv(&b), SV("\x0a\x0bhttps://a:1\x10\x01")));
+	buf_clear(&b);
+	etcd_member_id_write(&b, 300);
+	assert_true(sv_eq(buf_sv(&b), SV("\x08\xac\x02")));
+	buf_clear(&b);
+	etcd_member_update_write(&b, 1, SV("p"));
+	assert_true(sv_eq(buf_sv(&b), SV("\x08\x01\x12\x01p")));
+	/* One that has started, with two URLs of a kind, and a learner that has not. */
+	assert_true(etcd_members_read(SV("\x12\x0e\x08\x07\x12\x01n\x1a\x01p\x1a\x01q\x22\x01"
+					 "c"
+					 "\x12\x07\x08\x08\x1a\x01r\x28\x01"),
+				      false, m, &n));
+	assert_int_equal(n, 2);
+	assert_int_equal(m[0].id, 7);
+	assert_sv(m[0].name, "n");
+	assert_sv(m[0].peer, "p");
+	assert_sv(m[0].client, "c");
+	assert_false(m[0].learner);
+	assert_int_equal(m[1].id, 8);
+	assert_sv(m[1].name, "");
+	assert_true(m[1].learner);
+	/* Of an addition they are in another place. */
+	assert_true(etcd_members_read(SV("\x12\x02\x08\x07\x1a\x02\x08\x07\x1a\x02\x08\x09"), true, m, &n));
+	assert_int_equal(n, 2);
+	assert_false(etcd_members_read(SV("\x12\x00"), false, m, &n)); /* nobody */
+	assert_false(etcd_members_read(SV("\x12\x09\x08\x07"), false, m, &n));
+	buf_clear(&b);
+	for (int i = 0; i <= ETCD_MEMBERS_MAX; i++)
+		buf_addsv(&b, SV("\x12\x02\x08\x07"));
+	assert_false(etcd_members_read(buf_sv(&b), false, m, &n));
+}
+
 static void test_faults(_unused_ void **state)
 {
 	static const struct {
@@ -346,6 +385,7 @@ int main(void)
 		cmocka_unit_test(test_range_question), cmocka_unit_test(test_txn_question),
 		cmocka_unit_test(test_range_answer),   cmocka_unit_test(test_txn_answer),
 		cmocka_unit_test(test_watch),	       cmocka_unit_test(test_status),
+		cmocka_unit_test(test_members),	       cmocka_unit_test(test_members),
 		cmocka_unit_test(test_faults),	       cmocka_unit_test(test_endpoints),
 	};
 

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""Compiles api/gateway.json, the kinds of Gateway API, into a C file holding them as JSON text.
+"""Compiles kinds that are described as data (object/described.h) into a C file holding them as JSON text.
 
-usage: tools/gen_gateway.py api/gateway.json OUT
+usage: tools/gen_crds.py api/FILE.json HEADER NAME OUT
+
+HEADER declares `extern const char NAME[]`.
 """
 import json
+import os
 import sys
 
 
@@ -12,7 +15,7 @@ def uses(v, shared, where):
     if isinstance(v, dict):
         name = v.get("$use")
         if name is not None and name not in shared:
-            sys.exit(f"api/gateway.json: {where}: no shared schema '{name}'")
+            sys.exit(f"{where}: no shared schema '{name}'")
         for key, member in v.items():
             uses(member, shared, f"{where}.{key}")
     elif isinstance(v, list):
@@ -20,14 +23,15 @@ def uses(v, shared, where):
             uses(one, shared, f"{where}[{i}]")
 
 
-def main(source, out):
+def main(source, header, name, out):
     with open(source, encoding="utf-8") as f:
         doc = json.load(f)
-    uses(doc, doc["shared"], "")
+    source = "api/" + os.path.basename(source)
+    uses(doc, doc["shared"], source)
     text = json.dumps(doc, separators=(",", ":"))
     with open(out, "w", encoding="utf-8") as f:
-        f.write("/* Generated from api/gateway.json by tools/gen_gateway.py. */\n")
-        f.write('#include "gateway/crds.h"\n\nconst char gw_crds_json[] =')
+        f.write(f"/* Generated from {source} by tools/gen_crds.py. */\n")
+        f.write(f'#include "{header}"\n\nconst char {name}[] =')
         for i in range(0, len(text), 100):
             piece = text[i:i + 100].replace("\\", "\\\\").replace('"', '\\"')
             f.write(f'\n\t"{piece}"')
@@ -35,6 +39,6 @@ def main(source, out):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) != 5:
         sys.exit(__doc__)
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:])

@@ -1,0 +1,47 @@
+/* watch_past.h - watches that start before the ring of recent changes; shared by watch_past.c (the reader's side) and
+ * watch_past_read.c (the log's), nobody else. */
+#pragma once
+
+#include "apiserver/watchcache-internal.h"
+#include "store/store.h"
+
+#define PORTION_CHANGES 1000
+#define PORTION_BYTES ((size_t)1024 * 1024) /* one change more may lie above it */
+
+struct past_change {
+	char *value, *prev; /* owned; value NULL: deleted, prev NULL: created */
+	size_t value_n, prev_n;
+	int64_t rev, prev_rev;
+};
+
+struct past_portion {
+	VEC(struct past_change) changes;
+	size_t bytes;
+};
+
+struct past_read; /* opaque */
+
+struct wc_past {
+	struct wc_watch *watch;
+	struct store_watch *from; /* where the store's own watches tell it; NULL between portions */
+	struct past_read *read;	  /* else who reads it */
+	/* Guarded by the watch's lock. */
+	struct past_portion got;
+	int64_t upto;  /* everything up to it is in this portion or was in one before */
+	int64_t again; /* of this revision the client may have a part (wc_is_after()); 0: of none */
+	bool complete; /* the portion is full, or nothing is left */
+	bool lost;     /* the log has been compacted underneath */
+};
+
+/* --- watch_past_read.c --- */
+
+void past_drop(struct past_portion *p); /* what is in it */
+/* Copies the change. False: of what cannot be opened nobody may say that it is gone, nor what it was. */
+bool past_take(struct past_portion *p, const struct store_change *ch);
+
+struct past_read *past_read_new(struct wc_past *p);
+/* The next portion behind `since`: into p->got, then the watch is woken. */
+void past_read_ask(struct past_read *r, int64_t since);
+void past_read_close(struct past_read *r); /* never waits; NULL is fine */
+/* The reader has taken a portion of so many bytes. */
+void past_read_taken(struct past_read *r, size_t bytes);

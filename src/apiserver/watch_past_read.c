@@ -1,0 +1,318 @@
+/* The store's log, read for watches that start in the past: by a few tasks in turn, a portion for each watch, and not
+ * on the store's thread, which has writes to do. A thousand watches from yesterday cost others no more than these
+ * tasks.
+ *
+ * Lifetimes: a read is its watch's until that closes it, and the queue's while it is in it or at hand: who comes last
+ * frees it. The set is the cache's and its tasks'. */
+#include "apiserver/watch_past.h"
+
+#include "apiserver/storekey.h"
+#include "base/log.h"
+#include "base/quarantine.h"
+
+#include <stdlib.h>
+
+#define TASKS_MAX 2	    /* of ENV_REQUESTS */
+#define LOOK_REVISIONS 1000 /* of any keys, before another watch has its turn */
+/* What is read and not taken: beyond it portions are small, so that many readers who take nothing hold little. */
+#define WAITING_BYTES ((size_t)32 * 1024 * 1024)
+#define SMALL_BYTES ((size_t)32 * 1024)
+
+struct past_read {
+	struct list link;
+	struct wc_pasts *of;
+	struct wc_past *past; /* guarded by of->mu; NULL: closed */
+	char *from, *to;      /* keys */
+	size_t from_n, to_n;
+	bool queued, busy; /* guarded by of->mu; */
+	size_t waiting;	   /* bytes that its reader has not taken; too */
+	/* Whose it is at hand. */
+	int64_t since;
+	struct past_portion got;
+	size_t most;
+	bool lost;
+};
+
+struct wc_pasts {
+	struct env *env;
+	struct store *store;
+	pthread_mutex_t mu; /* before any watch's */
+	pthread_cond_t cond;
+	/* Guarded by it. */
+	unsigned refs;
+	struct list queue;
+	int tasks, busy;
+	bool stopped;
+	size_t waiting;
+	char *damage_told;
+	uint64_t opened, revisions;
+};
+
+struct wc_pasts *wc_pasts_new(struct apiserver *s)
+{
+	struct wc_pasts *of = xcalloc(1, sizeof(*of));
+
+	of->env = s->env;
+	of->store = s->store;
+	of->refs = 1;
+	pthread_mutex_init(&of->mu, NULL);
+	pthread_cond_init(&of->cond, NULL);
+	list_init(&of->queue);
+	return of;
+}
+
+/* Lock held; given up. */
+static void pasts_unref(struct wc_pasts *of)
+{
+	bool last = --of->refs == 0;
+
+	pthread_mutex_unlock(&of->mu);
+	if (!last)
+		return;
+	pthread_mutex_destroy(&of->mu);
+	pthread_cond_destroy(&of->cond);
+	free(of->damage_told);
+	free(of);
+}
+
+void wc_pasts_stop(struct wc_pasts *of)
+{
+	pthread_mutex_lock(&of->mu);
+	of->stopped = true;
+	while (of->busy)
+		pthread_cond_wait(&of->cond, &of->mu);
+	pthread_mutex_unlock(&of->mu);
+}
+
+void wc_pasts_free(struct wc_pasts *of)
+{
+	pthread_mutex_lock(&of->mu);
+	pasts_unref(of);
+}
+
+void wc_past_count(struct watchcache *c)
+{
+	pthread_mutex_lock(&c->s->pasts->mu);
+	c->s->pasts->opened++;
+	pthread_mutex_unlock(&c->s->pasts->mu);
+}
+
+void wc_past_metrics(struct watchcache *c, struct buf *b)
+{
+	struct wc_pasts *of = c->s->pasts;
+
+	pthread_mutex_lock(&of->mu);
+	buf_printf(
+	    b,
+	    "# HELP caravel_watches_from_log_total Watches that began before what memory holds, and were told by "
+	    "the store's log first.\n# TYPE caravel_watches_from_log_total counter\n"
+	    "caravel_watches_from_log_total %" PRIu64 "\n"
+	    "# HELP caravel_watch_log_revisions_total Revisions that were read for them.\n"
+	    "# TYPE caravel_watch_log_revisions_total counter\ncaravel_watch_log_revisions_total %" PRIu64 "\n"
+	    "# HELP caravel_watch_log_bytes Memory of what was read and is not taken.\n"
+	    "# TYPE caravel_watch_log_bytes gauge\ncaravel_watch_log_bytes %zu\n",
+	    of->opened, of->revisions, of->waiting);
+	pthread_mutex_unlock(&of->mu);
+}
+
+/* --- a portion --- */
+
+void past_drop(struct past_portion *p)
+{
+	for (size_t i = 0; i < p->changes.n; i++) {
+		free(p->changes.p[i].value);
+		free(p->changes.p[i].prev);
+	}
+	vec_clear(&p->changes);
+	p->bytes = 0;
+}
+
+bool past_take(struct past_portion *p, const struct store_change *ch)
+{
+	struct past_change c = { .rev = ch->kv.mod_rev };
+
+	if (quarantine_has(ch->kv.key)) /* as if it were not there */
+		return true;
+	if (ch->kv.why || (ch->prev && ch->prev->why))
+		return false;
+	if (!ch->kv.deleted) {
+		c.value = xmemdup(ch->kv.value.p, ch->kv.value.n);
+		c.value_n = ch->kv.value.n;
+	}
+	if (ch->prev) {
+		c.prev = xmemdup(ch->prev->value.p, ch->prev->value.n);
+		c.prev_n = ch->prev->value.n;
+		c.prev_rev = ch->prev->mod_rev;
+	}
+	vec_push(&p->changes, c);
+	p->bytes += c.value_n + c.prev_n;
+	return true;
+}
+
+static int read_change(const struct store_change *ch, void *ctx)
+{
+	struct past_read *r = ctx;
+
+	if (!past_take(&r->got, ch)) {
+		r->lost = true;
+		return 1;
+	}
+	return !ch->more && (r->got.changes.n >= PORTION_CHANGES || r->got.bytes >= r->most);
+}
+
+/* Nobody else would say that the disk is damaged, and the next start refuses it. Each time for another place of it.
+ * Lock held. */
+static void pasts_tell_damage(struct wc_pasts *of, const struct err *why)
+{
+	if (why->reason != ERR_STORE_READ || (of->damage_told && strcmp(of->damage_told, err_msg(why)) == 0))
+		return;
+	free(of->damage_told);
+	of->damage_told = xstrdup(err_msg(why));
+	log_error("store", "what is stored is damaged", "why", "%s", of->damage_told);
+}
+
+static void read_free(struct past_read *r)
+{
+	past_drop(&r->got);
+	vec_release(&r->got.changes);
+	free(r->from);
+	free(r->to);
+	free(r);
+}
+
+/* Its reader's turn: what was read, or that it is lost. Lock held. */
+static void read_hand_over(struct past_read *r)
+{
+	struct wc_past *p = r->past;
+
+	r->waiting += r->got.bytes;
+	r->of->waiting += r->got.bytes;
+	pthread_mutex_lock(&p->watch->lock);
+	vec_release(&p->got.changes);
+	p->got = r->got;
+	p->upto = r->since;
+	p->lost = r->lost;
+	p->complete = true;
+	wc_watch_wake(p->watch);
+	pthread_mutex_unlock(&p->watch->lock);
+	r->got = (struct past_portion){ 0 };
+}
+
+static void pasts_queue(struct wc_pasts *of, struct past_read *r);
+
+/* One portion of r; lock held, given up meanwhile. */
+static void pasts_read(struct wc_pasts *of, struct past_read *r)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	int64_t upto = r->since;
+	struct store_stats st;
+
+	r->busy = true;
+	of->busy++;
+	r->most = of->waiting < WAITING_BYTES ? PORTION_BYTES : SMALL_BYTES;
+	pthread_mutex_unlock(&of->mu);
+	if (store_changes(of->store, sv_make(r->from, r->from_n), sv_make(r->to, r->to_n), r->since, LOOK_REVISIONS,
+			  read_change, r, &upto, &why) < 0)
+		r->lost = true;
+	store_stats(of->store, &st);
+	pthread_mutex_lock(&of->mu);
+	of->revisions += (uint64_t)(upto - r->since);
+	r->since = upto;
+	r->busy = false;
+	if (--of->busy == 0)
+		pthread_cond_broadcast(&of->cond);
+	pasts_tell_damage(of, &why);
+	if (!r->past)
+		read_free(r);
+	else if (!r->lost && !r->got.changes.n && upto < st.rev)
+		pasts_queue(of, r); /* nothing of its own so far: others first */
+	else
+		read_hand_over(r);
+}
+
+/* A task; one portion, then others of its class. */
+static void pasts_run(void *ctx)
+{
+	struct wc_pasts *of = ctx;
+
+	pthread_mutex_lock(&of->mu);
+	if (!of->stopped && !list_empty(&of->queue)) {
+		struct past_read *r = LIST_ENTRY(of->queue.next, struct past_read, link);
+
+		list_del(&r->link);
+		r->queued = false;
+		pasts_read(of, r);
+	}
+	if (!of->stopped && !list_empty(&of->queue)) {
+		env_post_next(of->env, ENV_REQUESTS, pasts_run, of);
+		pthread_mutex_unlock(&of->mu);
+		return;
+	}
+	of->tasks--;
+	pasts_unref(of);
+}
+
+/* Lock held. */
+static void pasts_queue(struct wc_pasts *of, struct past_read *r)
+{
+	list_add_tail(&of->queue, &r->link);
+	r->queued = true;
+	if (of->tasks >= TASKS_MAX || of->stopped)
+		return;
+	of->tasks++;
+	of->refs++;
+	env_post(of->env, ENV_REQUESTS, pasts_run, of);
+}
+
+/* --- for the reader --- */
+
+struct past_read *past_read_new(struct wc_past *p)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct past_read *r = xcalloc(1, sizeof(*r));
+	struct sv from = storekey_first(&a, p->watch->in->res, p->watch->o.ns), to = storekey_behind(&a, from);
+
+	r->of = p->watch->in->cache->s->pasts;
+	r->past = p;
+	r->from = xmemdup(from.p, from.n);
+	r->from_n = from.n;
+	r->to = xmemdup(to.p, to.n);
+	r->to_n = to.n;
+	list_init(&r->link);
+	return r;
+}
+
+void past_read_ask(struct past_read *r, int64_t since)
+{
+	pthread_mutex_lock(&r->of->mu);
+	r->since = since;
+	pasts_queue(r->of, r);
+	pthread_mutex_unlock(&r->of->mu);
+}
+
+void past_read_taken(struct past_read *r, size_t bytes)
+{
+	pthread_mutex_lock(&r->of->mu);
+	r->waiting -= MIN(bytes, r->waiting);
+	r->of->waiting -= MIN(bytes, r->of->waiting);
+	pthread_mutex_unlock(&r->of->mu);
+}
+
+void past_read_close(struct past_read *r)
+{
+	struct wc_pasts *of;
+	bool busy;
+
+	if (!r)
+		return;
+	of = r->of;
+	pthread_mutex_lock(&of->mu);
+	r->past = NULL;
+	of->waiting -= MIN(r->waiting, of->waiting);
+	if (r->queued)
+		list_del(&r->link);
+	busy = r->busy; /* then who is at it frees it */
+	pthread_mutex_unlock(&of->mu);
+	if (!busy)
+		read_free(r);
+}

@@ -1,0 +1,266 @@
+#include "cli/control.h"
+#include "base/log.h"
+
+#include "client/leader.h"
+#include "controllers/controllers.h"
+#include "scheduler/scheduler.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* One of the two: who it is to the API, and what it takes to start and to end it. */
+struct part {
+	struct control *control;
+	const char *name; /* of its Lease, too */
+	const char *user;
+	void (*start)(struct part *p), (*end)(struct part *p);
+	struct client *client;	/* of the work; */
+	struct client *elector; /* of the election: one that must write before it leads */
+	struct leader *leader;	/* under the lock, as gone */
+	bool gone;		/* nothing is written any more */
+};
+
+struct control {
+	struct control_opts o;
+	pthread_mutex_t lock; /* guards these two, and the parts' leaders */
+	struct controllers *controllers;
+	struct scheduler *scheduler;
+	struct part parts[2];
+	size_t n;
+};
+
+/* --- what may be written --- */
+
+static bool control_may_write(void *ctx)
+{
+	struct part *p = ctx;
+	bool may;
+
+	pthread_mutex_lock(&p->control->lock);
+	may = p->leader && leader_holds(p->leader);
+	pthread_mutex_unlock(&p->control->lock);
+	return may;
+}
+
+static struct client *control_gated(struct part *p, struct client *c)
+{
+	if (p->control->o.elected) {
+		c->may_write = control_may_write;
+		c->may_write_ctx = p;
+	}
+	return c;
+}
+
+static struct client *control_account(void *ctx, const char *account)
+{
+	struct part *p = ctx;
+
+	return control_gated(p, apiserver_client_account(p->control->o.api, p->name, account));
+}
+
+/* --- the parts --- */
+
+static void controllers_begin(struct part *p)
+{
+	static const char *const no_service_lb[] = { "service-lb-controller", NULL };
+	struct control *c = p->control;
+	const struct server_opts *o = c->o.o;
+	struct apiserver *api = c->o.api;
+	struct controllers *made = controllers_new(&(struct controllers_opts){
+	    .env = c->o.env,
+	    .client = p->client,
+	    .client_as = control_account,
+	    .client_ctx = p,
+	    .kinds = apiserver_kinds(api),
+	    .empty_foreign = apiserver_empty_foreign,
+	    .kinds_foreign = apiserver_kinds_foreign,
+	    .ask_foreign = apiserver_ask_foreign,
+	    .forget_foreign = apiserver_forget_foreign,
+	    .foreign_ctx = api,
+	    .cluster_cidr = o->facts.cluster_cidr,
+	    .cluster_dns = facts_disabled(&o->facts, "coredns") ? NULL : o->facts.cluster_dns,
+	    .service_cidr = o->facts.service_cidr,
+	    .node_mask_v4 = o->node_mask_v4,
+	    .node_mask_v6 = o->node_mask_v6,
+	    .server_node = o->disable_agent ? NULL : o->node.node_name,
+	    .root_ca_pem = apiserver_ca_pem(api),
+	    .signing_ca_pem = apiserver_ca_pem(api),
+	    .signing_key_pem = apiserver_ca_key_pem(api),
+	    .server_cert_pem = apiserver_cert_pem(api),
+	    .token_key_pem = apiserver_token_key_pem(api),
+	    .legacy_token_ns = o->legacy_token_ns,
+	    .no_ingress = facts_no_ingress(&o->facts),
+	    .which = o->controllers.list.p,
+	    .no_force_detach = o->no_force_detach,
+	    .ingress_ports = { o->node.ingress_http_port, o->node.ingress_https_port },
+	    .no_gateway = facts_no_gateway(&o->facts),
+	    .no_snapshots = facts_disabled(&o->facts, "volume-snapshots"),
+	    .disable = facts_disabled(&o->facts, "servicelb") ? no_service_lb : NULL,
+	});
+
+	pthread_mutex_lock(&c->lock);
+	c->controllers = made;
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* /metrics asks it no more, then it ends. */
+static void controllers_finish(struct part *p)
+{
+	struct controllers *was;
+
+	pthread_mutex_lock(&p->control->lock);
+	was = TAKE(p->control->controllers);
+	pthread_mutex_unlock(&p->control->lock);
+	controllers_free(was);
+}
+
+static void scheduler_begin(struct part *p)
+{
+	struct scheduler *made = scheduler_new(&(struct scheduler_opts){
+	    .env = p->control->o.env,
+	    .client = p->client,
+	    .name = "default-scheduler",
+	});
+
+	pthread_mutex_lock(&p->control->lock);
+	p->control->scheduler = made;
+	pthread_mutex_unlock(&p->control->lock);
+}
+
+static void scheduler_finish(struct part *p)
+{
+	struct scheduler *was;
+
+	pthread_mutex_lock(&p->control->lock);
+	was = TAKE(p->control->scheduler);
+	pthread_mutex_unlock(&p->control->lock);
+	scheduler_free(was);
+}
+
+/* --- elections --- */
+
+static void control_won(void *ctx)
+{
+	struct part *p = ctx;
+
+	log_info("server", "leads", "lease", "kube-system/%s", p->name);
+	p->start(p);
+}
+
+static void control_lost(void *ctx)
+{
+	struct part *p = ctx;
+
+	log_info("server", "leads no more", "lease", "kube-system/%s", p->name);
+	p->end(p);
+}
+
+/* As upstream's: the host's name, and what no other process has. */
+static void control_identity(struct env *env, char *ret, size_t n)
+{
+	char host[256] = "localhost";
+	uint64_t x = env_random_u64(env), y = env_random_u64(env);
+
+	(void)gethostname(host, sizeof(host) - 1);
+	(void)snprintf(ret, n, "%s_%08x-%04x-4%03x-%04x-%012" PRIx64, host, (unsigned)(x >> 32),
+		       (unsigned)(x >> 16) & 0xffff, (unsigned)x & 0xfff, 0x8000u | ((unsigned)(y >> 48) & 0x3fff),
+		       y & UINT64_C(0xffffffffffff));
+}
+
+static void control_elect(struct part *p)
+{
+	char identity[320];
+	struct leader *l;
+
+	control_identity(p->control->o.env, identity, sizeof(identity));
+	p->elector = apiserver_client(p->control->o.api, p->name, p->user, NULL);
+	pthread_mutex_lock(&p->control->lock); /* it may have won before it is known here */
+	l = leader_new(p->elector, &(struct leader_opts){ .ns = "kube-system",
+							  .name = p->name,
+							  .identity = identity,
+							  .started = control_won,
+							  .stopped = control_lost,
+							  .ctx = p });
+	p->leader = l;
+	pthread_mutex_unlock(&p->control->lock);
+}
+
+static void control_part(struct control *c, const char *name, const char *user, void (*start)(struct part *p),
+			 void (*end)(struct part *p))
+{
+	struct part *p = &c->parts[c->n++];
+
+	*p = (struct part){ .control = c, .name = name, .user = user, .start = start, .end = end };
+	p->client = control_gated(p, apiserver_client(c->o.api, name, user, NULL));
+	if (c->o.elected)
+		control_elect(p);
+	else
+		start(p);
+}
+
+/* --- life --- */
+
+struct control *control_start(const struct control_opts *o)
+{
+	struct control *c = xcalloc(1, sizeof(*c));
+
+	c->o = *o;
+	pthread_mutex_init(&c->lock, NULL);
+	if (!o->o->disable_controllers)
+		control_part(c, "kube-controller-manager", "system:kube-controller-manager", controllers_begin,
+			     controllers_finish);
+	if (!o->o->disable_scheduler)
+		control_part(c, "kube-scheduler", "system:kube-scheduler", scheduler_begin, scheduler_finish);
+	return c;
+}
+
+/* The scheduler first: it would only find places for what controllers make no more. */
+void control_stop(struct control *c)
+{
+	for (size_t i = c ? c->n : 0; i-- > 0;) {
+		struct part *p = &c->parts[i];
+
+		if (p->leader) {
+			leader_free(p->leader);
+			pthread_mutex_lock(&c->lock);
+			p->leader = NULL;
+			pthread_mutex_unlock(&c->lock);
+		} else if (!c->o.elected) {
+			p->end(p);
+		}
+	}
+}
+
+struct control *control_free(struct control *c)
+{
+	if (!c)
+		return NULL;
+	control_stop(c);
+	for (size_t i = 0; i < c->n; i++) {
+		client_free(c->parts[i].client);
+		client_free(c->parts[i].elector);
+	}
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+	return NULL;
+}
+
+void control_metrics(struct control *c, struct buf *b)
+{
+	pthread_mutex_lock(&c->lock);
+	if (c->scheduler)
+		scheduler_metrics(c->scheduler, b);
+	if (c->controllers)
+		controllers_metrics(c->controllers, b);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void control_resource_metrics(struct control *c, struct buf *b)
+{
+	pthread_mutex_lock(&c->lock);
+	if (c->scheduler)
+		scheduler_resource_metrics(c->scheduler, b);
+	pthread_mutex_unlock(&c->lock);
+}

@@ -1,0 +1,36 @@
+/* control.h - the controllers and the scheduler of a server: at once where its store is its own, and where it is shared
+ * with other servers when they have been elected.
+ *
+ *	store of its own	control_start() starts both
+ *	shared			each starts when its Lease is won, and ends when it is lost (client/leader.h): two
+ *				of kube-system by upstream's names, kube-controller-manager and kube-scheduler
+ *
+ * A part whose Lease may be another's by now writes nothing: its client refuses from that instant on, whatever still
+ * runs (client.h, may_write). So a machine that slept for a minute does not go on with what it was about to write.
+ *
+ * A planned end ends the work, then gives the Leases back, so that another server goes on within five seconds; after a
+ * sudden one it takes the fifteen that a Lease lasts.
+ *
+ * Threads: control_metrics() and control_resource_metrics() any; the rest the owner's.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "cli/server.h"
+
+struct control; /* opaque */
+
+struct control_opts {
+	struct env *env;
+	struct apiserver *api;
+	const struct server_opts *o; /* settled; for its life, as the two above */
+	bool elected;		     /* others have the same store */
+};
+
+struct control *control_start(const struct control_opts *o);
+/* Ends the work; what it had under way is through. NULL is fine. */
+void control_stop(struct control *c);
+struct control *control_free(struct control *c); /* after the API server answers nobody any more */
+
+void control_metrics(struct control *c, struct buf *b);
+void control_resource_metrics(struct control *c, struct buf *b);

@@ -1,0 +1,223 @@
+#include "cli/server_store.h"
+
+#include "base/log.h"
+#include "cli/daemon.h"
+#include "cli/server_join.h"
+#include "cli/shared_keys.h"
+#include "cli/to_etcd.h"
+#include "store/store.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define DATABASE_MAX ((size_t)64 << 30) /* address space, not memory */
+#define PAUSE_NS NS_PER_SEC
+#define FOLLOW_NS (60 * NS_PER_SEC)
+#define PROMOTE_NS (250 * NS_PER_MS)
+#define TELL_TIMES 20 /* pauses between two lines of the log */
+
+static bool passes(const struct err *err)
+{
+	return err->reason == ERR_UNAVAILABLE || err->reason == ERR_TIMEOUT || err->reason == ERR_TOO_MANY_REQUESTS;
+}
+
+/* After a failure that may pass: tells of it now and then. False, with *err: it will not, or we are to end. */
+static bool wait_on(struct err *why, const char *what, unsigned *times, int64_t pause_ns, struct err *err)
+{
+	if (!passes(why)) {
+		err_move(err, why);
+		return false;
+	}
+	if ((*times)++ % TELL_TIMES == 0)
+		log_warn("server", what, "error", "%s", err_msg(why));
+	if (!daemon_pause(pause_ns)) {
+		err_move(err, why);
+		return false;
+	}
+	err_release(why);
+	return true;
+}
+
+static int join_others(struct server_store *s, const struct server_opts *o, struct env *env, struct arena *a,
+		       struct server_joined *ret, struct err *err)
+{
+	const struct server_join_opts j = {
+		.env = env, .url = o->join_url, .token = o->token, .data_dir = o->node.data_dir, .id = &s->id
+	};
+	struct err why = ERR_INIT;
+	unsigned times = 0;
+
+	while (server_join(a, &j, ret, &why) < 0)
+		if (!wait_on(&why, "cannot join yet, and tries again", &times, PAUSE_NS, err))
+			return err_wrap(err, "joining by %s", o->join_url);
+	return 0;
+}
+
+static bool has_database(struct arena *a, const char *data_dir)
+{
+	return access(arena_printf(a, "%s/db/manifest", data_dir), F_OK) == 0;
+}
+
+/* What a member that has no data needs before it starts. */
+static int member_begin(struct server_store *s, const struct server_opts *o, struct env *env, struct arena *a,
+			struct server_joined *ret, struct err *err)
+{
+	const struct shared_keys_opts keys = {
+		.env = env, .data_dir = o->node.data_dir, .token = o->token, .etcd = true
+	};
+
+	if (has_database(a, o->node.data_dir) && o->join_url)
+		return err_set(
+		    err, ERR_STORE_READ,
+		    "'%s/db' has the objects of another cluster: join with an empty --data-dir, or start with "
+		    "--cluster-init and let others join this one",
+		    o->node.data_dir);
+	if (o->join_url)
+		return join_others(s, o, env, a, ret, err);
+	return database_check(a, o, err) < 0 ? -1 : shared_keys_begin(&keys, err);
+}
+
+static int open_etcd(struct server_store *s, struct env *env, struct arena *a, const struct datastore_opts *d,
+		     struct err *err)
+{
+	struct err why = ERR_INIT;
+	unsigned times = 0;
+
+	while (!(s->store = datastore_etcd(env, a, d, &why)))
+		if (!wait_on(&why, "the etcd of this cluster does not answer yet: are enough of its servers up?",
+			     &times, PAUSE_NS, err))
+			return -1;
+	return 0;
+}
+
+static int has_vote(struct server_store *s, const struct server_opts *o, struct err *err)
+{
+	struct err why = ERR_INIT;
+	unsigned times = 0;
+	int rc;
+
+	while ((rc = server_join_finish(s->store, o->node.data_dir, &s->id, &why)) <= 0) {
+		if (rc == 0)
+			err_set(&why, ERR_UNAVAILABLE, "it is not in sync with the others");
+		if (!wait_on(&why, "this server's etcd has no vote yet", &times, PROMOTE_NS, err))
+			return -1;
+	}
+	return 0;
+}
+
+/* --- who else is there --- */
+
+struct followed {
+	struct server_store *s;
+	struct env *env;
+	char *data_dir;
+	pthread_mutex_t lock; /* guards these */
+	pthread_cond_t idle;
+	struct env_timer *timer;
+	bool armed, stopping;
+};
+
+static void follow_fired(void *ctx)
+{
+	struct followed *f = ctx;
+	bool stopping;
+
+	pthread_mutex_lock(&f->lock);
+	f->timer = env_timer_cancel(f->env, f->timer);
+	stopping = f->stopping;
+	pthread_mutex_unlock(&f->lock);
+	if (!stopping) /* what fails now is asked again in a minute */
+		(void)server_join_follow(f->s->store, f->data_dir, &f->s->id, NULL);
+	pthread_mutex_lock(&f->lock);
+	f->armed = !f->stopping;
+	if (f->armed)
+		f->timer = env_after(f->env, ENV_SLOW, FOLLOW_NS, follow_fired, f);
+	pthread_cond_broadcast(&f->idle);
+	pthread_mutex_unlock(&f->lock);
+}
+
+static void follow_start(struct server_store *s, struct env *env, const char *data_dir)
+{
+	struct followed *f = xcalloc(1, sizeof(*f));
+
+	f->s = s;
+	f->env = env;
+	f->data_dir = xstrdup(data_dir);
+	pthread_mutex_init(&f->lock, NULL);
+	pthread_cond_init(&f->idle, NULL);
+	f->armed = true;
+	s->followed = f;
+	pthread_mutex_lock(&f->lock);
+	f->timer = env_after(env, ENV_SLOW, FOLLOW_NS, follow_fired, f);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void server_store_rest(struct server_store *s)
+{
+	struct followed *f = TAKE(s->followed);
+
+	if (!f)
+		return;
+	pthread_mutex_lock(&f->lock);
+	f->stopping = true;
+	if (f->timer && env_timer_stop(f->env, TAKE(f->timer)))
+		f->armed = false;
+	while (f->armed)
+		pthread_cond_wait(&f->idle, &f->lock);
+	pthread_mutex_unlock(&f->lock);
+	pthread_mutex_destroy(&f->lock);
+	pthread_cond_destroy(&f->idle);
+	free(f->data_dir);
+	free(f);
+}
+
+static int open_own(struct server_store *s, struct env *env, struct arena *a, const struct server_opts *o,
+		    struct err *err)
+{
+	const struct etcd_member_opts m = { .env = env,
+					    .data_dir = o->node.data_dir,
+					    .address = o->advertise_address ? o->advertise_address : "127.0.0.1",
+					    .port = o->etcd_port };
+	bool there = etcd_member_there(o->node.data_dir);
+	struct server_joined joined = { NULL, NULL };
+	struct datastore_opts d = { .compact = o->datastore.compact };
+
+	if (etcd_member_check(err) < 0 || etcd_member_identify(a, &m, &s->id, err) < 0 ||
+	    (!there && member_begin(s, o, env, a, &joined, err) < 0) || to_etcd(&m, &s->id, err) < 0)
+		return -1;
+	s->member = etcd_member_start(&m, &s->id, joined.cluster, err);
+	if (!s->member)
+		return -1;
+	etcd_member_datastore(a, &m, &s->id, joined.clients, joined.cluster != NULL, &d);
+	if (open_etcd(s, env, a, &d, err) < 0)
+		return -1;
+	if (has_vote(s, o, err) < 0)
+		return -1;
+	follow_start(s, env, o->node.data_dir);
+	return 0;
+}
+
+int server_store_open(struct server_store *s, struct env *env, struct arena *a, struct server_opts *o, struct err *err)
+{
+	const char *db = arena_printf(a, "%s/db", o->node.data_dir);
+
+	s->shared = true;
+	if (o->datastore.endpoint)
+		return (s->store = datastore_etcd(env, a, &o->datastore, err)) ? 0 : -1;
+	if (!o->of_etcd && (o->cluster_init || o->join_url || etcd_member_there(o->node.data_dir)))
+		return open_own(s, env, a, o, err);
+	s->shared = false;
+	/* Not before the process has its seed, by which maps find what is in them. */
+	if (database_check(a, o, err) < 0)
+		return -1;
+	if (o->no_sync)
+		store_disk_no_sync();
+	s->store = store_disk_open(env, db, DATABASE_MAX, err);
+	return s->store ? 0 : -1;
+}
+
+void server_store_end(struct server_store *s)
+{
+	s->member = etcd_member_stop(s->member);
+}

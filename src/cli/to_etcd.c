@@ -1,0 +1,284 @@
+#include "cli/to_etcd.h"
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/vec.h"
+#include "cli/daemon.h"
+#include "store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define SYS "server"
+#define DATABASE_MAX ((size_t)64 << 30)
+#define MOVING "moving"
+#define BUMPS 64 /* at once; of different keys, as those of one key wait for each other */
+#define BUMP_KEYS "/caravel/moving/"
+#define PAUSE_NS (250 * NS_PER_MS)
+
+/* --- copying --- */
+
+struct moved {
+	struct sv key;
+	int64_t rev;
+};
+
+struct move {
+	struct arena a;
+	struct store *from, *to;
+	VEC(struct moved) keys;
+	struct sv value; /* of the one at hand */
+	struct buf room;
+	int64_t rev; /* that `to` is at */
+	bool bumped;
+	size_t bump_keys; /* so many of them exist */
+
+	pthread_mutex_t mu;
+	pthread_cond_t cond;
+	size_t open;
+	struct err failed;
+};
+
+static int move_found(const struct store_kv *kv, void *ctx)
+{
+	struct move *m = ctx;
+
+	vec_push(&m->keys, ((struct moved){ arena_sv(&m->a, kv->key), kv->mod_rev }));
+	return 0;
+}
+
+static int moved_order(const void *a, const void *b)
+{
+	const struct moved *x = a, *y = b;
+
+	return (x->rev > y->rev) - (x->rev < y->rev);
+}
+
+static void bump_done(const struct store_result *r, void *ctx)
+{
+	struct move *m = ctx;
+
+	pthread_mutex_lock(&m->mu);
+	if (r->outcome == STORE_FAILED && m->failed.reason == ERR_NONE)
+		err_copy(&m->failed, r->err);
+	m->open--;
+	pthread_cond_signal(&m->cond);
+	pthread_mutex_unlock(&m->mu);
+}
+
+/* Writes that mean nothing, until `to` is at rev. Their order is nobody's concern. */
+static int move_bump(struct move *m, int64_t rev, struct err *err)
+{
+	int64_t left = rev - m->rev;
+
+	for (int64_t i = 0; i < left; i++) {
+		char key[sizeof(BUMP_KEYS) + 8];
+		struct store_write w = { .expect_rev = STORE_ANY_REV, .value = SV("") };
+
+		(void)snprintf(key, sizeof(key), BUMP_KEYS "%02u", (unsigned)(i % BUMPS));
+		m->bump_keys = MAX(m->bump_keys, (size_t)(i % BUMPS) + 1);
+		w.key = sv_from(key);
+		pthread_mutex_lock(&m->mu);
+		while (m->open >= BUMPS && m->failed.reason == ERR_NONE)
+			pthread_cond_wait(&m->cond, &m->mu);
+		if (m->failed.reason != ERR_NONE) {
+			pthread_mutex_unlock(&m->mu);
+			break;
+		}
+		m->open++;
+		pthread_mutex_unlock(&m->mu);
+		store_commit(m->to, &w, bump_done, m);
+	}
+	pthread_mutex_lock(&m->mu);
+	while (m->open)
+		pthread_cond_wait(&m->cond, &m->mu);
+	pthread_mutex_unlock(&m->mu);
+	if (m->failed.reason != ERR_NONE)
+		return err_move(err, &m->failed);
+	m->rev += MAX(left, (int64_t)0);
+	return 0;
+}
+
+static int move_take(const struct store_kv *kv, void *ctx)
+{
+	struct move *m = ctx;
+
+	buf_clear(&m->room);
+	buf_addsv(&m->room, kv->value);
+	m->value = buf_sv(&m->room);
+	return 1;
+}
+
+static int move_one(struct move *m, const struct moved *k, struct err *err)
+{
+	struct store_write w = { .key = k->key };
+	int64_t rev = 0;
+	int rc;
+
+	m->value = SV_NULL;
+	if (move_bump(m, k->rev - 1, err) < 0 ||
+	    store_range(m->from, k->key, SV(""), 0, 1, move_take, m, &rev, err) < 0)
+		return -1;
+	if (!m->value.p)
+		return err_set(err, ERR_STORE_READ, "the database changes while it is read");
+	w.value = m->value;
+	rc = store_commit_wait(m->to, &w, &rev, err);
+	if (rc < 0)
+		return err_wrap(err, "writing '%.*s'", SV_ARG(k->key));
+	if (rc == 0 || rev != k->rev)
+		return err_set(err, ERR_INTERNAL,
+			       "etcd gives '%.*s' the revision %" PRId64 " instead of %" PRId64
+			       ": somebody else writes to it",
+			       SV_ARG(k->key), rev, k->rev);
+	m->rev = rev;
+	return 0;
+}
+
+/* What was counted up with goes, in one write, and its history: a watch from the newest revision goes on. */
+static int move_tidy(struct move *m, int64_t newest, struct err *err)
+{
+	struct store_write gone[BUMPS];
+	int64_t rev;
+
+	if (!m->bump_keys)
+		return 0;
+	for (size_t i = 0; i < m->bump_keys; i++)
+		gone[i] = (struct store_write){ .key = arena_svf(&m->a, BUMP_KEYS "%02zu", i),
+						.expect_rev = STORE_ANY_REV,
+						.tombstone = true };
+	gone[0].also = gone + 1;
+	gone[0].n_also = m->bump_keys - 1;
+	if (store_commit_wait(m->to, &gone[0], &rev, err) < 0)
+		return -1;
+	m->rev = rev;
+	return store_compact(m->to, newest, err);
+}
+
+int to_etcd_copy(struct store *from, struct store *to, size_t *ret_keys, int64_t *ret_rev, struct err *err)
+{
+	struct move m = { .from = from, .to = to, .mu = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
+	struct store_stats stats;
+	int64_t newest;
+	int rc;
+
+	store_stats(to, &stats);
+	m.rev = stats.rev;
+	rc = store_range(from, SV("\0"), SV("\xff\xff\xff\xff"), 0, 0, move_found, &m, &newest, err);
+	if (rc == 0 && m.keys.n)
+		qsort(m.keys.p, m.keys.n, sizeof(*m.keys.p), moved_order);
+	if (rc == 0 && m.rev != 1)
+		rc = err_set(err, ERR_INTERNAL, "the etcd that all is to be written to is not a fresh one");
+	for (size_t i = 0; rc == 0 && i < m.keys.n; i++)
+		rc = move_one(&m, &m.keys.p[i], err);
+	if (rc == 0)
+		rc = move_bump(&m, newest, err);
+	if (rc == 0)
+		rc = move_tidy(&m, newest, err);
+	*ret_keys = m.keys.n;
+	*ret_rev = m.rev;
+	vec_release(&m.keys);
+	buf_release(&m.room);
+	arena_release(&m.a);
+	err_release(&m.failed);
+	pthread_mutex_destroy(&m.mu);
+	pthread_cond_destroy(&m.cond);
+	return rc;
+}
+
+/* --- directories --- */
+
+static int move_rename(const char *from, const char *to, const char *dir, struct err *err)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (rename(from, to) < 0)
+		return err_set_errno(err, errno, "renaming '%s' to '%s'", from, to);
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd) < 0)
+		return err_set_errno(err, errno, "syncing '%s'", dir);
+	return 0;
+}
+
+/* All that etcd has written, which it was told not to sync. */
+static int move_sync(const char *dir, struct err *err)
+{
+	_cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 || syncfs(fd) < 0 ? err_set_errno(err, errno, "syncing '%s'", dir) : 0;
+}
+
+static struct store *move_open(struct arena *a, const struct etcd_member_opts *o, const struct etcd_member_id *id,
+			       struct err *err)
+{
+	struct datastore_opts d = { .compact = "0s" };
+	struct err why = ERR_INIT;
+	struct store *s;
+
+	etcd_member_datastore(a, o, id, id->client, false, &d);
+	while (!(s = datastore_etcd(o->env, a, &d, &why))) {
+		if ((why.reason != ERR_UNAVAILABLE && why.reason != ERR_TIMEOUT) || !daemon_pause(PAUSE_NS)) {
+			err_move(err, &why);
+			return NULL;
+		}
+		err_release(&why);
+	}
+	return s;
+}
+
+static int move_all(struct arena *a, const struct etcd_member_opts *o, const struct etcd_member_id *id, const char *db,
+		    struct err *err)
+{
+	struct etcd_member_opts into = *o;
+	struct store *from = store_disk_open(o->env, db, DATABASE_MAX, err), *to = NULL;
+	struct etcd_member *m = NULL;
+	int64_t rev = 0;
+	size_t keys = 0;
+	int rc = -1;
+
+	into.into = MOVING;
+	if (from)
+		m = etcd_member_start(&into, id, NULL, err);
+	if (m)
+		to = move_open(a, o, id, err);
+	if (to) {
+		log_info(SYS, "the objects of the database move into etcd", "from", "%s", db);
+		rc = to_etcd_copy(from, to, &keys, &rev, err);
+	}
+	store_close(to);
+	etcd_member_stop(m);
+	store_close(from);
+	if (rc == 0)
+		log_info(SYS, "all is in etcd", "keys", "%zu, revision %" PRId64, keys, rev);
+	return rc;
+}
+
+int to_etcd(const struct etcd_member_opts *o, const struct etcd_member_id *id, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const char *db = arena_printf(&a, "%s/db", o->data_dir),
+		   *kept = arena_printf(&a, "%s/db.before-etcd", o->data_dir);
+	const char *dir = arena_printf(&a, "%s/etcd", o->data_dir), *moving = arena_printf(&a, "%s/" MOVING, dir);
+
+	if (access(arena_printf(&a, "%s/manifest", db), F_OK) < 0)
+		return 0;
+	if (access(kept, F_OK) == 0)
+		return err_set(
+		    err, ERR_ALREADY_EXISTS,
+		    "'%s' is there, and so is '%s': an earlier database that has moved into etcd. Move it away "
+		    "if this one shall, too",
+		    kept, db);
+	if (!etcd_member_there(o->data_dir)) {
+		if (access(moving, F_OK) == 0 && tree_remove(moving, err) < 0)
+			return -1;
+		if (move_all(&a, o, id, db, err) < 0)
+			return err_wrap(err, "moving '%s' into etcd (it is as it was)", db);
+		if (move_sync(dir, err) < 0 || move_rename(moving, arena_printf(&a, "%s/data", dir), dir, err) < 0)
+			return -1;
+	}
+	return move_rename(db, kept, o->data_dir, err);
+}

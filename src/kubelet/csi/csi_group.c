@@ -1,0 +1,120 @@
+/* fsGroup: the files of a volume belong to a group that all of the pod's containers have. Whether the agent makes it so
+ * is the driver's policy (CSIDriver.spec.fsGroupPolicy); a driver with VOLUME_MOUNT_GROUP does it itself. */
+#include "kubelet/csi/csi-internal.h"
+
+#include "base/tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define GROUP_FILE 0660
+#define GROUP_DIR (0110 | S_ISGID) /* beside that of files */
+
+static bool group_one_node(const struct csi_run_use *u)
+{
+	VAL_EACH(obj_get(u->source, F_spec, F_accessModes), m)
+		if (val_is(m, "ReadWriteOnce") || val_is(m, "ReadWriteOncePod"))
+			return true;
+	return false;
+}
+
+static bool group_read_only(const struct csi_run_use *u)
+{
+	VAL_EACH(obj_get(u->pod, F_spec, F_volumes), v)
+		if (val_is(val_member(v, F_name), u->volume))
+			return val_get_bool(v, F_persistentVolumeClaim, F_readOnly) ||
+			       val_get_bool(v, F_csi, F_readOnly);
+	return false;
+}
+
+static struct sv group_fs_type(const struct csi_run_use *u)
+{
+	if (u->source)
+		return val_str(obj_get(u->source, F_spec, F_csi, F_fsType));
+	VAL_EACH(obj_get(u->pod, F_spec, F_volumes), v)
+		if (val_is(val_member(v, F_name), u->volume))
+			return val_get_str(v, F_csi, F_fsType);
+	return SV("");
+}
+
+int64_t csi_group(const struct csi_run *r, const struct csi_run_use *u)
+{
+	int64_t group = val_int_or(obj_get(u->pod, F_spec, F_securityContext, F_fsGroup), -1);
+	const struct val *policy = r->driver ? obj_get(r->driver, F_spec, F_fsGroupPolicy) : NULL;
+
+	if (group < 0 || r->v->block || val_is(policy, "None") || group_read_only(u))
+		return -1;
+	if (val_is(policy, "File"))
+		return group;
+	/* ReadWriteOnceWithFSType, which also is what is not said */
+	return group_fs_type(u).n && (!u->source || group_one_node(u)) ? group : -1;
+}
+
+static mode_t group_mode(const struct stat *st)
+{
+	return (st->st_mode & 07777) | GROUP_FILE | (S_ISDIR(st->st_mode) ? GROUP_DIR : 0);
+}
+
+static bool group_is_so(const struct stat *st, int64_t group)
+{
+	return st->st_gid == (gid_t)group && (st->st_mode & 07777) == group_mode(st);
+}
+
+/* A link belongs to the group, and what it leads to is not touched. */
+static int group_one(int dir, const char *name, const struct stat *st, int64_t group, struct err *err)
+{
+	if (!group_is_so(st, group) && fchownat(dir, name, (uid_t)-1, (gid_t)group, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_set_errno(err, errno, "giving '%s' to group %" PRId64, name, group);
+	if ((S_ISREG(st->st_mode) || S_ISDIR(st->st_mode)) && !group_is_so(st, group)) {
+		_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		struct stat now;
+
+		if (fd < 0)
+			return err_set_errno(err, errno, "opening '%s'", name);
+		if (fstat(fd, &now) == 0 && (S_ISREG(now.st_mode) || S_ISDIR(now.st_mode)) &&
+		    fchmod(fd, group_mode(&now)) < 0)
+			return err_set_errno(err, errno, "setting the mode of '%s'", name);
+	}
+	return 0;
+}
+
+static int group_below(int root, int64_t group, struct err *err)
+{
+	struct tree_walk w;
+	struct tree_at at;
+	enum tree_step step;
+	int dup_fd = fcntl(root, F_DUPFD_CLOEXEC, 3), rc = 0;
+
+	if (dup_fd < 0)
+		return err_set_errno(err, errno, "duplicating a descriptor");
+	if (tree_walk_begin(&w, dup_fd, false, err) < 0)
+		return -1;
+	while (rc == 0 && (step = tree_walk_next(&w, &at, err)) != TREE_END) {
+		if (step == TREE_FAILED)
+			rc = -1;
+		else if (step == TREE_FILE || step == TREE_ENTER)
+			rc = group_one(at.dir, at.name, &at.st, group, err);
+	}
+	tree_walk_release(&w);
+	return rc;
+}
+
+int csi_group_set(const struct csi_run_use *u, const char *path, int64_t group, struct err *err)
+{
+	bool root_says = val_is(obj_get(u->pod, F_spec, F_securityContext, F_fsGroupChangePolicy), "OnRootMismatch");
+	_cleanup_close_ int root = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (root < 0 || fstat(root, &st) < 0)
+		return err_set_errno(err, errno, "opening '%s'", path);
+	if (root_says && group_is_so(&st, group))
+		return 0;
+	/* The root last: until it is so, nothing says that all is. */
+	if (group_below(root, group, err) < 0)
+		return -1;
+	if (fchown(root, (uid_t)-1, (gid_t)group) < 0 || fchmod(root, group_mode(&st)) < 0)
+		return err_set_errno(err, errno, "giving '%s' to group %" PRId64, path, group);
+	return 0;
+}
