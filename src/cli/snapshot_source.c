@@ -17,19 +17,13 @@ static int source_api(struct snapshot_source *s, struct arena *a, const char *ku
 	return 0;
 }
 
-int snapshot_source_open(struct snapshot_source *s, struct env *env, struct arena *a, const char *data_dir,
-			 const char *kubeconfig, const struct datastore_opts *etcd, struct err *err)
+/* The files of a server that does not run. 0: a server has them. */
+static int source_files(struct snapshot_source *s, struct env *env, struct arena *a, const char *data_dir,
+			struct err *err)
 {
 	const char *db = arena_printf(a, "%s/db", data_dir);
 	struct err why = ERR_INIT;
 
-	*s = (struct snapshot_source){ .what = etcd->endpoint };
-	if (etcd->endpoint) {
-		s->store = datastore_etcd(env, a, etcd, err);
-		return s->store ? 0 : -1;
-	}
-	if (kubeconfig && access(arena_printf(a, "%s/manifest", db), F_OK) < 0)
-		return source_api(s, a, kubeconfig, err);
 	if (access(arena_printf(a, "%s/manifest", db), F_OK) < 0)
 		return err_set(
 		    err, ERR_NOT_FOUND,
@@ -39,15 +33,41 @@ int snapshot_source_open(struct snapshot_source *s, struct env *env, struct aren
 	s->what = db;
 	s->store = store_disk_open(env, db, DATABASE_MAX, &why);
 	if (s->store)
-		return 0;
+		return 1;
 	if (why.reason != ERR_ALREADY_EXISTS)
 		return err_move(err, &why);
 	err_release(&why);
-	if (!kubeconfig)
-		return err_set(err, ERR_NOT_FOUND,
-			       "a server runs on '%s' and wrote its kubeconfig elsewhere: name it with --kubeconfig",
-			       data_dir);
-	return source_api(s, a, kubeconfig, err);
+	return 0;
+}
+
+/* A server is asked first: while its files were open here, it could not start. */
+int snapshot_source_open(struct snapshot_source *s, struct env *env, struct arena *a, const char *data_dir,
+			 const char *kubeconfig, const struct datastore_opts *etcd, struct err *err)
+{
+	struct err why = ERR_INIT;
+	int r;
+
+	*s = (struct snapshot_source){ .what = etcd->endpoint };
+	if (etcd->endpoint) {
+		s->store = datastore_etcd(env, a, etcd, err);
+		return s->store ? 0 : -1;
+	}
+	if (kubeconfig) {
+		if (source_api(s, a, kubeconfig, &why) == 0 && snapshot_source_rev(s, &why) > 0)
+			return 0;
+		if (why.reason != ERR_UNAVAILABLE && why.reason != ERR_TIMEOUT)
+			return err_move(err, &why);
+		api_way_release(&s->api);
+	}
+	r = source_files(s, env, a, data_dir, why.reason == ERR_NONE ? err : NULL);
+	if (r == 0 && why.reason == ERR_NONE)
+		r = err_set(err, ERR_NOT_FOUND,
+			    "a server runs on '%s' and wrote its kubeconfig elsewhere: name it with --kubeconfig",
+			    data_dir);
+	if (r <= 0 && why.reason != ERR_NONE)
+		return err_move(err, &why);
+	err_release(&why);
+	return MIN(r, 0);
 }
 
 /* Any byte of a key, in a query. */

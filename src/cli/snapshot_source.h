@@ -1,8 +1,8 @@
 /* snapshot_source.h - where a snapshot's records come from.
  *
  *	an etcd			when --datastore-endpoint names one
- *	the database itself	of a data directory that no server uses
  *	the running server	by an administrator's kubeconfig, page by page (apiserver/stored_pages.h)
+ *	the database itself	of a data directory, when no server answers
  *
  * Blocking; one thread.
  */

@@ -50,7 +50,7 @@ static int restore_lock_db(struct restore *r, struct err *err)
 		if (access(arena_printf(&r->arena, "%s/pki/ca.crt", r->o.data_dir), F_OK) == 0)
 			return err_set(err, ERR_INVALID,
 				       "'%s' has keys and no database: its server has its objects in an etcd; restore "
-				       "into another directory",
+				       "into another directory, which --cluster-init moves into one",
 				       r->o.data_dir);
 		if (mkdir(db, 0700) < 0)
 			return err_set_errno(err, errno, "cannot make '%s'", db);

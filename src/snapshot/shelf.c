@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define STAMP_BYTES (sizeof("-20260102T030405Z") - 1)
@@ -39,13 +40,21 @@ static int shelf_sync_dir(const char *path, struct err *err)
 	return fd < 0 || fsync(fd) < 0 ? err_set_errno(err, errno, "cannot sync '%s'", slash ? dir : ".") : 0;
 }
 
+/* Is the open file still what the name leads to? Who had it locked before may have given it its own name since. */
+static bool shelf_same(int fd, const char *path)
+{
+	struct stat a, b;
+
+	return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+}
+
 int shelf_begin(struct shelf_out *o, const char *path, struct err *err)
 {
 	*o = (struct shelf_out){ .path = xstrdup(path), .part = xasprintf("%s.part", path) };
 	o->fd = open(o->part, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (o->fd < 0)
 		return err_set_errno(err, errno, "cannot write '%s'", o->part);
-	if (flock(o->fd, LOCK_EX | LOCK_NB) < 0) {
+	if (flock(o->fd, LOCK_EX | LOCK_NB) < 0 || !shelf_same(o->fd, o->part)) {
 		close(o->fd);
 		o->fd = -1;
 		return err_set(err, ERR_ALREADY_EXISTS, "somebody else is writing '%s' just now", o->part);
@@ -203,7 +212,7 @@ static void shelf_sweep(struct arena *a, const char *dir, const char *name)
 		const char *path = arena_printf(a, "%s/%s", dir, names[i]);
 		_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && shelf_same(fd, path))
 			(void)unlink(path);
 	}
 }

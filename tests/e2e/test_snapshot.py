@@ -270,7 +270,7 @@ def of_an_etcd(_):
                 equal(have, was)
                 equal(new_rev > rev + 999999, True)
         made, lock = own_dir()
-        contains(caravel("import", etcd.dir + "/data", "--data-dir", made + "/data"), "passed over: 1 ", "was its etcd stopped?")
+        contains(caravel("import", etcd.dir + "/data", "--data-dir", made + "/data"), "passed over: ", "was its etcd stopped?")
         with open(c.dir + "/ours.snapshot", "rb") as f:
             contains(caravel("import", f.name, "--data-dir", made + "/data", status=1), "caravel snapshot restore")
         for name, text, words in (("x", b"hello" * 100, "neither a snapshot"), ("y", b"SQLite format 3\0" + bytes(200), "SQLite says")):

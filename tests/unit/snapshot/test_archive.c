@@ -82,7 +82,7 @@ static void test_token(_unused_ void **state)
 /* Two archives of one cluster: the records of one with the keys of the other, all checksums right. */
 static void test_exchanged(_unused_ void **state)
 {
-	_cleanup_(buf_release) struct buf a = BUF_INIT, b = BUF_INIT, mixed = BUF_INIT, end = BUF_INIT;
+	_cleanup_(buf_release) struct buf a = BUF_INIT, b = BUF_INIT, mixed = BUF_INIT;
 	const size_t sealed_n = 16 + 64 + 16 + 16 + 27 + 12; /* chunk, seal, tag, words, names, contents */
 
 	kit_archive(&a, 3, 50, false);
