@@ -131,8 +131,9 @@ void history_progress(struct history *h, int64_t rev)
 /* --- written --- */
 
 /* Marks that are to be written, of the oldest; false: there are none, or our own last write is all that happened. The
- * last one says that until now there was no more. over: nothing comes any more. */
-static bool history_take(struct history *h, bool over, marks *ret)
+ * last one says that until now there was no more. In the second at hand more may come, by the next server if not by
+ * this one. */
+static bool history_take(struct history *h, marks *ret)
 {
 	int64_t now;
 	size_t from;
@@ -144,7 +145,7 @@ static bool history_take(struct history *h, bool over, marks *ret)
 	from = some && h->m.p[0].rev == h->written ? 1 : 0;
 	for (size_t i = from; some && i < h->m.n && i - from < MARKS_MAX - 1; i++) {
 		vec_push(ret, h->m.p[i]);
-		vec_last(ret).open = h->m.p[i].sec == now && !over;
+		vec_last(ret).open = h->m.p[i].sec == now;
 	}
 	if (ret->n && from + ret->n == h->m.n && vec_last(ret).sec < now - 1) {
 		struct mark known = { .sec = now - 1, .rev = vec_last(ret).rev };
@@ -231,12 +232,12 @@ static int history_write_marks(struct history *h, const marks *m, struct err *er
 	return MIN(rc, 0);
 }
 
-static int history_write(struct history *h, bool over, struct err *err)
+static int history_write(struct history *h, struct err *err)
 {
 	marks m = VEC_INIT;
 	int rc = 0;
 
-	if (history_take(h, over, &m))
+	if (history_take(h, &m))
 		rc = history_write_marks(h, &m, err);
 	vec_release(&m);
 	return rc;
@@ -289,7 +290,7 @@ static void history_work(struct history *h)
 	int64_t cut;
 
 	store_stats(h->s->store, &st);
-	if (history_write(h, false, &err) < 0 || history_cut(h, &cut, &err) < 0 ||
+	if (history_write(h, &err) < 0 || history_cut(h, &cut, &err) < 0 ||
 	    (cut > st.compact_rev && store_compact(h->s->store, cut, &err) < 0))
 		log_warn("history", "what is kept of the past is as before, until the next time", "error", "%s",
 			 err_msg(&err));
@@ -348,6 +349,6 @@ void history_stop(struct history *h)
 	while (h->working)
 		pthread_cond_wait(&h->cond, &h->mu);
 	pthread_mutex_unlock(&h->mu);
-	if (h->kept_s && history_write(h, true, &err) < 0)
+	if (h->kept_s && history_write(h, &err) < 0)
 		log_warn("history", "the last minute's times are lost", "error", "%s", err_msg(&err));
 }

@@ -3,6 +3,7 @@
 
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/encryption/encryption.h"
+#include "apiserver/flow/flow-internal.h"
 
 #include <stdio.h>
 
@@ -229,6 +230,29 @@ static void test_pages(void **state)
 	assert_int_equal(seen, 25);
 }
 
+/* A page of the past costs the whole kind, and takes seats for it. */
+static void test_seats(void **state)
+{
+	static char large[100 * 1024];
+	struct rig *r = *state;
+	struct api_param p[] = { { SV("limit"), SV("1") }, { SV("at"), SV("1") } };
+	struct api_req q = { .server = r->server,
+			     .res = RES(core_configmaps),
+			     .verb = VERB_LIST,
+			     .resource_request = true,
+			     .params = p,
+			     .n_params = 1 };
+	struct flow_level l = { .width_max = FLOW_WIDTH_MAX };
+
+	memset(large, 'x', sizeof(large) - 1);
+	for (int i = 0; i < 6; i++)
+		expect(r, 201, "POST", CM,
+		       arena_printf(&r->arena, "{\"metadata\":{\"name\":\"c%d\"},\"data\":{\"k\":\"%s\"}}", i, large));
+	assert_in_range(flow_width(&q, &l), 1, 3);
+	q.n_params = 2;
+	assert_in_range(flow_width(&q, &l), 6, FLOW_WIDTH_MAX);
+}
+
 static void test_subresources(void **state)
 {
 	static const char web[] =
@@ -423,11 +447,17 @@ int main(void)
 {
 #define ON_RIG(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		ON_RIG(test_refused),	   ON_RIG(test_rights),
-		ON_RIG(test_one),	   ON_RIG(test_times),
-		ON_RIG(test_lists),	   ON_RIG(test_pages),
-		ON_RIG(test_subresources), ON_RIG(test_compacted),
-		ON_RIG(test_definitions),  cmocka_unit_test_setup_teardown(test_keys, keys_setup, keys_teardown),
+		ON_RIG(test_refused),
+		ON_RIG(test_rights),
+		ON_RIG(test_one),
+		ON_RIG(test_times),
+		ON_RIG(test_lists),
+		ON_RIG(test_pages),
+		ON_RIG(test_seats),
+		ON_RIG(test_subresources),
+		ON_RIG(test_compacted),
+		ON_RIG(test_definitions),
+		cmocka_unit_test_setup_teardown(test_keys, keys_setup, keys_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

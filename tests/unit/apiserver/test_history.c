@@ -366,6 +366,23 @@ static void test_unseen(void **state)
 	}
 }
 
+/* One that ended in a second, and the next that began in it and died: that second nobody knows all of. */
+static void test_one_second(void **state)
+{
+	struct store_write w = { .key = SV("/registry/none/x"), .value = SV("{}"), .expect_rev = STORE_ANY_REV };
+	struct rig *r = *state;
+	int64_t rev = make(r, "c"), t = now_s(r), unseen;
+
+	rig_stop(r);
+	assert_int_equal(store_commit_wait(r->store, &w, &unseen, NULL), 1);
+	rig_run(r, 10 * NS_PER_SEC);
+	rig_start(r);
+	assert_int_equal(at(r, t + 1), rev);
+	assert_int_equal(doubt_at(r, t + 1), unseen);
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(doubt_at(r, now_s(r)), 0);
+}
+
 static void test_spoilt_marks(void **state)
 {
 	static const char *const spoilt[] = { "0000000000000003", "0000000000000fff", "zz" };
@@ -525,6 +542,7 @@ int main(void)
 		ON_RIG(test_pause),
 		ON_RIG(test_bytes),
 		ON_RIG(test_unseen),
+		ON_RIG(test_one_second),
 		ON_RIG(test_spoilt_marks),
 		ON_RIG(test_short),
 		ON_RIG(test_clock_back),
