@@ -79,8 +79,8 @@ struct kubelet_host {
 	int (*make_pod_dirs)(struct kubelet *k, const struct val *pod, struct err *err);
 	/* 1: one is not there yet; the pod is kicked when there is news. */
 	int (*setup_volumes)(struct kubelet *k, const struct val *pod, struct err *err);
-	/* Removes its volumes, a part at a time. 1: call again, there is more; 2: the same in a while, or when the pod is
-	 * kicked: a driver or a file server is waited for; 0: all are gone. */
+	/* Removes its volumes, a part at a time. 1: call again, there is more; 2: the same in a while, or when the pod
+	 * is kicked: a driver or a file server is waited for; 0: all are gone. */
 	int (*teardown_pod)(struct kubelet *k, struct sv uid, struct err *err);
 	/* Makes it, with the limits of its spec, or removes it; of a pod without one, whatever its class was. */
 	int (*pod_cgroup)(struct kubelet *k, const struct val *pod, bool create, struct err *err);
