@@ -82,8 +82,9 @@ static int teardown_net(struct kubelet *k, struct sv uid, const char *dir, struc
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct kpod *p = kubelet_pod(k, uid);
 	const char *const *mounts;
+	/* One that is being mounted must not come when all is gone. */
+	int rc = k->mounts && net_leave(k->mounts, dir) ? 2 : 0;
 	size_t n = fs_net_mounts(&a, dir, &mounts);
-	int rc = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		int one = net_unmount(k->mounts, p, mounts[i], err);

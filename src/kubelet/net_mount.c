@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/strmap.h"
+#include "base/vec.h"
 #include "ev/ev.h"
 #include "kubelet/fsutil.h"
 #include "kubelet/kpod.h"
@@ -188,6 +189,8 @@ static void job_exited(int status, void *ctx)
 	pthread_mutex_lock(&n->lock);
 	job_note(j, status);
 	p = job_end(j);
+	if (j->kind == JOB_ROOM && !n->m->mounted(j->at))
+		job_drop(n, j); /* nobody will ask again */
 	net_unref_unlock(n);
 	job_kick(p);
 }
@@ -372,6 +375,53 @@ int net_unmount(struct net_mounts *n, struct kpod *p, const char *at, struct err
 	rc = unmount_step(n, p, at, &kick, err);
 	pthread_mutex_unlock(&n->lock);
 	job_kick(kick);
+	return rc;
+}
+
+static bool job_below(const struct net_job *j, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	return strncmp(j->at, dir, n) == 0 && j->at[n] == '/';
+}
+
+/* True: it is still at work on a mount. */
+static bool leave_one(struct net_mounts *n, struct net_job *j, struct kpod **kick)
+{
+	if (j->child && j->kind != JOB_UNMOUNT && !j->killed_ns) {
+		j->killed_ns = env_mono_ns(n->env);
+		(void)child_kill(j->child, SIGKILL);
+	}
+	if (job_at_work(j, UNMOUNT_NS, kick))
+		return j->kind != JOB_ROOM;
+	if (!n->m->mounted(j->at))
+		job_drop(n, j);
+	return false;
+}
+
+int net_leave(struct net_mounts *n, const char *dir)
+{
+	VEC(struct net_job *) below = VEC_INIT;
+	VEC(struct kpod *) kicks = VEC_INIT;
+	int rc = 0;
+
+	pthread_mutex_lock(&n->lock);
+	for (size_t k = 0; k < ARRAY_LEN(n->jobs); k++)
+		STRMAP_EACH(&n->jobs[k], e)
+			if (job_below(e->value, dir))
+				vec_push(&below, e->value);
+	for (size_t i = 0; i < below.n; i++) {
+		struct kpod *kick = NULL;
+
+		rc |= leave_one(n, below.p[i], &kick);
+		if (kick)
+			vec_push(&kicks, kick);
+	}
+	pthread_mutex_unlock(&n->lock);
+	for (size_t i = 0; i < kicks.n; i++)
+		job_kick(kicks.p[i]);
+	vec_release(&kicks);
+	vec_release(&below);
 	return rc;
 }
 

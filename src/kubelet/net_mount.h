@@ -45,5 +45,8 @@ struct net_mounts *net_mounts_free(struct net_mounts *n);
 int net_mount(struct net_mounts *n, struct kpod *p, const char *at, const struct net_source *s, struct err *err);
 /* 0: nothing is mounted there. 1: under way. -1: it cannot be taken away. */
 int net_unmount(struct net_mounts *n, struct kpod *p, const char *at, struct err *err);
+/* Nothing is to be mounted below that directory any more: what is at work on it is killed, what is remembered
+ * forgotten. 0: nobody is; 1: somebody still is, ask again. What is mounted stays. */
+int net_leave(struct net_mounts *n, const char *dir);
 /* False: it is not known, or was so long ago that it means nothing. */
 bool net_room(struct net_mounts *n, const char *at, struct net_room *ret);

