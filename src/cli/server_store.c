@@ -181,7 +181,7 @@ static int open_own(struct server_store *s, struct env *env, struct arena *a, co
 					    .port = o->etcd_port };
 	bool there = etcd_member_there(o->node.data_dir);
 	struct server_joined joined = { NULL, NULL };
-	struct datastore_opts d = { .compact = o->datastore.compact };
+	struct datastore_opts d = { .compact = o->datastore.compact, .kept = o->datastore.kept };
 
 	if (etcd_member_check(err) < 0 || etcd_member_identify(a, &m, &s->id, err) < 0 ||
 	    (!there && member_begin(s, o, env, a, &joined, err) < 0) || to_etcd(&m, &s->id, err) < 0)
