@@ -14,13 +14,26 @@ static bool pem_is_key(const char *label)
 	return n >= sizeof(end) - 1 && strcmp(label + n - (sizeof(end) - 1), end) == 0;
 }
 
+/* What the label says. */
+static EVP_PKEY *pem_labelled_key(int type, const unsigned char *der, long n)
+{
+	EVP_PKEY *key;
+
+	(void)ERR_set_mark();
+	key = d2i_PrivateKey(type, NULL, &der, n);
+	(void)ERR_pop_to_mark();
+	return key;
+}
+
 EVP_PKEY *pem_block_key(const char *label, const unsigned char *der, long n)
 {
-	if (strcmp(label, "EC PRIVATE KEY") == 0)
-		return d2i_PrivateKey(EVP_PKEY_EC, NULL, &der, n);
-	if (strcmp(label, "RSA PRIVATE KEY") == 0)
-		return d2i_PrivateKey(EVP_PKEY_RSA, NULL, &der, n);
-	return strcmp(label, "PRIVATE KEY") == 0 ? d2i_AutoPrivateKey(NULL, &der, n) : NULL;
+	bool ec = strcmp(label, "EC PRIVATE KEY") == 0, rsa = strcmp(label, "RSA PRIVATE KEY") == 0;
+	EVP_PKEY *key = ec || rsa ? pem_labelled_key(ec ? EVP_PKEY_EC : EVP_PKEY_RSA, der, n) : NULL;
+
+	if (key || (!ec && !rsa && strcmp(label, "PRIVATE KEY") != 0))
+		return key;
+	/* Labels lie: upstream looks at what is below them, too. */
+	return d2i_AutoPrivateKey(NULL, &der, n);
 }
 
 EVP_PKEY *pem_private_key(struct sv pem)

@@ -1,7 +1,8 @@
 /* kept.c - which fields an endpoint leaves alone: asked by who restores them and by who records ownership.
  *
  * The main endpoint of what has a status keeps that, a status endpoint keeps everything but the status and the
- * metadata. What differs a kind's strategy says, with the whole of it. */
+ * metadata, and that of a custom kind the metadata as well. What differs a kind's strategy says, with the whole of it.
+ */
 #include "apiserver/registry/registry.h"
 
 static const char *const nothing[] = { NULL };
@@ -29,9 +30,25 @@ void keep_member(struct arena *a, struct val *to, const struct val *from, enum s
 		val_del(to, key);
 }
 
+/* All of metadata but who owns what, which tells of this very change (upstream: a custom resource's status strategy;
+ * a built-in kind's status endpoint lets labels, annotations and finalizers through). */
+static void keep_metadata(struct arena *a, const struct val *old, struct val *doc)
+{
+	const struct val *owners = val_get(doc, F_metadata, F_managedFields);
+	struct val *meta;
+
+	keep_member(a, doc, old, F_metadata);
+	meta = val_ensure_map(a, doc, F_metadata);
+	if (owners)
+		val_set(a, meta, F_managedFields, owners);
+	else
+		val_del(meta, F_managedFields);
+}
+
 /* The same of a late kind's fields, whose names need not be such that a dotted path could say them. */
 static void keep_late(struct arena *a, const struct schema *s, const struct val *old, struct val *doc)
 {
+	keep_metadata(a, old, doc);
 	for (size_t i = 0; !s->custom && i < s->n_fields; i++)
 		if (schema_own_field(&s->fields[i]))
 			keep_member(a, doc, old, s->fields[i].sym);

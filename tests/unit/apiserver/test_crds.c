@@ -47,6 +47,10 @@ static void install(struct rig *r, const char *plural, const char *kind, const c
 
 static void test_life(void **state)
 {
+	static const struct {
+		const char *type, *query;
+	} types[] = { { "application/merge-patch+json", "" },
+		      { "application/apply-patch+yaml", "?fieldManager=m&force=true" } };
 	struct rig *r = *state;
 	const struct val *v;
 	struct answer *a;
@@ -69,6 +73,27 @@ static void test_life(void **state)
 			"{\"spec\":{\"n\":7},\"status\":{\"n\":1,\"sel\":\"a=b\"}}");
 	assert_int_equal(val_int_or(val_member_sv(val_member(v, F_spec), SV("n")), 0), 2);
 	assert_int_equal(val_get_int(v, 0, F_metadata, F_generation), 1);
+	/* Nothing of metadata: who may only say how an object is takes no finalizer and gives it no owner. */
+	expect_type(r, 200, "PATCH", FOOS "/f", "application/merge-patch+json",
+		    "{\"metadata\":{\"labels\":{\"l\":\"was\"},\"finalizers\":[\"ex.com/f\"]}}");
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		v = expect_type(r, 200, "PATCH", arena_printf(&r->arena, FOOS "/f/status%s", types[i].query),
+				types[i].type,
+				"{\"apiVersion\":\"ex.com/"
+				"v1\",\"kind\":\"Foo\",\"metadata\":{\"name\":\"f\",\"labels\":{\"l\":\"is\"},"
+				"\"annotations\":{\"a\":\"b\"},\"finalizers\":[],\"ownerReferences\":[{\"apiVersion\":"
+				"\"v1\",\"kind\":"
+				"\"ConfigMap\",\"name\":\"c\",\"uid\":\"u\"}]},\"status\":{\"n\":1,\"sel\":\"a=b\"}}");
+		assert_val(val_get(v, F_metadata, F_labels) ? val_member_sv(val_get(v, F_metadata, F_labels), SV("l"))
+							    : NULL,
+			   "was");
+		assert_null(val_get(v, F_metadata, F_annotations));
+		assert_null(val_get(v, F_metadata, F_ownerReferences));
+		assert_int_equal(val_len(val_get(v, F_metadata, F_finalizers)), 1);
+		assert_true(val_len(val_get(v, F_metadata, F_managedFields)) >= 2);
+	}
+	expect_type(r, 200, "PATCH", FOOS "/f", "application/merge-patch+json",
+		    "{\"metadata\":{\"labels\":null,\"finalizers\":null}}");
 	/* Scale is where the definition says. */
 	v = expect(r, 200, "GET", FOOS "/f/scale", NULL);
 	assert_int_equal(val_get_int(v, 0, F_spec, F_replicas), 2);

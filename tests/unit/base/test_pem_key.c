@@ -99,6 +99,41 @@ static void test_other_algorithm(void **state)
 	EVP_PKEY_free(key);
 }
 
+/* A key below the label of another algorithm is one all the same. */
+static void test_other_label(void **state)
+{
+	static const struct {
+		enum form form;
+		const char *is, *says;
+		bool rsa;
+	} rows[] = {
+		{ TRADITIONAL, "RSA PRIVATE", "EC PRIVATE", true },
+		{ TRADITIONAL, "EC PRIVATE", "RSA PRIVATE", false },
+		{ PKCS8, " PRIVATE", " RSA PRIVATE", false },
+		{ PKCS8, " PRIVATE", " EC PRIVATE", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		EVP_PKEY *key = rows[i].rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256"), *got;
+		_cleanup_free_ char *pem = pem_of(key, rows[i].form);
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+		size_t n = strlen(rows[i].is);
+
+		for (const char *p = pem; *p;) {
+			bool here = strncmp(p, rows[i].is, n) == 0;
+
+			buf_addsv(&b, here ? sv_from(rows[i].says) : sv_make(p, 1));
+			p += here ? n : 1;
+		}
+		got = pem_private_key(buf_sv(&b));
+		assert_non_null(got);
+		assert_int_equal(EVP_PKEY_eq(got, key), 1);
+		EVP_PKEY_free(got);
+		EVP_PKEY_free(key);
+	}
+}
+
 /* The label lies, or what is below it is nothing: what OpenSSL says is said. */
 static void test_wrong(void **state)
 {
@@ -125,6 +160,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forms),
 		cmocka_unit_test(test_other_algorithm),
+		cmocka_unit_test(test_other_label),
 		cmocka_unit_test(test_wrong),
 	};
 
