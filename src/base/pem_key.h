@@ -13,5 +13,6 @@
  * over. Never asks for a password (pem.h). NULL: there is none, or it cannot be read; OpenSSL's errors say more. */
 EVP_PKEY *pem_private_key(struct sv pem);
 
-/* The same of one block by its label, and where that lies by what is there. NULL also for a label that is none of those. */
+/* The same of one block by its label, and where that lies by what is there. NULL also for a label that is none of
+ * those. */
 EVP_PKEY *pem_block_key(const char *label, const unsigned char *der, long n);

@@ -77,6 +77,9 @@ const struct fset *typed_ensure_named(struct arena *a, struct ftype t, const str
 const struct val *typed_merge(struct arena *a, struct ftype t, const struct val *base, const struct val *over);
 /* v without the paths of gone; containers that lose all become null. */
 const struct val *typed_remove(struct arena *a, struct ftype t, const struct val *v, const struct fset *gone);
+/* The same of a custom object that is going to be converted: a map that loses all stays, empty. Either names the place,
+ * and a null would not come through where its schema has a default or takes no null. */
+const struct val *typed_remove_custom(struct arena *a, struct ftype t, const struct val *v, const struct fset *gone);
 /* v without null members, except inside opaque values. */
 const struct val *typed_drop_nulls(struct arena *a, struct ftype t, const struct val *v);
 

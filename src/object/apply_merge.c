@@ -138,7 +138,9 @@ const struct val *typed_merge(struct arena *a, struct ftype t, const struct val 
 	return ftype_is_list(t) ? typed_merge_list(a, t, base, over) : typed_merge_map(a, t, base, over);
 }
 
-const struct val *typed_remove(struct arena *a, struct ftype t, const struct val *v, const struct fset *gone)
+/* map: what a map that loses all becomes, VAL_NULL or VAL_MAP. */
+static const struct val *remove_walk(struct arena *a, struct ftype t, const struct val *v, const struct fset *gone,
+				     enum val_type map)
 {
 	struct fparts ps;
 	struct val *out;
@@ -154,14 +156,24 @@ const struct val *typed_remove(struct arena *a, struct ftype t, const struct val
 		if (e && e->member)
 			continue;
 		if (e && e->sub)
-			rest =
-			    ftype_is_container(ps.p[i].type, rest) ? typed_remove(a, ps.p[i].type, rest, e->sub) : rest;
+			rest = ftype_is_container(ps.p[i].type, rest) ? remove_walk(a, ps.p[i].type, rest, e->sub, map)
+								      : rest;
 		if (ftype_is_list(t))
 			val_push(a, out, rest);
 		else
 			val_append_member(a, out, ps.p[i].sym, ps.p[i].key, rest);
 	}
-	return out->n ? out : val_new_null(a);
+	return out->n || (!ftype_is_list(t) && map == VAL_MAP) ? out : val_new_null(a);
+}
+
+const struct val *typed_remove(struct arena *a, struct ftype t, const struct val *v, const struct fset *gone)
+{
+	return remove_walk(a, t, v, gone, VAL_NULL);
+}
+
+const struct val *typed_remove_custom(struct arena *a, struct ftype t, const struct val *v, const struct fset *gone)
+{
+	return remove_walk(a, t, v, gone, VAL_MAP);
 }
 
 static bool has_null(const struct val *v)

@@ -27,6 +27,13 @@ static const struct fset *prune_named(struct arena *a, struct ftype t, const str
 	return typed_ensure_named(a, t, typed_fields(a, t, v));
 }
 
+/* On the way to what other managers own. */
+static const struct val *prune_take(struct arena *a, const struct schema *s, const struct val *doc,
+				    const struct fset *gone)
+{
+	return s->custom ? typed_remove_custom(a, ftype_root(s), doc, gone) : typed_remove(a, ftype_root(s), doc, gone);
+}
+
 /* Back comes what managers of this version own. */
 static int prune_add_back(struct pruning *p, struct sv version, struct err *err)
 {
@@ -48,7 +55,8 @@ static int prune_add_back(struct pruning *p, struct sv version, struct err *err)
 	owned = typed_ensure_named(p->a, t, fset_union_all(p->a, sets, n));
 	owned = fset_union(p->a, prune_named(p->a, t, pruned.doc), owned);
 	p->merged = merged.doc;
-	p->pruned = typed_remove(p->a, t, merged.doc, fset_difference(p->a, prune_named(p->a, t, merged.doc), owned));
+	p->pruned =
+	    prune_take(p->a, merged.schema, merged.doc, fset_difference(p->a, prune_named(p->a, t, merged.doc), owned));
 	return 0;
 }
 
@@ -107,7 +115,7 @@ int apply_prune(struct arena *a, const struct schema *s, const struct val **merg
 		return 0;
 	last_named = typed_ensure_named(a, t, last);
 	p.merged = at.doc;
-	p.pruned = typed_remove(a, t, at.doc, last_named);
+	p.pruned = prune_take(a, at.schema, at.doc, last_named);
 
 	/* First what is owned in that version: without it there may be too little to convert. */
 	rc = prune_add_back(&p, last_version, err);

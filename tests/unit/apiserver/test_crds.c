@@ -530,6 +530,44 @@ static void test_namespace_goes(void **state)
 	expect(r, 200, "GET", "/api/v1/namespaces/late/configmaps/m", NULL);
 }
 
+#define BAR_SCHEMA                                                                                                    \
+	"\"schema\":{\"openAPIV3Schema\":{\"type\":\"object\",\"properties\":{\"spec\":{\"type\":\"object\","         \
+	"\"properties\":{"                                                                                            \
+	"\"a\":{\"type\":\"integer\"},\"d\":{\"type\":\"string\",\"default\":\"dd\"},\"m\":{\"type\":\"object\","     \
+	"\"additionalProperties\":{\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"integer\"},\"y\":{\"type\":" \
+	"\"string\","                                                                                                 \
+	"\"default\":\"yy\"}}}}}}}}}"
+
+/* The same configuration again takes nothing away, whichever version others write: also no place that is named as {}
+ * and has nothing but defaults. */
+static void test_applied_again(void **state)
+{
+	static const char *const specs[] = { "{}", "{\"a\":1,\"m\":{\"k\":{}}}", "{\"m\":{\"k\":{\"x\":1}}}" };
+	struct rig *r = *state;
+
+	install(r, "bars", "Bar", "",
+		"{\"name\":\"v1\",\"served\":true,\"storage\":true," BAR_SCHEMA
+		"},{\"name\":\"v2\",\"served\":true,\"storage\":false," BAR_SCHEMA "}");
+	for (size_t i = 0; i < ARRAY_LEN(specs); i++) {
+		const char *path = arena_printf(&r->arena, "/namespaces/default/bars/b%zu", i);
+		const char *apply = arena_printf(&r->arena, "/apis/ex.com/v1%s?fieldManager=m1&force=true", path);
+		const char *config =
+		    arena_printf(&r->arena,
+				 "{\"apiVersion\":\"ex.com/v1\",\"kind\":\"Bar\",\"metadata\":{\"name\":"
+				 "\"b%zu\"},\"spec\":%s}",
+				 i, specs[i]);
+		const struct val *first =
+		    val_member(expect_type(r, 201, "PATCH", apply, "application/apply-patch+yaml", config), F_spec);
+
+		assert_non_null(first);
+		expect_type(r, 200, "PATCH", arena_printf(&r->arena, "/apis/ex.com/v2%s?fieldManager=other", path),
+			    "application/merge-patch+json", "{\"metadata\":{\"annotations\":{\"zz\":\"1\"}}}");
+		assert_true(val_equal(
+		    first,
+		    val_member(expect_type(r, 200, "PATCH", apply, "application/apply-patch+yaml", config), F_spec)));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -539,6 +577,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_built_in_names, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_built_in_kinds, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_change, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_applied_again, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_made_while_it_goes, door_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_left_over, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_namespace_goes, door_setup, rig_teardown),

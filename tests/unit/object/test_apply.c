@@ -727,7 +727,6 @@ static void test_forms(void **state)
 	static const char *const status[] = { "status", NULL };
 	struct world w = pods();
 	const struct val empty = { .type = VAL_MAP };
-	size_t known = 0;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(docs); i++) {
@@ -752,16 +751,19 @@ static void test_forms(void **state)
 			if (!fset_empty(set))
 				fset_to_json(&want, set);
 			assert_true(known_form(&form, w.schema, doc(&w.a, text), reset));
-			known += known_find(&w.a, &form, &kept);
 			v = managed_update(&w.a, w.schema, NULL, doc(&w.a, text), &o, NULL);
 			if (val_get(v, F_metadata, F_managedFields))
 				json_encode(&got,
 					    val_get(val_at(val_get(v, F_metadata, F_managedFields), 0), F_fieldsV1));
 			assert_string_equal(buf_cstr(&got), buf_cstr(&want));
+			/* The next one of that form, whatever others have taken its place by then. */
+			if (want.n) {
+				assert_true(known_find(&w.a, &form, &kept));
+				assert_true(sv_eq(kept, buf_sv(&want)));
+			}
 		}
 		arena_reset(&w.a);
 	}
-	assert_true(known > ARRAY_LEN(docs));
 	arena_release(&w.a);
 }
 
