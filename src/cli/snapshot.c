@@ -47,7 +47,7 @@ int snapshot_cmd_begin(struct snapshot_cmd *c, const struct option *table, size_
 
 int snapshot_cmd_secret(struct snapshot_cmd *c, struct sv *ret, struct err *err)
 {
-	const char *path = arena_printf(&c->arena, "%s/server/node-token", c->data_dir);
+	const char *path = arena_printf(&c->arena, "%s/server/token", c->data_dir);
 	struct join_token token;
 	struct err why = ERR_INIT;
 	struct sv text;

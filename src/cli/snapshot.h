@@ -35,14 +35,15 @@ void snapshot_cmd_release(struct snapshot_cmd *c);
 	{                                                                                                   \
 		"name", 0, OPT_STRING, &(c).name, "NAME", "what their files begin with (" SNAPSHOT_NAME ")" \
 	}
-#define SNAPSHOT_TOKEN(c, of)                                                                                        \
-	{                                                                                                            \
-		"token", 0, OPT_STRING, &(c).token, "TOKEN", "the cluster's, " of " (that in DIR/server/node-token)" \
+#define SNAPSHOT_TOKEN(c, of)                                                                                  \
+	{                                                                                                      \
+		"token", 0, OPT_STRING, &(c).token, "TOKEN", "the servers', " of " (that in DIR/server/token)" \
 	}
 /* Parses and settles directories. 0, 1: help was printed, -1. No more words than `words`. */
 int snapshot_cmd_begin(struct snapshot_cmd *c, const struct option *table, size_t n, int argc, char **argv,
 		       size_t words, struct err *err);
-/* The secret of --token, or of the data directory's own; SV_NULL: there is none. In the arena. */
+/* The secret of --token, which no record may tell (keys_told()), or of the data directory's own; SV_NULL: there is
+ * none. In the arena. */
 int snapshot_cmd_secret(struct snapshot_cmd *c, struct sv *ret, struct err *err);
 /* --kubeconfig, else what the server wrote; NULL: there is none. */
 const char *snapshot_cmd_kubeconfig(struct snapshot_cmd *c);

@@ -257,7 +257,7 @@ int restore_archive(struct restore *r, archive_get_fn *get, void *ctx, struct sv
 		return -1;
 	if (sealed && !secret.p && !without_keys)
 		return err_set(err, ERR_UNAUTHORIZED,
-			       "its keys are sealed with the cluster's token: --token takes that, and --without-keys "
-			       "does without the keys");
+			       "its keys are sealed with its servers' token: --token takes that, which was in "
+			       "DIR/server/token there, and --without-keys does without the keys");
 	return restore_commit(r, ret, err);
 }

@@ -34,8 +34,8 @@ def save(c, *args, **kw):
     return caravel("snapshot", "save", "--data-dir", data(c), "--kubeconfig", c.kubeconfig, *args, **kw)
 
 
-def token(c):
-    with open(os.path.join(data(c), "server", "node-token"), encoding="utf-8") as f:
+def token(c, of="token"):
+    with open(os.path.join(data(c), "server", of), encoding="utf-8") as f:
         return f.read().strip()
 
 
@@ -150,6 +150,11 @@ def refused_by_name(c):
     contains(restore(b"", *mine), "it is empty")
     contains(restore(good), "--token takes that")
     contains(restore(good, "--token", "abcdef.0123456789abcdef"), "another token")
+    # what nodes join with is a record of it, and opens nothing
+    contains(restore(good, "--token", token(c, "node-token")), "another token")
+    contains(save(c, "--token", token(c, "node-token"), c.dir + "/told.snapshot", status=1), "one that machines join with")
+    equal(os.path.exists(c.dir + "/told.snapshot"), False)
+    equal(os.stat(data(c) + "/server/token").st_mode & 0o777, 0o600)
     equal(sorted(os.listdir(into)), ["restore.lock"])
     # nothing of the keys can be read in it
     for name in ("ca.key", "sa.key"):
