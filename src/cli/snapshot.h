@@ -7,7 +7,8 @@
 #include "snapshot/restore.h"
 
 struct snapshot_cmd {
-	const char *data_dir, *dir, *name, *kubeconfig, *token, *encryption_config;
+	const char *data_dir, *dir, *kubeconfig, *token, *encryption_config;
+	const char *name, *node_name; /* since snapshot_cmd_begin() name is what files begin with, NAME-NODE */
 	struct datastore_opts etcd;
 	struct snapshot_s3 s3;
 	bool without_keys;
@@ -31,9 +32,12 @@ void snapshot_cmd_release(struct snapshot_cmd *c);
 		"snapshot-dir", 0, OPT_STRING, &(c).dir, "DIR",                           \
 		    "where they are kept; absolute, or in the data directory (snapshots)" \
 	}
-#define SNAPSHOT_NAME_ROW(c)                                                                                \
-	{                                                                                                   \
-		"name", 0, OPT_STRING, &(c).name, "NAME", "what their files begin with (" SNAPSHOT_NAME ")" \
+/* Files of several servers, and of several clusters, may lie in one bucket: each thins out its own. */
+#define SNAPSHOT_NAME_ROWS(c)                                                                                        \
+	{ "name", 0, OPT_STRING, &(c).name, "NAME", "their files are NAME-NODE-TIME.snapshot (" SNAPSHOT_NAME ")" }, \
+	{                                                                                                            \
+		"node-name", 0, OPT_STRING, &(c).node_name, "NODE",                                                  \
+		    "whose they are, as the server has it (the host name)"                                           \
 	}
 #define SNAPSHOT_TOKEN(c, of)                                                                                  \
 	{                                                                                                      \

@@ -193,8 +193,9 @@ int cmd_snapshot_save(int argc, char **argv)
 	const struct option table[] = {
 		SNAPSHOT_DATA_DIR(c),
 		SNAPSHOT_DIR(c),
-		SNAPSHOT_NAME_ROW(c),
-		{ "snapshot-retention", 0, OPT_INT, &c.keep, "N", "then keep only the newest N of that name (all)" },
+		SNAPSHOT_NAME_ROWS(c),
+		{ "snapshot-retention", 0, OPT_INT, &c.keep, "N",
+		  "then keep only the newest N of that name and node (all)" },
 		SNAPSHOT_TOKEN(c, "with which keys are sealed"),
 		{ "without-keys", 0, OPT_BOOL, &c.without_keys, NULL, "no certificates and keys" },
 		{ "encryption-provider-config", 0, OPT_STRING, &c.encryption_config, "FILE",

@@ -222,11 +222,13 @@ def in_a_bucket(c):
         lock.close()
         shutil.rmtree(made)
         for i in range(4):
-            b.objects[f"caravel-2026010{i}T000000Z.snapshot"] = b"old"
+            b.objects[f"caravel-n1-2026010{i}T000000Z.snapshot"] = b"old"
+            b.objects[f"caravel-n2-2026010{i}T000000Z.snapshot"] = b"another server's"
         b.objects["mine"] = b"mine"
-        save(c, "--snapshot-retention", "3", *b.flags(), env=env)
-        left = sorted(n for n in b.objects if n.startswith("caravel-"))
-        equal((len(left), left[:2]), (3, ["caravel-20260102T000000Z.snapshot", "caravel-20260103T000000Z.snapshot"]))
+        save(c, "--snapshot-retention", "3", "--node-name", "n1", *b.flags(), env=env)
+        left = sorted(n for n in b.objects if n.startswith("caravel-n1-"))
+        equal((len(left), left[:2]), (3, ["caravel-n1-20260102T000000Z.snapshot", "caravel-n1-20260103T000000Z.snapshot"]))
+        equal(len([n for n in b.objects if n.startswith("caravel-n2-")]), 4)
         equal("mine" in b.objects, True)
         # refusals, in the service's words; the snapshot is kept here
         contains(save(c, c.dir + "/e.snapshot", *b.flags(), env={**env, "AWS_SECRET_ACCESS_KEY": "other"}, status=1),

@@ -1,9 +1,11 @@
-/* `caravel snapshot save`: nothing that stands in a snapshot, or that nodes have, opens the keys in it. */
+/* `caravel snapshot save`: nothing that stands in a snapshot, or that nodes have, opens the keys in it; and it removes
+ * only what is its own node's. */
 #include "unit.h"
 
 #include "apiserver/pki.h"
 #include "base/file.h"
 #include "cli/cli.h"
+#include "cli/server_options.h"
 #include "cli/shared_keys.h"
 #include "ev/ev.h"
 #include "snapshot/archive.h"
@@ -198,6 +200,51 @@ static void a_token_of_servers_is_made_once(void **state)
 	assert_true(sv_find_sv(own_token(r), SV(OF_NODES)) < 0);
 }
 
+/* On a shelf, or in a bucket, that others use as well. */
+static void only_its_own_are_removed(void **state)
+{
+	static const char *const others[] = { "caravel-20260101T000000Z.snapshot",
+					      "caravel-n2-20260101T000000Z.snapshot",
+					      "caravel-n1-2-20260101T000000Z.snapshot",
+					      "other-n1-20260101T000000Z.snapshot", "mine" };
+	struct rig *r = *state;
+	const char *shelf = arena_printf(&r->a, "%s/snapshots", r->dir);
+	const char *old = arena_printf(&r->a, "%s/caravel-n1-20260101T000000Z.snapshot", shelf);
+	char *argv[] = { arena_strdup(&r->a, "snapshot save"),		arena_printf(&r->a, "--data-dir=%s", r->dir),
+			 arena_strdup(&r->a, "--node-name=n1"),		arena_strdup(&r->a, "--without-keys"),
+			 arena_strdup(&r->a, "--snapshot-retention=1"), NULL };
+
+	assert_int_equal(dir_make(shelf, 0700, NULL), 0);
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		assert_int_equal(file_write(arena_printf(&r->a, "%s/%s", shelf, others[i]), SV("x"), 0600, NULL), 0);
+	assert_int_equal(file_write(old, SV("x"), 0600, NULL), 0);
+	assert_int_equal(cmd_snapshot_save(5, argv), 0);
+	assert_int_not_equal(access(old, F_OK), 0);
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		assert_int_equal(access(arena_printf(&r->a, "%s/%s", shelf, others[i]), F_OK), 0);
+}
+
+static bool is_among(const char *const *argv, const char *word)
+{
+	for (; *argv; argv++)
+		if (strcmp(*argv, word) == 0)
+			return true;
+	return false;
+}
+
+static void a_server_says_whose_they_are(void **state)
+{
+	struct rig *r = *state;
+	struct server_opts o;
+
+	server_defaults(&o);
+	o.kubeconfig = "";
+	o.node.node_name = "n1";
+	o.snapshots.name = "east";
+	assert_true(is_among(server_snapshot_argv(&r->a, &o), "--node-name=n1"));
+	assert_true(is_among(server_snapshot_argv(&r->a, &o), "--name=east"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +252,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_word_in_a_record_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_a_token_of_servers_there_are_no_keys, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_token_of_servers_is_made_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(only_its_own_are_removed, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_server_says_whose_they_are, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
