@@ -25,8 +25,6 @@ static const struct {
 	{ "etcd-s3-proxy", "the environment variable https_proxy says it" },
 	{ "etcd-s3-retention", "--snapshot-retention counts for both" },
 	{ "etcd-snapshot-compress", "snapshots are always compressed: leave it out" },
-	{ "etcd-snapshot-name",
-	  "the schedule's are called caravel-TIME.snapshot; `caravel snapshot save --name` takes another" },
 	{ "etcd-snapshot-reconcile-interval", NOTHING },
 	{ "etcd-*", STORE },
 	{ "flannel-conf",

@@ -385,6 +385,15 @@ static int open_store(struct server *s, struct err *err)
 	return encrypt_store(s, err);
 }
 
+/* A start without room for it is a start: snapshots say what they lack. */
+static void own_token(struct server *s, const struct shared_keys_opts *keys)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	if (!s->opened.shared && shared_keys_own(keys, apiserver_ca_pem(s->api), &err) < 0)
+		log_warn("server", "the token that seals snapshots cannot be kept", "error", "%s", err_msg(&err));
+}
+
 static int members(void *ctx, struct arena *a, struct sv body, struct sv *ret, struct err *err)
 {
 	return server_join_answer(((struct server *)ctx)->opened.store, a, body, ret, err);
@@ -488,6 +497,7 @@ static int start_api(struct server *s, struct err *err)
 	    err);
 	if (!s->api || (!s->opened.shared && database_mark(&s->arena, o, apiserver_ca_pem(s->api), err) < 0))
 		return -1;
+	own_token(s, &keys);
 	publish_facts(s);
 	s->http = http_server_start(s->loops, NET_THREADS,
 				    &(struct http_server_opts){

@@ -358,6 +358,35 @@ int shared_keys_take(const struct shared_keys_opts *o, struct sv sealed, struct 
 	return rc;
 }
 
+static int sk_own(struct sk *k, struct sv ca, struct err *err)
+{
+	struct sv has, of_nodes = SV("");
+
+	if (k->o->token) {
+		if (sk_token_take(k, sv_from(k->o->token), "--token", err) < 0)
+			return -1;
+		of_nodes = k->word;
+	}
+	if (sk_read(k, k->token_file, TOKEN_MAX, &has, err) < 0 ||
+	    (has.n && sk_token_take(k, has, arena_printf(&k->a, "'%s'", k->token_file), err) < 0))
+		return -1;
+	if (has.n && !secret_equal(k->word, of_nodes))
+		return 0;
+	bootstrap_token_random(k->o->env, &k->a, &k->token);
+	return sk_token_write(k, ca, err);
+}
+
+int shared_keys_own(const struct shared_keys_opts *o, struct sv ca, struct err *err)
+{
+	struct sk k;
+	int rc;
+
+	sk_init(&k, o);
+	rc = sk_own(&k, ca, err);
+	arena_release(&k.a);
+	return rc;
+}
+
 int shared_keys_sealed(struct store *s, struct arena *a, struct sv *ret, struct err *err)
 {
 	struct sk_found f = { .a = a };

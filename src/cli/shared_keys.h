@@ -46,6 +46,9 @@ int shared_keys_begin(const struct shared_keys_opts *o, struct err *err); /* of 
 int shared_keys_take(const struct shared_keys_opts *o, struct sv sealed, struct err *err);
 /* As the store has them, to be sent; in a. */
 int shared_keys_sealed(struct store *s, struct arena *a, struct sv *ret, struct err *err);
+/* Of a server whose store nobody shares, by whose token snapshots are sealed: one that is in no Secret, made where
+ * there is none yet, or where it is the one that nodes are given (o->token). */
+int shared_keys_own(const struct shared_keys_opts *o, struct sv ca, struct err *err);
 /* The text of DIR/server/token, or o->token; in a. NULL: neither. */
 const char *shared_keys_token(const struct shared_keys_opts *o, struct arena *a);
 

@@ -33,8 +33,13 @@ int snapshot_cmd_begin(struct snapshot_cmd *c, const struct option *table, size_
 	if (c->words.list.n - 1 > words)
 		return err_set(err, ERR_INVALID, "unexpected argument '%s'; 'caravel help %s' says what it takes",
 			       c->words.list.p[words], argv[0]);
-	if (!c->name || !*c->name || strchr(c->name, '/') || *c->name == '.')
+	if (!shelf_name_good(c->name))
 		return err_set(err, ERR_INVALID, "--name takes the beginning of a file's name, not '%s'", c->name);
+	if (!c->node_name)
+		c->node_name = host_own_name(&c->arena, "localhost");
+	if (!shelf_name_good(c->node_name))
+		return err_set(err, ERR_INVALID, "--node-name takes a node's name, not '%s'", c->node_name);
+	c->name = arena_printf(&c->arena, "%s-%s", c->name, c->node_name);
 	c->data_dir = full_path(&c->arena, c->data_dir ? c->data_dir : default_data_dir(&c->arena));
 	if (!c->dir || *c->dir != '/')
 		c->dir = arena_printf(&c->arena, "%s/%s", c->data_dir, c->dir ? c->dir : "snapshots");
@@ -47,7 +52,7 @@ int snapshot_cmd_begin(struct snapshot_cmd *c, const struct option *table, size_
 
 int snapshot_cmd_secret(struct snapshot_cmd *c, struct sv *ret, struct err *err)
 {
-	const char *path = arena_printf(&c->arena, "%s/server/node-token", c->data_dir);
+	const char *path = arena_printf(&c->arena, "%s/server/token", c->data_dir);
 	struct join_token token;
 	struct err why = ERR_INIT;
 	struct sv text;
@@ -133,7 +138,7 @@ int cmd_snapshot_prune(int argc, char **argv)
 	_cleanup_(snapshot_cmd_release) struct snapshot_cmd c = { .name = SNAPSHOT_NAME, .keep = SNAPSHOT_KEEP };
 	const struct option table[] = {
 		SNAPSHOT_DATA_DIR(c),	SNAPSHOT_DIR(c),
-		SNAPSHOT_NAME_ROW(c),	{ "keep", 0, OPT_INT, &c.keep, "N", "how many of the newest stay (5)" },
+		SNAPSHOT_NAME_ROWS(c),	{ "keep", 0, OPT_INT, &c.keep, "N", "how many of the newest stay (5)" },
 		SNAPSHOT_S3_ROWS(c.s3),
 	};
 	struct err err = ERR_INIT;

@@ -7,7 +7,8 @@
 #include "snapshot/restore.h"
 
 struct snapshot_cmd {
-	const char *data_dir, *dir, *name, *kubeconfig, *token, *encryption_config;
+	const char *data_dir, *dir, *kubeconfig, *token, *encryption_config;
+	const char *name, *node_name; /* since snapshot_cmd_begin() name is what files begin with, NAME-NODE */
 	struct datastore_opts etcd;
 	struct snapshot_s3 s3;
 	bool without_keys;
@@ -31,18 +32,22 @@ void snapshot_cmd_release(struct snapshot_cmd *c);
 		"snapshot-dir", 0, OPT_STRING, &(c).dir, "DIR",                           \
 		    "where they are kept; absolute, or in the data directory (snapshots)" \
 	}
-#define SNAPSHOT_NAME_ROW(c)                                                                                \
-	{                                                                                                   \
-		"name", 0, OPT_STRING, &(c).name, "NAME", "what their files begin with (" SNAPSHOT_NAME ")" \
-	}
-#define SNAPSHOT_TOKEN(c, of)                                                                                        \
+/* Files of several servers, and of several clusters, may lie in one bucket: each thins out its own. */
+#define SNAPSHOT_NAME_ROWS(c)                                                                                        \
+	{ "name", 0, OPT_STRING, &(c).name, "NAME", "their files are NAME-NODE-TIME.snapshot (" SNAPSHOT_NAME ")" }, \
 	{                                                                                                            \
-		"token", 0, OPT_STRING, &(c).token, "TOKEN", "the cluster's, " of " (that in DIR/server/node-token)" \
+		"node-name", 0, OPT_STRING, &(c).node_name, "NODE",                                                  \
+		    "whose they are, as the server has it (the host name)"                                           \
+	}
+#define SNAPSHOT_TOKEN(c, of)                                                                                  \
+	{                                                                                                      \
+		"token", 0, OPT_STRING, &(c).token, "TOKEN", "the servers', " of " (that in DIR/server/token)" \
 	}
 /* Parses and settles directories. 0, 1: help was printed, -1. No more words than `words`. */
 int snapshot_cmd_begin(struct snapshot_cmd *c, const struct option *table, size_t n, int argc, char **argv,
 		       size_t words, struct err *err);
-/* The secret of --token, or of the data directory's own; SV_NULL: there is none. In the arena. */
+/* The secret of --token, which no record may tell (keys_told()), or of the data directory's own; SV_NULL: there is
+ * none. In the arena. */
 int snapshot_cmd_secret(struct snapshot_cmd *c, struct sv *ret, struct err *err);
 /* --kubeconfig, else what the server wrote; NULL: there is none. */
 const char *snapshot_cmd_kubeconfig(struct snapshot_cmd *c);

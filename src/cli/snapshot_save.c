@@ -32,6 +32,13 @@ static int save_record(const struct store_kv *kv, void *ctx, struct err *err)
 {
 	struct save *s = ctx;
 
+	if (s->n_files && keys_told(kv->key, s->secret))
+		return err_set(
+		    err, ERR_INVALID,
+		    "the token that is to seal keys is one that machines join with: its Secret is a record of "
+		    "the snapshot, which would open itself. Leave --token out, for that of '%s/server/token', "
+		    "or take one that nobody joins with",
+		    s->c->data_dir);
 	s->encrypted |= sv_starts(kv->value, SV("k8s:enc:"));
 	return archive_out_add(s->out, kv, err);
 }
@@ -128,8 +135,8 @@ static int save_keys(struct save *s, struct err *err)
 	if (!s->secret.p)
 		return err_set(
 		    err, ERR_NOT_FOUND,
-		    "'%s/server/node-token' is gone, with which keys are sealed: --token takes the cluster's "
-		    "token, --without-keys leaves them out",
+		    "'%s/server/token' is not there, with which keys are sealed: a server makes it when it starts; "
+		    "--token takes one, --without-keys leaves them out",
 		    c->data_dir);
 	return 0;
 }
@@ -186,8 +193,9 @@ int cmd_snapshot_save(int argc, char **argv)
 	const struct option table[] = {
 		SNAPSHOT_DATA_DIR(c),
 		SNAPSHOT_DIR(c),
-		SNAPSHOT_NAME_ROW(c),
-		{ "snapshot-retention", 0, OPT_INT, &c.keep, "N", "then keep only the newest N of that name (all)" },
+		SNAPSHOT_NAME_ROWS(c),
+		{ "snapshot-retention", 0, OPT_INT, &c.keep, "N",
+		  "then keep only the newest N of that name and node (all)" },
 		SNAPSHOT_TOKEN(c, "with which keys are sealed"),
 		{ "without-keys", 0, OPT_BOOL, &c.without_keys, NULL, "no certificates and keys" },
 		{ "encryption-provider-config", 0, OPT_STRING, &c.encryption_config, "FILE",

@@ -5,6 +5,7 @@
 #include "base/metric.h"
 #include "client/events.h"
 #include "ev/ev.h"
+#include "snapshot/shelf.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -23,6 +24,9 @@ int snapshot_opts_check(const struct snapshot_opts *o, struct err *err)
 
 	if (cron_parse(sv_from(o->cron), &cron, err) < 0)
 		return err_wrap(err, "--snapshot-schedule-cron");
+	if (o->name && !shelf_name_good(o->name))
+		return err_set(err, ERR_INVALID, "--snapshot-name takes the beginning of a file's name, not '%s'",
+			       o->name);
 	if (o->retention < 0)
 		return err_set(err, ERR_INVALID, "--snapshot-retention takes a number, or 0 for all, not %d",
 			       o->retention);

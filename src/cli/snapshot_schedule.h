@@ -19,6 +19,7 @@
 struct snapshot_opts {
 	bool disabled;
 	const char *cron, *dir; /* dir: NULL: snapshots, in the data directory */
+	const char *name;	/* what files begin with, before the node's name; NULL: as the command has it */
 	int retention;
 	struct snapshot_s3 s3;
 };

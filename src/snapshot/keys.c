@@ -18,6 +18,7 @@ static const struct {
 	{ "pki/front-proxy-ca.crt", false },
 	{ "pki/front-proxy-ca.key", false },
 	{ "server/node-token", false },
+	{ "server/token", false },
 	{ "cidrs", false },
 };
 
@@ -69,6 +70,14 @@ int keys_read(struct arena *a, const char *data_dir, const char *encryption_conf
 	}
 	*ret_n = n;
 	return 1;
+}
+
+bool keys_told(struct sv key, struct sv word)
+{
+	struct sv start = SV("/registry/secrets/kube-system/bootstrap-token-"), id = SV("");
+
+	(void)sv_split(&word, '.', &id);
+	return id.n && sv_starts(key, start) && sv_eq(sv_sub(key, start.n, key.n), id);
 }
 
 struct sv keys_cluster(struct arena *a, const struct archive_file *f, size_t n)

@@ -97,6 +97,10 @@ int restore_add(struct restore *r, const struct store_kv *kv, struct err *err)
 	/* Which servers live, as their etcd had it: none of them does here. */
 	if (sv_starts(kv->key, SV("/registry/masterleases/")))
 		return 0;
+	/* Keys that servers of one store share, sealed with a token that may be lost: they come from files, and servers
+	 * of the restored store put those in anew. */
+	if (sv_starts(kv->key, SV("/caravel/keys/")))
+		return 0;
 	restore_step(r, "add a record");
 	return store_build_add(r->build, kv, err);
 }
@@ -257,7 +261,7 @@ int restore_archive(struct restore *r, archive_get_fn *get, void *ctx, struct sv
 		return -1;
 	if (sealed && !secret.p && !without_keys)
 		return err_set(err, ERR_UNAUTHORIZED,
-			       "its keys are sealed with the cluster's token: --token takes that, and --without-keys "
-			       "does without the keys");
+			       "its keys are sealed with its servers' token: --token takes that, which was in "
+			       "DIR/server/token there, and --without-keys does without the keys");
 	return restore_commit(r, ret, err);
 }

@@ -11,7 +11,8 @@
  * What was there is kept as NAME.before-restore-TIME.
  *
  * Revisions go on far above any that a client may have seen (restore_rev()). Leases of servers that are gone
- * (/registry/masterleases/) are left out.
+ * (/registry/masterleases/) are left out, and so are keys that servers shared in their store (/caravel/keys/): the
+ * sealed files have them.
  *
  * Threads: none; blocking.
  */

@@ -95,5 +95,5 @@ int seal_open(struct arena *a, struct sv secret, struct sv bound, struct sv seal
 		return err_wrap(&why, "its keys"), err_move(err, &why);
 	err_release(&why);
 	return err_set(err, ERR_UNAUTHORIZED,
-		       "its keys are sealed with another token: --token takes the cluster's as it was then");
+		       "its keys are sealed with another token: --token takes what was in DIR/server/token then");
 }

@@ -1,4 +1,5 @@
-/* seal.h - a few files encrypted with a token: who has the archive and not the token has nothing.
+/* seal.h - a few files encrypted with a token: who has the archive and not the token has nothing. Whose token
+ * that may be says keys.h.
  *
  * They are one text of net/sealed.h: of each file u32 bytes of name, u32 of contents, both. `bound` is what must be the
  * same at opening.

@@ -108,6 +108,11 @@ void shelf_abort(struct shelf_out *o)
 	free(TAKE(o->part));
 }
 
+bool shelf_name_good(const char *name)
+{
+	return name && *name && *name != '.' && !strchr(name, '/');
+}
+
 bool shelf_is_name(struct sv file, struct sv name)
 {
 	struct sv stamp;

@@ -35,7 +35,9 @@ struct shelf_entry {
 	const char *why; /* it is none, or damaged: how; NULL: head and total are its */
 };
 
-/* Is it a name that a shelf gives? */
+/* May names of files begin so? */
+bool shelf_name_good(const char *name);
+/* Is it a name that a shelf gives? Of this name, not of one that begins with it. */
 bool shelf_is_name(struct sv file, struct sv name);
 /* All that end in SHELF_SUFFIX, by name; a directory that is not there has none. */
 int shelf_list(struct arena *a, const char *dir, struct shelf_entry **ret, size_t *ret_n, struct err *err);

@@ -34,8 +34,8 @@ def save(c, *args, **kw):
     return caravel("snapshot", "save", "--data-dir", data(c), "--kubeconfig", c.kubeconfig, *args, **kw)
 
 
-def token(c):
-    with open(os.path.join(data(c), "server", "node-token"), encoding="utf-8") as f:
+def token(c, of="token"):
+    with open(os.path.join(data(c), "server", of), encoding="utf-8") as f:
         return f.read().strip()
 
 
@@ -150,6 +150,11 @@ def refused_by_name(c):
     contains(restore(b"", *mine), "it is empty")
     contains(restore(good), "--token takes that")
     contains(restore(good, "--token", "abcdef.0123456789abcdef"), "another token")
+    # what nodes join with is a record of it, and opens nothing
+    contains(restore(good, "--token", token(c, "node-token")), "another token")
+    contains(save(c, "--token", token(c, "node-token"), c.dir + "/told.snapshot", status=1), "one that machines join with")
+    equal(os.path.exists(c.dir + "/told.snapshot"), False)
+    equal(os.stat(data(c) + "/server/token").st_mode & 0o777, 0o600)
     equal(sorted(os.listdir(into)), ["restore.lock"])
     # nothing of the keys can be read in it
     for name in ("ca.key", "sa.key"):
@@ -217,11 +222,13 @@ def in_a_bucket(c):
         lock.close()
         shutil.rmtree(made)
         for i in range(4):
-            b.objects[f"caravel-2026010{i}T000000Z.snapshot"] = b"old"
+            b.objects[f"caravel-n1-2026010{i}T000000Z.snapshot"] = b"old"
+            b.objects[f"caravel-n2-2026010{i}T000000Z.snapshot"] = b"another server's"
         b.objects["mine"] = b"mine"
-        save(c, "--snapshot-retention", "3", *b.flags(), env=env)
-        left = sorted(n for n in b.objects if n.startswith("caravel-"))
-        equal((len(left), left[:2]), (3, ["caravel-20260102T000000Z.snapshot", "caravel-20260103T000000Z.snapshot"]))
+        save(c, "--snapshot-retention", "3", "--node-name", "n1", *b.flags(), env=env)
+        left = sorted(n for n in b.objects if n.startswith("caravel-n1-"))
+        equal((len(left), left[:2]), (3, ["caravel-n1-20260102T000000Z.snapshot", "caravel-n1-20260103T000000Z.snapshot"]))
+        equal(len([n for n in b.objects if n.startswith("caravel-n2-")]), 4)
         equal("mine" in b.objects, True)
         # refusals, in the service's words; the snapshot is kept here
         contains(save(c, c.dir + "/e.snapshot", *b.flags(), env={**env, "AWS_SECRET_ACCESS_KEY": "other"}, status=1),

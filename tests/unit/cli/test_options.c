@@ -106,13 +106,15 @@ static void test_k3s_names(void **state)
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	int retention = 0;
 	bool disabled = false;
-	const char *bucket = NULL;
+	const char *bucket = NULL, *name = NULL;
 	const struct option table[] = {
+		{ "snapshot-name", 0, OPT_STRING, &name, "NAME", "" },
 		{ "snapshot-retention", 0, OPT_INT, &retention, "N", "" },
 		{ "disable-snapshots", 0, OPT_BOOL, &disabled, NULL, "" },
 		{ "s3-bucket", 0, OPT_STRING, &bucket, "NAME", "" },
 	};
-	char **argv = ARGS(S("--etcd-snapshot-retention=7"), S("--etcd-disable-snapshots"), S("--etcd-s3-bucket=b"));
+	char **argv = ARGS(S("--etcd-snapshot-retention=7"), S("--etcd-disable-snapshots"), S("--etcd-s3-bucket=b"),
+			   S("--etcd-snapshot-name=n"));
 	int argc = 0;
 
 	(void)state;
@@ -122,6 +124,7 @@ static void test_k3s_names(void **state)
 	assert_int_equal(retention, 7);
 	assert_true(disabled);
 	assert_string_equal(bucket, "b");
+	assert_string_equal(name, "n");
 }
 
 static void test_flags_win(void **state)

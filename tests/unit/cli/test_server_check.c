@@ -51,6 +51,8 @@ static void test_flags(void **state)
 	refused(&o, flag)
 	REFUSED(port, -1, "--https-listen-port");
 	REFUSED(snapshots.cron, "0 25 * * *", "--snapshot-schedule-cron");
+	REFUSED(snapshots.name, "a/b", "--snapshot-name");
+	REFUSED(snapshots.name, "", "--snapshot-name");
 	REFUSED(snapshots.retention, -1, "--snapshot-retention");
 	REFUSED(etcd_port, 65535, "--etcd-port");
 	REFUSED(etcd_port, 0, "--etcd-port");

@@ -152,6 +152,7 @@ static int restore_parts(const char *dir, struct killer *k)
 {
 	static const struct archive_file files[] = { { { "pki/ca.crt", 10 }, { "certificate", 11 } },
 						     { { "server/node-token", 17 }, { "t", 1 } } };
+	const struct sv gone[] = { SV("/caravel/keys/cluster"), SV("/registry/masterleases/192.0.2.1") };
 	const struct restore_opts o = {
 		.env = &thread_env, .data_dir = dir, .step = k ? killer_step : NULL, .step_ctx = k
 	};
@@ -159,6 +160,10 @@ static int restore_parts(const char *dir, struct killer *k)
 	struct restore_done done;
 	int rc = r ? restore_begin(r, 1000, 0, NULL) : -1;
 
+	/* Of servers that are gone. */
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(gone); i++)
+		rc = restore_add(
+		    r, &(struct store_kv){ .key = gone[i], .value = SV("x"), .create_rev = 2, .mod_rev = 2 }, NULL);
 	for (int i = 0; rc == 0 && i < NEW_KEYS; i++) {
 		char key[32];
 		struct store_kv kv = { .value = SV("new"), .create_rev = i + 2, .mod_rev = i + 2 };
