@@ -259,6 +259,11 @@ int restore_archive(struct restore *r, archive_get_fn *get, void *ctx, struct sv
 
 	if (archive_read(get, ctx, without_keys ? SV_NULL : secret, &cb, r, NULL, &sealed, err) < 0)
 		return -1;
+	/* Checksums are made by anybody: it is the seal that says who wrote the records. */
+	if (!sealed && !without_keys)
+		return err_set(err, ERR_INVALID,
+			       "it has no sealed keys, so nothing says that nobody changed it on its way: "
+			       "--without-keys takes it all the same, where it comes from a place that is trusted");
 	if (sealed && !secret.p && !without_keys)
 		return err_set(err, ERR_UNAUTHORIZED,
 			       "its keys are sealed with its servers' token: --token takes that, which was in "

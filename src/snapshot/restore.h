@@ -47,8 +47,9 @@ int restore_commit(struct restore *r, struct restore_done *ret, struct err *err)
 void restore_free(struct restore *r); /* NULL is fine; without a commit nothing has changed */
 DEFINE_CLEANUP(struct restore *, restore_freep, restore_free)
 
-/* All of an archive. secret: of the token; SV_NULL: only one without keys will do, or without_keys leaves them where
- * they are (ERR_UNAUTHORIZED else). Without keys those of the directory stay, or the next start makes new ones. */
+/* All of an archive. secret: of the token; SV_NULL: without_keys leaves them where they are (ERR_UNAUTHORIZED else).
+ * Without keys those of the directory stay, or the next start makes new ones. One that has none is taken with
+ * without_keys only (ERR_INVALID): it is the seal that vouches for the records. */
 int restore_archive(struct restore *r, archive_get_fn *get, void *ctx, struct sv secret, bool without_keys,
 		    struct restore_done *ret, struct err *err);
 

@@ -327,12 +327,16 @@ static void test_refused(_unused_ void **state)
 	close(lock);
 	assert_int_equal(which(dir), 0);
 	{
-		_cleanup_(buf_release) struct buf newer = BUF_INIT, unknown = BUF_INIT;
+		_cleanup_(buf_release) struct buf newer = BUF_INIT, unknown = BUF_INIT, open = BUF_INIT;
 		static const struct archive_file f = { { "agent/x", 7 }, { "x", 1 } };
 		const struct archive_head h = { .version = SV("1"), .kubernetes = SV("v1.37.0"), .rev = 5 };
 		struct archive_out *o = archive_out_new(&h, kit_put, &unknown, NULL);
 		struct archive_total total;
 
+		/* Cut out of it is what only the token's owner can make. */
+		kit_archive(&open, NEW_KEYS, 100, true);
+		refused(dir, buf_sv(&open), KIT_SECRET, "nobody changed it on its way: --without-keys");
+		refused(dir, buf_sv(&open), SV_NULL, "nobody changed it on its way: --without-keys");
 		kit_archive_of(&newer, 1, 1, false, SV("v1.38.2"));
 		refused(dir, buf_sv(&newer), KIT_SECRET, "it is of Kubernetes v1.38.2");
 		assert_int_equal(archive_out_seal(o, &thread_env, KIT_SECRET, &f, 1, NULL), 0);
