@@ -68,5 +68,11 @@ int bootstrap_token_verify(struct apiserver *s, struct arena *a, struct sv token
 	end = bootstrap_token_end(o);
 	*ret = (struct user_info){ .name = arena_svf(a, "system:bootstrap:%.*s", SV_ARG(t.id)),
 				   .expires_ns = end == INT64_MAX ? 0 : end };
-	return groups(a, bootstrap_token_field(a, o, "auth-extra-groups"), ret, err) < 0 ? -1 : 1;
+	if (groups(a, bootstrap_token_field(a, o, "auth-extra-groups"), ret, err) < 0)
+		return -1;
+	/* Whoever may write Secrets gives no right to bring servers, and to get the sealed keys with it. */
+	if (user_in_group(ret, SV(SERVER_TOKEN_GROUP)))
+		return err_set(err, ERR_UNAUTHORIZED,
+			       "its auth-extra-groups name the group of servers, whose token is in no Secret");
+	return 1;
 }

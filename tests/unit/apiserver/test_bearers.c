@@ -89,6 +89,8 @@ static void test_bootstrap_refused(void **state)
 		{ "bootstrap-token-abc123", BOOTSTRAP_TOKEN_TYPE, FIELDS "|auth-extra-groups=system:bootstrappers:A" },
 		{ "bootstrap-token-abc123", BOOTSTRAP_TOKEN_TYPE, FIELDS "|auth-extra-groups=system:bootstrappers:a-" },
 		{ "bootstrap-token-abc123", BOOTSTRAP_TOKEN_TYPE, FIELDS "|auth-extra-groups=system:bootstrappersx" },
+		{ "bootstrap-token-abc123", BOOTSTRAP_TOKEN_TYPE,
+		  FIELDS "|auth-extra-groups=system:bootstrappers:caravel:servers" },
 	};
 	struct rig *r = *state;
 
