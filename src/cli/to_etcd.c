@@ -1,6 +1,6 @@
 #include "cli/to_etcd.h"
 
-#include "base/buf.h"
+#include "base/arena.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/vec.h"
@@ -32,11 +32,9 @@ struct move {
 	struct arena a;
 	struct store *from, *to;
 	VEC(struct moved) keys;
-	struct sv value; /* of the one at hand */
-	struct buf room;
-	int64_t rev; /* that `to` is at */
-	bool bumped;
-	size_t bump_keys; /* so many of them exist */
+	struct arena values; /* of the revision at hand */
+	int64_t rev;	     /* that `to` is at */
+	size_t bump_keys;    /* so many of them exist */
 
 	pthread_mutex_t mu;
 	pthread_cond_t cond;
@@ -104,37 +102,63 @@ static int move_bump(struct move *m, int64_t rev, struct err *err)
 	return 0;
 }
 
+struct move_value {
+	struct arena *a;
+	struct sv value;
+};
+
 static int move_take(const struct store_kv *kv, void *ctx)
 {
-	struct move *m = ctx;
+	struct move_value *v = ctx;
 
-	buf_clear(&m->room);
-	buf_addsv(&m->room, kv->value);
-	m->value = buf_sv(&m->room);
+	v->value = arena_sv(v->a, kv->value);
 	return 1;
 }
 
-static int move_one(struct move *m, const struct moved *k, struct err *err)
+static int move_read(struct move *m, const struct moved *k, struct store_write *ret, struct err *err)
 {
-	struct store_write w = { .key = k->key };
+	struct move_value v = { &m->values, SV_NULL };
+	int64_t rev = 0;
+
+	if (store_range(m->from, k->key, SV(""), 0, 1, move_take, &v, &rev, err) < 0)
+		return -1;
+	if (!v.value.p)
+		return err_set(err, ERR_STORE_READ, "the database changes while it is read");
+	*ret = (struct store_write){ .key = k->key, .value = v.value };
+	return 0;
+}
+
+/* The n keys of one revision, which what comes from an etcd may have: one write, as that gives a write one revision. */
+static int move_revision(struct move *m, const struct moved *k, size_t n, struct err *err)
+{
+	struct store_write *w;
 	int64_t rev = 0;
 	int rc;
 
-	m->value = SV_NULL;
-	if (move_bump(m, k->rev - 1, err) < 0 ||
-	    store_range(m->from, k->key, SV(""), 0, 1, move_take, m, &rev, err) < 0)
+	if (move_bump(m, k->rev - 1, err) < 0)
 		return -1;
-	if (!m->value.p)
-		return err_set(err, ERR_STORE_READ, "the database changes while it is read");
-	w.value = m->value;
-	rc = store_commit_wait(m->to, &w, &rev, err);
+	arena_reset(&m->values);
+	w = ARENA_ARRAY(&m->values, struct store_write, n);
+	for (size_t i = 0; i < n; i++) {
+		if (move_read(m, &k[i], &w[i], err) < 0)
+			return -1;
+		if (w[i].value.n > w[0].value.n) { /* the longest is the write itself: those beside it are bounded */
+			struct store_write first = w[0];
+
+			w[0] = w[i];
+			w[i] = first;
+		}
+	}
+	w[0].also = n > 1 ? w + 1 : NULL;
+	w[0].n_also = n - 1;
+	rc = store_commit_wait(m->to, &w[0], &rev, err);
 	if (rc < 0)
-		return err_wrap(err, "writing '%.*s'", SV_ARG(k->key));
+		return err_wrap(err, "writing '%.*s'", SV_ARG(w[0].key));
 	if (rc == 0 || rev != k->rev)
 		return err_set(err, ERR_INTERNAL,
 			       "etcd gives '%.*s' the revision %" PRId64 " instead of %" PRId64
 			       ": somebody else writes to it",
-			       SV_ARG(k->key), rev, k->rev);
+			       SV_ARG(w[0].key), rev, k->rev);
 	m->rev = rev;
 	return 0;
 }
@@ -173,8 +197,11 @@ int to_etcd_copy(struct store *from, struct store *to, size_t *ret_keys, int64_t
 		qsort(m.keys.p, m.keys.n, sizeof(*m.keys.p), moved_order);
 	if (rc == 0 && m.rev != 1)
 		rc = err_set(err, ERR_INTERNAL, "the etcd that all is to be written to is not a fresh one");
-	for (size_t i = 0; rc == 0 && i < m.keys.n; i++)
-		rc = move_one(&m, &m.keys.p[i], err);
+	for (size_t i = 0, n; rc == 0 && i < m.keys.n; i += n) {
+		for (n = 1; i + n < m.keys.n && m.keys.p[i + n].rev == m.keys.p[i].rev; n++)
+			;
+		rc = move_revision(&m, &m.keys.p[i], n, err);
+	}
 	if (rc == 0)
 		rc = move_bump(&m, newest, err);
 	if (rc == 0)
@@ -182,7 +209,7 @@ int to_etcd_copy(struct store *from, struct store *to, size_t *ret_keys, int64_t
 	*ret_keys = m.keys.n;
 	*ret_rev = m.rev;
 	vec_release(&m.keys);
-	buf_release(&m.room);
+	arena_release(&m.values);
 	arena_release(&m.a);
 	err_release(&m.failed);
 	pthread_mutex_destroy(&m.mu);
