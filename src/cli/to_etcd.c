@@ -69,15 +69,24 @@ static void bump_done(const struct store_result *r, void *ctx)
 	pthread_mutex_unlock(&m->mu);
 }
 
+/* A start may be told to end while it moves, which can take long. */
+static int move_goes_on(struct err *err)
+{
+	return daemon_is_to_end() ? err_set(err, ERR_UNAVAILABLE, "a signal ends it; the next start begins anew") : 0;
+}
+
 /* Writes that mean nothing, until `to` is at rev. Their order is nobody's concern. */
 static int move_bump(struct move *m, int64_t rev, struct err *err)
 {
 	int64_t left = rev - m->rev;
+	int rc = 0;
 
 	for (int64_t i = 0; i < left; i++) {
 		char key[sizeof(BUMP_KEYS) + 8];
 		struct store_write w = { .expect_rev = STORE_ANY_REV, .value = SV("") };
 
+		if (i % BUMPS == 0 && (rc = move_goes_on(err)) < 0)
+			break;
 		(void)snprintf(key, sizeof(key), BUMP_KEYS "%02u", (unsigned)(i % BUMPS));
 		m->bump_keys = MAX(m->bump_keys, (size_t)(i % BUMPS) + 1);
 		w.key = sv_from(key);
@@ -96,6 +105,8 @@ static int move_bump(struct move *m, int64_t rev, struct err *err)
 	while (m->open)
 		pthread_cond_wait(&m->cond, &m->mu);
 	pthread_mutex_unlock(&m->mu);
+	if (rc < 0)
+		return rc;
 	if (m->failed.reason != ERR_NONE)
 		return err_move(err, &m->failed);
 	m->rev += MAX(left, (int64_t)0);
@@ -135,7 +146,7 @@ static int move_revision(struct move *m, const struct moved *k, size_t n, struct
 	int64_t rev = 0;
 	int rc;
 
-	if (move_bump(m, k->rev - 1, err) < 0)
+	if (move_goes_on(err) < 0 || move_bump(m, k->rev - 1, err) < 0)
 		return -1;
 	arena_reset(&m->values);
 	w = ARENA_ARRAY(&m->values, struct store_write, n);

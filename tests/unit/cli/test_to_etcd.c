@@ -8,6 +8,8 @@
 #include "ev/ev.h"
 #include "store/store.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 
 struct rig {
@@ -152,6 +154,39 @@ static void not_a_fresh_one(void **state)
 	assert_non_null(strstr(err_msg(&err), "fresh"));
 }
 
+/* Among the keys, or while it is counted up to what comes behind them. */
+static void a_signal_ends_it(void **state)
+{
+	struct rig *r = *state;
+	struct store_stats stats;
+	sigset_t term, before;
+	int64_t rev;
+	size_t n;
+
+	put(r->from, "/a", "1");
+	for (int i = 0; i < 1000; i++)
+		put(r->from, "/gone", "x");
+	put(r->from, "/gone", NULL);
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	assert_int_equal(pthread_sigmask(SIG_BLOCK, &term, &before), 0);
+	for (int with_keys = 1; with_keys >= 0; with_keys--) {
+		_cleanup_(err_release) struct err err = ERR_INIT;
+
+		if (!with_keys)
+			put(r->from, "/a", NULL);
+		assert_int_equal(raise(SIGTERM), 0);
+		assert_int_equal(to_etcd_copy(r->from, r->to, &n, &rev, &err), -1);
+		assert_non_null(strstr(err_msg(&err), "signal"));
+		store_stats(r->to, &stats);
+		assert_int_equal(stats.rev, 1);
+		assert_int_equal(sigtimedwait(&term, NULL, &(struct timespec){ 0 }), SIGTERM); /* it still waits */
+	}
+	assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
+	put(r->from, "/a", "2");
+	moves(r, 1);
+}
+
 /* --- a store that gives a write one revision, as etcd does --- */
 
 struct one_rev {
@@ -265,8 +300,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(nothing),	  T(one_after_the_other), T(with_gaps),
-		T(watches_go_on), T(not_a_fresh_one),	  T(several_of_one_revision),
+		T(nothing),	     T(one_after_the_other),	 T(with_gaps), T(watches_go_on), T(not_a_fresh_one),
+		T(a_signal_ends_it), T(several_of_one_revision),
 	};
 #undef T
 
