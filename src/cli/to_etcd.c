@@ -19,6 +19,8 @@
 #define MOVING "moving"
 #define BUMPS 64 /* at once; of different keys, as those of one key wait for each other */
 #define BUMP_KEYS "/caravel/moving/"
+#define STEP INT64_C(20000) /* of counting up, behind which etcd forgets those before: its file stays small */
+#define TELL_NS (10 * NS_PER_SEC)
 #define PAUSE_NS (250 * NS_PER_MS)
 
 /* --- copying --- */
@@ -35,6 +37,8 @@ struct move {
 	struct arena values; /* of the revision at hand */
 	int64_t rev;	     /* that `to` is at */
 	size_t bump_keys;    /* so many of them exist */
+	int64_t newest;	     /* that it is to be at in the end */
+	int64_t began_ns, told_ns;
 
 	pthread_mutex_t mu;
 	pthread_cond_t cond;
@@ -75,8 +79,20 @@ static int move_goes_on(struct err *err)
 	return daemon_is_to_end() ? err_set(err, ERR_UNAVAILABLE, "a signal ends it; the next start begins anew") : 0;
 }
 
+static void move_tell(struct move *m, int64_t rev)
+{
+	int64_t now = env_mono_ns(m->from->env);
+
+	if (now - m->told_ns < TELL_NS)
+		return;
+	m->told_ns = now;
+	log_info(SYS, "the move into etcd goes on", "revision",
+		 "%" PRId64 " of %" PRId64 ", some %" PRId64 " s are left", rev, m->newest,
+		 (int64_t)((double)(m->newest - rev) / (double)rev * (double)(now - m->began_ns) / NS_PER_SEC));
+}
+
 /* Writes that mean nothing, until `to` is at rev. Their order is nobody's concern. */
-static int move_bump(struct move *m, int64_t rev, struct err *err)
+static int move_step(struct move *m, int64_t rev, struct err *err)
 {
 	int64_t left = rev - m->rev;
 	int rc = 0;
@@ -87,6 +103,8 @@ static int move_bump(struct move *m, int64_t rev, struct err *err)
 
 		if (i % BUMPS == 0 && (rc = move_goes_on(err)) < 0)
 			break;
+		if (i % BUMPS == 0)
+			move_tell(m, m->rev + i);
 		(void)snprintf(key, sizeof(key), BUMP_KEYS "%02u", (unsigned)(i % BUMPS));
 		m->bump_keys = MAX(m->bump_keys, (size_t)(i % BUMPS) + 1);
 		w.key = sv_from(key);
@@ -111,6 +129,16 @@ static int move_bump(struct move *m, int64_t rev, struct err *err)
 		return err_move(err, &m->failed);
 	m->rev += MAX(left, (int64_t)0);
 	return 0;
+}
+
+/* However far rev is: etcd has no room for the history of millions of writes, and nobody asks for it. */
+static int move_bump(struct move *m, int64_t rev, struct err *err)
+{
+	while (rev - m->rev > STEP) {
+		if (move_step(m, m->rev + STEP, err) < 0 || store_compact(m->to, m->rev, err) < 0)
+			return -1;
+	}
+	return move_step(m, rev, err);
 }
 
 struct move_value {
@@ -175,7 +203,7 @@ static int move_revision(struct move *m, const struct moved *k, size_t n, struct
 }
 
 /* What was counted up with goes, in one write, and its history: a watch from the newest revision goes on. */
-static int move_tidy(struct move *m, int64_t newest, struct err *err)
+static int move_tidy(struct move *m, struct err *err)
 {
 	struct store_write gone[BUMPS];
 	int64_t rev;
@@ -191,19 +219,19 @@ static int move_tidy(struct move *m, int64_t newest, struct err *err)
 	if (store_commit_wait(m->to, &gone[0], &rev, err) < 0)
 		return -1;
 	m->rev = rev;
-	return store_compact(m->to, newest, err);
+	return store_compact(m->to, m->newest, err);
 }
 
 int to_etcd_copy(struct store *from, struct store *to, size_t *ret_keys, int64_t *ret_rev, struct err *err)
 {
 	struct move m = { .from = from, .to = to, .mu = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
 	struct store_stats stats;
-	int64_t newest;
 	int rc;
 
 	store_stats(to, &stats);
 	m.rev = stats.rev;
-	rc = store_range(from, SV("\0"), SV("\xff\xff\xff\xff"), 0, 0, move_found, &m, &newest, err);
+	m.began_ns = m.told_ns = env_mono_ns(from->env);
+	rc = store_range(from, SV("\0"), SV("\xff\xff\xff\xff"), 0, 0, move_found, &m, &m.newest, err);
 	if (rc == 0 && m.keys.n)
 		qsort(m.keys.p, m.keys.n, sizeof(*m.keys.p), moved_order);
 	if (rc == 0 && m.rev != 1)
@@ -214,9 +242,9 @@ int to_etcd_copy(struct store *from, struct store *to, size_t *ret_keys, int64_t
 		rc = move_revision(&m, &m.keys.p[i], n, err);
 	}
 	if (rc == 0)
-		rc = move_bump(&m, newest, err);
+		rc = move_bump(&m, m.newest, err);
 	if (rc == 0)
-		rc = move_tidy(&m, newest, err);
+		rc = move_tidy(&m, err);
 	*ret_keys = m.keys.n;
 	*ret_rev = m.rev;
 	vec_release(&m.keys);

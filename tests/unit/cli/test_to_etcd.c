@@ -191,9 +191,10 @@ static void a_signal_ends_it(void **state)
 
 struct one_rev {
 	struct store store;
-	struct store_kv kv[64]; /* in the order of their first write */
+	struct store_kv kv[128]; /* in the order of their first write */
 	size_t n, writes;
-	int64_t rev;
+	int64_t rev, compacted;
+	int64_t most; /* revisions of history that there were at once */
 	struct arena a;
 };
 
@@ -222,11 +223,11 @@ static void one_rev_set(struct one_rev *o, const struct store_write *w)
 	while (i < o->n && !sv_eq(o->kv[i].key, w->key))
 		i++;
 	assert_true(i < ARRAY_LEN(o->kv));
-	o->n = MAX(o->n, i + 1);
-	o->kv[i] = (struct store_kv){ .key = arena_sv(&o->a, w->key),
-				      .value = arena_sv(&o->a, w->value),
+	o->kv[i] = (struct store_kv){ .key = i < o->n ? o->kv[i].key : arena_sv(&o->a, w->key),
+				      .value = w->value.n ? arena_sv(&o->a, w->value) : SV(""),
 				      .mod_rev = o->rev,
 				      .deleted = w->tombstone };
+	o->n = MAX(o->n, i + 1);
 }
 
 static void one_rev_commit(struct store *s, const struct store_write *w, store_done_fn *done, void *ctx)
@@ -236,6 +237,7 @@ static void one_rev_commit(struct store *s, const struct store_write *w, store_d
 
 	o->writes++;
 	r.rev = ++o->rev;
+	o->most = MAX(o->most, o->rev - o->compacted);
 	one_rev_set(o, w);
 	for (size_t i = 0; i < w->n_also; i++) {
 		assert_true(w->also[i].value.n <= w->value.n);
@@ -246,9 +248,11 @@ static void one_rev_commit(struct store *s, const struct store_write *w, store_d
 
 static int one_rev_compact(struct store *s, int64_t rev, struct err *err)
 {
-	(void)s;
-	(void)rev;
+	struct one_rev *o = (struct one_rev *)s;
+
 	(void)err;
+	assert_true(rev <= o->rev && rev >= o->compacted);
+	o->compacted = rev;
 	return 0;
 }
 
@@ -264,12 +268,14 @@ static const struct store_ops one_rev_ops = { .name = "one-rev",
 					      .stats = one_rev_stats };
 
 /* What a snapshot of an etcd has: a Service and its address are one write, and so one revision. */
-static void several_of_one_revision(_unused_ void **state)
+static void several_of_one_revision(void **state)
 {
+	struct rig *r = *state;
 	const struct store_write beside[] = { { .key = SV("/b"), .value = SV("longer") },
 					      { .key = SV("/c"), .value = SV("") } };
 	struct store_write w = { .key = SV("/d"), .value = SV("longest"), .also = beside, .n_also = 2 };
-	struct one_rev from = { .store.ops = &one_rev_ops, .rev = 1 }, to = { .store.ops = &one_rev_ops, .rev = 1 };
+	struct one_rev from = { .store = { &one_rev_ops, r->env }, .rev = 1 };
+	struct one_rev to = { .store = { &one_rev_ops, r->env }, .rev = 1 };
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	int64_t rev;
 	size_t n;
@@ -296,12 +302,38 @@ static void several_of_one_revision(_unused_ void **state)
 	arena_release(&to.a);
 }
 
+/* What a restore leaps by is counted up, and etcd never has the history of all that. */
+static void far_behind(void **state)
+{
+	struct rig *r = *state;
+	struct one_rev *from = xcalloc(1, sizeof(*from)), *to = xcalloc(1, sizeof(*to));
+	int64_t rev;
+	size_t n;
+
+	*from = (struct one_rev){ .store = { &one_rev_ops, r->env }, .rev = 1 };
+	*to = *from;
+	put(&from->store, "/a", "1");
+	from->rev = 50000;
+	put(&from->store, "/b", "1");
+	from->rev = 150000;
+	assert_int_equal(to_etcd_copy(&from->store, &to->store, &n, &rev, NULL), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(to->rev, rev);
+	assert_int_equal(to->compacted, 150000);
+	assert_true(rev > 150000 && to->most < 45000);
+	assert_true(sv_is(to->kv[0].key, "/a") && to->kv[0].mod_rev == 2);
+	arena_release(&from->a);
+	arena_release(&to->a);
+	free(from);
+	free(to);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(nothing),	     T(one_after_the_other),	 T(with_gaps), T(watches_go_on), T(not_a_fresh_one),
-		T(a_signal_ends_it), T(several_of_one_revision),
+		T(nothing),	     T(one_after_the_other),	 T(with_gaps),	T(watches_go_on), T(not_a_fresh_one),
+		T(a_signal_ends_it), T(several_of_one_revision), T(far_behind),
 	};
 #undef T
 
