@@ -6,11 +6,12 @@
  *
  * Every object keeps its revision, and so its resourceVersion: they are written in the order of revisions, and between
  * two whatever lies there is counted up by writes that mean nothing. etcd has no other way to count up, so a million
- * revisions take some minutes. History is not taken along: a watch that goes on at the newest revision goes on, an
- * older one is told ERR_EXPIRED and reads afresh.
+ * revisions take some minutes: it forgets those writes meanwhile, and the log tells how long it takes. Keys of one
+ * revision, which the snapshot of an etcd has, are one write. History is not taken along: a watch that goes on at the
+ * newest revision goes on, an older one is told ERR_EXPIRED and reads afresh.
  *
- * Ended at any point before the first rename, the next start begins anew, and DIR/db was only read; after it the move
- * has been made. DIR/db.before-etcd is left for who wants to go back.
+ * Ended at any point before the first rename, also by a signal, the next start begins anew, and DIR/db was only read;
+ * after it the move has been made. DIR/db.before-etcd is left for who wants to go back.
  *
  * Blocking, for the start of a server.
  */

@@ -12,7 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define REV_PER_SECOND INT64_C(1000) /* more than a cluster spends for long */
+#define REV_PER_SECOND INT64_C(100)	 /* more than a cluster spends for long */
+#define SINCE_MAX_S (24 * INT64_C(3600)) /* an etcd is counted up to this one by one (cli/to_etcd.h): it has to end */
 
 struct restore {
 	struct restore_opts o;
@@ -37,7 +38,7 @@ int64_t restore_rev(int64_t rev, int64_t top, int64_t time_ns, int64_t now_ns)
 	int64_t from = MIN(MAX(rev, top), INT64_MAX / 4);
 	int64_t since_s = time_ns > 0 && now_ns > time_ns ? (now_ns - time_ns) / NS_PER_SEC : 0;
 
-	from += STORE_REV_LEAP + since_s * REV_PER_SECOND;
+	from += STORE_REV_LEAP + MIN(since_s, SINCE_MAX_S) * REV_PER_SECOND;
 	return (from + STORE_REV_LEAP - 1) / STORE_REV_LEAP * STORE_REV_LEAP;
 }
 

@@ -10,7 +10,7 @@
  * Killed before the moment: the old. Behind it: the new, as whoever opens the directory calls restore_finish() first.
  * What was there is kept as NAME.before-restore-TIME.
  *
- * Revisions go on far above any that a client may have seen (restore_rev()). Leases of servers that are gone
+ * Revisions go on above those that clients have seen, as far as restore_rev() says. Leases of servers that are gone
  * (/registry/masterleases/) are left out, and so are keys that servers shared in their store (/caravel/keys/): the
  * sealed files have them.
  *
@@ -57,5 +57,6 @@ int restore_archive(struct restore *r, archive_get_fn *get, void *ctx, struct sv
  * way just now (ERR_ALREADY_EXISTS). */
 int restore_finish(const char *data_dir, struct err *err);
 
-/* Where revisions go on: rev of what comes, top of what is replaced. */
+/* Where revisions go on: rev of what comes, top of what is replaced. At most some 10,000,000 behind them, as an etcd
+ * that is to have these objects is counted up to it one by one. */
 int64_t restore_rev(int64_t rev, int64_t top, int64_t time_ns, int64_t now_ns);

@@ -8,6 +8,8 @@
 #include "ev/ev.h"
 #include "store/store.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 
 struct rig {
@@ -152,11 +154,186 @@ static void not_a_fresh_one(void **state)
 	assert_non_null(strstr(err_msg(&err), "fresh"));
 }
 
+/* Among the keys, or while it is counted up to what comes behind them. */
+static void a_signal_ends_it(void **state)
+{
+	struct rig *r = *state;
+	struct store_stats stats;
+	sigset_t term, before;
+	int64_t rev;
+	size_t n;
+
+	put(r->from, "/a", "1");
+	for (int i = 0; i < 1000; i++)
+		put(r->from, "/gone", "x");
+	put(r->from, "/gone", NULL);
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	assert_int_equal(pthread_sigmask(SIG_BLOCK, &term, &before), 0);
+	for (int with_keys = 1; with_keys >= 0; with_keys--) {
+		_cleanup_(err_release) struct err err = ERR_INIT;
+
+		if (!with_keys)
+			put(r->from, "/a", NULL);
+		assert_int_equal(raise(SIGTERM), 0);
+		assert_int_equal(to_etcd_copy(r->from, r->to, &n, &rev, &err), -1);
+		assert_non_null(strstr(err_msg(&err), "signal"));
+		store_stats(r->to, &stats);
+		assert_int_equal(stats.rev, 1);
+		assert_int_equal(sigtimedwait(&term, NULL, &(struct timespec){ 0 }), SIGTERM); /* it still waits */
+	}
+	assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
+	put(r->from, "/a", "2");
+	moves(r, 1);
+}
+
+/* --- a store that gives a write one revision, as etcd does --- */
+
+struct one_rev {
+	struct store store;
+	struct store_kv kv[128]; /* in the order of their first write */
+	size_t n, writes;
+	int64_t rev, compacted;
+	int64_t most; /* revisions of history that there were at once */
+	struct arena a;
+};
+
+static int one_rev_range(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn,
+			 void *ctx, int64_t *ret_rev, struct err *err)
+{
+	struct one_rev *o = (struct one_rev *)s;
+
+	(void)rev;
+	(void)limit;
+	(void)err;
+	*ret_rev = o->rev;
+	for (size_t i = 0; i < o->n; i++) {
+		bool in = to.n ? sv_cmp(o->kv[i].key, from) >= 0 : sv_eq(o->kv[i].key, from);
+
+		if (in && !o->kv[i].deleted && fn(&o->kv[i], ctx))
+			break;
+	}
+	return 0;
+}
+
+static void one_rev_set(struct one_rev *o, const struct store_write *w)
+{
+	size_t i = 0;
+
+	while (i < o->n && !sv_eq(o->kv[i].key, w->key))
+		i++;
+	assert_true(i < ARRAY_LEN(o->kv));
+	o->kv[i] = (struct store_kv){ .key = i < o->n ? o->kv[i].key : arena_sv(&o->a, w->key),
+				      .value = w->value.n ? arena_sv(&o->a, w->value) : SV(""),
+				      .mod_rev = o->rev,
+				      .deleted = w->tombstone };
+	o->n = MAX(o->n, i + 1);
+}
+
+static void one_rev_commit(struct store *s, const struct store_write *w, store_done_fn *done, void *ctx)
+{
+	struct one_rev *o = (struct one_rev *)s;
+	struct store_result r = { .outcome = STORE_OK };
+
+	o->writes++;
+	r.rev = ++o->rev;
+	o->most = MAX(o->most, o->rev - o->compacted);
+	one_rev_set(o, w);
+	for (size_t i = 0; i < w->n_also; i++) {
+		assert_true(w->also[i].value.n <= w->value.n);
+		one_rev_set(o, &w->also[i]);
+	}
+	done(&r, ctx);
+}
+
+static int one_rev_compact(struct store *s, int64_t rev, struct err *err)
+{
+	struct one_rev *o = (struct one_rev *)s;
+
+	(void)err;
+	assert_true(rev <= o->rev && rev >= o->compacted);
+	o->compacted = rev;
+	return 0;
+}
+
+static void one_rev_stats(struct store *s, struct store_stats *ret)
+{
+	*ret = (struct store_stats){ .rev = ((struct one_rev *)s)->rev };
+}
+
+static const struct store_ops one_rev_ops = { .name = "one-rev",
+					      .range = one_rev_range,
+					      .commit = one_rev_commit,
+					      .compact = one_rev_compact,
+					      .stats = one_rev_stats };
+
+/* What a snapshot of an etcd has: a Service and its address are one write, and so one revision. */
+static void several_of_one_revision(void **state)
+{
+	struct rig *r = *state;
+	const struct store_write beside[] = { { .key = SV("/b"), .value = SV("longer") },
+					      { .key = SV("/c"), .value = SV("") } };
+	struct store_write w = { .key = SV("/d"), .value = SV("longest"), .also = beside, .n_also = 2 };
+	struct one_rev from = { .store = { &one_rev_ops, r->env }, .rev = 1 };
+	struct one_rev to = { .store = { &one_rev_ops, r->env }, .rev = 1 };
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	int64_t rev;
+	size_t n;
+
+	put(&from.store, "/a", "1");
+	assert_int_equal(store_commit_wait(&from.store, &w, &rev, NULL), 1);
+	assert_int_equal(rev, 3);
+	put(&from.store, "/e", "2");
+	if (to_etcd_copy(&from.store, &to.store, &n, &rev, &err) < 0)
+		fail_msg("%s", err_msg(&err));
+	assert_int_equal(n, 5);
+	assert_int_equal(rev, from.rev);
+	assert_int_equal(to.writes, 3);
+	for (size_t i = 0; i < from.n; i++) {
+		size_t k = 0;
+
+		while (k < to.n && !sv_eq(to.kv[k].key, from.kv[i].key))
+			k++;
+		assert_true(k < to.n);
+		assert_true(sv_eq(to.kv[k].value, from.kv[i].value));
+		assert_int_equal(to.kv[k].mod_rev, from.kv[i].mod_rev);
+	}
+	arena_release(&from.a);
+	arena_release(&to.a);
+}
+
+/* What a restore leaps by is counted up, and etcd never has the history of all that. */
+static void far_behind(void **state)
+{
+	struct rig *r = *state;
+	struct one_rev *from = xcalloc(1, sizeof(*from)), *to = xcalloc(1, sizeof(*to));
+	int64_t rev;
+	size_t n;
+
+	*from = (struct one_rev){ .store = { &one_rev_ops, r->env }, .rev = 1 };
+	*to = *from;
+	put(&from->store, "/a", "1");
+	from->rev = 50000;
+	put(&from->store, "/b", "1");
+	from->rev = 150000;
+	assert_int_equal(to_etcd_copy(&from->store, &to->store, &n, &rev, NULL), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(to->rev, rev);
+	assert_int_equal(to->compacted, 150000);
+	assert_true(rev > 150000 && to->most < 45000);
+	assert_true(sv_is(to->kv[0].key, "/a") && to->kv[0].mod_rev == 2);
+	arena_release(&from->a);
+	arena_release(&to->a);
+	free(from);
+	free(to);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(nothing), T(one_after_the_other), T(with_gaps), T(watches_go_on), T(not_a_fresh_one),
+		T(nothing),	     T(one_after_the_other),	 T(with_gaps),	T(watches_go_on), T(not_a_fresh_one),
+		T(a_signal_ends_it), T(several_of_one_revision), T(far_behind),
 	};
 #undef T
 
