@@ -31,6 +31,7 @@ struct cluster {
 	VEC(struct cluster_resource) resources;
 	struct strmap seen;  /* group/plural */
 	struct strmap left;  /* why: how many, as (void *)n */
+	struct strmap finds; /* namespace/name of Services with a selector */
 	bool own_namespaces; /* kube-system and so on, too */
 	size_t made, there, failed;
 };
@@ -88,7 +89,7 @@ static int find_in_version(struct cluster *c, struct sv group, struct sv version
 		struct sv key = arena_svf(&c->a, "%.*s/%.*s", SV_ARG(group), SV_ARG(name));
 		struct cluster_resource one = { .rank = import_rank(group, name), .order = c->resources.n };
 
-		if (sv_find(name, '/') >= 0 || !has_verb(verbs, "list") || !has_verb(verbs, "create") || one.rank < 0 ||
+		if (sv_find(name, '/') >= 0 || !has_verb(verbs, "list") || !has_verb(verbs, "create") ||
 		    strmap_get(&c->seen, key))
 			continue;
 		strmap_set(&c->seen, key, c);
@@ -236,6 +237,11 @@ static int take_one(struct cluster *c, struct arena *a, const struct cluster_res
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	struct http_response answer;
 
+	if (import_selects(r->group, r->plural, o))
+		strmap_set(&c->finds, arena_svf(a, "%.*s/%.*s", SV_ARG(ns), SV_ARG(name)), c);
+	if (!left && !r->group.n && sv_is(r->plural, "endpoints") &&
+	    strmap_get(&c->finds, arena_svf(a, "%.*s/%.*s", SV_ARG(ns), SV_ARG(name))))
+		left = IMPORT_FOUND;
 	if (!left && !c->own_namespaces && import_own_namespace(ns))
 		left = "in kube-system, kube-public and kube-node-lease (--with-kube-system takes them)";
 	if (left) {
@@ -291,6 +297,24 @@ static int take_resource(struct cluster *c, const struct cluster_resource *r, st
 	return 0;
 }
 
+/* None of them is taken, which is told with their number. What cannot be counted is told, too. */
+static void count_resource(struct cluster *c, const struct cluster_resource *r)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const char *target = arena_printf(&a, "%s?limit=1", resource_path(&a, r, SV("")));
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	const struct val *list = cluster_read(&c->from, &a, target, "items", NULL, &why);
+	const struct val *meta = val_member_sv(list, SV("metadata"));
+	size_t n = val_len(val_member_sv(list, SV("items")));
+	int64_t more = val_int_or(val_member_sv(meta, SV("remainingItemCount")), 0);
+
+	if (!list)
+		printf("left out: all %.*s, which cannot be counted: %s\n", SV_ARG(r->plural), err_msg(&why));
+	else if (n)
+		strmap_set(&c->left, arena_svf(&a, "%.*s, as each cluster has its own or none", SV_ARG(r->plural)),
+			   (void *)(uintptr_t)(n + (size_t)MAX(more, 0)));
+}
+
 /* Definitions count a moment after they were made. */
 static int wait_established(struct cluster *c, struct err *err)
 {
@@ -331,8 +355,10 @@ static int take_all(struct cluster *c, struct err *err)
 
 		if (rank <= 1 && r->rank > 1 && wait_established(c, err) < 0)
 			return -1;
-		rank = r->rank;
-		if (take_resource(c, r, err) < 0)
+		rank = MAX(r->rank, 0);
+		if (r->rank < 0)
+			count_resource(c, r);
+		else if (take_resource(c, r, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -377,6 +403,7 @@ int import_cluster(struct snapshot_cmd *c, const char *from, bool own_namespaces
 	vec_release(&k.resources);
 	strmap_release(&k.seen);
 	strmap_release(&k.left);
+	strmap_release(&k.finds);
 	arena_release(&k.a);
 	return rc;
 }
