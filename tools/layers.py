@@ -83,6 +83,7 @@ MAY = {
     ("cli/cidrs.c", "sockets"): "a name in the network namespace that only one server may hold",
     ("cli/dev_node.c", "threads"): "forks the nodes of a cluster, each into a network namespace, before there is an env",
     ("cli/dev_node.c", "time"): "waits for them to end, outside of every env",
+    ("cli/import_cluster.c", "time"): "a command that waits for another cluster to answer, on its one thread",
     ("cli/supervise.c", "sockets"): "the parent of the server: hands descriptors over, waits for signals",
     ("cli/supervise.c", "threads"): "forks the server, before there is an env",
     ("cli/supervise.c", "time"): "paces starts of a server that dies, outside of every env",

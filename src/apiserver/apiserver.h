@@ -147,7 +147,7 @@ struct apiserver_opts {
 	int64_t request_timeout_ns;    /* of what does not last by nature; 0: a minute */
 	int min_watch_s;	       /* a watch that names no end lasts so long, or up to twice that; 0: 1800 */
 	int64_t event_ttl_ns;	       /* how long Events are kept; 0: an hour */
-	/* How long the past is kept, and in how many bytes of values (history/history.h); 0: as upstream, and a GiB. */
+	/* How long the past is kept, and in how many bytes (history/history.h); 0: as upstream, and a GiB. */
 	int64_t history_ns;
 	uint64_t history_bytes;
 	double goaway_chance; /* that a request is its HTTP/2 connection's last, so that clients spread anew */

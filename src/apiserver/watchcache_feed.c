@@ -220,7 +220,7 @@ static void on_change(const struct store_change *ch, void *ctx)
 	struct wc_resource *twins[WC_TWINS_MAX];
 	_cleanup_(work_leave) _unused_ int mark = work_enter("publish", SV(""), SV(""), SV(""));
 
-	history_changed(c->s->history, ch->kv.value.n);
+	history_changed(c->s->history, ch->kv.key.n, ch->kv.value.n);
 	if (r) {
 		size_t n = r->late ? wc_late_twins(c, r, twins) : 0;
 

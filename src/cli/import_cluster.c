@@ -4,11 +4,13 @@
 #include "cli/agent.h"
 #include "cli/api_way.h"
 #include "cli/import.h"
+#include "cli/import_read.h"
 #include "cli/import_rules.h"
 #include "codec/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DOCUMENT_MAX ((size_t)64 << 20) /* a page of objects */
@@ -29,24 +31,30 @@ struct cluster {
 	VEC(struct cluster_resource) resources;
 	struct strmap seen;  /* group/plural */
 	struct strmap left;  /* why: how many, as (void *)n */
+	struct strmap finds; /* namespace/name of Services with a selector */
 	bool own_namespaces; /* kube-system and so on, too */
 	size_t made, there, failed;
 };
 
-/* 404 is an answer: NULL without *err. */
-static struct val *cluster_get(struct api_way *w, struct arena *a, const char *target, struct err *err)
+static int cluster_get(struct api_way *w, struct arena *a, const char *target, struct http_response *ret,
+		       struct err *err)
 {
-	struct http_response r;
+	return api_way_call(w, a, "GET", target, SV(""), DOCUMENT_MAX, ret, err);
+}
 
-	if (api_way_call(w, a, "GET", target, SV(""), DOCUMENT_MAX, &r, err) < 0)
-		return NULL;
-	if (r.status == 404 || r.status == 503)
-		return val_new_map(a);
-	if (r.status != 200) {
-		(void)api_way_refused(w, &r, err);
-		return NULL;
-	}
-	return json_decode(a, r.body, NULL, err);
+static void cluster_pause(int64_t ns)
+{
+	struct timespec t = { .tv_sec = ns / NS_PER_SEC, .tv_nsec = ns % NS_PER_SEC };
+
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+}
+
+static struct val *cluster_read(struct api_way *w, struct arena *a, const char *target, const char *field,
+				int *ret_absent, struct err *err)
+{
+	const struct import_reader r = { w, cluster_get, cluster_pause };
+
+	return import_read_list(&r, a, target, field, ret_absent, err);
 }
 
 static bool has_verb(const struct val *verbs, const char *verb)
@@ -61,12 +69,18 @@ static bool has_verb(const struct val *verbs, const char *verb)
 static int find_in_version(struct cluster *c, struct sv group, struct sv version, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	const struct val *list =
-	    cluster_get(&c->from, &a,
-			group.n ? arena_printf(&a, "/apis/%.*s/%.*s", SV_ARG(group), SV_ARG(version))
-				: arena_printf(&a, "/api/%.*s", SV_ARG(version)),
-			err);
+	const char *target = group.n ? arena_printf(&a, "/apis/%.*s/%.*s", SV_ARG(group), SV_ARG(version))
+				     : arena_printf(&a, "/api/%.*s", SV_ARG(version));
+	/* Groups without a dot are the server's own, and are there when it is. */
+	bool maybe = sv_find(group, '.') >= 0;
+	int absent = 0;
+	const struct val *list = cluster_read(&c->from, &a, target, "resources", maybe ? &absent : NULL, err);
 
+	if (absent) {
+		printf("left out: all of %.*s/%.*s, of which the cluster says %d\n", SV_ARG(group), SV_ARG(version),
+		       absent);
+		return 0;
+	}
 	if (!list)
 		return -1;
 	VAL_EACH(val_member_sv(list, SV("resources")), r) {
@@ -75,7 +89,7 @@ static int find_in_version(struct cluster *c, struct sv group, struct sv version
 		struct sv key = arena_svf(&c->a, "%.*s/%.*s", SV_ARG(group), SV_ARG(name));
 		struct cluster_resource one = { .rank = import_rank(group, name), .order = c->resources.n };
 
-		if (sv_find(name, '/') >= 0 || !has_verb(verbs, "list") || !has_verb(verbs, "create") || one.rank < 0 ||
+		if (sv_find(name, '/') >= 0 || !has_verb(verbs, "list") || !has_verb(verbs, "create") ||
 		    strmap_get(&c->seen, key))
 			continue;
 		strmap_set(&c->seen, key, c);
@@ -114,7 +128,7 @@ static int resource_order(const void *x, const void *y)
 static int find_resources(struct cluster *c, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	const struct val *groups = cluster_get(&c->from, &a, "/apis", err);
+	const struct val *groups = cluster_read(&c->from, &a, "/apis", "groups", NULL, err);
 
 	if (!groups || find_in_version(c, SV(""), SV("v1"), err) < 0)
 		return -1;
@@ -223,6 +237,11 @@ static int take_one(struct cluster *c, struct arena *a, const struct cluster_res
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	struct http_response answer;
 
+	if (import_selects(r->group, r->plural, o))
+		strmap_set(&c->finds, arena_svf(a, "%.*s/%.*s", SV_ARG(ns), SV_ARG(name)), c);
+	if (!left && !r->group.n && sv_is(r->plural, "endpoints") &&
+	    strmap_get(&c->finds, arena_svf(a, "%.*s/%.*s", SV_ARG(ns), SV_ARG(name))))
+		left = IMPORT_FOUND;
 	if (!left && !c->own_namespaces && import_own_namespace(ns))
 		left = "in kube-system, kube-public and kube-node-lease (--with-kube-system takes them)";
 	if (left) {
@@ -263,7 +282,7 @@ static int take_resource(struct cluster *c, const struct cluster_resource *r, st
 		_cleanup_(arena_release) struct arena a = ARENA_INIT;
 		const char *target = arena_printf(&a, "%s?limit=" PAGE "%s%s", resource_path(&a, r, SV("")),
 						  *next ? "&continue=" : "", next);
-		struct val *list = cluster_get(&c->from, &a, target, err), *items;
+		struct val *list = cluster_read(&c->from, &a, target, "items", NULL, err), *items;
 
 		if (!list)
 			return err_wrap(err, "%.*s", SV_ARG(r->plural));
@@ -278,6 +297,24 @@ static int take_resource(struct cluster *c, const struct cluster_resource *r, st
 	return 0;
 }
 
+/* None of them is taken, which is told with their number. What cannot be counted is told, too. */
+static void count_resource(struct cluster *c, const struct cluster_resource *r)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const char *target = arena_printf(&a, "%s?limit=1", resource_path(&a, r, SV("")));
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	const struct val *list = cluster_read(&c->from, &a, target, "items", NULL, &why);
+	const struct val *meta = val_member_sv(list, SV("metadata"));
+	size_t n = val_len(val_member_sv(list, SV("items")));
+	int64_t more = val_int_or(val_member_sv(meta, SV("remainingItemCount")), 0);
+
+	if (!list)
+		printf("left out: all %.*s, which cannot be counted: %s\n", SV_ARG(r->plural), err_msg(&why));
+	else if (n)
+		strmap_set(&c->left, arena_svf(&a, "%.*s, as each cluster has its own or none", SV_ARG(r->plural)),
+			   (void *)(uintptr_t)(n + (size_t)MAX(more, 0)));
+}
+
 /* Definitions count a moment after they were made. */
 static int wait_established(struct cluster *c, struct err *err)
 {
@@ -285,7 +322,7 @@ static int wait_established(struct cluster *c, struct err *err)
 
 	for (int i = 0; i < ESTABLISHED_TRIES; i++) {
 		_cleanup_(arena_release) struct arena a = ARENA_INIT;
-		const struct val *list = cluster_get(&c->to, &a, path, err);
+		const struct val *list = cluster_read(&c->to, &a, path, "items", NULL, err);
 		struct http_response r;
 		bool all = true;
 
@@ -318,8 +355,10 @@ static int take_all(struct cluster *c, struct err *err)
 
 		if (rank <= 1 && r->rank > 1 && wait_established(c, err) < 0)
 			return -1;
-		rank = r->rank;
-		if (take_resource(c, r, err) < 0)
+		rank = MAX(r->rank, 0);
+		if (r->rank < 0)
+			count_resource(c, r);
+		else if (take_resource(c, r, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -364,6 +403,7 @@ int import_cluster(struct snapshot_cmd *c, const char *from, bool own_namespaces
 	vec_release(&k.resources);
 	strmap_release(&k.seen);
 	strmap_release(&k.left);
+	strmap_release(&k.finds);
 	arena_release(&k.a);
 	return rc;
 }

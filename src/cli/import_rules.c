@@ -23,6 +23,9 @@ static const struct {
 	{ "", "persistentvolumes", 30 },
 	{ "", "persistentvolumeclaims", 31 },
 	{ "", "services", 40 },
+	/* Those that people made: whether a Service has a selector is known by then. */
+	{ "", "endpoints", 41 },
+	{ "discovery.k8s.io", "endpointslices", 41 },
 	{ "", "pods", 60 },
 	{ "apps", NULL, 60 },
 	{ "batch", NULL, 60 },
@@ -32,7 +35,6 @@ static const struct {
 	/* Made by the cluster itself. */
 	{ "", "bindings", -1 },
 	{ "", "componentstatuses", -1 },
-	{ "", "endpoints", -1 },
 	{ "", "events", -1 },
 	{ "", "nodes", -1 },
 	{ "apps", "controllerrevisions", -1 },
@@ -102,11 +104,33 @@ static bool rule_own_name(struct sv plural, const struct val *o)
 		return sv_is(name, "kube-root-ca.crt");
 	if (sv_is(plural, "serviceaccounts"))
 		return sv_is(name, "default");
-	if (sv_is(plural, "services"))
+	if (sv_is(plural, "services") || sv_is(plural, "endpoints") || sv_is(plural, "endpointslices"))
 		return sv_is(name, "kubernetes") && sv_is(ns, "default");
 	if (sv_is(plural, "namespaces"))
 		return import_own_namespace(name) || sv_is(name, "default");
 	return sv_is(plural, "priorityclasses") && sv_starts(name, SV("system-"));
+}
+
+/* Of the endpoints of a Service, by what its controllers write on them; before 1.33 they wrote nothing on Endpoints. */
+static bool rule_found_endpoints(struct sv group, struct sv plural, const struct val *o)
+{
+	static const char *const managers[] = { "endpointslice-controller.k8s.io",
+						"endpointslicemirroring-controller.k8s.io", "cluster-dns.caravel.io" };
+	struct sv labels = SV("labels");
+
+	if (!group.n && sv_is(plural, "endpoints"))
+		return rule_marked(o, labels, SV("endpoints.kubernetes.io/managed-by"), "endpoint-controller");
+	if (sv_is(group, "discovery.k8s.io"))
+		for (size_t i = 0; i < ARRAY_LEN(managers); i++)
+			if (rule_marked(o, labels, SV("endpointslice.kubernetes.io/managed-by"), managers[i]))
+				return true;
+	return false;
+}
+
+bool import_selects(struct sv group, struct sv plural, const struct val *o)
+{
+	return !group.n && sv_is(plural, "services") &&
+	       val_len(val_member_sv(val_member_sv(o, SV("spec")), SV("selector"))) > 0;
 }
 
 bool import_own_namespace(struct sv ns)
@@ -123,6 +147,11 @@ const char *import_left_out(struct sv group, struct sv plural, const struct val 
 	if (rule_own_name(plural, o) ||
 	    rule_marked(o, SV("labels"), SV("kubernetes.io/bootstrapping"), "rbac-defaults") ||
 	    rule_marked(o, SV("annotations"), SV("apf.kubernetes.io/autoupdate-spec"), "true"))
+		return "each cluster's own";
+	if (rule_found_endpoints(group, plural, o))
+		return IMPORT_FOUND;
+	if (!group.n && sv_is(plural, "endpoints") &&
+	    val_member_sv(rule_meta(o, SV("annotations")), SV("control-plane.alpha.kubernetes.io/leader")))
 		return "each cluster's own";
 	if (sv_is(group, "apiregistration.k8s.io") && !val_member_sv(val_member_sv(o, SV("spec")), SV("service")))
 		return "each cluster's own";

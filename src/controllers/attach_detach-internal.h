@@ -40,9 +40,14 @@ struct attach_want {
 	const char *unique; /* as the Node's status names it */
 	const char *name;   /* of the VolumeAttachment */
 };
-/* Of all pods of the node. *ret_unsure: some claim cannot be followed yet, so that more may be wanted. */
+/* A claim of a pod that cannot be followed yet: it may not be there, or not bound, or its volume is not. */
+struct attach_unsure {
+	struct sv ns, claim; /* in the arena */
+	struct attach_unsure *next;
+};
+/* Of all pods of the node. *ret_unsure: what more may be wanted, NULL: nothing. */
 struct attach_want *attach_wanted(struct attach_detach *c, struct arena *a, struct sv node, size_t *ret_n,
-				  bool *ret_unsure);
+				  struct attach_unsure **ret_unsure);
 /* Whether it may be at several nodes at once. */
 bool attach_shared(const struct obj *volume);
 /* Of the VolumeAttachment, by driver and handle. */

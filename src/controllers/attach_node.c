@@ -2,6 +2,7 @@
  * there.
  *
  *	wanted, none there	made, unless the volume is at another node and may be at one only
+ *	there, may be wanted	kept: it is of the claim of a pod here that cannot be followed yet
  *	there, not wanted	kept while the node has it mounted (volumesInUse), for six minutes of one that is lost
  *	the same, out of service	it goes at once
  *
@@ -25,7 +26,8 @@ struct attach_look {
 	struct obj *node; /* NULL: it is gone */
 	struct attach_want *want;
 	size_t n_want;
-	struct obj **there; /* its attachments */
+	struct attach_unsure *unsure; /* what may be wanted besides */
+	struct obj **there;	      /* its attachments */
 	size_t n_there;
 	int64_t now;
 	struct reconcile_result *ret;
@@ -65,6 +67,24 @@ static bool look_wants(const struct attach_look *l, const struct obj *attachment
 {
 	for (size_t i = 0; i < l->n_want; i++)
 		if (sv_is(obj_name(attachment), l->want[i].name))
+			return true;
+	return false;
+}
+
+/* May it be what a claim means that cannot be followed yet? The volume has to name the claim: a pod that names a claim
+ * which is not there holds nothing of anybody else's. */
+static bool look_may_want(const struct attach_look *l, const struct obj *attachment)
+{
+	_cleanup_obj_ struct obj *volume = NULL;
+	const struct val *ref;
+
+	if (!l->unsure)
+		return false;
+	volume = informer_lookup(l->c->volumes, SV(""), attachment_volume(attachment));
+	ref = volume ? obj_get(volume, F_spec, F_claimRef) : NULL;
+	for (const struct attach_unsure *u = l->unsure; u && ref; u = u->next)
+		if (sv_eq(u->ns, val_str(val_member(ref, F_namespace))) &&
+		    sv_eq(u->claim, val_str(val_member(ref, F_name))))
 			return true;
 	return false;
 }
@@ -112,7 +132,7 @@ static const char *used_by(struct attach_look *l, const struct attach_want *w, s
 
 	for (size_t i = 0; i < n; i++) {
 		size_t n_theirs;
-		bool unsure;
+		struct attach_unsure *unsure;
 		struct sv node = val_str(obj_get(others[i], F_spec, F_nodeName));
 		struct attach_want *theirs = attach_wanted(l->c, l->a, node, &n_theirs, &unsure);
 
@@ -353,7 +373,7 @@ static struct obj **leaving(struct attach_look *l, bool **ret_forced, size_t *re
 		struct obj *o = l->there[i];
 		const char *unique;
 
-		if (look_wants(l, o) || obj_deleting(o)) {
+		if (look_wants(l, o) || look_may_want(l, o) || obj_deleting(o)) {
 			free(strmap_del(&l->c->since, obj_name(o)));
 			continue;
 		}
@@ -470,19 +490,17 @@ int attach_reconcile(void *ctx, struct sv name, struct reconcile_result *ret, st
 	struct attach_detach *c = ctx;
 	struct attach_look l = { .c = c, .a = &a, .name = name, .ret = ret, .now = env_mono_ns(c->ctx->env) };
 	struct obj *node = informer_lookup(c->nodes, SV(""), name);
-	bool unsure;
 
 	if (node)
 		l.node = obj_link(&a, node);
 	(void)strmap_del(&c->waiting, name);
-	l.want = attach_wanted(c, &a, name, &l.n_want, &unsure);
+	l.want = attach_wanted(c, &a, name, &l.n_want, &l.unsure);
 	l.there = informer_by_index(c->attachments, &a, ATTACH_BY_NODE, name, &l.n_there);
 	if (attach_all(&l, err) < 0)
 		return -1;
-	if (unsure) { /* what cannot be followed yet may be what an attachment is for */
+	if (l.unsure) { /* nobody tells when a claim can be followed */
 		ret->undecided = true;
-		ret->after_ns = NS_PER_SEC;
-		return 0;
+		look_again(&l, NS_PER_SEC);
 	}
 	return detach_all(&l, err);
 }

@@ -33,9 +33,19 @@ const char *attach_name(struct arena *a, const struct attach_want *w, struct sv 
 	return arena_printf(a, "csi-%s", hex);
 }
 
-/* NULL: none of a driver's. *ret_unsure: it cannot be said yet. */
+static void wanted_unsure(struct arena *a, const struct obj *pod, struct sv claim, struct attach_unsure **list)
+{
+	struct attach_unsure *u = ARENA_NEW(a, struct attach_unsure);
+
+	u->ns = obj_ns(pod);
+	u->claim = arena_sv(a, claim);
+	u->next = *list;
+	*list = u;
+}
+
+/* NULL: none of a driver's, or it cannot be said yet and is in *unsure. */
 static struct obj *wanted_volume(struct attach_detach *c, struct arena *a, const struct obj *pod, const struct val *v,
-				 bool *ret_unsure)
+				 struct attach_unsure **unsure)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct sv claim_name = pod_volume_claim(&b, obj_root(pod), v), name;
@@ -45,7 +55,7 @@ static struct obj *wanted_volume(struct attach_detach *c, struct arena *a, const
 		return NULL;
 	claim = informer_lookup(c->claims, obj_ns(pod), claim_name);
 	if (!claim) {
-		*ret_unsure = true;
+		wanted_unsure(a, pod, claim_name, unsure);
 		return NULL;
 	}
 	obj_link(a, claim);
@@ -54,7 +64,7 @@ static struct obj *wanted_volume(struct attach_detach *c, struct arena *a, const
 	name = val_str(obj_get(claim, F_spec, F_volumeName));
 	volume = name.n ? informer_lookup(c->volumes, SV(""), name) : NULL;
 	if (!volume) {
-		*ret_unsure = true;
+		wanted_unsure(a, pod, claim_name, unsure);
 		return NULL;
 	}
 	obj_link(a, volume);
@@ -70,7 +80,7 @@ static bool wanted_attaches(struct attach_detach *c, struct sv driver)
 }
 
 struct attach_want *attach_wanted(struct attach_detach *c, struct arena *a, struct sv node, size_t *ret_n,
-				  bool *ret_unsure)
+				  struct attach_unsure **ret_unsure)
 {
 	VEC(struct attach_want) list = VEC_INIT;
 	struct strmap seen = STRMAP_INIT; /* unique name -> index + 1 */
@@ -78,7 +88,7 @@ struct attach_want *attach_wanted(struct attach_detach *c, struct arena *a, stru
 	size_t n;
 	struct obj **pods = informer_by_index(c->pods, a, ATTACH_PODS_BY_NODE, node, &n);
 
-	*ret_unsure = false;
+	*ret_unsure = NULL;
 	for (size_t i = 0; i < n; i++) {
 		if (pod_is_terminal(pods[i]))
 			continue;

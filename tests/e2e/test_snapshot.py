@@ -370,6 +370,23 @@ metadata: {name: web, namespace: shop}
 spec: {selector: {app: web}, ports: [{port: 80}], type: NodePort}
 ---
 apiVersion: v1
+kind: Service
+metadata: {name: extdb, namespace: shop}
+spec: {ports: [{port: 5432}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: extdb, namespace: shop}
+subsets: [{addresses: [{ip: 192.0.2.9}], ports: [{port: 5432}]}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: extdb-ours, namespace: shop, labels: {kubernetes.io/service-name: extdb}}
+addressType: IPv4
+endpoints: [{addresses: [192.0.2.10]}]
+ports: [{port: 5432}]
+---
+apiVersion: v1
 kind: Secret
 metadata: {name: s, namespace: shop}
 stringData: {password: p}
@@ -415,7 +432,9 @@ def of_a_running_cluster(_):
         contains(caravel("import", "--from-kubeconfig", new.kubeconfig, "--kubeconfig", new.kubeconfig, status=1), "both kubeconfigs lead to")
         contains(caravel("import", status=1), "from where?")
         said = caravel("import", "--from-kubeconfig", old.kubeconfig, "--kubeconfig", new.kubeconfig)
-        contains(said, "0 could not be created", "owned by others", "each cluster's own")
+        contains(said, "0 could not be created", "owned by others", "each cluster's own", "endpoints that are found anew", " events, as each cluster")
+        equal(new.get("endpoints", "extdb", "-n", "shop")["subsets"][0]["addresses"], [{"ip": "192.0.2.9"}])
+        equal(new.get("endpointslice", "extdb-ours", "-n", "shop")["endpoints"][0]["addresses"], ["192.0.2.10"])
         equal(new.get("crate", "c", "-n", "shop")["spec"], {"count": 7})
         equal(new.get("namespace", "shop")["metadata"]["labels"]["team"], "a")
         got = new.get("service", "web", "-n", "shop")["spec"]

@@ -11,6 +11,7 @@
 #define MEMORY_MARKS 1024 /* without --history: seconds with changes in more than ten minutes */
 #define FORGET_MAX 512	  /* stretches that go with one write */
 #define BOUND_LOOKS 16	  /* the cut is made anew whenever such a part of the bound has been written */
+#define RECORD_BYTES 64	  /* what a store has of a record besides: revisions, lengths, checksum, places in indexes */
 #define WAITING_MARKS_MAX ((size_t)4 * MARKS_MAX)
 
 struct history *history_new(struct apiserver *s)
@@ -85,8 +86,9 @@ int history_begin(struct history *h, int64_t rev, struct err *err)
 
 static void history_run(void *ctx);
 
-void history_changed(struct history *h, size_t bytes)
+void history_changed(struct history *h, size_t key, size_t value)
 {
+	size_t bytes = RECORD_BYTES + key + value;
 	uint64_t all = atomic_fetch_add_explicit(&h->bytes, bytes, memory_order_relaxed) + bytes;
 
 	if (!h->kept_s || all - atomic_load_explicit(&h->looked, memory_order_relaxed) < h->look_at)

@@ -9,8 +9,8 @@
  * when the revisions since the mark before it came (`gap`), but of the time that this was known for.
  *
  * How long: `history_ns` of time in which a server ran (not of the wall clock, which may jump), and no more than
- * `history_bytes` of values written since. 0: five minutes, as upstream; then marks are in memory only, and nothing is
- * written.
+ * `history_bytes` written since: keys, values and what a store has of each record besides, deletions too. 0: five
+ * minutes, as upstream; then marks are in memory only, and nothing is written.
  *
  * The design: docs/design/2026-11-30-time-travel.md.
  *
@@ -33,7 +33,8 @@ struct history;
 struct history *history_new(struct apiserver *s); /* by s->o.history_ns and history_bytes */
 /* The watch cache is about to follow the store from rev on. */
 int history_begin(struct history *h, int64_t rev, struct err *err);
-void history_changed(struct history *h, size_t bytes); /* an object's value of so many bytes was written */
+/* A record was written, of key and value of so many bytes; a deletion has no value. */
+void history_changed(struct history *h, size_t key, size_t value);
 void history_progress(struct history *h, int64_t rev); /* rev is there as a whole */
 /* A minute's work. A task: it waits for its writes. */
 void history_tick(struct history *h);

@@ -35,7 +35,10 @@ bool at_refused(struct api_req *q)
 	/* What is passed on to Pods, nodes and Services has parameters of its own. */
 	if (!at_given(q) || !q->res || (q->subresource.n && !q->sub) || sv_is(q->subresource, "proxy"))
 		return false;
-	if (q->verb == VERB_WATCH)
+	/* What a node may read is what its Pods name today, and a name may have been somebody else's. */
+	if (user_in_group(&q->user, SV("system:nodes")))
+		(void)err_set(&err, ERR_FORBIDDEN, "at: nodes have no use for the past");
+	else if (q->verb == VERB_WATCH)
 		(void)at_wrong(&err, "a watch tells what comes; for what was, list, or watch from a resourceVersion");
 	else if (q->verb != VERB_GET && q->verb != VERB_LIST)
 		(void)at_wrong(&err, "the past can be read, not written");
@@ -107,18 +110,24 @@ int at_failed(struct api_req *q, int64_t rev, struct err *err)
 	return history_expired(q->server->history, arena_svf(q->arena, "at: revision %" PRId64, rev), err);
 }
 
-int at_unreadable(const struct api_req *q, struct sv name, int64_t rev, struct err *err)
+static int at_unreadable_of(const struct resource *res, struct sv name, int64_t rev, struct err *err)
 {
 	return err_set(err, ERR_INTERNAL,
 		       "Internal error occurred: what %s \"%.*s\" was at revision %" PRId64
 		       " cannot be read by what %s are today",
-		       q->res->plural, SV_ARG(name), rev, q->res->plural);
+		       res->plural, SV_ARG(name), rev, res->plural);
+}
+
+int at_unreadable(const struct api_req *q, struct sv name, int64_t rev, struct err *err)
+{
+	return at_unreadable_of(q->res, name, rev, err);
 }
 
 /* --- one object --- */
 
 struct at_one {
-	struct api_req *q;
+	const struct resource *res;
+	struct sv name;
 	int64_t rev;
 	struct obj *o;
 	struct err why;
@@ -127,22 +136,56 @@ struct at_one {
 static int at_found(const struct store_kv *kv, void *ctx)
 {
 	struct at_one *one = ctx;
-	struct api_req *q = one->q;
 
 	work_key(kv->key);
 	if (kv->why)
 		err_set(&one->why, ERR_INTERNAL, "Internal error occurred: unable to transform key \"%.*s\": %s",
 			SV_ARG(kv->key), err_msg(kv->why));
-	else if (!(one->o = stored_parse(q->res, kv->value, kv->mod_rev)))
-		(void)at_unreadable(q, q->name, one->rev, &one->why);
+	else if (!(one->o = stored_parse(one->res, kv->value, kv->mod_rev)))
+		(void)at_unreadable_of(one->res, one->name, one->rev, &one->why);
 	return 1;
+}
+
+/* From the store, a reference; *ret NULL: there was none. */
+static int at_stored(struct api_req *q, const struct resource *res, struct sv ns, struct sv name, int64_t rev,
+		     struct obj **ret, struct err *err)
+{
+	struct sv key = storekey(q->arena, res, ns, name);
+	struct at_one one = { .res = res, .name = name, .rev = rev };
+
+	*ret = NULL;
+	if (quarantine_has(key))
+		return set_aside_error(q->server, res, ns, name, err);
+	if (store_range(q->server->store, key, SV(""), rev, 1, at_found, &one, NULL, err) < 0)
+		return at_failed(q, rev, err);
+	if (one.why.reason)
+		return err_move(err, &one.why);
+	*ret = one.o;
+	return 0;
+}
+
+int at_namespace(struct api_req *q, int64_t rev, struct err *err)
+{
+	_cleanup_obj_ struct obj *now = NULL, *then = NULL;
+
+	if (!q->res->namespaced || !q->ns.n)
+		return 0;
+	now = wc_get(q->server->wc, RES(core_namespaces), SV(""), q->ns);
+	if (!now || obj_rev(now) <= rev)
+		return 0;
+	if (at_stored(q, RES(core_namespaces), SV(""), q->ns, rev, &then, err) < 0)
+		return -1;
+	if (!then || sv_eq(obj_uid(now), obj_uid(then)))
+		return 0;
+	return err_set(err, ERR_EXPIRED,
+		       "at: namespace \"%.*s\" of revision %" PRId64
+		       " was another one, which has been deleted; who may list all namespaces finds it there",
+		       SV_ARG(q->ns), rev);
 }
 
 int at_object(struct api_req *q, int64_t rev, struct obj **ret, struct err *err)
 {
-	struct sv key = storekey(q->arena, q->res, q->ns, q->name);
 	struct obj *now = wc_get(q->server->wc, q->res, q->ns, q->name);
-	struct at_one one = { .q = q, .rev = rev };
 
 	/* It has not changed since. Of what is hidden the cache has what was there before. */
 	if (now && obj_rev(now) <= rev && !set_aside_hides(q->server, q->res, q->ns, q->name)) {
@@ -151,12 +194,5 @@ int at_object(struct api_req *q, int64_t rev, struct obj **ret, struct err *err)
 	}
 	obj_unref(now);
 	*ret = NULL;
-	if (quarantine_has(key))
-		return set_aside_error(q->server, q->res, q->ns, q->name, err);
-	if (store_range(q->server->store, key, SV(""), rev, 1, at_found, &one, NULL, err) < 0)
-		return at_failed(q, rev, err);
-	if (one.why.reason)
-		return err_move(err, &one.why);
-	*ret = one.o;
-	return 0;
+	return at_namespace(q, rev, err) < 0 ? -1 : at_stored(q, q->res, q->ns, q->name, rev, ret, err);
 }

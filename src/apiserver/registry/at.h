@@ -18,6 +18,10 @@ bool at_refused(struct api_req *q);
 int at_read(struct api_req *q, int64_t *ret_rev, struct err *err);
 /* The object that q names as of rev, a reference; *ret NULL: there was none. */
 int at_object(struct api_req *q, int64_t rev, struct obj **ret, struct err *err);
+/* May objects of q's namespace be shown as of rev? Not where a namespace of that name is there and was another one
+ * then: rights in it are of today's. One that is gone has nobody's but those to all namespaces. -1: ERR_EXPIRED, with
+ * words; or it cannot be told. */
+int at_namespace(struct api_req *q, int64_t rev, struct err *err);
 /* An object of the past that is none by what its kind is today. Returns -1. */
 int at_unreadable(const struct api_req *q, struct sv name, int64_t rev, struct err *err);
 /* A read at rev failed with err: ERR_EXPIRED gets words that say how far back it reaches. Returns -1. */

@@ -238,6 +238,8 @@ static int read_past(struct api_req *q, const struct list_opts *o, struct wc_pic
 	int64_t rev;
 	int rc;
 
+	if (at_namespace(q, o->exact, err) < 0)
+		return -1;
 	from = storekey_first(q->arena, q->res, q->ns);
 	to = storekey_behind(q->arena, from);
 	if (o->start.n)
@@ -247,6 +249,8 @@ static int read_past(struct api_req *q, const struct list_opts *o, struct wc_pic
 	p.next = objpick_next(&p.now.objs, &p.at);
 	rc = store_range(q->server->store, from, to, o->exact, 0, past_one, &p, &rev, err);
 	wc_pick_release(&p.now);
+	if (rc < 0 && o->at)
+		(void)at_failed(q, o->at, err);
 	if (p.why.reason)
 		rc = err_move(err, &p.why);
 	if (rc < 0) {
@@ -428,10 +432,8 @@ void registry_list(struct api_req *q)
 		return;
 	}
 	if (rc < 0) {
-		if (err.reason == ERR_EXPIRED && o.at) {
-			(void)at_failed(q, o.at, &err);
+		if (err.reason == ERR_EXPIRED && o.at)
 			goto failed;
-		}
 		if (err.reason == ERR_EXPIRED && o.cont.n) {
 			err_release(&err);
 			answer_expired(q, &o);

@@ -95,6 +95,60 @@ static void test_rights(void **state)
 		      &(struct ask){ .method = "GET", .path = CM "?at=2020-01-01T00:00:00Z", .user = "eve" });
 }
 
+/* A namespace that was deleted and made anew: rights in it are of today's, and show nothing of the other one. */
+static void test_another_namespace(void **state)
+{
+	const char *const all = "/api/v1/namespaces", *const one = "/api/v1/namespaces/t1";
+	const char *const cms = "/api/v1/namespaces/t1/configmaps";
+	struct rig *r = *state;
+	int64_t before, then, gone, again;
+
+	before = rev_of(expect(r, 200, "GET", CM, NULL));
+	expect(r, 201, "POST", all, "{\"metadata\":{\"name\":\"t1\"}}");
+	then = rev_of(expect(r, 201, "POST", cms, "{\"metadata\":{\"name\":\"c\"}}"));
+	merge(r, one, "{\"metadata\":{\"labels\":{\"k\":\"1\"}}}");
+	expect(r, 200, "DELETE", arena_printf(&r->arena, "%s/c", cms), NULL);
+	/* It is the same one, and was changed since. */
+	assert_int_equal(val_len(val_get(at(r, 200, cms, then), F_items)), 1);
+	expect(r, 200, "DELETE", one, NULL);
+	merge(r, one, "{\"metadata\":{\"finalizers\":null}}");
+	expect(r, 200, "PUT", arena_printf(&r->arena, "%s/finalize", one),
+	       "{\"metadata\":{\"name\":\"t1\"},\"spec\":{\"finalizers\":[]}}");
+	expect(r, 404, "GET", one, NULL);
+	gone = rev_of(expect(r, 200, "GET", CM, NULL));
+	/* Nobody has a right in it now but who has it everywhere. */
+	at(r, 200, arena_printf(&r->arena, "%s/c", cms), then);
+	expect(r, 201, "POST", all, "{\"metadata\":{\"name\":\"t1\"}}");
+	again = rev_of(expect(r, 201, "POST", cms, "{\"metadata\":{\"name\":\"c\"}}"));
+	merge(r, arena_printf(&r->arena, "%s/c", cms), "{\"data\":{\"k\":\"2\"}}");
+	refuse(r, 410, "Expired", "was another one", "GET", path(r, cms, then));
+	refuse(r, 410, "Expired", "was another one", "GET", path(r, arena_printf(&r->arena, "%s/c", cms), then));
+	refuse(r, 410, "Expired", "too old", "GET",
+	       arena_printf(&r->arena, "%s?resourceVersionMatch=Exact&resourceVersion=%" PRId64, cms, then));
+	assert_int_equal(val_len(val_get(at(r, 200, "/api/v1/configmaps", then), F_items)), 1);
+	/* None was there then; and it is today's. */
+	assert_int_equal(val_len(val_get(at(r, 200, cms, before), F_items)), 0);
+	at(r, 404, arena_printf(&r->arena, "%s/c", cms), gone);
+	assert_int_equal(rev_of(at(r, 200, arena_printf(&r->arena, "%s/c", cms), again)), again);
+}
+
+/* What nodes may read is what their Pods name today. */
+static void test_nodes(void **state)
+{
+	const struct sv nodes = SV("system:nodes");
+	struct rig *r = *state;
+	int64_t rev;
+
+	expect(r, 201, "POST", "/api/v1/nodes", "{\"metadata\":{\"name\":\"n\"}}");
+	rev = rev_of(expect(r, 200, "GET", "/api/v1/nodes/n", NULL));
+	expect_status(r, 403, "Forbidden", "nodes have no use for the past",
+		      &(struct ask){ .method = "GET",
+				     .path = path(r, "/api/v1/nodes/n", rev),
+				     .user = "system:node:n",
+				     .groups = &nodes,
+				     .n_groups = 1 });
+}
+
 static void test_one(void **state)
 {
 	struct rig *r = *state;
@@ -449,6 +503,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ON_RIG(test_refused),
 		ON_RIG(test_rights),
+		ON_RIG(test_another_namespace),
+		ON_RIG(test_nodes),
 		ON_RIG(test_one),
 		ON_RIG(test_times),
 		ON_RIG(test_lists),

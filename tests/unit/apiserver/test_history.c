@@ -341,6 +341,28 @@ static void test_bytes(void **state)
 	assert_true(rev - compacted(r) >= 70);
 }
 
+/* Keys count as values do, and what was deleted is kept for the same price. */
+static void test_bytes_of_keys(void **state)
+{
+	struct rig *r = *state;
+	struct store_write w = { .key = SV("/registry/configmaps/default/0123456789"),
+				 .expect_rev = STORE_ANY_REV,
+				 .value = SV("{}") };
+	size_t one = w.key.n + w.value.n, before;
+
+	rig_run(r, 0);
+	before = atomic_load(&r->server->history->bytes);
+	assert_int_equal(store_commit_wait(r->store, &w, NULL, NULL), 1);
+	rig_run(r, 0);
+	assert_in_range(atomic_load(&r->server->history->bytes) - before, one + 1, one + 100);
+	before = atomic_load(&r->server->history->bytes);
+	w.tombstone = true;
+	w.value = SV("");
+	assert_int_equal(store_commit_wait(r->store, &w, NULL, NULL), 1);
+	rig_run(r, 0);
+	assert_in_range(atomic_load(&r->server->history->bytes) - before, w.key.n + 1, w.key.n + 100);
+}
+
 /* Changes of which nobody knows when they came. */
 static void test_unseen(void **state)
 {
@@ -541,6 +563,7 @@ int main(void)
 		ON_RIG(test_watches),
 		ON_RIG(test_pause),
 		ON_RIG(test_bytes),
+		ON_RIG(test_bytes_of_keys),
 		ON_RIG(test_unseen),
 		ON_RIG(test_one_second),
 		ON_RIG(test_spoilt_marks),

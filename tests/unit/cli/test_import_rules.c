@@ -20,7 +20,10 @@ static void test_rank(_unused_ void **state)
 	assert_int_equal(import_rank(SV("apps"), SV("controllerrevisions")), -1);
 	assert_int_equal(import_rank(SV(""), SV("events")), -1);
 	assert_int_equal(import_rank(SV("metrics.k8s.io"), SV("pods")), -1);
-	assert_int_equal(import_rank(SV("discovery.k8s.io"), SV("endpointslices")), -1);
+	assert_int_equal(import_rank(SV("discovery.k8s.io"), SV("others")), -1);
+	/* People's endpoints, when it is known which Services find theirs. */
+	assert_true(import_rank(SV("discovery.k8s.io"), SV("endpointslices")) > import_rank(SV(""), SV("services")));
+	assert_true(import_rank(SV(""), SV("endpoints")) > import_rank(SV(""), SV("services")));
 	/* Definitions before what they define, judges behind it. */
 	assert_true(import_rank(SV("apiextensions.k8s.io"), SV("customresourcedefinitions")) <
 		    import_rank(SV("example.com"), SV("crates")));
@@ -41,6 +44,24 @@ static void test_left_out(_unused_ void **state)
 		{ "", "namespaces", "{\"metadata\":{\"name\":\"shop\"}}", false },
 		{ "", "services", "{\"metadata\":{\"name\":\"kubernetes\",\"namespace\":\"default\"}}", true },
 		{ "", "services", "{\"metadata\":{\"name\":\"kubernetes\",\"namespace\":\"a\"}}", false },
+		{ "", "endpoints", "{\"metadata\":{\"name\":\"extdb\",\"namespace\":\"a\"}}", false },
+		{ "", "endpoints", "{\"metadata\":{\"name\":\"kubernetes\",\"namespace\":\"default\"}}", true },
+		{ "", "endpoints",
+		  "{\"metadata\":{\"labels\":{\"endpoints.kubernetes.io/managed-by\":\"endpoint-controller\"}}}",
+		  true },
+		{ "", "endpoints",
+		  "{\"metadata\":{\"annotations\":{\"control-plane.alpha.kubernetes.io/leader\":\"{}\"}}}", true },
+		{ "discovery.k8s.io", "endpointslices", "{\"metadata\":{\"name\":\"extdb-1\"}}", false },
+		{ "discovery.k8s.io", "endpointslices",
+		  "{\"metadata\":{\"labels\":{\"endpointslice.kubernetes.io/managed-by\":\"staff\"}}}", false },
+		{ "discovery.k8s.io", "endpointslices",
+		  "{\"metadata\":{\"labels\":{\"endpointslice.kubernetes.io/managed-by\":"
+		  "\"endpointslice-controller.k8s.io\"}}}",
+		  true },
+		{ "discovery.k8s.io", "endpointslices",
+		  "{\"metadata\":{\"labels\":{\"endpointslice.kubernetes.io/managed-by\":"
+		  "\"endpointslicemirroring-controller.k8s.io\"}}}",
+		  true },
 		{ "", "pods", "{\"metadata\":{\"ownerReferences\":[{\"controller\":true}]}}", true },
 		{ "", "pods", "{\"metadata\":{\"ownerReferences\":[{\"controller\":false}]}}", false },
 		{ "", "pods", "{\"metadata\":{},\"status\":{\"phase\":\"Failed\"}}", true },
@@ -72,6 +93,18 @@ static void test_left_out(_unused_ void **state)
 		if (!why != !cases[i].left)
 			fail_msg("%s: %s", cases[i].json, why ? why : "taken");
 	}
+}
+
+static void test_selects(_unused_ void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct val *with = doc(&a, "{\"spec\":{\"selector\":{\"app\":\"web\"}}}");
+
+	assert_true(import_selects(SV(""), SV("services"), with));
+	assert_false(import_selects(SV("example.com"), SV("services"), with));
+	assert_false(import_selects(SV(""), SV("services"), doc(&a, "{\"spec\":{\"selector\":{}}}")));
+	assert_false(import_selects(SV(""), SV("services"), doc(&a, "{\"spec\":{}}")));
+	assert_false(import_selects(SV(""), SV("services"), doc(&a, "[]")));
 }
 
 static void prepared(const char *group, const char *plural, const char *json, const char *wanted)
@@ -120,6 +153,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rank),
 		cmocka_unit_test(test_left_out),
+		cmocka_unit_test(test_selects),
 		cmocka_unit_test(test_prepare),
 	};
 

@@ -62,7 +62,7 @@ static void volume(struct cluster *k, const char *mode)
 	assert_val(val_get(get(r, CLAIMS "/c"), F_status, F_phase), "Bound");
 }
 
-static void pod(struct cluster *k, const char *name, const char *node)
+static void pod_of(struct cluster *k, const char *name, const char *node, const char *claim)
 {
 	struct rig *r = k->rig;
 
@@ -71,9 +71,14 @@ static void pod(struct cluster *k, const char *name, const char *node)
 	    arena_printf(&r->arena,
 			 "{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"nodeName\":\"%s\",\"tolerations\":[{\"operator\":"
 			 "\"Exists\"}],\"containers\":[{\"name\":\"c\",\"image\":\"a\"}],\"volumes\":[{\"name\":\"d\","
-			 "\"persistentVolumeClaim\":{\"claimName\":\"c\"}}]}}",
-			 name, node));
+			 "\"persistentVolumeClaim\":{\"claimName\":\"%s\"}}]}}",
+			 name, node, claim));
 	cluster_run(k, 2);
+}
+
+static void pod(struct cluster *k, const char *name, const char *node)
+{
+	pod_of(k, name, node, "c");
 }
 
 static void pod_gone(struct cluster *k, const char *name)
@@ -236,6 +241,43 @@ static void test_there_and_back(void **state)
 	cluster_run(&k, 2);
 	assert_false(attached_to(&k, "n1"));
 	assert_int_equal(val_len(volumes_attached(&k, "n1")), 0);
+	cluster_finish(&k);
+}
+
+/* Another pod of the node names a claim that is not there: what others want is told and taken away all the same. */
+static void test_claim_of_nobody(void **state)
+{
+	struct cluster k = begin(state);
+
+	volume(&k, "ReadWriteOnce");
+	pod_of(&k, "pin", "n1", "nothere");
+	pod(&k, "p", "n1");
+	fulfil(&k, "n1");
+	assert_val(val_get(val_at(volumes_attached(&k, "n1"), 0), F_name), UNIQUE);
+	pod_gone(&k, "p");
+	assert_false(attached_to(&k, "n1"));
+	assert_int_equal(val_len(volumes_attached(&k, "n1")), 0);
+	cluster_finish(&k);
+}
+
+/* The claim is gone, by whoever took its finalizers away, and the volume names it: it stays for the pod that has it. */
+static void test_claim_gone(void **state)
+{
+	struct cluster k = begin(state);
+
+	k.beat = true;
+	volume(&k, "ReadWriteOnce");
+	pod(&k, "p", "n1");
+	fulfil(&k, "n1");
+	expect(k.rig, 200, "DELETE", CLAIMS "/c", NULL);
+	expect_type(k.rig, 200, "PATCH", CLAIMS "/c", MERGE, "{\"metadata\":{\"finalizers\":null}}");
+	cluster_run(&k, 30);
+	expect(k.rig, 404, "GET", CLAIMS "/c", NULL);
+	assert_true(attached_to(&k, "n1"));
+	assert_int_equal(val_len(volumes_attached(&k, "n1")), 1);
+	pod_gone(&k, "p");
+	cluster_run(&k, 10);
+	assert_false(attached_to(&k, "n1"));
 	cluster_finish(&k);
 }
 
@@ -439,6 +481,8 @@ int main(void)
 						   T(test_not_required),
 						   T(test_there_and_back),
 						   T(test_comes_back_while_it_goes),
+						   T(test_claim_of_nobody),
+						   T(test_claim_gone),
 						   T(test_ended),
 						   T(test_volume_gone),
 						   T(test_driver_fails),
