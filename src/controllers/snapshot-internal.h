@@ -12,6 +12,8 @@
 #include "controllers/status.h"
 #include "volsnap/watch.h"
 
+#include <stdatomic.h>
+
 /* Snapshots by the claim they are to be taken of; claims by the snapshot they are to be filled from. */
 #define SNAPSHOTS_BY_CLAIM "snapshots of a claim"
 #define CLAIMS_BY_SNAPSHOT "claims of a snapshot"
@@ -21,7 +23,8 @@ struct snapshots {
 	struct workq *q;
 	struct volsnap_watch *watch;
 	struct informer *claims, *volumes, *storage_classes, *crds; /* shared with others */
-	bool kinds_made, class_made;				    /* of the first key's runs */
+	bool kinds_made;					    /* of the first key's runs */
+	atomic_bool class_made;
 };
 
 static inline struct informer *snapshots_known(struct snapshots *c, enum volsnap_kind kind)

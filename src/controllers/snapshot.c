@@ -142,7 +142,8 @@ static int snapshots_look_for_local(struct obj *class, void *ctx)
 	return 0;
 }
 
-/* For volumes of local-path, where there may be any. */
+/* For volumes of local-path, where there may be any. 0: there may not, yet: the class of these is made by the first
+ * node. */
 static int snapshots_make_class(struct snapshots *c, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -158,12 +159,13 @@ static int snapshots_make_class(struct snapshots *c, struct err *err)
 	annotation_set(&a, doc, ANN_VOLSNAP_DEFAULT, SV("true"));
 	val_set_cstr(&a, doc, F_driver, LOCAL_PATH_PROVISIONER);
 	val_set_cstr(&a, doc, F_deletionPolicy, "Delete");
-	return install_object(c->ctx->client, volsnap_resource(c->watch, VOLSNAP_CLASSES), doc, err);
+	return install_object(c->ctx->client, volsnap_resource(c->watch, VOLSNAP_CLASSES), doc, err) < 0 ? -1 : 1;
 }
 
 static int snapshots_begin(struct snapshots *c, struct reconcile_result *ret, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	int made;
 
 	if (c->class_made || !snapshots_wanted(c))
 		return 0;
@@ -177,10 +179,10 @@ static int snapshots_begin(struct snapshots *c, struct reconcile_result *ret, st
 		ret->after_ns = NS_PER_SEC; /* not served yet */
 		return 0;
 	}
-	if (snapshots_make_class(c, err) < 0)
-		return -1;
-	c->class_made = true;
-	return 0;
+	made = snapshots_make_class(c, err);
+	if (made > 0)
+		c->class_made = true;
+	return MIN(made, 0);
 }
 
 static void snapshots_want(_unused_ struct obj *o, void *ctx)
@@ -188,6 +190,14 @@ static void snapshots_want(_unused_ struct obj *o, void *ctx)
 	struct snapshots *c = ctx;
 
 	if (!volsnap_watch_started(c->watch))
+		workq_add(c->q, SV(KEY_BEGIN));
+}
+
+static void snapshots_on_storage_class(_unused_ struct obj *o, void *ctx)
+{
+	struct snapshots *c = ctx;
+
+	if (!c->class_made)
 		workq_add(c->q, SV(KEY_BEGIN));
 }
 
@@ -264,6 +274,7 @@ static void *snapshots_start(struct controller_ctx *ctx)
 	static const struct informer_handler claims = { snapshots_on_claim, snapshots_on_claim_update,
 							snapshots_on_claim };
 	static const struct informer_handler others = { snapshots_want, NULL, NULL };
+	static const struct informer_handler storage_classes = { snapshots_on_storage_class, NULL, NULL };
 	struct snapshots *c;
 
 	if (ctx->opts->no_snapshots)
@@ -283,7 +294,7 @@ static void *snapshots_start(struct controller_ctx *ctx)
 							 .ready = snapshots_ready });
 	informer_add_handler(c->claims, &claims, c);
 	informer_add_handler(c->volumes, &others, c);
-	informer_add_handler(c->storage_classes, &others, c);
+	informer_add_handler(c->storage_classes, &storage_classes, c);
 	informer_add_handler(c->crds, &others, c);
 	return c;
 }

@@ -184,6 +184,24 @@ static void test_kinds_come_when_used(void **state)
 	cluster_finish(&k);
 }
 
+/* A claim may be there before any node is, which brings the class of local-path. */
+static void test_class_when_there_are_volumes(void **state)
+{
+	struct cluster k = start(state);
+	struct rig *r = k.rig;
+
+	expect(r, 201, "POST", CLAIMS,
+	       "{\"metadata\":{\"name\":\"c\"},\"spec\":{\"accessModes\":[\"ReadWriteOnce\"],\"resources\":{"
+	       "\"requests\":{\"storage\":\"1Gi\"}}}}");
+	cluster_run(&k, 10);
+	assert_int_equal(val_len(val_get(expect(r, 200, "GET", CRDS, NULL), F_items)), _VOLSNAP_MAX);
+	assert_false(there(r, CLASSES, "local-path"));
+	storage_class(r, "local-path", "caravel.io/local-path");
+	cluster_run(&k, 10);
+	assert_val(val_get(get(r, CLASSES, "local-path"), F_driver), "caravel.io/local-path");
+	cluster_finish(&k);
+}
+
 static void test_kinds_not_wanted(void **state)
 {
 	struct cluster k = cluster_start(state);
@@ -496,6 +514,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_kinds_come_when_used, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_class_when_there_are_volumes, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_kinds_not_wanted, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_refused, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_taken, rig_setup, rig_teardown),
