@@ -5,10 +5,7 @@
  */
 #pragma once
 
-#include "base/env.h"
+#include "ev/fd_watch.h"
 
-struct dir_watch;
-
-/* changed runs on a thread of its own and may not wait; not after dir_watch_free() returned. NULL: not here. */
-struct dir_watch *dir_watch_new(struct env *e, const char *path, void (*changed)(void *ctx), void *ctx);
-struct dir_watch *dir_watch_free(struct dir_watch *w); /* not from changed */
+/* changed as in fd_watch.h. NULL: not here. */
+struct fd_watch *dir_watch_new(struct env *e, const char *path, void (*changed)(void *ctx), void *ctx);

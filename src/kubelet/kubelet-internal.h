@@ -68,7 +68,7 @@ struct kubelet {
 	bool repaired;
 	bool repair_wanted; /* the links changed since it began to look; under lock */
 	bool repair_did; /* the last look changed links itself, or could not: the next one comes when due; under lock */
-	struct link_watch *links;
+	struct fd_watch *links;
 
 	struct config_watch *configs;
 	struct csi *csi; /* NULL: there are no files */

@@ -220,7 +220,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
 		return NULL;
 	relist_stop(k);
 	/* No news from here on; what is known is still asked for by syncs and tasks under way. */
-	k->links = link_watch_free(k->links);
+	k->links = fd_watch_free(k->links);
 	if (k->factory)
 		informer_factory_stop(k->factory);
 	pthread_mutex_lock(&k->lock);

@@ -5,12 +5,9 @@
  */
 #pragma once
 
-#include "base/env.h"
-
-struct link_watch;
+#include "ev/fd_watch.h"
 
 enum { LINK_WATCH_LINKS = 0 /* and their addresses: always */, LINK_WATCH_ROUTES = 1 };
 
-/* changed runs on a thread of its own and may not wait; not after link_watch_free() returned. NULL: not here. */
-struct link_watch *link_watch_new(struct env *e, unsigned of, void (*changed)(void *ctx), void *ctx);
-struct link_watch *link_watch_free(struct link_watch *w); /* not from changed */
+/* changed as in fd_watch.h. NULL: not here. */
+struct fd_watch *link_watch_new(struct env *e, unsigned of, void (*changed)(void *ctx), void *ctx);

@@ -21,7 +21,7 @@
 struct kernel {
 	struct netd_backend b;
 	struct rtnl *nl;
-	struct link_watch *watch;
+	struct fd_watch *watch;
 	struct sysctls sysctls;
 	char name[16];
 	char *ranges_file;		/* or NULL */
@@ -414,7 +414,7 @@ static void kernel_unwatch(struct netd_backend *b)
 {
 	struct kernel *k = kernel_of(b);
 
-	k->watch = link_watch_free(k->watch);
+	k->watch = fd_watch_free(k->watch);
 }
 
 static void kernel_free(struct netd_backend *b)

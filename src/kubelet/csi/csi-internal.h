@@ -28,7 +28,7 @@ struct csi {
 	struct strmap volumes; /* "DRIVER/SHA" -> struct csi_volume */
 	struct workq *plugin_q;
 	int (*run)(void *driver, struct sv sha, struct reconcile_result *ret, struct err *err); /* csi_run() */
-	struct dir_watch *watch;
+	struct fd_watch *watch;
 };
 
 /* A driver that was registered once. It stays, as volumes may be left over. */

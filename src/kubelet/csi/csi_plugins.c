@@ -348,7 +348,7 @@ void csi_plugins_start(struct csi *c)
 
 void csi_plugins_stop(struct csi *c)
 {
-	c->watch = dir_watch_free(c->watch);
+	c->watch = fd_watch_free(c->watch);
 	c->plugin_q = c->plugin_q ? workq_free(c->plugin_q) : NULL;
 	strmap_release_with(&c->plugins, plugin_free);
 	strmap_release_with(&c->drivers, csi_driver_free);

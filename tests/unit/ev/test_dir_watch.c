@@ -19,7 +19,7 @@ static void test_heard(void **state)
 {
 	char dir[] = "/tmp/caravel-test-XXXXXX";
 	struct env *env = env_real_new(0);
-	struct dir_watch *w;
+	struct fd_watch *w;
 	_cleanup_free_ char *path = NULL, *other = NULL;
 	sem_t sem;
 
@@ -37,7 +37,7 @@ static void test_heard(void **state)
 	sem_wait(&sem);
 	assert_int_equal(unlink(other), 0);
 	sem_wait(&sem);
-	assert_null(dir_watch_free(w));
+	assert_null(fd_watch_free(w));
 	env_real_free(env);
 	(void)tree_remove(dir, NULL);
 	sem_destroy(&sem);

@@ -23,7 +23,7 @@ static void test_links(void **state)
 	const char *const add[] = { "ip", "link", "add", "cvlunit", "type", "bridge", NULL };
 	const char *const del[] = { "ip", "link", "delete", "cvlunit", NULL };
 	struct env *env = env_real_new(1);
-	struct link_watch *w = link_watch_new(env, LINK_WATCH_ROUTES, changed, NULL);
+	struct fd_watch *w = link_watch_new(env, LINK_WATCH_ROUTES, changed, NULL);
 
 	(void)state;
 	assert_non_null(w);
@@ -40,10 +40,10 @@ static void test_links(void **state)
 			poll(NULL, 0, 10);
 		assert_true(told > before);
 	}
-	link_watch_free(w);
+	fd_watch_free(w);
 	/* Its end is an end, whatever happens at that moment. */
 	for (int i = 0; i < 20; i++)
-		link_watch_free(link_watch_new(env, LINK_WATCH_ROUTES, changed, NULL));
+		fd_watch_free(link_watch_new(env, LINK_WATCH_ROUTES, changed, NULL));
 	env_real_free(env);
 }
 
