@@ -368,6 +368,12 @@ void recorder_event(struct recorder *r, const struct resource *res, const struct
 	va_end(ap);
 }
 
+void recorder_event_v(struct recorder *r, const struct resource *res, const struct val *obj, const char *type,
+		      const char *reason, const char *fmt, va_list ap)
+{
+	recorder_record(r, res, obj, NULL, type, reason, fmt, ap);
+}
+
 void recorder_event_at(struct recorder *r, const struct resource *res, const struct val *obj, const char *field_path,
 		       const char *type, const char *reason, const char *fmt, ...)
 {

@@ -1,5 +1,4 @@
 /* The four writes of a binding, each of which may find that it was made before. */
-#include "base/buf.h"
 #include "controllers/podutil.h"
 #include "controllers/pv_binder-internal.h"
 #include "controllers/status.h"
@@ -14,14 +13,11 @@ bool pv_has_annotation(const struct obj *o, const char *name)
 void pv_claim_event(struct pv_binder *b, const struct obj *claim, const char *type, const char *reason, const char *fmt,
 		    ...)
 {
-	_cleanup_(buf_release) struct buf text = BUF_INIT;
 	va_list ap;
 
 	va_start(ap, fmt);
-	buf_vprintf(&text, fmt, ap);
+	recorder_event_v(b->ctx->recorder, RES(core_persistentvolumeclaims), obj_root(claim), type, reason, fmt, ap);
 	va_end(ap);
-	recorder_event(b->ctx->recorder, RES(core_persistentvolumeclaims), obj_root(claim), type, reason, "%s",
-		       buf_cstr(&text));
 }
 
 static int pv_gone_is_fine(struct err *err, struct err *why)

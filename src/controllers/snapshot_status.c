@@ -8,14 +8,12 @@
 void snapshot_event(struct snapshots *c, const struct obj *snapshot, const char *type, const char *reason,
 		    const char *fmt, ...)
 {
-	_cleanup_(buf_release) struct buf text = BUF_INIT;
 	va_list ap;
 
 	va_start(ap, fmt);
-	buf_vprintf(&text, fmt, ap);
+	recorder_event_v(c->ctx->recorder, volsnap_resource(c->watch, VOLSNAP_SNAPSHOTS), obj_root(snapshot), type,
+			 reason, fmt, ap);
 	va_end(ap);
-	recorder_event(c->ctx->recorder, volsnap_resource(c->watch, VOLSNAP_SNAPSHOTS), obj_root(snapshot), type,
-		       reason, "%s", buf_cstr(&text));
 }
 
 static int snapshot_written(int rc, struct err *why, struct err *err)

@@ -1,5 +1,4 @@
 /* What making, growing and taking away share. */
-#include "base/buf.h"
 #include "kubelet/local_path-internal.h"
 #include "object/annotation.h"
 
@@ -8,14 +7,11 @@
 void local_path_claim_event(struct local_path *l, const struct obj *claim, const char *type, const char *reason,
 			    const char *fmt, ...)
 {
-	_cleanup_(buf_release) struct buf text = BUF_INIT;
 	va_list ap;
 
 	va_start(ap, fmt);
-	buf_vprintf(&text, fmt, ap);
+	recorder_event_v(l->recorder, RES(core_persistentvolumeclaims), obj_root(claim), type, reason, fmt, ap);
 	va_end(ap);
-	recorder_event(l->recorder, RES(core_persistentvolumeclaims), obj_root(claim), type, reason, "%s",
-		       buf_cstr(&text));
 }
 
 /* The path is exactly what provisioning makes. */
