@@ -385,15 +385,6 @@ static int open_store(struct server *s, struct err *err)
 	return encrypt_store(s, err);
 }
 
-/* A start without room for it is a start: snapshots say what they lack. */
-static void own_token(struct server *s, const struct shared_keys_opts *keys)
-{
-	_cleanup_(err_release) struct err err = ERR_INIT;
-
-	if (!s->opened.shared && shared_keys_own(keys, apiserver_ca_pem(s->api), &err) < 0)
-		log_warn("server", "the token that seals snapshots cannot be kept", "error", "%s", err_msg(&err));
-}
-
 static int members(void *ctx, struct arena *a, struct sv body, struct sv *ret, struct err *err)
 {
 	return server_join_answer(((struct server *)ctx)->opened.store, a, body, ret, err);
@@ -497,7 +488,6 @@ static int start_api(struct server *s, struct err *err)
 	    err);
 	if (!s->api || (!s->opened.shared && database_mark(&s->arena, o, apiserver_ca_pem(s->api), err) < 0))
 		return -1;
-	own_token(s, &keys);
 	publish_facts(s);
 	s->http = http_server_start(s->loops, NET_THREADS,
 				    &(struct http_server_opts){
@@ -526,6 +516,17 @@ static struct client *snapshot_client(void *ctx)
 	static const char *const masters[] = { "system:masters", NULL };
 
 	return apiserver_client(((struct server *)ctx)->api, "caravel-server", "system:caravel:server", masters);
+}
+
+/* For snapshots alone, so nobody who waits for the server waits for it. A start without room for it is a start:
+ * snapshots say what they lack. */
+static void own_token(struct server *s)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	const struct shared_keys_opts keys = shared_keys(s);
+
+	if (!s->opened.shared && shared_keys_own(&keys, apiserver_ca_pem(s->api), &err) < 0)
+		log_warn("server", "the token that seals snapshots cannot be kept", "error", "%s", err_msg(&err));
 }
 
 static void start_snapshots(struct server *s)
@@ -643,6 +644,7 @@ static int server_serve(struct server *s, struct err *err)
 		_exit(cli_fail_err(err));
 	if (!started)
 		return -1;
+	own_token(s);
 	snprintf(port, sizeof(port), "%d", s->o.port);
 	log_kv(LVL_INFO, "server", "serving", "address", s->o.bind_address, "port", port, "data_dir",
 	       s->o.node.data_dir, "kubeconfig", s->o.kubeconfig, NULL);
