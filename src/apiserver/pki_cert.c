@@ -4,7 +4,6 @@
 #include "base/buf.h"
 #include "net/tls.h"
 
-
 int64_t pki_clock_ns(struct pki *p)
 {
 	return MAX(env_now_ns(p->env), CLOCK_FLOOR_NS);
