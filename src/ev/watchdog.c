@@ -7,8 +7,8 @@
 #include "ev/ev-internal.h"
 
 #define LOOK_NS (500 * NS_PER_MS)
-#define ANSWER_NS (100 * NS_PER_MS) /* for a stack; who runs needs far less */
-#define AGAIN 10		    /* times as long, then it is said again */
+#define ANSWER_NS NS_PER_SEC /* for a stack; who runs needs far less, but may be kept from running */
+#define AGAIN 10	     /* times as long, then it is said again */
 #define WATCHDOG_STACK ((size_t)256 * 1024)
 
 static const struct {

@@ -28,6 +28,7 @@ struct grpc_mux {
 	size_t message_max;
 	struct err why; /* what went wrong up here */
 	int64_t opened_ns, connect_timeout_ns;
+	int64_t ticked_ns;
 	bool is_up;   /* up() was called: the peer has said its first words */
 	bool closing; /* by us: nothing is wrong */
 };
@@ -317,11 +318,28 @@ static void mux_ping(struct grpc_mux *m, int64_t now)
 	}
 }
 
+/* This loop did nothing for so long, and what the peer has said meanwhile is not read yet: nobody was late. */
+static void mux_forgive(struct grpc_mux *m, int64_t stood_ns)
+{
+	LIST_EACH(&m->calls, it) {
+		struct grpc_call *c = LIST_ENTRY(it, struct grpc_call, link);
+
+		if (c->deadline_ns)
+			c->deadline_ns += stood_ns;
+	}
+	m->opened_ns += stood_ns;
+	if (m->pinged_ns)
+		m->pinged_ns += stood_ns;
+}
+
 static void mux_tick(void *ctx)
 {
 	struct grpc_mux *m = ctx;
 	int64_t now = ev_loop_now_ns(m->loop);
 
+	if (now - m->ticked_ns > TICK_NS)
+		mux_forgive(m, now - m->ticked_ns - TICK_NS);
+	m->ticked_ns = now;
 	for (struct list *it = m->calls.next; it != &m->calls; it = it->next) {
 		struct grpc_call *c = LIST_ENTRY(it, struct grpc_call, link);
 
@@ -442,7 +460,7 @@ struct grpc_mux *grpc_mux_open(struct ev_loop *l, const struct grpc_mux_opts *o,
 	m->ping_ns = o->ping_ns;
 	m->ping_timeout_ns = o->ping_timeout_ns;
 	m->message_max = o->message_max;
-	m->opened_ns = ev_loop_now_ns(l);
+	m->opened_ns = m->ticked_ns = ev_loop_now_ns(l);
 	m->connect_timeout_ns = o->connect_timeout_ns;
 	list_init(&m->calls);
 	BUG_ON(nghttp2_session_client_new2(&m->h2, mux_callbacks, m, mux_option) != 0);

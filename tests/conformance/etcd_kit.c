@@ -1,16 +1,15 @@
 #include "etcd_kit.h"
 
+#include "free_port.h"
 #include "unit.h"
 
 #include "base/base.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,18 +26,6 @@ bool etcd_installed(void)
 			return true;
 	}
 	return false;
-}
-
-static int kit_free_port(void)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t n = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
-	close(fd);
-	return ntohs(a.sin_port);
 }
 
 struct argv {
@@ -120,8 +107,8 @@ void etcd_cluster_start(struct etcd_cluster *c, int n, const char *dir)
 	for (int i = 0; i < n; i++) {
 		struct etcd_member *m = &c->m[i];
 
-		m->client_port = kit_free_port();
-		m->peer_port = kit_free_port();
+		m->client_port = free_port();
+		m->peer_port = free_port();
 		snprintf(m->dir, sizeof(m->dir), "%s/etcd-%d", dir, i);
 		snprintf(c->endpoints + strlen(c->endpoints), sizeof(c->endpoints) - strlen(c->endpoints),
 			 "%s%s://127.0.0.1:%d", i ? "," : "", c->cert ? "https" : "http", m->client_port);

@@ -5,6 +5,9 @@
 #include <sys/types.h>
 
 #define ETCD_MEMBERS_MAX 3
+/* For stores (store_etcd_opts) that have nobody to go to: a member that a loaded machine keeps from running for half a
+ * minute is waited for, or a test sees writes that are in doubt. */
+#define ETCD_PATIENCE 30
 
 struct etcd_member {
 	pid_t pid; /* 0: it does not run */

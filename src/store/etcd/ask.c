@@ -31,7 +31,7 @@ static void asking_begin(void *ctx)
 {
 	struct asking *a = ctx;
 
-	a->req.until_ns = ev_loop_now_ns(a->es->loop) + a->timeout_ns;
+	a->req.until_ns = es_in(a->es, a->timeout_ns);
 	link_request(a->es->link, &a->req);
 }
 

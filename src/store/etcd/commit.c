@@ -219,7 +219,7 @@ static void commits_come(void *ctx)
 		pthread_mutex_unlock(&es->mu);
 		if (!c)
 			return;
-		c->req.until_ns = ev_loop_now_ns(es->loop) + (es->gone ? ES_CLOSE_NS : ES_WRITE_NS);
+		c->req.until_ns = es_in(es, es->gone ? ES_CLOSE_NS : ES_WRITE_NS);
 		ecommit_line_up(c);
 	}
 }
@@ -295,7 +295,7 @@ void es_commit(struct store *s, const struct store_write *w, store_done_fn *done
 
 void es_hurry_commits(struct es *es)
 {
-	int64_t until = ev_loop_now_ns(es->loop) + ES_CLOSE_NS;
+	int64_t until = es_in(es, ES_CLOSE_NS);
 
 	es->gone = true;
 	STRMAP_EACH(&es->by_key, e) {

@@ -31,6 +31,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* Limits of time; es_in() makes instants of them. */
 #define ES_WRITE_NS (30 * NS_PER_SEC) /* until a write that nobody answers fails */
 #define ES_READ_NS (10 * NS_PER_SEC)
 #define ES_CLOSE_NS (5 * NS_PER_SEC)
@@ -140,6 +141,7 @@ struct es {
 	struct link_endpoint endpoints[LINK_ENDPOINTS_MAX];
 	size_t n_endpoints;
 	struct tls_ctx *tls;
+	int patience;
 	struct watchers watchers;
 	_Atomic int64_t rev; /* the position; set by the delivery */
 
@@ -174,6 +176,12 @@ struct es {
 };
 
 #define ES(s) CONTAINER_OF(s, struct es, store)
+
+/* When a limit of ns that begins now is reached. Loop. */
+static inline int64_t es_in(struct es *es, int64_t ns)
+{
+	return ev_loop_now_ns(es->loop) + es->patience * ns;
+}
 
 void es_live_start(struct es *es, int64_t next); /* live.c */
 void es_delivery(void *ctx);			 /* live.c: the store's thread */

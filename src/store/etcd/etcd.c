@@ -38,7 +38,7 @@ static void look_begin(void *ctx)
 {
 	struct look *l = ctx;
 
-	l->req.until_ns = ev_loop_now_ns(l->es->loop) + ES_READ_NS;
+	l->req.until_ns = es_in(l->es, ES_READ_NS);
 	link_request(l->es->link, &l->req);
 }
 
@@ -112,7 +112,7 @@ static void es_closing(void *ctx)
 	struct es *es = ctx;
 
 	es_hurry_commits(es);
-	es->closing = ev_timer_start(es->loop, 2 * ES_CLOSE_NS, 0, es_closing_late, es);
+	es->closing = ev_timer_start(es->loop, es->patience * 2 * ES_CLOSE_NS, 0, es_closing_late, es);
 }
 
 static void es_stop_loop(void *ctx)
@@ -378,6 +378,7 @@ struct store *store_etcd_open(struct env *env, const struct store_etcd_opts *o, 
 	struct es *es = xcalloc(1, sizeof(*es));
 
 	es->store = (struct store){ &es_ops, env };
+	es->patience = MAX(o->patience, 1);
 	pthread_mutex_init(&es->mu, NULL);
 	pthread_cond_init(&es->changed, NULL);
 	watchers_init(&es->watchers);
@@ -396,7 +397,7 @@ struct store *store_etcd_open(struct env *env, const struct store_etcd_opts *o, 
 		es_free(es);
 		return NULL;
 	}
-	es->link = link_new(env, es->loop, es->endpoints, es->n_endpoints, es->tls, &cb, es);
+	es->link = link_new(env, es->loop, es->endpoints, es->n_endpoints, es->tls, es->patience, &cb, es);
 	if (es_start(es, o->wait_ns ? o->wait_ns : WAIT_NS, err) < 0) {
 		if (es->running) {
 			ev_loop_post(es->loop, es_stop_loop, es);

@@ -5,7 +5,8 @@
  *	one revision	writes that are one (`also`) have one revision together
  *	order		writes in flight at once have no order, but those of one key
  *	others		write, too: how new the store is only it can say (store_sync())
- *	doubt		a write whose answer was lost is made again, as the same transaction (README.md)
+ *	doubt		a write whose answer was lost is made again, as the same transaction (README.md), and
+ *			told when that is answered: after later ones, perhaps
  *	size		etcd's own limits count, too: ERR_TOO_LARGE
  *
  * If nobody raised them those are 1.5 MiB a request and 128 operations a transaction. A write that nobody answers in
@@ -24,6 +25,8 @@ struct store_etcd_opts {
 	int64_t wait_ns;    /* how long to wait for a first answer; 0: 30 s */
 	int64_t compact_ns; /* history is kept for so long: one of those on the cluster forgets older one; 0: nobody of
 			       us */
+	int patience; /* all limits of time are so many times as long; 0: once. For tests, where a member may be kept
+			 from running for seconds, and shall not be left for that */
 };
 
 /* Members that have come since it was opened: those of the list that are not known are, too. s is such a store itself.

@@ -26,6 +26,7 @@ struct link {
 	const struct link_endpoint *e;
 	size_t n, at;
 	struct tls_ctx *tls;
+	int patience;		 /* limits of time are so many times as long */
 	struct grpc_mux *mux;	 /* opening, or up */
 	bool up, stopping, told; /* told: that something is wrong was logged */
 	bool ill;		 /* nothing was answered since something failed */
@@ -161,15 +162,16 @@ static void link_probe(struct link *l)
 		return;
 	if (!l->probe) {
 		etcd_range_write(&b, &(struct etcd_range){ .key = SV("health"), .count_only = true });
-		l->probe = grpc_mux_call(
-		    l->mux, &(struct grpc_call_opts){ .method = "/etcdserverpb.KV/Range", .timeout_ns = PROBE_NS },
-		    buf_sv(&b), &probe_cb, l);
+		l->probe = grpc_mux_call(l->mux,
+					 &(struct grpc_call_opts){ .method = "/etcdserverpb.KV/Range",
+								   .timeout_ns = l->patience * PROBE_NS },
+					 buf_sv(&b), &probe_cb, l);
 	}
 	if (!l->status)
-		l->status = grpc_mux_call(
-		    l->mux,
-		    &(struct grpc_call_opts){ .method = "/etcdserverpb.Maintenance/Status", .timeout_ns = PROBE_NS },
-		    SV(""), &status_cb, l);
+		l->status = grpc_mux_call(l->mux,
+					  &(struct grpc_call_opts){ .method = "/etcdserverpb.Maintenance/Status",
+								    .timeout_ns = l->patience * PROBE_NS },
+					  SV(""), &status_cb, l);
 }
 
 /* --- requests --- */
@@ -224,7 +226,8 @@ static void link_send(struct link *l, struct link_req *r)
 {
 	static const struct grpc_call_cb cb = { req_message, req_end };
 	int64_t left = r->until_ns - ev_loop_now_ns(l->loop);
-	struct grpc_call_opts o = { .method = r->method, .timeout_ns = MAX(MIN(left, TRY_NS), NS_PER_MS) };
+	struct grpc_call_opts o = { .method = r->method,
+				    .timeout_ns = MAX(MIN(left, l->patience * TRY_NS), NS_PER_MS) };
 
 	list_del(&r->link);
 	list_add_tail(&l->asked, &r->link);
@@ -369,9 +372,9 @@ static void link_open(struct link *l)
 			       &(struct grpc_mux_opts){ .host = e->host,
 							.port = e->port,
 							.tls = e->tls ? l->tls : NULL,
-							.connect_timeout_ns = CONNECT_NS,
+							.connect_timeout_ns = l->patience * CONNECT_NS,
 							.ping_ns = PING_NS,
-							.ping_timeout_ns = PING_TIMEOUT_NS,
+							.ping_timeout_ns = l->patience * PING_TIMEOUT_NS,
 							.message_max = LINK_MESSAGE_MAX },
 			       &cb, l);
 }
@@ -390,7 +393,7 @@ void link_leave(struct link *l, const char *why)
 }
 
 struct link *link_new(struct env *env, struct ev_loop *loop, const struct link_endpoint *e, size_t n,
-		      struct tls_ctx *tls, const struct link_cb *cb, void *ctx)
+		      struct tls_ctx *tls, int patience, const struct link_cb *cb, void *ctx)
 {
 	struct link *l = xcalloc(1, sizeof(*l));
 
@@ -399,6 +402,7 @@ struct link *link_new(struct env *env, struct ev_loop *loop, const struct link_e
 	l->e = e;
 	l->n = n;
 	l->tls = tls ? tls_ctx_ref(tls) : NULL;
+	l->patience = patience;
 	l->cb = *cb;
 	l->ctx = ctx;
 	list_init(&l->waiting);

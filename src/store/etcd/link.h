@@ -55,8 +55,9 @@ struct link_cb {
 	void (*stopped)(struct link *l, void *ctx); /* last, by link_stop(): it may be freed */
 };
 
+/* Endpoints are the caller's. patience: as etcd.h has it. */
 struct link *link_new(struct env *env, struct ev_loop *loop, const struct link_endpoint *e, size_t n,
-		      struct tls_ctx *tls, const struct link_cb *cb, void *ctx); /* endpoints are the caller's */
+		      struct tls_ctx *tls, int patience, const struct link_cb *cb, void *ctx);
 void link_start(struct link *l);
 void link_grow(struct link *l, size_t n); /* the caller has put more behind his endpoints */
 void link_request(struct link *l, struct link_req *r);

@@ -40,7 +40,7 @@ static void es_sync_ask(struct es *es)
 		list_add_tail(&es->sync_now, it);
 	}
 	es->sync.method = "/etcdserverpb.KV/Range";
-	es->sync.until_ns = ev_loop_now_ns(es->loop) + ES_READ_NS;
+	es->sync.until_ns = es_in(es, ES_READ_NS);
 	es->sync.done = sync_said;
 	if (!es->sync.request.n)
 		etcd_range_write(&es->sync.request, &(struct etcd_range){ .key = SV("health"), .count_only = true });

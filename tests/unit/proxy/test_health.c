@@ -1,4 +1,5 @@
 /* The proxy's HTTP servers, asked by sockets while what they tell changes. */
+#include "free_port.h"
 #include "unit.h"
 
 #include "ev/ev.h"
@@ -42,18 +43,6 @@ static const char *ask(int port, const char *path)
 	text[n] = '\0';
 	close(fd);
 	return text;
-}
-
-static int free_port(void)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t n = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&a, n), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
-	close(fd);
-	return ntohs(a.sin_port);
 }
 
 static struct env *env;
