@@ -7,6 +7,7 @@
 #include "ev/ev.h"
 #include "kubelet/fsutil.h"
 #include "kubelet/kpod.h"
+#include "kubelet/shares.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -15,7 +16,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define RUNNING_MAX 64			/* programs at once; more wait */
 #define SAYS_SO_NS (20 * NS_PER_SEC)	/* from then on a mount says that it takes long */
 #define MOUNT_NS (120 * NS_PER_SEC)	/* mount.nfs gives up by then, too */
 #define UNMOUNT_NS (10 * NS_PER_SEC)	/* a step of it */
@@ -27,6 +27,15 @@
 const struct net_machine net_machine_real = { "mount.nfs", "umount", "stat", fs_is_mountpoint };
 
 enum job_kind { JOB_MOUNT, JOB_UNMOUNT, JOB_ROOM };
+/* Programs at once; more wait. */
+static const struct share_bounds net_bounds[_SHARE_MAX] = {
+	[SHARE_MAKING] = { .all = 64, .each = 8, .hung_all = 16, .hung_each = 2 },
+	[SHARE_UNMAKING] = { .all = 32, .each = 8, .hung_all = 16, .hung_each = 4 },
+	[SHARE_LOOKING] = { .all = 16, .each = 4, .hung_all = 4, .hung_each = 1 },
+};
+static const enum share_kind job_share[] = {
+	[JOB_MOUNT] = SHARE_MAKING, [JOB_UNMOUNT] = SHARE_UNMAKING, [JOB_ROOM] = SHARE_LOOKING
+};
 static const char *const unmount_steps[] = { NULL, "-f", "-l" };
 
 /* What is at work for one path, or said when it ended. Under the owner's lock, but for refs. */
@@ -38,6 +47,10 @@ struct net_job {
 	struct kpod *pod;
 	int out;		     /* what it says, a file in memory */
 	int64_t began_ns, killed_ns; /* killed: 0 is not */
+	char *owner;		     /* whose share of all programs it has, while it runs */
+	enum job_kind counted;	     /* of which kind */
+	bool hung, counted_hung;     /* the last one took too long; and counts as that */
+	int64_t waits_ns;	     /* since when for a share; 0: it does not */
 	int step;
 	char *failed; /* what the last one said; NULL: nothing is to be told */
 	struct net_room room;
@@ -51,7 +64,7 @@ struct net_mounts {
 	int refs; /* the owner's, and one for each program whose end is awaited */
 	bool stopping;
 	struct strmap jobs[JOB_ROOM + 1]; /* path -> struct net_job; of mounts and unmounts one (JOB_MOUNT) */
-	int running;
+	struct shares shares;
 };
 
 /* --- jobs --- */
@@ -61,6 +74,7 @@ static void job_free(struct net_job *j)
 	free(j->at);
 	free(j->command);
 	free(j->failed);
+	free(j->owner);
 	close_fdp(&j->out);
 	free(j);
 }
@@ -82,6 +96,7 @@ static void net_unref_unlock(struct net_mounts *n)
 			job_free(e->value);
 		strmap_release(&n->jobs[k]);
 	}
+	shares_release(&n->shares);
 	pthread_mutex_destroy(&n->lock);
 	free(n);
 }
@@ -145,6 +160,7 @@ static void job_note(struct net_job *j, int status)
 
 	free(TAKE(j->failed));
 	(void)job_said(j, said);
+	j->hung = j->hung && j->killed_ns;
 	if (j->kind == JOB_ROOM) {
 		if (fine)
 			job_room(j, sv_from(said));
@@ -159,6 +175,35 @@ static void job_note(struct net_job *j, int status)
 	}
 }
 
+/* Whose it is: the namespace's; else that of whoever has the directory above. */
+static struct sv job_owner(const struct net_job *j, const struct kpod *p)
+{
+	const char *slash = strrchr(j->at, '/');
+
+	return p ? sv_from(p->ns) : slash ? sv_make(j->at, (size_t)(slash - j->at)) : SV("");
+}
+
+static bool net_count(struct net_job *j, const struct kpod *p, enum job_kind kind)
+{
+	struct sv owner = job_owner(j, p);
+
+	if (!shares_enter(&j->n->shares, job_share[kind], owner, j->hung)) {
+		j->waits_ns = j->waits_ns ? j->waits_ns : env_mono_ns(j->n->env);
+		return false;
+	}
+	j->waits_ns = 0;
+	free(j->owner);
+	j->owner = xstrndup(owner.p, owner.n);
+	j->counted = kind;
+	j->counted_hung = j->hung;
+	return true;
+}
+
+static void net_uncount(struct net_job *j)
+{
+	shares_leave(&j->n->shares, job_share[j->counted], sv_from(j->owner), j->counted_hung);
+}
+
 /* The program is no longer at work, as far as we care. Its pod, which the caller kicks without the lock. */
 static struct kpod *job_end(struct net_job *j)
 {
@@ -166,7 +211,7 @@ static struct kpod *job_end(struct net_job *j)
 
 	j->child = child_free(j->child);
 	j->pod = NULL;
-	j->n->running--;
+	net_uncount(j);
 	close_fdp(&j->out);
 	j->out = -1;
 	return p;
@@ -216,17 +261,18 @@ static char *job_command(const char *const *argv)
 	return buf_detach(&b);
 }
 
-static int job_begin(struct net_job *j, struct kpod *p, const char *const *argv, struct err *err)
+static int job_begin(struct net_job *j, enum job_kind kind, struct kpod *p, const char *const *argv, struct err *err)
 {
 	struct net_mounts *n = j->n;
 
-	if (n->stopping || n->running >= RUNNING_MAX)
+	if (n->stopping || !net_count(j, p, kind))
 		return 1;
 	j->out = memfd_create("said", MFD_CLOEXEC);
-	if (j->out < 0)
+	if (j->out < 0) {
+		net_uncount(j);
 		return err_set_errno(err, errno, "starting '%s'", argv[0]);
+	}
 	n->refs++;
-	n->running++;
 	free(j->command);
 	j->command = job_command(argv);
 	j->began_ns = env_mono_ns(n->env);
@@ -241,11 +287,12 @@ static int job_begin(struct net_job *j, struct kpod *p, const char *const *argv,
 			       job_exited, j, err);
 	if (!j->child) {
 		n->refs--;
-		n->running--;
+		net_uncount(j);
 		close_fdp(&j->out);
 		j->out = -1;
 		return -1;
 	}
+	j->kind = kind;
 	j->pod = p ? kpod_ref(p) : NULL;
 	return 1;
 }
@@ -259,6 +306,7 @@ static bool job_at_work(struct net_job *j, int64_t limit_ns, struct kpod **ret_k
 		return false;
 	if (!j->killed_ns && now - j->began_ns > limit_ns) {
 		j->killed_ns = now;
+		j->hung = true;
 		(void)child_kill(j->child, SIGKILL);
 	}
 	if (!j->killed_ns || now - j->killed_ns <= KILLED_NS || !job_leave(j, ret_kick))
@@ -273,7 +321,6 @@ static bool job_at_work(struct net_job *j, int64_t limit_ns, struct kpod **ret_k
 static int mount_begin(struct net_job *j, struct kpod *p, const struct net_source *s, struct err *err)
 {
 	const char *argv[] = { j->n->m->mount, s->what, j->at, s->options ? "-o" : NULL, s->options, NULL };
-	int rc;
 
 	if (!file_is_program(argv[0]))
 		return err_set(err, ERR_UNAVAILABLE,
@@ -283,10 +330,13 @@ static int mount_begin(struct net_job *j, struct kpod *p, const struct net_sourc
 		return err_set(err, ERR_INVALID, "'%s' names no server", s->what);
 	if (fs_mkdir_p(j->at, 0750, err) < 0)
 		return -1;
-	rc = job_begin(j, p, argv, err);
-	if (j->child)
-		j->kind = JOB_MOUNT;
-	return rc;
+	if (job_begin(j, JOB_MOUNT, p, argv, err) < 0)
+		return -1;
+	if (j->waits_ns && env_mono_ns(j->n->env) - j->waits_ns > SAYS_SO_NS)
+		return err_set(err, ERR_UNAVAILABLE,
+			       "%s waits for other mounts of its namespace, or of many, whose servers do not answer",
+			       s->what);
+	return 1;
 }
 
 static int mount_step(struct net_mounts *n, struct kpod *p, const char *at, const struct net_source *s,
@@ -333,12 +383,10 @@ static int unmount_begin(struct net_job *j, int step, struct kpod *p, struct err
 	/* No helper that asks the server, no look at the path. */
 	const char *more = unmount_steps[step];
 	const char *argv[] = { j->n->m->umount, "-i", "-c", more ? more : j->at, more ? j->at : NULL, NULL };
-	int rc = job_begin(j, p, argv, err);
+	int rc = job_begin(j, JOB_UNMOUNT, p, argv, err);
 
-	if (j->child) {
-		j->kind = JOB_UNMOUNT;
+	if (j->child)
 		j->step = step;
-	}
 	return rc;
 }
 
@@ -438,7 +486,7 @@ bool net_room(struct net_mounts *n, const char *at, struct net_room *ret)
 	pthread_mutex_lock(&n->lock);
 	j = job_of(n, JOB_ROOM, at);
 	if (!job_at_work(j, UNMOUNT_NS, &kick) && (!j->known_ns || now - j->known_ns > ROOM_FRESH_NS))
-		(void)job_begin(j, NULL, argv, NULL);
+		(void)job_begin(j, JOB_ROOM, NULL, argv, NULL);
 	known = j->known_ns && now - j->known_ns <= ROOM_KNOWN_NS;
 	if (known)
 		*ret = j->room;
@@ -457,14 +505,14 @@ struct net_mounts *net_mounts_new(struct env *e, const struct net_machine *m)
 	n->env = e;
 	n->m = m ? m : &net_machine_real;
 	n->refs = 1;
+	n->shares.bounds = net_bounds;
 	pthread_mutex_init(&n->lock, NULL);
 	return n;
 }
 
 struct net_mounts *net_mounts_free(struct net_mounts *n)
 {
-	struct kpod *pods[RUNNING_MAX];
-	size_t n_pods = 0;
+	VEC(struct kpod *) pods = VEC_INIT;
 
 	if (!n)
 		return NULL;
@@ -476,10 +524,11 @@ struct net_mounts *net_mounts_free(struct net_mounts *n)
 			struct kpod *p = NULL;
 
 			if (j->child && job_leave(j, &p) && p)
-				pods[n_pods++] = p; /* no more than RUNNING_MAX run */
+				vec_push(&pods, p);
 		}
 	net_unref_unlock(n);
-	for (size_t i = 0; i < n_pods; i++)
-		kpod_unref(pods[i]);
+	for (size_t i = 0; i < pods.n; i++)
+		kpod_unref(pods.p[i]);
+	vec_release(&pods);
 	return NULL;
 }

@@ -9,6 +9,7 @@
 #include "client/workq.h"
 #include "kubelet/csi/csi.h"
 #include "kubelet/csi/csi_message.h"
+#include "kubelet/shares.h"
 
 #include <pthread.h>
 
@@ -26,6 +27,8 @@ struct csi {
 	struct strmap plugins; /* file name in registry -> struct csi_plugin */
 	struct strmap drivers; /* name -> struct csi_driver */
 	struct strmap volumes; /* "DRIVER/SHA" -> struct csi_volume */
+	struct shares shares;  /* which volumes have a call under way, or may have one */
+	uint64_t line;	       /* the last number given to one that waits for a place */
 	struct workq *plugin_q;
 	int (*run)(void *driver, struct sv sha, struct reconcile_result *ret, struct err *err); /* csi_run() */
 	struct fd_watch *watch;
@@ -37,9 +40,10 @@ struct csi_driver {
 	char *name;
 	char *endpoint;	 /* NULL: it is not registered now */
 	unsigned can;	 /* enum csi_can */
-	struct workq *q; /* its volumes, by SHA: CSI_WORKERS at once */
+	struct workq *q; /* its volumes, by SHA; how many of them at once ask is bounded by their owners */
 };
-#define CSI_WORKERS 4
+#define CSI_WORKERS 48		      /* as the class of their work has threads */
+#define CSI_HUNG_NS (20 * NS_PER_SEC) /* a run that takes longer: the next one comes behind others */
 
 /* How far a volume has come for a pod.
  *
@@ -78,7 +82,14 @@ struct csi_volume {
 	int64_t waits_ns; /* mono: since when it waits for being attached, or since that was said; 0: it does not */
 	unsigned waits;	  /* looks at an attachment that is not there, in a row */
 	struct retry failed;
-	struct strmap uses; /* uid -> struct csi_use */
+	/* csi_places.c */
+	char *owner; /* whose place it has, or waits for */
+	enum share_kind kind;
+	bool placed, placed_hung; /* has one; as which it counts */
+	bool hung;		  /* the last run did */
+	uint64_t in_line;	  /* its number; 0: it does not wait */
+	bool called;		  /* it was in line, and there is a place */
+	struct strmap uses;	  /* uid -> struct csi_use */
 };
 
 /* csi_call.c: a call of whoever listens at the socket; the request is released. ret may be NULL. */
@@ -125,6 +136,15 @@ struct csi_use *csi_use_of(struct csi_volume *v, struct sv uid);				      /* und
 void csi_use_free(void *use);
 void csi_volumes_wake(struct csi *c, struct sv driver); /* all of the driver's are looked at */
 void csi_volumes_free(struct csi *c);
+
+/* --- csi_places.c: who may ask a driver now; all under lock --- */
+extern const struct share_bounds csi_bounds[_SHARE_MAX];
+/* False: none is free for it, and it is run again when there is one. */
+bool csi_place_take(struct csi *c, struct csi_volume *v, enum share_kind kind, struct sv owner);
+/* It needs none now: another one may have that which it was called for. */
+void csi_place_pass(struct csi *c, struct csi_volume *v);
+/* Fine when it has none. Another one may come. */
+void csi_place_give(struct csi *c, struct csi_volume *v);
 
 /* --- csi_run.c: one look at one volume, on the driver's queue --- */
 int csi_run(void *driver, struct sv sha, struct reconcile_result *ret, struct err *err);
