@@ -293,7 +293,7 @@ static void member_too_late(void *ctx)
 	pthread_mutex_unlock(&m->lock);
 }
 
-struct etcd_member *etcd_member_stop(struct etcd_member *m)
+struct etcd_member *etcd_member_stop(struct etcd_member *m, bool at_once)
 {
 	struct env_timer *guard;
 
@@ -305,7 +305,7 @@ struct etcd_member *etcd_member_stop(struct etcd_member *m)
 	if (m->timer && env_timer_stop(m->env, TAKE(m->timer)))
 		m->armed = false;
 	if (m->child)
-		(void)child_kill(m->child, SIGTERM);
+		(void)child_kill(m->child, at_once ? SIGKILL : SIGTERM);
 	while (m->child || m->armed)
 		pthread_cond_wait(&m->quiet, &m->lock);
 	pthread_mutex_unlock(&m->lock);

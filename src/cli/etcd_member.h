@@ -50,7 +50,8 @@ int etcd_member_identify(struct arena *a, const struct etcd_member_opts *o, stru
  * The pki has the CA. */
 struct etcd_member *etcd_member_start(const struct etcd_member_opts *o, const struct etcd_member_id *id,
 				      const char *cluster, struct err *err);
-struct etcd_member *etcd_member_stop(struct etcd_member *m); /* waits; NULL is fine */
+/* Waits; NULL is fine. at_once: no other member takes over from it, and it is killed: what it answered is in its log. */
+struct etcd_member *etcd_member_stop(struct etcd_member *m, bool at_once);
 /* How it is asked: this one first, or the others when it has no vote yet. clients: their URLs, with commas; NULL: as in
  * DIR/etcd/clients. Texts in a. */
 void etcd_member_datastore(struct arena *a, const struct etcd_member_opts *o, const struct etcd_member_id *id,

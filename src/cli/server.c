@@ -588,6 +588,8 @@ static void stop(struct server *s)
 	struct env_timer *guard;
 	int64_t grace = MAX(s->o.shutdown_watch_grace_ns, STOP_GRACE_NS);
 
+	if (s->store) /* one that does not answer keeps nobody from ending */
+		store_hurry(s->store);
 	snapshot_schedule_stop(&s->snapshots);
 	daemon_node_stop(&s->node);
 	guard = s->env ? env_after(s->env, ENV_TIMERS, MIN(s->o.request_timeout_ns, DRAIN_MAX_NS) + grace + END_MAX_NS,
@@ -659,6 +661,8 @@ static int server_serve(struct server *s, struct err *err)
 	signum = daemon_wait(s->o.disable_agent ? NULL : &s->node);
 	log_info("server", "stopping", "signal", "%s", strsignal(signum));
 	apiserver_unready(s->api);
+	if (!s->o.shutdown_delay_ns)
+		store_hurry(s->store);
 	apiserver_leave(s->api);
 	(void)daemon_pause(s->o.shutdown_delay_ns);
 	return 0;

@@ -157,6 +157,7 @@ void server_store_rest(struct server_store *s)
 {
 	struct followed *f = TAKE(s->followed);
 
+	s->alone = !s->store || !store_healthy(s->store, NULL);
 	if (!f)
 		return;
 	pthread_mutex_lock(&f->lock);
@@ -219,5 +220,5 @@ int server_store_open(struct server_store *s, struct env *env, struct arena *a, 
 
 void server_store_end(struct server_store *s)
 {
-	s->member = etcd_member_stop(s->member);
+	s->member = etcd_member_stop(s->member, s->alone);
 }

@@ -16,6 +16,7 @@ struct server_store {
 	struct followed *followed; /* who else is there, looked at every minute */
 	struct etcd_member_id id;  /* with a member */
 	bool shared;		   /* others may have the same */
+	bool alone;		   /* at the end: no majority answers its store */
 };
 
 /* -1: what was begun is in ret, for server_store_end(). */

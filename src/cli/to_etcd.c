@@ -316,7 +316,7 @@ static int move_all(struct arena *a, const struct etcd_member_opts *o, const str
 		rc = to_etcd_copy(from, to, &keys, &rev, err);
 	}
 	store_close(to);
-	etcd_member_stop(m);
+	etcd_member_stop(m, false);
 	store_close(from);
 	if (rc == 0)
 		log_info(SYS, "all is in etcd", "keys", "%zu, revision %" PRId64, keys, rev);

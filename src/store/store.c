@@ -163,6 +163,12 @@ void store_sync(struct store *s, store_sync_fn *done, void *ctx)
 	s->ops->sync(s, done, ctx);
 }
 
+void store_hurry(struct store *s)
+{
+	if (s->ops->hurry)
+		s->ops->hurry(s);
+}
+
 bool store_healthy(struct store *s, struct err *why)
 {
 	return s->ops->healthy(s, why);

@@ -190,6 +190,10 @@ struct store_ops {
 	int (*lease_keepalive)(struct store *s, int64_t id, int64_t *ret_ttl_s, struct err *err);
 	int (*lease_revoke)(struct store *s, int64_t id, struct err *err);
 
+	/* The process is to end: from now on no question and no write waits for longer than some two seconds in all,
+	 * whoever does not answer. NULL: nobody is waited for. */
+	void (*hurry)(struct store *s);
+
 	/* Finishes queued writes and releases everything; a watch still open ends with
 	 * ERR_UNAVAILABLE and is released too. No other call on s may be running. */
 	void (*close)(struct store *s);
@@ -238,6 +242,7 @@ int store_lease_keepalive(struct store *s, int64_t id, int64_t *ret_ttl_s, struc
 int store_lease_revoke(struct store *s, int64_t id, struct err *err);			     /* and its keys are gone */
 bool store_shared(struct store *s);				  /* others may write: it has a sync */
 void store_sync(struct store *s, store_sync_fn *done, void *ctx); /* of one that is shared */
+void store_hurry(struct store *s);
 bool store_healthy(struct store *s, struct err *why);
 void store_stats(struct store *s, struct store_stats *ret);
 struct store *store_close(struct store *s); /* NULL is fine; returns NULL */

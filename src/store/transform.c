@@ -361,6 +361,11 @@ static int tx_lease_revoke(struct store *s, int64_t id, struct err *err)
 	return store_lease_revoke(TX(s)->inner, id, err);
 }
 
+static void tx_hurry(struct store *s)
+{
+	store_hurry(TX(s)->inner);
+}
+
 static bool tx_healthy(struct store *s, struct err *why)
 {
 	return store_healthy(TX(s)->inner, why);
@@ -410,6 +415,7 @@ static const struct store_ops tx_ops = {
 	.lease_grant = tx_lease_grant,
 	.lease_keepalive = tx_lease_keepalive,
 	.lease_revoke = tx_lease_revoke,
+	.hurry = tx_hurry,
 	.healthy = tx_healthy,
 	.stats = tx_stats,
 	.close = tx_close,

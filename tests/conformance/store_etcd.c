@@ -203,6 +203,37 @@ static void test_no_majority(void **state)
 	store_close(s);
 }
 
+static void *put_once(void *arg)
+{
+	return (void *)(intptr_t)put(arg, "b", "1", 0);
+}
+
+/* A process that is to end waits for nobody: neither does what was asked before, nor what comes. */
+static void test_hurry(void **state)
+{
+	struct place *p = *state;
+	struct store *s;
+	pthread_t thread;
+	int64_t id;
+	void *said;
+
+	etcd_cluster_start(&p->c, 1, p->dir);
+	s = opened_at(&p->c);
+	store_hurry(s); /* which nobody notices whose store answers */
+	assert_true(put(s, "a", "1", 0) > 0);
+	etcd_member_signal(&p->c.m[0], SIGSTOP);
+	assert_int_equal(pthread_create(&thread, NULL, put_once, s), 0);
+	pthread_join(thread, &said);
+	assert_int_equal((intptr_t)said, -1);
+	assert_false(store_healthy(s, NULL));
+	for (int i = 0; i < 100; i++) { /* of which each would have its seconds */
+		assert_int_equal(put(s, "c", "1", 0), -1);
+		assert_int_equal(store_range(s, SV("a"), SV(""), 0, 1, NULL, NULL, &id, NULL), -1);
+		assert_int_equal(store_lease_grant(s, 0, 60, &id, NULL), -1);
+	}
+	store_close(s);
+}
+
 /* --- others that write --- */
 
 static void synced(_unused_ int64_t rev, const struct err *err, void *ctx)
@@ -610,6 +641,7 @@ int main(void)
 		PLACE(test_same_words),	     PLACE(test_compacted_by_another),
 		PLACE(test_compact_in_turn), PLACE(test_members_die),
 		PLACE(test_members_stop),    PLACE(test_no_majority),
+		PLACE(test_hurry),
 	};
 
 	if (!etcd_installed()) {
