@@ -411,6 +411,7 @@ static const struct store_ops tx_ops = {
 	.gather = tx_gather,
 	.watch = tx_watch,
 	.unwatch = tx_unwatch,
+	.changes = tx_look,
 	.compact = tx_compact,
 	.lease_grant = tx_lease_grant,
 	.lease_keepalive = tx_lease_keepalive,
@@ -428,8 +429,6 @@ struct store *store_transformed(struct store *inner_take, struct store_transform
 	x->ops = tx_ops;
 	if (store_shared(inner_take))
 		x->ops.sync = tx_sync;
-	if (store_tells_changes(inner_take))
-		x->ops.changes = tx_look;
 	x->store = (struct store){ &x->ops, inner_take->env };
 	x->inner = inner_take;
 	x->t = t;

@@ -135,6 +135,7 @@ static void es_stop_loop(void *ctx)
 	es->gone = true;
 	es->closing = ev_timer_stop(es->closing);
 	feed_stop(&es->live);
+	past_stop(es);
 	link_stop(es->link);
 }
 
@@ -159,6 +160,7 @@ static void es_free(struct es *es)
 	ev_loop_free(es->loop);	    /* what was posted is run */
 	LIST_EACH(&es->batches, it) /* that came when nobody was there any more */
 		batch_free(LIST_ENTRY(it, struct batch, link));
+	past_drop_pages(es);
 	watchers_release(&es->watchers);
 	strmap_release(&es->by_key);
 	buf_release(&es->jump.request);
@@ -199,6 +201,7 @@ static const struct store_ops es_ops = {
 	.commit = es_commit,
 	.watch = es_watch,
 	.unwatch = es_unwatch,
+	.changes = es_changes,
 	.compact = es_compact,
 	.healthy = es_healthy,
 	.stats = es_stats,
@@ -415,6 +418,7 @@ struct store *store_etcd_open(struct env *env, const struct store_etcd_opts *o, 
 	list_init(&es->answered);
 	list_init(&es->batches);
 	list_init(&es->catchups);
+	list_init(&es->pages);
 	list_init(&es->feeds);
 	list_init(&es->waiting);
 	list_init(&es->syncs);
