@@ -52,7 +52,8 @@ int etcd_member_check(struct err *err)
 		   ? 0
 		   : err_set(err, ERR_NOT_FOUND,
 			     "there is no program '" PROGRAM "' in PATH, which a cluster of several servers keeps its "
-			     "objects with: apt-get install etcd-server (and systemctl disable --now etcd, which would "
+			     "objects with: apt-get install etcd-server etcd-client (and systemctl disable --now etcd, "
+			     "which would "
 			     "have its ports)");
 }
 
