@@ -122,3 +122,4 @@ bool host_has_address(struct arena *a, const char *address); /* true when they c
 const char *host_node_ips(struct arena *a, const char *was, const char *iface, const char *cluster_cidr);
 /* A port nothing listens on just now; 0 when there is none. Objects name the server's port before it listens. */
 int host_free_port(const char *address);
+bool host_can_listen(const char *address, int port, struct err *why); /* now; why has errnum */

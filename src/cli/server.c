@@ -665,7 +665,7 @@ static int server_serve(struct server *s, struct err *err)
 		store_hurry(s->store);
 	apiserver_leave(s->api);
 	(void)daemon_pause(s->o.shutdown_delay_ns);
-	return 0;
+	return atomic_load(&s->opened.removed) ? server_store_removed(&s->o, err) : 0;
 }
 
 /* The server from its start to its end: what a supervisor runs again. Returns the exit status. */

@@ -1,8 +1,10 @@
 /* server_join.h - how a further server comes into a cluster whose servers have an etcd of their own, both sides.
  *
+ *	its etcd's addresses		are this machine's, and free: or nobody is asked
  *	GET /cacerts			of a server that is there; its hash is as the token has it (join.h)
- *	POST /v1-caravel/members	with the token: an older member at that URL goes, a learner comes, and the
- *					answer has the sealed keys, all members, and where clients reach them
+ *	POST /v1-caravel/members	with the token: a learner comes, in the place of a member at that URL that is
+ *					gone (members.h), and the answer has the sealed keys, all members, and where
+ *					clients reach them. 409: the one there runs
  *	keys into DIR/pki, etcd starts
  *	MemberPromote			until it is in sync
  *
