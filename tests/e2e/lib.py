@@ -20,6 +20,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
@@ -161,8 +162,12 @@ def own_net():
     raise Failed("every range of addresses for tests is in use")
 
 
-def wait_for(what, check, timeout=30.0, every=0.05):
+GUARD = 60  # seconds: how long a loaded machine is waited for at the least; nothing is measured by it
+
+
+def wait_for(what, check, timeout=GUARD, every=0.05):
     """Polls check() until it is true; the last value is returned."""
+    timeout = max(timeout, GUARD)
     end = time.monotonic() + timeout
     last = None
     while time.monotonic() < end:
@@ -247,8 +252,9 @@ class Cluster:
             self.wait_end()
         return self.proc.returncode if self.proc else None
 
-    def wait_end(self, timeout=30):
+    def wait_end(self, timeout=GUARD):
         """The exit status. Of a server that does not end it is said what each of its threads waits for."""
+        timeout = max(timeout, GUARD)
         with contextlib.suppress(subprocess.TimeoutExpired):
             return self.proc.wait(timeout)
         said = [f"the server has not ended within {timeout} s", self.tail()]
@@ -537,17 +543,46 @@ class Tap:
         print(f"{'ok' if ok else 'not ok'} {self.n} - {name}{note}", flush=True)
 
 
+class Meanwhile(threading.Thread):
+    """A test that runs beside those before it."""
+
+    def __init__(self, test, args):
+        super().__init__(daemon=True)
+        self.test, self.args, self.wrong = test, args, None
+        self.start()
+
+    def run(self):
+        try:
+            self.test(*self.args)
+        except BaseException as e:  # whoever waits is told
+            self.wrong = e
+
+    def over(self):
+        self.join()
+        if self.wrong:
+            raise self.wrong
+
+
+def meanwhile(test):
+    """Marks a test that mostly waits for half minutes of a server or of the kernel, and has a cluster of its own: main() begins with it."""
+    test.meanwhile = True
+    return test
+
+
 def main(tests, *args):
     """Runs test functions in order; each is one TAP point. args are handed to each."""
     tap = Tap()
     only = sys.argv[1:]
+    tests = [test for test in tests if not only or test.__name__ in only]
+    begun = {test: Meanwhile(test, args) for test in tests if getattr(test, "meanwhile", False)}
     for test in tests:
         name = test.__name__.replace("_", " ")
-        if only and test.__name__ not in only:
-            continue
         started = time.monotonic()
         try:
-            test(*args)
+            if test in begun:
+                begun[test].over()
+            else:
+                test(*args)
             tap.point(True, f"{name} ({time.monotonic() - started:.1f} s)")
         except Skip as e:
             tap.point(True, name, f" # SKIP {e}")

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 
-from lib import ROOT, Cluster, Failed, Skip, equal, main, need_node, read_text, wait_for
+from lib import GUARD, ROOT, Cluster, Failed, Skip, equal, main, need_node, read_text, wait_for
 
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
@@ -188,7 +188,7 @@ class Lab:
                     if like(f, source) and like(t, target):
                         want[f, t] = rule[0] == "+"
                 want[f, t] |= f == t
-        end = time.monotonic() + 10
+        end = time.monotonic() + GUARD
         while True:
             got = self.table(proto, port, v6)
             wrong = [f"{f}>{t}" for (f, t), ok in got.items() if ok != want[f, t]]

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from lib import DevCluster, Failed, contains, equal, main, need_node, wait_for
+from lib import GUARD, DevCluster, Failed, contains, equal, main, need_node, wait_for
 from netlab import within
 from test_policies import NAMESPACES, begin_probe, netns_of, pod_text, pods, policy, reached, serve, spaces
 
@@ -37,7 +37,7 @@ class Lab:
         """These pairs, and no others."""
         def wrong():
             return [(f, t) for f in WHERE for t in WHERE if self.reach(f, t) == ((f, t) in denied)]
-        end = time.monotonic() + 15
+        end = time.monotonic() + GUARD
         while wrong():
             equal(time.monotonic() < end, True, f"{denied} and nothing else are to be denied, otherwise is {wrong()}")
 
