@@ -108,6 +108,8 @@ void csi_driver_free(void *driver);
 /* csi_plugins.c */
 void csi_plugins_start(struct csi *c);
 void csi_plugins_stop(struct csi *c);
+/* How many volumes does the node take? Its CSINode says it soon; not more often than upstream asks. */
+void csi_plugins_ask(struct csi *c, struct sv driver);
 
 /* --- csi_paths.c: where upstream's agents have things, all in the arena --- */
 char *csi_stage_dir(struct csi *c, struct arena *a, const struct csi_volume *v);  /* has vol_data.json */

@@ -53,6 +53,9 @@ struct csi_place {
 	const char *path; /* in the arena: a directory, or a device */
 	bool block;
 };
+/* err->reason_text where the driver's attacher says that the node is full, and has for two minutes: upstream's reason
+ * of pods that are rejected for it. */
+#define CSI_NODE_FULL "VolumeAttachmentLimitExceeded"
 /* 0: it is there; 1: it is being made ready, or waits for its driver: the pod is kicked; -1: the last try failed, there
  * will be others, each with a kick. */
 int csi_want(struct csi *c, struct arena *a, const struct csi_want *w, struct csi_place *ret, struct err *err);

@@ -7,7 +7,7 @@
  * When the node is found, claims that wait are told: they get the volumes chosen here, or the node to make theirs on
  * (volume_binding_work()). Of nodes that can do, those are preferred whose room is used least: by the volumes that the
  * claims get, or, where all are made, of what drivers say that they have. Also here: a claim of access mode
- *ReadWriteOncePod has one Pod at a time, wherever that is, and a Pod of higher priority takes it by preemption. */
+ * ReadWriteOncePod has one Pod at a time, wherever that is, and a Pod of higher priority takes it by preemption. */
 #include "scheduler/plugins/plugins.h"
 
 #include "base/buf.h"
