@@ -319,6 +319,37 @@ static int plugin_reconcile(struct csi *c, struct arena *a, struct sv file, stru
 	return 0;
 }
 
+/* Registered with a Node that has gone: once more, with this one. */
+static int plugins_node(struct csi *c, struct arena *a, struct err *err)
+{
+	bool wanted;
+
+	pthread_mutex_lock(&c->lock);
+	wanted = c->node_new;
+	pthread_mutex_unlock(&c->lock);
+	if (!wanted)
+		return 0;
+	if (csi_node_ensure(c, a, err) < 0)
+		return err_wrap(err, "making the CSINode");
+	pthread_mutex_lock(&c->lock);
+	c->node_new = false;
+	STRMAP_EACH(&c->plugins, e) {
+		struct csi_plugin *p = e->value;
+
+		p->done = p->done && !p->driver;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return 0;
+}
+
+void csi_node_registered(struct csi *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->node_new = true;
+	pthread_mutex_unlock(&c->lock);
+	workq_add(c->plugin_q, SV("."));
+}
+
 static int plugins_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -326,6 +357,8 @@ static int plugins_reconcile(void *ctx, struct sv key, struct reconcile_result *
 
 	if (!sv_is(key, "."))
 		return plugin_reconcile(c, &a, key, ret, err);
+	if (plugins_node(c, &a, err) < 0)
+		return -1;
 	plugins_look(c);
 	ret->after_ns = c->watch ? 0 : LOOK_NS;
 	return 0;
