@@ -30,6 +30,7 @@ struct csi {
 	struct shares shares;  /* which volumes have a call under way, or may have one */
 	uint64_t line;	       /* the last number given to one that waits for a place */
 	struct workq *plugin_q;
+	bool node_new; /* its CSINode is to be looked after */
 	int (*run)(void *driver, struct sv sha, struct reconcile_result *ret, struct err *err); /* csi_run() */
 	struct fd_watch *watch;
 };
@@ -108,6 +109,8 @@ void csi_driver_free(void *driver);
 /* csi_plugins.c */
 void csi_plugins_start(struct csi *c);
 void csi_plugins_stop(struct csi *c);
+/* How many volumes does the node take? Its CSINode says it soon; not more often than upstream asks. */
+void csi_plugins_ask(struct csi *c, struct sv driver);
 
 /* --- csi_paths.c: where upstream's agents have things, all in the arena --- */
 char *csi_stage_dir(struct csi *c, struct arena *a, const struct csi_volume *v);  /* has vol_data.json */
@@ -192,4 +195,5 @@ void csi_care(struct csi_run *r, const struct csi_run_use *u);
 
 /* csi_node.c: what CSINode and Node say of the driver. */
 int csi_node_install(struct csi *c, struct arena *a, struct sv driver, const struct csi_node_info *i, struct err *err);
+int csi_node_ensure(struct csi *c, struct arena *a, struct err *err); /* without a driver, where it is missing */
 int csi_node_uninstall(struct csi *c, struct arena *a, struct sv driver, struct err *err);

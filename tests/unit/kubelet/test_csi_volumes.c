@@ -377,6 +377,55 @@ static void test_attached_first(void **state)
 	assert_null(csi_in_use(w->csi, a));
 }
 
+/* The attacher says that the node is full: how many it takes is asked at once, and a pod does not wait for ever. */
+static void test_node_full(void **state)
+{
+	struct world *w = *state;
+	struct csi_place place;
+	struct arena *a = &w->rig->arena;
+	struct err err = ERR_INIT;
+	const struct val *node;
+	const char *path;
+	char hex[SHA256_HEX];
+
+	driver_object(w, "{\"nodeAllocatableUpdatePeriodSeconds\":3600}");
+	claim_is(w, "", "");
+	pod_is(w, "p", CLAIM_VOLUME, "{}");
+	sha256_hex(SV("vol-1test.csi.ion1"), hex);
+	expect(
+	    w->rig, 201, "POST", "/apis/storage.k8s.io/v1/volumeattachments",
+	    arena_printf(a,
+			 "{\"apiVersion\":\"storage.k8s.io/v1\",\"kind\":\"VolumeAttachment\",\"metadata\":{\"name\":"
+			 "\"csi-%s\"},\"spec\":{\"attacher\":\"test.csi.io\",\"nodeName\":\"n1\",\"source\":{"
+			 "\"persistentVolumeName\":\"pv-1\"}}}",
+			 hex));
+	path = arena_printf(a, "/apis/storage.k8s.io/v1/volumeattachments/csi-%s/status", hex);
+	expect_type(
+	    w->rig, 200, "PATCH", path, "application/merge-patch+json",
+	    "{\"status\":{\"attached\":false,\"attachError\":{\"message\":\"no slot is free\",\"errorCode\":13}}}");
+	expect_type(w->rig, 200, "PATCH", NODE "/status", "application/merge-patch+json",
+		    "{\"status\":{\"volumesInUse\":[\"" UNIQUE "\"],\"volumesAttached\":[{\"name\":\"" UNIQUE
+		    "\",\"devicePath\":\"\"}]}}");
+	driver.max_volumes = 3;
+	(void)want(w, &place, NULL);
+	rig_run(w->rig, 300 * NS_PER_SEC); /* another error: it is tried again, as long as it takes */
+	assert_int_equal(want(w, &place, &err), -1);
+	assert_null(err.reason_text);
+	assert_non_null(strstr(err_msg(&err), "no slot is free"));
+	err_release(&err);
+	calls_were("");
+	expect_type(w->rig, 200, "PATCH", path, "application/merge-patch+json",
+		    "{\"status\":{\"attachError\":{\"errorCode\":8}}}");
+	rig_run(w->rig, 125 * NS_PER_SEC);
+	assert_non_null(strstr(buf_cstr(&driver.calls), "NodeGetInfo "));
+	node = expect(w->rig, 200, "GET", "/apis/storage.k8s.io/v1/csinodes/n1", NULL);
+	assert_int_equal(val_get_int(val_at(val_get(node, F_spec, F_drivers), 0), 0, F_allocatable, F_count), 3);
+	assert_int_equal(want(w, &place, &err), -1);
+	assert_non_null(err.reason_text);
+	assert_string_equal(err.reason_text, CSI_NODE_FULL);
+	err_release(&err);
+}
+
 static void test_there_and_back(void **state)
 {
 	struct world *w = *state;
@@ -857,6 +906,7 @@ int main(void)
 		T(test_persistent_of_inline),
 		T(test_secret_missing),
 		T(test_attached_first),
+		T(test_node_full),
 		T(test_there_and_back),
 		T(test_two_pods),
 		T(test_no_staging),
