@@ -87,7 +87,7 @@ static int past_ask(struct wc_past *p, struct err *err)
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	struct wc_resource *r = p->watch->in;
 	struct store *store = r->cache->s->store;
-	struct sv from = storekey_first(&a, r->res, p->watch->o.ns);
+	struct sv from = storekey_first(&a, r->res, p->watch->ns);
 	struct store_stats st;
 
 	if (p->read) {
@@ -116,7 +116,7 @@ int wc_past_open(struct wc_watch *w, struct err *err)
 	struct wc_past *p = xcalloc(1, sizeof(*p));
 
 	p->watch = w;
-	p->upto = w->o.since;
+	p->upto = w->since;
 	if (store_shared(w->in->cache->s->store) && p->upto > 1)
 		p->again = p->upto--;
 	w->past = p;
@@ -209,9 +209,9 @@ bool wc_past_step(struct wc_watch *w)
 		store_unwatch(w->in->cache->s->store, p->from); /* waits for a portion under way at most */
 	p->from = NULL;
 	if (p->lost || !past_deliver(p)) {
-		err_set(&why, ERR_EXPIRED, "the changes after revision %" PRId64 " are gone", w->o.since);
+		err_set(&why, ERR_EXPIRED, "the changes after revision %" PRId64 " are gone", w->since);
 	} else {
-		w->o.since = p->upto;
+		w->since = p->upto;
 		if (p->read)
 			past_read_taken(p->read, p->got.bytes);
 		past_drop(&p->got);
