@@ -124,6 +124,7 @@ struct api_req {
 
 	struct api_param *params;
 	size_t n_params;
+	const struct field_selector *fields; /* of fieldSelector, once it was asked about (arena); NULL: not parsed */
 
 	/* Negotiated. */
 	struct sv content_type, accept;

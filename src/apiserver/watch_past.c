@@ -34,7 +34,7 @@ int wc_past_open(struct wc_watch *w, struct err *err)
 	struct wc_past *p = xcalloc(1, sizeof(*p));
 
 	p->watch = w;
-	p->upto = w->o.since;
+	p->upto = w->since;
 	if (store_shared(w->in->cache->s->store) && p->upto > 1)
 		p->again = p->upto--;
 	w->past = p;
@@ -130,11 +130,11 @@ bool wc_past_step(struct wc_watch *w)
 	} else if (p->former) {
 		err_set(&why, ERR_EXPIRED,
 			"namespace \"%.*s\" of revision %" PRId64 " was another one, or none: list it again",
-			SV_ARG(w->o.ns), w->o.since);
+			SV_ARG(w->ns), w->since);
 	} else if (p->lost || !past_deliver(p)) {
-		err_set(&why, ERR_EXPIRED, "the changes after revision %" PRId64 " are gone", w->o.since);
+		err_set(&why, ERR_EXPIRED, "the changes after revision %" PRId64 " are gone", w->since);
 	} else {
-		w->o.since = p->upto;
+		w->since = p->upto;
 		past_read_taken(p->read, p->got.bytes);
 		past_drop(&p->got);
 		if (wc_watch_join(w)) {

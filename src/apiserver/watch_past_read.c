@@ -311,7 +311,7 @@ struct past_read *past_read_new(struct wc_past *p)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct past_read *r = xcalloc(1, sizeof(*r));
-	struct sv from = storekey_first(&a, p->watch->in->res, p->watch->o.ns), to = storekey_behind(&a, from);
+	struct sv from = storekey_first(&a, p->watch->in->res, p->watch->ns), to = storekey_behind(&a, from);
 
 	r->of = p->watch->in->cache->s->pasts;
 	r->past = p;
