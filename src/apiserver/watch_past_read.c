@@ -319,11 +319,11 @@ struct past_read *past_read_new(struct wc_past *p)
 	r->from_n = from.n;
 	r->to = xmemdup(to.p, to.n);
 	r->to_n = to.n;
-	if (p->watch->o.ns.n) {
-		struct sv ns = storekey(&a, RES(core_namespaces), SV(""), p->watch->o.ns);
+	if (p->watch->ns.n) {
+		struct sv ns = storekey(&a, RES(core_namespaces), SV(""), p->watch->ns);
 
 		r->ns_key = xstrndup(ns.p, ns.n);
-		r->ns_since = p->watch->o.since;
+		r->ns_since = p->watch->since;
 	}
 	list_init(&r->link);
 	return r;

@@ -331,7 +331,7 @@ void wc_initial_release(struct wc_watch *w); /* both locks are held, or nobody h
 
 /* --- the past (watch_past.c) --- */
 
-/* Asks the store for what comes after w->o.since. ERR_EXPIRED: it has been compacted away. No lock is held. */
+/* Asks the store for what comes after w->since. ERR_EXPIRED: it has been compacted away. No lock is held. */
 int wc_past_open(struct wc_watch *w, struct err *err);
 /* The reader found nothing queued. True: look again; false: the store will wake it. No lock is held. */
 bool wc_past_step(struct wc_watch *w);
