@@ -89,9 +89,10 @@ struct kpod {
 	/* Owned by the sync of this pod. */
 	enum pod_state state; /* pod_state_set() */
 	VEC(struct kcont *) conts;
-	bool dirs_made, volumes_ready, torn_down, finished_runtime;
-	bool watching, network_waited; /* its ConfigMaps and Secrets; for the node's network, and said so */
-	char *forced_reason;	       /* "DeadlineExceeded"; the pod is Failed for it */
+	bool dirs_made, finished_runtime;
+	_Atomic bool volumes_ready, torn_down; /* whoever counts volumes reads them */
+	bool watching, network_waited;	       /* its ConfigMaps and Secrets; for the node's network, and said so */
+	char *forced_reason;		       /* "DeadlineExceeded"; the pod is Failed for it */
 	char *forced_message;
 	struct { /* what its cgroup was last given (pod_resize.c) */
 		bool known;

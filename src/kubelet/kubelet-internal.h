@@ -35,7 +35,8 @@ struct kubelet {
 	struct informer *pods, *services;
 	void (*metrics)(void *ctx, struct buf *b);
 	void *metrics_ctx;
-	int64_t since_ns; /* wall clock: of its start */
+	struct metric_set *counted; /* volume_families (volume_metrics.h) */
+	int64_t since_ns;	    /* wall clock: of its start */
 	struct recorder *recorder;
 	struct workq *q, *orphans; /* by uid */
 

@@ -40,6 +40,9 @@ struct net_room {
 };
 
 struct net_mounts *net_mounts_new(struct env *e, const struct net_machine *m); /* m NULL: the real one */
+/* What mounts and unmounts took is counted there, from before the first one on. */
+struct metric_set;
+void net_mounts_counted(struct net_mounts *n, struct metric_set *counted);
 /* Programs that run are killed; nobody waits for their end. NULL is fine. */
 struct net_mounts *net_mounts_free(struct net_mounts *n);
 

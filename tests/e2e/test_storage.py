@@ -170,6 +170,9 @@ def fullness_is_told(c):
     text = c.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/metrics")
     free = next(line for line in text.splitlines() if line.startswith("kubelet_volume_stats_available_bytes" + labels))
     equal(int(free.split()[-1]) < 1 << 20, True, "what is free of a full volume")
+    contains(text, 'volume_manager_total_volumes{plugin_name="kubernetes.io/host-path",state="actual_state_of_world"} ',
+             'storage_operation_duration_seconds_count{migrated="false",operation_name="volume_mount",status="success",'
+             'volume_plugin="kubernetes.io/projected"} ')
     summary = json.loads(c.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/stats/summary"))
     pod = next(p for p in summary["pods"] if p["podRef"]["name"] == "user")
     equal(pod["volume"][0]["pvcRef"], {"name": "sized", "namespace": "default"})

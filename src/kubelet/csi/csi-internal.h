@@ -93,9 +93,10 @@ struct csi_volume {
 	struct strmap uses;	  /* uid -> struct csi_use */
 };
 
-/* csi_call.c: a call of whoever listens at the socket; the request is released. ret may be NULL. */
-int csi_call(struct csi *c, struct arena *a, const char *socket, const char *method, struct buf *request,
-	     int64_t timeout_ns, struct sv *ret, struct err *err);
+/* csi_call.c: a call of whoever listens at the socket; the request is released. ret may be NULL. driver: by which it is
+ * counted; NULL: it is a registrar. */
+int csi_call(struct csi *c, struct arena *a, const char *driver, const char *socket, const char *method,
+	     struct buf *request, int64_t timeout_ns, struct sv *ret, struct err *err);
 
 /* csi_drivers.c */
 bool csi_driver_name_ok(struct sv name); /* and no harm as a part of a path */

@@ -32,6 +32,7 @@ struct csi_opts {
 	const char *node_name, *root_dir;
 	csi_ask_fn *ask; /* NULL: gRPC; tests have their own */
 	void *ask_ctx;
+	struct metric_set *counted; /* of volume_families; NULL: nobody counts */
 	/* Of the agent, all with ctx. Until pods are known nothing is taken away, and nothing mounted. */
 	bool (*pods_known)(void *ctx);
 	bool (*pod_known)(void *ctx, struct sv uid);

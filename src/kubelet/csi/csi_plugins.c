@@ -118,16 +118,16 @@ static int plugin_valid(struct csi *c, struct sv file, const struct csi_plugin_i
 	return 0;
 }
 
-static int driver_asked(struct csi *c, struct arena *a, const char *endpoint, struct csi_node_info *ret_info,
-			unsigned *ret_can, struct err *err)
+static int driver_asked(struct csi *c, struct arena *a, const char *driver, const char *endpoint,
+			struct csi_node_info *ret_info, unsigned *ret_can, struct err *err)
 {
 	struct buf none = BUF_INIT;
 	struct sv m;
 
-	if (csi_call(c, a, endpoint, CSI_NODE_INFO, &none, CSI_TIMEOUT_NS, &m, err) < 0 ||
+	if (csi_call(c, a, driver, endpoint, CSI_NODE_INFO, &none, CSI_TIMEOUT_NS, &m, err) < 0 ||
 	    csi_get_node_info(a, m, ret_info, err) < 0)
 		return err_wrap(err, "NodeGetInfo failed");
-	if (csi_call(c, a, endpoint, CSI_NODE_CAPABILITIES, &none, CSI_TIMEOUT_NS, &m, err) < 0 ||
+	if (csi_call(c, a, driver, endpoint, CSI_NODE_CAPABILITIES, &none, CSI_TIMEOUT_NS, &m, err) < 0 ||
 	    csi_get_capabilities(m, ret_can, err) < 0)
 		return err_wrap(err, "NodeGetCapabilities failed");
 	return 0;
@@ -138,7 +138,7 @@ static int plugin_tell(struct csi *c, struct arena *a, const char *socket, const
 	struct buf b = BUF_INIT;
 
 	csi_put_registered(&b, why);
-	return csi_call(c, a, socket, CSI_REGISTRAR_STATUS, &b, CSI_REGISTRAR_NS, NULL, err);
+	return csi_call(c, a, NULL, socket, CSI_REGISTRAR_STATUS, &b, CSI_REGISTRAR_NS, NULL, err);
 }
 
 /* *ret_driver NULL: what listens there is no CSI driver, and nobody here is for it. */
@@ -153,7 +153,7 @@ static int plugin_register(struct csi *c, struct arena *a, struct sv file, const
 	unsigned can;
 
 	*ret_driver = NULL;
-	if (csi_call(c, a, socket, CSI_REGISTRAR_INFO, &none, CSI_REGISTRAR_NS, &m, err) < 0 ||
+	if (csi_call(c, a, NULL, socket, CSI_REGISTRAR_INFO, &none, CSI_REGISTRAR_NS, &m, err) < 0 ||
 	    csi_get_plugin_info(m, &info, err) < 0)
 		return err_wrap(err, "RegisterPlugin error -- failed to get plugin info using RPC GetInfo at socket %s",
 				socket);
@@ -171,7 +171,7 @@ static int plugin_register(struct csi *c, struct arena *a, struct sv file, const
 	endpoint = info.endpoint.n ? arena_cstr(a, info.endpoint) : socket;
 	if (plugin_valid(c, file, &info, err) < 0) {
 		err_wrap(err, "RegisterPlugin error -- plugin validation failed with err");
-	} else if (driver_asked(c, a, endpoint, &node, &can, err) < 0 ||
+	} else if (driver_asked(c, a, arena_cstr(a, info.name), endpoint, &node, &can, err) < 0 ||
 		   csi_node_install(c, a, info.name, &node, err) < 0) {
 		err_wrap(err, "RegisterPlugin error -- plugin registration failed with err");
 	} else {
@@ -248,7 +248,7 @@ static void plugin_again(struct csi *c, struct arena *a, const char *driver, int
 	if ((now_at_once || now - asked_ns >= period) && csi_driver_find(c, a, sv_from(driver), &endpoint, &can)) {
 		_cleanup_(err_release) struct err err = ERR_INIT;
 
-		if (driver_asked(c, a, endpoint, &info, &can, &err) < 0 ||
+		if (driver_asked(c, a, driver, endpoint, &info, &can, &err) < 0 ||
 		    csi_node_install(c, a, sv_from(driver), &info, &err) < 0)
 			log_warn(CSI_SYS, "the driver does not say how many volumes it takes", "why", "%s: %s", driver,
 				 err_msg(&err));

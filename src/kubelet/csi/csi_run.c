@@ -3,6 +3,7 @@
 #include "kubelet/csi/csi-internal.h"
 
 #include "base/log.h"
+#include "kubelet/volume_metrics.h"
 
 static struct csi_volume *run_volume(const struct csi_driver *d, struct arena *a, struct sv sha)
 {
@@ -146,6 +147,12 @@ static bool run_place(struct csi_run *r, const struct csi_run_use *uses, size_t 
 	return has;
 }
 
+static void run_counted(struct csi_run *r, const char *what, bool ok, int64_t began_ns)
+{
+	volume_operation_counted(r->c->o.counted, arena_printf(r->a, "kubernetes.io/csi:%s", r->v->driver), what, ok,
+				 env_mono_ns(r->c->o.env) - began_ns);
+}
+
 /* --- its three parts --- */
 
 static int run_away(struct csi_run *r, const struct csi_run_use *uses, size_t n, struct err *err)
@@ -154,10 +161,14 @@ static int run_away(struct csi_run *r, const struct csi_run_use *uses, size_t n,
 
 	for (size_t i = 0; i < n; i++) {
 		struct err why = ERR_INIT;
+		int64_t began = env_mono_ns(r->c->o.env);
+		bool done;
 
 		if (!run_is_going(r->c, &uses[i]))
 			continue;
-		if (csi_unpublish(r, &uses[i], &why) == 0) {
+		done = csi_unpublish(r, &uses[i], &why) == 0;
+		run_counted(r, r->v->block ? "unmap_volume" : "volume_unmount", done, began);
+		if (done) {
 			use_gone(r, &uses[i]);
 			continue;
 		}
@@ -214,6 +225,7 @@ static int run_stage(struct csi_run *r, const struct csi_run_use *u, struct err 
 /* 1: done; 0: not yet; -1 */
 static int run_make(struct csi_run *r, const struct csi_run_use *u, struct err *err)
 {
+	int64_t began;
 	int rc;
 
 	if (!r->endpoint) {
@@ -227,11 +239,12 @@ static int run_make(struct csi_run *r, const struct csi_run_use *u, struct err *
 		return rc == -2 ? -1
 		       : rc < 0 ? run_words(r, u, "MountVolume.WaitForAttach", "MapVolume.WaitForAttach", err)
 				: 0;
-	if (run_stage(r, u, err) < 0)
-		return -1;
-	if (csi_publish(r, u, err) < 0)
-		return run_words(r, u, "MountVolume.SetUp", "MapVolume.MapPodDevice", err);
-	return 1;
+	began = env_mono_ns(r->c->o.env);
+	rc = run_stage(r, u, err);
+	if (rc == 0 && csi_publish(r, u, err) < 0)
+		rc = run_words(r, u, "MountVolume.SetUp", "MapVolume.MapPodDevice", err);
+	run_counted(r, r->v->block ? "map_volume" : "volume_mount", rc == 0, began);
+	return rc == 0 ? 1 : -1;
 }
 
 static int run_wanted(struct csi_run *r, const struct csi_run_use *uses, size_t n, struct err *err)

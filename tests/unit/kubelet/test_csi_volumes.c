@@ -3,6 +3,7 @@
 #include "csi.h"
 
 #include "base/b64.h"
+#include "kubelet/volume_metrics.h"
 #include "net/digest.h"
 
 #define NODE "/api/v1/nodes/n1"
@@ -15,6 +16,7 @@ struct world {
 	struct rig *rig;
 	struct client *client, *admin;
 	struct csi *csi;
+	struct metric_set *counted;
 	char dir[32];
 	char *socket;
 	struct obj *pod, *claim, *source;
@@ -55,6 +57,7 @@ static void start(struct world *w)
 					     .node_name = "n1",
 					     .root_dir = w->dir,
 					     .ask = driver_ask,
+					     .counted = w->counted,
 					     .pod_known = pod_known,
 					     .kick = kick,
 					     .in_use_changed = in_use_changed,
@@ -140,6 +143,7 @@ static int begin(void **state)
 	       "{\"apiVersion\":\"v1\",\"kind\":\"ServiceAccount\",\"metadata\":{\"name\":\"default\"}}");
 	w->client = apiserver_client(w->rig->server, "kubelet", "system:node:n1", nodes);
 	w->admin = apiserver_client(w->rig->server, "admin", "admin", masters);
+	w->counted = metric_set_new(volume_families, _VM_MAX);
 	start(w);
 	socket_make(w->socket);
 	rig_run(w->rig, 6 * NS_PER_SEC);
@@ -153,6 +157,7 @@ static int end(void **state)
 	struct world *w = *state;
 
 	killed(w);
+	metric_set_free(w->counted);
 	client_free(w->client);
 	client_free(w->admin);
 	obj_unref(w->pod);
@@ -896,6 +901,39 @@ static void test_grows(void **state)
 			    "for volume \"pv-1\"\n");
 }
 
+static uint64_t counted(struct world *w, enum volume_metric m, const char *a, const char *b, const char *c,
+			const char *d)
+{
+	const struct sv values[] = { sv_from(a), sv_from(b), sv_from(c), sv_from(d) };
+
+	return metric_count(w->counted, &volume_families[m], values);
+}
+
+/* Under upstream's names: what was done to volumes, and what the driver was asked. */
+static void test_counted(void **state)
+{
+	struct world *w = *state;
+
+	driver_object(w, "{\"attachRequired\":false}");
+	claim_is(w, "", "");
+	pod_is(w, "p", CLAIM_VOLUME, "{}");
+	driver.fails = CSI_NODE_PUBLISH;
+	fails(w, "not now");
+	driver.fails = NULL;
+	rig_run(w->rig, 30 * NS_PER_SEC);
+	(void)ready(w);
+	drop(w);
+	assert_int_equal(counted(w, VM_OPERATION, "false", "volume_mount", "success", "kubernetes.io/csi:test.csi.io"),
+			 1);
+	assert_true(
+	    counted(w, VM_OPERATION, "false", "volume_mount", "fail-unknown", "kubernetes.io/csi:test.csi.io") >= 1);
+	assert_int_equal(
+	    counted(w, VM_OPERATION, "false", "volume_unmount", "success", "kubernetes.io/csi:test.csi.io"), 1);
+	assert_int_equal(counted(w, VM_CSI_CALL, "test.csi.io", "OK", CSI_NODE_PUBLISH, "false"), 1);
+	assert_true(counted(w, VM_CSI_CALL, "test.csi.io", "Unavailable", CSI_NODE_PUBLISH, "false") >= 1);
+	assert_int_equal(counted(w, VM_CSI_CALL, "test.csi.io", "OK", CSI_NODE_INFO, "false"), 1);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -931,6 +969,7 @@ int main(void)
 		T(test_block),
 		T(test_fullness),
 		T(test_grows),
+		T(test_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

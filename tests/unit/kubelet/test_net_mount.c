@@ -259,6 +259,23 @@ static void test_unmount_hangs(_unused_ void **state)
 	}
 }
 
+/* The agent was killed: what it had mounted is, and a program of its may still be at work. */
+static void test_agent_killed(_unused_ void **state)
+{
+	const char *counts = "echo x >> \"$2.mounted\"";
+
+	assert_int_equal(file_write_again(at("v.mounted"), SV("x\n"), 0600, NULL), 0);
+	assert_int_equal(mount_it("v", NULL, NULL), 0);
+	assert_string_equal(text_of("said"), ""); /* nobody was asked */
+	/* Two of them, one upon the other: all of it goes. */
+	script("mount.nfs", arena_printf(&A, "echo x >> %s\n%s", at("w.mounted"), counts));
+	script("umount", "for at; do :; done\nsed -i 1d \"$at.mounted\"\n[ -s \"$at.mounted\" ] || rm \"$at.mounted\"");
+	assert_int_equal(mount_done("w", NULL), 0);
+	assert_string_equal(text_of("w.mounted"), "x\nx\n");
+	assert_int_equal(unmount_done("w", NULL), 0);
+	assert_false(there("w.mounted"));
+}
+
 static int began(const char *format, int n)
 {
 	int is = 0;
@@ -347,6 +364,7 @@ int main(void)
 					    T(test_unmounted_while_mounting),
 					    T(test_left),
 					    T(test_unmount_hangs),
+					    T(test_agent_killed),
 					    T(test_many_hang),
 					    T(test_room),
 					    T(test_end) };
