@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "kubelet/host.h"
 #include "kubelet/kubelet-internal.h"
+#include "kubelet/lost.h"
 #include "kubelet/net_mount.h"
 #include "kubelet/runtime_down.h"
 
@@ -60,6 +61,9 @@ static int orphan_step(void *ctx, struct sv uid, struct reconcile_result *ret, s
 	if (known || runtime_down(k) || k->rt->ops->list_containers(k->rt, &a, uid, &c, &nc, NULL) < 0 ||
 	    k->rt->ops->list_sandboxes(k->rt, &a, uid, &s, &ns, NULL) < 0)
 		return 0;
+	if (lost_kept(k, uid, s, ns))
+		return 0;
+	lost_ends(k, uid, s, ns);
 	if (nc)
 		log_info(SYS, "removing a pod that is not in the API", "uid", "%.*s", SV_ARG(uid));
 	for (size_t i = 0; i < nc; i++) {
