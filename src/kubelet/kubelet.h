@@ -70,7 +70,8 @@ struct kubelet_opts {
 	 * force from the first packet on. Again for each new sandbox, and for those found after a start. -1: it is not
 	 * yet, and no container starts until it is. May block for some milliseconds. NULL: nothing does. */
 	int (*network_ready)(void *ctx, struct obj *pod, const struct sv *ips, size_t n_ips, struct err *err);
-	/* The sandbox, and with it the addresses, is gone. NULL with the former. */
+	/* The sandbox, and with it the addresses, is gone; of pod nothing is read but who it is. NULL with the former.
+	 */
 	void (*network_gone)(void *ctx, struct obj *pod);
 	void *network_ctx;
 	const char *const *node_labels;	     /* "k=v", NULL-terminated, or NULL */

@@ -23,6 +23,19 @@ static struct val *orphan_doc(struct arena *a, const struct rt_sandbox *s)
 	return doc;
 }
 
+/* Its sandboxes, and with them its addresses, are gone. What restricts a pod that this agent had, and let go of
+ * (lost.h), is in force until then. */
+static void orphan_network_is_gone(struct kubelet *k, const struct val *doc)
+{
+	struct obj *o;
+
+	if (!k->network_gone || !doc)
+		return;
+	o = obj_new(doc, 0);
+	k->network_gone(k->network_ctx, o);
+	obj_unref(o);
+}
+
 /* 1: there is more to do, at once; 2: in a while. The sandbox goes last: by it the next relist finds what is left of
  * the pod. */
 static int orphan_remove(struct kubelet *k, struct arena *a, struct sv uid, const struct rt_sandbox *s, size_t n)
@@ -33,6 +46,7 @@ static int orphan_remove(struct kubelet *k, struct arena *a, struct sv uid, cons
 	for (size_t i = 0; i < n; i++)
 		if (k->rt->ops->stop_sandbox(k->rt, s[i].id, NULL) < 0)
 			return -1;
+	orphan_network_is_gone(k, doc);
 	rc = k->host->teardown_pod(k, uid, NULL);
 	if (rc || !doc)
 		return rc;

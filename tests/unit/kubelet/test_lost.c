@@ -24,6 +24,8 @@ static void begin(struct world *w)
 						   .node_ips = "192.0.2.1",
 						   .revision_file = file,
 						   .restore_grace_ns = GRACE,
+						   .network_ready = network_ready,
+						   .network_gone = network_gone,
 						   .port = -1 },
 			   &err);
 	assert_non_null(w->k);
@@ -105,6 +107,7 @@ static void lost_pods_are_kept_told_and_ended(void **state)
 	assert_int_equal(running(w, uid), 1);
 	assert_val(phase(pod(w, "early")), "Running");
 	assert_int_equal(told(w, "KeptAfterRestore", "default/late"), 1);
+	assert_int_equal(network.gone, 0); /* what restricts its connections stays in force */
 	assert_int_equal(told(w, "KeptAfterRestore", "default/early"), 0);
 	/* What is deleted of what the restored cluster knows goes as ever. */
 	uid = uid_kept(w, "early");
@@ -115,6 +118,7 @@ static void lost_pods_are_kept_told_and_ended(void **state)
 	rig_run(w->rig, GRACE);
 	assert_int_equal(running(w, SV("")), 0);
 	assert_int_equal(told(w, "EndedAfterRestore", "default/late"), 1);
+	assert_in_range(network.gone, 2, 3);
 }
 
 /* The agent was away, too: it has nothing but its file. And a second start begins the grace anew. */
