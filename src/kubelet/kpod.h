@@ -80,6 +80,7 @@ struct kpod {
 	pthread_mutex_t lock;	/* the fields up to the next comment */
 	struct obj *obj;	/* newest version, or the last before it vanished; owned */
 	bool vanished;		/* the API has it no more */
+	bool lost;		/* a restored cluster does not know it (lost.h): it is let go of as it is */
 	bool refresh;		/* volumes are to be looked at again */
 	char *noticed;		/* a container said to have ended; NULL: seen ended, or none */
 	unsigned noticed_looks; /* how often the runtime did not know yet */

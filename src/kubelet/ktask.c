@@ -42,6 +42,8 @@ void kubelet_unref(struct kubelet *k)
 	strmap_release(&k->relisted);
 	runtime_down_release(&k->runtime_down);
 	pthread_mutex_destroy(&k->admitting);
+	pthread_mutex_destroy(&k->looking_back);
+	restored_release(&k->restored);
 	pthread_mutex_destroy(&k->lock);
 	pthread_cond_destroy(&k->idle);
 	free(k);

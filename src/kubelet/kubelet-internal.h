@@ -11,6 +11,7 @@
 #include "client/informer.h"
 #include "client/workq.h"
 #include "kubelet/kubelet.h"
+#include "kubelet/restored.h"
 #include "kubelet/runtime_down.h"
 
 #include <pthread.h>
@@ -39,6 +40,8 @@ struct kubelet {
 	int64_t since_ns;	    /* wall clock: of its start */
 	struct recorder *recorder;
 	struct workq *q, *orphans; /* by uid */
+	struct restored restored;
+	pthread_mutex_t looking_back; /* before k->lock; one looks at a time (lost.h) */
 
 	pthread_mutex_t lock; /* table, by_container, active, stopping */
 	pthread_cond_t idle;

@@ -14,6 +14,7 @@
 #include "kubelet/machine.h"
 #include "kubelet/node_repair.h"
 #include "kubelet/node_status.h"
+#include "kubelet/lost.h"
 #include "kubelet/orphans.h"
 #include "kubelet/pod_certs.h"
 #include "kubelet/pod_table.h"
@@ -51,6 +52,7 @@ static char **strings_copy(const char *const *list)
 
 static void on_add(struct obj *o, void *ctx)
 {
+	lost_look(ctx); /* who has a pod knows of which time it is */
 	pod_table_seen(ctx, o, false, false);
 }
 
@@ -58,8 +60,10 @@ static void kubelet_on_update(struct obj *old, struct obj *neu, void *ctx)
 {
 	struct kubelet *k = ctx;
 
-	if (!sv_eq(obj_uid(old), obj_uid(neu)))
+	if (!sv_eq(obj_uid(old), obj_uid(neu))) {
+		lost_look(k);
 		pod_table_seen(k, old, true, false);
+	}
 	/* What volumes of kind downwardAPI show and may change. */
 	pod_table_seen(k, neu, false,
 		       !val_same(obj_labels(old), obj_labels(neu)) ||
@@ -68,6 +72,7 @@ static void kubelet_on_update(struct obj *old, struct obj *neu, void *ctx)
 
 static void on_delete(struct obj *o, void *ctx)
 {
+	lost_look(ctx);
 	pod_table_seen(ctx, o, true, false);
 }
 
@@ -144,6 +149,8 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	runtime_down_init(&k->runtime_down);
 	pthread_mutex_init(&k->lock, NULL);
 	pthread_mutex_init(&k->admitting, NULL);
+	pthread_mutex_init(&k->looking_back, NULL);
+	restored_init(&k->restored, o->revision_file, o->restore_grace_ns);
 	pthread_cond_init(&k->idle, NULL);
 
 	k->metrics = o->metrics;

@@ -332,6 +332,7 @@ int pod_sync(void *ctx, struct sv uid, struct reconcile_result *ret, struct err 
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct sync s = { .k = ctx, .a = &a, .wake_ns = NEVER_NS };
 	enum pod_state before;
+	bool lost;
 	int rc = 0;
 
 	if (runtime_down(s.k)) { /* all are kicked when it is back */
@@ -344,10 +345,16 @@ int pod_sync(void *ctx, struct sv uid, struct reconcile_result *ret, struct err 
 	s.obj = kpod_obj(s.p, &a);
 	s.pod = obj_root(s.obj);
 	pthread_mutex_lock(&s.p->lock);
+	lost = s.p->lost;
 	s.vanished = s.p->vanished;
 	s.refresh = s.p->refresh;
 	s.p->refresh = false;
 	pthread_mutex_unlock(&s.p->lock);
+	if (lost && s.p->state == POD_SYNC) {
+		sync_let_go(&s);
+		kpod_unref(s.p);
+		return 0;
+	}
 
 	rc = pod_actual_read(s.k, &a, sv_from(s.p->uid), &s.x, err);
 	if (rc == 0 && !check_admission(&s)) {
