@@ -24,6 +24,8 @@ extern const struct command commands[]; /* ends with a NULL name; those of one g
 /* The command whose name the first words of argv are, and how many these are; NULL: none. */
 const struct command *cli_find_command(int argc, char **argv, int *ret_words);
 
+int cmd_server_list(int argc, char **argv);
+int cmd_server_remove(int argc, char **argv);
 int cmd_server(int argc, char **argv);
 int cmd_agent(int argc, char **argv);
 int cmd_dev(int argc, char **argv);

@@ -406,9 +406,14 @@ void etcd_member_datastore(struct arena *a, const struct etcd_member_opts *o, co
 	ret->endpoint = !*others       ? own
 			: others_first ? arena_printf(a, "%s,%s", others, own)
 				       : arena_printf(a, "%s,%s", own, others);
-	ret->ca_file = arena_printf(a, "%s/pki/etcd-ca.crt", o->data_dir);
-	ret->cert_file = arena_printf(a, "%s/etcd/member.crt", o->data_dir);
-	ret->key_file = arena_printf(a, "%s/etcd/member.key", o->data_dir);
+	etcd_member_way(a, o->data_dir, ret);
+}
+
+void etcd_member_way(struct arena *a, const char *data_dir, struct datastore_opts *ret)
+{
+	ret->ca_file = arena_printf(a, "%s/pki/etcd-ca.crt", data_dir);
+	ret->cert_file = arena_printf(a, "%s/etcd/member.crt", data_dir);
+	ret->key_file = arena_printf(a, "%s/etcd/member.key", data_dir);
 }
 
 void etcd_member_note_clients(const char *data_dir, struct sv clients)

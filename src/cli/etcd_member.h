@@ -65,5 +65,7 @@ struct etcd_member *etcd_member_stop(struct etcd_member *m, bool at_once);
  * DIR/etcd/clients. Texts in a. */
 void etcd_member_datastore(struct arena *a, const struct etcd_member_opts *o, const struct etcd_member_id *id,
 			   const char *clients, bool others_first, struct datastore_opts *ret);
+/* The files for asking any of them. */
+void etcd_member_way(struct arena *a, const char *data_dir, struct datastore_opts *ret);
 /* Notes where clients reach them. */
 void etcd_member_note_clients(const char *data_dir, struct sv clients);

@@ -31,7 +31,7 @@ struct server_joined {
 
 /* -1: ERR_UNAVAILABLE, ERR_TIMEOUT: later; the rest is for whoever started it. */
 int server_join(struct arena *a, const struct server_join_opts *o, struct server_joined *ret, struct err *err);
-/* The other side: as apiserver_opts.members has it. etcd: the store of our etcd. */
+/* The other side: as apiserver_opts.servers has it. etcd: the store of our etcd. */
 int server_join_answer(struct store *etcd, struct arena *a, struct sv body, struct sv *ret, struct err *err);
 /* Of a server that has its store: it gets its vote when it has none, its address is the one that it has, and others are
  * known for the next start. 1: done; 0: it is a learner that has not caught up. */

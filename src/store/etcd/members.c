@@ -303,10 +303,11 @@ const struct etcd_member *etcd_members_named(const struct etcd_members *l, struc
 		}
 	if (n == 1)
 		return found;
-	err_set(err, n ? ERR_CONFLICT : ERR_NOT_FOUND,
-		n ? "%zu members are of the host '%.*s': name one by all of its name"
-		  : "%zu members of this cluster are called '%.*s'",
-		n, SV_ARG(name));
+	if (n)
+		err_set(err, ERR_CONFLICT, "%zu members are of the host '%.*s': name one by all of its name", n,
+			SV_ARG(name));
+	else
+		err_set(err, ERR_NOT_FOUND, "no member of this cluster is called '%.*s'", SV_ARG(name));
 	return NULL;
 }
 
