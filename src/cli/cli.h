@@ -56,8 +56,10 @@ int cmd_complete(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 
-/* "caravel: what\n" on standard error; returns 1. */
+/* "caravel: what\n" on standard error; returns 1. What is not printable is escaped: it may be somebody else's words. */
 int cli_fail(const char *fmt, ...) _printf_(1, 2);
+/* As printf(), and escaped in the same way: names and words that a server, a file or another cluster has. */
+void cli_print(const char *fmt, ...) _printf_(1, 2);
 int cli_fail_err(struct err *err); /* prints and releases it */
 
 /* --- options: flags, the configuration file and the environment, one table a command --- */

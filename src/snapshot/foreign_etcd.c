@@ -27,6 +27,7 @@ struct etcd_read {
 	struct arena a;
 	VEC(struct etcd_version) versions;
 	struct foreign_found *found;
+	struct sv prefix;
 };
 
 static uint64_t etcd_u64(const char *p)
@@ -67,11 +68,12 @@ static int etcd_version(struct sv key, struct sv value, uint64_t at, void *ctx, 
 				   .sub = (uint32_t)etcd_u64(key.p + 9),
 				   .deleted = key.n > REVISION_BYTES };
 	f->found->rev = MAX(f->found->rev, v.mod_rev);
-	if (!sv_starts(kv.key, SV("/registry/")) || kv.key.n > STORE_KEY_MAX) {
-		f->found->passed_over += !v.deleted;
+	v.key = foreign_key(&f->a, kv.key, f->prefix);
+	if (!v.key.p) {
+		if (!v.deleted)
+			foreign_pass(kv.key, f->found);
 		return 0;
 	}
-	v.key = arena_sv(&f->a, kv.key);
 	v.n = (uint32_t)kv.value.n;
 	v.at = kv.value.n ? at + (uint64_t)(kv.value.p - value.p) : 0;
 	vec_push(&f->versions, v);
@@ -130,7 +132,7 @@ static int etcd_tell(struct etcd_read *f, int fd, const struct foreign_cb *cb, v
 			continue;
 		kv.value = sv_make(value, v->n);
 		if (v->n > STORE_VALUE_MAX || v->create_rev <= 0 || v->create_rev > v->mod_rev) {
-			f->found->passed_over++;
+			foreign_pass(v->key, f->found);
 			continue;
 		}
 		if (etcd_value(fd, v, value, err) < 0)
@@ -161,23 +163,10 @@ static int etcd_check(int fd, uint64_t *size, struct foreign_found *found, struc
 	return 0;
 }
 
-bool foreign_wanted(const struct store_kv *kv, struct foreign_found *ret)
+int foreign_etcd(int fd, struct sv prefix, const struct foreign_cb *cb, void *ctx, struct foreign_found *ret,
+		 struct err *err)
 {
-	bool good = sv_starts(kv->key, SV("/registry/")) && kv->key.n <= STORE_KEY_MAX &&
-		    kv->value.n <= STORE_VALUE_MAX && kv->value.n;
-
-	if (!good) {
-		ret->passed_over++;
-		return false;
-	}
-	ret->keys++;
-	ret->encrypted |= sv_starts(kv->value, SV("k8s:enc:"));
-	return true;
-}
-
-int foreign_etcd(int fd, const struct foreign_cb *cb, void *ctx, struct foreign_found *ret, struct err *err)
-{
-	struct etcd_read f = { .a = ARENA_INIT, .found = ret };
+	struct etcd_read f = { .a = ARENA_INIT, .found = ret, .prefix = prefix };
 	struct stat st;
 	struct bolt b;
 	uint64_t size;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define ENDPOINT "s3.amazonaws.com"
@@ -49,6 +50,9 @@ struct s3_call {
 	int64_t at, size; /* of an upload */
 	struct buf body;  /* of an answer that goes nowhere else */
 	int errnum;	  /* of fd */
+	bool began;	  /* it is known how much comes, and there is room */
+	int64_t comes;	  /* -1: it does not say */
+	bool refused;
 	char words[CURL_ERROR_SIZE];
 };
 
@@ -77,6 +81,20 @@ static struct sv s3_folder(struct arena *a, const struct s3_opts *o)
 	return !f.n || sv_ends(f, SV("/")) ? f : arena_svf(a, "%.*s/", SV_ARG(f));
 }
 
+/* A disk that somebody else's answer may fill is the database's. */
+static bool s3_call_room(struct s3_call *c)
+{
+	curl_off_t comes = -1;
+	struct statvfs v;
+
+	(void)sym_getinfo(c->h, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &comes);
+	c->comes = comes;
+	c->refused =
+	    comes < 0 || fstatvfs(c->fd, &v) < 0 || !v.f_frsize || (uint64_t)comes / v.f_frsize >= v.f_bavail / 2;
+	c->began = true;
+	return !c->refused;
+}
+
 static size_t s3_call_write(char *p, size_t size, size_t n, void *ctx)
 {
 	struct s3_call *c = ctx;
@@ -88,6 +106,8 @@ static size_t s3_call_write(char *p, size_t size, size_t n, void *ctx)
 		buf_add(&c->body, p, left);
 		return c->body.overflow ? 0 : left;
 	}
+	if (!c->began && !s3_call_room(c))
+		return 0;
 	while (left) {
 		ssize_t w = write(c->fd, p, left);
 
@@ -194,6 +214,14 @@ static int s3_call_run(struct s3_call *c, const char *what, struct err *err)
 	rc = sym_perform(c->h);
 	if (c->errnum)
 		return err_set_errno(err, c->errnum, "cannot %s", what);
+	if (c->refused && c->comes < 0)
+		return err_set(err, ERR_UNAVAILABLE, "cannot %s in bucket '%s' of %s: it does not say how long it is",
+			       what, c->o->bucket, host);
+	if (c->refused)
+		return err_set(err, ERR_UNAVAILABLE,
+			       "cannot %s in bucket '%s' of %s: it has %" PRId64 " bytes, and half of what is free on "
+			       "the disk of the data directory is less",
+			       what, c->o->bucket, host, c->comes);
 	if (rc != CURLE_OK)
 		return err_set(err, rc == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_UNAVAILABLE,
 			       "cannot %s in bucket '%s' of %s: %s", what, c->o->bucket, host,

@@ -35,7 +35,8 @@ int s3_opts_check(const struct s3_opts *o, struct err *err);
 
 /* The file fd from its beginning. */
 int s3_put(const struct s3_opts *o, const char *name, int fd, struct err *err);
-/* Into fd from its beginning. ERR_NOT_FOUND: there is none. */
+/* Into fd from its beginning. ERR_NOT_FOUND: there is none. ERR_UNAVAILABLE: it does not say how long it is, or is
+ * longer than where fd is has room. */
 int s3_get(const struct s3_opts *o, const char *name, int fd, struct err *err);
 /* What lies in the folder and not below it, by name; in a. */
 int s3_list(const struct s3_opts *o, struct arena *a, struct s3_object **ret, size_t *ret_n, struct err *err);
@@ -44,9 +45,11 @@ int s3_delete(const struct s3_opts *o, const char *name, struct err *err);
 /* --- for s3.c and tests --- */
 
 #define S3_LIST_MAX ((size_t)10000)
+#define S3_TIME_MAX ((size_t)40) /* longer is none */
+#define S3_CODE_MAX ((size_t)64) /* and these are cut */
+#define S3_MESSAGE_MAX ((size_t)200)
 /* Reads a page of ListObjectsV2 (XML) and appends what is in it to *list; *ret_next: with what the next page is asked
- * for,
- * "": there is none. Texts in a. False: it is no such page. */
+ * for, "": there is none. A name with control characters is passed over. Texts in a. False: it is no such page. */
 struct s3_objects {
 	struct s3_object *p;
 	size_t n, cap;

@@ -219,6 +219,19 @@ def in_a_bucket(c):
                 *b.flags("--s3-folder", "my cluster/é"), env=env)
         equal(os.path.exists(made + "/data/db/manifest"), True)
         contains(caravel("snapshot", "restore", "four.snapshot", "--data-dir", made + "/data", *b.flags(), env=env, status=1), "NoSuchKey")
+        # What it says has not to be believed, nor shown to a terminal as it comes.
+        before = sum(f.stat().st_size for f in os.scandir(made + "/data") if f.is_file())
+        b.claims = 1 << 50
+        contains(caravel("snapshot", "restore", "two.snapshot", "--data-dir", made + "/data", "--token", token(c),
+                         *b.flags("--s3-folder", "my cluster/é"), env=env, status=1), "half of what is free")
+        equal(sum(f.stat().st_size for f in os.scandir(made + "/data") if f.is_file()), before)
+        b.claims, b.fail = None, (403, "\x1b[31mNo", "\x1b]0;owned\a" + "x" * 1000)
+        said = caravel("snapshot", "ls", "--data-dir", data(c), *b.flags(), env=env, status=1)
+        equal(("\x1b" in said, len(said) < 600), (False, True), said)
+        b.fail = None
+        b.objects["\x1b[31m.snapshot"] = b.objects["\u009b31m.snapshot"] = b"x"
+        said = caravel("snapshot", "ls", "--data-dir", data(c), *b.flags(), env=env)
+        equal(("\x1b" in said, "\u009b" in said, "\\u009b31m.snapshot" in said), (False, False, True), said)
         lock.close()
         shutil.rmtree(made)
         for i in range(4):

@@ -313,7 +313,7 @@ static void test_etcd(_unused_ void **state)
 	assert_int_equal(keys, ARRAY_LEN(records));
 	assert_int_equal(fstat(fd, &st), 0);
 	assert_int_equal(st.st_size % PAGE, ETCD_SUM_BYTES);
-	assert_int_equal(foreign_etcd(fd, &cb, &b, &found, NULL), 0);
+	assert_int_equal(foreign_etcd(fd, SV("/registry"), &cb, &b, &found, NULL), 0);
 	assert_false(found.unchecked);
 	assert_string_equal(buf_cstr(&b), "@3000000000: /registry/a=late@5/70 /registry/b=beside@9/9 "
 					  "/registry/c=x@9/9 /registry/d=first@1/2 /registry/e=beside@3/9 ");
