@@ -51,6 +51,8 @@ struct kubelet {
 	struct strmap relisted;	    /* uid -> hash of what the last relist saw */
 	int active;
 	bool stopping;
+	int stop_fd; /* an eventfd: what lasts as long as a user says (hooks, probes, pulls) is given up; -1: not told
+		      */
 	_Atomic int refs;
 
 	struct env_timer *relist_timer, *refresh_timer, *status_timer, *lease_timer, *rotate_timer, *health_timer,

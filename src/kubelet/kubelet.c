@@ -30,6 +30,7 @@
 #include "net/link_watch.h"
 
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <stdlib.h>
 
 #define REFRESH_NS (60 * NS_PER_SEC)
@@ -119,6 +120,7 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->client = o->client;
 	k->rt = o->runtime;
 	k->files = !o->host || o->host == &kubelet_host_real;
+	k->stop_fd = k->files ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
 	k->host = o->host ? o->host : &kubelet_host_real;
 	k->node_name = xstrdup(o->node_name);
 	k->node_ips = dup_or(o->node_ips, "127.0.0.1");
@@ -237,6 +239,8 @@ struct kubelet *kubelet_free(struct kubelet *k)
 	k->stopping = true;
 	q = TAKE(k->q);
 	pthread_mutex_unlock(&k->lock);
+	if (k->stop_fd >= 0)
+		(void)eventfd_write(k->stop_fd, 1);
 	kubelet_timer_stop(k, &k->relist_timer);
 	kubelet_timer_stop(k, &k->refresh_timer);
 	kubelet_timer_stop(k, &k->status_timer);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/statvfs.h>
 
@@ -17,7 +18,8 @@
 struct pull_guard {
 	struct env *env;
 	char *dir;
-	int stop_fd;
+	int full_fd;	      /* -1: nobody is told */
+	int stop_fd;	      /* of that and of who asked for the pull; -1: the former alone */
 	pthread_mutex_t lock; /* everything below */
 	struct env_timer *timer;
 	bool ended;
@@ -58,6 +60,7 @@ static void pull_guard_unref(struct pull_guard *g)
 	if (!last)
 		return;
 	close_fdp(&g->stop_fd);
+	close_fdp(&g->full_fd);
 	err_release(&g->why);
 	pthread_mutex_destroy(&g->lock);
 	free(g->dir);
@@ -77,13 +80,24 @@ static void pull_guard_look(void *ctx)
 		g->timer =
 		    env_after(g->env, ENV_NODE, MAX(MIN(left / 2, LOOK_MAX_NS), LOOK_MIN_NS), pull_guard_look, g);
 	else if (!g->ended)
-		(void)eventfd_write(g->stop_fd, 1);
+		(void)eventfd_write(g->full_fd, 1);
 	pthread_mutex_unlock(&g->lock);
 	if (left < 0)
 		pull_guard_unref(g);
 }
 
-struct pull_guard *pull_guard_begin(struct env *e, const char *dir, struct err *err)
+/* What can be read when one of both can. */
+static int pull_guard_either(int a, int b)
+{
+	struct epoll_event in = { .events = EPOLLIN };
+	int fd = epoll_create1(EPOLL_CLOEXEC);
+
+	if (fd >= 0 && (epoll_ctl(fd, EPOLL_CTL_ADD, a, &in) < 0 || epoll_ctl(fd, EPOLL_CTL_ADD, b, &in) < 0))
+		close_fdp(&fd);
+	return fd;
+}
+
+struct pull_guard *pull_guard_begin(struct env *e, const char *dir, int stop_fd, struct err *err)
 {
 	struct pull_guard *g;
 
@@ -94,7 +108,8 @@ struct pull_guard *pull_guard_begin(struct env *e, const char *dir, struct err *
 	g->dir = xstrdup(dir);
 	g->refs = 2;
 	pthread_mutex_init(&g->lock, NULL);
-	g->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); /* -1: then nobody is told */
+	g->full_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	g->stop_fd = stop_fd < 0 ? -1 : pull_guard_either(g->full_fd, stop_fd);
 	pthread_mutex_lock(&g->lock);
 	g->timer = env_after(e, ENV_NODE, LOOK_MIN_NS, pull_guard_look, g);
 	pthread_mutex_unlock(&g->lock);
@@ -103,7 +118,7 @@ struct pull_guard *pull_guard_begin(struct env *e, const char *dir, struct err *
 
 int pull_guard_stop_fd(const struct pull_guard *g)
 {
-	return g->stop_fd;
+	return g->stop_fd < 0 ? g->full_fd : g->stop_fd;
 }
 
 int pull_guard_end(struct pull_guard *g, struct err *err)

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -39,15 +40,16 @@ static void test_told_to_stop(void **state)
 	struct err err = ERR_INIT;
 	struct pull_guard *g;
 	struct pollfd p = { .events = POLLIN };
+	int stop_fd;
 
 	(void)state;
 	/* Nobody fills the disk: nobody is told, whenever it ends. */
 	for (int i = 0; i < 20; i++) {
-		g = pull_guard_begin(env, dir, &err);
+		g = pull_guard_begin(env, dir, -1, &err);
 		assert_non_null(g);
 		assert_int_equal(pull_guard_end(g, &err), 0);
 	}
-	g = pull_guard_begin(env, dir, &err);
+	g = pull_guard_begin(env, dir, -1, &err);
 	assert_non_null(g);
 	p.fd = pull_guard_stop_fd(g);
 	assert_int_equal(poll(&p, 1, 0), 0);
@@ -55,12 +57,32 @@ static void test_told_to_stop(void **state)
 	assert_int_equal(poll(&p, 1, -1), 1);
 	assert_int_equal(pull_guard_end(g, &err), -1);
 	assert_full(&err);
-	assert_null(pull_guard_begin(env, dir, &err));
+	assert_null(pull_guard_begin(env, dir, -1, &err));
 	assert_full(&err);
 	hog(0);
-	g = pull_guard_begin(env, dir, &err);
+	g = pull_guard_begin(env, dir, -1, &err);
 	assert_non_null(g);
 	assert_int_equal(pull_guard_end(g, &err), 0);
+	/* Who asked for the pull gives it up: that is not the disk's doing. */
+	stop_fd = eventfd(0, EFD_CLOEXEC);
+	g = pull_guard_begin(env, dir, stop_fd, &err);
+	assert_non_null(g);
+	p.fd = pull_guard_stop_fd(g);
+	assert_int_equal(poll(&p, 1, 0), 0);
+	assert_int_equal(eventfd_write(stop_fd, 1), 0);
+	assert_int_equal(poll(&p, 1, -1), 1);
+	assert_int_equal(pull_guard_end(g, &err), 0);
+	close(stop_fd);
+	stop_fd = eventfd(0, EFD_CLOEXEC);
+	g = pull_guard_begin(env, dir, stop_fd, &err);
+	assert_non_null(g);
+	p.fd = pull_guard_stop_fd(g);
+	hog(DISK_MIB - 1);
+	assert_int_equal(poll(&p, 1, -1), 1);
+	assert_int_equal(pull_guard_end(g, &err), -1);
+	assert_full(&err);
+	hog(0);
+	close(stop_fd);
 	/* Where nothing can be told, nothing is refused. */
 	assert_int_equal(pull_guard_room("/nonexistent", &err), 0);
 	env_real_free(env);
