@@ -56,7 +56,7 @@ static void pull_free(struct pull *u);
 struct images *images_new(struct kubelet *k)
 {
 	struct images *i = xcalloc(1, sizeof(*i));
-	_cleanup_free_ char *dir = k->files ? xasprintf("%s/image_manager", k->root_dir) : NULL;
+	_cleanup_free_ char *dir = k->files ? xasprintf("%s/" PULL_RECORDS_DIR, k->root_dir) : NULL;
 
 	pthread_mutex_init(&i->lock, NULL);
 	i->queue_end = &i->queue;
