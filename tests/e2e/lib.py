@@ -161,8 +161,13 @@ def own_net():
     raise Failed("every range of addresses for tests is in use")
 
 
-def wait_for(what, check, timeout=30.0, every=0.05):
-    """Polls check() until it is true; the last value is returned."""
+LEAST_S = 50  # far away on a loaded machine, and less than the minute after which a sweep finds what a watch missed
+
+
+def wait_for(what, check, timeout=30.0, every=0.05, strict=False):
+    """Polls check() until it is true; the last value is returned. The limit is a guard against hanging, no less than LEAST_S;
+    strict: it is what the test is about."""
+    timeout = timeout if strict else max(timeout, LEAST_S)
     end = time.monotonic() + timeout
     last = None
     while time.monotonic() < end:

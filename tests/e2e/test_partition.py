@@ -114,7 +114,7 @@ class Lab:
             return len(table) == self.count and not any(row[4] for row in table.values())
         time.sleep(2)
         try:
-            wait_for("all ways to be answered", well, within_s, every=0.5)
+            wait_for("all ways to be answered", well, within_s, every=0.5, strict=True)
         except Failed:
             self.ways.show("answers", begun)
             raise
