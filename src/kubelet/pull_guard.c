@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/statvfs.h>
 
@@ -18,8 +17,9 @@
 struct pull_guard {
 	struct env *env;
 	char *dir;
-	int full_fd;	      /* -1: nobody is told */
-	int stop_fd;	      /* of that and of who asked for the pull; -1: the former alone */
+	int stop_fd; /* -1: nobody is told */
+	bool (*given_up)(void *ctx);
+	void *ctx;
 	pthread_mutex_t lock; /* everything below */
 	struct env_timer *timer;
 	bool ended;
@@ -60,7 +60,6 @@ static void pull_guard_unref(struct pull_guard *g)
 	if (!last)
 		return;
 	close_fdp(&g->stop_fd);
-	close_fdp(&g->full_fd);
 	err_release(&g->why);
 	pthread_mutex_destroy(&g->lock);
 	free(g->dir);
@@ -74,30 +73,20 @@ static void pull_guard_look(void *ctx)
 
 	pthread_mutex_lock(&g->lock);
 	g->timer = env_timer_cancel(g->env, g->timer);
-	if (!g->ended)
+	if (!g->ended && !(g->given_up && g->given_up(g->ctx)))
 		left = pull_guard_look_at(g->dir, &g->why);
 	if (left >= 0)
 		g->timer =
 		    env_after(g->env, ENV_NODE, MAX(MIN(left / 2, LOOK_MAX_NS), LOOK_MIN_NS), pull_guard_look, g);
 	else if (!g->ended)
-		(void)eventfd_write(g->full_fd, 1);
+		(void)eventfd_write(g->stop_fd, 1);
 	pthread_mutex_unlock(&g->lock);
 	if (left < 0)
 		pull_guard_unref(g);
 }
 
-/* What can be read when one of both can. */
-static int pull_guard_either(int a, int b)
-{
-	struct epoll_event in = { .events = EPOLLIN };
-	int fd = epoll_create1(EPOLL_CLOEXEC);
-
-	if (fd >= 0 && (epoll_ctl(fd, EPOLL_CTL_ADD, a, &in) < 0 || epoll_ctl(fd, EPOLL_CTL_ADD, b, &in) < 0))
-		close_fdp(&fd);
-	return fd;
-}
-
-struct pull_guard *pull_guard_begin(struct env *e, const char *dir, int stop_fd, struct err *err)
+struct pull_guard *pull_guard_begin(struct env *e, const char *dir, bool (*given_up)(void *ctx), void *ctx,
+				    struct err *err)
 {
 	struct pull_guard *g;
 
@@ -108,8 +97,9 @@ struct pull_guard *pull_guard_begin(struct env *e, const char *dir, int stop_fd,
 	g->dir = xstrdup(dir);
 	g->refs = 2;
 	pthread_mutex_init(&g->lock, NULL);
-	g->full_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	g->stop_fd = stop_fd < 0 ? -1 : pull_guard_either(g->full_fd, stop_fd);
+	g->given_up = given_up;
+	g->ctx = ctx;
+	g->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_lock(&g->lock);
 	g->timer = env_after(e, ENV_NODE, LOOK_MIN_NS, pull_guard_look, g);
 	pthread_mutex_unlock(&g->lock);
@@ -118,7 +108,7 @@ struct pull_guard *pull_guard_begin(struct env *e, const char *dir, int stop_fd,
 
 int pull_guard_stop_fd(const struct pull_guard *g)
 {
-	return g->stop_fd < 0 ? g->full_fd : g->stop_fd;
+	return g->stop_fd;
 }
 
 int pull_guard_end(struct pull_guard *g, struct err *err)
