@@ -4,7 +4,7 @@
 #include "base/vec.h"
 #include "codec/pbwire.h"
 #include "snapshot/bolt_write.h"
-#include "snapshot/etcd_sum.h"
+#include "snapshot/file_sum.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -176,7 +176,7 @@ int etcd_file_end(struct etcd_file *f, int64_t rev, int (*goes_on)(struct err *e
 		  struct err *err)
 {
 	_cleanup_(bolt_out_freep) struct bolt_out *o = bolt_out_new(f->fd);
-	unsigned char sum[ETCD_SUM_BYTES];
+	unsigned char sum[FILE_SUM_BYTES];
 	uint64_t bytes;
 
 	if (between_flush(f, err) < 0)
@@ -186,7 +186,7 @@ int etcd_file_end(struct etcd_file *f, int64_t rev, int (*goes_on)(struct err *e
 	if (rev <= 0 || (f->places.n && vec_last(&f->places).rev > rev))
 		return err_set(err, ERR_INTERNAL, "the revision %" PRId64 " is before that of a record", rev);
 	if (file_buckets(f, o, rev, goes_on, err) < 0 || bolt_out_end(o, &bytes, err) < 0 ||
-	    etcd_sum(f->fd, bytes, sum, err) < 0)
+	    file_sum(f->fd, 0, bytes, sum, err) < 0)
 		return -1;
 	if (pwrite(f->fd, sum, sizeof(sum), (off_t)bytes) != (ssize_t)sizeof(sum))
 		return err_set_errno(err, errno ? errno : EIO, "cannot write it");

@@ -5,7 +5,7 @@
 #include "base/vec.h"
 #include "codec/pbwire.h"
 #include "snapshot/bolt.h"
-#include "snapshot/etcd_sum.h"
+#include "snapshot/file_sum.h"
 #include "snapshot/foreign.h"
 
 #include <errno.h>
@@ -146,14 +146,14 @@ static int etcd_tell(struct etcd_read *f, int fd, const struct foreign_cb *cb, v
 /* A snapshot ends with the digest of all before it, and its pages are multiples of 512 bytes. */
 static int etcd_check(int fd, uint64_t *size, struct foreign_found *found, struct err *err)
 {
-	unsigned char digest[ETCD_SUM_BYTES], said[ETCD_SUM_BYTES];
+	unsigned char digest[FILE_SUM_BYTES], said[FILE_SUM_BYTES];
 	uint64_t end;
 
-	found->unchecked = *size % 512 != ETCD_SUM_BYTES;
+	found->unchecked = *size % 512 != FILE_SUM_BYTES;
 	if (found->unchecked)
 		return 0;
-	end = *size - ETCD_SUM_BYTES;
-	if (etcd_sum(fd, end, digest, err) < 0)
+	end = *size - FILE_SUM_BYTES;
+	if (file_sum(fd, 0, end, digest, err) < 0)
 		return -1;
 	if (pread(fd, said, sizeof(said), (off_t)end) != (ssize_t)sizeof(said))
 		return err_set_errno(err, errno, "cannot read it");

@@ -117,6 +117,14 @@ void s3_error_parse(struct arena *a, struct sv xml, struct sv *ret_code, struct 
 	*ret_message = utf8_cut(xml_text(a, xml_between(xml, &at, "Message")), S3_MESSAGE_MAX);
 }
 
+struct sv s3_upload_parse(struct arena *a, struct sv xml)
+{
+	size_t at = 0;
+	struct sv id = xml_text(a, xml_between(xml, &at, "UploadId"));
+
+	return id.n <= S3_UPLOAD_ID_MAX && s3_in_a_line(id) ? id : SV("");
+}
+
 const char *s3_quote(struct arena *a, struct sv text, bool slashes)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;

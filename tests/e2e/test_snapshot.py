@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Snapshots: taken under load, restored elsewhere, refused when they are not whole; by a schedule, and in a bucket. And what
 others have stored, imported."""
+import base64
 import contextlib
 import glob
 import json
@@ -253,6 +254,34 @@ def in_a_bucket(c):
         contains(save(c, "--s3", status=1), "--s3-bucket")
 
 
+def in_parts(c):
+    """What is too long for one request: there as a whole, or not at all and nothing of it is left."""
+    names = [f"large-{i}" for i in range(26)]
+    for name in names:
+        body = {"metadata": {"name": name}, "data": {"k": base64.b64encode(os.urandom(720000)).decode()}}
+        equal(c.request("POST", MAPS, body)[0], 201)
+    with Bucket() as b:
+        env = b.environment()
+        contains(save(c, c.dir + "/large.snapshot", *b.flags(), env=env), "uploaded large.snapshot")
+        with open(c.dir + "/large.snapshot", "rb") as f:
+            equal(b.objects["large.snapshot"] == f.read(), True)
+        equal(len([s for s in b.said if s.startswith("PUT") and "partNumber" in s]), 2)
+        equal(b.uploads, {})
+        made, lock = own_dir()
+        caravel("snapshot", "restore", "large.snapshot", "--data-dir", made + "/data", "--token", token(c), *b.flags(), env=env)
+        lock.close()
+        shutil.rmtree(made)
+        b.objects.clear()
+        b.bad_part = 2
+        contains(save(c, c.dir + "/again.snapshot", *b.flags(), env=env, status=1), "put part 2 of 'again.snapshot'", "500 InternalError", "it is in")
+        equal((b.objects, b.uploads), ({}, {}))
+        b.bad_part, b.bad_end = 0, True
+        contains(save(c, c.dir + "/again.snapshot", *b.flags(), env=env, status=1), "InternalError the end failed")
+        equal((b.objects, b.uploads), ({}, {}))
+    for name in names:
+        equal(c.request("DELETE", f"{MAPS}/{name}")[0], 200)
+
+
 def by_schedule_into_a_bucket(_):
     """Its keys are on no command line."""
     with Bucket() as b, Cluster(args=[*ALONE, "--snapshot-schedule-cron", "@every 1s", *b.flags("--s3-access-key", b.access,
@@ -492,7 +521,7 @@ def stored_encrypted(_):
 
 
 TESTS = [saved_under_load, restored_elsewhere, restored_in_place, stored_encrypted, refused_by_name, only_masters, killed_while_restored, by_schedule,
-         in_a_bucket, by_schedule_into_a_bucket, of_an_etcd, of_k3s, of_a_running_cluster]
+         in_a_bucket, in_parts, by_schedule_into_a_bucket, of_an_etcd, of_k3s, of_a_running_cluster]
 
 if __name__ == "__main__":
     need_tools()

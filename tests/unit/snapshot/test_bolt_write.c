@@ -6,7 +6,7 @@
 #include "snapshot/bolt.h"
 #include "snapshot/bolt_write.h"
 #include "snapshot/etcd_file.h"
-#include "snapshot/etcd_sum.h"
+#include "snapshot/file_sum.h"
 #include "snapshot/foreign.h"
 
 #include <endian.h>
@@ -312,12 +312,12 @@ static void test_etcd(_unused_ void **state)
 	assert_int_equal(etcd_file_end(f, INT64_C(3000000000), NULL, &keys, NULL), 0);
 	assert_int_equal(keys, ARRAY_LEN(records));
 	assert_int_equal(fstat(fd, &st), 0);
-	assert_int_equal(st.st_size % PAGE, ETCD_SUM_BYTES);
+	assert_int_equal(st.st_size % PAGE, FILE_SUM_BYTES);
 	assert_int_equal(foreign_etcd(fd, SV("/registry"), &cb, &b, &found, NULL), 0);
 	assert_false(found.unchecked);
 	assert_string_equal(buf_cstr(&b), "@3000000000: /registry/a=late@5/70 /registry/b=beside@9/9 "
 					  "/registry/c=x@9/9 /registry/d=first@1/2 /registry/e=beside@3/9 ");
-	assert_int_equal(ftruncate(fd, st.st_size - ETCD_SUM_BYTES), 0);
+	assert_int_equal(ftruncate(fd, st.st_size - FILE_SUM_BYTES), 0);
 	assert_int_equal(shape_check(fd), 1);
 }
 

@@ -88,6 +88,32 @@ static void test_error(_unused_ void **state)
 	assert_sv(message, "");
 }
 
+/* 10,000 are the most, and none but the last is less than 16 MiB. */
+static void test_parts(_unused_ void **state)
+{
+	const int64_t mib = INT64_C(1) << 20, tib = mib << 20;
+
+	assert_int_equal(s3_part_bytes(1), S3_PART);
+	assert_int_equal(s3_part_bytes(10000 * S3_PART), S3_PART);
+	assert_int_equal(s3_part_bytes(10000 * S3_PART + 1), S3_PART + mib);
+	for (int64_t n = 1; n < 40 * tib; n = n * 3 + 1)
+		assert_true((n - 1) / s3_part_bytes(n) < S3_PARTS_MAX);
+}
+
+static void test_upload(_unused_ void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	char text[2000];
+
+	assert_sv(s3_upload_parse(&a, SV("<Result><UploadId>a&amp;b/+</UploadId></Result>")), "a&b/+");
+	assert_sv(s3_upload_parse(&a, SV("<Result></Result>")), "");
+	assert_sv(s3_upload_parse(&a, SV("<UploadId>a\r\nHost: x</UploadId>")), "");
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "<UploadId>", 10);
+	memcpy(text + sizeof(text) - 11, "</UploadId>", 11);
+	assert_sv(s3_upload_parse(&a, sv_make(text, sizeof(text))), "");
+}
+
 static void test_quote(_unused_ void **state)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -99,10 +125,8 @@ static void test_quote(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_flags),
-		cmocka_unit_test(test_list),
-		cmocka_unit_test(test_error),
-		cmocka_unit_test(test_quote),
+		cmocka_unit_test(test_flags), cmocka_unit_test(test_list),   cmocka_unit_test(test_error),
+		cmocka_unit_test(test_parts), cmocka_unit_test(test_upload), cmocka_unit_test(test_quote),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-#include "snapshot/etcd_sum.h"
+#include "snapshot/file_sum.h"
 
 #include <errno.h>
 #include <openssl/evp.h>
@@ -12,7 +12,7 @@ static void sum_free(EVP_MD_CTX **c)
 	EVP_MD_CTX_free(*c);
 }
 
-int etcd_sum(int fd, uint64_t n, unsigned char ret[ETCD_SUM_BYTES], struct err *err)
+int file_sum(int fd, uint64_t from, uint64_t n, unsigned char ret[FILE_SUM_BYTES], struct err *err)
 {
 	_cleanup_(sum_free) EVP_MD_CTX *md = EVP_MD_CTX_new();
 	_cleanup_free_ char *piece = xmalloc(PIECE);
@@ -21,7 +21,7 @@ int etcd_sum(int fd, uint64_t n, unsigned char ret[ETCD_SUM_BYTES], struct err *
 	if (!md || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1)
 		return err_set(err, ERR_INTERNAL, "OpenSSL has no SHA-256");
 	while (at < n) {
-		ssize_t r = pread(fd, piece, MIN(PIECE, n - at), (off_t)at);
+		ssize_t r = pread(fd, piece, MIN(PIECE, n - at), (off_t)(from + at));
 
 		if (r < 0 && errno == EINTR)
 			continue;
