@@ -45,6 +45,7 @@ struct csi_driver {
 };
 #define CSI_WORKERS 48		      /* as the class of their work has threads */
 #define CSI_HUNG_NS (20 * NS_PER_SEC) /* a run that takes longer: the next one comes behind others */
+#define CSI_LINE_NS (20 * NS_PER_SEC) /* who waits longer for a place says so */
 
 /* How far a volume has come for a pod.
  *
@@ -89,6 +90,7 @@ struct csi_volume {
 	bool placed, placed_hung; /* has one; as which it counts */
 	bool hung;		  /* the last run did */
 	uint64_t in_line;	  /* its number; 0: it does not wait */
+	int64_t line_ns;	  /* mono: since when it does */
 	bool called;		  /* it was in line, and there is a place */
 	struct strmap uses;	  /* uid -> struct csi_use */
 };

@@ -34,6 +34,9 @@ static void places_next(struct csi *c)
 
 bool csi_place_take(struct csi *c, struct csi_volume *v, enum share_kind kind, struct sv owner)
 {
+	uint64_t number = v->in_line;
+	int64_t since = v->line_ns;
+
 	if (!v->owner || !sv_is(owner, v->owner)) {
 		free(v->owner);
 		v->owner = xstrndup(owner.p, owner.n);
@@ -41,14 +44,13 @@ bool csi_place_take(struct csi *c, struct csi_volume *v, enum share_kind kind, s
 	v->kind = kind;
 	v->placed_hung = v->hung;
 	v->placed = shares_enter(&c->shares, kind, owner, v->hung);
-	if (v->placed) {
-		v->called = false;
-		v->in_line = 0;
-	} else {
-		csi_place_pass(c, v);
-		v->in_line = ++c->line;
-	}
-	return v->placed;
+	v->called &= !v->placed;
+	csi_place_pass(c, v);
+	if (v->placed)
+		return true;
+	v->in_line = number ? number : ++c->line; /* who is looked at once more stays where it was */
+	v->line_ns = since ? since : env_mono_ns(c->o.env);
+	return false;
 }
 
 void csi_place_pass(struct csi *c, struct csi_volume *v)
@@ -56,6 +58,7 @@ void csi_place_pass(struct csi *c, struct csi_volume *v)
 	bool called = v->called;
 
 	v->in_line = 0;
+	v->line_ns = 0;
 	v->called = false;
 	if (called)
 		places_next(c);

@@ -122,7 +122,10 @@ static int want_answer(struct csi *c, struct arena *a, const struct csi_volume *
 		err_copy(err, &u->why);
 		return -1;
 	default:
-		return 1;
+		if (!v->in_line || env_mono_ns(c->o.env) - v->line_ns < CSI_LINE_NS)
+			return 1;
+		return err_set(err, ERR_UNAVAILABLE,
+			       "the volume waits for others of its namespace, or of many, whose drivers do not answer");
 	}
 }
 

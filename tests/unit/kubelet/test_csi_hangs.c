@@ -173,6 +173,14 @@ static void test_a_namespace_has_a_share(void **state)
 	rig_run(w->rig, NS_PER_SEC);
 	assert_int_equal(want(w, fine), 0);
 	assert_int_equal(w->hanging, 4);
+	/* Who waits for a share says so, and goes on waiting. */
+	assert_int_equal(want(w, w->pods.p[11]), 1);
+	rig_run(w->rig, 30 * NS_PER_SEC);
+	assert_int_equal(want(w, w->pods.p[0]), 1); /* it is being asked for */
+	assert_int_equal(want(w, w->pods.p[11]), -1);
+	w->hangs = false;
+	rig_run(w->rig, 2 * LONG_NS);
+	assert_int_equal(want(w, w->pods.p[11]), 0);
 }
 
 /* What hung comes behind what did not, also in its own namespace. */
