@@ -75,7 +75,6 @@ MAY = {
     ("kubelet/cgroups.c", "time"): "the kernel empties a cgroup a moment after its processes were killed",
     ("kubelet/hooks.c", "sockets"): "the real probes, behind the hooks that the simulator replaces",
     ("kubelet/machine.c", "sockets"): "asks the kernel for a route's source address; nothing is sent",
-    ("kubelet/pull_guard.c", "sockets"): "two descriptors as one, for real pulls; nobody waits there",
     ("kubelet/runtime_health.c", "sockets"): "waits on a thread of its own, which the simulator does not have",
     ("kubelet/shims.c", "sockets"): "looks whether a shim still listens; only where a real containerd is started",
     ("store/disk/pause.c", "time"): "waits on threads of the store's own, which the simulator does not have",
