@@ -7,6 +7,7 @@
 #include "kubelet/cni.h"
 #include "kubelet/fsutil.h"
 #include "kubelet/image.h"
+#include "kubelet/lost_execs.h"
 #include "kubelet/runtime.h"
 #include "kubelet/shims.h"
 
@@ -208,6 +209,18 @@ static void drop_dead_sockets(const struct containerd *c)
 	(void)shims_drop_dead(c->socket, arena_printf(&a, "%s/containerd/root/" SHIM_BUNDLES, c->data_dir));
 }
 
+static void end_lost_execs(const struct containerd *c)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	char run[40];
+	int n;
+
+	containerd_run_dir(c->data_dir, run);
+	n = lost_execs_end(c->socket, arena_printf(&a, "%s/state/" SHIM_BUNDLES, run));
+	if (n)
+		log_info(SYS, "what was being run in containers when it ended was killed", "count", "%d", n);
+}
+
 static int spawn(struct containerd *c, struct err *err) /* under lock */
 {
 	const char *argv[] = { c->binary, "--config", c->config, NULL };
@@ -226,6 +239,7 @@ static int spawn(struct containerd *c, struct err *err) /* under lock */
 				 "count", "%d below %s", n, c->log_dir);
 	}
 	drop_dead_sockets(c);
+	end_lost_execs(c);
 	if (stat(c->log_file, &st) == 0 && st.st_size > LOG_KEEP_BYTES) {
 		_cleanup_free_ char *old = xasprintf("%s.1", c->log_file);
 
@@ -509,6 +523,8 @@ struct containerd *containerd_free(struct containerd *c)
 			child_kill(c->child, SIGKILL);
 	}
 	pthread_mutex_unlock(&c->lock);
+	if (c->started_ns) /* else another one may run */
+		end_lost_execs(c);
 	unlink(c->pid_file);
 	pthread_cond_destroy(&c->changed);
 	pthread_mutex_destroy(&c->lock);

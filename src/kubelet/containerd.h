@@ -7,6 +7,7 @@
  *
  * Containers belong to their shims, not to containerd: they run on while it, or the whole agent, is
  * restarted. containerd_free() therefore stops only the daemon; node_cleanup.h is what ends everything.
+ * What was being run in containers for a call (exec, hooks, probes) ends with it (lost_execs.h).
  * A daemon left over from an agent that was killed is stopped by the next containerd_start() and replaced.
  * One that does not serve yet is never asked to end (SIGTERM), but killed: asked, it kills the containers of
  * the shims that it is just taking up again.

@@ -7,7 +7,8 @@
  *
  * Of a pod that is being deleted is noted, a line a container, when its grace period ends and what comes next.
  * An agent that starts in the middle goes on from there: the period is not granted anew, and a hook that has
- * ended is not run again. One that was interrupted is, if there is time: the runtime ended it with our call.
+ * ended is not run again. One that was interrupted is, if there is time: it ended with our call, or with the runtime
+ * (lost_execs.h).
  * TERM comes twice when the agent died while it sent it, which is better than never. */
 #include "kubelet/pod_stop.h"
 

@@ -96,25 +96,35 @@ struct hunt {
 
 /* "containerd-shim-runc-v2 -namespace k8s.io -id <sandbox> -address <socket>", with " start" or " delete" behind it
  * when it was just called by containerd */
+static bool is_shim(struct sv cmdline, const char *socket, struct sv *ret_id, struct sv *ret_last)
+{
+	struct sv rest = cmdline, word, last = SV("");
+	bool shim = false, ours = false;
+
+	*ret_id = SV("");
+	while (sv_split(&rest, '\0', &word)) {
+		shim |= last.n == 0 && sv_find_sv(word, SV("containerd-shim")) >= 0;
+		ours |= sv_is(last, "-address") && sv_is(word, socket);
+		if (sv_is(last, "-id"))
+			*ret_id = word;
+		last = word.n ? word : last; /* nothing follows the end of the last one */
+	}
+	*ret_last = last;
+	return shim && ours;
+}
+
 static bool kill_shim(pid_t pid, struct sv cmdline, void *ctx)
 {
 	struct hunt *h = ctx;
-	struct sv rest = cmdline, word, last = SV(""), id = SV("");
-	bool shim = false, ours = false;
+	struct sv last, id;
+	bool ours = is_shim(cmdline, h->socket, &id, &last);
 
-	while (sv_split(&rest, '\0', &word)) {
-		shim |= last.n == 0 && sv_find_sv(word, SV("containerd-shim")) >= 0;
-		ours |= sv_is(last, "-address") && sv_is(word, h->socket);
-		if (sv_is(last, "-id"))
-			id = word;
-		last = word.n ? word : last; /* nothing follows the end of the last one */
-	}
 	for (size_t i = 0; i < h->n_keep; i++)
 		if (sv_eq(h->keep[i].id, id))
 			return true;
 	if (h->spare_deletes && sv_is(last, "delete"))
 		return true;
-	if (shim && ours && kill(pid, SIGKILL) == 0) {
+	if (ours && kill(pid, SIGKILL) == 0) {
 		h->n++;
 		remove_socket(h->socket, id);
 	}
@@ -127,6 +137,21 @@ int shims_kill(const char *socket, const struct rt_sandbox *keep, size_t n_keep,
 
 	each_process(kill_shim, &h);
 	return h.n;
+}
+
+bool shims_have_child(const char *socket, int pid)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv text, word, id, last;
+
+	/* "12 (its name) S 11 ...", and anything in its name */
+	if (file_read(&a, arena_printf(&a, "/proc/%d/stat", pid), 4096, &text, NULL) < 0)
+		return false;
+	while (sv_split(&text, ')', &word))
+		last = word;
+	return sv_split(&last, ' ', &word) && sv_split(&last, ' ', &word) && sv_split(&last, ' ', &word) &&
+	       file_read(&a, arena_printf(&a, "/proc/%.*s/cmdline", SV_ARG(word)), 1 << 16, &text, NULL) == 0 &&
+	       is_shim(text, socket, &id, &last);
 }
 
 struct daemon_hunt {

@@ -14,6 +14,8 @@
 int shims_kill(const char *socket, const struct rt_sandbox *keep, size_t n_keep, bool spare_deletes);
 /* Where the shim of a sandbox of the containerd at socket listens. */
 const char *shims_socket(struct arena *a, const char *socket, struct sv sandbox_id);
+/* Whether a process is a child of one of the shims of the containerd at socket. */
+bool shims_have_child(const char *socket, int pid);
 /* 0 when somebody listens on the Unix socket at path, else why not: ECONNREFUSED is a socket that was left behind. */
 int shims_call(const char *path);
 /* A shim may have been ended between its socket and its life, and then no process tells of it; its bundle does, a

@@ -22,6 +22,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -373,9 +374,80 @@ static void test_streaming_addresses(void **state)
 	OK(rt->ops->remove_sandbox(rt, sid, &e_));
 }
 
-/* Containers outlive the daemon, and its end is repaired. */
+/* A command of a minute and more, run from a thread of its own. */
+struct command {
+	pthread_t thread;
+	struct sv cid, seconds;
+	int stop_fd;
+	enum err_reason said; /* what came of the call */
+};
+
+static void *command_run(void *ctx)
+{
+	struct command *k = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct err err = ERR_INIT;
+	struct sv out, errs;
+	int code;
+
+	(void)rt->ops->exec_sync(rt, &a, k->cid, (const struct sv[]){ SV("/bin/sleep"), k->seconds }, 2, 1000, 1024,
+				 k->stop_fd, &out, &errs, &code, &err);
+	k->said = err.reason;
+	err_release(&err);
+	return NULL;
+}
+
+static bool command_is_there(struct command *k)
+{
+	struct sv script = arena_svf(&A, "ps | grep -q '[s]leep %.*s'", SV_ARG(k->seconds)), out, errs;
+	int code;
+
+	OK(rt->ops->exec_sync(rt, &A, k->cid, (const struct sv[]){ SV("/bin/sh"), SV("-c"), script }, 3, 60, 1024, -1,
+			      &out, &errs, &code, &e_));
+	return code == 0;
+}
+
+static void command_begin(struct command *k, struct sv cid, struct sv seconds)
+{
+	*k = (struct command){ .cid = cid, .seconds = seconds, .stop_fd = eventfd(0, EFD_CLOEXEC) };
+	assert_int_equal(pthread_create(&k->thread, NULL, command_run, k), 0);
+	while (!command_is_there(k))
+		poll(NULL, 0, 5);
+}
+
+static enum err_reason command_end(struct command *k)
+{
+	pthread_join(k->thread, NULL);
+	close(k->stop_fd);
+	return k->said;
+}
+
+/* A command that is given up ends, whoever waits for it and whatever it may take. */
+static void test_exec_given_up(void **state)
+{
+	const struct sv cmd[] = { SV("/bin/sleep"), SV("1000") };
+	struct rt_sandbox_config *sc = sandbox_config("asked", "uid-asked");
+	struct rt_container_config cc = container("main", "uid-asked", cmd, 2);
+	struct command k;
+	struct sv sid, cid;
+
+	(void)state;
+	OK(rt->ops->run_sandbox(rt, &A, sc, &sid, &e_));
+	OK(rt->ops->create_container(rt, &A, sid, &cc, sc, &cid, &e_));
+	OK(rt->ops->start_container(rt, cid, &e_));
+	command_begin(&k, cid, SV("777"));
+	assert_int_equal(eventfd_write(k.stop_fd, 1), 0);
+	assert_int_equal(command_end(&k), ERR_UNAVAILABLE);
+	while (command_is_there(&k))
+		poll(NULL, 0, 5);
+	OK(rt->ops->stop_sandbox(rt, sid, &e_));
+	OK(rt->ops->remove_sandbox(rt, sid, &e_));
+}
+
+/* Containers outlive the daemon, and its end is repaired. What was being run in them for a call does not. */
 static void test_daemon_restart(void **state)
 {
+	struct command k;
 	const struct sv cmd[] = { SV("/bin/sleep"), SV("1000") };
 	struct rt_sandbox_config *sc = sandbox_config("stay", "uid-stay");
 	struct rt_container_config cc = container("main", "uid-stay", cmd, 2);
@@ -388,6 +460,7 @@ static void test_daemon_restart(void **state)
 	OK(rt->ops->create_container(rt, &A, sid, &cc, sc, &cid, &e_));
 	OK(rt->ops->start_container(rt, cid, &e_));
 	OK(rt->ops->container_status(rt, &A, cid, &before, &e_));
+	command_begin(&k, cid, SV("778"));
 	pid = containerd_pid(daemon_);
 	assert_true(pid > 1);
 	kill(pid, SIGKILL);
@@ -401,6 +474,8 @@ static void test_daemon_restart(void **state)
 	OK(rt->ops->container_status(rt, &A, cid, &c, &e_));
 	assert_int_equal(c.state, RT_RUNNING);
 	assert_true(c.started_ns == before.started_ns);
+	assert_int_not_equal(command_end(&k), 0);
+	assert_false(command_is_there(&k));
 	OK(rt->ops->stop_sandbox(rt, sid, &e_));
 	OK(rt->ops->remove_sandbox(rt, sid, &e_));
 }
@@ -468,6 +543,7 @@ int main(void)
 		/* what only real containers have; nothing behind this line runs on the fake */
 		cmocka_unit_test(test_config_arrives),
 		cmocka_unit_test(test_streaming_addresses),
+		cmocka_unit_test(test_exec_given_up),
 		cmocka_unit_test(test_daemon_restart),
 		cmocka_unit_test(note_running),
 	};
