@@ -22,17 +22,19 @@ int snapshot_s3_ls(const struct snapshot_s3 *s, struct arena *a, struct err *err
 {
 	struct s3_object *o = NULL;
 	size_t n = 0;
+	const char *folder = s->o.folder ? s->o.folder : "";
+	const char *slash = *folder && !sv_ends(sv_from(folder), SV("/")) ? "/" : "";
 	int width = sizeof("NAME");
 
 	if (s3_list(&s->o, a, &o, &n, err) < 0)
 		return -1;
 	for (size_t i = 0; i < n; i++)
 		width = MAX(width, (int)MIN(o[i].name.n, 100));
-	printf("%-*s %12s  %s\n", width, "NAME", "BYTES", "UPLOADED");
+	printf("%-*s %12s  %-24s  %s\n", width, "NAME", "BYTES", "UPLOADED", "LOCATION");
 	for (size_t i = 0; i < n; i++)
 		if (sv_ends(o[i].name, SV(SHELF_SUFFIX)))
-			cli_print("%-*.*s %12" PRId64 "  %.*s\n", width, SV_ARG(o[i].name), o[i].bytes,
-				  SV_ARG(o[i].time));
+			cli_print("%-*.*s %12" PRId64 "  %-24.*s  s3://%s/%s%s%.*s\n", width, SV_ARG(o[i].name),
+				  o[i].bytes, SV_ARG(o[i].time), s->o.bucket, folder, slash, SV_ARG(o[i].name));
 	return 0;
 }
 

@@ -14,7 +14,7 @@
 #define DATABASE_MAX ((size_t)64 << 30)
 #define COUNTED_MAX INT64_C(20000000) /* revisions: 2,500 a second on a small machine */
 #define PAUSE_NS (250 * NS_PER_MS)
-#define LOOK_TRIES 4 /* of half a minute each: what is large is read for so long */
+#define LOOK_TRIES 20 /* of half a minute each: an etcd reads all it has when it starts */
 
 static int move_rename(const char *from, const char *to, const char *dir, struct err *err)
 {
@@ -101,7 +101,9 @@ static int move_by_file(struct arena *a, const struct etcd_member_opts *o, const
 		err_set(&why, ERR_NOT_FOUND,
 			"neither etcdutl nor etcdctl is in PATH, which make an etcd of a file: "
 			"apt-get install etcd-client");
-	else if (rc > 0 && move_look(a, o, id, rev, &why) < 0)
+	if (rc > 0)
+		log_info(SYS, "an etcd was made of a file; it starts, to say how far it is", "keys", "%" PRIu64, keys);
+	if (rc > 0 && move_look(a, o, id, rev, &why) < 0)
 		rc = -1;
 	if (rc > 0) {
 		log_info(SYS, "all is in etcd", "keys", "%" PRIu64 ", revision %" PRId64, keys, rev);

@@ -214,7 +214,7 @@ def in_a_bucket(c):
             contains(save(c, c.dir + f"/{n}.snapshot", *b.flags("--etcd-s3-folder", "my cluster/é"), env=env), "uploaded")
         equal(sorted(b.objects), ["my cluster/é/one.snapshot", "my cluster/é/three.snapshot", "my cluster/é/two.snapshot"])
         said = caravel("snapshot", "ls", "--data-dir", data(c), *b.flags("--s3-folder", "my cluster/é"), env=env)
-        contains(said, "one.snapshot", "two.snapshot", "three.snapshot")
+        contains(said, "one.snapshot", "two.snapshot", "2026-11-30T12:00:00.000Z  s3://backups/my cluster/é/three.snapshot\n")
         made, lock = own_dir()
         caravel("snapshot", "restore", "two.snapshot", "--data-dir", made + "/data", "--token", token(c),
                 *b.flags("--s3-folder", "my cluster/é"), env=env)
