@@ -1,5 +1,5 @@
 /* pv_binder-internal.h - shared by pv_binder.c (events, queues), pv_claims.c and pv_volumes.c (what is to be done about
- * a claim, and about a volume), pv_bind.c (their writes) and pv_match.c (which are for each other). */
+ * a claim, and about a volume), pv_bind.c (their writes), pv_match.c (which are for each other) and pv_recycle.c. */
 #pragma once
 
 #include "client/workq.h"
@@ -48,3 +48,12 @@ int pv_volume_set_phase(struct pv_binder *b, struct obj *volume, const char *pha
 void pv_claim_event(struct pv_binder *b, const struct obj *claim, const char *type, const char *reason, const char *fmt,
 		    ...) _printf_(5, 6);
 bool pv_has_annotation(const struct obj *o, const char *name);
+
+/* --- pv_recycle.c: volumes of the policy Recycle whose claim is gone --- */
+
+/* Is there a way to empty it? */
+bool pv_recyclable(const struct obj *volume);
+/* A step of that; pods' news bring it back. *ret_failed: why it cannot be emptied, in the arena or constant; NULL: it
+ * is going on, or done. */
+int pv_recycle(struct pv_binder *b, struct obj *volume, const char **ret_failed, struct arena *a, struct err *err);
+void pv_recycle_watch(struct pv_binder *b);

@@ -150,6 +150,7 @@ static void *binder_start(struct controller_ctx *ctx)
 	(void)informer_add_index(b->claims, BY_VOLUME, claims_by_volume);
 	(void)informer_add_index(b->claims, BY_NODE, claims_by_node);
 	informer_add_handler(b->nodes, &(struct informer_handler){ .del = binder_node_deleted }, b);
+	pv_recycle_watch(b);
 	informer_add_handler(b->claims,
 			     &(struct informer_handler){ claim_changed, binder_claim_updated, claim_changed }, b);
 	informer_add_handler(b->volumes,

@@ -21,6 +21,8 @@ static int pv_volume_release(struct pv_binder *b, struct obj *volume, struct err
 {
 	const struct val *policy = obj_get(volume, F_spec, F_persistentVolumeReclaimPolicy);
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const char *failed;
+	int rc;
 
 	if (val_is(obj_get(volume, F_status, F_phase), "Failed"))
 		return 0;
@@ -32,10 +34,17 @@ static int pv_volume_release(struct pv_binder *b, struct obj *volume, struct err
 				 "plugin matched",
 				 SV_ARG(obj_name(volume))),
 		    err);
-	if (val_is(policy, "Recycle"))
+	if (val_is(policy, "Recycle") && !pv_recyclable(volume))
 		return pv_volume_failed(b, volume, "VolumeFailedRecycle", "No recycler plugin found for the volume!",
 					err);
-	return pv_volume_set_phase(b, volume, "Released", NULL, err);
+	rc = pv_volume_set_phase(b, volume, "Released", NULL, err);
+	if (rc < 0 || !val_is(policy, "Recycle"))
+		return rc;
+	if (!val_is(obj_get(volume, F_status, F_phase), "Released"))
+		return 0; /* as it is now it comes again */
+	if (pv_recycle(b, volume, &failed, &a, err) < 0)
+		return -1;
+	return failed ? pv_volume_failed(b, volume, "VolumeFailedRecycle", failed, err) : 0;
 }
 
 /* Its claim took another volume: what the binder reserved is free again, what was made for the claim goes. */

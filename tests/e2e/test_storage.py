@@ -250,7 +250,7 @@ def device_of_an_admin(c):
         c.apply(f"""
 apiVersion: v1
 kind: PersistentVolume
-metadata: {{name: disk}}
+metadata: {{name: raw-disk}}
 spec:
   capacity: {{storage: 8Mi}}
   accessModes: [ReadWriteOnce]
@@ -261,22 +261,22 @@ spec:
 ---
 apiVersion: v1
 kind: PersistentVolumeClaim
-metadata: {{name: disk}}
+metadata: {{name: raw-disk}}
 spec: {{volumeMode: Block, storageClassName: "", accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 8Mi}}}}}}
 ---
 apiVersion: v1
 kind: Pod
-metadata: {{name: disk}}
+metadata: {{name: raw-disk}}
 spec:
   terminationGracePeriodSeconds: 1
   containers: [{{name: c, image: {IMAGE}, command: [sh, -c, "exec sleep 100000"], volumeDevices: [{{name: d, devicePath: /dev/xvda}}]}}]
-  volumes: [{{name: d, persistentVolumeClaim: {{claimName: disk}}}}]
+  volumes: [{{name: d, persistentVolumeClaim: {{claimName: raw-disk}}}}]
 """)
-        running(c, "disk")
-        c.kubectl("exec", "disk", "--", "sh", "-c", "echo of the pod | dd of=/dev/xvda 2>&1")
-        c.kubectl("delete", "pod", "disk", "--timeout=60s")
-        c.kubectl("delete", "pvc", "disk", "--timeout=60s")
-        c.kubectl("delete", "pv", "disk", "--timeout=60s")
+        running(c, "raw-disk")
+        c.kubectl("exec", "raw-disk", "--", "sh", "-c", "echo of the pod | dd of=/dev/xvda 2>&1")
+        c.kubectl("delete", "pod", "raw-disk", "--timeout=60s")
+        c.kubectl("delete", "pvc", "raw-disk", "--timeout=60s")
+        c.kubectl("delete", "pv", "raw-disk", "--timeout=60s")
         with open(device, "rb") as f:
             equal(f.read(10), b"of the pod")
     finally:

@@ -29,6 +29,7 @@ struct csi {
 	struct strmap volumes; /* "DRIVER/SHA" -> struct csi_volume */
 	struct shares shares;  /* which volumes have a call under way, or may have one */
 	uint64_t line;	       /* the last number given to one that waits for a place */
+	bool stopping;	       /* queues are on their way: nobody is called into one */
 	struct workq *plugin_q;
 	bool node_new; /* its CSINode is to be looked after */
 	int (*run)(void *driver, struct sv sha, struct reconcile_result *ret, struct err *err); /* csi_run() */

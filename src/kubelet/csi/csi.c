@@ -27,6 +27,9 @@ struct csi *csi_free(struct csi *c)
 {
 	if (!c)
 		return NULL;
+	pthread_mutex_lock(&c->lock);
+	c->stopping = true;
+	pthread_mutex_unlock(&c->lock);
 	if (c->stop_fd >= 0)
 		(void)eventfd_write(c->stop_fd, 1);
 	csi_plugins_stop(c);

@@ -18,6 +18,8 @@ static void places_next(struct csi *c)
 {
 	struct csi_volume *first = NULL;
 
+	if (c->stopping)
+		return;
 	STRMAP_EACH(&c->volumes, e) {
 		struct csi_volume *v = e->value;
 

@@ -369,7 +369,7 @@ void csi_plugins_ask(struct csi *c, struct sv driver)
 	int64_t now = env_mono_ns(c->o.env);
 
 	pthread_mutex_lock(&c->lock);
-	STRMAP_EACH(&c->plugins, e) {
+	for (struct strmap_entry *e = NULL; !c->stopping && (e = strmap_next(&c->plugins, e));) {
 		struct csi_plugin *p = e->value;
 
 		if (!p->driver || !sv_is(driver, p->driver) || now - p->asked_ns < ALLOCATABLE_MIN_NS)

@@ -351,6 +351,84 @@ static void test_protection(void **state)
 	cluster_finish(&k);
 }
 
+#define RECYCLER "/api/v1/namespaces/default/pods/recycler-for-v"
+
+static struct cluster released(void **state)
+{
+	struct cluster k = cluster_start(state);
+
+	k.hold = true;
+	volume(k.rig, "v", "3Gi", ",\"persistentVolumeReclaimPolicy\":\"Recycle\"");
+	claim(k.rig, "c", "1Gi", ",\"storageClassName\":\"\"");
+	cluster_run(&k, 2);
+	assert_bound(k.rig, "c", "v");
+	drop(k.rig, CLAIMS, "c");
+	cluster_run(&k, 3);
+	return k;
+}
+
+/* A pod empties it, by a name of its own, and others may have it then. */
+static void test_recycled(void **state)
+{
+	struct cluster k = released(state);
+	struct rig *r = k.rig;
+	const struct val *p = expect(r, 200, "GET", RECYCLER, NULL), *c = val_at(val_get(p, F_spec, F_containers), 0);
+
+	assert_phase(r, PVS, "v", "Released");
+	assert_val(val_get(val_at(val_get(p, F_spec, F_volumes), 0), F_hostPath, F_path), "/x");
+	assert_int_equal(val_get_int(p, 0, F_spec, F_activeDeadlineSeconds), 90);
+	assert_val(val_get(val_at(val_get(c, F_volumeMounts), 0), F_mountPath), "/scrub");
+	/* Another claim waits for as long as that lasts. */
+	claim(r, "next", "1Gi", ",\"storageClassName\":\"\"");
+	cluster_run(&k, 3);
+	assert_phase(r, CLAIMS, "next", "Pending");
+	expect_type(r, 200, "PATCH", RECYCLER "/status", "application/merge-patch+json",
+		    "{\"status\":{\"phase\":\"Succeeded\"}}");
+	cluster_run(&k, 5);
+	assert_int_equal(events(r, "v", "VolumeRecycled"), 1);
+	assert_false(there(r, PODS, "recycler-for-v"));
+	assert_bound(r, "next", "v");
+	cluster_finish(&k);
+}
+
+static void test_recycle_fails(void **state)
+{
+	struct cluster k = released(state);
+	struct rig *r = k.rig;
+
+	expect_type(r, 200, "PATCH", RECYCLER "/status", "application/merge-patch+json",
+		    "{\"status\":{\"phase\":\"Failed\",\"message\":\"too slow\"}}");
+	cluster_run(&k, 5);
+	assert_phase(r, PVS, "v", "Failed");
+	assert_val(val_get(get(r, PVS, "v"), F_status, F_message), "Recycle failed: too slow");
+	assert_int_equal(events(r, "v", "VolumeFailedRecycle"), 1);
+	assert_false(there(r, PODS, "recycler-for-v"));
+	cluster_finish(&k);
+}
+
+/* A pod of that name that is another's says nothing of the volume. */
+static void test_recycler_of_another(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+
+	k.hold = true;
+	expect(r, 201, "POST", PODS,
+	       "{\"metadata\":{\"name\":\"recycler-for-v\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"a\"}]"
+	       "}}");
+	expect_type(r, 200, "PATCH", RECYCLER "/status", "application/merge-patch+json",
+		    "{\"status\":{\"phase\":\"Succeeded\"}}");
+	volume(r, "v", "1Gi", ",\"persistentVolumeReclaimPolicy\":\"Recycle\"");
+	claim(r, "c", "1Gi", ",\"storageClassName\":\"\"");
+	cluster_run(&k, 2);
+	drop(r, CLAIMS, "c");
+	cluster_run(&k, 5);
+	assert_phase(r, PVS, "v", "Released");
+	assert_val(val_get(val_at(val_get(expect(r, 200, "GET", RECYCLER, NULL), F_spec, F_containers), 0), F_name),
+		   "pv-recycler");
+	cluster_finish(&k);
+}
+
 #define ATTRIBUTES "/apis/storage.k8s.io/v1/volumeattributesclasses"
 
 static void volume_of_driver(struct rig *r, const char *name, const char *attributes)
@@ -463,6 +541,9 @@ int main(void)
 		T(test_half_bound),
 		T(test_classes),
 		T(test_protection),
+		T(test_recycled),
+		T(test_recycle_fails),
+		T(test_recycler_of_another),
 		T(test_attributes_protection),
 		T(test_attributes_changed),
 	};

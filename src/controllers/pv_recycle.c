@@ -1,0 +1,172 @@
+/* Volumes of the policy Recycle (deprecated) whose claim is gone: emptied by a pod, and then free for other claims.
+ *
+ *	Released ──▶ pod recycler-for-NAME ──▶ Succeeded ──▶ pod deleted ──▶ no claimRef, Available
+ *	                                  └──▶ Failed ────▶ pod deleted ──▶ Failed
+ *
+ * Of hostPath and NFS alone, as upstream's; its pod, too. What says that a volume was emptied is its pod: one that was
+ * made for a namesake is deleted, and a volume that is still bound when its pod has gone is emptied once more. */
+#include "controllers/owner.h"
+#include "controllers/podutil.h"
+#include "controllers/pv_binder-internal.h"
+
+#define RECYCLER "recycler-for-"
+#define RECYCLER_NS "default"
+#define RECYCLER_IMAGE "registry.k8s.io/build-image/debian-base:bookworm-v1.0.6"
+#define SCRUB "test -e /scrub && find /scrub -mindepth 1 -delete && test -z \"$(ls -A /scrub)\" || exit 1"
+
+/* Upstream's least time, and what is added for each GiB. */
+static const struct {
+	enum sym source;
+	int64_t least_s, more_s;
+} recyclers[] = { { F_hostPath, 60, 30 }, { F_nfs, 300, 30 } };
+
+static ssize_t recycler_of(const struct obj *volume)
+{
+	for (size_t i = 0; i < ARRAY_LEN(recyclers); i++)
+		if (obj_get(volume, F_spec, recyclers[i].source))
+			return (ssize_t)i;
+	return -1;
+}
+
+bool pv_recyclable(const struct obj *volume)
+{
+	return recycler_of(volume) >= 0;
+}
+
+static int64_t recycler_seconds(const struct obj *volume, size_t i)
+{
+	int64_t gib = volume_capacity_bytes(volume) >> 30;
+
+	return MAX(recyclers[i].least_s, MIN(gib, INT32_MAX / recyclers[i].more_s) * recyclers[i].more_s);
+}
+
+static struct val *recycler_new(struct arena *a, const struct obj *volume)
+{
+	size_t i = (size_t)recycler_of(volume);
+	struct val *doc = val_new_map(a), *meta = val_set_map(a, doc, F_metadata), *spec = val_set_map(a, doc, F_spec),
+		   *vol = val_new_map(a), *c = val_new_map(a), *command, *mount = val_new_map(a);
+
+	val_set_cstr(a, doc, F_apiVersion, "v1");
+	val_set_cstr(a, doc, F_kind, "Pod");
+	val_set_strf(a, meta, F_name, RECYCLER "%.*s", SV_ARG(obj_name(volume)));
+	val_set_cstr(a, meta, F_namespace, RECYCLER_NS);
+	val_push(a, val_set_list(a, meta, F_ownerReferences),
+		 owner_ref(a, RES(core_persistentvolumes), obj_root(volume), false, false));
+	val_set_cstr(a, spec, F_restartPolicy, "Never");
+	val_set_int(a, spec, F_activeDeadlineSeconds, recycler_seconds(volume, i));
+	val_set_cstr(a, vol, F_name, "vol");
+	val_set(a, vol, recyclers[i].source, obj_get(volume, F_spec, recyclers[i].source));
+	val_push(a, val_set_list(a, spec, F_volumes), vol);
+	val_set_cstr(a, c, F_name, "pv-recycler");
+	val_set_cstr(a, c, F_image, RECYCLER_IMAGE);
+	command = val_set_list(a, c, F_command);
+	val_push(a, command, val_new_str(a, SV("/bin/sh")));
+	val_push(a, val_set_list(a, c, F_args), val_new_str(a, SV("-c")));
+	val_push(a, val_get_mut(c, F_args), val_new_str(a, SV(SCRUB)));
+	val_set_cstr(a, mount, F_name, "vol");
+	val_set_cstr(a, mount, F_mountPath, "/scrub");
+	val_push(a, val_set_list(a, c, F_volumeMounts), mount);
+	val_push(a, val_set_list(a, spec, F_containers), c);
+	return doc;
+}
+
+static void recycle_event(struct pv_binder *b, const struct obj *volume, const char *type, const char *reason,
+			  const char *text)
+{
+	recorder_event(b->ctx->recorder, RES(core_persistentvolumes), obj_root(volume), type, reason, "%s", text);
+}
+
+static int recycle_begin(struct pv_binder *b, struct obj *volume, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+
+	if (client_create(b->ctx->client, RES(core_pods), SV(RECYCLER_NS), recycler_new(&a, volume), NULL, NULL,
+			  &why) == 0 ||
+	    why.reason == ERR_ALREADY_EXISTS) /* the cache will know it */
+		return 0;
+	recycle_event(b, volume, "Warning", "VolumeFailedRecycle",
+		      arena_printf(&a, "Recycle failed: unexpected error creating recycler pod:  %s", err_msg(&why)));
+	return err_move(err, &why);
+}
+
+static int recycler_delete(struct pv_binder *b, const struct obj *pod, struct err *err)
+{
+	struct client_delete_opts opts = CLIENT_DELETE_OPTS;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+
+	opts.precondition_uid = obj_uid(pod);
+	return client_delete(b->ctx->client, RES(core_pods), SV(RECYCLER_NS), obj_name(pod), &opts, &why) == 0 ||
+		       why.reason == ERR_NOT_FOUND
+		   ? 0
+		   : err_move(err, &why);
+}
+
+static int recycle_done(struct pv_binder *b, struct obj *volume, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct val *doc = obj_edit(&a, volume);
+
+	val_del(val_get_mut(doc, F_spec), F_claimRef);
+	val_del_sv(val_get_mut(doc, F_metadata, F_annotations), SV(ANN_BOUND_BY_CONTROLLER));
+	if (client_update(b->ctx->client, RES(core_persistentvolumes), doc, NULL, NULL, err) < 0)
+		return -1;
+	recycle_event(b, volume, "Normal", "VolumeRecycled", "Volume recycled");
+	return 0;
+}
+
+static bool recycler_is_of(const struct obj *pod, const struct obj *volume)
+{
+	VAL_EACH(obj_get(pod, F_metadata, F_ownerReferences), r)
+		if (sv_eq(val_get_str(r, F_uid), obj_uid(volume)))
+			return true;
+	return false;
+}
+
+int pv_recycle(struct pv_binder *b, struct obj *volume, const char **ret_failed, struct arena *a, struct err *err)
+{
+	struct sv name = arena_svf(a, RECYCLER "%.*s", SV_ARG(obj_name(volume)));
+	_cleanup_obj_ struct obj *pod = informer_lookup(b->pods, SV(RECYCLER_NS), name);
+	const struct val *phase = obj_get(pod, F_status, F_phase);
+	struct sv said;
+
+	*ret_failed = NULL;
+	if (obj_deleting(volume))
+		return 0;
+	if (!pod)
+		return recycle_begin(b, volume, err);
+	if (obj_deleting(pod))
+		return 0; /* its going brings us back */
+	if (!recycler_is_of(pod, volume))
+		return recycler_delete(b, pod, err);
+	if (val_is(phase, "Succeeded"))
+		return recycler_delete(b, pod, err) < 0 ? -1 : recycle_done(b, volume, err);
+	if (!val_is(phase, "Failed"))
+		return 0;
+	said = val_str(obj_get(pod, F_status, F_message));
+	*ret_failed = said.n ? arena_printf(a, "Recycle failed: %.*s", SV_ARG(said))
+			     : "Recycle failed: pod failed, pod.Status.Message unknown";
+	return recycler_delete(b, pod, err);
+}
+
+/* --- its pods' news --- */
+
+static void recycler_news(struct obj *pod, void *ctx)
+{
+	struct pv_binder *b = ctx;
+	struct sv name = obj_name(pod), prefix = SV(RECYCLER);
+
+	if (sv_is(obj_ns(pod), RECYCLER_NS) && sv_starts(name, prefix))
+		workq_add(b->volume_q, sv_sub(name, prefix.n, name.n));
+}
+
+static void recycler_updated(struct obj *old, struct obj *now, void *ctx)
+{
+	(void)old;
+	recycler_news(now, ctx);
+}
+
+void pv_recycle_watch(struct pv_binder *b)
+{
+	informer_add_handler(b->pods, &(struct informer_handler){ recycler_news, recycler_updated, recycler_news }, b);
+}
