@@ -274,8 +274,8 @@ static int64_t next_ns_locked(struct leader *l, enum attempt got)
 {
 	int64_t left_ns;
 
-	if (l->leading)
-		return l->retry_ns;
+	if (l->leading) /* after a failure soon: it may be an answer alone that was lost */
+		return got == ATTEMPT_FAILED ? l->retry_ns / 4 : l->retry_ns;
 	left_ns = others_ns(l);
 	if (got == ATTEMPT_HELD_BY_OTHER && !left_ns) /* it has run out, or was given up, since */
 		return 0;
