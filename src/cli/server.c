@@ -12,6 +12,7 @@
 #include "cli/cidrs.h"
 #include "cli/control.h"
 #include "cli/daemon.h"
+#include "cli/encryption_agreed.h"
 #include "cli/home_local.h"
 #include "cli/server_join.h"
 #include "cli/server_members.h"
@@ -60,6 +61,7 @@ struct server {
 	struct store *store;		       /* that, or what lies above it */
 	_Atomic(struct servers_token *) token; /* NULL: not yet, or none */
 	struct encryption *encryption;
+	struct encryption_agreed *agreed; /* NULL: the store is its own */
 	struct metric_rules *metric_rules;
 	struct apiserver *api;
 	struct http_server *http;
@@ -374,6 +376,24 @@ static struct shared_keys_opts shared_keys(const struct server *s)
 					  .etcd = s->opened.member != NULL };
 }
 
+/* With the other servers of the store, before anything is written. */
+static int agree_encryption(struct server *s, struct err *err)
+{
+	if (!keys_are_shared(s))
+		return 0;
+	s->agreed = encryption_agreed_new(
+	    &(struct encryption_agreed_opts){
+		.env = s->env,
+		.store = s->opened.store,
+		.e = s->encryption,
+		.who = arena_printf(
+		    &s->arena, "the server %s port %d",
+		    s->o.advertise_address ? s->o.advertise_address : host_own_name(&s->arena, "localhost"), s->o.port),
+		.data_dir = s->o.node.data_dir },
+	    err);
+	return s->agreed ? 0 : -1;
+}
+
 static int settle_keys(struct server *s, const struct shared_keys_opts *k, struct err *err)
 {
 	struct servers_token_opts t = {
@@ -399,7 +419,7 @@ static int open_store(struct server *s, struct err *err)
 	k = shared_keys(s);
 	if (keys_are_shared(s) && settle_keys(s, &k, err) < 0)
 		return -1;
-	return encrypt_store(s, err);
+	return encrypt_store(s, err) < 0 ? -1 : agree_encryption(s, err);
 }
 
 static bool known_token(void *ctx, struct sv id, struct sv secret)
@@ -664,6 +684,7 @@ static void stop(struct server *s)
 			ev_loop_free(s->loops[i]);
 	s->api = apiserver_free(s->api);
 	s->token = servers_token_free(s->token);
+	s->agreed = encryption_agreed_free(s->agreed);
 	server_store_rest(&s->opened);
 	s->store = store_close(s->store);
 	server_store_end(&s->opened);

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Servers with etcds of their own come, go and change their token, all on one machine's loopback addresses: who is refused, and what
 each is told. What the loss of one costs, in namespaces, shows test_ha.py."""
+import base64
+import json
 import os
 import re
 import shutil
@@ -117,6 +119,21 @@ def the_token_is_rotated_under_traffic(c):
     equal(b.token(), made)
 
 
+def all_read_what_each_writes(c):
+    a, b = c
+    config = os.path.join(a.dir, "encryption.yaml")
+    with open(config, "w", encoding="utf-8") as f:
+        f.write(json.dumps({"apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration", "resources": [{
+            "resources": ["secrets"], "providers": [{"aescbc": {"keys": [{"name": "k", "secret": base64.b64encode(b"0" * 32).decode()}]}}, {"identity": {}}]}]}))
+    b.stop()
+    plain, b.own_args = b.own_args, [*b.own_args, "--encryption-provider-config", config]
+    b.start(wait=False)
+    equal(b.wait_end(60), 1)
+    contains(b.said(), "this server would store secrets by 'k8s:enc:aescbc:v1:k', which the encryption configuration of the server 127.0.0.1 port")
+    b.own_args = plain
+    b.start()
+
+
 def one_goes_for_good(c):
     a, b = c
     name = b.name()
@@ -155,7 +172,7 @@ if __name__ == "__main__":
     try:
         first.start()
         second.start()
-        status = main([nobody_loses_his_place, who_may_ask, the_token_is_rotated_under_traffic, one_goes_for_good, one_leaves], (first, second))
+        status = main([nobody_loses_his_place, who_may_ask, the_token_is_rotated_under_traffic, all_read_what_each_writes, one_goes_for_good, one_leaves], (first, second))
     finally:
         for one in (second, first):
             one.cleanup()
