@@ -111,9 +111,12 @@ struct apiserver_opts {
 	enum { EGRESS_ANY, EGRESS_TUNNEL, EGRESS_ADDRESS } egress;
 	const char *const *tls_sans; /* NULL-terminated, or NULL */
 	const char *join_token;	     /* "<id>.<secret>", also with the CA's hash; NULL: made at the first start */
-	/* Also a way in: for further servers (system:bootstrappers:caravel:servers). NULL: there is none. Views for
-	 * life. */
-	const char *server_token;
+	/* Is it the servers' token, which is in no Secret and may change? A way in: for further servers
+	 * (system:bootstrappers:caravel:servers) if known_token_servers, for nodes if join_token_known. Any thread;
+	 * must not block. NULL: there is none. */
+	bool (*known_token)(void *ctx, struct sv id, struct sv secret);
+	void *known_token_ctx;
+	bool known_token_servers;
 	/* What servers ask each other (servers.h). On a thread of the pool, which it may keep for some seconds; *ret is
 	 * JSON, in a. NULL: there are no such paths. */
 	int (*servers)(void *ctx, struct arena *a, const struct servers_asked *q, struct sv *ret, struct err *err);

@@ -3,7 +3,7 @@
 #include "apiserver/apiserver-internal.h"
 
 #define MEMBERS "/v1-caravel/members"
-#define RESEAL "/v1-caravel/servers-token"
+#define ANOTHER_WORD "/v1-caravel/servers-token"
 
 static const struct {
 	const char *method, *path; /* a path that ends in a slash goes on with a name */
@@ -13,12 +13,12 @@ static const struct {
 	{ "POST", MEMBERS, SERVERS_JOIN, false },
 	{ "GET", MEMBERS, SERVERS_LIST, true },
 	{ "DELETE", MEMBERS "/", SERVERS_REMOVE, true },
-	{ "PUT", RESEAL, SERVERS_TOKEN, true },
+	{ "PUT", ANOTHER_WORD, SERVERS_TOKEN, true },
 };
 
 bool servers_path(struct sv path)
 {
-	return sv_starts(path, SV(MEMBERS)) || sv_is(path, RESEAL);
+	return sv_starts(path, SV(MEMBERS)) || sv_is(path, ANOTHER_WORD);
 }
 
 static bool servers_path_is(const char *path, struct sv asked, struct sv *ret_name)

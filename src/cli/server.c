@@ -12,11 +12,13 @@
 #include "cli/cidrs.h"
 #include "cli/control.h"
 #include "cli/daemon.h"
+#include "cli/encryption_agreed.h"
 #include "cli/home_local.h"
 #include "cli/server_join.h"
 #include "cli/server_members.h"
 #include "cli/server_options.h"
 #include "cli/server_store.h"
+#include "cli/servers_token.h"
 #include "cli/shared_keys.h"
 #include "cli/stalls.h"
 #include "cli/supervise.h"
@@ -56,8 +58,10 @@ struct server {
 	pthread_t threads[NET_THREADS];
 	int n_threads;
 	struct server_store opened;
-	struct store *store; /* that, or what lies above it */
+	struct store *store;		       /* that, or what lies above it */
+	_Atomic(struct servers_token *) token; /* NULL: not yet, or none */
 	struct encryption *encryption;
+	struct encryption_agreed *agreed; /* NULL: the store is its own */
 	struct metric_rules *metric_rules;
 	struct apiserver *api;
 	struct http_server *http;
@@ -372,6 +376,38 @@ static struct shared_keys_opts shared_keys(const struct server *s)
 					  .etcd = s->opened.member != NULL };
 }
 
+/* With the other servers of the store, before anything is written. */
+static int agree_encryption(struct server *s, struct err *err)
+{
+	if (!keys_are_shared(s))
+		return 0;
+	s->agreed = encryption_agreed_new(
+	    &(struct encryption_agreed_opts){
+		.env = s->env,
+		.store = s->opened.store,
+		.e = s->encryption,
+		.who = arena_printf(
+		    &s->arena, "the server %s port %d",
+		    s->o.advertise_address ? s->o.advertise_address : host_own_name(&s->arena, "localhost"), s->o.port),
+		.data_dir = s->o.node.data_dir },
+	    err);
+	return s->agreed ? 0 : -1;
+}
+
+static int settle_keys(struct server *s, const struct shared_keys_opts *k, struct err *err)
+{
+	struct servers_token_opts t = {
+		.env = s->env, .store = k->store, .data_dir = k->data_dir, .nodes = k->token != NULL
+	};
+
+	if (shared_keys_settle(k, &s->arena, &t.token, err) < 0)
+		return -1;
+	if (s->o.token) /* it may be an older one */
+		s->o.token = t.token;
+	s->token = servers_token_new(&t, err);
+	return s->token ? 0 : -1;
+}
+
 static int open_store(struct server *s, struct err *err)
 {
 	int rc = server_store_open(&s->opened, s->env, &s->arena, &s->o, err);
@@ -381,26 +417,37 @@ static int open_store(struct server *s, struct err *err)
 	if (rc < 0)
 		return -1;
 	k = shared_keys(s);
-	if (keys_are_shared(s) && shared_keys_settle(&k, err) < 0)
+	if (keys_are_shared(s) && settle_keys(s, &k, err) < 0)
 		return -1;
-	return encrypt_store(s, err);
+	return encrypt_store(s, err) < 0 ? -1 : agree_encryption(s, err);
+}
+
+static bool known_token(void *ctx, struct sv id, struct sv secret)
+{
+	return servers_token_is(ctx, id, secret);
 }
 
 static int servers(void *ctx, struct arena *a, const struct servers_asked *q, struct sv *ret, struct err *err)
 {
 	struct server *s = ctx;
+	struct servers_token *token = atomic_load(&s->token);
 
+	if (q->what == SERVERS_TOKEN)
+		return token ? servers_token_rotate(token, a, q->body, ret, err)
+			     : err_set(err, ERR_UNAVAILABLE, "this server has no token yet: try again in a moment");
+	if (!s->opened.member)
+		return err_set(err, ERR_NOT_FOUND, "this server has no etcd of its own");
 	switch (q->what) {
 	case SERVERS_JOIN:
-		return server_join_answer(s->opened.store, a, q->body, ret, err);
-	case SERVERS_LIST:
-		return server_members_list(s->opened.store, a, s->opened.id.name, ret, err);
+		return servers_token_fresh(token, err) < 0 ? -1
+							   : server_join_answer(s->opened.store, a, q->body, ret, err);
 	case SERVERS_REMOVE:
 		return server_members_remove(s->opened.store, a, q->name, ret, err);
+	case SERVERS_LIST:
 	case SERVERS_TOKEN:
 		break;
 	}
-	return err_set(err, ERR_NOT_FOUND, "this server has no such path");
+	return server_members_list(s->opened.store, a, s->opened.id.name, ret, err);
 }
 
 /* A restore that was killed behind its moment is finished before anybody looks at what it replaces. */
@@ -417,13 +464,11 @@ static int finish_restore(struct server *s, struct err *err)
 static int start_api(struct server *s, struct err *err)
 {
 	struct server_opts *o = &s->o;
-	struct shared_keys_opts keys;
 
 	s->metric_rules = server_metric_rules(&s->arena, o, err);
 	o->datastore.kept = o->history_ns != 0;
 	if (!s->metric_rules || finish_restore(s, err) < 0 || open_store(s, err) < 0 || settle_facts(s, err) < 0)
 		return -1;
-	keys = shared_keys(s);
 	s->api = apiserver_new(
 	    &(struct apiserver_opts){
 		.env = s->env,
@@ -449,8 +494,10 @@ static int start_api(struct server *s, struct err *err)
 		.tls_sni = o->tls_sni.list.p,
 		.join_token = o->token,
 		.join_token_known = o->token && keys_are_shared(s),
-		.server_token = s->opened.member ? shared_keys_token(&keys, &s->arena) : NULL,
-		.servers = s->opened.member ? servers : NULL,
+		.known_token = s->token && (s->opened.member || o->token) ? known_token : NULL,
+		.known_token_ctx = s->token,
+		.known_token_servers = s->opened.member != NULL,
+		.servers = s->o.of_etcd ? NULL : servers,
 		.servers_ctx = s,
 		.token_auth_file = o->token_auth_file,
 		.proxy_cert_file = o->proxy_cert_file,
@@ -538,7 +585,14 @@ static void own_token(struct server *s)
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	const struct shared_keys_opts keys = shared_keys(s);
 
-	if (!s->opened.shared && shared_keys_own(&keys, apiserver_ca_pem(s->api), &err) < 0)
+	if (s->opened.shared)
+		return;
+	if (shared_keys_own(&keys, apiserver_ca_pem(s->api), &err) == 0)
+		s->token = servers_token_new(
+		    &(struct servers_token_opts){
+			.env = s->env, .data_dir = s->o.node.data_dir, .token = shared_keys_file(&keys, &s->arena) },
+		    &err);
+	if (!s->token)
 		log_warn("server", "the token that seals snapshots cannot be kept", "error", "%s", err_msg(&err));
 }
 
@@ -629,6 +683,8 @@ static void stop(struct server *s)
 		if (s->loops[i])
 			ev_loop_free(s->loops[i]);
 	s->api = apiserver_free(s->api);
+	s->token = servers_token_free(s->token);
+	s->agreed = encryption_agreed_free(s->agreed);
 	server_store_rest(&s->opened);
 	s->store = store_close(s->store);
 	server_store_end(&s->opened);

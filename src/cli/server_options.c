@@ -455,7 +455,8 @@ const char *const *server_snapshot_envp(struct arena *a, const struct server_opt
 		if (more[i].value)
 			envp[n++] = arena_printf(a, "%s=%s", more[i].name, more[i].value);
 	for (char **e = environ; *e; e++)
-		envp[n++] = *e;
+		if (!sv_starts(sv_from(*e), SV("CARAVEL_TOKEN="))) /* it may be an older one; the file has that */
+			envp[n++] = *e;
 	envp[n] = NULL;
 	return envp;
 }

@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/servers_token.h"
 #include "client/bootstrap_token.h"
 #include "codec/json.h"
 #include "net/digest.h"
@@ -275,6 +276,36 @@ static int sk_publish(struct sk *k, const struct shared_keys *keys, int64_t rev,
 	return store_commit_wait(k->o->store, &gone, &at, err) < 0 ? -1 : 1;
 }
 
+/* An older token of the servers is not good any more, but says that this one is. */
+static int sk_newer(struct sk *k, const struct shared_keys *has, struct err *err)
+{
+	struct sv token;
+	int rc = servers_token_newer(k->o->store, &k->a, has->pem[SK_CA_KEY], k->word, &token, err);
+
+	if (rc <= 0)
+		return rc;
+	if (k->o->token)
+		log_warn("server", "--token is an older one: the servers' token was rotated, and the newer is taken",
+			 "file", "%s", k->token_file);
+	return sk_token_take(k, token, SERVERS_TOKEN_KEY, err) < 0 ? -1 : 1;
+}
+
+/* As sk_open(), with the token that is good now. */
+static int sk_open_now(struct sk *k, const struct shared_keys *has, struct sv sealed, struct shared_keys *ret,
+		       struct err *err)
+{
+	struct err why = ERR_INIT;
+	int rc;
+
+	if (sk_open(k, sealed, ret, &why) == 0)
+		return 0;
+	rc = why.reason == ERR_UNAUTHORIZED ? sk_newer(k, has, err) : 0;
+	if (rc == 0)
+		return err_move(err, &why);
+	err_release(&why);
+	return rc < 0 ? -1 : sk_open(k, sealed, ret, err);
+}
+
 /* 1: settled; 0: somebody else has written meanwhile. */
 static int sk_round(struct sk *k, struct err *err)
 {
@@ -287,7 +318,7 @@ static int sk_round(struct sk *k, struct err *err)
 	    store_range(k->o->store, SV(SHARED_KEYS), SV(""), 0, 1, sk_found_one, &f, &at, err) < 0 ||
 	    sk_token(k, f.rev > 0, err) < 0)
 		return -1;
-	if (f.rev && (sk_open(k, f.value, &there, err) < 0 || sk_check_same(k, &has, &there, err) < 0 ||
+	if (f.rev && (sk_open_now(k, &has, f.value, &there, err) < 0 || sk_check_same(k, &has, &there, err) < 0 ||
 		      sk_write(k, &has, &there, err) < 0))
 		return -1;
 	if (f.rev)
@@ -313,7 +344,7 @@ static void sk_init(struct sk *k, const struct shared_keys_opts *o)
 	k->token_file = arena_printf(&k->a, "%s/server/token", o->data_dir);
 }
 
-int shared_keys_settle(const struct shared_keys_opts *o, struct err *err)
+int shared_keys_settle(const struct shared_keys_opts *o, struct arena *a, const char **ret_token, struct err *err)
 {
 	struct sk k;
 	int rc = 0;
@@ -321,6 +352,7 @@ int shared_keys_settle(const struct shared_keys_opts *o, struct err *err)
 	sk_init(&k, o);
 	for (int i = 0; i < TRIES && rc == 0; i++)
 		rc = sk_round(&k, err);
+	*ret_token = rc > 0 ? arena_cstr(a, k.word) : NULL;
 	arena_release(&k.a);
 	if (rc == 0)
 		return err_set(err, ERR_UNAVAILABLE,
@@ -398,12 +430,10 @@ int shared_keys_sealed(struct store *s, struct arena *a, struct sv *ret, struct 
 	return f.rev ? 0 : err_set(err, ERR_UNAVAILABLE, "the cluster's keys are not in the store yet");
 }
 
-const char *shared_keys_token(const struct shared_keys_opts *o, struct arena *a)
+const char *shared_keys_file(const struct shared_keys_opts *o, struct arena *a)
 {
 	struct sv text;
 
-	if (o->token)
-		return o->token;
 	return file_read(a, arena_printf(a, "%s/server/token", o->data_dir), TOKEN_MAX, &text, NULL) == 0 && text.n
 		   ? arena_cstr(a, sv_trim(text))
 		   : NULL;

@@ -37,8 +37,9 @@ struct shared_keys_opts {
 	bool etcd;	      /* the CA of an etcd of our own, too */
 };
 
-/* -1 names what is to be done. */
-int shared_keys_settle(const struct shared_keys_opts *o, struct err *err);
+/* -1 names what is to be done. *ret_token: "<id>.<secret>" that is good now, which is a newer one than o->token when
+ * that was rotated (servers_token.h); in a. */
+int shared_keys_settle(const struct shared_keys_opts *o, struct arena *a, const char **ret_token, struct err *err);
 
 /* Where the store is an etcd of our own it needs keys before it is there. o->store is not asked. */
 int shared_keys_begin(const struct shared_keys_opts *o, struct err *err); /* of a first server: made, in files */
@@ -49,8 +50,8 @@ int shared_keys_sealed(struct store *s, struct arena *a, struct sv *ret, struct 
 /* Of a server whose store nobody shares, by whose token snapshots are sealed: one that is in no Secret, made where
  * there is none yet, or where it is the one that nodes are given (o->token). */
 int shared_keys_own(const struct shared_keys_opts *o, struct sv ca, struct err *err);
-/* The text of DIR/server/token, or o->token; in a. NULL: neither. */
-const char *shared_keys_token(const struct shared_keys_opts *o, struct arena *a);
+/* The text of DIR/server/token; in a. NULL: there is none. */
+const char *shared_keys_file(const struct shared_keys_opts *o, struct arena *a);
 
 /* --- the text that is sealed: a parser, for its tests --- */
 

@@ -3,11 +3,14 @@
 #include "apiserver/bootstrap/join_token.h"
 #include "base/file.h"
 #include "base/timefmt.h"
+#include "base/buf.h"
 #include "cli/admin.h"
+#include "cli/api_way.h"
 #include "cli/server.h"
 #include "client/bootstrap_token.h"
 #include "client/https.h"
 #include "client/kubeconfig.h"
+#include "codec/json.h"
 #include "codec/yaml.h"
 #include "ev/ev.h"
 
@@ -15,11 +18,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define TOKEN_MAX ((size_t)4096)
+#define ANSWER_MAX ((size_t)1 << 20)
+
 struct token_cmd {
 	const char *ttl, *description, *new_token;
 	struct admin adm;
 	struct string_list groups, usages, words;
-	bool print_join_command;
+	bool print_join_command, servers;
+	const char *old_token;
 	struct arena arena;
 };
 
@@ -38,7 +45,7 @@ static struct token_cmd token_cmd_init(void)
 }
 
 /* 0, 1: help was printed, -1. The words that are no flags are in t->words. */
-static int token_begin(struct token_cmd *t, const struct option *table, size_t n, int argc, char **argv, size_t words,
+static int token_parse(struct token_cmd *t, const struct option *table, size_t n, int argc, char **argv, size_t words,
 		       struct err *err)
 {
 	int rc = cli_options_parse(&t->arena, table, n, argc, argv, NULL, &t->words, err);
@@ -46,6 +53,14 @@ static int token_begin(struct token_cmd *t, const struct option *table, size_t n
 	if (rc == 0 && t->words.list.n - 1 > words)
 		rc = err_set(err, ERR_INVALID, "unexpected argument '%s'; 'caravel help %s' says what it takes",
 			     t->words.list.p[words], argv[0]);
+	return rc;
+}
+
+static int token_begin(struct token_cmd *t, const struct option *table, size_t n, int argc, char **argv, size_t words,
+		       struct err *err)
+{
+	int rc = token_parse(t, table, n, argc, argv, words, err);
+
 	return rc ? rc : admin_connect(&t->adm, &t->arena, "caravel-token", err);
 }
 
@@ -329,6 +344,60 @@ static int token_rotate(struct token_cmd *t, struct err *err)
 	return 0;
 }
 
+/* --- that of the servers --- */
+
+static int token_old(struct token_cmd *t, struct join_token *ret, struct err *err)
+{
+	const char *path = arena_printf(&t->arena, "%s/server/token", t->adm.data_dir);
+	struct sv text;
+
+	if (t->old_token)
+		return join_token_parse(sv_from(t->old_token), ret, err) < 0 ? err_wrap(err, "--token") : 0;
+	if (file_read(&t->arena, path, TOKEN_MAX, &text, err) < 0)
+		return err_wrap(err,
+				"the servers' token is rotated on the machine of one of them, with its --data-dir, "
+				"or with --token");
+	return join_token_parse(sv_trim(text), ret, err) < 0 ? err_wrap(err, "'%s'", path) : 0;
+}
+
+static int token_put(struct token_cmd *t, struct api_way *way, const struct join_token *old,
+		     const struct join_token *next, struct err *err)
+{
+	_cleanup_(buf_release) struct buf body = BUF_INIT;
+	struct val *doc = val_new_map(&t->arena);
+	struct http_response r;
+
+	val_set_str_sv(&t->arena, doc, SV("old"),
+		       arena_svf(&t->arena, "%.*s.%.*s", SV_ARG(old->id), SV_ARG(old->secret)));
+	val_set_str_sv(&t->arena, doc, SV("new"),
+		       arena_svf(&t->arena, "%.*s.%.*s", SV_ARG(next->id), SV_ARG(next->secret)));
+	json_encode(&body, doc);
+	if (api_way_call(way, &t->arena, "PUT", "/v1-caravel/servers-token", buf_sv(&body), ANSWER_MAX, &r, err) < 0)
+		return -1;
+	return r.status == 200 ? 0 : api_way_refused(way, &r, err);
+}
+
+/* All of it is the server's to do, so that it is done or not. */
+static int token_rotate_servers(struct token_cmd *t, struct err *err)
+{
+	const char *kubeconfig = admin_way(&t->adm, &t->arena, err);
+	struct join_token old, next;
+	struct api_way way;
+	int rc;
+
+	if (!kubeconfig || token_old(t, &old, err) < 0)
+		return -1;
+	t->adm.env = env_real_new(1);
+	if (token_given(t, t->new_token, &next, err) < 0 || api_way_open(&way, &t->arena, kubeconfig, err) < 0)
+		return -1;
+	rc = token_put(t, &way, &old, &next, err);
+	api_way_release(&way);
+	if (rc < 0)
+		return -1;
+	printf("%.*s\n", SV_ARG(join_token_format(&t->arena, t->adm.k.ca_pem, next.id, next.secret)));
+	return 0;
+}
+
 int cmd_token_rotate(int argc, char **argv)
 {
 	_cleanup_(token_cmd_release) struct token_cmd t = token_cmd_init();
@@ -336,13 +405,25 @@ int cmd_token_rotate(int argc, char **argv)
 		{ "new-token", 0, OPT_STRING, &t.new_token, "TOKEN", "the new one, <id>.<secret> (made)" },
 		{ "print-join-command", 0, OPT_BOOL, &t.print_join_command, NULL,
 		  "print the whole command for a new node" },
+		{ "servers", 0, OPT_BOOL, &t.servers, NULL,
+		  "the token that servers join with, and that seals snapshots, instead" },
+		{ "token", 't', OPT_STRING, &t.old_token, "TOKEN",
+		  "with --servers: the one that is good now (that of DIR/server/token)" },
 		ADMIN_WHERE(t.adm),
 	};
 	struct err err = ERR_INIT;
-	int rc = token_begin(&t, table, ARRAY_LEN(table), argc, argv, 0, &err);
+	int rc = token_parse(&t, table, ARRAY_LEN(table), argc, argv, 0, &err);
 
 	if (rc > 0)
 		return 0;
+	if (rc == 0 && t.servers)
+		return token_end(token_rotate_servers(&t, &err), &err);
+	if (rc == 0 && t.old_token)
+		rc = err_set(&err, ERR_INVALID,
+			     "--token goes with --servers: nodes have a token of their own, which is "
+			     "rotated without");
+	if (rc == 0)
+		rc = admin_connect(&t.adm, &t.arena, "caravel-token", &err);
 	/* Its server reads and writes the file; another machine's would be lost. */
 	if (rc == 0 && access(arena_printf(&t.arena, "%s/server/node-token", t.adm.data_dir), F_OK) < 0)
 		rc = err_set(&err, ERR_NOT_FOUND,

@@ -2,6 +2,7 @@
  * read back. */
 #include "apiserver/encryption/encryption-internal.h"
 #include "apiserver/encryption/kms.h"
+#include "apiserver/encryption/terms.h"
 #include "base/arena.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -15,6 +16,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* What is stored by a key management service, taken apart. */
 	(void)kms_knows(service, sv_make((const char *)data, size));
 	kms_free(service);
+	/* What another server says of its own. */
+	if (enc_terms_agree(sv_make((const char *)data, size), SV("[]"), SV("x"), &err) < 0)
+		BUG_ON(err.reason == ERR_NONE);
+	err_release(&err);
 	if (enc_config_parse(&a, sv_make((const char *)data, size), &rules, &err) < 0) {
 		BUG_ON(err.reason == ERR_NONE);
 		return 0;

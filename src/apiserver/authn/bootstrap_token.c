@@ -23,22 +23,14 @@ static int groups(struct arena *a, struct sv extra, struct user_info *u, struct 
 	return 0;
 }
 
-static bool bootstrap_token_is(const char *text, const struct join_token *t)
-{
-	struct join_token known;
-
-	return text && join_token_parse(sv_trim(sv_from(text)), &known, NULL) == 0 && sv_eq(known.id, t->id) &&
-	       secret_equal(known.secret, t->secret);
-}
-
-/* Of those that are in no Secret: the groups. "": it is none of them. */
+/* Of that which is in no Secret: the groups. "": it is not that. */
 static struct sv bootstrap_token_known(const struct apiserver *s, const struct join_token *t)
 {
-	bool joins = s->o.join_token_known && bootstrap_token_is(s->o.join_token, t);
-
-	if (bootstrap_token_is(s->o.server_token, t))
-		return joins ? SV(JOIN_TOKEN_GROUP "," SERVER_TOKEN_GROUP) : SV(SERVER_TOKEN_GROUP);
-	return joins ? SV(JOIN_TOKEN_GROUP) : SV("");
+	if (!s->o.known_token || !s->o.known_token(s->o.known_token_ctx, t->id, t->secret))
+		return SV("");
+	if (!s->o.known_token_servers)
+		return SV(JOIN_TOKEN_GROUP);
+	return s->o.join_token_known ? SV(JOIN_TOKEN_GROUP "," SERVER_TOKEN_GROUP) : SV(SERVER_TOKEN_GROUP);
 }
 
 int bootstrap_token_verify(struct apiserver *s, struct arena *a, struct sv token, struct user_info *ret,

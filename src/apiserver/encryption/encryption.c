@@ -2,6 +2,7 @@
  * programs and the file. */
 #include "apiserver/encryption/encryption.h"
 #include "apiserver/encryption/enc_set.h"
+#include "apiserver/encryption/terms.h"
 #include "apiserver/storekey.h"
 #include "apiserver/watched_file.h"
 #include "base/log.h"
@@ -44,6 +45,9 @@ struct encryption {
 	char *path;		  /* of the file that is looked at; NULL: none is */
 	struct watched_file *set; /* of struct enc_set */
 	bool served;		  /* its first set counts: programs of another one must be well */
+	pthread_mutex_t agreeing; /* held while it is asked; guards these two */
+	int (*agree)(void *ctx, const struct enc_set *next, struct err *err);
+	void *agree_ctx;
 	pthread_mutex_t mu;
 	pthread_cond_t changed;
 	/* Guarded by mu. */
@@ -313,7 +317,28 @@ static void *enc_made(void *ctx, struct sv text, struct err *err)
 
 		rc = kms_check(k, &rotated, err);
 	}
+	if (set && e->served && rc == 0) {
+		pthread_mutex_lock(&e->agreeing);
+		rc = e->agree ? e->agree(e->agree_ctx, set, err) : 0;
+		pthread_mutex_unlock(&e->agreeing);
+	}
 	return rc < 0 ? enc_set_unref(set) : set;
+}
+
+void encryption_agreed_by(struct encryption *e, int (*agree)(void *ctx, const struct enc_set *next, struct err *err),
+			  void *ctx)
+{
+	pthread_mutex_lock(&e->agreeing);
+	e->agree = agree;
+	e->agree_ctx = ctx;
+	pthread_mutex_unlock(&e->agreeing);
+}
+
+void encryption_terms(struct encryption *e, struct sv word, struct buf *b)
+{
+	_cleanup_(enc_set_unrefp) struct enc_set *set = e ? set_now(e) : NULL;
+
+	enc_terms_format(set, word, b);
 }
 
 static void *enc_kept(void *value)
@@ -405,6 +430,7 @@ static struct encryption *enc_new(struct env *env)
 	e->env = env;
 	e->t = (struct store_transform){ .in = enc_in, .out = enc_out };
 	e->counted = metric_set_new(enc_metrics, _EM_MAX);
+	pthread_mutex_init(&e->agreeing, NULL);
 	pthread_mutex_init(&e->mu, NULL);
 	pthread_cond_init(&e->changed, NULL);
 	return e;
@@ -489,6 +515,7 @@ struct encryption *encryption_free(struct encryption *e)
 	metric_set_free(e->counted);
 	pthread_cond_destroy(&e->changed);
 	pthread_mutex_destroy(&e->mu);
+	pthread_mutex_destroy(&e->agreeing);
 	free(e->path);
 	free(e);
 	return NULL;

@@ -43,6 +43,15 @@ void encryption_ask_by(int (*call)(void *ctx, const char *method, struct sv requ
 		       void *ctx);
 void encryption_poll(struct encryption *e);
 
+/* What it writes and reads, for other servers of the store (terms.h): appended to b. e NULL: nothing is encrypted. */
+struct buf;
+void encryption_terms(struct encryption *e, struct sv word, struct buf *b);
+/* Asked of a file that has changed, before it counts: -1 with err keeps the one before. On a task that may wait. NULL:
+ * any counts; when that returns nobody is asked any more. */
+struct enc_set;
+void encryption_agreed_by(struct encryption *e, int (*agree)(void *ctx, const struct enc_set *next, struct err *err),
+			  void *ctx);
+
 struct store_transform *encryption_transform(struct encryption *e);
 /* The store below the transformed one; borrowed, for as long as e is asked. Before the first question. */
 void encryption_stored_in(struct encryption *e, struct store *inner);
@@ -55,5 +64,4 @@ bool encryption_stale_value(struct encryption *e, struct sv key, struct sv store
 
 /* The checks of health that it adds, by number; false: there are no more. *ret_name lives as long as e. */
 bool encryption_check(struct encryption *e, size_t i, const char **ret_name, bool *ret_well, struct err *why);
-struct buf;
 void encryption_metrics(struct encryption *e, struct buf *b); /* NULL is fine */

@@ -52,8 +52,11 @@ static int teardown(void **state)
 
 static int settle_on(struct rig *r, struct store *store, const char *dir, const char *token, struct err *err)
 {
+	const char *now;
+
 	return shared_keys_settle(
-	    &(struct shared_keys_opts){ .env = r->env, .store = store, .data_dir = dir, .token = token }, err);
+	    &(struct shared_keys_opts){ .env = r->env, .store = store, .data_dir = dir, .token = token }, &r->a, &now,
+	    err);
 }
 
 static int settle(struct rig *r, const char *dir, const char *token)
