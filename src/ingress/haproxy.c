@@ -26,6 +26,7 @@
 #define START_NS (10 * NS_PER_SEC) /* it takes some tens of milliseconds */
 #define ANEW_NS (500 * NS_PER_MS)  /* between two; twice as long with each that follows at once, up to: */
 #define ANEW_MAX_NS (5 * NS_PER_SEC)
+#define STANDS_NS (200 * NS_PER_MS) /* until it is looked at again */
 #define LIVED_NS (10 * NS_PER_SEC)
 #define HANGS 3
 #define LOG_KEEP_BYTES (10 << 20)
@@ -370,7 +371,7 @@ static int haproxy_send(struct haproxy *h, struct arena *a, const struct ing_ste
 		if (ing_socket_ask(a, h->work.dir, h->socket, ing_step_text(a, &steps->p[i], version), &answer, &err) <
 		    0) {
 			if (!h->next) /* or it may be followed this moment, and listen no more */
-				log_warn(SYS, "haproxy was not told a change, and reads anew", "why", "%s",
+				log_warn(SYS, "haproxy was not told a change, and is to read anew", "why", "%s",
 					 err_msg(&err));
 			return -1;
 		}
@@ -434,6 +435,14 @@ static int haproxy_serve_wanted(struct haproxy *h, int64_t now, int64_t *ret_aft
 		ing_state_free(h->serving);
 		h->serving = h->wanted;
 		h->wanted = NULL;
+		return 0;
+	}
+	/* The next one takes the sockets from it, and cannot while it stands. What it was told it may have done in
+	 * part. */
+	if (h->current && !ing_socket_answers(h->work.dir, h->socket, h->current->pid, NULL)) {
+		h->serving->conf.shape = SV("");
+		h->serving->ahead = true;
+		*ret_after_ns = STANDS_NS;
 		return 0;
 	}
 	/* Each leaves an old one behind for as long as its connections live. */

@@ -5,8 +5,9 @@
  *
  * A child in the foreground. To read anew a second one is started, which takes the listening sockets from the first
  * (`expose-fd listeners`) and tells it to end when its last connection has: WebSockets and long requests live on in it.
- * A second one that does not come up leaves the first as it is. They outlive us, whether we end or are killed: the
- * next server's first one follows them in the same way (haproxy_cleanup() ends them).
+ * A second one that does not come up leaves the first as it is, and one that does not answer is followed when it does.
+ * They outlive us, whether we end or are killed: the next server's first one follows them in the same way
+ * (haproxy_cleanup() ends them).
  *
  * Nothing here waits for more than an answer on the socket: what takes time is asked for again.
  *

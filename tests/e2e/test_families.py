@@ -134,7 +134,7 @@ def names(c):
     for server in dns:
         for name, want in (("far", c.get("svc", "far")["spec"]["clusterIPs"]), ("bare", pod_ips(c, 2))):
             for node in (1, 2):
-                got = sum((c.inside(node, "dig", "+short", "+tries=1", "+time=2", f"@{server}", f"{name}.default.svc.cluster.local",
+                got = sum((c.inside(node, "dig", "+short", "+tries=1", "+time=10", f"@{server}", f"{name}.default.svc.cluster.local",
                                     kind).split() for kind in ("A", "AAAA")), [])
                 equal(sorted(got), sorted(want), f"{name} by {server}")
 

@@ -569,16 +569,21 @@ def churned(w, name):
 
 
 def no_request_is_lost_to_endpoints(w):
-    """What HAProxy is told by command: the connections of clients stay."""
+    """What HAProxy is told by command: the connections of clients stay. One that stands is followed, and then, too, no request is
+    lost."""
     if not shutil.which("h2load"):
         raise Skip("needs h2load (nghttp2-client)")
     churned(w, "churn")
+    logged = len(lib.read_text(w.c.log))
     load = subprocess.Popen(["h2load", "--h1", "-n", "8000", "-c", "8", f"--connect-to=127.0.0.1:{w.http}", "http://churn.org/"],
                             stdout=subprocess.PIPE, text=True)
     before = w.serving()
     turns = churn(w, "churn", lambda: load.poll() is None, False)
     text = load.communicate()[0]
-    equal(w.serving(), before, f"no HAProxy read anew, in {turns} turns; it was said: {w.said()}")
+    if lib.read_text(w.c.log)[logged:].count("haproxy was not told a change"):
+        print("# this machine let HAProxy stand for two seconds")
+    else:
+        equal(w.serving(), before, f"no HAProxy read anew, in {turns} turns; it was said: {w.said()}")
     equal(turns > 2, True, f"changes while the load ran: {turns} turns\n{text}")
     contains(text + w.said() + "\n".join(w.servers_as_seen()), "8000 succeeded, 0 failed, 0 errored, 0 timeout", "status codes: 8000 2xx")
 

@@ -303,7 +303,7 @@ def an_address_used_again(c):
             echo.wait()
 
     equal(spoken_to("before"), "before")
-    equal(within(c, "web-2", "curl", "-sm", "2", f"http://{ip}/").strip(), "before")  # the node knows its hardware address
+    equal(within(c, "web-2", "curl", "-sm", "5", f"http://{ip}/").strip(), "before")  # the node knows its hardware address
     for app, reached in (("closed", "nobody"), ("open", "then-open")):
         c.kubectl("delete", "pod", "before" if app == "closed" else "then-closed", "--now", "--wait")
         with open(file, "w", encoding="utf-8") as f:
@@ -314,7 +314,7 @@ def an_address_used_again(c):
             c.inside(3, "ip", "neigh", "flush", "all")  # it is the policy that refuses
         equal(spoken_to(f"then-{app}"), reached, "who answers at an address that was another's")
         if app == "open":
-            equal(within(c, "web-2", "curl", "-sm", "2", f"http://{ip}/").strip(), "then-open")
+            equal(within(c, "web-2", "curl", "-sm", "5", f"http://{ip}/").strip(), "then-open")
     c.kubectl("delete", "pod", "then-open", "--now")
 
 

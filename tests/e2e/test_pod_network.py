@@ -109,7 +109,7 @@ def all_reach_all(c):
         wait_for(f"on-{a} and on-{b} to reach each other", lambda a=a, b=b: reach(c, a, b))
     # The node's own programs, too: by the address of its end of the VXLAN.
     for ip in ips(c, 2):
-        contains(c.inside(1, "curl", "-sg", "--max-time", "5", url(ip, "/cgi-bin/who")), range_address(c, 1, "." in ip))
+        contains(c.inside(1, "curl", "-sg", "--max-time", "30", url(ip, "/cgi-bin/who")), range_address(c, 1, "." in ip))
 
 
 def sizes(c):
@@ -215,7 +215,7 @@ def the_server_killed(c):
     """Packets do not ask whether we run."""
     pid = c.node_pid(1)
     os.kill(int(subprocess.run(["pgrep", "-P", str(pid)], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[0]), 9)
-    contains(c.inside(1, "curl", "-sg", "--max-time", "5", url(ips_kept(c)[0], "/cgi-bin/who")), range_address(c, 1))
+    contains(c.inside(1, "curl", "-sg", "--max-time", "30", url(ips_kept(c)[0], "/cgi-bin/who")), range_address(c, 1))
     wait_for("on-2", lambda: reach(c, 1, 2), 60)
 
 

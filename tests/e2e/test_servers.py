@@ -166,10 +166,10 @@ def all_are_gone_for_a_while(c):
     cluster_ip = c.get("svc", "fourth-1")["spec"]["clusterIP"]
     way_down("b")
     time.sleep(3)
-    contains(c.inside(2, "curl", "-sm", "3", f"http://{ip}/"), "fourth-2")
-    contains(c.inside(2, "curl", "-sm", "3", f"http://{cluster_ip}/"), "fourth-1")
+    contains(c.inside(2, "curl", "-sm", "30", f"http://{ip}/"), "fourth-2")
+    contains(c.inside(2, "curl", "-sm", "30", f"http://{cluster_ip}/"), "fourth-1")
     dns = c.get("svc", "-n", "kube-system", "kube-dns")["spec"]["clusterIP"]
-    equal(c.inside(2, "dig", "+short", "+tries=1", "+time=2", f"@{dns}", "fourth-1.default.svc.cluster.local").strip(), cluster_ip)
+    equal(c.inside(2, "dig", "+short", "+tries=1", "+time=10", f"@{dns}", "fourth-1.default.svc.cluster.local").strip(), cluster_ip)
     said = c.run("exec", "fourth-2", "--", "true", check=False)
     if said.returncode == 0:
         raise Failed("a way to dev-2 that should not be there")

@@ -38,7 +38,8 @@ static struct ing_state *state_of(const char *more, bool second)
 		assert_true(ip_parse(arena_svf(&s->arena, "192.0.2.%zu", i + 1), &b1->slots[i].ip));
 		b1->slots[i].port = 80;
 	}
-	s->conf.config = s->conf.shape = arena_svf(&s->arena, CONFIG, more);
+	s->conf.shape = arena_svf(&s->arena, CONFIG, more);
+	s->conf.config = arena_svf(&s->arena, CONFIG "%s", more, second ? "" : "# the second has gone\n");
 	s->conf.sections = b1;
 	s->conf.n_sections = 1;
 	return s;
@@ -116,6 +117,41 @@ static void test_endpoints_while_the_next_starts(_unused_ void **state)
 	env_real_free(env);
 }
 
+/* One that does not answer can give nobody its sockets: it is followed when it answers again, with what is wanted then.
+ */
+static void test_one_that_stands(_unused_ void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct env *env = env_real_new(1);
+	struct haproxy_opts o = { .env = env, .data_dir = Dir, .changed = nothing_changed };
+	struct haproxy *h = haproxy_new(&o, NULL);
+	int pid;
+
+	if (!h) {
+		env_real_free(env);
+		skip(); /* not installed */
+	}
+	for (int64_t after = apply(h, state_of("", true)); after > 0; after = apply(h, NULL))
+		usleep(10000);
+	pid = haproxy_pids(h, &a)[0];
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_true(apply(h, state_of("", false)) > 0);
+	assert_true(apply(h, state_of("", true)) > 0); /* as it was before: what it has done of that nobody knows */
+	assert_int_equal(haproxy_pids(h, &a)[0], pid);
+	assert_int_equal(haproxy_pids(h, &a)[1], 0);
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	for (int64_t after = apply(h, NULL); after > 0; after = apply(h, NULL))
+		usleep(10000);
+	assert_int_not_equal(haproxy_pids(h, &a)[0], pid);
+	assert_false(second_rests(ing_socket_find(arena_printf(&a, "%s/ingress", Dir))));
+
+	haproxy_cleanup(Dir);
+	for (haproxy_end(h); *haproxy_pids(h, &a); haproxy_end(h))
+		usleep(10000);
+	haproxy_free(h);
+	env_real_free(env);
+}
+
 static int make_dir(_unused_ void **state)
 {
 	return mkdtemp(Dir) ? 0 : -1;
@@ -130,7 +166,8 @@ static int remove_dir(_unused_ void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_endpoints_while_the_next_starts) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_endpoints_while_the_next_starts),
+					    cmocka_unit_test(test_one_that_stands) };
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
