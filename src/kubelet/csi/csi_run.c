@@ -127,22 +127,28 @@ static enum share_kind run_kind_of(struct csi *c, const struct csi_run_use *uses
 	return n ? run_kind_left(c, uses, n) : SHARE_UNMAKING;
 }
 
-/* The namespace; of pods of before us that is not known. */
-static struct sv run_owner(const struct csi_run_use *uses, size_t n)
+/* The namespace's, and of that the driver's: one driver that hangs is nothing to volumes of another. Of pods of before
+ * us the namespace is not known. */
+static struct sv run_owner(const struct csi_run *r, const struct csi_run_use *uses, size_t n)
 {
+	struct sv of = n ? uses[0].uid : SV("");
+
 	for (size_t i = 0; i < n; i++)
-		if (uses[i].pod)
-			return obj_ns(uses[i].pod);
-	return n ? uses[0].uid : SV("");
+		if (uses[i].pod) {
+			of = obj_ns(uses[i].pod);
+			break;
+		}
+	return arena_svf(r->a, "%s %.*s", r->v->driver, SV_ARG(of));
 }
 
 static bool run_place(struct csi_run *r, const struct csi_run_use *uses, size_t n, enum share_kind kind)
 {
+	struct sv owner = run_owner(r, uses, n);
 	bool has;
 
 	pthread_mutex_lock(&r->c->lock);
 	csi_place_give(r->c, r->table);
-	has = csi_place_take(r->c, r->table, kind, run_owner(uses, n));
+	has = csi_place_take(r->c, r->table, kind, owner);
 	pthread_mutex_unlock(&r->c->lock);
 	return has;
 }

@@ -124,8 +124,9 @@ static int want_answer(struct csi *c, struct arena *a, const struct csi_volume *
 	default:
 		if (!v->in_line || env_mono_ns(c->o.env) - v->line_ns < CSI_LINE_NS)
 			return 1;
-		return err_set(err, ERR_UNAVAILABLE,
-			       "the volume waits for others of its namespace, or of many, whose drivers do not answer");
+		return err_set(
+		    err, ERR_UNAVAILABLE,
+		    "the volume waits for others of its namespace, or of many, of which their driver says nothing");
 	}
 }
 
