@@ -71,12 +71,13 @@ static int certs_attest(const struct admission *a, struct err *err)
 {
 	static const enum sym said[] = { F_labels, F_annotations };
 	struct sv signer = val_get_str(a->doc, F_spec, F_signerName);
-	bool same = a->op == ADMIT_UPDATE && val_same(val_get(a->doc, F_spec), val_get(a->old, F_spec));
+	bool same = a->op == ADMIT_UPDATE;
 	int rc;
 
 	if (strcmp(a->res->group, "certificates.k8s.io") != 0 || strcmp(a->res->plural, "clustertrustbundles") != 0 ||
 	    (a->op != ADMIT_CREATE && a->op != ADMIT_UPDATE) || !signer.n)
 		return 0;
+	same = same && val_same(val_get(a->doc, F_spec), val_get(a->old, F_spec));
 	for (size_t i = 0; i < ARRAY_LEN(said); i++)
 		same = same && val_same(val_get(a->doc, F_metadata, said[i]), val_get(a->old, F_metadata, said[i]));
 	if (same)

@@ -60,12 +60,23 @@ static void label_wrong(struct field_errs *fe, struct sv key, const struct val *
 		fe_invalid(fe, &at, v, why);
 }
 
+/* Every Pod asks, and of most namespaces none of the labels is one of ours. */
+static bool ps_says(const struct val *labels)
+{
+	VAL_EACH_MEMBER(labels, m)
+		if (sv_starts(m.key, SV(LABEL)))
+			return true;
+	return false;
+}
+
 struct ps_policy ps_policy_of(const struct ps_config *c, const struct val *labels, struct field_errs *fe)
 {
 	struct ps_policy p = c->defaults;
 	bool enforced = false, warns = false, warns_version = false;
 
-	for (size_t i = 0; i < ARRAY_LEN(ps_modes) && val_len(labels); i++) {
+	if (!ps_says(labels))
+		return p;
+	for (size_t i = 0; i < ARRAY_LEN(ps_modes); i++) {
 		struct ps_rule *r = rule_of(&p, i);
 		char level_key[64], version_key[64];
 		const struct val *level, *version;

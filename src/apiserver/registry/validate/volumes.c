@@ -79,11 +79,17 @@ static void one_path_once(struct field_errs *fe, const struct val *src, const st
 	struct fpath at = FPATH(up, F_sources);
 
 	VAL_EACH(val_member(src, F_sources), s) {
-		for (size_t k = 0; k < ARRAY_LEN(with_items); k++)
-			VAL_EACH(val_get(s, with_items[k], F_items), it)
+		size_t left = val_len(s); /* a source has one of them, mostly */
+
+		for (size_t k = 0; left && k < ARRAY_LEN(with_items); k++) {
+			const struct val *kind = val_member(s, with_items[k]);
+
+			left -= kind != NULL;
+			VAL_EACH(val_member(kind, F_items), it)
 				if (val_get_str(it, F_path).n && strmap_set(&paths, val_get_str(it, F_path), fe))
 					fe_invalid(fe, &at, val_member(it, F_path), "conflicting duplicate paths");
-		for (size_t k = 0; k < ARRAY_LEN(with_path); k++) {
+		}
+		for (size_t k = 0; left && k < ARRAY_LEN(with_path); k++) {
 			const struct val *path = val_get(s, with_path[k][0], with_path[k][1]);
 
 			if (val_str(path).n && strmap_set(&paths, val_str(path), fe))
