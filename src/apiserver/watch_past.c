@@ -120,17 +120,18 @@ bool wc_past_step(struct wc_watch *w)
 	pthread_mutex_unlock(&w->lock);
 	if (!complete)
 		return false;
-	if (p->lost && p->again && p->upto < p->again) { /* compacted meanwhile by who shares the store: the same */
+	if (p->former) {
+		err_set(&why, ERR_EXPIRED,
+			"namespace \"%.*s\" of revision %" PRId64 " was another one, or none: list it again",
+			SV_ARG(w->ns), w->since);
+	} else if (p->lost && p->again && p->upto < p->again) {
+		/* Compacted meanwhile by who shares the store: without the revision of which it may have a part. */
 		p->again = 0;
 		p->upto++;
 		p->lost = p->complete = false;
 		past_drop(&p->got);
 		if (past_ask(p, &why) == 0)
 			return true;
-	} else if (p->former) {
-		err_set(&why, ERR_EXPIRED,
-			"namespace \"%.*s\" of revision %" PRId64 " was another one, or none: list it again",
-			SV_ARG(w->ns), w->since);
 	} else if (p->lost || !past_deliver(p)) {
 		err_set(&why, ERR_EXPIRED, "the changes after revision %" PRId64 " are gone", w->since);
 	} else {

@@ -176,6 +176,35 @@ def a_part_of_a_revision_is_not_all_of_it(_):
             c.start()
 
 
+def old_watches_tell_nothing_of_a_former_namespace(_):
+    """Its name is another's now, who has rights in it: from beyond memory it is Expired, and all of it for who may watch everywhere."""
+    with Etcd() as etcd, on_etcd(etcd) as c:
+        def namespace():
+            equal(c.request("POST", "/api/v1/namespaces", {"metadata": {"name": "t1"}})[0], 201)
+            return c.request("GET", path)[1]["metadata"]["resourceVersion"]
+        path = "/api/v1/namespaces/t1/configmaps"
+        then = namespace()
+        equal(c.request("POST", path, {"metadata": {"name": "former"}})[0], 201)
+        equal(c.request("DELETE", f"{path}/former")[0], 200)
+        equal(c.request("DELETE", "/api/v1/namespaces/t1")[0], 200)
+        equal(c.request("PUT", "/api/v1/namespaces/t1/finalize", {"metadata": {"name": "t1"}, "spec": {"finalizers": []}})[0], 200)
+        again = namespace()
+        equal(c.request("POST", path, {"metadata": {"name": "todays"}})[0], 201)
+
+        def told(where, rev):
+            with contextlib.closing(c.connect()) as conn:
+                conn.request("GET", f"{where}?watch=1&timeoutSeconds=1&resourceVersion={rev}")
+                lines = [json.loads(line) for line in conn.getresponse().read().splitlines()]
+            return [(line["type"], line["object"].get("code") or line["object"]["metadata"]["name"]) for line in lines]
+        equal(told(path, then), [("ADDED", "former"), ("DELETED", "former"), ("ADDED", "todays")])
+        c.stop()
+        c.start()
+        equal(told(path, then), [("ERROR", 410)])
+        equal(told(path, again), [("ADDED", "todays")])
+        everywhere = told("/api/v1/configmaps", then)
+        equal([line for line in everywhere if line[1] in ("former", "todays")], [("ADDED", "former"), ("DELETED", "former"), ("ADDED", "todays")])
+
+
 def rss(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as f:
         return next(int(line.split()[1]) >> 10 for line in f if line.startswith("VmRSS:"))
@@ -315,5 +344,6 @@ def upstreams_names_work(_):
 if __name__ == "__main__":
     need_tools()
     sys.exit(main([flags_are_checked, objects_are_in_etcd, what_upstream_stores_is_read, two_servers_see_each_other, a_part_of_a_revision_is_not_all_of_it,
+                   old_watches_tell_nothing_of_a_former_namespace,
                    old_watches_cost_etcd_little, etcd_goes_and_comes_back, a_full_etcd_is_told,
                    upstreams_names_work], None))
