@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#define LACKING_MAX 5 /* then it is compacted */
+
 struct batch *batch_free(struct batch *b)
 {
 	if (!b)
@@ -43,6 +45,18 @@ static void feed_wrong(struct feed *f, const char *what)
 	link_leave(f->es->link, what);
 }
 
+/* etcd begins a watch before it notes that it shall tell what was there before: what comes in between lacks that, as
+ * what has been compacted does. */
+static bool feed_lacks(const struct batch *b)
+{
+	for (size_t i = 0; i < b->ev.n; i++)
+		if (!b->ev.p[i].has_prev && b->ev.p[i].kv.create_rev != b->ev.p[i].kv.mod_rev)
+			return true;
+	return false;
+}
+
+static void feed_open(struct feed *f);
+
 static void feed_message(struct grpc_call *c _unused_, struct sv m, void *ctx)
 {
 	struct feed *f = ctx;
@@ -80,6 +94,13 @@ static void feed_message(struct grpc_call *c _unused_, struct sv m, void *ctx)
 	}
 	if (said.fragment)
 		return;
+	if (feed_lacks(f->building) && f->lacking++ < LACKING_MAX) {
+		grpc_call_cancel(TAKE(f->call));
+		f->building = batch_free(f->building);
+		feed_open(f);
+		return;
+	}
+	f->lacking = 0;
 	f->next = vec_last(&f->building->ev).kv.mod_rev + 1;
 	f->got(f, TAKE(f->building));
 }
