@@ -86,8 +86,8 @@ class Others:
         return bool(self.words.search(text))
 
     def have_table(self, table):
-        """By its name: "caravel-1a2b3c4d", "caravel-1a2b3c4d-policy"."""
-        return table == "caravel-e2e" or table in self.tags or table.removesuffix("-policy") in self.tags
+        """By its name: "caravel-1a2b3c4d", "caravel-1a2b3c4d-policy", "caravel-1a2b3c4d-spare"."""
+        return table == "caravel-e2e" or re.sub("-(policy|spare)$", "", table) in self.tags
 
     def without(self, lines):
         return sorted(line for line in lines if not self.have(line))
