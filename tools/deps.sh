@@ -8,7 +8,7 @@ build="gcc g++ meson ninja-build pkg-config python3 libuv1-dev libnghttp2-dev li
 run="curl containerd runc containernetworking-plugins nftables iproute2 procps busybox-static haproxy e2fsprogs"
 guestbook="redis-server busybox-static python3"
 test="$build $run $guestbook clang libclang-rt-14-dev clang-format clang-tidy nghttp2-client curl unzip nodejs npm
-  dnsutils libc-ares-dev lld musl-tools nghttp2-server chromium-headless-shell etcd-server"
+  dnsutils libc-ares-dev lld musl-tools nghttp2-server chromium-headless-shell etcd-server etcd-client"
 
 case "${1:-}" in
 build) want=$build ;;

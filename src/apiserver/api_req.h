@@ -114,6 +114,8 @@ struct api_req {
 	enum verb verb; /* for resource requests */
 	bool resource_request;
 	bool trusted;		    /* in-process: may skip strict decoding, never admission or authz */
+	struct sv fence_key;	    /* what it writes is refused unless this key is at */
+	int64_t fence_rev;	    /* (fence.h); 0: no such key */
 	const struct resource *res; /* NULL: unknown resource, or a non-resource path */
 	struct sv group, version, plural, ns, name, subresource;
 	const struct subresource *sub; /* when subresource is known */
@@ -122,6 +124,7 @@ struct api_req {
 
 	struct api_param *params;
 	size_t n_params;
+	const struct field_selector *fields; /* of fieldSelector, once it was asked about (arena); NULL: not parsed */
 
 	/* Negotiated. */
 	struct sv content_type, accept;

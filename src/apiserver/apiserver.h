@@ -80,6 +80,13 @@ struct apiserver_token_hook {
 	const char *config_file, *version, *cache_ttl;
 };
 
+enum servers_question { SERVERS_JOIN, SERVERS_LIST, SERVERS_REMOVE, SERVERS_TOKEN };
+struct servers_asked {
+	enum servers_question what;
+	struct sv name; /* of whom to remove */
+	struct sv body;
+};
+
 struct apiserver_opts {
 	struct env *env;
 	struct store *store;  /* borrowed; outlives the server */
@@ -107,10 +114,10 @@ struct apiserver_opts {
 	/* Also a way in: for further servers (system:bootstrappers:caravel:servers). NULL: there is none. Views for
 	 * life. */
 	const char *server_token;
-	/* POST /v1-caravel/members: another server joins this one's store. On a thread of the pool, which it may keep
-	 * for some seconds; *ret is JSON, in a. NULL: there is no such path. */
-	int (*members)(void *ctx, struct arena *a, struct sv body, struct sv *ret, struct err *err);
-	void *members_ctx;
+	/* What servers ask each other (servers.h). On a thread of the pool, which it may keep for some seconds; *ret is
+	 * JSON, in a. NULL: there are no such paths. */
+	int (*servers)(void *ctx, struct arena *a, const struct servers_asked *q, struct sv *ret, struct err *err);
+	void *servers_ctx;
 	bool join_token_known;	      /* it is in no Secret, as it opens more than the way in (cli/shared_keys.h) */
 	const char *admission_config; /* an AdmissionConfiguration (admission/setup.h); NULL: none */
 	/* Names of plugins, NULL-terminated, or NULL: on beside those that are, off of them. */

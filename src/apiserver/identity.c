@@ -44,7 +44,7 @@ void pipeline_attrs(struct api_req *q, struct authz_attrs *ret)
 
 	if (q->resource_request && (one_or_many || q->verb == VERB_DELETECOLLECTION) &&
 	    api_req_param(q, "fieldSelector", &fields))
-		ret->fields = field_selector_parse(q->arena, fields, &ignored);
+		q->fields = ret->fields = field_selector_parse(q->arena, fields, &ignored);
 	err_release(&ignored);
 	if (q->resource_request && (one_or_many || q->verb == VERB_DELETECOLLECTION))
 		(void)api_req_param(q, "labelSelector", &ret->labels);

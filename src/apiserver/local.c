@@ -4,6 +4,7 @@
  * from its thread); what is to be done then it does itself (inbox.h). Reads skip the sink and take references from the
  * watch cache. A watch reads its queue in tasks of the env, one at a time. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/fence.h"
 #include "apiserver/inbox.h"
 #include "apiserver/late_kind.h"
 #include "apiserver/registry/registry.h"
@@ -16,7 +17,8 @@ struct local_client {
 	struct apiserver *s;
 	struct user_info user;
 	struct sv agent;
-	struct sv names[]; /* user.groups; behind them the texts of the identity */
+	struct fence *fence; /* borrowed; NULL: it writes whoever leads */
+	struct sv names[];   /* user.groups; behind them the texts of the identity */
 };
 
 struct call {
@@ -105,6 +107,10 @@ static void call_init(struct call *k, struct client *c, enum verb verb, const st
 		.user_agent = lc->agent,
 		.user_data = k,
 	};
+	if (lc->fence) {
+		k->q.fence_key = sv_from(lc->fence->key);
+		k->q.fence_rev = atomic_load(&lc->fence->rev);
+	}
 }
 
 static void call_end(struct call *k)
@@ -571,6 +577,11 @@ struct client *apiserver_client(struct apiserver *s, const char *name, const cha
 	lc->names[n] = SV("system:authenticated");
 	lc->user.n_groups = n + 1;
 	return &lc->c;
+}
+
+void fence_client(struct client *c, struct fence *f)
+{
+	((struct local_client *)c)->fence = f;
 }
 
 struct client *apiserver_client_account(struct apiserver *s, const char *name, const char *account)

@@ -7,6 +7,7 @@
 #include "apiserver/flow/flow.h"
 #include "apiserver/held.h"
 #include "apiserver/metrics.h"
+#include "apiserver/servers.h"
 #include "apiserver/stored_pages.h"
 #include "apiserver/watchcache.h"
 #include "apiserver/registry/registry.h"
@@ -85,28 +86,12 @@ static bool issuer_serve(struct api_req *q)
 	return true;
 }
 
-#define MEMBERS_PATH "/v1-caravel/members"
-
-static bool members_serve(struct api_req *q)
-{
-	struct err err = ERR_INIT;
-	struct sv said;
-
-	if (!sv_is(q->path, MEMBERS_PATH) || !sv_is(q->method, "POST") || !q->server->o.members)
-		return false;
-	if (q->server->o.members(q->server->o.members_ctx, q->arena, q->body, &said, &err) < 0)
-		api_req_fail(q, &err);
-	else
-		answer_text(q, 200, "application/json", said);
-	return true;
-}
-
 static void route_path(struct api_req *q)
 {
 	struct err err = ERR_INIT;
 	bool known = true;
 
-	if (members_serve(q))
+	if (servers_serve(q))
 		return;
 
 	/* Health and the list of groups do not ask for the method. */
@@ -186,7 +171,7 @@ static void to_pool(struct api_req *q)
 static bool is_large(const struct api_req *q)
 {
 	return sv_starts(q->path, SV("/openapi/")) || sv_starts(q->path, SV("/metrics")) ||
-	       sv_is(q->path, STORED_PAGES_PATH) || sv_is(q->path, MEMBERS_PATH);
+	       sv_is(q->path, STORED_PAGES_PATH) || servers_path(q->path);
 }
 
 static void serve(struct api_req *q)

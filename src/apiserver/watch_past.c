@@ -5,110 +5,28 @@
  *
  *	log ──copies──▶ portion (bounded) ─wake─▶ reader: parse ─▶ queue ─▶ next portion … ─▶ join
  *
- * Who reads the log only copies bytes: a few tasks in turn (watch_past_read.c), or, of a store that is elsewhere, the
- * store's own watches. What they mean is found out on the reader's thread, which asks for the next portion when it has
- * taken one. So a slow reader of a long past holds two portions, whatever the log has. Between portions nothing is
- * missed: each begins at the revision where the one before ended. */
+ * Who reads the log only copies bytes: a few tasks in turn (watch_past_read.c). What they mean is found out on the
+ * reader's thread, which asks for the next portion when it has taken one. So a slow reader of a long past holds two
+ * portions, whatever the log has. Between portions nothing is missed: each begins at the revision where the one before
+ * ended. */
 #include "apiserver/storekey.h"
 #include "apiserver/watch_past.h"
 
 #include <stdlib.h>
 
-/* --- on the store's thread --- */
-
-static void past_on_change(const struct store_change *ch, void *ctx)
-{
-	struct wc_past *p = ctx;
-
-	pthread_mutex_lock(&p->watch->lock);
-	if (p->complete || ch->kv.mod_rev <= p->upto) {
-		pthread_mutex_unlock(&p->watch->lock);
-		return;
-	}
-	if (!past_take(&p->got, ch)) { /* start over */
-		p->complete = p->lost = true;
-		wc_watch_wake(p->watch);
-	} else if (!ch->more) { /* a portion has all of a revision */
-		p->upto = ch->kv.mod_rev;
-		p->complete = p->got.changes.n >= PORTION_CHANGES || p->got.bytes >= PORTION_BYTES;
-		if (p->complete)
-			wc_watch_wake(p->watch);
-	}
-	pthread_mutex_unlock(&p->watch->lock);
-}
-
-static bool past_enough(void *ctx)
-{
-	struct wc_past *p = ctx;
-	bool complete;
-
-	pthread_mutex_lock(&p->watch->lock);
-	complete = p->complete;
-	pthread_mutex_unlock(&p->watch->lock);
-	return complete;
-}
-
-static void past_on_progress(int64_t rev, void *ctx)
-{
-	struct wc_past *p = ctx;
-
-	pthread_mutex_lock(&p->watch->lock);
-	if (!p->complete) {
-		p->upto = MAX(p->upto, rev);
-		p->complete = true;
-		wc_watch_wake(p->watch);
-	}
-	pthread_mutex_unlock(&p->watch->lock);
-}
-
-static void past_on_end(const struct err *why, void *ctx)
-{
-	struct wc_past *p = ctx;
-
-	(void)why;
-	pthread_mutex_lock(&p->watch->lock);
-	p->complete = p->lost = true;
-	wc_watch_wake(p->watch);
-	pthread_mutex_unlock(&p->watch->lock);
-}
-
-/* --- on the reader's --- */
-
 static int past_ask(struct wc_past *p, struct err *err)
 {
-	static const struct store_watch_cb cb = {
-		.change = past_on_change,
-		.progress = past_on_progress,
-		.end = past_on_end,
-		.enough = past_enough,
-		.wants_prev = true,
-	};
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	_cleanup_(err_release) struct err why = ERR_INIT;
-	struct wc_resource *r = p->watch->in;
-	struct store *store = r->cache->s->store;
-	struct sv from = storekey_first(&a, r->res, p->watch->o.ns);
 	struct store_stats st;
 
-	if (p->read) {
-		store_stats(store, &st);
-		if (p->upto < st.compact_rev)
-			return err_too_old(err, p->upto, st.compact_rev);
-		past_read_ask(p->read, p->upto);
-		return 0;
-	}
-	if (store_watch(store, from, storekey_behind(&a, from), p->upto, &cb, p, &p->from, &why) == 0)
-		return 0;
-	if (p->again && why.reason == ERR_EXPIRED) { /* then without it */
+	store_stats(p->watch->in->cache->s->store, &st);
+	if (p->again && p->upto < st.compact_rev) { /* then without it */
 		p->again = 0;
 		p->upto++;
-		return past_ask(p, err);
 	}
-	if (why.reason == ERR_EXPIRED) {
-		store_stats(store, &st);
+	if (p->upto < st.compact_rev)
 		return err_too_old(err, p->upto, st.compact_rev);
-	}
-	return err_move(err, &why);
+	past_read_ask(p->read, p->upto);
+	return 0;
 }
 
 int wc_past_open(struct wc_watch *w, struct err *err)
@@ -116,12 +34,11 @@ int wc_past_open(struct wc_watch *w, struct err *err)
 	struct wc_past *p = xcalloc(1, sizeof(*p));
 
 	p->watch = w;
-	p->upto = w->o.since;
+	p->upto = w->since;
 	if (store_shared(w->in->cache->s->store) && p->upto > 1)
 		p->again = p->upto--;
 	w->past = p;
-	if (store_tells_changes(w->in->cache->s->store))
-		p->read = past_read_new(p);
+	p->read = past_read_new(p);
 	wc_past_count(w->in->cache);
 	if (past_ask(p, err) == 0)
 		return 0;
@@ -135,8 +52,6 @@ void wc_past_close(struct wc_watch *w)
 
 	if (!p)
 		return;
-	if (p->from)
-		store_unwatch(w->in->cache->s->store, p->from);
 	past_read_close(p->read);
 	past_drop(&p->got);
 	vec_release(&p->got.changes);
@@ -205,15 +120,22 @@ bool wc_past_step(struct wc_watch *w)
 	pthread_mutex_unlock(&w->lock);
 	if (!complete)
 		return false;
-	if (p->from)
-		store_unwatch(w->in->cache->s->store, p->from); /* waits for a portion under way at most */
-	p->from = NULL;
-	if (p->lost || !past_deliver(p)) {
-		err_set(&why, ERR_EXPIRED, "the changes after revision %" PRId64 " are gone", w->o.since);
+	if (p->lost && p->again && p->upto < p->again) { /* compacted meanwhile by who shares the store: the same */
+		p->again = 0;
+		p->upto++;
+		p->lost = p->complete = false;
+		past_drop(&p->got);
+		if (past_ask(p, &why) == 0)
+			return true;
+	} else if (p->former) {
+		err_set(&why, ERR_EXPIRED,
+			"namespace \"%.*s\" of revision %" PRId64 " was another one, or none: list it again",
+			SV_ARG(w->ns), w->since);
+	} else if (p->lost || !past_deliver(p)) {
+		err_set(&why, ERR_EXPIRED, "the changes after revision %" PRId64 " are gone", w->since);
 	} else {
-		w->o.since = p->upto;
-		if (p->read)
-			past_read_taken(p->read, p->got.bytes);
+		w->since = p->upto;
+		past_read_taken(p->read, p->got.bytes);
 		past_drop(&p->got);
 		if (wc_watch_join(w)) {
 			wc_past_close(w);

@@ -23,21 +23,19 @@ struct past_read; /* opaque */
 
 struct wc_past {
 	struct wc_watch *watch;
-	struct store_watch *from; /* where the store's own watches tell it; NULL between portions */
-	struct past_read *read;	  /* else who reads it */
+	struct past_read *read; /* who reads it */
 	/* Guarded by the watch's lock. */
 	struct past_portion got;
 	int64_t upto;  /* everything up to it is in this portion or was in one before */
 	int64_t again; /* of this revision the client may have a part (wc_is_after()); 0: of none */
 	bool complete; /* the portion is full, or nothing is left */
 	bool lost;     /* the log has been compacted underneath */
+	bool former;   /* lost, as it is of a namespace that had this name before */
 };
 
 /* --- watch_past_read.c --- */
 
 void past_drop(struct past_portion *p); /* what is in it */
-/* Copies the change. False: of what cannot be opened nobody may say that it is gone, nor what it was. */
-bool past_take(struct past_portion *p, const struct store_change *ch);
 
 struct past_read *past_read_new(struct wc_past *p);
 /* The next portion behind `since`: into p->got, then the watch is woken. */

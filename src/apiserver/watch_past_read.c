@@ -2,6 +2,10 @@
  * on the store's thread, which has writes to do. A thousand watches from yesterday cost others no more than these
  * tasks.
  *
+ * What memory does not hold may be of a namespace that was deleted, and whoever has its name now is somebody else, with
+ * other rights: of a watch within a namespace that is younger than the watch's revision nothing is read. Upstream's
+ * memory tells it, and so does ours; its log is not asked.
+ *
  * Lifetimes: a read is its watch's until that closes it, and the queue's while it is in it or at hand: who comes last
  * frees it. The set is the cache's and its tasks'. */
 #include "apiserver/watch_past.h"
@@ -26,11 +30,14 @@ struct past_read {
 	size_t from_n, to_n;
 	bool queued, busy; /* guarded by of->mu; */
 	size_t waiting;	   /* bytes that its reader has not taken; too */
+	int64_t until;	   /* guarded as well: the store's newest when it was asked for */
+	char *ns_key;	   /* of its namespace, until that was looked at; NULL: it has none */
+	int64_t ns_since;  /* which is no younger than this */
 	/* Whose it is at hand. */
 	int64_t since;
 	struct past_portion got;
 	size_t most;
-	bool lost;
+	bool lost, former;
 };
 
 struct wc_pasts {
@@ -127,7 +134,8 @@ void past_drop(struct past_portion *p)
 	p->bytes = 0;
 }
 
-bool past_take(struct past_portion *p, const struct store_change *ch)
+/* Copies the change. False: of what cannot be opened nobody may say that it is gone, nor what it was. */
+static bool past_take(struct past_portion *p, const struct store_change *ch)
 {
 	struct past_change c = { .rev = ch->kv.mod_rev };
 
@@ -177,6 +185,7 @@ static void read_free(struct past_read *r)
 	vec_release(&r->got.changes);
 	free(r->from);
 	free(r->to);
+	free(r->ns_key);
 	free(r);
 }
 
@@ -192,6 +201,7 @@ static void read_hand_over(struct past_read *r)
 	p->got = r->got;
 	p->upto = r->since;
 	p->lost = r->lost;
+	p->former = r->former;
 	p->complete = true;
 	wc_watch_wake(p->watch);
 	pthread_mutex_unlock(&p->watch->lock);
@@ -200,21 +210,52 @@ static void read_hand_over(struct past_read *r)
 
 static void pasts_queue(struct wc_pasts *of, struct past_read *r);
 
+static int ns_born(const struct store_kv *kv, void *ctx)
+{
+	*(int64_t *)ctx = kv->create_rev;
+	return 1;
+}
+
+/* Where its namespace is younger than the watch: it is lost. One that is gone has nobody's rights in it. */
+static int read_namespace(struct past_read *r, struct err *err)
+{
+	int64_t born = 0;
+
+	if (!r->ns_key)
+		return 0;
+	if (store_range(r->of->store, sv_from(r->ns_key), SV(""), 0, 1, ns_born, &born, NULL, err) < 0)
+		return -1;
+	r->former = r->lost = born > r->ns_since;
+	free(TAKE(r->ns_key));
+	return 0;
+}
+
+/* A portion, or that it is lost. False: there is nobody to ask at the moment. Of no lock. */
+static bool read_portion(struct past_read *r, int64_t *upto, struct err *why)
+{
+	int rc = read_namespace(r, why);
+
+	if (rc == 0 && !r->lost)
+		rc = store_changes(r->of->store, sv_make(r->from, r->from_n), sv_make(r->to, r->to_n), r->since,
+				   LOOK_REVISIONS, read_change, r, upto, why);
+	if (rc < 0 && (why->reason == ERR_UNAVAILABLE || why->reason == ERR_TIMEOUT))
+		return false;
+	r->lost = r->lost || rc < 0;
+	return true;
+}
+
 /* One portion of r; lock held, given up meanwhile. */
 static void pasts_read(struct wc_pasts *of, struct past_read *r)
 {
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	int64_t upto = r->since;
-	struct store_stats st;
+	bool there;
 
 	r->busy = true;
 	of->busy++;
 	r->most = of->waiting < WAITING_BYTES ? PORTION_BYTES : SMALL_BYTES;
 	pthread_mutex_unlock(&of->mu);
-	if (store_changes(of->store, sv_make(r->from, r->from_n), sv_make(r->to, r->to_n), r->since, LOOK_REVISIONS,
-			  read_change, r, &upto, &why) < 0)
-		r->lost = true;
-	store_stats(of->store, &st);
+	there = read_portion(r, &upto, &why);
 	pthread_mutex_lock(&of->mu);
 	of->revisions += (uint64_t)(upto - r->since);
 	r->since = upto;
@@ -224,7 +265,7 @@ static void pasts_read(struct wc_pasts *of, struct past_read *r)
 	pasts_tell_damage(of, &why);
 	if (!r->past)
 		read_free(r);
-	else if (!r->lost && !r->got.changes.n && upto < st.rev)
+	else if (!there || (!r->lost && !r->got.changes.n && upto < r->until))
 		pasts_queue(of, r); /* nothing of its own so far: others first */
 	else
 		read_hand_over(r);
@@ -270,7 +311,7 @@ struct past_read *past_read_new(struct wc_past *p)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct past_read *r = xcalloc(1, sizeof(*r));
-	struct sv from = storekey_first(&a, p->watch->in->res, p->watch->o.ns), to = storekey_behind(&a, from);
+	struct sv from = storekey_first(&a, p->watch->in->res, p->watch->ns), to = storekey_behind(&a, from);
 
 	r->of = p->watch->in->cache->s->pasts;
 	r->past = p;
@@ -278,14 +319,25 @@ struct past_read *past_read_new(struct wc_past *p)
 	r->from_n = from.n;
 	r->to = xmemdup(to.p, to.n);
 	r->to_n = to.n;
+	if (p->watch->ns.n) {
+		struct sv ns = storekey(&a, RES(core_namespaces), SV(""), p->watch->ns);
+
+		r->ns_key = xstrndup(ns.p, ns.n);
+		r->ns_since = p->watch->since;
+	}
 	list_init(&r->link);
 	return r;
 }
 
 void past_read_ask(struct past_read *r, int64_t since)
 {
+	struct store_stats st;
+
+	store_stats(r->of->store, &st);
 	pthread_mutex_lock(&r->of->mu);
 	r->since = since;
+	r->until = st.rev;
+	r->lost = false;
 	pasts_queue(r->of, r);
 	pthread_mutex_unlock(&r->of->mu);
 }

@@ -75,7 +75,7 @@ static void queue_free(struct wc_watch *w)
 /* Capacities are powers of two. Most events find an empty queue and are taken by another thread: no block for them. */
 static void queue_grow(struct wc_watch *w)
 {
-	size_t cap = w->cap > 1 ? w->cap * 2 : 8;
+	uint32_t cap = w->cap > 1 ? w->cap * 2 : 8;
 	struct wc_item *q;
 
 	if (!w->cap) {
@@ -138,15 +138,15 @@ void wc_watch_wake(struct wc_watch *w)
 	if (w->scheduled)
 		return;
 	w->scheduled = true;
-	w->o.wake(w->o.ctx);
+	w->wake(w->ctx);
 }
 
 void wc_watch_end_locked(struct wc_watch *w, enum err_reason reason, const char *msg, bool wake)
 {
 	if (w->ended)
 		return;
-	w->ended = true;
-	err_set(&w->why, reason, "%s", msg);
+	w->ended = xcalloc(1, sizeof(*w->ended));
+	err_set(&w->ended->why, reason, "%s", msg);
 	if (wake)
 		w->scheduled = false;
 	wc_watch_wake(w);
@@ -161,10 +161,10 @@ void wc_watch_end(struct wc_watch *w, const struct err *why)
 
 bool wc_watch_wants(struct wc_watch *w, struct wc_change *c, enum watch_type *ret)
 {
-	const struct selection *sel = w->o.sel;
+	const struct selection *sel = w->sel;
 	bool now, before;
 
-	if (w->ns && !sv_eq(obj_ns(c->o), w->o.ns))
+	if (w->ns.n && !sv_eq(obj_ns(c->o), w->ns))
 		return false;
 	now = !c->deleted && selection_matches(sel, c->o);
 	before = c->prev && selection_matches(sel, c->prev);
@@ -190,22 +190,20 @@ void wc_watch_push(struct wc_watch *w, struct wc_change *c)
 /* Fills a watcher with the past it asked for; the resource's lock is held. False: it is older than the ring. */
 static bool start_from(struct wc_resource *r, struct wc_watch *w)
 {
-	if (w->o.initial) {
-		w->initial.bookmark_due = w->o.initial_bookmark;
-		w->initial.filling = true;
+	if (w->initial) {
 		(void)wc_initial_slice(w);
 		return true;
 	}
-	if (w->o.since == WATCH_FROM_NOW)
+	if (w->since == WATCH_FROM_NOW)
 		return true;
 	/* Of what was filled nobody knows in which order it came: the log does. */
-	if (w->o.since < r->ring_floor || (w->o.since == r->filled_newest && r->filled_shared && !w->past))
+	if (w->since < r->ring_floor || (w->since == r->filled_newest && r->filled_shared && !w->past))
 		return false;
 	pthread_mutex_lock(&w->lock);
 	for (size_t i = 0; i < r->ring_n; i++) {
 		struct wc_change *c = r->ring[(r->ring_head + i) % r->ring_cap];
 
-		if (wc_is_after(c, w->o.since))
+		if (wc_is_after(c, w->since))
 			wc_watch_push(w, c);
 	}
 	pthread_mutex_unlock(&w->lock);

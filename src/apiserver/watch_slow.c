@@ -52,16 +52,20 @@ void wc_owner_put(struct watchcache *c, struct wc_owner *o)
 
 void wc_slow_end(struct wc_watch *w, enum wc_slow why)
 {
+	size_t events, bytes;
+
 	if (w->ended)
 		return;
-	w->slow = why;
-	w->slow_events = w->n;
-	w->slow_bytes = w->bytes;
+	events = w->n;
+	bytes = w->bytes;
 	wc_queue_drop(w);
 	wc_initial_release(w);
 	atomic_fetch_add_explicit(&w->in->n_terminated, 1, memory_order_relaxed);
 	/* A reader that stopped because its peer did waits for no wake; one that has not begun comes by itself. */
 	wc_watch_end_locked(w, ERR_EXPIRED, "the client reads too slowly", w->read);
+	w->ended->slow = why;
+	w->ended->events = events;
+	w->ended->bytes = bytes;
 }
 
 void wc_slow_check(struct wc_watch *w)
@@ -73,7 +77,7 @@ void wc_slow_check(struct wc_watch *w)
 		why = WC_SLOW_EVENTS;
 	else if (w->bytes > WATCH_QUEUE_BYTES)
 		why = WC_SLOW_BYTES;
-	else if (w->bytes > WATCH_SPARED_BYTES && w->o.user.n &&
+	else if (w->bytes > WATCH_SPARED_BYTES && w->user.n &&
 		 atomic_load_explicit(&w->owner->bytes, memory_order_relaxed) > WATCH_USER_BYTES)
 		why = WC_SLOW_USER;
 	if (why != WC_SLOW_NOT)
@@ -94,15 +98,15 @@ void wc_slow_report(struct wc_watch *w, enum wc_slow why)
 	pthread_mutex_unlock(&c->owners_lock);
 	if (!told)
 		return;
-	(void)snprintf(user, sizeof(user), "%.*s", SV_ARG(w->o.user));
+	(void)snprintf(user, sizeof(user), "%.*s", SV_ARG(w->user));
 	(void)snprintf(missing, sizeof(missing), "%u", n);
-	(void)snprintf(events, sizeof(events), "%zu", w->slow_events);
-	(void)snprintf(bytes, sizeof(bytes), "%zu", w->slow_bytes);
+	(void)snprintf(events, sizeof(events), "%zu", w->ended->events);
+	(void)snprintf(bytes, sizeof(bytes), "%zu", w->ended->bytes);
 	(void)snprintf(seconds, sizeof(seconds), "%" PRId64, age_ns / NS_PER_SEC);
 	log_kv(LVL_WARN, "apiserver", "a watch was ended: its client reads too slowly and has to start over", "user",
-	       user, "resource", resource_qualified(w->in->res, name, sizeof(name)), "namespace", w->ns ? w->ns : "",
-	       "because", slow_words[why], "events", events, "bytes", bytes, "seconds", seconds, "unsaid", missing,
-	       NULL);
+	       user, "resource", resource_qualified(w->in->res, name, sizeof(name)), "namespace",
+	       w->ns.n ? w->ns.p : "", "because", slow_words[why], "events", events, "bytes", bytes, "seconds", seconds,
+	       "unsaid", missing, NULL);
 }
 
 /* --- telling --- */

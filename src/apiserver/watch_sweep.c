@@ -14,7 +14,7 @@ static void sweep_one(struct wc_watch *w, void *ctx)
 	pthread_mutex_lock(&w->lock);
 	/* Nothing may be offered to it for long while what waits leaves the ring. */
 	wc_slow_check(w);
-	if (!w->o.user.n || w->ended || !waits(w))
+	if (!w->user.n || w->ended || !waits(w))
 		w->stuck_ns = 0;
 	else if (!w->stuck_ns || w->taken != w->taken_then)
 		w->stuck_ns = now;
@@ -59,10 +59,10 @@ static void describe_one(struct wc_watch *w, void *ctx)
 		return;
 	}
 	buf_printf(b, "{\"group\":\"%s\",\"resource\":\"%s\",\"namespace\":", w->in->res->group, w->in->res->plural);
-	json_encode_str(b, w->ns ? sv_from(w->ns) : SV(""));
+	json_encode_str(b, w->ns.n ? w->ns : SV(""));
 	buf_adds(b, ",\"user\":");
-	json_encode_str(b, w->o.user.p ? w->o.user : SV(""));
-	buf_printf(b, ",\"seconds\":%" PRId64 ",\"taken\":%" PRIu64 ",\"events\":%zu,\"bytes\":%zu",
+	json_encode_str(b, w->user.p ? w->user : SV(""));
+	buf_printf(b, ",\"seconds\":%" PRId64 ",\"taken\":%" PRIu64 ",\"events\":%" PRIu32 ",\"bytes\":%zu",
 		   (d->now_ns - w->opened_ns) / NS_PER_SEC, w->taken, w->n, w->bytes);
 	if (w->n)
 		buf_printf(b, ",\"oldestRevision\":\"%" PRId64 "\",\"revision\":\"%" PRId64 "\"", w->queue[w->head].rev,

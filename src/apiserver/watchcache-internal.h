@@ -61,10 +61,9 @@ enum wc_slow { WC_SLOW_NOT, WC_SLOW_EVENTS, WC_SLOW_BYTES, WC_SLOW_USER, WC_SLOW
 
 /* What there is already, told in slices: only the slice at hand is held, however much there is. */
 struct wc_initial {
-	bool filling;	      /* there may be more behind `upto` */
-	bool bookmark_due;    /* and then a bookmark */
+	bool bookmark_due;    /* behind the last slice */
 	struct obj *upto;     /* owned: the last one looked at, while filling. Changes behind it are not queued: a later
-			       * slice     will have them */
+			       * slice will have them */
 	struct wc_list slice; /* in the arena; what is not taken yet are slice.objs[at] and those behind */
 	struct arena arena;
 	size_t at;
@@ -80,35 +79,51 @@ struct wc_alike {
 	uint8_t type;	/* enum watch_type */
 };
 
+/* Of one that ended. */
+struct wc_end {
+	struct err why;
+	enum wc_slow slow; /* until that has been logged; with what waited then: */
+	size_t events, bytes;
+};
+
+/* There may be tens of thousands that wait: what is there for a while only has a block of its own meanwhile. */
 struct wc_watch {
 	struct list link;
 	struct wc_alike *alike; /* NULL: nobody is known to be */
 	struct wc_resource *in;
-	struct wc_watch_opts o;
-	char *ns, *bucket; /* owned; bucket: key of the index it is in, or NULL */
+	/* What of wc_watch_opts is asked later. */
+	const struct selection *sel;
+	struct sv user;
+	void (*wake)(void *ctx);
+	void *ctx;
+	int64_t since;
+	struct sv ns; /* owned; "": all, and always of a kind without them */
+	char *bucket; /* owned: key of the index it is in, or NULL */
 	struct wc_owner *owner;
 	int64_t opened_ns; /* monotonic */
 	/* Set while changes older than the ring are told from the store's log; the reader's own. The watch is in its
 	 * resource's `past` list then. */
 	struct wc_past *past;
 	bool lost; /* that is gone; the reader's thread alone */
+	bool bookmarks;
+	/* There may be more of what there is behind initial->upto, and `initial` stays meanwhile: it changes with the
+	 * resource's lock held, too, so that either lock is enough to ask. */
+	bool filling;
 	pthread_mutex_t lock;
 	/* All below guarded by lock. */
-	struct wc_item *queue; /* a ring that grows; NULL while nothing waits */
-	struct wc_item only;   /* where it is while it has room for one */
-	size_t head, n, cap;
-	size_t out;   /* the first of them have left the resource's ring, as of the last look */
-	size_t bytes; /* that the queue alone keeps alive */
-	bool scheduled, ended;
+	bool scheduled;
 	bool read;		    /* somebody has */
+	struct wc_item *queue;	    /* a ring that grows; NULL while nothing waits */
+	struct wc_item only;	    /* where it is while it has room for one */
+	uint32_t head, n, cap;	    /* WATCH_QUEUE_MAX is far less */
+	uint32_t out;		    /* the first of them have left the resource's ring, as of the last look */
+	size_t bytes;		    /* that the queue alone keeps alive */
 	uint64_t taken, taken_then; /* events; and at the last sweep */
 	int64_t stuck_ns; /* this sweep was the first since something waits and nothing is taken; 0: none was */
-	struct wc_initial initial;
-	enum wc_slow slow; /* why it ended, until that has been logged; with what waited then: */
-	size_t slow_events, slow_bytes;
+	struct wc_initial *initial; /* NULL: all of it is told */
+	struct wc_end *ended;	    /* NULL: it has not */
 	struct list
 	    to_wake; /* in wc_resource.to_wake while scheduled and not woken yet; guarded by the resource's lock */
-	struct err why;
 };
 
 struct wc_early { /* a change during the fill */
@@ -297,6 +312,9 @@ void wc_watch_end_locked(struct wc_watch *w, enum err_reason reason, const char 
 
 /* --- what there is already (watch_initial.c) --- */
 
+/* It is to begin with that; nobody else has the watch yet. */
+void wc_initial_begin(struct wc_watch *w, bool bookmark);
+
 /* The next slice. The resource's lock is held, for reading at least; the reader is the only one who asks. False: many
  * objects were looked at for nothing, and there are more. */
 bool wc_initial_slice(struct wc_watch *w);
@@ -306,11 +324,14 @@ bool wc_initial_step(struct wc_watch *w);
 bool wc_initial_waiting(const struct wc_watch *w); /* part of it is not taken yet; the watch's lock is held */
 /* A later slice will tell of o. The resource's lock is held for writing. */
 bool wc_initial_beyond(const struct wc_watch *w, const struct obj *o);
-void wc_initial_release(struct wc_watch *w);
+/* The next of the slice at hand, or the bookmark behind the last; false: neither is due now. The watch's lock is held.
+ */
+bool wc_initial_next(struct wc_watch *w, struct wc_event *ret);
+void wc_initial_release(struct wc_watch *w); /* both locks are held, or nobody has the watch any more */
 
 /* --- the past (watch_past.c) --- */
 
-/* Asks the store for what comes after w->o.since. ERR_EXPIRED: it has been compacted away. No lock is held. */
+/* Asks the store for what comes after w->since. ERR_EXPIRED: it has been compacted away. No lock is held. */
 int wc_past_open(struct wc_watch *w, struct err *err);
 /* The reader found nothing queued. True: look again; false: the store will wake it. No lock is held. */
 bool wc_past_step(struct wc_watch *w);

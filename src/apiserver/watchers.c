@@ -23,7 +23,7 @@ void wc_wake(struct wc_resource *r)
 		struct wc_watch *w = LIST_ENTRY(it, struct wc_watch, to_wake);
 
 		list_del(&w->to_wake);
-		w->o.wake(w->o.ctx);
+		w->wake(w->ctx);
 	}
 	pthread_rwlock_unlock(&r->lock);
 }
@@ -45,10 +45,10 @@ static void alike_join(struct wc_watch *w, struct sv words)
 	_cleanup_(buf_release) struct buf key = BUF_INIT;
 	void **slot;
 
-	if (w->o.sel && !words.n)
+	if (w->sel && !words.n)
 		return;
-	buf_printf(&key, "%zu ", w->o.ns.n); /* there may be any bytes in it */
-	buf_addsv(&key, w->o.ns);
+	buf_printf(&key, "%zu ", w->ns.n); /* there may be any bytes in it */
+	buf_addsv(&key, w->ns);
 	buf_addsv(&key, words);
 	slot = strmap_slot(&w->in->alike, buf_sv(&key));
 	if (!*slot) {
@@ -96,7 +96,7 @@ static void offer(struct wc_watch *w, struct wc_change *c)
 	enum watch_type type;
 
 	/* A watch may begin at a revision that is still to come. */
-	if (!wc_is_after(c, w->o.since) || wc_initial_beyond(w, c->o) || !wants(w, c, &type))
+	if (!wc_is_after(c, w->since) || wc_initial_beyond(w, c->o) || !wants(w, c, &type))
 		return;
 	pthread_mutex_lock(&w->lock);
 	if (!w->ended) {
@@ -179,7 +179,7 @@ static void bookmark_one(struct wc_watch *w, void *ctx)
 
 	pthread_mutex_lock(&w->lock);
 	/* With something waiting the reader learns a newer revision anyway. */
-	if (w->o.bookmarks && !w->ended && !w->n && !wc_initial_waiting(w) && rev >= w->o.since) {
+	if (w->bookmarks && !w->ended && !w->n && !wc_initial_waiting(w) && rev >= w->since) {
 		wc_queue_push(w, NULL, WATCH_BOOKMARK, rev);
 		wc_watch_wake(w);
 	}
@@ -209,8 +209,10 @@ static void watch_release(struct wc_watch *w)
 	wc_initial_release(w);
 	wc_owner_put(w->in->cache, w->owner);
 	pthread_mutex_destroy(&w->lock);
-	err_release(&w->why);
-	free(w->ns);
+	if (w->ended)
+		err_release(&w->ended->why);
+	free(w->ended);
+	free((void *)(uintptr_t)w->ns.p);
 	free(w->bucket);
 	free(w);
 }
@@ -228,12 +230,16 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 	(void)resource_ref(r->res);
 	w = xcalloc(1, sizeof(*w));
 	w->in = r;
-	w->o = *o;
+	w->sel = o->sel;
+	w->user = o->user;
+	w->wake = o->wake;
+	w->ctx = o->ctx;
+	w->bookmarks = o->bookmarks;
+	w->since = o->initial ? WATCH_FROM_NOW : o->since;
 	if (o->initial)
-		w->o.since = WATCH_FROM_NOW;
-	w->ns = o->ns.n && o->res->namespaced ? xstrndup(o->ns.p, o->ns.n) : NULL;
-	w->o.ns = sv_from(w->ns);
-	w->o.words = SV_NULL;
+		wc_initial_begin(w, o->initial_bookmark);
+	if (o->ns.n && o->res->namespaced)
+		w->ns = sv_make(xstrndup(o->ns.p, o->ns.n), o->ns.n);
 	w->bucket = bucket_of(o);
 	w->owner = wc_owner_get(c, o->share.n ? o->share : o->user);
 	w->opened_ns = env_mono_ns(c->s->env);
@@ -255,7 +261,7 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 	if (gone)
 		(void)err_set(err, ERR_NOT_FOUND, "the server could not find the requested resource");
 	/* After it is among the others: what is hidden from now on ends it. */
-	if (gone || set_aside_blocked(c->s, r->res, w->o.ns, err) < 0 || (!joined && wc_past_open(w, err) < 0)) {
+	if (gone || set_aside_blocked(c->s, r->res, w->ns, err) < 0 || (!joined && wc_past_open(w, err) < 0)) {
 		(void)wc_watch_close(w);
 		return -1;
 	}
@@ -263,23 +269,9 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 	return 0;
 }
 
-/* The next of the slice at hand; the lock is held. */
-static void next_initial(struct wc_initial *in, struct wc_event *ret)
-{
-	ret->type = WATCH_ADDED;
-	ret->was_there = true;
-	ret->o = in->slice.objs[in->at++];
-	ret->rev = obj_rev(ret->o);
-	if (in->at == in->slice.n) {
-		in->slice.n = in->at = 0;
-		arena_release(&in->arena); /* an idle watch holds no block */
-	}
-}
-
 /* What is at hand. *ret_fill: nothing, but there are slices to come. */
 static int next_queued(struct wc_watch *w, struct wc_event *ret, bool *ret_fill, struct err *err)
 {
-	struct wc_initial *in = &w->initial;
 	enum wc_slow slow = WC_SLOW_NOT;
 	int got = 1;
 
@@ -287,18 +279,13 @@ static int next_queued(struct wc_watch *w, struct wc_event *ret, bool *ret_fill,
 	*ret = (struct wc_event){ 0 };
 	*ret_fill = false;
 	w->read = true;
-	if (in->at < in->slice.n && !in->behind) {
-		next_initial(in, ret);
-		w->taken++;
-	} else if (in->bookmark_due && !in->filling && !in->behind) {
-		in->bookmark_due = false;
-		ret->type = WATCH_BOOKMARK;
-		ret->rev = in->slice.rev;
-		ret->initial_end = true;
+	if (wc_initial_next(w, ret)) {
+		/* what there was before */
 	} else if (w->n) {
 		struct wc_item it = wc_queue_pop(w);
 
-		in->behind -= in->behind > 0;
+		if (w->initial)
+			w->initial->behind -= w->initial->behind > 0;
 		ret->type = (enum watch_type)it.type;
 		ret->rev = it.rev;
 		if (it.ev)
@@ -306,11 +293,11 @@ static int next_queued(struct wc_watch *w, struct wc_event *ret, bool *ret_fill,
 		wc_change_unref(it.ev);
 	} else if (w->ended) {
 		got = -1;
-		err_copy(err, &w->why);
-		slow = w->slow;
-		w->slow = WC_SLOW_NOT;
+		err_copy(err, &w->ended->why);
+		slow = w->ended->slow;
+		w->ended->slow = WC_SLOW_NOT;
 	} else {
-		w->scheduled = *ret_fill = in->filling; /* until all slices are told it comes back by itself */
+		w->scheduled = *ret_fill = w->filling; /* until all slices are told it comes back by itself */
 		got = 0;
 	}
 	pthread_mutex_unlock(&w->lock);
@@ -335,7 +322,7 @@ bool wc_watch_over(struct wc_watch *w)
 	bool over;
 
 	pthread_mutex_lock(&w->lock);
-	over = w->ended && !w->n && w->initial.at == w->initial.slice.n;
+	over = w->ended && !w->n && !(w->initial && w->initial->at < w->initial->slice.n);
 	pthread_mutex_unlock(&w->lock);
 	return over;
 }

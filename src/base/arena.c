@@ -141,6 +141,7 @@ static void arena_drop(struct arena *a, struct arena_block *keep)
 	}
 	a->at = a->end = NULL;
 	a->bytes = 0;
+	a->small = false;
 }
 
 void arena_release(struct arena *a)
@@ -174,8 +175,14 @@ static void arena_begin(struct arena *a, struct arena_block *b, size_t n)
 
 void arena_small(struct arena *a)
 {
-	if (!a->head)
-		arena_begin(a, block_new(BLOCK_SMALL), 0);
+	a->small = true;
+}
+
+static size_t next_size(const struct arena *a)
+{
+	size_t size = a->head ? MIN(a->head->size * 2, BLOCK_MAX) : 0;
+
+	return MAX(size, a->small ? BLOCK_SMALL : BLOCK_MIN);
 }
 
 void *arena_alloc(struct arena *a, size_t n)
@@ -198,8 +205,7 @@ void *arena_alloc(struct arena *a, size_t n)
 		return big->data;
 	}
 
-	size_t size = a->head ? MIN(a->head->size * 2, BLOCK_MAX) : BLOCK_MIN;
-	struct arena_block *b = block_new(MAX(size, n));
+	struct arena_block *b = block_new(MAX(next_size(a), n));
 
 	arena_begin(a, b, n);
 	return b->data;

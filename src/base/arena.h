@@ -18,6 +18,7 @@ struct arena {
 	char *at, *end; /* free room in head */
 	struct arena_defer *defers;
 	size_t bytes; /* handed out since the last reset */
+	bool small;   /* arena_small() was said; whoever knows more takes it back */
 };
 
 #define ARENA_INIT ((struct arena){ 0 })
@@ -28,8 +29,8 @@ void arena_reset(struct arena *a);
  * walks all heaps for. For moments of rest; any thread. */
 void arena_trim(void);
 
-/* The next block, if it has none yet, is half a kibibyte, and those behind it twice that. For the many that live long
- * and hold little. */
+/* Until its next reset the first block it takes is half a kibibyte, and those behind it twice that. For the many that
+ * live long and hold little. */
 void arena_small(struct arena *a);
 void *arena_alloc(struct arena *a, size_t n) __attribute__((malloc, returns_nonnull)); /* 8-aligned, not zeroed */
 void *arena_zalloc(struct arena *a, size_t n) __attribute__((malloc, returns_nonnull));

@@ -4,7 +4,8 @@ const char *env_class_name(enum env_class c)
 {
 	static const char *const names[] = {
 		[ENV_CONTROL] = "control",   [ENV_NODE] = "node", [ENV_SLOW] = "slow",
-		[ENV_REQUESTS] = "requests", [ENV_KEYS] = "keys", [ENV_TIMERS] = "timers"
+		[ENV_REQUESTS] = "requests", [ENV_KEYS] = "keys", [ENV_VOLUMES] = "volumes",
+		[ENV_TIMERS] = "timers"
 	};
 
 	BUG_ON(c >= ARRAY_LEN(names));

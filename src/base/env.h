@@ -22,11 +22,13 @@
  *	                   status, the kubelet's API
  *	slow      32       pulls with their unpacking, probes, hooks,        a registry, a container's program,
  *	                   volumes, removal and measuring of trees           the size of a tree
+ *	volumes   48       calls of drivers of volumes outside (CSI)         such a driver, up to two minutes
  *	keys      4        programs that keep keys of what is stored         such a program, a few seconds
  *	timers    1        functions that take a lock and post a task        nothing
  *
  * What to ask of new work is who decides how long it lasts: somebody outside, then it is slow; the runtime, then node;
- * nobody but us, then control. Keys are apart from slow, as reads of the store may wait for one. A component that
+ * nobody but us, then control. Keys are apart from slow, as reads of the store may wait for one; so are drivers of
+ * volumes, as each of many volumes may keep its call waiting for as long as that may last. A component that
  * others use (a queue, an informer, a client) is told its class by its owner.
  *
  * A full class: its tasks wait, in the order they were posted, and none is refused; the posters bound how many they
@@ -58,6 +60,7 @@ enum env_class {
 	ENV_SLOW,
 	ENV_REQUESTS,
 	ENV_KEYS,
+	ENV_VOLUMES,
 	ENV_CLASSES,		 /* how many have tasks */
 	ENV_TIMERS = ENV_CLASSES /* of env_after() only */
 };

@@ -19,12 +19,14 @@ static bool go_quote_prints(uint32_t c)
 	return true;
 }
 
-static void go_quote_char(struct buf *b, uint32_t c, struct sv as_is)
+static void go_quote_char(struct buf *b, uint32_t c, struct sv as_is, const char *kept)
 {
 	static const char named[] = "\a\b\f\n\r\t\v\"\\", names[] = "abfnrtv\"\\";
 	const char *at = c > 0 && c < 0x80 ? strchr(named, (char)c) : NULL;
 
-	if (at)
+	if (at && strchr(kept, (char)c))
+		buf_addsv(b, as_is);
+	else if (at)
 		buf_printf(b, "\\%c", names[at - named]);
 	else if (go_quote_prints(c))
 		buf_addsv(b, as_is);
@@ -34,9 +36,8 @@ static void go_quote_char(struct buf *b, uint32_t c, struct sv as_is)
 		buf_printf(b, c < 0x10000 ? "\\u%04x" : "\\U%08x", c);
 }
 
-void go_quote(struct buf *b, struct sv s)
+static void go_quote_text(struct buf *b, struct sv s, const char *kept)
 {
-	buf_addc(b, '"');
 	for (size_t i = 0; i < s.n;) {
 		unsigned char c = (unsigned char)s.p[i];
 		size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
@@ -50,8 +51,19 @@ void go_quote(struct buf *b, struct sv s)
 		}
 		for (size_t k = 1; k < n; k++)
 			code = code << 6 | ((unsigned char)one.p[k] & 0x3f);
-		go_quote_char(b, code, one);
+		go_quote_char(b, code, one, kept);
 		i += n;
 	}
+}
+
+void go_quote(struct buf *b, struct sv s)
+{
 	buf_addc(b, '"');
+	go_quote_text(b, s, "");
+	buf_addc(b, '"');
+}
+
+void go_quote_bare(struct buf *b, struct sv s)
+{
+	go_quote_text(b, s, "\n\t\"\\");
 }

@@ -62,20 +62,28 @@ static int admin_check_cluster(struct admin *m, struct arena *a, const char *pat
 	    m->data_dir, path);
 }
 
-int admin_connect(struct admin *m, struct arena *a, const char *name, struct err *err)
+const char *admin_way(struct admin *m, struct arena *a, struct err *err)
 {
 	const char *path;
 	bool given = m->data_dir;
 
 	m->data_dir = full_path(a, m->data_dir ? m->data_dir : default_data_dir(a));
 	path = given && access(m->data_dir, F_OK) < 0 && !m->kubeconfig ? NULL : admin_kubeconfig(m, a);
-	if (!path)
-		return err_set(
-		    err, ERR_NOT_FOUND,
-		    "no server has written a kubeconfig for '%s': name its --data-dir, or an administrator's "
-		    "--kubeconfig",
-		    m->data_dir);
+	if (!path) {
+		err_set(err, ERR_NOT_FOUND,
+			"no server has written a kubeconfig for '%s': name its --data-dir, or an administrator's "
+			"--kubeconfig",
+			m->data_dir);
+		return NULL;
+	}
 	if (kubeconfig_load(a, path, NULL, &m->k, err) < 0 || admin_check_cluster(m, a, path, err) < 0)
+		return NULL;
+	return path;
+}
+
+int admin_connect(struct admin *m, struct arena *a, const char *name, struct err *err)
+{
+	if (!admin_way(m, a, err))
 		return -1;
 	m->env = env_real_new(2);
 	m->client = client_kubeconfig_new(m->env, &m->k, name, err);

@@ -24,6 +24,8 @@ struct admin {
 		"kubeconfig", 0, OPT_STRING, &(m).kubeconfig, "FILE", "an administrator's (that of the server)"        \
 	}
 
+/* The kubeconfig's path, and what it says in m->k; NULL: err says why. */
+const char *admin_way(struct admin *m, struct arena *a, struct err *err);
 /* name: as whom, for the server's log and managedFields. Released by the caller also when it failed. */
 int admin_connect(struct admin *m, struct arena *a, const char *name, struct err *err);
 void admin_release(struct admin *m); /* zeroed is fine */

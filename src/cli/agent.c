@@ -306,9 +306,10 @@ static int start_kubelet(struct agent *a, struct err *err)
 {
 	const struct node_opts *o = a->o;
 	const struct cluster_facts *facts = a->home->facts;
+	int64_t grace_ns;
 	struct sv cert, key;
 
-	if (start_podnet(a, err) < 0)
+	if (node_restore_grace(o, &grace_ns, err) < 0 || start_podnet(a, err) < 0)
 		return -1;
 	look_at_resolv_conf(a);
 	if (a->home->serving(a->home->ctx, a->node_ips, &a->arena, &cert, &key, err) < 0)
@@ -339,6 +340,8 @@ static int start_kubelet(struct agent *a, struct err *err)
 		.cgroup_root = cluster_cgroup(&a->arena, o->data_dir),
 		.max_pods = 110,
 		.pod_max_pids = o->pod_max_pids,
+		.restore_grace_ns = grace_ns,
+		.revision_file = arena_printf(&a->arena, "%s/agent-revision", o->data_dir),
 		.repair = a->podnet ? network_repair : NULL,
 		.repair_ctx = a,
 		.network_ready = network_ready,

@@ -26,7 +26,7 @@
 struct node_opts {
 	const char *data_dir, *node_name, *node_ip, *resolv_conf;
 	const char *runtime_endpoint, *kubelet_root, *pause_image, *storage_dir, *registry_config_dir;
-	const char *logging_format, *vmodule;
+	const char *logging_format, *vmodule, *restore_grace;
 	int kubelet_port, pod_max_pids, verbosity;
 	int ingress_http_port, ingress_https_port; /* 0: none */
 	const char *node_ip_more;  /* of the other family, by flag; NULL: found when the cluster has both */
@@ -75,7 +75,7 @@ struct agent *agent_stop(struct agent *a);
 
 /* --- flags of both commands: node_opts.c --- */
 
-#define NODE_OPTIONS_MAX 24
+#define NODE_OPTIONS_MAX 25
 /* Rows for the table of options; how many. */
 size_t node_option_table(struct node_opts *o, struct option *t);
 /* The log is as the flags say: before anything is written to it. */
@@ -83,6 +83,8 @@ int node_opts_log(const struct node_opts *o, bool debug, struct err *err);
 /* Refuses what cannot work, by the name of the flag, before anything is touched. */
 int node_opts_check(const struct node_opts *o, struct err *err);
 /* The process's feature gates, as --feature-gates has them (object/feature.h). Before any thread. */
+/* How long pods are kept that a restored cluster does not know; ret_ns may be NULL. */
+int node_restore_grace(const struct node_opts *o, int64_t *ret_ns, struct err *err);
 int node_opts_gates(const struct node_opts *o, struct err *err);
 /* Fills in what no flag says; data_dir is there and absolute. node: whether there is to be one at all. */
 int node_opts_complete(struct node_opts *o, struct arena *a, bool node, struct err *err);
@@ -122,3 +124,4 @@ bool host_has_address(struct arena *a, const char *address); /* true when they c
 const char *host_node_ips(struct arena *a, const char *was, const char *iface, const char *cluster_cidr);
 /* A port nothing listens on just now; 0 when there is none. Objects name the server's port before it listens. */
 int host_free_port(const char *address);
+bool host_can_listen(const char *address, int port, struct err *why); /* now; why has errnum */

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "cli/agent.h"
 #include "cli/dev.h"
+#include "cli/server_members.h"
 #include "ev/ev.h"
 #include "ingress/haproxy.h"
 #include "kubelet/node_cleanup.h"
@@ -72,15 +73,32 @@ static int cleanup(struct arena *a, const char *data_dir, bool images, struct re
 	return first.reason ? err_move(err, &first) : 0;
 }
 
+/* First of all: what cannot be done is said before anything is gone. */
+static int cleanup_leave(struct arena *a, const char *data_dir, struct report *r, struct err *err)
+{
+	struct env *env = env_real_new(2);
+	const char *name;
+	int rc = server_members_leave(env, a, data_dir, &name, err);
+
+	env_real_free(env);
+	if (rc > 0)
+		cleanup_say(arena_printf(a, "left the other servers, as member %s", name), r);
+	return rc < 0 ? err_wrap(err, "this server cannot leave the others, and nothing was done (without --leave it "
+				      "stays a member)")
+		      : 0;
+}
+
 int cmd_cleanup(int argc, char **argv)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	const char *data_dir = DEFAULT_DATA_DIR;
-	bool images = false, end_server = false;
+	bool images = false, end_server = false, leave = false;
 	const struct option table[] = {
 		{ "data-dir", 'd', OPT_STRING, &data_dir, "DIR",
 		  "of the cluster (" DEFAULT_DATA_DIR "); it may be gone" },
 		{ "images", 0, OPT_BOOL, &images, NULL, "forget the container images, too" },
+		{ "leave", 0, OPT_BOOL, &leave, NULL,
+		  "take this server away from the others for good, if it has an etcd with them" },
 		{ "stop", 0, OPT_BOOL, &end_server, NULL, "end the server first, if it runs" },
 	};
 	struct report report = { NULL, false };
@@ -99,6 +117,10 @@ int cmd_cleanup(int argc, char **argv)
 	}
 	if (rc > 0)
 		cleanup_say("ended the server", &report);
+	if (leave && cleanup_leave(&a, data_dir, &report, &err) < 0) {
+		claim_forget(claim);
+		return cli_fail_err(&err);
+	}
 	rc = dev_node_dirs(&a, data_dir) && access(arena_printf(&a, "%s/" CLAIM_FILE, data_dir), F_OK) < 0
 		 ? dev_cleanup(data_dir, claim_settings(claim), images, cleanup_say, &report, &err)
 		 : cleanup(&a, data_dir, images, &report, claim_settings(claim), &err);

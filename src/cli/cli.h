@@ -24,6 +24,8 @@ extern const struct command commands[]; /* ends with a NULL name; those of one g
 /* The command whose name the first words of argv are, and how many these are; NULL: none. */
 const struct command *cli_find_command(int argc, char **argv, int *ret_words);
 
+int cmd_server_list(int argc, char **argv);
+int cmd_server_remove(int argc, char **argv);
 int cmd_server(int argc, char **argv);
 int cmd_agent(int argc, char **argv);
 int cmd_dev(int argc, char **argv);
@@ -54,8 +56,10 @@ int cmd_complete(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 
-/* "caravel: what\n" on standard error; returns 1. */
+/* "caravel: what\n" on standard error; returns 1. What is not printable is escaped: it may be somebody else's words. */
 int cli_fail(const char *fmt, ...) _printf_(1, 2);
+/* As printf(), and escaped in the same way: names and words that a server, a file or another cluster has. */
+void cli_print(const char *fmt, ...) _printf_(1, 2);
 int cli_fail_err(struct err *err); /* prints and releases it */
 
 /* --- options: flags, the configuration file and the environment, one table a command --- */

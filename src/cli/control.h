@@ -5,13 +5,14 @@
  *	shared			each starts when its Lease is won, and ends when it is lost (client/leader.h): two
  *				of kube-system by upstream's names, kube-controller-manager and kube-scheduler
  *
- * A part whose Lease may be another's by now writes nothing: its client refuses from that instant on, whatever still
- * runs (client.h, may_write). So a machine that slept for a minute does not go on with what it was about to write.
+ * A part whose Lease may be another's by now writes nothing. Its client refuses from that instant on, whatever still
+ * runs (client.h, may_write); and where the machine's clock stood still, so that nobody here knows of that instant, the
+ * store refuses (apiserver/fence.h). So a machine that slept does not go on with what it was about to write.
  *
  * A server that crashed and was started again by its supervisor is the same candidate and goes on at once.
  *
- * A planned end ends the work, then gives the Leases back, so that another server goes on within five seconds; after a
- * sudden one it takes the fifteen that a Lease lasts.
+ * A planned end ends the work, then gives the Leases back, and another server goes on at once; after a sudden one when
+ * the ten seconds of the Lease are over, which the others count from its last renewal. (Upstream's lasts fifteen.)
  *
  * Threads: control_metrics() and control_resource_metrics() any; the rest the owner's.
  */

@@ -1,4 +1,5 @@
 #include "cli/datastore.h"
+#include "cli/daemon.h"
 
 #include "base/file.h"
 #include "base/timefmt.h"
@@ -52,7 +53,7 @@ static int datastore_read(struct arena *a, const char *file, struct sv *ret, str
 
 struct store *datastore_etcd(struct env *env, struct arena *a, const struct datastore_opts *o, struct err *err)
 {
-	struct store_etcd_opts e = { .endpoints = o->endpoint, .compact_ns = COMPACT_NS };
+	struct store_etcd_opts e = { .endpoints = o->endpoint, .compact_ns = COMPACT_NS, .ends = daemon_is_to_end };
 	struct store *s;
 
 	if (o->kept)

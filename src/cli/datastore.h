@@ -17,5 +17,5 @@ struct store;
 /* What is wrong with the flags, by their names, before anything is touched. of_etcd: they are --etcd-servers and so on.
  */
 int datastore_check(const struct datastore_opts *o, bool of_etcd, struct err *err);
-/* Waits for an etcd that does not answer yet, half a minute. */
+/* Waits for an etcd that does not answer yet, half a minute, or until the process is told to end. */
 struct store *datastore_etcd(struct env *env, struct arena *a, const struct datastore_opts *o, struct err *err);

@@ -223,7 +223,7 @@ static int diff_passes(struct diff *d, const struct diff_kind *k, struct err *er
 	if (d->kinds.n == 1 || err->reason == ERR_EXPIRED)
 		return -1;
 	if (err->reason != ERR_BAD_REQUEST && err->reason != ERR_NOT_FOUND) {
-		fprintf(stderr, "caravel: %.*s: %s\n", SV_ARG(k->plural), err_msg(err));
+		(void)cli_fail("%.*s: %s", SV_ARG(k->plural), err_msg(err));
 		d->failed = true;
 	}
 	err_release(err);

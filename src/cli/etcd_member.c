@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/retry.h"
 #include "base/vec.h"
+#include "cli/agent.h"
 #include "ev/ev.h"
 #include "net/tls.h"
 
@@ -24,6 +25,8 @@
 #define LIFE_NS (3650 * INT64_C(86400) * NS_PER_SEC)
 #define STOP_NS (10 * NS_PER_SEC) /* then it is killed: what it has answered is in its log */
 #define LIVED_NS (60 * NS_PER_SEC)
+#define LAST_BYTES ((size_t)16 << 10) /* of its log, looked at when it ends */
+#define REMOVED "permanently removed from the cluster"
 
 /* A server that has crashed and begins anew finds the old one ending. */
 static const struct retry_policy member_retry = { .first_ns = 500 * NS_PER_MS, .max_ns = 15 * NS_PER_SEC };
@@ -31,6 +34,8 @@ static const struct retry_policy member_retry = { .first_ns = 500 * NS_PER_MS, .
 struct etcd_member {
 	struct env *env;
 	char *dir, *log_file;
+	void (*removed_fn)(void *ctx);
+	void *removed_ctx;
 	struct arena arena; /* of its arguments */
 	VEC(const char *) argv;
 
@@ -39,6 +44,7 @@ struct etcd_member {
 	struct child *child; /* NULL: it does not run */
 	struct env_timer *timer;
 	int64_t started_ns;
+	off_t log_at; /* where its log began when it was started */
 	uint64_t failures;
 	bool stopping, armed; /* armed: the timer, or what it runs */
 	bool guard_ran;
@@ -52,8 +58,38 @@ int etcd_member_check(struct err *err)
 		   ? 0
 		   : err_set(err, ERR_NOT_FOUND,
 			     "there is no program '" PROGRAM "' in PATH, which a cluster of several servers keeps its "
-			     "objects with: apt-get install etcd-server (and systemctl disable --now etcd, which would "
+			     "objects with: apt-get install etcd-server etcd-client (and systemctl disable --now etcd, "
+			     "which would "
 			     "have its ports)");
+}
+
+int etcd_member_can_listen(const struct etcd_member_opts *o, struct err *err)
+{
+	for (int port = o->port; port <= o->port + 1; port++) {
+		struct err why = ERR_INIT;
+
+		if (host_can_listen(o->address, port, &why)) {
+			err_release(&why);
+			continue;
+		}
+		if (why.errnum == EADDRINUSE)
+			err_set(
+			    err, ERR_ALREADY_EXISTS,
+			    "something listens at %s port %d already, where this server's etcd is to: another server "
+			    "of this machine? End it, or take another --etcd-port",
+			    o->address, port);
+		else if (why.errnum == EADDRNOTAVAIL)
+			err_set(
+			    err, ERR_INVALID,
+			    "%s is no address of this machine: --advertise-address takes the one at which the other "
+			    "servers reach it",
+			    o->address);
+		else
+			err_move(err, &why);
+		err_release(&why);
+		return -1;
+	}
+	return 0;
 }
 
 bool etcd_member_there(const char *data_dir)
@@ -196,13 +232,24 @@ static void member_later_locked(struct etcd_member *m)
 	m->timer = env_after(m->env, ENV_SLOW, pause, member_fired, m);
 }
 
-/* The last line that it wrote, for the log. */
-static struct sv member_last_words(struct etcd_member *m, struct arena *a)
+/* The end of what it wrote since it was started. */
+static struct sv member_last(struct etcd_member *m, struct arena *a)
 {
-	struct sv text, line, last = SV("");
+	_cleanup_close_ int fd = open(m->log_file, O_RDONLY | O_CLOEXEC);
+	char *text = arena_alloc(a, LAST_BYTES);
+	struct stat st;
+	ssize_t n;
 
-	if (file_read(a, m->log_file, 2 * LOG_KEEP_BYTES, &text, NULL) < 0)
-		return last;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return SV("");
+	n = pread(fd, text, LAST_BYTES, MAX(m->log_at, st.st_size - (off_t)LAST_BYTES));
+	return sv_make(text, n > 0 ? (size_t)n : 0);
+}
+
+static struct sv last_line(struct sv text)
+{
+	struct sv line, last = SV("");
+
 	while (sv_split(&text, '\n', &line))
 		if (line.n)
 			last = line;
@@ -213,16 +260,23 @@ static void member_exited(int status, void *ctx)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct etcd_member *m = ctx;
+	bool removed = false;
+	struct sv last;
 
 	pthread_mutex_lock(&m->lock);
 	m->child = child_free(m->child);
-	if (!m->stopping) {
+	last = member_last(m, &a);
+	if (!m->stopping && memmem(last.p, last.n, REMOVED, sizeof(REMOVED) - 1)) {
+		removed = true;
+	} else if (!m->stopping) {
 		log_warn(SYS, "etcd ended, and is started again", "status", "%d, see %s: %.*s", status, m->log_file,
-			 SV_ARG(member_last_words(m, &a)));
+			 SV_ARG(last_line(last)));
 		if (env_mono_ns(m->env) - m->started_ns > LIVED_NS)
 			m->failures = 0;
 		member_later_locked(m);
 	}
+	if (removed && m->removed_fn)
+		m->removed_fn(m->removed_ctx);
 	pthread_cond_broadcast(&m->quiet);
 	pthread_mutex_unlock(&m->lock);
 }
@@ -245,6 +299,7 @@ static void member_spawn_locked(struct etcd_member *m)
 	_cleanup_close_ int log = member_log(m);
 
 	m->started_ns = env_mono_ns(m->env);
+	m->log_at = log >= 0 ? lseek(log, 0, SEEK_END) : 0;
 	m->child = child_start(m->env,
 			       &(struct child_opts){ .argv = m->argv.p,
 						     .cwd = m->dir,
@@ -269,6 +324,8 @@ struct etcd_member *etcd_member_start(const struct etcd_member_opts *o, const st
 		return NULL;
 	m = xcalloc(1, sizeof(*m));
 	m->env = o->env;
+	m->removed_fn = o->removed;
+	m->removed_ctx = o->removed_ctx;
 	m->dir = xasprintf("%s/etcd", o->data_dir);
 	m->log_file = xasprintf("%s/etcd.log", m->dir);
 	pthread_mutex_init(&m->lock, NULL);
@@ -293,7 +350,7 @@ static void member_too_late(void *ctx)
 	pthread_mutex_unlock(&m->lock);
 }
 
-struct etcd_member *etcd_member_stop(struct etcd_member *m)
+struct etcd_member *etcd_member_stop(struct etcd_member *m, bool at_once)
 {
 	struct env_timer *guard;
 
@@ -305,7 +362,7 @@ struct etcd_member *etcd_member_stop(struct etcd_member *m)
 	if (m->timer && env_timer_stop(m->env, TAKE(m->timer)))
 		m->armed = false;
 	if (m->child)
-		(void)child_kill(m->child, SIGTERM);
+		(void)child_kill(m->child, at_once ? SIGKILL : SIGTERM);
 	while (m->child || m->armed)
 		pthread_cond_wait(&m->quiet, &m->lock);
 	pthread_mutex_unlock(&m->lock);
@@ -349,9 +406,14 @@ void etcd_member_datastore(struct arena *a, const struct etcd_member_opts *o, co
 	ret->endpoint = !*others       ? own
 			: others_first ? arena_printf(a, "%s,%s", others, own)
 				       : arena_printf(a, "%s,%s", own, others);
-	ret->ca_file = arena_printf(a, "%s/pki/etcd-ca.crt", o->data_dir);
-	ret->cert_file = arena_printf(a, "%s/etcd/member.crt", o->data_dir);
-	ret->key_file = arena_printf(a, "%s/etcd/member.key", o->data_dir);
+	etcd_member_way(a, o->data_dir, ret);
+}
+
+void etcd_member_way(struct arena *a, const char *data_dir, struct datastore_opts *ret)
+{
+	ret->ca_file = arena_printf(a, "%s/pki/etcd-ca.crt", data_dir);
+	ret->cert_file = arena_printf(a, "%s/etcd/member.crt", data_dir);
+	ret->key_file = arena_printf(a, "%s/etcd/member.key", data_dir);
 }
 
 void etcd_member_note_clients(const char *data_dir, struct sv clients)

@@ -1,8 +1,28 @@
-/* How a command says why it cannot. */
+/* How a command says what others have said, and why it cannot. */
+#include "base/go_quote.h"
 #include "cli/cli.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+
+/* A terminal does what control characters say. */
+static void fail_print(FILE *to, const char *fmt, va_list ap)
+{
+	_cleanup_(buf_release) struct buf raw = BUF_INIT, text = BUF_INIT;
+
+	buf_vprintf(&raw, fmt, ap);
+	go_quote_bare(&text, buf_sv(&raw));
+	fputs(buf_cstr(&text), to);
+}
+
+void cli_print(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fail_print(stdout, fmt, ap);
+	va_end(ap);
+}
 
 int cli_fail(const char *fmt, ...)
 {
@@ -10,7 +30,7 @@ int cli_fail(const char *fmt, ...)
 
 	fputs("caravel: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	fail_print(stderr, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
 	return 1;

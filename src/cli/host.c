@@ -125,6 +125,13 @@ int host_free_port(const char *address)
 	return ntohs(sa.sin6_port); /* where IPv4's is, too */
 }
 
+bool host_can_listen(const char *address, int port, struct err *why)
+{
+	_cleanup_close_ int fd = sock_bind_tcp(address, port, why);
+
+	return fd >= 0;
+}
+
 const char *default_data_dir(struct arena *a)
 {
 	const char *home = getenv("HOME");

@@ -2,6 +2,7 @@
  * where it runs. */
 #include "cli/import.h"
 
+#include "base/buf.h"
 #include "base/file.h"
 #include "cli/agent.h"
 #include "snapshot/bolt.h"
@@ -14,13 +15,54 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define REGISTRY "/registry"
 #define CONFIG_MAX ((size_t)1 << 20)
 
 struct import {
 	struct snapshot_cmd *c;
 	struct restore *r;
 	int64_t time_ns; /* of the file */
+	struct sv prefix;
 };
+
+/* As a kube-apiserver reads it: with one slash before it, and none behind. */
+static int import_prefix(struct import *m, const char *flag, struct err *err)
+{
+	struct sv s = sv_from(flag ? flag : REGISTRY);
+
+	while (sv_starts(s, SV("/")))
+		s = sv_sub(s, 1, s.n);
+	while (sv_ends(s, SV("/")))
+		s = sv_sub(s, 0, s.n - 1);
+	if (!s.n || s.n > STORE_KEY_MAX)
+		return err_set(err, ERR_INVALID, "--etcd-prefix takes what keys begin with, as " REGISTRY ", not '%s'",
+			       flag);
+	m->prefix = arena_svf(&m->c->arena, "/%.*s", SV_ARG(s));
+	return 0;
+}
+
+/* Nothing is what another program's file has, or the same with another prefix: no reason to give up what is there. */
+static int import_check(const struct import *m, const struct foreign_found *found, struct err *err)
+{
+	_cleanup_(buf_release) struct buf seen = BUF_INIT;
+
+	if (found->encrypted && !sv_is(m->prefix, REGISTRY))
+		return err_set(err, ERR_INVALID,
+			       "values in it are encrypted, which binds them to their keys, and those would be others: "
+			       "let its kube-apiserver write them unencrypted first (identity before the others, and "
+			       "every object once)");
+	if (found->keys)
+		return 0;
+	for (size_t i = 0; i < FOREIGN_SEEN && *found->seen[i]; i++)
+		buf_printf(&seen, "%s'%s'", i ? ", " : "", found->seen[i]);
+	if (!seen.n)
+		return err_set(err, ERR_NOT_FOUND, "there is no key in it");
+	return err_set(
+	    err, ERR_NOT_FOUND,
+	    "there is no key of Kubernetes below '%.*s' in it: it has keys below %s. --etcd-prefix takes what "
+	    "its kube-apiserver had",
+	    SV_ARG(m->prefix), buf_cstr(&seen));
+}
 
 static int import_begin(int64_t rev, void *ctx, struct err *err)
 {
@@ -61,11 +103,11 @@ static int import_read(struct import *m, const char *path, int fd, struct foreig
 	char first[16] = { 0 };
 
 	if (pread(fd, first, sizeof(first), 0) == (ssize_t)sizeof(first) && memcmp(first, "SQLite format 3", 16) == 0)
-		return foreign_kine(path, &cb, m, found, err);
+		return foreign_kine(path, m->prefix, &cb, m, found, err);
 	if (memcmp(first, "CARAVELSNAPSHOT\n", 16) == 0)
 		return err_set(err, ERR_INVALID, "it is a snapshot of Caravel: 'caravel snapshot restore' takes that");
 	if (bolt_is(fd))
-		return foreign_etcd(fd, &cb, m, found, err);
+		return foreign_etcd(fd, m->prefix, &cb, m, found, err);
 	return err_set(err, ERR_INVALID, "it is neither a snapshot of an etcd nor a database of k3s");
 }
 
@@ -98,7 +140,7 @@ static void import_told(const struct foreign_found *found)
 	       "address ranges are what flags say: --service-cidr and --cluster-cidr as they were there\n");
 }
 
-int import_file(struct snapshot_cmd *c, const char *word, struct err *err)
+int import_file(struct snapshot_cmd *c, const char *word, const char *prefix, struct err *err)
 {
 	const struct restore_opts o = { .env = c->env, .data_dir = c->data_dir };
 	_cleanup_(restore_freep) struct restore *r = NULL;
@@ -108,6 +150,8 @@ int import_file(struct snapshot_cmd *c, const char *word, struct err *err)
 	const char *path = word;
 	struct stat st;
 
+	if (import_prefix(&m, prefix, err) < 0)
+		return -1;
 	if (stat(word, &st) == 0 && S_ISDIR(st.st_mode)) {
 		path = import_in_dir(&c->arena, word);
 		if (!path)
@@ -123,7 +167,8 @@ int import_file(struct snapshot_cmd *c, const char *word, struct err *err)
 		r = m.r = restore_new(&o, err);
 		if (!r)
 			return -1;
-		if (import_read(&m, path, fd, &found, err) < 0 || import_encryption(&m, &found, err) < 0)
+		if (import_read(&m, path, fd, &found, err) < 0 || import_check(&m, &found, err) < 0 ||
+		    import_encryption(&m, &found, err) < 0)
 			return err_wrap(err, "'%s'", path);
 	}
 	if (restore_commit(r, &done, err) < 0)
@@ -136,7 +181,7 @@ int import_file(struct snapshot_cmd *c, const char *word, struct err *err)
 int cmd_import(int argc, char **argv)
 {
 	_cleanup_(snapshot_cmd_release) struct snapshot_cmd c = { .name = SNAPSHOT_NAME };
-	const char *from = NULL;
+	const char *from = NULL, *prefix = NULL;
 	bool own_namespaces = false;
 	const struct option table[] = {
 		SNAPSHOT_DATA_DIR(c),
@@ -146,6 +191,8 @@ int cmd_import(int argc, char **argv)
 		  "with that: an administrator's of the cluster they go to (that of the server)" },
 		{ "with-kube-system", 0, OPT_BOOL, &own_namespaces, NULL,
 		  "with that: also what is in kube-system, kube-public and kube-node-lease" },
+		{ "etcd-prefix", 0, OPT_STRING, &prefix, "PREFIX",
+		  "of keys in a file, as its kube-apiserver had it (" REGISTRY ")" },
 		{ "encryption-provider-config", 0, OPT_STRING, &c.encryption_config, "FILE",
 		  "with the keys of values that are encrypted there" },
 	};
@@ -158,6 +205,7 @@ int cmd_import(int argc, char **argv)
 		rc = err_set(&err, ERR_INVALID,
 			     "from where? name an etcd's snapshot, k3s' database or directory, or --from-kubeconfig");
 	if (rc == 0)
-		rc = from ? import_cluster(&c, from, own_namespaces, &err) : import_file(&c, c.words.list.p[0], &err);
+		rc = from ? import_cluster(&c, from, own_namespaces, &err)
+			  : import_file(&c, c.words.list.p[0], prefix, &err);
 	return rc < 0 ? cli_fail_err(&err) : 0;
 }

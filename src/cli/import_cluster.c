@@ -77,8 +77,8 @@ static int find_in_version(struct cluster *c, struct sv group, struct sv version
 	const struct val *list = cluster_read(&c->from, &a, target, "resources", maybe ? &absent : NULL, err);
 
 	if (absent) {
-		printf("left out: all of %.*s/%.*s, of which the cluster says %d\n", SV_ARG(group), SV_ARG(version),
-		       absent);
+		cli_print("left out: all of %.*s/%.*s, of which the cluster says %d\n", SV_ARG(group), SV_ARG(version),
+			  absent);
 		return 0;
 	}
 	if (!list)
@@ -164,7 +164,7 @@ static void import_tell(struct cluster *c, const struct cluster_resource *r, str
 {
 	if (c->failed > TOLD_MAX)
 		return;
-	printf("%.*s %.*s%s%.*s: %s\n", SV_ARG(r->plural), SV_ARG(ns), ns.n ? "/" : "", SV_ARG(name), what);
+	cli_print("%.*s %.*s%s%.*s: %s\n", SV_ARG(r->plural), SV_ARG(ns), ns.n ? "/" : "", SV_ARG(name), what);
 }
 
 static int post(struct cluster *c, struct arena *a, const char *path, const struct val *o, struct http_response *ret,
@@ -309,7 +309,7 @@ static void count_resource(struct cluster *c, const struct cluster_resource *r)
 	int64_t more = val_int_or(val_member_sv(meta, SV("remainingItemCount")), 0);
 
 	if (!list)
-		printf("left out: all %.*s, which cannot be counted: %s\n", SV_ARG(r->plural), err_msg(&why));
+		cli_print("left out: all %.*s, which cannot be counted: %s\n", SV_ARG(r->plural), err_msg(&why));
 	else if (n)
 		strmap_set(&c->left, arena_svf(&a, "%.*s, as each cluster has its own or none", SV_ARG(r->plural)),
 			   (void *)(uintptr_t)(n + (size_t)MAX(more, 0)));
@@ -368,7 +368,7 @@ static void cluster_told(struct cluster *c)
 {
 	printf("created %zu objects, %zu were there already, %zu could not be created\n", c->made, c->there, c->failed);
 	STRMAP_EACH(&c->left, e)
-		printf("left out: %zu %s\n", (size_t)(uintptr_t)e->value, e->key);
+		cli_print("left out: %zu %s\n", (size_t)(uintptr_t)e->value, e->key);
 	printf("uids, owners and resource versions are new; what volumes hold is not copied\n");
 }
 

@@ -8,6 +8,9 @@
 #include <unistd.h>
 
 const struct command commands[] = {
+	{ "server list", "", "list the servers of a cluster that keeps its objects in their own etcds", 0,
+	  cmd_server_list },
+	{ "server remove", "NAME", "take a server away for good, which will not come back", 0, cmd_server_remove },
 	{ "server", "[flags]", "run a cluster: API server, controllers, scheduler and this node", 0, cmd_server },
 	{ "agent", "[flags]", "join a cluster: this machine becomes a node of a server elsewhere", CMD_NEEDS_ROOT,
 	  cmd_agent },

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/ip.h"
 #include "base/log.h"
+#include "base/timefmt.h"
 #include "cli/agent.h"
 #include "kubelet/kubelet.h"
 #include "kubelet/machine.h"
@@ -52,6 +53,8 @@ size_t node_option_table(struct node_opts *o, struct option *t)
 		ROW("registry-config-dir", 0, OPT_STRING, registry_config_dir, "DIR",
 		    "containerd's REGISTRY/hosts.toml files, of mirrors and private registries "
 		    "(/etc/containerd/certs.d)"),
+		ROW("restore-grace", 0, OPT_STRING, restore_grace, "TIME",
+		    "how long pods that run here and that a restored cluster does not know are kept (10m; 0s: not)"),
 		ROW("feature-gates", 0, OPT_LIST, feature_gates, "NAME=BOOL",
 		    "features of v1.37 to switch on or off; AllAlpha, AllBeta: those of a stage"),
 		ROW("v", 'v', OPT_INT, verbosity, "N",
@@ -97,6 +100,18 @@ int node_opts_gates(const struct node_opts *o, struct err *err)
 
 	string_list_join(&b, &o->feature_gates);
 	return features_set(buf_sv(&b), err) < 0 ? err_wrap(err, "--feature-gates") : 0;
+}
+
+int node_restore_grace(const struct node_opts *o, int64_t *ret_ns, struct err *err)
+{
+	int64_t ns = 10 * 60 * NS_PER_SEC;
+
+	if (o->restore_grace && (!duration_parse(sv_from(o->restore_grace), &ns) || ns < 0))
+		return err_set(err, ERR_INVALID, "--restore-grace takes a time, say 10m or 0s, not '%s'",
+			       o->restore_grace);
+	if (ret_ns)
+		*ret_ns = ns;
+	return 0;
 }
 
 static int node_opts_labels(const struct string_list *l, struct err *err)
@@ -242,6 +257,8 @@ int node_opts_check(const struct node_opts *o, struct err *err)
 	if (node_opts_pids(o->pod_max_pids, err) < 0 || node_opts_labels(&o->node_labels, err) < 0 ||
 	    node_opts_taints(&o->node_taints, err) < 0 || node_opts_proxy(o, err) < 0 ||
 	    node_opts_registries(o, err) < 0)
+		return -1;
+	if (node_restore_grace(o, NULL, err) < 0)
 		return -1;
 	if (o->resolv_conf && access(o->resolv_conf, R_OK) < 0)
 		return err_set_errno(err, errno, "--resolv-conf names a file that cannot be read, '%s'",

@@ -14,6 +14,7 @@
 #include "cli/daemon.h"
 #include "cli/home_local.h"
 #include "cli/server_join.h"
+#include "cli/server_members.h"
 #include "cli/server_options.h"
 #include "cli/server_store.h"
 #include "cli/shared_keys.h"
@@ -385,9 +386,21 @@ static int open_store(struct server *s, struct err *err)
 	return encrypt_store(s, err);
 }
 
-static int members(void *ctx, struct arena *a, struct sv body, struct sv *ret, struct err *err)
+static int servers(void *ctx, struct arena *a, const struct servers_asked *q, struct sv *ret, struct err *err)
 {
-	return server_join_answer(((struct server *)ctx)->opened.store, a, body, ret, err);
+	struct server *s = ctx;
+
+	switch (q->what) {
+	case SERVERS_JOIN:
+		return server_join_answer(s->opened.store, a, q->body, ret, err);
+	case SERVERS_LIST:
+		return server_members_list(s->opened.store, a, s->opened.id.name, ret, err);
+	case SERVERS_REMOVE:
+		return server_members_remove(s->opened.store, a, q->name, ret, err);
+	case SERVERS_TOKEN:
+		break;
+	}
+	return err_set(err, ERR_NOT_FOUND, "this server has no such path");
 }
 
 /* A restore that was killed behind its moment is finished before anybody looks at what it replaces. */
@@ -437,8 +450,8 @@ static int start_api(struct server *s, struct err *err)
 		.join_token = o->token,
 		.join_token_known = o->token && keys_are_shared(s),
 		.server_token = s->opened.member ? shared_keys_token(&keys, &s->arena) : NULL,
-		.members = s->opened.member ? members : NULL,
-		.members_ctx = s,
+		.servers = s->opened.member ? servers : NULL,
+		.servers_ctx = s,
 		.token_auth_file = o->token_auth_file,
 		.proxy_cert_file = o->proxy_cert_file,
 		.proxy_key_file = o->proxy_key_file,
@@ -588,6 +601,8 @@ static void stop(struct server *s)
 	struct env_timer *guard;
 	int64_t grace = MAX(s->o.shutdown_watch_grace_ns, STOP_GRACE_NS);
 
+	if (s->store) /* one that does not answer keeps nobody from ending */
+		store_hurry(s->store);
 	snapshot_schedule_stop(&s->snapshots);
 	daemon_node_stop(&s->node);
 	guard = s->env ? env_after(s->env, ENV_TIMERS, MIN(s->o.request_timeout_ns, DRAIN_MAX_NS) + grace + END_MAX_NS,
@@ -659,9 +674,11 @@ static int server_serve(struct server *s, struct err *err)
 	signum = daemon_wait(s->o.disable_agent ? NULL : &s->node);
 	log_info("server", "stopping", "signal", "%s", strsignal(signum));
 	apiserver_unready(s->api);
+	if (!s->o.shutdown_delay_ns)
+		store_hurry(s->store);
 	apiserver_leave(s->api);
 	(void)daemon_pause(s->o.shutdown_delay_ns);
-	return 0;
+	return atomic_load(&s->opened.removed) ? server_store_removed(&s->o, err) : 0;
 }
 
 /* The server from its start to its end: what a supervisor runs again. Returns the exit status. */

@@ -207,16 +207,17 @@ int server_join_finish(struct store *etcd, const char *data_dir, const struct et
 
 	if (etcd_members_list(etcd, &a, &l, err) < 0)
 		return -1;
-	for (size_t i = 0; i < l.n; i++) {
-		if (sv_is(l.m[i].peer, id->peer) || (!own && sv_is(l.m[i].name, id->name)))
+	for (size_t i = 0; i < l.n; i++) { /* who says another name there has this one's place */
+		if (sv_is(l.m[i].name, id->name) || (!own && !l.m[i].name.n && sv_is(l.m[i].peer, id->peer)))
 			own = &l.m[i];
 	}
 	join_clients(&l, id, &clients);
 	if (!own)
-		return err_set(err, ERR_STORE_READ,
-			       "this server is no member of its cluster any more: another one has its place. Remove "
-			       "'%s/etcd' and start with --server and --token to join again",
-			       data_dir);
+		return err_set(
+		    err, ERR_STORE_READ,
+		    "this server is no member of its cluster any more: it was removed, or another one has its "
+		    "place. Remove '%s/etcd' and start with --server and --token to join again",
+		    data_dir);
 	if (own->learner) {
 		int rc = etcd_members_promote(etcd, own->id, err);
 

@@ -15,6 +15,7 @@
 #define PAUSE_NS NS_PER_SEC
 #define FOLLOW_NS (60 * NS_PER_SEC)
 #define PROMOTE_NS (250 * NS_PER_MS)
+#define LISTEN_TRIES 12
 #define TELL_TIMES 20 /* pauses between two lines of the log */
 
 static bool passes(const struct err *err)
@@ -54,14 +55,27 @@ static int join_others(struct server_store *s, const struct server_opts *o, stru
 	return 0;
 }
 
+/* For others: another server of this machine that has just been killed may hold them for a moment. */
+static int member_has_place(const struct etcd_member_opts *m, struct err *err)
+{
+	struct err why = ERR_INIT;
+
+	for (int i = 0; etcd_member_can_listen(m, &why) < 0; i++) {
+		if (why.reason != ERR_ALREADY_EXISTS || i == LISTEN_TRIES || !daemon_pause(PROMOTE_NS))
+			return err_move(err, &why);
+		err_release(&why);
+	}
+	return 0;
+}
+
 static bool has_database(struct arena *a, const char *data_dir)
 {
 	return access(arena_printf(a, "%s/db/manifest", data_dir), F_OK) == 0;
 }
 
 /* What a member that has no data needs before it starts. */
-static int member_begin(struct server_store *s, const struct server_opts *o, struct env *env, struct arena *a,
-			struct server_joined *ret, struct err *err)
+static int member_begin(struct server_store *s, const struct server_opts *o, const struct etcd_member_opts *m,
+			struct env *env, struct arena *a, struct server_joined *ret, struct err *err)
 {
 	const struct shared_keys_opts keys = {
 		.env = env, .data_dir = o->node.data_dir, .token = o->token, .etcd = true
@@ -73,6 +87,8 @@ static int member_begin(struct server_store *s, const struct server_opts *o, str
 		    "'%s/db' has the objects of another cluster: join with an empty --data-dir, or start with "
 		    "--cluster-init and let others join this one",
 		    o->node.data_dir);
+	if (member_has_place(m, err) < 0)
+		return -1;
 	if (o->join_url)
 		return join_others(s, o, env, a, ret, err);
 	return database_check(a, o, err) < 0 ? -1 : shared_keys_begin(&keys, err);
@@ -157,6 +173,7 @@ void server_store_rest(struct server_store *s)
 {
 	struct followed *f = TAKE(s->followed);
 
+	s->alone = !s->store || !store_healthy(s->store, NULL);
 	if (!f)
 		return;
 	pthread_mutex_lock(&f->lock);
@@ -172,19 +189,40 @@ void server_store_rest(struct server_store *s)
 	free(f);
 }
 
+/* A server without a place among the others has nothing to do, and would only be asked in vain. */
+static void was_removed(void *ctx)
+{
+	struct server_store *s = ctx;
+
+	atomic_store(&s->removed, true);
+	(void)kill(getpid(), SIGTERM);
+}
+
+int server_store_removed(const struct server_opts *o, struct err *err)
+{
+	return err_set(
+	    err, ERR_STORE_READ,
+	    "this server was removed from its cluster, by 'caravel server remove' or as another one took its "
+	    "place: the others know of what it has, and take nothing from it. To join them again remove "
+	    "'%s/etcd' and start with --server and --token",
+	    o->node.data_dir);
+}
+
 static int open_own(struct server_store *s, struct env *env, struct arena *a, const struct server_opts *o,
 		    struct err *err)
 {
 	const struct etcd_member_opts m = { .env = env,
 					    .data_dir = o->node.data_dir,
 					    .address = o->advertise_address ? o->advertise_address : "127.0.0.1",
-					    .port = o->etcd_port };
+					    .port = o->etcd_port,
+					    .removed = was_removed,
+					    .removed_ctx = s };
 	bool there = etcd_member_there(o->node.data_dir);
 	struct server_joined joined = { NULL, NULL };
 	struct datastore_opts d = { .compact = o->datastore.compact, .kept = o->datastore.kept };
 
 	if (etcd_member_check(err) < 0 || etcd_member_identify(a, &m, &s->id, err) < 0 ||
-	    (!there && member_begin(s, o, env, a, &joined, err) < 0) || to_etcd(&m, &s->id, err) < 0)
+	    (!there && member_begin(s, o, &m, env, a, &joined, err) < 0) || to_etcd(&m, &s->id, err) < 0)
 		return -1;
 	s->member = etcd_member_start(&m, &s->id, joined.cluster, err);
 	if (!s->member)
@@ -198,6 +236,17 @@ static int open_own(struct server_store *s, struct env *env, struct arena *a, co
 	return 0;
 }
 
+static int open_member(struct server_store *s, struct env *env, struct arena *a, const struct server_opts *o,
+		       struct err *err)
+{
+	int rc = open_own(s, env, a, o, err);
+
+	if (rc == 0 || !atomic_load(&s->removed))
+		return rc;
+	err_release(err);
+	return server_store_removed(o, err);
+}
+
 int server_store_open(struct server_store *s, struct env *env, struct arena *a, struct server_opts *o, struct err *err)
 {
 	const char *db = arena_printf(a, "%s/db", o->node.data_dir);
@@ -206,7 +255,7 @@ int server_store_open(struct server_store *s, struct env *env, struct arena *a, 
 	if (o->datastore.endpoint)
 		return (s->store = datastore_etcd(env, a, &o->datastore, err)) ? 0 : -1;
 	if (!o->of_etcd && (o->cluster_init || o->join_url || etcd_member_there(o->node.data_dir)))
-		return open_own(s, env, a, o, err);
+		return open_member(s, env, a, o, err);
 	s->shared = false;
 	/* Not before the process has its seed, by which maps find what is in them. */
 	if (database_check(a, o, err) < 0)
@@ -219,5 +268,5 @@ int server_store_open(struct server_store *s, struct env *env, struct arena *a, 
 
 void server_store_end(struct server_store *s)
 {
-	s->member = etcd_member_stop(s->member);
+	s->member = etcd_member_stop(s->member, s->alone);
 }

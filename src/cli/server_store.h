@@ -10,17 +10,23 @@
 #include "cli/etcd_member.h"
 #include "cli/server.h"
 
+#include <stdatomic.h>
+
 struct server_store {
 	struct store *store; /* as opened: below encryption */
 	struct etcd_member *member;
 	struct followed *followed; /* who else is there, looked at every minute */
 	struct etcd_member_id id;  /* with a member */
 	bool shared;		   /* others may have the same */
+	atomic_bool removed;	   /* its member, by the others: the process has been told to end */
+	bool alone;		   /* at the end: no majority answers its store */
 };
 
 /* -1: what was begun is in ret, for server_store_end(). */
 int server_store_open(struct server_store *ret, struct env *env, struct arena *a, struct server_opts *o,
 		      struct err *err);
+/* What to do when it was removed. -1. */
+int server_store_removed(const struct server_opts *o, struct err *err);
 /* Before the store, or what lies above it, is closed. */
 void server_store_rest(struct server_store *s);
 /* After that. */

@@ -92,12 +92,12 @@ static void ls_print(const struct shelf_entry *e, int width)
 	char when[TIME_TEXT_MAX];
 
 	if (e->why) {
-		printf("%-*s %12" PRId64 "  %s\n", width, e->name, e->bytes, e->why);
+		cli_print("%-*s %12" PRId64 "  %s\n", width, e->name, e->bytes, e->why);
 		return;
 	}
-	printf("%-*s %12" PRId64 "  %.*s  %12" PRId64 " %9" PRIu64 "  %.*s\n", width, e->name, e->bytes,
-	       SV_ARG(time_format(e->head.time_ns, false, when)), e->head.rev, e->total.records,
-	       SV_ARG(e->head.kubernetes));
+	cli_print("%-*s %12" PRId64 "  %.*s  %12" PRId64 " %9" PRIu64 "  %.*s\n", width, e->name, e->bytes,
+		  SV_ARG(time_format(e->head.time_ns, false, when)), e->head.rev, e->total.records,
+		  SV_ARG(e->head.kubernetes));
 }
 
 int cmd_snapshot_ls(int argc, char **argv)

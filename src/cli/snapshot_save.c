@@ -26,6 +26,7 @@ struct save {
 	struct archive_total total;
 	int64_t rev;
 	bool encrypted; /* some values are, as they are stored */
+	bool records;	/* there are any */
 };
 
 static int save_record(const struct store_kv *kv, void *ctx, struct err *err)
@@ -40,6 +41,7 @@ static int save_record(const struct store_kv *kv, void *ctx, struct err *err)
 		    "or take one that nobody joins with",
 		    s->c->data_dir);
 	s->encrypted |= sv_starts(kv->value, SV("k8s:enc:"));
+	s->records = true;
 	return archive_out_add(s->out, kv, err);
 }
 
@@ -49,6 +51,7 @@ static int save_all(struct save *s, archive_put_fn *put, void *ctx, struct err *
 				  .version = SV(CARAVEL_VERSION),
 				  .kubernetes = SV(KUBERNETES_VERSION) };
 
+	s->records = false;
 	s->rev = snapshot_source_rev(&s->from, err);
 	if (s->rev < 0)
 		return -1;
@@ -58,6 +61,10 @@ static int save_all(struct save *s, archive_put_fn *put, void *ctx, struct err *
 	s->out = archive_out_new(&h, put, ctx, err);
 	if (!s->out || snapshot_source_each(&s->from, s->rev, save_record, s, err) < 0)
 		return -1;
+	/* Others would be thinned out for it. */
+	if (!s->records)
+		return err_set(err, ERR_NOT_FOUND,
+			       "there is nothing in it: is it the right one? A cluster has some hundred keys");
 	if (s->encrypted && s->n_files && !s->c->encryption_config)
 		return err_set(
 		    err, ERR_INVALID,
@@ -160,6 +167,27 @@ static int save_upload(struct save *s, const char *path, struct err *err)
 	return 0;
 }
 
+/* Here as there, whatever became of the other: where a bucket cannot be reached for long, a disk must not fill. What
+ * failed first is told, and in the bucket nothing goes for what did not come. */
+static int save_keep(struct save *s, const char *path, bool thin, struct err *err)
+{
+	struct snapshot_cmd *c = s->c;
+	struct err why = ERR_INIT;
+	int rc = c->s3.on ? save_upload(s, path, err) : 0;
+
+	if (!thin)
+		return rc;
+	if (rc == 0 && c->s3.on)
+		rc = snapshot_s3_prune(&c->s3, c->name, (size_t)c->keep, err);
+	if (shelf_prune(c->dir, c->name, (size_t)c->keep, save_told, NULL, &why) < 0) {
+		if (rc == 0)
+			err_move(err, &why);
+		err_release(&why);
+		rc = -1;
+	}
+	return rc;
+}
+
 static int save_run(struct save *s, struct err *err)
 {
 	struct snapshot_cmd *c = s->c;
@@ -178,13 +206,7 @@ static int save_run(struct save *s, struct err *err)
 		return -1;
 	printf("saved %s: revision %" PRId64 ", %" PRIu64 " keys%s\n", path, s->rev, s->total.records,
 	       s->n_files ? "" : ", without certificates and keys");
-	if (c->s3.on && save_upload(s, path, err) < 0)
-		return -1;
-	if (word || !c->keep)
-		return 0;
-	if (c->s3.on && snapshot_s3_prune(&c->s3, c->name, (size_t)c->keep, err) < 0)
-		return -1;
-	return shelf_prune(c->dir, c->name, (size_t)c->keep, save_told, NULL, err);
+	return save_keep(s, path, !word && c->keep, err);
 }
 
 int cmd_snapshot_save(int argc, char **argv)

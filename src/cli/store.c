@@ -12,7 +12,7 @@
 static void store_cmd_say(const char *line, void *ctx)
 {
 	(void)ctx;
-	printf("caravel: %s\n", line);
+	cli_print("caravel: %s\n", line); /* keys are in it */
 }
 
 /* Has dir a file that only a database has? Whatever else somebody names by mistake must not be moved aside for an empty

@@ -1,262 +1,20 @@
-#include "cli/to_etcd.h"
-
 #include "base/arena.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/vec.h"
 #include "cli/daemon.h"
+#include "cli/to_etcd-internal.h"
 #include "store/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #define SYS "server"
 #define DATABASE_MAX ((size_t)64 << 30)
-#define MOVING "moving"
-#define BUMPS 64 /* at once; of different keys, as those of one key wait for each other */
-#define BUMP_KEYS "/caravel/moving/"
-#define STEP INT64_C(20000) /* of counting up, behind which etcd forgets those before: its file stays small */
-#define TELL_NS (10 * NS_PER_SEC)
+#define COUNTED_MAX INT64_C(20000000) /* revisions: 2,500 a second on a small machine */
 #define PAUSE_NS (250 * NS_PER_MS)
-
-/* --- copying --- */
-
-struct moved {
-	struct sv key;
-	int64_t rev;
-};
-
-struct move {
-	struct arena a;
-	struct store *from, *to;
-	VEC(struct moved) keys;
-	struct arena values; /* of the revision at hand */
-	int64_t rev;	     /* that `to` is at */
-	size_t bump_keys;    /* so many of them exist */
-	int64_t newest;	     /* that it is to be at in the end */
-	int64_t began_ns, told_ns;
-
-	pthread_mutex_t mu;
-	pthread_cond_t cond;
-	size_t open;
-	struct err failed;
-};
-
-static int move_found(const struct store_kv *kv, void *ctx)
-{
-	struct move *m = ctx;
-
-	vec_push(&m->keys, ((struct moved){ arena_sv(&m->a, kv->key), kv->mod_rev }));
-	return 0;
-}
-
-static int moved_order(const void *a, const void *b)
-{
-	const struct moved *x = a, *y = b;
-
-	return (x->rev > y->rev) - (x->rev < y->rev);
-}
-
-static void bump_done(const struct store_result *r, void *ctx)
-{
-	struct move *m = ctx;
-
-	pthread_mutex_lock(&m->mu);
-	if (r->outcome == STORE_FAILED && m->failed.reason == ERR_NONE)
-		err_copy(&m->failed, r->err);
-	m->open--;
-	pthread_cond_signal(&m->cond);
-	pthread_mutex_unlock(&m->mu);
-}
-
-/* A start may be told to end while it moves, which can take long. */
-static int move_goes_on(struct err *err)
-{
-	return daemon_is_to_end() ? err_set(err, ERR_UNAVAILABLE, "a signal ends it; the next start begins anew") : 0;
-}
-
-static void move_tell(struct move *m, int64_t rev)
-{
-	int64_t now = env_mono_ns(m->from->env);
-
-	if (now - m->told_ns < TELL_NS)
-		return;
-	m->told_ns = now;
-	log_info(SYS, "the move into etcd goes on", "revision",
-		 "%" PRId64 " of %" PRId64 ", some %" PRId64 " s are left", rev, m->newest,
-		 (int64_t)((double)(m->newest - rev) / (double)rev * (double)(now - m->began_ns) / NS_PER_SEC));
-}
-
-/* Writes that mean nothing, until `to` is at rev. Their order is nobody's concern. */
-static int move_step(struct move *m, int64_t rev, struct err *err)
-{
-	int64_t left = rev - m->rev;
-	int rc = 0;
-
-	for (int64_t i = 0; i < left; i++) {
-		char key[sizeof(BUMP_KEYS) + 8];
-		struct store_write w = { .expect_rev = STORE_ANY_REV, .value = SV("") };
-
-		if (i % BUMPS == 0 && (rc = move_goes_on(err)) < 0)
-			break;
-		if (i % BUMPS == 0)
-			move_tell(m, m->rev + i);
-		(void)snprintf(key, sizeof(key), BUMP_KEYS "%02u", (unsigned)(i % BUMPS));
-		m->bump_keys = MAX(m->bump_keys, (size_t)(i % BUMPS) + 1);
-		w.key = sv_from(key);
-		pthread_mutex_lock(&m->mu);
-		while (m->open >= BUMPS && m->failed.reason == ERR_NONE)
-			pthread_cond_wait(&m->cond, &m->mu);
-		if (m->failed.reason != ERR_NONE) {
-			pthread_mutex_unlock(&m->mu);
-			break;
-		}
-		m->open++;
-		pthread_mutex_unlock(&m->mu);
-		store_commit(m->to, &w, bump_done, m);
-	}
-	pthread_mutex_lock(&m->mu);
-	while (m->open)
-		pthread_cond_wait(&m->cond, &m->mu);
-	pthread_mutex_unlock(&m->mu);
-	if (rc < 0)
-		return rc;
-	if (m->failed.reason != ERR_NONE)
-		return err_move(err, &m->failed);
-	m->rev += MAX(left, (int64_t)0);
-	return 0;
-}
-
-/* However far rev is: etcd has no room for the history of millions of writes, and nobody asks for it. */
-static int move_bump(struct move *m, int64_t rev, struct err *err)
-{
-	while (rev - m->rev > STEP) {
-		if (move_step(m, m->rev + STEP, err) < 0 || store_compact(m->to, m->rev, err) < 0)
-			return -1;
-	}
-	return move_step(m, rev, err);
-}
-
-struct move_value {
-	struct arena *a;
-	struct sv value;
-};
-
-static int move_take(const struct store_kv *kv, void *ctx)
-{
-	struct move_value *v = ctx;
-
-	v->value = arena_sv(v->a, kv->value);
-	return 1;
-}
-
-static int move_read(struct move *m, const struct moved *k, struct store_write *ret, struct err *err)
-{
-	struct move_value v = { &m->values, SV_NULL };
-	int64_t rev = 0;
-
-	if (store_range(m->from, k->key, SV(""), 0, 1, move_take, &v, &rev, err) < 0)
-		return -1;
-	if (!v.value.p)
-		return err_set(err, ERR_STORE_READ, "the database changes while it is read");
-	*ret = (struct store_write){ .key = k->key, .value = v.value };
-	return 0;
-}
-
-/* The n keys of one revision, which what comes from an etcd may have: one write, as that gives a write one revision. */
-static int move_revision(struct move *m, const struct moved *k, size_t n, struct err *err)
-{
-	struct store_write *w;
-	int64_t rev = 0;
-	int rc;
-
-	if (move_goes_on(err) < 0 || move_bump(m, k->rev - 1, err) < 0)
-		return -1;
-	arena_reset(&m->values);
-	w = ARENA_ARRAY(&m->values, struct store_write, n);
-	for (size_t i = 0; i < n; i++) {
-		if (move_read(m, &k[i], &w[i], err) < 0)
-			return -1;
-		if (w[i].value.n > w[0].value.n) { /* the longest is the write itself: those beside it are bounded */
-			struct store_write first = w[0];
-
-			w[0] = w[i];
-			w[i] = first;
-		}
-	}
-	w[0].also = n > 1 ? w + 1 : NULL;
-	w[0].n_also = n - 1;
-	rc = store_commit_wait(m->to, &w[0], &rev, err);
-	if (rc < 0)
-		return err_wrap(err, "writing '%.*s'", SV_ARG(w[0].key));
-	if (rc == 0 || rev != k->rev)
-		return err_set(err, ERR_INTERNAL,
-			       "etcd gives '%.*s' the revision %" PRId64 " instead of %" PRId64
-			       ": somebody else writes to it",
-			       SV_ARG(w[0].key), rev, k->rev);
-	m->rev = rev;
-	return 0;
-}
-
-/* What was counted up with goes, in one write, and its history: a watch from the newest revision goes on. */
-static int move_tidy(struct move *m, struct err *err)
-{
-	struct store_write gone[BUMPS];
-	int64_t rev;
-
-	if (!m->bump_keys)
-		return 0;
-	for (size_t i = 0; i < m->bump_keys; i++)
-		gone[i] = (struct store_write){ .key = arena_svf(&m->a, BUMP_KEYS "%02zu", i),
-						.expect_rev = STORE_ANY_REV,
-						.tombstone = true };
-	gone[0].also = gone + 1;
-	gone[0].n_also = m->bump_keys - 1;
-	if (store_commit_wait(m->to, &gone[0], &rev, err) < 0)
-		return -1;
-	m->rev = rev;
-	return store_compact(m->to, m->newest, err);
-}
-
-int to_etcd_copy(struct store *from, struct store *to, size_t *ret_keys, int64_t *ret_rev, struct err *err)
-{
-	struct move m = { .from = from, .to = to, .mu = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
-	struct store_stats stats;
-	int rc;
-
-	store_stats(to, &stats);
-	m.rev = stats.rev;
-	m.began_ns = m.told_ns = env_mono_ns(from->env);
-	rc = store_range(from, SV("\0"), SV("\xff\xff\xff\xff"), 0, 0, move_found, &m, &m.newest, err);
-	if (rc == 0 && m.keys.n)
-		qsort(m.keys.p, m.keys.n, sizeof(*m.keys.p), moved_order);
-	if (rc == 0 && m.rev != 1)
-		rc = err_set(err, ERR_INTERNAL, "the etcd that all is to be written to is not a fresh one");
-	for (size_t i = 0, n; rc == 0 && i < m.keys.n; i += n) {
-		for (n = 1; i + n < m.keys.n && m.keys.p[i + n].rev == m.keys.p[i].rev; n++)
-			;
-		rc = move_revision(&m, &m.keys.p[i], n, err);
-	}
-	if (rc == 0)
-		rc = move_bump(&m, m.newest, err);
-	if (rc == 0)
-		rc = move_tidy(&m, err);
-	*ret_keys = m.keys.n;
-	*ret_rev = m.rev;
-	vec_release(&m.keys);
-	arena_release(&m.values);
-	arena_release(&m.a);
-	err_release(&m.failed);
-	pthread_mutex_destroy(&m.mu);
-	pthread_cond_destroy(&m.cond);
-	return rc;
-}
-
-/* --- directories --- */
+#define LOOK_TRIES 4 /* of half a minute each: what is large is read for so long */
 
 static int move_rename(const char *from, const char *to, const char *dir, struct err *err)
 {
@@ -278,8 +36,9 @@ static int move_sync(const char *dir, struct err *err)
 	return fd < 0 || syncfs(fd) < 0 ? err_set_errno(err, errno, "syncing '%s'", dir) : 0;
 }
 
+/* tries: 0 for as long as it takes. */
 static struct store *move_open(struct arena *a, const struct etcd_member_opts *o, const struct etcd_member_id *id,
-			       struct err *err)
+			       unsigned tries, struct err *err)
 {
 	struct datastore_opts d = { .compact = "0s" };
 	struct err why = ERR_INIT;
@@ -287,7 +46,8 @@ static struct store *move_open(struct arena *a, const struct etcd_member_opts *o
 
 	etcd_member_datastore(a, o, id, id->client, false, &d);
 	while (!(s = datastore_etcd(o->env, a, &d, &why))) {
-		if ((why.reason != ERR_UNAVAILABLE && why.reason != ERR_TIMEOUT) || !daemon_pause(PAUSE_NS)) {
+		if ((why.reason != ERR_UNAVAILABLE && why.reason != ERR_TIMEOUT) || (tries && --tries == 0) ||
+		    !daemon_pause(PAUSE_NS)) {
 			err_move(err, &why);
 			return NULL;
 		}
@@ -296,31 +56,96 @@ static struct store *move_open(struct arena *a, const struct etcd_member_opts *o
 	return s;
 }
 
-static int move_all(struct arena *a, const struct etcd_member_opts *o, const struct etcd_member_id *id, const char *db,
-		    struct err *err)
+/* The etcd that was made says how far it is. */
+static int move_look(struct arena *a, const struct etcd_member_opts *o, const struct etcd_member_id *id, int64_t rev,
+		     struct err *err)
 {
-	struct etcd_member_opts into = *o;
-	struct store *from = store_disk_open(o->env, db, DATABASE_MAX, err), *to = NULL;
-	struct etcd_member *m = NULL;
+	struct etcd_member *m = etcd_member_start(o, id, NULL, err);
+	struct store *s = m ? move_open(a, o, id, LOOK_TRIES, err) : NULL;
+	struct store_stats stats = { 0 };
+	int rc = s ? 0 : -1;
+
+	if (s)
+		store_stats(s, &stats);
+	if (s && stats.rev != rev)
+		rc =
+		    err_set(err, ERR_INTERNAL, "it is at the revision %" PRId64 " instead of %" PRId64, stats.rev, rev);
+	store_close(s);
+	etcd_member_stop(m, false);
+	return rc;
+}
+
+/* What a write for each revision would take hours for is not begun. */
+static int move_may_count(struct store *from, const char *why, struct err *err)
+{
+	struct store_stats stats;
+
+	store_stats(from, &stats);
+	if (stats.rev > COUNTED_MAX)
+		return err_set(err, ERR_NOT_FOUND, "%s; and a write for each of %" PRId64 " revisions would take hours",
+			       why, stats.rev);
+	log_warn(SYS, "the move into etcd takes a write for each revision", "why", "%s", why);
+	return 0;
+}
+
+/* 1; 0: it is to be tried another way, and nothing is there. */
+static int move_by_file(struct arena *a, const struct etcd_member_opts *o, const struct etcd_member_id *id,
+			struct store *from, const char *moving, struct err *err)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	uint64_t keys = 0;
+	int64_t rev = 0;
+	int rc = to_etcd_file(o, id, from, &keys, &rev, &why);
+
+	if (rc == 0)
+		err_set(&why, ERR_NOT_FOUND,
+			"neither etcdutl nor etcdctl is in PATH, which make an etcd of a file: "
+			"apt-get install etcd-client");
+	else if (rc > 0 && move_look(a, o, id, rev, &why) < 0)
+		rc = -1;
+	if (rc > 0) {
+		log_info(SYS, "all is in etcd", "keys", "%" PRIu64 ", revision %" PRId64, keys, rev);
+		return 1;
+	}
+	if (daemon_is_to_end())
+		return err_move(err, &why);
+	if (move_may_count(from, err_msg(&why), err) < 0)
+		return -1;
+	return access(moving, F_OK) == 0 ? tree_remove(moving, err) : 0;
+}
+
+static int move_one_by_one(struct arena *a, const struct etcd_member_opts *o, const struct etcd_member_id *id,
+			   struct store *from, struct err *err)
+{
+	struct etcd_member *m = etcd_member_start(o, id, NULL, err);
+	struct store *to = m ? move_open(a, o, id, 0, err) : NULL;
 	int64_t rev = 0;
 	size_t keys = 0;
-	int rc = -1;
+	int rc = to ? to_etcd_copy(from, to, &keys, &rev, err) : -1;
 
-	into.into = MOVING;
-	if (from)
-		m = etcd_member_start(&into, id, NULL, err);
-	if (m)
-		to = move_open(a, o, id, err);
-	if (to) {
-		log_info(SYS, "the objects of the database move into etcd", "from", "%s", db);
-		rc = to_etcd_copy(from, to, &keys, &rev, err);
-	}
 	store_close(to);
-	etcd_member_stop(m);
-	store_close(from);
+	etcd_member_stop(m, false);
 	if (rc == 0)
 		log_info(SYS, "all is in etcd", "keys", "%zu, revision %" PRId64, keys, rev);
 	return rc;
+}
+
+static int move_all(struct arena *a, const struct etcd_member_opts *o, const struct etcd_member_id *id, const char *db,
+		    const char *moving, struct err *err)
+{
+	struct etcd_member_opts into = *o;
+	struct store *from = store_disk_open(o->env, db, DATABASE_MAX, err);
+	int rc;
+
+	if (!from)
+		return -1;
+	into.into = TO_ETCD_MOVING;
+	log_info(SYS, "the objects of the database move into etcd", "from", "%s", db);
+	rc = move_by_file(a, &into, id, from, moving, err);
+	if (rc == 0)
+		rc = move_one_by_one(a, &into, id, from, err);
+	store_close(from);
+	return rc < 0 ? -1 : 0;
 }
 
 int to_etcd(const struct etcd_member_opts *o, const struct etcd_member_id *id, struct err *err)
@@ -328,7 +153,8 @@ int to_etcd(const struct etcd_member_opts *o, const struct etcd_member_id *id, s
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	const char *db = arena_printf(&a, "%s/db", o->data_dir),
 		   *kept = arena_printf(&a, "%s/db.before-etcd", o->data_dir);
-	const char *dir = arena_printf(&a, "%s/etcd", o->data_dir), *moving = arena_printf(&a, "%s/" MOVING, dir);
+	const char *dir = arena_printf(&a, "%s/etcd", o->data_dir),
+		   *moving = arena_printf(&a, "%s/" TO_ETCD_MOVING, dir);
 
 	if (access(arena_printf(&a, "%s/manifest", db), F_OK) < 0)
 		return 0;
@@ -341,7 +167,7 @@ int to_etcd(const struct etcd_member_opts *o, const struct etcd_member_id *id, s
 	if (!etcd_member_there(o->data_dir)) {
 		if (access(moving, F_OK) == 0 && tree_remove(moving, err) < 0)
 			return -1;
-		if (move_all(&a, o, id, db, err) < 0)
+		if (move_all(&a, o, id, db, moving, err) < 0)
 			return err_wrap(err, "moving '%s' into etcd (it is as it was)", db);
 		if (move_sync(dir, err) < 0 || move_rename(moving, arena_printf(&a, "%s/data", dir), dir, err) < 0)
 			return -1;

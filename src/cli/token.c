@@ -226,14 +226,14 @@ static void token_print_row(struct token_cmd *t, const struct obj *o, int width)
 		buf_adds(&ttl, "<invalid>");
 	else
 		duration_human(&ttl, end - now);
-	printf("%-8.*s%-11s%-22.*s%-24s%-*.*s%.*s\n", SV_ARG(token_text(t, o, "token-id", "<none>")), buf_cstr(&ttl),
-	       SV_ARG(token_text(t, o, "expiration", "<never>")),
-	       auth && sign ? "authentication,signing"
-	       : auth	    ? "authentication"
-	       : sign	    ? "signing"
-			    : "<none>",
-	       width, SV_ARG(token_text(t, o, "description", "<none>")),
-	       SV_ARG(token_text(t, o, "auth-extra-groups", "<none>")));
+	cli_print("%-8.*s%-11s%-22.*s%-24s%-*.*s%.*s\n", SV_ARG(token_text(t, o, "token-id", "<none>")), buf_cstr(&ttl),
+		  SV_ARG(token_text(t, o, "expiration", "<never>")),
+		  auth && sign ? "authentication,signing"
+		  : auth       ? "authentication"
+		  : sign       ? "signing"
+			       : "<none>",
+		  width, SV_ARG(token_text(t, o, "description", "<none>")),
+		  SV_ARG(token_text(t, o, "auth-extra-groups", "<none>")));
 }
 
 static int token_list(struct token_cmd *t, struct obj_list *list, struct err *err)

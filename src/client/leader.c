@@ -1,9 +1,14 @@
-/* One election, driven by two timers:
+/* One election, driven by two timers and the news of a watch:
  *
- *	attempt (every retry): get, create or update the lease ── got it ──▶ leading, term + 1
- *	deadline (while leading): renewed too long ago ────────────────────▶ not leading
+ *	attempt: get, create or update the lease ─── got it, and the fence ─▶ leading, term + 1
+ *	deadline (while leading): renewed too long ago ─────────────────────▶ not leading
+ *	news of the lease: observed; the next attempt is when it has run out, or at once
  *
- * and a task that tells the component what has changed since it was last told, term by term, so
+ * A leader attempts every retry_ns. So does a candidate whose watch is not there; with one he knows of each renewal
+ * when it is made, asks nothing meanwhile, and is there at the instant at which the lease has run out. What decides is
+ * the write, which carries the version that it rests on: news that are late cost an attempt and nothing else.
+ *
+ * A task that tells the component what has changed since it was last told, term by term, so
  * that a lease lost and won again while started() was running is told as such.
  *
  * Times are of the monotonic clock. The lease counts as renewed at the instant before the
@@ -22,6 +27,7 @@
 #define LEASE_NS (15 * NS_PER_SEC)
 #define RENEW_DEADLINE_NS (10 * NS_PER_SEC)
 #define RETRY_NS (2 * NS_PER_SEC)
+#define LOOK_NS LEASE_NS  /* a candidate looks itself, whatever a watch tells */
 #define JITTER_MILLI 1200 /* of the retry, while waiting: candidates should not march in step */
 
 struct leader {
@@ -29,14 +35,19 @@ struct leader {
 	struct env *env;
 	char *ns, *name, *identity;
 	void (*started)(void *ctx), (*stopped)(void *ctx);
+	int (*fence)(void *ctx, const struct obj *lease);
 	void *ctx;
 	int64_t lease_ns, renew_deadline_ns, retry_ns;
 
-	/* Of the one attempt under way; and of leader_free() after it. */
+	/* The attempt's while one is busy, else under the lock; leader_free()'s in the end. */
 	struct obj *observed; /* the lease as last seen: a reference */
 	int64_t observed_ns;
+	struct client_watch *watch;
 
 	pthread_mutex_t lock;
+	struct obj *news; /* what the watch told during an attempt: the lease, or its last version; */
+	bool gone;	  /* then it was deleted */
+	bool watching;	  /* the watch has not ended */
 	pthread_cond_t quiet;
 	struct env_timer *attempt, *deadline;
 	bool stopping;
@@ -58,6 +69,7 @@ static void leader_unref_locked(struct leader *l)
 	if (!last)
 		return;
 	obj_unref(l->observed);
+	obj_unref(l->news);
 	pthread_mutex_destroy(&l->lock);
 	pthread_cond_destroy(&l->quiet);
 	free(l->ns);
@@ -82,16 +94,16 @@ static void leader_observe(struct leader *l, struct obj *lease_take)
 	l->observed = lease_take;
 }
 
-/* Has another candidate a lease that has not run out? */
-static bool held_by_other(const struct leader *l)
+/* How long another candidate's lease lasts; 0: it has run out, or nobody else has it. */
+static int64_t others_ns(const struct leader *l)
 {
-	const struct val *spec = obj_get(l->observed, F_spec);
+	const struct val *spec = l->observed ? obj_get(l->observed, F_spec) : NULL;
 	int64_t s = val_get_int(spec, l->lease_ns / NS_PER_SEC, F_leaseDurationSeconds);
 
 	if (!val_get_str(spec, F_holderIdentity).n || holds_it(l, l->observed))
-		return false;
+		return 0;
 	s = MAX(0, MIN(s, (int64_t)INT32_MAX));
-	return env_mono_ns(l->env) < l->observed_ns + s * NS_PER_SEC;
+	return MAX(0, l->observed_ns + s * NS_PER_SEC - env_mono_ns(l->env));
 }
 
 /* The lease's next version: ours, or (identity "") nobody's. */
@@ -142,13 +154,13 @@ static int write_lease(struct leader *l, const char *identity, int64_t *ret_ns, 
 
 enum attempt { ATTEMPT_FAILED, ATTEMPT_HELD_BY_OTHER, ATTEMPT_WON };
 
-static enum attempt attempt_lease(struct leader *l, bool leading, int64_t *ret_ns)
+static enum attempt attempt_take(struct leader *l, bool leading, int64_t *ret_ns)
 {
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	struct obj *got = NULL;
 
-	/* A holder knows the version it wrote: one call instead of two, as long as nobody touched it. */
-	if (leading && l->observed) {
+	/* A holder knows the version it wrote: one call instead of two, as long as nobody took it. */
+	if (leading && l->observed && holds_it(l, l->observed)) {
 		if (write_lease(l, l->identity, ret_ns, &err) == 0)
 			return ATTEMPT_WON;
 		if (err.reason != ERR_CONFLICT && err.reason != ERR_NOT_FOUND)
@@ -157,7 +169,7 @@ static enum attempt attempt_lease(struct leader *l, bool leading, int64_t *ret_n
 	}
 	if (client_get(l->c, RES(coordination_leases), sv_from(l->ns), sv_from(l->name), &got, &err) == 0) {
 		leader_observe(l, got);
-		if (held_by_other(l))
+		if (others_ns(l) > 0)
 			return ATTEMPT_HELD_BY_OTHER;
 	} else if (err.reason == ERR_NOT_FOUND) {
 		err_release(&err);
@@ -166,6 +178,16 @@ static enum attempt attempt_lease(struct leader *l, bool leading, int64_t *ret_n
 		return ATTEMPT_FAILED;
 	}
 	return write_lease(l, l->identity, ret_ns, &err) == 0 ? ATTEMPT_WON : ATTEMPT_FAILED;
+}
+
+/* Who has the lease and not the fence leads nothing: his next attempt renews the one and asks for the other. */
+static enum attempt attempt_lease(struct leader *l, bool leading, int64_t *ret_ns)
+{
+	enum attempt got = attempt_take(l, leading, ret_ns);
+
+	if (got == ATTEMPT_WON && !leading && l->fence && l->fence(l->ctx, l->observed) < 0)
+		return ATTEMPT_FAILED;
+	return got;
 }
 
 /* --- telling the component --- */
@@ -205,7 +227,7 @@ static void tell_locked(struct leader *l)
 	env_post(l->env, l->c->class, tell_task, l);
 }
 
-/* --- timers --- */
+/* --- won and lost --- */
 
 static void attempt_task(void *ctx);
 static void deadline_task(void *ctx);
@@ -240,6 +262,116 @@ static void lost_locked(struct leader *l)
 	tell_locked(l);
 }
 
+/* --- when to try again --- */
+
+static void stop_timer_locked(struct leader *l, struct env_timer **t)
+{
+	if (*t && env_timer_stop(l->env, TAKE(*t)))
+		l->refs--;
+}
+
+static int64_t next_ns_locked(struct leader *l, enum attempt got)
+{
+	int64_t left_ns;
+
+	if (l->leading)
+		return l->retry_ns;
+	left_ns = others_ns(l);
+	if (got == ATTEMPT_HELD_BY_OTHER && !left_ns) /* it has run out, or was given up, since */
+		return 0;
+	if (left_ns && l->watching)
+		return MIN(left_ns, LOOK_NS);
+	return MIN(left_ns ? left_ns : INT64_MAX, env_jitter(l->env, l->retry_ns, JITTER_MILLI));
+}
+
+/* Were there any that are newer than what is known? No attempt is busy. */
+static bool take_news_locked(struct leader *l)
+{
+	struct obj *o = TAKE(l->news);
+
+	if (!o || (l->observed && obj_rev(o) <= obj_rev(l->observed))) {
+		obj_unref(o);
+		return false;
+	}
+	if (l->gone) {
+		obj_unref(o);
+		l->observed = obj_unref(l->observed);
+	} else {
+		leader_observe(l, o);
+	}
+	return true;
+}
+
+/* No attempt is busy. A timer that has fired already attempts by itself. */
+static void attempt_in_locked(struct leader *l, int64_t delay_ns)
+{
+	if (l->stopping || !l->attempt || !env_timer_stop(l->env, TAKE(l->attempt)))
+		return;
+	l->refs--;
+	arm_locked(l, &l->attempt, l->c->class, delay_ns, attempt_task);
+}
+
+/* --- the watch --- */
+
+static void on_news(enum watch_type t, struct obj *o, void *ctx)
+{
+	struct leader *l = ctx;
+
+	if (t == WATCH_BOOKMARK)
+		return;
+	pthread_mutex_lock(&l->lock);
+	obj_unref(l->news);
+	l->news = obj_ref(o);
+	l->gone = t == WATCH_DELETED;
+	/* A leader renews anyway; but when somebody else has its lease, it looks at once. */
+	if (!l->busy && take_news_locked(l)) {
+		int64_t left_ns = others_ns(l);
+
+		if (!l->leading)
+			attempt_in_locked(l, MIN(left_ns, LOOK_NS));
+		else if (left_ns)
+			attempt_in_locked(l, 0);
+	}
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* The next attempt opens another one. */
+static void on_news_end(const struct err *why, void *ctx)
+{
+	struct leader *l = ctx;
+
+	(void)why;
+	pthread_mutex_lock(&l->lock);
+	l->watching = false;
+	if (!l->busy && !l->leading)
+		attempt_in_locked(l, env_jitter(l->env, l->retry_ns, JITTER_MILLI));
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* Of a busy attempt. Without one it is as it was before there were any. */
+static void watch_open(struct leader *l)
+{
+	static const struct client_watch_cb cb = { .event = on_news, .end = on_news_end };
+	_cleanup_free_ char *only = xasprintf("metadata.name=%s", l->name);
+	const struct client_list_opts o = { .field_selector = only };
+	bool there;
+
+	pthread_mutex_lock(&l->lock);
+	there = l->watching;
+	l->watching = true; /* it may end before it is known */
+	pthread_mutex_unlock(&l->lock);
+	if (there)
+		return;
+	client_unwatch(l->c, TAKE(l->watch));
+	if (client_watch(l->c, RES(coordination_leases), sv_from(l->ns), &o, &cb, l, &l->watch, NULL) == 0)
+		return;
+	pthread_mutex_lock(&l->lock);
+	l->watching = false;
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* --- timers --- */
+
 static void attempt_task(void *ctx)
 {
 	struct leader *l = ctx;
@@ -257,6 +389,7 @@ static void attempt_task(void *ctx)
 	leading = l->leading;
 	pthread_mutex_unlock(&l->lock);
 
+	watch_open(l);
 	got = attempt_lease(l, leading, &at_ns);
 
 	pthread_mutex_lock(&l->lock);
@@ -266,9 +399,9 @@ static void attempt_task(void *ctx)
 		won_locked(l, at_ns);
 	else if (got == ATTEMPT_HELD_BY_OTHER)
 		lost_locked(l);
+	(void)take_news_locked(l);
 	if (!l->stopping)
-		arm_locked(l, &l->attempt, l->c->class,
-			   l->leading ? l->retry_ns : env_jitter(l->env, l->retry_ns, JITTER_MILLI), attempt_task);
+		arm_locked(l, &l->attempt, l->c->class, next_ns_locked(l, got), attempt_task);
 	leader_unref_locked(l);
 }
 
@@ -300,6 +433,7 @@ struct leader *leader_new(struct client *c, const struct leader_opts *o)
 	l->identity = xstrdup(o->identity);
 	l->started = o->started;
 	l->stopped = o->stopped;
+	l->fence = o->fence;
 	l->ctx = o->ctx;
 	l->lease_ns = o->lease_ns ? o->lease_ns : LEASE_NS;
 	l->renew_deadline_ns = o->renew_deadline_ns ? o->renew_deadline_ns : RENEW_DEADLINE_NS;
@@ -325,12 +459,6 @@ bool leader_holds(struct leader *l)
 	return holds;
 }
 
-static void stop_timer_locked(struct leader *l, struct env_timer **t)
-{
-	if (*t && env_timer_stop(l->env, TAKE(*t)))
-		l->refs--;
-}
-
 struct leader *leader_free(struct leader *l)
 {
 	bool working;
@@ -343,6 +471,9 @@ struct leader *leader_free(struct leader *l)
 	stop_timer_locked(l, &l->deadline);
 	while (l->busy || l->in_callback)
 		pthread_cond_wait(&l->quiet, &l->lock);
+	pthread_mutex_unlock(&l->lock);
+	client_unwatch(l->c, TAKE(l->watch));
+	pthread_mutex_lock(&l->lock);
 	working = l->told != 0;
 	l->told = 0;
 	pthread_mutex_unlock(&l->lock);

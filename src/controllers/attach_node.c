@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/vec.h"
+#include "controllers/ctrl_metrics.h"
 #include "controllers/node_lifecycle.h"
 #include "controllers/status.h"
 
@@ -325,6 +326,8 @@ static bool forced(struct attach_look *l, const struct obj *o)
 		else
 			look_again(l, 10 * NS_PER_SEC); /* it may be lost later */
 	}
+	if (why)
+		metric_add(l->c->ctx->counted, CTRL_METRIC(FORCED_DETACHES), (const struct sv[]){ sv_from(why) }, 1);
 	if (why)
 		log_warn("attach-detach", "a volume is detached that its node may have mounted", "why",
 			 "%s: %.*s from %.*s", why, SV_ARG(attachment_volume(o)), SV_ARG(l->name));

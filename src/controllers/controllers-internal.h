@@ -33,6 +33,7 @@ extern const struct controller_ops podgc_controller;
 extern const struct controller_ops policy_status_controller;
 extern const struct controller_ops pv_binder_controller;
 extern const struct controller_ops pv_protection_controller;
+extern const struct controller_ops vac_protection_controller;
 extern const struct controller_ops pvc_protection_controller;
 extern const struct controller_ops replicaset_controller;
 extern const struct controller_ops replicationcontroller_controller;

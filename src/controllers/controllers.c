@@ -55,6 +55,7 @@ const struct controller_ops *const controller_table[] = {
 	&token_secrets_controller,
 	&trust_bundle_controller,
 	&ttl_after_finished_controller,
+	&vac_protection_controller,
 	&volume_expand_controller,
 	NULL,
 };

@@ -26,5 +26,8 @@ const struct metric_family ctrl_families[_CM_MAX] = {
 			   COUNTER, STABLE, .labels = { "zone" } },
 	[CM_RUNNING] = { "running_managed_controllers", "Controllers that run, by who runs them.", .type = METRIC_GAUGE,
 			 .stability = METRIC_BETA, .labels = { "manager", "name" } },
+	[CM_FORCED_DETACHES] = { "attach_detach_controller_attachdetach_controller_forced_detaches",
+				 "Volumes detached that their nodes may have mounted, and why.", COUNTER,
+				 .labels = { "reason" } },
 };
 // clang-format on

@@ -14,6 +14,7 @@ enum ctrl_metric {
 	CM_JOBS_FINISHED,
 	CM_EVICTIONS,
 	CM_RUNNING,
+	CM_FORCED_DETACHES,
 	_CM_MAX
 };
 extern const struct metric_family ctrl_families[_CM_MAX];

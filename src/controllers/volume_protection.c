@@ -1,7 +1,8 @@
-/* pvc protection, pv protection: what is in use is not deleted under its users.
+/* pvc protection, pv protection, vac protection: what is in use is not deleted under its users.
  *
- * Admission gives every claim and every volume a finalizer. It is taken away when the object is being deleted and
- * nobody uses it any more: a claim no scheduled pod of its namespace, a volume no claim. A pod that is not scheduled
+ * Admission gives every claim, volume and class of attributes a finalizer. It is taken away when the object is being
+ * deleted and nobody uses it any more: a claim no scheduled pod of its namespace, a volume no claim, a class neither
+ * volume nor claim, which may have it, ask for it, or be on its way there. A pod that is not scheduled
  * yet does not count: it cannot be, while its claim is being deleted. One that has ended does, until it is gone.
  *
  * A bound claim's condition Unused (KEP-5541) asks another question: does a pod that has not ended name it? There
@@ -19,7 +20,8 @@ struct protection {
 	struct controller_ctx *ctx;
 	const struct resource *res;
 	struct sv finalizer;
-	struct informer *objects, *pods; /* pods: of claims' users; NULL for volumes */
+	struct informer *objects, *pods;   /* pods: of claims' users; NULL for others */
+	struct informer *claims, *volumes; /* of classes' users; NULL for others */
 	struct workq *q;
 };
 
@@ -70,6 +72,25 @@ static void users_claims(const struct obj *pod, struct index_keys *ret)
 		index_keys_add_ref(ret, obj_ns(pod), claim_of_volume(&b, pod, v));
 }
 
+/* Claims and volumes by the classes of attributes they use. */
+#define BY_ATTRIBUTES "attributes class"
+
+static void attributes_of_claim(const struct obj *claim, struct index_keys *ret)
+{
+	const struct val *status = obj_get(claim, F_status);
+	const struct sv names[] = { val_str(obj_get(claim, F_spec, F_volumeAttributesClassName)),
+				    val_get_str(status, F_currentVolumeAttributesClassName),
+				    val_get_str(status, F_modifyVolumeStatus, F_targetVolumeAttributesClassName) };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		index_keys_add(ret, names[i]);
+}
+
+static void attributes_of_volume(const struct obj *volume, struct index_keys *ret)
+{
+	index_keys_add(ret, val_str(obj_get(volume, F_spec, F_volumeAttributesClassName)));
+}
+
 static bool protection_in_use(struct protection *c, const struct obj *o)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -77,6 +98,9 @@ static bool protection_in_use(struct protection *c, const struct obj *o)
 	struct obj **users;
 	size_t n;
 
+	if (c->claims)
+		return informer_has_key(c->claims, BY_ATTRIBUTES, obj_name(o)) ||
+		       informer_has_key(c->volumes, BY_ATTRIBUTES, obj_name(o));
 	if (!c->pods)
 		return val_is(obj_get(o, F_status, F_phase), "Bound");
 	users = informer_by_ref(c->pods, &a, BY_CLAIM, obj_ns(o), obj_name(o), &n);
@@ -220,11 +244,47 @@ static void protection_pod_updated(struct obj *old, struct obj *now, void *ctx)
 		protection_pod_news(old, ctx);
 }
 
+/* Classes that it used, and does not any more: the one that it was changed to comes by itself. */
+static void protection_keys_news(struct protection *c, struct obj *o, index_key_fn *fn)
+{
+	struct index_keys keys = { 0 };
+
+	fn(o, &keys);
+	for (size_t i = 0; i < keys.keys.n; i++)
+		if (keys.keys.p[i].n)
+			workq_add(c->q, keys.keys.p[i]);
+	vec_release(&keys.keys);
+	arena_release(&keys.arena);
+}
+
+static void protection_claim_news(struct obj *claim, void *ctx)
+{
+	protection_keys_news(ctx, claim, attributes_of_claim);
+}
+
+static void protection_claim_updated(struct obj *old, struct obj *now, void *ctx)
+{
+	(void)now;
+	protection_keys_news(ctx, old, attributes_of_claim);
+}
+
+static void protection_volume_news(struct obj *volume, void *ctx)
+{
+	protection_keys_news(ctx, volume, attributes_of_volume);
+}
+
+static void protection_volume_updated(struct obj *old, struct obj *now, void *ctx)
+{
+	(void)now;
+	protection_keys_news(ctx, old, attributes_of_volume);
+}
+
 static bool protection_ready(void *ctx)
 {
 	struct protection *c = ctx;
 
-	return informer_synced(c->objects) && (!c->pods || informer_synced(c->pods));
+	return informer_synced(c->objects) && (!c->pods || informer_synced(c->pods)) &&
+	       (!c->claims || (informer_synced(c->claims) && informer_synced(c->volumes)));
 }
 
 static void *protection_new(struct controller_ctx *ctx, const struct resource *res, const char *finalizer,
@@ -264,6 +324,22 @@ static void *start_volumes(struct controller_ctx *ctx)
 			      "persistentvolume-protection-controller", false);
 }
 
+static void *start_attributes(struct controller_ctx *ctx)
+{
+	struct protection *c = protection_new(ctx, RES(storage_volumeattributesclasses), "kubernetes.io/vac-protection",
+					      "volumeattributesclass-protection-controller", false);
+
+	c->claims = informer_get(ctx->informers, RES(core_persistentvolumeclaims), NULL, NULL, NULL);
+	c->volumes = informer_get(ctx->informers, RES(core_persistentvolumes), NULL, NULL, NULL);
+	(void)informer_add_index(c->claims, BY_ATTRIBUTES, attributes_of_claim);
+	(void)informer_add_index(c->volumes, BY_ATTRIBUTES, attributes_of_volume);
+	informer_add_handler(c->claims,
+			     &(struct informer_handler){ NULL, protection_claim_updated, protection_claim_news }, c);
+	informer_add_handler(c->volumes,
+			     &(struct informer_handler){ NULL, protection_volume_updated, protection_volume_news }, c);
+	return c;
+}
+
 static void protection_stop(void *controller)
 {
 	struct protection *c = controller;
@@ -276,3 +352,6 @@ const struct controller_ops pvc_protection_controller = { "persistentvolumeclaim
 							  "pvc-protection-controller", start_claims, protection_stop };
 const struct controller_ops pv_protection_controller = { "persistentvolume-protection-controller",
 							 "pv-protection-controller", start_volumes, protection_stop };
+const struct controller_ops vac_protection_controller = { "volumeattributesclass-protection-controller",
+							  "volumeattributesclass-protection-controller",
+							  start_attributes, protection_stop };

@@ -29,7 +29,7 @@ static struct lock_site env_lock = { .name = "tasks and timers" };
 
 /* What a class's tasks can keep busy at once: several times what its queues have under way when all goes well. */
 static const int class_threads[ENV_CLASSES] = {
-	[ENV_REQUESTS] = 8, [ENV_CONTROL] = 16, [ENV_NODE] = 24, [ENV_SLOW] = 32, [ENV_KEYS] = 4,
+	[ENV_REQUESTS] = 8, [ENV_CONTROL] = 16, [ENV_NODE] = 24, [ENV_SLOW] = 32, [ENV_KEYS] = 4, [ENV_VOLUMES] = 48,
 };
 
 struct env_timer {

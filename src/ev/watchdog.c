@@ -23,6 +23,7 @@ static const struct {
 	[ENV_NODE] = { "node", 0, 60 * NS_PER_SEC },
 	[ENV_SLOW] = { "slow", 0, 0 },
 	[ENV_KEYS] = { "keys", 0, 0 },
+	[ENV_VOLUMES] = { "volumes", 0, 0 },
 };
 
 static struct {

@@ -52,6 +52,7 @@ void csi_agent_start(struct kubelet *k)
 					     .client = k->client,
 					     .node_name = k->node_name,
 					     .root_dir = k->root_dir,
+					     .counted = k->counted,
 					     .pods_known = csi_agent_ready,
 					     .pod_known = csi_agent_known,
 					     .kick = csi_agent_kick,

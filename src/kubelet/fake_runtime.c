@@ -388,13 +388,13 @@ static int fake_list_containers(struct runtime *r, struct arena *a, struct sv po
 }
 
 static int fake_exec_sync(struct runtime *r, struct arena *a, struct sv id, const struct sv *argv, size_t argc,
-			  int64_t timeout_s, size_t max, struct sv *ret_out, struct sv *ret_err, int *ret_code,
-			  struct err *err)
+			  int64_t timeout_s, size_t max, int stop_fd, struct sv *ret_out, struct sv *ret_err,
+			  int *ret_code, struct err *err)
 {
 	struct fake *f = fake_of(r);
 	struct fake_container *c;
 
-	(void)argv, (void)argc, (void)timeout_s;
+	(void)argv, (void)argc, (void)timeout_s, (void)stop_fd;
 	if (fake_enter(f, "exec_sync", err) < 0)
 		return -1;
 	c = strmap_get(&f->containers, id);

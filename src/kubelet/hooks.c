@@ -36,7 +36,7 @@ static enum probe_result run_exec(struct kpod *p, struct arena *a, struct sv id,
 	VAL_EACH(cmd, c)
 		argv[n++] = val_str(c);
 	if (p->k->rt->ops->exec_sync(p->k->rt, a, id, argv, n, (timeout_ns + NS_PER_SEC - 1) / NS_PER_SEC, 10 << 10,
-				     &out, &errs, &code, &err) < 0) {
+				     p->k->stop_fd, &out, &errs, &code, &err) < 0) {
 		*ret_why = arena_sv(a, sv_from(err_msg(&err)));
 		return err.reason == ERR_TIMEOUT && !runtime_down(p->k) ? PROBE_FAILURE : PROBE_UNKNOWN;
 	}
@@ -117,6 +117,7 @@ static enum probe_result run_http(struct kpod *p, struct arena *a, const struct 
 		ep.tls = tls;
 	}
 	pool = http_pool_new(); /* its own: probes test that connections can be made */
+	http_pool_until(pool, p->k->stop_fd);
 	rc = http_call(pool, a, &ep, "GET", path.n ? arena_cstr(a, path) : "/", h, n, SV(""), timeout_ns, 1 << 20, &r,
 		       &err);
 	http_pool_free(pool);
@@ -132,21 +133,24 @@ static enum probe_result run_http(struct kpod *p, struct arena *a, const struct 
 	return PROBE_FAILURE;
 }
 
-/* 0 once fd is connected, or why it is not. A signal is no answer: the wait goes on until its time is up. */
-static int hooks_connected(struct env *env, int fd, int64_t timeout_ns)
+/* 0 once fd is connected, or why it is not. A signal is no answer: the wait goes on until its time is up, or the
+ * kubelet ends. */
+static int hooks_connected(const struct kubelet *k, int fd, int64_t timeout_ns)
 {
-	int64_t until = env_mono_ns(env) + timeout_ns;
-	struct pollfd pfd = { .fd = fd, .events = POLLOUT };
+	int64_t until = env_mono_ns(k->env) + timeout_ns;
+	struct pollfd pfd[] = { { .fd = fd, .events = POLLOUT }, { .fd = k->stop_fd, .events = POLLIN } };
 	socklen_t len = sizeof(int);
 	int n, e = 0;
 
 	do {
-		int64_t left = MAX(until - env_mono_ns(env), 0);
+		int64_t left = MAX(until - env_mono_ns(k->env), 0);
 
-		n = poll(&pfd, 1, (int)MIN((left + NS_PER_MS - 1) / NS_PER_MS, INT_MAX));
+		n = poll(pfd, ARRAY_LEN(pfd), (int)MIN((left + NS_PER_MS - 1) / NS_PER_MS, INT_MAX));
 	} while (n < 0 && errno == EINTR);
 	if (n < 1)
 		return n < 0 ? errno : ETIMEDOUT;
+	if (pfd[1].revents)
+		return ECANCELED;
 	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0 ? errno : e;
 }
 
@@ -168,7 +172,7 @@ static enum probe_result run_tcp(struct kpod *p, struct arena *a, const struct v
 		e = errno;
 	freeaddrinfo(ai);
 	if (rc < 0 && (e == EINPROGRESS || e == EINTR)) /* a connect that was interrupted goes on */
-		e = hooks_connected(p->k->env, fd, timeout_ns);
+		e = hooks_connected(p->k, fd, timeout_ns);
 	if (!e)
 		return PROBE_SUCCESS;
 	*ret_why = dial_text(a, host, port, e);
@@ -186,7 +190,8 @@ static enum probe_result run_grpc(struct kpod *p, struct arena *a, const struct 
 	int rc;
 
 	pb_sv(&b, 1, val_get_str(grpc, F_service));
-	rc = grpc_call(ch, a, "/grpc.health.v1.Health/Check", buf_sv(&b), timeout_ns, &answer, &err);
+	rc = grpc_call_until(ch, a, "/grpc.health.v1.Health/Check", buf_sv(&b), timeout_ns, p->k->stop_fd, &answer,
+			     &err);
 	grpc_channel_free(ch);
 	if (rc < 0) {
 		*ret_why =
@@ -201,12 +206,11 @@ static enum probe_result run_grpc(struct kpod *p, struct arena *a, const struct 
 	return PROBE_FAILURE;
 }
 
-enum probe_result handler_run(struct kpod *p, struct arena *a, const struct val *container, struct sv id,
-			      const struct val *handler, int64_t timeout_ns, struct sv *ret_why)
+static enum probe_result handler_do(struct kpod *p, struct arena *a, const struct val *container, struct sv id,
+				    const struct val *handler, int64_t timeout_ns, struct sv *ret_why)
 {
 	const struct val *h;
 
-	*ret_why = SV("");
 	if ((h = val_member(handler, F_exec)))
 		return run_exec(p, a, id, h, timeout_ns, ret_why);
 	if (!p->k->files) /* no sockets in the simulator: what runs answers */
@@ -218,6 +222,16 @@ enum probe_result handler_run(struct kpod *p, struct arena *a, const struct val 
 	if ((h = val_member(handler, F_grpc)))
 		return run_grpc(p, a, h, timeout_ns, ret_why);
 	return PROBE_SUCCESS;
+}
+
+enum probe_result handler_run(struct kpod *p, struct arena *a, const struct val *container, struct sv id,
+			      const struct val *handler, int64_t timeout_ns, struct sv *ret_why)
+{
+	enum probe_result r;
+
+	*ret_why = SV("");
+	r = handler_do(p, a, container, id, handler, timeout_ns, ret_why);
+	return r != PROBE_SUCCESS && kubelet_stopping(p->k) ? PROBE_UNKNOWN : r; /* it was given up */
 }
 
 /* --- lifecycle hooks --- */
@@ -262,13 +276,14 @@ static void hook_task(void *ctx)
 	if (ktask_enter(p->k)) {
 		const struct val *spec = pod_container(obj_root(h->obj), sv_from(h->container), NULL);
 		const struct val *handler = val_get(spec, F_lifecycle, h->pre_stop ? F_preStop : F_postStart);
+		enum probe_result r = PROBE_SUCCESS;
 		struct sv why = SV("");
-		bool ok = true;
 
 		if (!h->slept)
-			ok = handler_run(p, &a, spec, sv_from(h->id), handler, MIN(h->timeout_ns, 3600 * NS_PER_SEC),
-					 &why) == PROBE_SUCCESS;
-		hook_end(h, ok);
+			r = handler_run(p, &a, spec, sv_from(h->id), handler, MIN(h->timeout_ns, 3600 * NS_PER_SEC),
+					&why);
+		if (r != PROBE_UNKNOWN || !kubelet_stopping(p->k)) /* else it is the next agent's */
+			hook_end(h, r == PROBE_SUCCESS);
 		ktask_leave(p->k);
 	}
 	pthread_mutex_lock(&p->lock);

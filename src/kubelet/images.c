@@ -56,7 +56,7 @@ static void pull_free(struct pull *u);
 struct images *images_new(struct kubelet *k)
 {
 	struct images *i = xcalloc(1, sizeof(*i));
-	_cleanup_free_ char *dir = k->files ? xasprintf("%s/image_manager", k->root_dir) : NULL;
+	_cleanup_free_ char *dir = k->files ? xasprintf("%s/" PULL_RECORDS_DIR, k->root_dir) : NULL;
 
 	pthread_mutex_init(&i->lock, NULL);
 	i->queue_end = &i->queue;
@@ -188,6 +188,11 @@ static int pull_now(struct pull *u, struct arena *a, int stop_fd, struct sv *ret
 	}
 }
 
+static bool pull_given_up(void *k)
+{
+	return kubelet_stopping(k);
+}
+
 /* While the disk of the images lasts. */
 static int pull_guarded(struct pull *u, struct arena *a, struct sv *ret_ref, const char **ret_digest, struct err *err)
 {
@@ -200,8 +205,8 @@ static int pull_guarded(struct pull *u, struct arena *a, struct sv *ret_ref, con
 
 	*ret_digest = NULL;
 	if (!u->k->files || rt->ops->fs_usage(rt, a, &bytes, &where, NULL) < 0 || !where.n)
-		return pull_now(u, a, -1, ret_ref, ret_digest, err);
-	guard = pull_guard_begin(u->k->env, arena_strndup(a, where.p, where.n), err);
+		return pull_now(u, a, u->k->stop_fd, ret_ref, ret_digest, err);
+	guard = pull_guard_begin(u->k->env, arena_strndup(a, where.p, where.n), pull_given_up, u->k, err);
 	if (!guard)
 		return -1;
 	rc = pull_now(u, a, pull_guard_stop_fd(guard), ret_ref, ret_digest, err);
@@ -245,6 +250,7 @@ static void pull_task(void *ctx)
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	int64_t since = env_mono_ns(k->env);
+	bool given_up;
 
 	if (!ktask_enter(k)) {
 		pull_free(u);
@@ -257,7 +263,8 @@ static void pull_task(void *ctx)
 	k->images->running--;
 	pull_begin_next(k->images, k->env);
 	pthread_mutex_unlock(&k->images->lock);
-	for (size_t i = 0; i < u->waiters.n; i++) {
+	given_up = err.reason && kubelet_stopping(k); /* and nobody's failure: the next agent pulls it */
+	for (size_t i = 0; i < u->waiters.n && !given_up; i++) {
 		struct waiter *w = &u->waiters.p[i];
 		const struct val *spec;
 

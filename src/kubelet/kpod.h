@@ -80,6 +80,7 @@ struct kpod {
 	pthread_mutex_t lock;	/* the fields up to the next comment */
 	struct obj *obj;	/* newest version, or the last before it vanished; owned */
 	bool vanished;		/* the API has it no more */
+	bool lost;		/* a restored cluster does not know it (lost.h): it is let go of as it is */
 	bool refresh;		/* volumes are to be looked at again */
 	char *noticed;		/* a container said to have ended; NULL: seen ended, or none */
 	unsigned noticed_looks; /* how often the runtime did not know yet */
@@ -89,9 +90,10 @@ struct kpod {
 	/* Owned by the sync of this pod. */
 	enum pod_state state; /* pod_state_set() */
 	VEC(struct kcont *) conts;
-	bool dirs_made, volumes_ready, torn_down, finished_runtime;
-	bool watching, network_waited; /* its ConfigMaps and Secrets; for the node's network, and said so */
-	char *forced_reason;	       /* "DeadlineExceeded"; the pod is Failed for it */
+	bool dirs_made, finished_runtime;
+	_Atomic bool volumes_ready, torn_down; /* whoever counts volumes reads them */
+	bool watching, network_waited;	       /* its ConfigMaps and Secrets; for the node's network, and said so */
+	char *forced_reason;		       /* "DeadlineExceeded"; the pod is Failed for it */
 	char *forced_message;
 	struct { /* what its cgroup was last given (pod_resize.c) */
 		bool known;

@@ -40,8 +40,11 @@ void kubelet_unref(struct kubelet *k)
 	strmap_release(&k->table);
 	strmap_release_with(&k->by_container, free);
 	strmap_release(&k->relisted);
+	close_fdp(&k->stop_fd);
 	runtime_down_release(&k->runtime_down);
 	pthread_mutex_destroy(&k->admitting);
+	pthread_mutex_destroy(&k->looking_back);
+	restored_release(&k->restored);
 	pthread_mutex_destroy(&k->lock);
 	pthread_cond_destroy(&k->idle);
 	free(k);
@@ -56,6 +59,16 @@ bool ktask_enter(struct kubelet *k)
 	k->active += ok;
 	pthread_mutex_unlock(&k->lock);
 	return ok;
+}
+
+bool kubelet_stopping(struct kubelet *k)
+{
+	bool stopping;
+
+	pthread_mutex_lock(&k->lock);
+	stopping = k->stopping;
+	pthread_mutex_unlock(&k->lock);
+	return stopping;
 }
 
 void ktask_leave(struct kubelet *k)

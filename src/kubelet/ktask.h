@@ -15,6 +15,7 @@ struct kubelet *kubelet_ref(struct kubelet *k);
 void kubelet_unref(struct kubelet *k);
 bool ktask_enter(struct kubelet *k); /* false: stopping; do not touch anything, just release references */
 void ktask_leave(struct kubelet *k);
+bool kubelet_stopping(struct kubelet *k); /* from then on stop_fd can be read */
 /* A repeating timer: its task fn(k) begins with kubelet_fired() (false: leave at once), ends with
  * kubelet_fired_end(), and arms the next run in between. slot is under k->lock. */
 void kubelet_rearm(struct kubelet *k, struct env_timer **slot, enum env_class class, int64_t delay_ns, env_fn *fn);

@@ -11,6 +11,7 @@
 #include "client/informer.h"
 #include "client/workq.h"
 #include "kubelet/kubelet.h"
+#include "kubelet/restored.h"
 #include "kubelet/runtime_down.h"
 
 #include <pthread.h>
@@ -35,9 +36,12 @@ struct kubelet {
 	struct informer *pods, *services;
 	void (*metrics)(void *ctx, struct buf *b);
 	void *metrics_ctx;
-	int64_t since_ns; /* wall clock: of its start */
+	struct metric_set *counted; /* volume_families (volume_metrics.h) */
+	int64_t since_ns;	    /* wall clock: of its start */
 	struct recorder *recorder;
 	struct workq *q, *orphans; /* by uid */
+	struct restored restored;
+	pthread_mutex_t looking_back; /* before k->lock; one looks at a time (lost.h) */
 
 	pthread_mutex_t lock; /* table, by_container, active, stopping */
 	pthread_cond_t idle;
@@ -47,6 +51,8 @@ struct kubelet {
 	struct strmap relisted;	    /* uid -> hash of what the last relist saw */
 	int active;
 	bool stopping;
+	int stop_fd; /* an eventfd: what lasts as long as a user says (hooks, probes, pulls) is given up; -1: not told
+		      */
 	_Atomic int refs;
 
 	struct env_timer *relist_timer, *refresh_timer, *status_timer, *lease_timer, *rotate_timer, *health_timer,

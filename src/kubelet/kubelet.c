@@ -14,6 +14,7 @@
 #include "kubelet/machine.h"
 #include "kubelet/node_repair.h"
 #include "kubelet/node_status.h"
+#include "kubelet/lost.h"
 #include "kubelet/orphans.h"
 #include "kubelet/pod_certs.h"
 #include "kubelet/pod_table.h"
@@ -24,10 +25,12 @@
 #include "kubelet/runtime_health.h"
 #include "kubelet/server.h"
 #include "kubelet/trust_bundles.h"
+#include "kubelet/volume_metrics.h"
 #include "kubelet/volumes/volumes.h"
 #include "net/link_watch.h"
 
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <stdlib.h>
 
 #define REFRESH_NS (60 * NS_PER_SEC)
@@ -50,6 +53,7 @@ static char **strings_copy(const char *const *list)
 
 static void on_add(struct obj *o, void *ctx)
 {
+	lost_look(ctx); /* who has a pod knows of which time it is */
 	pod_table_seen(ctx, o, false, false);
 }
 
@@ -57,8 +61,10 @@ static void kubelet_on_update(struct obj *old, struct obj *neu, void *ctx)
 {
 	struct kubelet *k = ctx;
 
-	if (!sv_eq(obj_uid(old), obj_uid(neu)))
+	if (!sv_eq(obj_uid(old), obj_uid(neu))) {
+		lost_look(k);
 		pod_table_seen(k, old, true, false);
+	}
 	/* What volumes of kind downwardAPI show and may change. */
 	pod_table_seen(k, neu, false,
 		       !val_same(obj_labels(old), obj_labels(neu)) ||
@@ -67,6 +73,7 @@ static void kubelet_on_update(struct obj *old, struct obj *neu, void *ctx)
 
 static void on_delete(struct obj *o, void *ctx)
 {
+	lost_look(ctx);
 	pod_table_seen(ctx, o, true, false);
 }
 
@@ -113,6 +120,7 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->client = o->client;
 	k->rt = o->runtime;
 	k->files = !o->host || o->host == &kubelet_host_real;
+	k->stop_fd = k->files ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
 	k->host = o->host ? o->host : &kubelet_host_real;
 	k->node_name = xstrdup(o->node_name);
 	k->node_ips = dup_or(o->node_ips, "127.0.0.1");
@@ -143,6 +151,8 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	runtime_down_init(&k->runtime_down);
 	pthread_mutex_init(&k->lock, NULL);
 	pthread_mutex_init(&k->admitting, NULL);
+	pthread_mutex_init(&k->looking_back, NULL);
+	restored_init(&k->restored, o->revision_file, o->restore_grace_ns);
 	pthread_cond_init(&k->idle, NULL);
 
 	k->metrics = o->metrics;
@@ -151,7 +161,9 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->recorder = recorder_new(k->client, "kubelet", k->node_name);
 	k->images = images_new(k);
 	k->configs = config_watch_new(k);
+	k->counted = metric_set_new(volume_families, _VM_MAX);
 	k->mounts = net_mounts_new(o->env, NULL);
+	net_mounts_counted(k->mounts, k->counted);
 	k->certs = pod_certs_new(k);
 	k->bundles = trust_bundles_new(k);
 	if (k->files)
@@ -227,6 +239,8 @@ struct kubelet *kubelet_free(struct kubelet *k)
 	k->stopping = true;
 	q = TAKE(k->q);
 	pthread_mutex_unlock(&k->lock);
+	if (k->stop_fd >= 0)
+		(void)eventfd_write(k->stop_fd, 1);
 	kubelet_timer_stop(k, &k->relist_timer);
 	kubelet_timer_stop(k, &k->refresh_timer);
 	kubelet_timer_stop(k, &k->status_timer);
@@ -246,6 +260,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
 	k->bundles = trust_bundles_free(k->bundles);
 	k->server = kserver_free(k->server); /* after the last task that could post to its loop */
 	k->mounts = net_mounts_free(k->mounts);
+	k->counted = metric_set_free(k->counted);
 	k->node = node_status_free(k->node);
 	k->factory = informer_factory_free(k->factory);
 	for (;;) {

@@ -53,7 +53,11 @@ struct kubelet_opts {
 	const char *cgroup_root;			/* "" : /kubepods */
 	int max_pods;					/* 110 */
 	int64_t pod_max_pids;				/* 0: by machine_pod_pids(); -1: no limit */
-	int64_t status_period_ns, lease_period_ns;	/* 0: 10 s, lease 10 s of 40 */
+	/* How long pods that run here and that a restored cluster does not know are kept (lost.h); 0: not at all. The
+	 * file, NULL for none, is where the last revision outlives the agent. */
+	int64_t restore_grace_ns;
+	const char *revision_file;
+	int64_t status_period_ns, lease_period_ns; /* 0: 10 s, lease 10 s of 40 */
 	/* The runtime has not answered for a while, though it is there: whoever owns it may end it, to be started anew.
 	 * Called on a thread of the kubelet's own, not after kubelet_free(). May be NULL. */
 	void (*runtime_hangs)(void *ctx);
@@ -66,7 +70,8 @@ struct kubelet_opts {
 	 * force from the first packet on. Again for each new sandbox, and for those found after a start. -1: it is not
 	 * yet, and no container starts until it is. May block for some milliseconds. NULL: nothing does. */
 	int (*network_ready)(void *ctx, struct obj *pod, const struct sv *ips, size_t n_ips, struct err *err);
-	/* The sandbox, and with it the addresses, is gone. NULL with the former. */
+	/* The sandbox, and with it the addresses, is gone; of pod nothing is read but who it is. NULL with the former.
+	 */
 	void (*network_gone)(void *ctx, struct obj *pod);
 	void *network_ctx;
 	const char *const *node_labels;	     /* "k=v", NULL-terminated, or NULL */

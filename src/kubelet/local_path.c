@@ -221,6 +221,9 @@ static void drop_orphan(struct local_path *l, const char *name)
 	err_release(&why);
 	if (local_volume_drop_empty(&l->store, name, &why) == 1)
 		log_info("local-path", "files of a claim that is gone were removed", "name", "%s", name);
+	else
+		log_info("local-path", "a volume that the API does not have is kept, as there is something in it",
+			 "name", "%s", name);
 }
 
 static void drop_orphans(struct local_path *l)

@@ -100,19 +100,18 @@ static int snap_take(struct local_path *l, struct obj *content, const char *name
 	_cleanup_obj_ struct obj *volume = informer_lookup(l->volumes, SV(""), handle);
 	const char *file = volume ? local_path_name(l, &a, volume) : NULL;
 	struct local_snapshot is;
-	int64_t bytes;
+	int64_t bytes = volume ? volume_capacity_bytes(volume) : 0;
 
 	/* Taken before, and not said: its volume may be gone by now. */
 	if (!file && local_snapshot_look(&l->store, name, &is, NULL) < 0)
 		err_set(&why, ERR_NOT_FOUND, "the volume %.*s is not one that this node has made", SV_ARG(handle));
 	else if (file)
-		(void)local_snapshot_take(&l->store, file, name, &is, &why);
+		(void)local_snapshot_take(&l->store, file, bytes, name, &is, &why);
 	if (why.reason) {
 		snap_say_failed(l, content, "SnapshotCreationFailed", "Failed to create snapshot: ", &why);
 		return err_move(err, &why);
 	}
-	bytes = volume ? volume_capacity_bytes(volume) : is.bytes;
-	return snap_say_ready(l, content, name, &is, bytes, err);
+	return snap_say_ready(l, content, name, &is, volume ? bytes : is.bytes, err);
 }
 
 static int snap_look(struct local_path *l, struct obj *content, const char *name, struct err *err)

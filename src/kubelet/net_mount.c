@@ -1,279 +1,29 @@
 #include "kubelet/net_mount.h"
 
-#include "base/buf.h"
 #include "base/file.h"
-#include "base/strmap.h"
 #include "base/vec.h"
 #include "ev/ev.h"
 #include "kubelet/fsutil.h"
 #include "kubelet/kpod.h"
+#include "kubelet/net_job.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#define RUNNING_MAX 64			/* programs at once; more wait */
 #define SAYS_SO_NS (20 * NS_PER_SEC)	/* from then on a mount says that it takes long */
 #define MOUNT_NS (120 * NS_PER_SEC)	/* mount.nfs gives up by then, too */
 #define UNMOUNT_NS (10 * NS_PER_SEC)	/* a step of it */
-#define KILLED_NS (2 * NS_PER_SEC)	/* so long for one that was killed to end; then it is left to itself */
 #define ROOM_FRESH_NS (30 * NS_PER_SEC) /* when it is asked for again */
 #define ROOM_KNOWN_NS (300 * NS_PER_SEC)
-#define SAID_MAX 2048
 
 const struct net_machine net_machine_real = { "mount.nfs", "umount", "stat", fs_is_mountpoint };
-
-enum job_kind { JOB_MOUNT, JOB_UNMOUNT, JOB_ROOM };
 static const char *const unmount_steps[] = { NULL, "-f", "-l" };
-
-/* What is at work for one path, or said when it ended. Under the owner's lock, but for refs. */
-struct net_job {
-	struct net_mounts *n;
-	enum job_kind kind;
-	char *at, *command;  /* command: for people */
-	struct child *child; /* NULL: none runs */
-	struct kpod *pod;
-	int out;		     /* what it says, a file in memory */
-	int64_t began_ns, killed_ns; /* killed: 0 is not */
-	int step;
-	char *failed; /* what the last one said; NULL: nothing is to be told */
-	struct net_room room;
-	int64_t known_ns; /* room is of then; 0: it is not known */
-};
-
-struct net_mounts {
-	struct env *env;
-	const struct net_machine *m;
-	pthread_mutex_t lock;
-	int refs; /* the owner's, and one for each program whose end is awaited */
-	bool stopping;
-	struct strmap jobs[JOB_ROOM + 1]; /* path -> struct net_job; of mounts and unmounts one (JOB_MOUNT) */
-	int running;
-};
-
-/* --- jobs --- */
-
-static void job_free(struct net_job *j)
-{
-	free(j->at);
-	free(j->command);
-	free(j->failed);
-	close_fdp(&j->out);
-	free(j);
-}
-
-static struct strmap *job_map(struct net_mounts *n, enum job_kind kind)
-{
-	return &n->jobs[kind == JOB_ROOM ? JOB_ROOM : JOB_MOUNT];
-}
-
-static void net_unref_unlock(struct net_mounts *n)
-{
-	bool last = --n->refs == 0;
-
-	pthread_mutex_unlock(&n->lock);
-	if (!last)
-		return;
-	for (size_t k = 0; k < ARRAY_LEN(n->jobs); k++) {
-		STRMAP_EACH(&n->jobs[k], e)
-			job_free(e->value);
-		strmap_release(&n->jobs[k]);
-	}
-	pthread_mutex_destroy(&n->lock);
-	free(n);
-}
-
-static struct net_job *job_of(struct net_mounts *n, enum job_kind kind, const char *at)
-{
-	struct net_job *j = strmap_get(job_map(n, kind), sv_from(at));
-
-	if (j)
-		return j;
-	j = xcalloc(1, sizeof(*j));
-	j->n = n;
-	j->kind = kind;
-	j->at = xstrdup(at);
-	j->out = -1;
-	strmap_set(job_map(n, kind), sv_from(at), j);
-	return j;
-}
-
-static void job_drop(struct net_mounts *n, struct net_job *j)
-{
-	strmap_del(job_map(n, j->kind), sv_from(j->at));
-	job_free(j);
-}
-
-static const char *job_said(const struct net_job *j, char said[SAID_MAX])
-{
-	ssize_t len = j->out < 0 ? 0 : pread(j->out, said, SAID_MAX - 1, 0);
-
-	said[len > 0 ? len : 0] = '\0';
-	return said;
-}
-
-/* Block size, then blocks: all, free, for everybody; then inodes: all, free. */
-static void job_room(struct net_job *j, struct sv text)
-{
-	struct sv rest = sv_trim(text), word;
-	uint64_t f[6] = { 0 }, bytes[3];
-	size_t n = 0;
-
-	while (n < ARRAY_LEN(f) && sv_split(&rest, ' ', &word))
-		if (!sv_to_u64(word, &f[n++]))
-			return;
-	for (size_t i = 0; i < ARRAY_LEN(bytes); i++)
-		if (__builtin_mul_overflow(f[0], f[i + 1], &bytes[i]) || bytes[i] > INT64_MAX)
-			return;
-	if (n < ARRAY_LEN(f) || f[4] > INT64_MAX || f[5] > INT64_MAX)
-		return;
-	j->room = (struct net_room){ .bytes = (int64_t)bytes[0],
-				     .available_bytes = (int64_t)bytes[2],
-				     .used_bytes = (int64_t)(bytes[0] - MIN(bytes[1], bytes[0])),
-				     .inodes = (int64_t)f[4],
-				     .inodes_free = (int64_t)f[5] };
-	j->known_ns = env_mono_ns(j->n->env);
-}
-
-static void job_note(struct net_job *j, int status)
-{
-	char said[SAID_MAX];
-	bool fine = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-
-	free(TAKE(j->failed));
-	(void)job_said(j, said);
-	if (j->kind == JOB_ROOM) {
-		if (fine)
-			job_room(j, sv_from(said));
-	} else if (!fine || j->n->m->mounted(j->at) != (j->kind == JOB_MOUNT)) {
-		j->failed =
-		    WIFEXITED(status)
-			? xasprintf("%s failed: exit status %d\nMounting command: %s\nOutput: %s",
-				    j->kind == JOB_MOUNT ? "mount" : "unmount", WEXITSTATUS(status), j->command, said)
-			: xasprintf(
-			      "%s failed: it did not end in time, and was killed\nMounting command: %s\nOutput: %s",
-			      j->kind == JOB_MOUNT ? "mount" : "unmount", j->command, said);
-	}
-}
-
-/* The program is no longer at work, as far as we care. Its pod, which the caller kicks without the lock. */
-static struct kpod *job_end(struct net_job *j)
-{
-	struct kpod *p = j->pod;
-
-	j->child = child_free(j->child);
-	j->pod = NULL;
-	j->n->running--;
-	close_fdp(&j->out);
-	j->out = -1;
-	return p;
-}
-
-static void job_kick(struct kpod *p)
-{
-	if (!p)
-		return;
-	kpod_kick(p);
-	kpod_unref(p);
-}
-
-static void job_exited(int status, void *ctx)
-{
-	struct net_job *j = ctx;
-	struct net_mounts *n = j->n;
-	struct kpod *p = NULL;
-
-	pthread_mutex_lock(&n->lock);
-	job_note(j, status);
-	p = job_end(j);
-	if (j->kind == JOB_ROOM && !n->m->mounted(j->at))
-		job_drop(n, j); /* nobody will ask again */
-	net_unref_unlock(n);
-	job_kick(p);
-}
-
-/* Nobody waits for its end any more; false: it has ended, and says so in a moment. */
-static bool job_leave(struct net_job *j, struct kpod **ret)
-{
-	(void)child_kill(j->child, SIGKILL);
-	if (!child_detach(j->child))
-		return false;
-	j->child = NULL;
-	j->n->refs--; /* never the last: the owner asks */
-	*ret = job_end(j);
-	return true;
-}
-
-static char *job_command(const char *const *argv)
-{
-	struct buf b = BUF_INIT;
-
-	for (size_t i = 0; argv[i]; i++)
-		buf_printf(&b, "%s%s", i ? " " : "", argv[i]);
-	return buf_detach(&b);
-}
-
-static int job_begin(struct net_job *j, struct kpod *p, const char *const *argv, struct err *err)
-{
-	struct net_mounts *n = j->n;
-
-	if (n->stopping || n->running >= RUNNING_MAX)
-		return 1;
-	j->out = memfd_create("said", MFD_CLOEXEC);
-	if (j->out < 0)
-		return err_set_errno(err, errno, "starting '%s'", argv[0]);
-	n->refs++;
-	n->running++;
-	free(j->command);
-	j->command = job_command(argv);
-	j->began_ns = env_mono_ns(n->env);
-	j->killed_ns = 0;
-	j->child = child_start(n->env,
-			       &(struct child_opts){ .argv = argv,
-						     .stdin_fd = -1,
-						     .stdout_fd = j->out,
-						     .stderr_fd = j->out,
-						     .new_session = true,
-						     .class = ENV_SLOW },
-			       job_exited, j, err);
-	if (!j->child) {
-		n->refs--;
-		n->running--;
-		close_fdp(&j->out);
-		j->out = -1;
-		return -1;
-	}
-	j->pod = p ? kpod_ref(p) : NULL;
-	return 1;
-}
-
-/* Has it had its time? Killed then; and left to itself when not even that ends it: false, another may begin. */
-static bool job_at_work(struct net_job *j, int64_t limit_ns, struct kpod **ret_kick)
-{
-	int64_t now = env_mono_ns(j->n->env);
-
-	if (!j->child)
-		return false;
-	if (!j->killed_ns && now - j->began_ns > limit_ns) {
-		j->killed_ns = now;
-		(void)child_kill(j->child, SIGKILL);
-	}
-	if (!j->killed_ns || now - j->killed_ns <= KILLED_NS || !job_leave(j, ret_kick))
-		return true;
-	free(j->failed);
-	j->failed = xasprintf("'%s' cannot even be killed: the server of '%s' does not answer", j->command, j->at);
-	return false;
-}
 
 /* --- mounting --- */
 
 static int mount_begin(struct net_job *j, struct kpod *p, const struct net_source *s, struct err *err)
 {
 	const char *argv[] = { j->n->m->mount, s->what, j->at, s->options ? "-o" : NULL, s->options, NULL };
-	int rc;
 
 	if (!file_is_program(argv[0]))
 		return err_set(err, ERR_UNAVAILABLE,
@@ -283,20 +33,23 @@ static int mount_begin(struct net_job *j, struct kpod *p, const struct net_sourc
 		return err_set(err, ERR_INVALID, "'%s' names no server", s->what);
 	if (fs_mkdir_p(j->at, 0750, err) < 0)
 		return -1;
-	rc = job_begin(j, p, argv, err);
-	if (j->child)
-		j->kind = JOB_MOUNT;
-	return rc;
+	if (net_job_begin(j, JOB_MOUNT, p, argv, err) < 0)
+		return -1;
+	if (j->waits_ns && env_mono_ns(j->n->env) - j->waits_ns > SAYS_SO_NS)
+		return err_set(err, ERR_UNAVAILABLE,
+			       "%s waits for other mounts of its namespace, or of many, whose servers do not answer",
+			       s->what);
+	return 1;
 }
 
 static int mount_step(struct net_mounts *n, struct kpod *p, const char *at, const struct net_source *s,
 		      struct kpod **kick, struct err *err)
 {
-	struct net_job *j = job_of(n, JOB_MOUNT, at);
-	bool works = job_at_work(j, j->kind == JOB_MOUNT ? MOUNT_NS : UNMOUNT_NS, kick);
+	struct net_job *j = net_job_of(n, JOB_MOUNT, at);
+	bool works = net_job_at_work(j, j->kind == JOB_MOUNT ? MOUNT_NS : UNMOUNT_NS, kick);
 
 	if (!works && n->m->mounted(at)) {
-		job_drop(n, j);
+		net_job_drop(n, j);
 		return 0;
 	}
 	if (works && j->kind == JOB_MOUNT && env_mono_ns(n->env) - j->began_ns > SAYS_SO_NS)
@@ -322,7 +75,7 @@ int net_mount(struct net_mounts *n, struct kpod *p, const char *at, const struct
 	pthread_mutex_lock(&n->lock);
 	rc = mount_step(n, p, at, s, &kick, err);
 	pthread_mutex_unlock(&n->lock);
-	job_kick(kick);
+	net_job_kick(kick);
 	return rc;
 }
 
@@ -333,32 +86,30 @@ static int unmount_begin(struct net_job *j, int step, struct kpod *p, struct err
 	/* No helper that asks the server, no look at the path. */
 	const char *more = unmount_steps[step];
 	const char *argv[] = { j->n->m->umount, "-i", "-c", more ? more : j->at, more ? j->at : NULL, NULL };
-	int rc = job_begin(j, p, argv, err);
+	int rc = net_job_begin(j, JOB_UNMOUNT, p, argv, err);
 
-	if (j->child) {
-		j->kind = JOB_UNMOUNT;
+	if (j->child)
 		j->step = step;
-	}
 	return rc;
 }
 
 static int unmount_step(struct net_mounts *n, struct kpod *p, const char *at, struct kpod **kick, struct err *err)
 {
-	struct net_job *j = strmap_get(job_map(n, JOB_MOUNT), sv_from(at));
+	struct net_job *j = strmap_get(net_job_map(n, JOB_MOUNT), sv_from(at));
 	int step;
 
 	if (j && j->child && j->kind == JOB_MOUNT && !j->killed_ns) {
 		j->killed_ns = env_mono_ns(n->env); /* it must not come after us */
 		(void)child_kill(j->child, SIGKILL);
 	}
-	if (j && job_at_work(j, UNMOUNT_NS, kick))
+	if (j && net_job_at_work(j, UNMOUNT_NS, kick))
 		return 1;
 	if (!n->m->mounted(at)) {
 		if (j)
-			job_drop(n, j);
+			net_job_drop(n, j);
 		return 0;
 	}
-	j = job_of(n, JOB_MOUNT, at);
+	j = net_job_of(n, JOB_MOUNT, at);
 	step = j->kind == JOB_UNMOUNT ? j->step + 1 : 0;
 	if (step < (int)ARRAY_LEN(unmount_steps))
 		return unmount_begin(j, step, p, err);
@@ -374,7 +125,7 @@ int net_unmount(struct net_mounts *n, struct kpod *p, const char *at, struct err
 	pthread_mutex_lock(&n->lock);
 	rc = unmount_step(n, p, at, &kick, err);
 	pthread_mutex_unlock(&n->lock);
-	job_kick(kick);
+	net_job_kick(kick);
 	return rc;
 }
 
@@ -392,10 +143,10 @@ static bool leave_one(struct net_mounts *n, struct net_job *j, struct kpod **kic
 		j->killed_ns = env_mono_ns(n->env);
 		(void)child_kill(j->child, SIGKILL);
 	}
-	if (job_at_work(j, UNMOUNT_NS, kick))
+	if (net_job_at_work(j, UNMOUNT_NS, kick))
 		return j->kind != JOB_ROOM;
 	if (!n->m->mounted(j->at))
-		job_drop(n, j);
+		net_job_drop(n, j);
 	return false;
 }
 
@@ -419,7 +170,7 @@ int net_leave(struct net_mounts *n, const char *dir)
 	}
 	pthread_mutex_unlock(&n->lock);
 	for (size_t i = 0; i < kicks.n; i++)
-		job_kick(kicks.p[i]);
+		net_job_kick(kicks.p[i]);
 	vec_release(&kicks);
 	vec_release(&below);
 	return rc;
@@ -436,14 +187,14 @@ bool net_room(struct net_mounts *n, const char *at, struct net_room *ret)
 	bool known;
 
 	pthread_mutex_lock(&n->lock);
-	j = job_of(n, JOB_ROOM, at);
-	if (!job_at_work(j, UNMOUNT_NS, &kick) && (!j->known_ns || now - j->known_ns > ROOM_FRESH_NS))
-		(void)job_begin(j, NULL, argv, NULL);
+	j = net_job_of(n, JOB_ROOM, at);
+	if (!net_job_at_work(j, UNMOUNT_NS, &kick) && (!j->known_ns || now - j->known_ns > ROOM_FRESH_NS))
+		(void)net_job_begin(j, JOB_ROOM, NULL, argv, NULL);
 	known = j->known_ns && now - j->known_ns <= ROOM_KNOWN_NS;
 	if (known)
 		*ret = j->room;
 	else if (!j->child && !n->m->mounted(at))
-		job_drop(n, j);
+		net_job_drop(n, j);
 	pthread_mutex_unlock(&n->lock);
 	return known;
 }
@@ -457,29 +208,36 @@ struct net_mounts *net_mounts_new(struct env *e, const struct net_machine *m)
 	n->env = e;
 	n->m = m ? m : &net_machine_real;
 	n->refs = 1;
+	n->shares.bounds = net_bounds;
 	pthread_mutex_init(&n->lock, NULL);
 	return n;
 }
 
+void net_mounts_counted(struct net_mounts *n, struct metric_set *counted)
+{
+	n->counted = counted;
+}
+
 struct net_mounts *net_mounts_free(struct net_mounts *n)
 {
-	struct kpod *pods[RUNNING_MAX];
-	size_t n_pods = 0;
+	VEC(struct kpod *) pods = VEC_INIT;
 
 	if (!n)
 		return NULL;
 	pthread_mutex_lock(&n->lock);
 	n->stopping = true;
+	n->counted = NULL; /* its owner's, who goes */
 	for (size_t k = 0; k < ARRAY_LEN(n->jobs); k++)
 		STRMAP_EACH(&n->jobs[k], e) {
 			struct net_job *j = e->value;
 			struct kpod *p = NULL;
 
-			if (j->child && job_leave(j, &p) && p)
-				pods[n_pods++] = p; /* no more than RUNNING_MAX run */
+			if (j->child && net_job_leave(j, &p) && p)
+				vec_push(&pods, p);
 		}
-	net_unref_unlock(n);
-	for (size_t i = 0; i < n_pods; i++)
-		kpod_unref(pods[i]);
+	net_jobs_unref_unlock(n);
+	for (size_t i = 0; i < pods.n; i++)
+		kpod_unref(pods.p[i]);
+	vec_release(&pods);
 	return NULL;
 }

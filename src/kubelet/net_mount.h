@@ -8,6 +8,9 @@
  *	net_unmount()	umount; then -f: what waits for the server fails; then -l: out of the tree. Ten seconds each
  *	net_room()	stat -f; what is told is what was known last
  *
+ * Of each of these a namespace has a few at once (shares.h), more of them wait, so that one whose servers hang holds up
+ * itself. How full something is, is asked for a few of each pod.
+ *
  * Threads: any; no call waits. The pod that is given is kicked when its program ended.
  */
 #pragma once
@@ -37,6 +40,9 @@ struct net_room {
 };
 
 struct net_mounts *net_mounts_new(struct env *e, const struct net_machine *m); /* m NULL: the real one */
+/* What mounts and unmounts took is counted there, from before the first one on. */
+struct metric_set;
+void net_mounts_counted(struct net_mounts *n, struct metric_set *counted);
 /* Programs that run are killed; nobody waits for their end. NULL is fine. */
 struct net_mounts *net_mounts_free(struct net_mounts *n);
 

@@ -8,6 +8,7 @@
 #include "kubelet/containerd.h"
 #include "kubelet/fsutil.h"
 #include "kubelet/local/local_volume.h"
+#include "kubelet/pull_records.h"
 #include "kubelet/runtime.h"
 #include "kubelet/shims.h"
 
@@ -240,11 +241,16 @@ static void remove_pod_files(struct cleanup *c)
 {
 	const char *data = c->o->data_dir, *logs = c->o->log_dir;
 	const char *root = c->o->kubelet_root ? c->o->kubelet_root : arena_printf(&c->a, "%s/kubelet", data);
+	const char *records = arena_printf(&c->a, "%s/" PULL_RECORDS_DIR, root);
 
 	if (claim_owns(data, root)) {
 		remove_tree(c, arena_printf(&c->a, "%s/pods", root));
 		remove_plugins(c, root);
-		unlink(arena_printf(&c->a, "%s/" CLAIM_MARK, root));
+		/* As long as images are here, it says who may have which, and the directory is ours. */
+		if (c->o->images)
+			remove_tree(c, records);
+		if (access(records, F_OK) < 0)
+			unlink(arena_printf(&c->a, "%s/" CLAIM_MARK, root));
 		rmdir(root);
 	} else {
 		for (size_t i = 0; i < c->uids.n; i++)

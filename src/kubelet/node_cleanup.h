@@ -2,7 +2,8 @@
  *
  * Ends every pod of this data directory's private containerd (through CRI, so that network plugins undo their
  * part), the daemon and left-over shims; unmounts and deletes their state, network namespaces, the bridge, the
- * pods' cgroups and the runtime directory. The images (data_dir/containerd/root) go too when `images` is set.
+ * pods' cgroups and the runtime directory. The images (data_dir/containerd/root) go too when `images` is set, and with
+ * them what says who may have which (pull_records.h).
  *
  * The data directory need not exist any more: everything is found by names made of its path, pods by their
  * cgroups. Nothing is removed that could be somebody else's: in kubelet_root and log_dir, unless claim_owns() says

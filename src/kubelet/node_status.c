@@ -457,6 +457,8 @@ static int node_status_report(struct node_status *n, struct err *err)
 		if (first)
 			lease_heard(n); /* by this: the first Lease, too, may be a long time coming */
 		n->registered = true;
+		if (k->csi)
+			csi_node_registered(k->csi);
 		recorder_event(k->recorder, RES(core_nodes), obj_root(n->node), "Normal", "Starting",
 			       "Starting kubelet.");
 		if (fresh)

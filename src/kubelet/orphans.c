@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "kubelet/host.h"
 #include "kubelet/kubelet-internal.h"
+#include "kubelet/lost.h"
 #include "kubelet/net_mount.h"
 #include "kubelet/runtime_down.h"
 
@@ -22,6 +23,19 @@ static struct val *orphan_doc(struct arena *a, const struct rt_sandbox *s)
 	return doc;
 }
 
+/* Its sandboxes, and with them its addresses, are gone. What restricts a pod that this agent had, and let go of
+ * (lost.h), is in force until then. */
+static void orphan_network_is_gone(struct kubelet *k, const struct val *doc)
+{
+	struct obj *o;
+
+	if (!k->network_gone || !doc)
+		return;
+	o = obj_new(doc, 0);
+	k->network_gone(k->network_ctx, o);
+	obj_unref(o);
+}
+
 /* 1: there is more to do, at once; 2: in a while. The sandbox goes last: by it the next relist finds what is left of
  * the pod. */
 static int orphan_remove(struct kubelet *k, struct arena *a, struct sv uid, const struct rt_sandbox *s, size_t n)
@@ -32,6 +46,7 @@ static int orphan_remove(struct kubelet *k, struct arena *a, struct sv uid, cons
 	for (size_t i = 0; i < n; i++)
 		if (k->rt->ops->stop_sandbox(k->rt, s[i].id, NULL) < 0)
 			return -1;
+	orphan_network_is_gone(k, doc);
 	rc = k->host->teardown_pod(k, uid, NULL);
 	if (rc || !doc)
 		return rc;
@@ -60,6 +75,9 @@ static int orphan_step(void *ctx, struct sv uid, struct reconcile_result *ret, s
 	if (known || runtime_down(k) || k->rt->ops->list_containers(k->rt, &a, uid, &c, &nc, NULL) < 0 ||
 	    k->rt->ops->list_sandboxes(k->rt, &a, uid, &s, &ns, NULL) < 0)
 		return 0;
+	if (lost_kept(k, uid, s, ns))
+		return 0;
+	lost_ends(k, uid, s, ns);
 	if (nc)
 		log_info(SYS, "removing a pod that is not in the API", "uid", "%.*s", SV_ARG(uid));
 	for (size_t i = 0; i < nc; i++) {

@@ -6,6 +6,19 @@
 #include "kubelet/pod_stop.h"
 #include "kubelet/pod_table.h"
 #include "kubelet/pod_worker-internal.h"
+#include "kubelet/probes.h"
+
+void sync_let_go(struct sync *s)
+{
+	struct kpod *p = s->p;
+
+	for (size_t i = 0; i < p->conts.n; i++)
+		probes_stop(p, p->conts.p[i]);
+	if (p->watching)
+		config_watch_drop(s->k->configs, p, s->pod);
+	p->watching = false;
+	kubelet_forget_pod(s->k, p);
+}
 
 int sync_stopping(struct sync *s, struct err *err)
 {

@@ -122,6 +122,7 @@ void pod_table_seen(struct kubelet *k, struct obj *o, bool vanished, bool refres
 		p->obj = obj_ref(o);
 	}
 	p->vanished = vanished;
+	p->lost = p->lost && vanished;
 	p->refresh |= refresh;
 	pthread_mutex_unlock(&p->lock);
 	kpod_kick(p);

@@ -31,5 +31,6 @@ void sync_network_is_gone(struct sync *s); /* its sandboxes are stopped */
  * containers in order, then the others. */
 void sync_containers(struct sync *s, struct err *err);
 
+void sync_let_go(struct sync *s); /* of a pod that runs on without this agent (lost.h) */
 int sync_stopping(struct sync *s, struct err *err);
 int sync_stopped(struct sync *s, struct err *err);

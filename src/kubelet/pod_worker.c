@@ -7,6 +7,7 @@
 #include "base/timefmt.h"
 #include "kubelet/cgroups.h"
 #include "kubelet/config_watch.h"
+#include "kubelet/csi/csi.h"
 #include "kubelet/host.h"
 #include "kubelet/kpod.h"
 #include "kubelet/kubelet-internal.h"
@@ -150,6 +151,20 @@ static bool pod_is_going(const struct sync *s)
 	return s->vanished || s->p->state != POD_SYNC || val_get(s->pod, F_metadata, F_deletionTimestamp);
 }
 
+/* Its volumes cannot be attached here: it ends without having begun, as where it is not taken. */
+static int sync_no_room(struct sync *s)
+{
+	static const char why[] = "Node has reached its volume attachment limit, rejecting pod";
+	struct kpod *p = s->p;
+
+	p->refused = s->x.n_sandboxes == 0;
+	p->forced_reason = xstrdup(CSI_NODE_FULL);
+	p->forced_message = xasprintf("Pod was rejected: %s", why);
+	kpod_event(p, NULL, "Warning", CSI_NODE_FULL, "%s", why);
+	pod_state_set(p, POD_STOPPING);
+	return 1;
+}
+
 /* 1: a volume is not there yet; whoever makes it kicks the pod. */
 static int sync_prepare(struct sync *s, struct err *err)
 {
@@ -186,6 +201,10 @@ static int sync_prepare(struct sync *s, struct err *err)
 					 err_msg(&e));
 			err_release(&e);
 			return 0;
+		}
+		if (e.reason_text && !strcmp(e.reason_text, CSI_NODE_FULL)) {
+			err_release(&e);
+			return sync_no_room(s);
 		}
 		kpod_event(p, NULL, "Warning", "FailedMount", "%s", err_msg(&e));
 		return err_move(err, &e);
@@ -313,6 +332,7 @@ int pod_sync(void *ctx, struct sv uid, struct reconcile_result *ret, struct err 
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct sync s = { .k = ctx, .a = &a, .wake_ns = NEVER_NS };
 	enum pod_state before;
+	bool lost;
 	int rc = 0;
 
 	if (runtime_down(s.k)) { /* all are kicked when it is back */
@@ -325,10 +345,16 @@ int pod_sync(void *ctx, struct sv uid, struct reconcile_result *ret, struct err 
 	s.obj = kpod_obj(s.p, &a);
 	s.pod = obj_root(s.obj);
 	pthread_mutex_lock(&s.p->lock);
+	lost = s.p->lost;
 	s.vanished = s.p->vanished;
 	s.refresh = s.p->refresh;
 	s.p->refresh = false;
 	pthread_mutex_unlock(&s.p->lock);
+	if (lost && s.p->state == POD_SYNC) {
+		sync_let_go(&s);
+		kpod_unref(s.p);
+		return 0;
+	}
 
 	rc = pod_actual_read(s.k, &a, sv_from(s.p->uid), &s.x, err);
 	if (rc == 0 && !check_admission(&s)) {

@@ -17,7 +17,9 @@
 struct pull_guard {
 	struct env *env;
 	char *dir;
-	int stop_fd;
+	int stop_fd; /* -1: nobody is told */
+	bool (*given_up)(void *ctx);
+	void *ctx;
 	pthread_mutex_t lock; /* everything below */
 	struct env_timer *timer;
 	bool ended;
@@ -71,7 +73,7 @@ static void pull_guard_look(void *ctx)
 
 	pthread_mutex_lock(&g->lock);
 	g->timer = env_timer_cancel(g->env, g->timer);
-	if (!g->ended)
+	if (!g->ended && !(g->given_up && g->given_up(g->ctx)))
 		left = pull_guard_look_at(g->dir, &g->why);
 	if (left >= 0)
 		g->timer =
@@ -83,7 +85,8 @@ static void pull_guard_look(void *ctx)
 		pull_guard_unref(g);
 }
 
-struct pull_guard *pull_guard_begin(struct env *e, const char *dir, struct err *err)
+struct pull_guard *pull_guard_begin(struct env *e, const char *dir, bool (*given_up)(void *ctx), void *ctx,
+				    struct err *err)
 {
 	struct pull_guard *g;
 
@@ -94,7 +97,9 @@ struct pull_guard *pull_guard_begin(struct env *e, const char *dir, struct err *
 	g->dir = xstrdup(dir);
 	g->refs = 2;
 	pthread_mutex_init(&g->lock, NULL);
-	g->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); /* -1: then nobody is told */
+	g->given_up = given_up;
+	g->ctx = ctx;
+	g->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_lock(&g->lock);
 	g->timer = env_after(e, ENV_NODE, LOOK_MIN_NS, pull_guard_look, g);
 	pthread_mutex_unlock(&g->lock);

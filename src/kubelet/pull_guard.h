@@ -18,8 +18,10 @@
 int pull_guard_room(const char *dir, struct err *err);
 
 struct pull_guard;
-/* NULL with *err: there is too little room to begin. dir is copied. */
-struct pull_guard *pull_guard_begin(struct env *e, const char *dir, struct err *err);
+/* NULL with *err: there is too little room to begin. dir is copied. given_up (NULL: nobody does that) is asked with
+ * each look, twice a second at least: true stops the pull, which is no failure of the disk. */
+struct pull_guard *pull_guard_begin(struct env *e, const char *dir, bool (*given_up)(void *ctx), void *ctx,
+				    struct err *err);
 int pull_guard_stop_fd(const struct pull_guard *g); /* can be read from when the pull is to be given up */
 /* Releases g. -1 when it said so, with the reason. */
 int pull_guard_end(struct pull_guard *g_take, struct err *err);

@@ -22,6 +22,8 @@
 #define PULL_DIGESTS_MAX 100	  /* remembered of one image; the oldest go */
 #define PULL_RECORDS_PRUNE_AT 256 /* more: those of images that are gone are dropped */
 
+#define PULL_RECORDS_DIR "image_manager" /* below the kubelet's root */
+
 struct pull_records;
 
 /* dir NULL: nothing is kept. What cannot be read there is passed over, and said in the log. */

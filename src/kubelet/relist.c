@@ -5,6 +5,7 @@
 #include "kubelet/kpod.h"
 #include "kubelet/ktask.h"
 #include "kubelet/kubelet-internal.h"
+#include "kubelet/lost.h"
 #include "kubelet/runtime_down.h"
 #include "object/store_key.h"
 
@@ -120,6 +121,7 @@ static void relist_fired(void *ctx)
 
 	if (!kubelet_fired(k, &k->relist_timer))
 		return;
+	lost_look(k);
 	if (!runtime_down(k) && k->rt->ops->list_sandboxes(k->rt, &a, SV(""), &s, &ns, NULL) == 0 &&
 	    k->rt->ops->list_containers(k->rt, &a, SV(""), &c, &nc, NULL) == 0) {
 		relist_compare(k, s, ns, c, nc, &a);

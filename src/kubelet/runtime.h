@@ -163,10 +163,11 @@ struct runtime_ops {
 				struct err *err);
 	int (*list_containers)(struct runtime *r, struct arena *a, struct sv pod_uid, struct rt_container **ret,
 			       size_t *ret_n, struct err *err);
-	/* Runs a command to its end; at most max bytes of each stream. ERR_TIMEOUT when it is over time. */
+	/* Runs a command to its end; at most max bytes of each stream. ERR_TIMEOUT when it is over time. stop_fd: when
+	 * it can be read, the call is given up, which is ERR_UNAVAILABLE and soon the command's end (-1: none). */
 	int (*exec_sync)(struct runtime *r, struct arena *a, struct sv id, const struct sv *argv, size_t argc,
-			 int64_t timeout_s, size_t max, struct sv *ret_out, struct sv *ret_err, int *ret_code,
-			 struct err *err);
+			 int64_t timeout_s, size_t max, int stop_fd, struct sv *ret_out, struct sv *ret_err,
+			 int *ret_code, struct err *err);
 	/* Streaming endpoints: an URL the kubelet forwards the upgraded connection to. */
 	int (*exec_url)(struct runtime *r, struct arena *a, struct sv id, const struct sv *argv, size_t argc, bool tty,
 			bool in, bool out, bool errs, struct sv *ret_url, struct err *err);

@@ -8,6 +8,7 @@
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/pod_table.h"
 #include "kubelet/volume_stats.h"
+#include "kubelet/volume_totals.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -79,6 +80,7 @@ static void metrics_page(struct http_req *r, struct kubelet *k)
 		kpod_unref(pods[i]);
 	k->rt->ops->list_containers(k->rt, &a, SV(""), &c, &n, NULL);
 	volume_stats_metrics(k, &b);
+	volume_metrics_write(k, &b);
 	for (size_t i = 0; i < n; i++)
 		running += c[i].state == RT_RUNNING;
 	buf_printf(&b,

@@ -166,14 +166,14 @@ static struct conn *conn_free(struct conn *c)
 	return NULL;
 }
 
-static struct conn *conn_new(const struct grpc_channel *ch, int64_t deadline_ns, struct err *err)
+static struct conn *conn_new(const struct grpc_channel *ch, int stop_fd, int64_t deadline_ns, struct err *err)
 {
 	static const nghttp2_settings_entry settings[] = {
 		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW },
 	};
 	nghttp2_session_callbacks *cbs;
-	int fd = sock_connect(ch->host, ch->port, deadline_ns, err);
+	int fd = sock_connect_or(ch->host, ch->port, stop_fd, deadline_ns, err);
 	struct conn *c;
 
 	if (fd < 0)
@@ -193,20 +193,22 @@ static struct conn *conn_new(const struct grpc_channel *ch, int64_t deadline_ns,
 }
 
 /* The same; where it was asked for, a server that does not listen yet is tried again until the deadline. */
-static struct conn *conn_new_ready(const struct grpc_channel *ch, int64_t deadline_ns, struct err *err)
+static struct conn *conn_new_ready(const struct grpc_channel *ch, int stop_fd, int64_t deadline_ns, struct err *err)
 {
+	struct pollfd stop = { .fd = stop_fd, .events = POLLIN };
+
 	for (;;) {
 		struct err why = ERR_INIT;
-		struct conn *c = conn_new(ch, deadline_ns, &why);
+		struct conn *c = conn_new(ch, stop_fd, deadline_ns, &why);
 
 		if (c)
 			return c;
-		if (!ch->wait_ready || why.reason != ERR_UNAVAILABLE || sock_now_ns() + RETRY_NS >= deadline_ns) {
+		if (!ch->wait_ready || why.reason != ERR_UNAVAILABLE || sock_now_ns() + RETRY_NS >= deadline_ns ||
+		    poll(&stop, 1, RETRY_NS / NS_PER_MS) > 0) {
 			err_move(err, &why);
 			return NULL;
 		}
 		err_release(&why);
-		(void)poll(NULL, 0, RETRY_NS / NS_PER_MS);
 	}
 }
 
@@ -252,7 +254,8 @@ static int conn_recv(struct conn *c)
 }
 
 /* A connection for a call: an idle one that still lives, or a new one. */
-static struct conn *conn_take(struct grpc_channel *ch, int64_t deadline_ns, bool fresh, bool *ret_kept, struct err *err)
+static struct conn *conn_take(struct grpc_channel *ch, int stop_fd, int64_t deadline_ns, bool fresh, bool *ret_kept,
+			      struct err *err)
 {
 	*ret_kept = false;
 	while (!fresh) {
@@ -274,7 +277,7 @@ static struct conn *conn_take(struct grpc_channel *ch, int64_t deadline_ns, bool
 		}
 		conn_free(c);
 	}
-	return conn_new_ready(ch, deadline_ns, err);
+	return conn_new_ready(ch, stop_fd, deadline_ns, err);
 }
 
 static void conn_put(struct grpc_channel *ch, struct conn *c)
@@ -469,7 +472,7 @@ static int call_do(struct grpc_channel *ch, const char *method, struct sv reques
 		};
 		enum outcome o;
 		bool kept;
-		struct conn *c = conn_take(ch, deadline_ns, again, &kept, &why);
+		struct conn *c = conn_take(ch, stop_fd, deadline_ns, again, &kept, &why);
 
 		if (!c)
 			return ch->say_codes ? call_say_code(NULL, &why, err) : err_move(err, &why);

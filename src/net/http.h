@@ -60,7 +60,7 @@ struct http_peer {
 };
 
 /* Of its arena, bytes that come with each request: behind the headers, whoever handles it should need no more for a
- * small read or a watch, since the next block is 4 KiB and there are thousands of watches. */
+ * small read or a watch, of which there are thousands. One without a body goes on with small blocks. */
 #define HTTP_REQ_MEM 2000
 
 struct http_req {

@@ -25,6 +25,7 @@
 #define H2_CONTINUATIONS_MAX 32
 #define H2_ACKS_MAX 8192 /* waiting to be sent, of pings and settings: the bucket is empty long before */
 #define H2_NV_MAX 32
+#define H2_HEADS_MAX 32	  /* of answers, that wait for the end of the turn */
 #define H2_DRAIN_FACTOR 4 /* of the largest body */
 
 static void h2_set_wait(struct http_conn *c)
@@ -636,8 +637,13 @@ static void h2_data(struct http_conn *c, struct sv bytes)
 			h2_pull(c);
 			stream_close(c->s);
 		} else {
-			stream_want(c->s);
 			h2_set_wait(c);
+			/* nghttp2 has a copy of each, of half a kibibyte: were they to wait until all connections
+			 * have been read, thousands of watches that begin at once would lie between as many holes. */
+			if (!c->n_sources && nghttp2_session_get_outbound_queue_size(c->h2) > H2_HEADS_MAX)
+				h2_pull(c);
+			if (c->s && !stream_closing(c->s))
+				stream_want(c->s);
 		}
 	}
 	http_conn_unref(c);

@@ -24,12 +24,13 @@ struct http_pool {
 	pthread_mutex_t lock;
 	struct list idle; /* struct bconn, most recently used first */
 	int n_idle;
+	int stop_fd; /* -1: none */
 };
 
 /* A blocking connection. */
 struct bconn {
 	struct list link;
-	int fd;
+	int fd, stop_fd;
 	SSL *ssl; /* NULL: plain */
 	/* Where it leads, to find it again in the pool. */
 	char *host, *server_name, *peer_name; /* owned; the names may be NULL */
@@ -56,6 +57,17 @@ static struct bconn *bconn_free(struct bconn *c)
 }
 DEFINE_CLEANUP(struct bconn *, bconn_freep, bconn_free)
 
+/* 1: they came; -1: the deadline did first, or who is told to give up. */
+static int bconn_wait(const struct bconn *c, int events, int64_t deadline_ns, const char *doing, struct err *err)
+{
+	int r = sock_wait_or(c->fd, events, c->stop_fd, deadline_ns);
+
+	if (r > 0)
+		return 1;
+	return err_set(err, r < 0 ? ERR_UNAVAILABLE : ERR_TIMEOUT, "%s '%s:%d': %s", doing, c->host, c->port,
+		       r < 0 ? "given up" : "timed out");
+}
+
 /* After an SSL call that did not succeed: waits for what it wants. 1: try again; 0: orderly end;
  * -1: failure. */
 static int ssl_wait(struct bconn *c, int r, int64_t deadline_ns, const char *doing, struct err *err)
@@ -64,11 +76,9 @@ static int ssl_wait(struct bconn *c, int r, int64_t deadline_ns, const char *doi
 
 	switch (SSL_get_error(c->ssl, r)) {
 	case SSL_ERROR_WANT_READ:
-		r = sock_wait(c->fd, POLLIN, deadline_ns);
-		break;
+		return bconn_wait(c, POLLIN, deadline_ns, doing, err);
 	case SSL_ERROR_WANT_WRITE:
-		r = sock_wait(c->fd, POLLOUT, deadline_ns);
-		break;
+		return bconn_wait(c, POLLOUT, deadline_ns, doing, err);
 	case SSL_ERROR_ZERO_RETURN:
 		return 0;
 	default:
@@ -78,9 +88,6 @@ static int ssl_wait(struct bconn *c, int r, int64_t deadline_ns, const char *doi
 		/* The verdict on the certificate explains a failed handshake, and nothing after it. */
 		return tls_err(err, SSL_is_init_finished(c->ssl) ? NULL : c->ssl, ERR_UNAVAILABLE, what);
 	}
-	if (r == 0)
-		return err_set(err, ERR_TIMEOUT, "%s '%s:%d': timed out", doing, c->host, c->port);
-	return 1;
 }
 
 static int bconn_handshake(struct bconn *c, const struct http_endpoint *ep, int64_t deadline_ns, struct err *err)
@@ -108,16 +115,17 @@ static int bconn_handshake(struct bconn *c, const struct http_endpoint *ep, int6
 	}
 }
 
-static struct bconn *bconn_new(const struct http_endpoint *ep, int64_t deadline_ns, struct err *err)
+static struct bconn *bconn_new(const struct http_endpoint *ep, int stop_fd, int64_t deadline_ns, struct err *err)
 {
 	_cleanup_(bconn_freep) struct bconn *c = NULL;
-	int fd = sock_connect(ep->host, ep->port, deadline_ns, err);
+	int fd = sock_connect_or(ep->host, ep->port, stop_fd, deadline_ns, err);
 
 	if (fd < 0)
 		return NULL;
 	c = xcalloc(1, sizeof(*c));
 	list_init(&c->link);
 	c->fd = fd;
+	c->stop_fd = stop_fd;
 	c->host = xstrdup(ep->host);
 	c->server_name = ep->server_name ? xstrdup(ep->server_name) : NULL;
 	c->peer_name = ep->peer_name ? xstrdup(ep->peer_name) : NULL;
@@ -155,9 +163,8 @@ static int bconn_write(struct bconn *c, struct sv bytes, int64_t deadline_ns, st
 			if (n < 0 && errno == EINTR)
 				continue;
 			if (n < 0 && errno == EAGAIN) {
-				if (sock_wait(c->fd, POLLOUT, deadline_ns) == 0)
-					return err_set(err, ERR_TIMEOUT, "writing to '%s:%d': timed out", c->host,
-						       c->port);
+				if (bconn_wait(c, POLLOUT, deadline_ns, "writing to", err) < 0)
+					return -1;
 				continue;
 			}
 			if (n < 0)
@@ -196,8 +203,8 @@ static ssize_t bconn_read(struct bconn *c, char *p, size_t room, int64_t deadlin
 		if (errno != EAGAIN)
 			return err_set(err, ERR_UNAVAILABLE, "reading from '%s:%d': %s", c->host, c->port,
 				       strerror(errno));
-		if (sock_wait(c->fd, POLLIN, deadline_ns) == 0)
-			return err_set(err, ERR_TIMEOUT, "reading from '%s:%d': timed out", c->host, c->port);
+		if (bconn_wait(c, POLLIN, deadline_ns, "reading from", err) < 0)
+			return -1;
 	}
 }
 
@@ -209,7 +216,13 @@ struct http_pool *http_pool_new(void)
 
 	pthread_mutex_init(&p->lock, NULL);
 	list_init(&p->idle);
+	p->stop_fd = -1;
 	return p;
+}
+
+void http_pool_until(struct http_pool *p, int stop_fd)
+{
+	p->stop_fd = stop_fd;
 }
 
 struct http_pool *http_pool_free(struct http_pool *p)
@@ -364,7 +377,7 @@ int http_call(struct http_pool *p, struct arena *a, const struct http_endpoint *
 
 		http_wire_init(&w, method, NULL, whole_data, &whole);
 		if (!c)
-			c = bconn_new(ep, deadline_ns, &failed);
+			c = bconn_new(ep, p->stop_fd, deadline_ns, &failed);
 		if (c)
 			r = exchange(c, &w, buf_sv(&request), deadline_ns, deadline_ns, &failed);
 		if (r == 0 && (whole.too_large || whole.body.n > max_body))
@@ -419,7 +432,7 @@ int http_call_stream(struct arena *a, const struct http_endpoint *ep, const char
 	(void)a; /* the head lives in the exchange's own arena, until the end of the call */
 	if (http_wire_request(&request, ep, method, target, headers, n_headers, body, err) < 0)
 		return -1;
-	c = bconn_new(ep, deadline_ns, err);
+	c = bconn_new(ep, -1, deadline_ns, err);
 	if (!c)
 		return -1;
 	http_wire_init(&w, method, streaming_head, streaming_data, &s);

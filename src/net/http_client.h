@@ -58,6 +58,8 @@ struct sv http_response_header(const struct http_response *r, const char *lower_
 struct http_pool; /* keep-alive connections; any thread */
 struct http_pool *http_pool_new(void);
 struct http_pool *http_pool_free(struct http_pool *p);
+/* Before its first call: its calls are given up with ERR_UNAVAILABLE as soon as stop_fd can be read. */
+void http_pool_until(struct http_pool *p, int stop_fd);
 /* Blocking; response in the arena; max_body bounds it (ERR_TOO_LARGE); timeout_ns covers all of it, <= 0: none. Retries
  * once on a kept connection that turned out closed before a byte came back. -1: transport failure (ERR_UNAVAILABLE,
  * ERR_TIMEOUT). */

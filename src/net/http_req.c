@@ -48,6 +48,7 @@ struct http_rq *rq_new(struct http_conn *c)
 	memset(r, 0, offsetof(struct http_rq, mem));
 	r->arena.at = r->mem;
 	r->arena.end = r->mem + sizeof(r->mem);
+	arena_small(&r->arena);
 	r->pub.arena = &r->arena;
 	r->pub.server = ln->srv;
 	r->pub.peer = &c->peer;
@@ -228,7 +229,7 @@ void rq_header_add(struct http_rq *r, struct sv name, struct sv value)
 	if (r->pub.n_headers == r->headers_cap) {
 		struct http_header *old = r->pub.headers;
 
-		r->headers_cap = r->headers_cap ? r->headers_cap * 2 : 8;
+		r->headers_cap = r->headers_cap ? r->headers_cap * 2 : 4;
 		r->pub.headers = arena_alloc(&r->arena, r->headers_cap * sizeof(*old));
 		if (old)
 			memcpy(r->pub.headers, old, r->pub.n_headers * sizeof(*old));
@@ -251,6 +252,8 @@ void rq_dispatch(struct http_rq *r)
 
 	r->state = RQ_HANDLING;
 	rq_body_done(r);
+	/* What is made of a body takes room; of the others most take little, and some stay for hours. */
+	r->arena.small = r->pub.body.n == 0;
 	http_req_ref(&r->pub);
 	if (r->bad_status == 429)
 		rq_too_many(r);

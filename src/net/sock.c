@@ -77,9 +77,9 @@ static void sock_watch_peer(int fd)
 }
 
 /* Connects one address. Returns the descriptor, or -1 with errno. */
-static int connect_one(const struct sockaddr *addr, socklen_t n, int64_t deadline_ns)
+static int connect_one(const struct sockaddr *addr, socklen_t n, int stop_fd, int64_t deadline_ns)
 {
-	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1, error = 0;
+	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1, error = 0, events;
 	socklen_t len = sizeof(error);
 
 	if (fd < 0)
@@ -110,8 +110,9 @@ static int connect_one(const struct sockaddr *addr, socklen_t n, int64_t deadlin
 	error = errno;
 	if (error != EINPROGRESS)
 		goto fail;
-	error = ETIMEDOUT;
-	if (sock_wait(fd, POLLOUT, deadline_ns) == 0)
+	events = sock_wait_or(fd, POLLOUT, stop_fd, deadline_ns);
+	error = events < 0 ? ECANCELED : ETIMEDOUT;
+	if (events <= 0)
 		goto fail;
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0)
 		return fd;
@@ -150,11 +151,11 @@ static int connect_unix(const char *host, int64_t deadline_ns, struct err *err)
 		un.sun_path[0] = '\0';
 		n = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
 	}
-	fd = connect_one((const struct sockaddr *)&un, n, deadline_ns);
+	fd = connect_one((const struct sockaddr *)&un, n, -1, deadline_ns);
 	return fd >= 0 ? fd : fail_errno(err, errno, host, 0);
 }
 
-int sock_connect(const char *host, int port, int64_t deadline_ns, struct err *err)
+int sock_connect_or(const char *host, int port, int stop_fd, int64_t deadline_ns, struct err *err)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV }, *list = NULL;
 	char service[16];
@@ -166,13 +167,18 @@ int sock_connect(const char *host, int port, int64_t deadline_ns, struct err *er
 	r = getaddrinfo(host, service, &hints, &list);
 	if (r != 0)
 		return err_set(err, ERR_UNAVAILABLE, "looking up '%s': %s", host, gai_strerror(r));
-	for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
-		fd = connect_one(a->ai_addr, a->ai_addrlen, deadline_ns);
+	for (struct addrinfo *a = list; a && fd < 0 && error != ECANCELED; a = a->ai_next) {
+		fd = connect_one(a->ai_addr, a->ai_addrlen, stop_fd, deadline_ns);
 		if (fd < 0)
 			error = errno;
 	}
 	freeaddrinfo(list);
 	return fd >= 0 ? fd : fail_errno(err, error, host, port);
+}
+
+int sock_connect(const char *host, int port, int64_t deadline_ns, struct err *err)
+{
+	return sock_connect_or(host, port, -1, deadline_ns, err);
 }
 
 int sock_bind_tcp(const char *address, int port, struct err *err)

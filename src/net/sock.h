@@ -17,6 +17,8 @@ int64_t sock_deadline(int64_t timeout_ns); /* from now; timeout_ns <= 0: none */
  * for ten seconds at most. A connection on which the peer acknowledges nothing for 20 s breaks, also while nothing is
  * sent. Returns the descriptor, or -1: ERR_TIMEOUT, ERR_UNAVAILABLE. */
 int sock_connect(const char *host, int port, int64_t deadline_ns, struct err *err);
+/* The same, given up with ERR_UNAVAILABLE as soon as stop_fd (-1: none) can be read. */
+int sock_connect_or(const char *host, int port, int stop_fd, int64_t deadline_ns, struct err *err);
 
 /* A socket at an address as text and a port (0: a free one), to be listened on: one of "::" takes IPv4, too, and that
  * alone where the kernel has no IPv6. -1 with err->errnum, ERR_INVALID of what is no address. */

@@ -42,9 +42,9 @@ enum sched_event {
 	EV_POD_UPDATE = 1 << 6, /* an assigned Pod's labels or requests changed, or it began to terminate */
 	EV_POD_DELETE = 1 << 7, /* an assigned Pod is gone */
 	EV_NAMESPACE = 1 << 8,
-	EV_CLAIM = 1 << 9,	    /* a PersistentVolumeClaim came or changed */
-	EV_VOLUME = 1 << 10,	    /* a PersistentVolume or a StorageClass did */
-	EV_BALANCER = 1 << 11,	    /* a load balancer left a port of a node */
+	EV_CLAIM = 1 << 9,     /* a PersistentVolumeClaim came or changed */
+	EV_VOLUME = 1 << 10,   /* a PersistentVolume, a StorageClass or what drivers say did; a VolumeAttachment went */
+	EV_BALANCER = 1 << 11, /* a load balancer left a port of a node */
 	EV_NODE_FEATURES = 1 << 12, /* status.declaredFeatures */
 	EV_NODE_ANY = EV_NODE_ADD | EV_NODE_ALLOCATABLE | EV_NODE_LABELS | EV_NODE_TAINTS | EV_NODE_FEATURES,
 };

@@ -217,12 +217,15 @@ static void namespace_deleted(struct obj *o, void *ctx)
 static void storage_changed(struct scheduler *s, struct obj *o, bool deleted)
 {
 	bool claim = val_is(obj_get(o, F_kind), "PersistentVolumeClaim");
+	bool attached = !deleted && val_is(obj_get(o, F_kind), "VolumeAttachment"); /* that helps no Pod */
 
 	pthread_mutex_lock(&s->lock);
 	volumes_set(&s->cache.volumes, o, deleted);
-	scheduler_event_locked(
-	    s, &(struct sched_change){ .what = claim ? EV_CLAIM : EV_VOLUME, .claim = claim ? o : NULL });
-	scheduler_kick_locked(s);
+	if (!attached) {
+		scheduler_event_locked(
+		    s, &(struct sched_change){ .what = claim ? EV_CLAIM : EV_VOLUME, .claim = claim ? o : NULL });
+		scheduler_kick_locked(s);
+	}
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -284,7 +287,8 @@ struct scheduler *scheduler_new(const struct scheduler_opts *o)
 							  scheduler_service_deleted };
 	const struct resource *const stored[] = { RES(storage_storageclasses),	    RES(core_persistentvolumes),
 						  RES(core_persistentvolumeclaims), RES(storage_csinodes),
-						  RES(storage_csidrivers),	    RES(storage_csistoragecapacities) };
+						  RES(storage_csidrivers),	    RES(storage_csistoragecapacities),
+						  RES(storage_volumeattachments) };
 	struct scheduler *s = xcalloc(1, sizeof(*s));
 
 	s->env = o->env;

@@ -9,8 +9,15 @@ static void drop_obj(void *o)
 	obj_unref(o);
 }
 
+static void drop_node(void *attached)
+{
+	strmap_release_with(attached, drop_obj);
+	free(attached);
+}
+
 void volumes_release(struct volumes *v)
 {
+	strmap_release_with(&v->attached, drop_node);
 	strmap_release_with(&v->claims, drop_obj);
 	strmap_release_with(&v->volumes, drop_obj);
 	strmap_release_with(&v->classes, drop_obj);
@@ -29,6 +36,28 @@ static void volumes_put(struct strmap *m, struct sv key, struct obj *o)
 	else
 		strmap_del(m, key);
 	obj_unref(was);
+}
+
+/* The node of one never changes. */
+static void volumes_put_attachment(struct volumes *v, struct obj *o, bool deleted)
+{
+	struct sv node = val_str(obj_get(o, F_spec, F_nodeName));
+	struct strmap *on = strmap_get(&v->attached, node);
+
+	if (deleted && !on)
+		return;
+	if (!on) {
+		on = xcalloc(1, sizeof(*on));
+		strmap_set(&v->attached, node, on);
+	}
+	volumes_put(on, obj_name(o), deleted ? NULL : o);
+	if (!on->n)
+		drop_node(strmap_del(&v->attached, node));
+}
+
+const struct strmap *volumes_attached(const struct volumes *v, struct sv node)
+{
+	return strmap_get(&v->attached, node);
 }
 
 static void forget_promise(struct volumes *v, struct sv name)
@@ -58,6 +87,8 @@ void volumes_set(struct volumes *v, struct obj *o, bool deleted)
 		volumes_put(&v->nodes, obj_name(o), deleted ? NULL : o);
 	} else if (val_is(kind, "CSIDriver")) {
 		volumes_put(&v->drivers, obj_name(o), deleted ? NULL : o);
+	} else if (val_is(kind, "VolumeAttachment")) {
+		volumes_put_attachment(v, o, deleted);
 	} else if (val_is(kind, "CSIStorageCapacity")) {
 		volumes_put(&v->capacities, obj_path(&b, obj_ns(o), obj_name(o)), deleted ? NULL : o);
 	}

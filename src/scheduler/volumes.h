@@ -18,6 +18,7 @@ struct volumes {
 	struct strmap promised;			/* volume's name -> "ns/name" of the claim (char *) */
 	struct strmap nodes, drivers;		/* name -> CSINode, CSIDriver */
 	struct strmap capacities;		/* "ns/name" -> CSIStorageCapacity */
+	struct strmap attached;			/* node -> struct strmap: name -> VolumeAttachment */
 };
 
 /* A claim that a placed Pod waits for: with the volume it is to get, or NULL when one is to be made on the node. */
@@ -36,6 +37,8 @@ struct obj *volumes_class(const struct volumes *v, struct sv name);
 int64_t volumes_limit(const struct volumes *v, struct sv node, struct sv driver);
 /* Does any node say so? */
 bool volumes_limited(const struct volumes *v, struct sv driver);
+/* What is attached to the node, or is to be: name -> VolumeAttachment; NULL: nothing. */
+const struct strmap *volumes_attached(const struct volumes *v, struct sv node);
 /* Is the driver on the node, by its CSINode? */
 bool volumes_installed(const struct volumes *v, struct sv node, struct sv driver);
 /* Are its Pods to go nowhere else (CSIDriver.spec.preventPodSchedulingIfMissing)? */

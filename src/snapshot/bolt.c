@@ -1,24 +1,11 @@
 #include "snapshot/bolt.h"
 
+#include "snapshot/bolt-internal.h"
+
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#define BOLT_MAGIC UINT32_C(0xed0cdaed)
-#define BOLT_VERSION 2
-#define PAGE_BRANCH 1
-#define PAGE_LEAF 2
-#define ELEMENT_BUCKET 1
-#define HEAD_BYTES 16
-#define ELEMENT_BYTES 16
-#define BUCKET_BYTES 16
-
-struct bolt_meta {
-	uint32_t magic, version, page, flags;
-	uint64_t root, sequence, freelist, pages, txid, checksum;
-};
-_Static_assert(sizeof(struct bolt_meta) == 64, "no holes in a file");
 
 /* A page in memory. */
 struct bolt_page {
@@ -72,8 +59,7 @@ static int bolt_pread(int fd, void *p, size_t n, uint64_t at, struct err *err)
 	return 0;
 }
 
-/* FNV-1a, of the fields before it. */
-static uint64_t meta_checksum(const struct bolt_meta *m)
+uint64_t bolt_meta_checksum(const struct bolt_meta *m)
 {
 	const unsigned char *p = (const unsigned char *)m;
 	uint64_t h = UINT64_C(0xcbf29ce484222325);
@@ -86,7 +72,7 @@ static uint64_t meta_checksum(const struct bolt_meta *m)
 static bool meta_read(int fd, uint64_t at, struct bolt_meta *m)
 {
 	return bolt_pread(fd, m, sizeof(*m), at + HEAD_BYTES, NULL) == 0 && le32toh(m->magic) == BOLT_MAGIC &&
-	       le32toh(m->version) == BOLT_VERSION && le64toh(m->checksum) == meta_checksum(m);
+	       le32toh(m->version) == BOLT_VERSION && le64toh(m->checksum) == bolt_meta_checksum(m);
 }
 
 bool bolt_is(int fd)

@@ -1,20 +1,19 @@
 /* An etcd's database: its bucket "key" has each version of each key under its revision, 8 bytes, '_', 8 bytes, and a
- * 't' behind that where the key was deleted; the value is an mvccpb.KeyValue. */
+ * 't' behind that where the key was deleted; the value is an mvccpb.KeyValue. Its bucket "meta" has the revision that
+ * was compacted, in the same form: where all since was a deletion it is the newest that is left. */
 #include "base/arena.h"
 #include "base/vec.h"
 #include "codec/pbwire.h"
 #include "snapshot/bolt.h"
+#include "snapshot/file_sum.h"
 #include "snapshot/foreign.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SHA256_BYTES 32
 #define REVISION_BYTES 17
-#define PIECE ((size_t)1 << 20)
 
 struct etcd_version {
 	struct sv key; /* in the arena */
@@ -24,10 +23,11 @@ struct etcd_version {
 	bool deleted;
 };
 
-struct etcd_file {
+struct etcd_read {
 	struct arena a;
 	VEC(struct etcd_version) versions;
 	struct foreign_found *found;
+	struct sv prefix;
 };
 
 static uint64_t etcd_u64(const char *p)
@@ -56,7 +56,7 @@ static bool etcd_parse(struct sv value, struct store_kv *ret)
 
 static int etcd_version(struct sv key, struct sv value, uint64_t at, void *ctx, struct err *err)
 {
-	struct etcd_file *f = ctx;
+	struct etcd_read *f = ctx;
 	struct etcd_version v;
 	struct store_kv kv;
 
@@ -68,14 +68,24 @@ static int etcd_version(struct sv key, struct sv value, uint64_t at, void *ctx, 
 				   .sub = (uint32_t)etcd_u64(key.p + 9),
 				   .deleted = key.n > REVISION_BYTES };
 	f->found->rev = MAX(f->found->rev, v.mod_rev);
-	if (!sv_starts(kv.key, SV("/registry/")) || kv.key.n > STORE_KEY_MAX) {
-		f->found->passed_over += !v.deleted;
+	v.key = foreign_key(&f->a, kv.key, f->prefix);
+	if (!v.key.p) {
+		if (!v.deleted)
+			foreign_pass(kv.key, f->found);
 		return 0;
 	}
-	v.key = arena_sv(&f->a, kv.key);
 	v.n = (uint32_t)kv.value.n;
 	v.at = kv.value.n ? at + (uint64_t)(kv.value.p - value.p) : 0;
 	vec_push(&f->versions, v);
+	return 0;
+}
+
+static int etcd_meta(struct sv key, struct sv value, uint64_t at _unused_, void *ctx, struct err *err _unused_)
+{
+	struct etcd_read *f = ctx;
+
+	if (sv_is(key, "finishedCompactRev") && value.n >= 8)
+		f->found->rev = MAX(f->found->rev, (int64_t)(etcd_u64(value.p) & INT64_MAX));
 	return 0;
 }
 
@@ -108,7 +118,7 @@ static int etcd_value(int fd, const struct etcd_version *v, char *to, struct err
 }
 
 /* Of each key the newest, unless that says that it is deleted. */
-static int etcd_tell(struct etcd_file *f, int fd, const struct foreign_cb *cb, void *ctx, struct err *err)
+static int etcd_tell(struct etcd_read *f, int fd, const struct foreign_cb *cb, void *ctx, struct err *err)
 {
 	_cleanup_free_ char *value = xmalloc(STORE_VALUE_MAX);
 
@@ -122,7 +132,7 @@ static int etcd_tell(struct etcd_file *f, int fd, const struct foreign_cb *cb, v
 			continue;
 		kv.value = sv_make(value, v->n);
 		if (v->n > STORE_VALUE_MAX || v->create_rev <= 0 || v->create_rev > v->mod_rev) {
-			f->found->passed_over++;
+			foreign_pass(v->key, f->found);
 			continue;
 		}
 		if (etcd_value(fd, v, value, err) < 0)
@@ -133,37 +143,18 @@ static int etcd_tell(struct etcd_file *f, int fd, const struct foreign_cb *cb, v
 	return 0;
 }
 
-static void etcd_md_free(EVP_MD_CTX **c)
-{
-	EVP_MD_CTX_free(*c);
-}
-
 /* A snapshot ends with the digest of all before it, and its pages are multiples of 512 bytes. */
 static int etcd_check(int fd, uint64_t *size, struct foreign_found *found, struct err *err)
 {
-	_cleanup_(etcd_md_free) EVP_MD_CTX *md = EVP_MD_CTX_new();
-	_cleanup_free_ char *piece = xmalloc(PIECE);
-	unsigned char digest[SHA256_BYTES], said[SHA256_BYTES];
-	uint64_t at = 0, end;
-	unsigned n;
+	unsigned char digest[FILE_SUM_BYTES], said[FILE_SUM_BYTES];
+	uint64_t end;
 
-	found->unchecked = *size % 512 != SHA256_BYTES;
+	found->unchecked = *size % 512 != FILE_SUM_BYTES;
 	if (found->unchecked)
 		return 0;
-	end = *size - SHA256_BYTES;
-	if (!md || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1)
-		return err_set(err, ERR_INTERNAL, "OpenSSL has no SHA-256");
-	while (at < end) {
-		ssize_t r = pread(fd, piece, MIN(PIECE, end - at), (off_t)at);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return err_set_errno(err, r ? errno : EIO, "cannot read it");
-		(void)EVP_DigestUpdate(md, piece, (size_t)r);
-		at += (uint64_t)r;
-	}
-	(void)EVP_DigestFinal_ex(md, digest, &n);
+	end = *size - FILE_SUM_BYTES;
+	if (file_sum(fd, 0, end, digest, err) < 0)
+		return -1;
 	if (pread(fd, said, sizeof(said), (off_t)end) != (ssize_t)sizeof(said))
 		return err_set_errno(err, errno, "cannot read it");
 	if (memcmp(said, digest, sizeof(said)) != 0)
@@ -172,23 +163,10 @@ static int etcd_check(int fd, uint64_t *size, struct foreign_found *found, struc
 	return 0;
 }
 
-bool foreign_wanted(const struct store_kv *kv, struct foreign_found *ret)
+int foreign_etcd(int fd, struct sv prefix, const struct foreign_cb *cb, void *ctx, struct foreign_found *ret,
+		 struct err *err)
 {
-	bool good = sv_starts(kv->key, SV("/registry/")) && kv->key.n <= STORE_KEY_MAX &&
-		    kv->value.n <= STORE_VALUE_MAX && kv->value.n;
-
-	if (!good) {
-		ret->passed_over++;
-		return false;
-	}
-	ret->keys++;
-	ret->encrypted |= sv_starts(kv->value, SV("k8s:enc:"));
-	return true;
-}
-
-int foreign_etcd(int fd, const struct foreign_cb *cb, void *ctx, struct foreign_found *ret, struct err *err)
-{
-	struct etcd_file f = { .a = ARENA_INIT, .found = ret };
+	struct etcd_read f = { .a = ARENA_INIT, .found = ret, .prefix = prefix };
 	struct stat st;
 	struct bolt b;
 	uint64_t size;
@@ -204,6 +182,8 @@ int foreign_etcd(int fd, const struct foreign_cb *cb, void *ctx, struct foreign_
 	if (r == 0 || (r > 0 && ret->rev <= 0))
 		r = err_set(err, ERR_INVALID, "it is a database of bbolt, and none of an etcd: it has no keys");
 	if (r > 0)
+		r = bolt_each(&b, SV("meta"), etcd_meta, &f, err);
+	if (r >= 0)
 		r = cb->begin(ret->rev, ctx, err);
 	if (r == 0)
 		r = etcd_tell(&f, fd, cb, ctx, err);

@@ -58,14 +58,17 @@ static struct sv kine_cell(sqlite3_stmt *q, int i)
 	return p && n > 0 ? sv_make(p, (size_t)n) : SV("");
 }
 
-static int kine_rows(sqlite3 *db, const struct foreign_cb *cb, void *ctx, struct foreign_found *ret, struct err *err)
+static int kine_rows(sqlite3 *db, struct sv prefix, const struct foreign_cb *cb, void *ctx, struct foreign_found *ret,
+		     struct err *err)
 {
 	/* By the bytes of names, whatever type they have. */
 	static const char sql[] =
 	    "SELECT CAST(name AS BLOB), id, CASE WHEN created THEN id ELSE create_revision END, value"
 	    " FROM kine WHERE id IN (SELECT MAX(id) FROM kine GROUP BY name) AND NOT deleted"
 	    " ORDER BY CAST(name AS BLOB)";
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	sqlite3_stmt *q = NULL;
+	struct sv ours;
 	int r = 0, s;
 
 	if (sym_prepare(db, sql, -1, &q, NULL) != SQLITE_OK)
@@ -78,6 +81,13 @@ static int kine_rows(sqlite3 *db, const struct foreign_cb *cb, void *ctx, struct
 
 		if (kv.create_rev <= 0 || kv.create_rev > kv.mod_rev)
 			kv.create_rev = kv.mod_rev;
+		arena_reset(&a);
+		ours = foreign_key(&a, kv.key, prefix);
+		if (!ours.p) {
+			foreign_pass(kv.key, ret);
+			continue;
+		}
+		kv.key = ours;
 		if (foreign_wanted(&kv, ret))
 			r = cb->record(&kv, ctx, err);
 	}
@@ -87,7 +97,8 @@ static int kine_rows(sqlite3 *db, const struct foreign_cb *cb, void *ctx, struct
 	return r;
 }
 
-int foreign_kine(const char *path, const struct foreign_cb *cb, void *ctx, struct foreign_found *ret, struct err *err)
+int foreign_kine(const char *path, struct sv prefix, const struct foreign_cb *cb, void *ctx, struct foreign_found *ret,
+		 struct err *err)
 {
 	sqlite3 *db = NULL;
 	int r;
@@ -108,7 +119,7 @@ int foreign_kine(const char *path, const struct foreign_cb *cb, void *ctx, struc
 	if (r == 0)
 		r = cb->begin(ret->rev, ctx, err);
 	if (r == 0)
-		r = kine_rows(db, cb, ctx, ret, err);
+		r = kine_rows(db, prefix, cb, ctx, ret, err);
 	(void)sym_close(db);
 	return r;
 }

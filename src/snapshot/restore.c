@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define REV_PER_SECOND INT64_C(100)	 /* more than a cluster spends for long */
-#define SINCE_MAX_S (24 * INT64_C(3600)) /* an etcd is counted up to this one by one (cli/to_etcd.h): it has to end */
+#define REV_PER_SECOND INT64_C(100)	      /* more than a cluster spends for long */
+#define SINCE_MAX_S (30 * 24 * INT64_C(3600)) /* a snapshot that is older hardly has clients of its time */
 
 struct restore {
 	struct restore_opts o;

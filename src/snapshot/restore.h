@@ -57,6 +57,5 @@ int restore_archive(struct restore *r, archive_get_fn *get, void *ctx, struct sv
  * way just now (ERR_ALREADY_EXISTS). */
 int restore_finish(const char *data_dir, struct err *err);
 
-/* Where revisions go on: rev of what comes, top of what is replaced. At most some 10,000,000 behind them, as an etcd
- * that is to have these objects is counted up to it one by one. */
+/* Where revisions go on: rev of what comes, top of what is replaced. At most some 260,000,000 behind them. */
 int64_t restore_rev(int64_t rev, int64_t top, int64_t time_ns, int64_t now_ns);

@@ -1,5 +1,6 @@
 /* What is needed of S3's XML: the texts between a few tags that do not nest in themselves. */
 #include "base/buf.h"
+#include "base/utf8.h"
 #include "snapshot/s3.h"
 
 #include <stdio.h>
@@ -48,6 +49,15 @@ static struct sv xml_text(struct arena *a, struct sv s)
 	return arena_sv(a, buf_sv(&b));
 }
 
+/* Rows of a list are lines. */
+static bool s3_in_a_line(struct sv s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
+			return false;
+	return true;
+}
+
 static void s3_list_add(struct arena *a, struct s3_objects *list, struct s3_object o)
 {
 	if (list->n == list->cap) {
@@ -71,8 +81,10 @@ static void s3_list_one(struct arena *a, struct sv xml, struct sv folder, struct
 	(void)sv_to_i64(xml_between(xml, &at, "Size"), &o.bytes);
 	at = 0;
 	o.time = xml_text(a, xml_between(xml, &at, "LastModified"));
-	if (!sv_starts(o.name, folder))
+	if (!sv_starts(o.name, folder) || !s3_in_a_line(o.name) || o.bytes < 0)
 		return;
+	if (!s3_in_a_line(o.time) || o.time.n > S3_TIME_MAX)
+		o.time = SV("");
 	o.name = sv_sub(o.name, folder.n, o.name.n);
 	if (o.name.n && sv_find(o.name, '/') < 0 && list->n < S3_LIST_MAX)
 		s3_list_add(a, list, o);
@@ -100,9 +112,17 @@ void s3_error_parse(struct arena *a, struct sv xml, struct sv *ret_code, struct 
 {
 	size_t at = 0;
 
-	*ret_code = xml_text(a, xml_between(xml, &at, "Code"));
+	*ret_code = utf8_cut(xml_text(a, xml_between(xml, &at, "Code")), S3_CODE_MAX);
 	at = 0;
-	*ret_message = xml_text(a, xml_between(xml, &at, "Message"));
+	*ret_message = utf8_cut(xml_text(a, xml_between(xml, &at, "Message")), S3_MESSAGE_MAX);
+}
+
+struct sv s3_upload_parse(struct arena *a, struct sv xml)
+{
+	size_t at = 0;
+	struct sv id = xml_text(a, xml_between(xml, &at, "UploadId"));
+
+	return id.n <= S3_UPLOAD_ID_MAX && s3_in_a_line(id) ? id : SV("");
 }
 
 const char *s3_quote(struct arena *a, struct sv text, bool slashes)

@@ -228,6 +228,7 @@ int shelf_prune(const char *dir, const char *name, size_t keep, void (*said)(con
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	const char **names = NULL;
 	size_t n = 0;
+	int rc = 0;
 
 	if (shelf_names(&a, dir, shelf_own, name, &names, &n, err) < 0)
 		return -1;
@@ -235,10 +236,13 @@ int shelf_prune(const char *dir, const char *name, size_t keep, void (*said)(con
 	for (size_t i = 0; i + keep < n; i++) {
 		const char *path = arena_printf(&a, "%s/%s", dir, names[i]);
 
+		if (unlink(path) < 0 && errno != ENOENT) { /* the others go all the same */
+			if (rc == 0)
+				rc = err_set_errno(err, errno, "cannot remove '%s'", path);
+			continue;
+		}
 		if (said)
 			said(names[i], ctx);
-		if (unlink(path) < 0 && errno != ENOENT)
-			return err_set_errno(err, errno, "cannot remove '%s'", path);
 	}
-	return 0;
+	return rc;
 }

@@ -407,6 +407,12 @@ static int leased_watch(struct store *s, struct sv from, struct sv to, int64_t s
 	return store_watch(LEASED(s)->inner, from, to, since, cb, ctx, ret_watch, err);
 }
 
+static int leased_changes(struct store *s, struct sv from, struct sv to, int64_t since, size_t most,
+			  store_change_fn *fn, void *ctx, int64_t *ret_rev, struct err *err)
+{
+	return store_changes(LEASED(s)->inner, from, to, since, most, fn, ctx, ret_rev, err);
+}
+
 static void leased_unwatch(struct store *s, struct store_watch *w)
 {
 	store_unwatch(LEASED(s)->inner, w);
@@ -459,6 +465,7 @@ static const struct store_ops leased_ops = {
 	.gather = leased_gather,
 	.watch = leased_watch,
 	.unwatch = leased_unwatch,
+	.changes = leased_changes,
 	.compact = leased_compact,
 	.lease_grant = leased_grant,
 	.lease_keepalive = leased_keepalive,

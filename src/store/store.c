@@ -117,11 +117,6 @@ void store_unwatch(struct store *s, struct store_watch *w)
 	s->ops->unwatch(s, w);
 }
 
-bool store_tells_changes(struct store *s)
-{
-	return s->ops->changes != NULL;
-}
-
 int store_changes(struct store *s, struct sv from, struct sv to, int64_t since, size_t most, store_change_fn *fn,
 		  void *ctx, int64_t *ret_rev, struct err *err)
 {
@@ -161,6 +156,12 @@ bool store_shared(struct store *s)
 void store_sync(struct store *s, store_sync_fn *done, void *ctx)
 {
 	s->ops->sync(s, done, ctx);
+}
+
+void store_hurry(struct store *s)
+{
+	if (s->ops->hurry)
+		s->ops->hurry(s);
 }
 
 bool store_healthy(struct store *s, struct err *why)

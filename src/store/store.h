@@ -160,10 +160,11 @@ struct store_ops {
 	/* No callback runs after this returns. Must not be called from a callback. */
 	void (*unwatch)(struct store *s, struct store_watch *w);
 
-	/* Tells what a watch since then would be told next, on the calling thread: of `most` revisions, whatever keys
-	 * they are of, or until fn returns non-zero. *ret_rev: up to it all was told; the newest there is when nothing
-	 * is left. So what looks at much of the past is nothing to the store's thread. ERR_EXPIRED as watch has it,
-	 * ERR_STORE_READ: a change cannot be read. NULL: a backend where such watches cost its thread nothing. */
+	/* Tells what a watch since then would be told next, on the calling thread: of at most `most` revisions,
+	 * whatever keys they are of, or until fn returns non-zero. *ret_rev: up to it all was told, of one revision
+	 * more at least; the newest there is when nothing is left. So what looks at much of the past is nothing to the
+	 * store's thread. ERR_EXPIRED as watch has it, ERR_STORE_READ: a change cannot be read. It reads a disk or
+	 * waits for a network (ERR_UNAVAILABLE, ERR_TIMEOUT: nobody answers for now), which is nothing for a loop. */
 	int (*changes)(struct store *s, struct sv from, struct sv to, int64_t since, size_t most, store_change_fn *fn,
 		       void *ctx, int64_t *ret_rev, struct err *err);
 
@@ -189,6 +190,10 @@ struct store_ops {
 	int (*lease_grant)(struct store *s, int64_t id, int64_t ttl_s, int64_t *ret_id, struct err *err);
 	int (*lease_keepalive)(struct store *s, int64_t id, int64_t *ret_ttl_s, struct err *err);
 	int (*lease_revoke)(struct store *s, int64_t id, struct err *err);
+
+	/* The process is to end: from now on no question and no write waits for longer than some two seconds in all,
+	 * whoever does not answer. NULL: nobody is waited for. */
+	void (*hurry)(struct store *s);
 
 	/* Finishes queued writes and releases everything; a watch still open ends with
 	 * ERR_UNAVAILABLE and is released too. No other call on s may be running. */
@@ -229,7 +234,6 @@ int store_commit_wait(struct store *s, const struct store_write *w, int64_t *ret
 int store_watch(struct store *s, struct sv from, struct sv to, int64_t since, const struct store_watch_cb *cb,
 		void *ctx, struct store_watch **ret_watch, struct err *err);
 void store_unwatch(struct store *s, struct store_watch *w);
-bool store_tells_changes(struct store *s); /* it has that: */
 int store_changes(struct store *s, struct sv from, struct sv to, int64_t since, size_t most, store_change_fn *fn,
 		  void *ctx, int64_t *ret_rev, struct err *err);
 int store_compact(struct store *s, int64_t rev, struct err *err);
@@ -238,6 +242,7 @@ int store_lease_keepalive(struct store *s, int64_t id, int64_t *ret_ttl_s, struc
 int store_lease_revoke(struct store *s, int64_t id, struct err *err);			     /* and its keys are gone */
 bool store_shared(struct store *s);				  /* others may write: it has a sync */
 void store_sync(struct store *s, store_sync_fn *done, void *ctx); /* of one that is shared */
+void store_hurry(struct store *s);
 bool store_healthy(struct store *s, struct err *why);
 void store_stats(struct store *s, struct store_stats *ret);
 struct store *store_close(struct store *s); /* NULL is fine; returns NULL */

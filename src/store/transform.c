@@ -361,6 +361,11 @@ static int tx_lease_revoke(struct store *s, int64_t id, struct err *err)
 	return store_lease_revoke(TX(s)->inner, id, err);
 }
 
+static void tx_hurry(struct store *s)
+{
+	store_hurry(TX(s)->inner);
+}
+
 static bool tx_healthy(struct store *s, struct err *why)
 {
 	return store_healthy(TX(s)->inner, why);
@@ -406,10 +411,12 @@ static const struct store_ops tx_ops = {
 	.gather = tx_gather,
 	.watch = tx_watch,
 	.unwatch = tx_unwatch,
+	.changes = tx_look,
 	.compact = tx_compact,
 	.lease_grant = tx_lease_grant,
 	.lease_keepalive = tx_lease_keepalive,
 	.lease_revoke = tx_lease_revoke,
+	.hurry = tx_hurry,
 	.healthy = tx_healthy,
 	.stats = tx_stats,
 	.close = tx_close,
@@ -422,8 +429,6 @@ struct store *store_transformed(struct store *inner_take, struct store_transform
 	x->ops = tx_ops;
 	if (store_shared(inner_take))
 		x->ops.sync = tx_sync;
-	if (store_tells_changes(inner_take))
-		x->ops.changes = tx_look;
 	x->store = (struct store){ &x->ops, inner_take->env };
 	x->inner = inner_take;
 	x->t = t;

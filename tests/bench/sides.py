@@ -95,6 +95,7 @@ class Side:
         return path
 
     HEADERS = {"Authorization": "Bearer " + TOKEN, "Content-Type": "application/json"}
+    RIGHT = ("-H", "authorization: Bearer " + TOKEN)  # h2load's
 
     def connect(self):
         return http.client.HTTPSConnection("127.0.0.1", self.port, context=insecure(), timeout=60)
@@ -260,8 +261,7 @@ class Load:
     """One run of h2load; every answer must be a 2xx."""
 
     def __init__(self, side, path, n, body=None, connections=10, streams=20, options=()):
-        args = ["h2load", *options, "-n", str(n), "-c", str(min(connections, n)), "-m", str(streams),
-                "-H", "authorization: Bearer " + TOKEN]
+        args = ["h2load", *options, "-n", str(n), "-c", str(min(connections, n)), "-m", str(streams), *side.RIGHT]
         if body is not None:
             file = os.path.join(side.dir, "body.json")
             with open(file, "w", encoding="utf-8") as f:

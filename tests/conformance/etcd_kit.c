@@ -64,7 +64,7 @@ static void kit_exec(char **argv, const char *log, pid_t parent)
 
 void etcd_member_start(struct etcd_cluster *c, int i)
 {
-	struct etcd_member *m = &c->m[i];
+	struct etcd_process *m = &c->m[i];
 	const char *scheme = c->cert ? "https" : "http";
 	struct argv *a = calloc(1, sizeof(*a));
 	char peers[300] = "", log[128];
@@ -105,7 +105,7 @@ void etcd_cluster_start(struct etcd_cluster *c, int n, const char *dir)
 	c->n = n;
 	c->endpoints[0] = '\0';
 	for (int i = 0; i < n; i++) {
-		struct etcd_member *m = &c->m[i];
+		struct etcd_process *m = &c->m[i];
 
 		m->client_port = free_port();
 		m->peer_port = free_port();
@@ -117,12 +117,12 @@ void etcd_cluster_start(struct etcd_cluster *c, int n, const char *dir)
 		etcd_member_start(c, i);
 }
 
-void etcd_member_signal(struct etcd_member *m, int signum)
+void etcd_member_signal(struct etcd_process *m, int signum)
 {
 	assert_int_equal(kill(m->pid, signum), 0);
 }
 
-void etcd_member_kill(struct etcd_member *m)
+void etcd_member_kill(struct etcd_process *m)
 {
 	if (m->pid <= 0)
 		return;

@@ -176,7 +176,7 @@ static void test_lifecycle(void **state)
 	if (!real)
 		runtime_fake_exec_result(rt, 3, "hello\n");
 	OK(rt->ops->exec_sync(rt, &A, cid, (const struct sv[]){ SV("/bin/sh"), SV("-c"), SV("echo hello; exit 3") }, 3,
-			      10, 1024, &out, &errs, &code, &e_));
+			      10, 1024, -1, &out, &errs, &code, &e_));
 	assert_sv(out, "hello\n");
 	assert_int_equal(code, 3);
 
@@ -234,7 +234,7 @@ static void test_stop_in_two_steps(void **state)
 		for (int i = 0; i < 1000 && code; i++) {
 			OK(rt->ops->exec_sync(
 			    rt, &A, cid, (const struct sv[]){ SV("/bin/sh"), SV("-c"), SV("ps | grep -q '[s]leep 1'") },
-			    3, 10, 1024, &out, &errs, &code, &e_));
+			    3, 10, 1024, -1, &out, &errs, &code, &e_));
 		}
 		assert_int_equal(code, 0);
 	}

@@ -203,6 +203,37 @@ static void test_no_majority(void **state)
 	store_close(s);
 }
 
+static void *put_once(void *arg)
+{
+	return (void *)(intptr_t)put(arg, "b", "1", 0);
+}
+
+/* A process that is to end waits for nobody: neither does what was asked before, nor what comes. */
+static void test_hurry(void **state)
+{
+	struct place *p = *state;
+	struct store *s;
+	pthread_t thread;
+	int64_t id;
+	void *said;
+
+	etcd_cluster_start(&p->c, 1, p->dir);
+	s = opened_at(&p->c);
+	store_hurry(s); /* which nobody notices whose store answers */
+	assert_true(put(s, "a", "1", 0) > 0);
+	etcd_member_signal(&p->c.m[0], SIGSTOP);
+	assert_int_equal(pthread_create(&thread, NULL, put_once, s), 0);
+	pthread_join(thread, &said);
+	assert_int_equal((intptr_t)said, -1);
+	assert_false(store_healthy(s, NULL));
+	for (int i = 0; i < 100; i++) { /* of which each would have its seconds */
+		assert_int_equal(put(s, "c", "1", 0), -1);
+		assert_int_equal(store_range(s, SV("a"), SV(""), 0, 1, NULL, NULL, &id, NULL), -1);
+		assert_int_equal(store_lease_grant(s, 0, 60, &id, NULL), -1);
+	}
+	store_close(s);
+}
+
 /* --- others that write --- */
 
 static void synced(_unused_ int64_t rev, const struct err *err, void *ctx)
@@ -312,23 +343,37 @@ static void test_same_words(void **state)
 	}
 }
 
+static int past_key(const struct store_change *c, void *ctx)
+{
+	buf_printf(ctx, "%.*s@%" PRId64 "%s ", SV_ARG(c->kv.key), c->kv.mod_rev, c->more ? "," : "");
+	return c->kv.mod_rev == 7;
+}
+
 /* History that another server has forgotten. */
 static void test_compacted_by_another(void **state)
 {
 	struct place *p = *state;
-	struct store *s, *other;
+	struct store *s, *other, *third;
 	struct seen live, late;
 	struct store_stats st;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	int64_t upto = 0;
 
 	etcd_cluster_start(&p->c, 1, p->dir);
 	s = opened_at(&p->c);
 	other = opened_at(&p->c);
+	third = opened_at(&p->c);
 	seen_watch(&live, s, "", "z", 1);
 	for (int i = 0; i < 50; i++)
 		put(s, "k", "v", STORE_ANY_REV);
 	seen_wait_progress(&live, 51); /* else what it has not seen yet is forgotten, and it ends */
 	assert_int_equal(store_compact(other, 40, NULL), 0);
 	assert_list(s, "k", "", 20, 0, "Expired");
+	sync_with(third);
+	assert_int_equal(store_changes(third, SV("k"), SV(""), 20, 50, past_key, &b, &upto, &err), -1);
+	assert_int_equal(err.reason, ERR_EXPIRED);
+	assert_int_equal(b.n, 0);
 	seen_watch(&late, s, "", "z", 20); /* it does not know yet */
 	seen_wait_end(&late);
 	assert_int_equal(late.why, ERR_EXPIRED);
@@ -336,6 +381,8 @@ static void test_compacted_by_another(void **state)
 	seen_stop(&late, s);
 	store_stats(s, &st);
 	assert_int_equal(st.compact_rev, 40);
+	assert_int_equal(store_changes(s, SV("k"), SV(""), 40, 50, past_key, &b, &upto, NULL), 0);
+	assert_int_equal(upto, 51);
 	seen_watch(&late, s, "", "z", 40);
 	seen_wait_progress(&late, 51);
 	assert_int_equal(late.revs.n, 11);
@@ -346,11 +393,146 @@ static void test_compacted_by_another(void **state)
 	assert_false(live.ended);
 	seen_stop(&live, s);
 	store_close(other);
+	store_close(third);
 	s = store_close(s);
 	s = opened_at(&p->c); /* and one that comes later finds out */
 	store_stats(s, &st);
 	assert_int_equal(st.compact_rev, 40);
 	store_close(s);
+}
+
+/* --- the past --- */
+
+/* Large revisions come in fragments, of which several are in one answer: each is told as a whole, once. */
+static void test_large_past(void **state)
+{
+	enum { N = 24 };
+	struct place *p = *state;
+	char *big = malloc(1000000), want[64];
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	int64_t upto = 1;
+	struct store *s;
+	struct seen n;
+	int calls = 0;
+
+	memset(big, 'x', 1000000);
+	etcd_cluster_start(&p->c, 1, p->dir);
+	s = opened_at(&p->c);
+	for (int i = 0; i < N; i++) {
+		struct store_write also = { .key = SV("a/beside"), .value = SV("v"), .expect_rev = STORE_ANY_REV };
+		struct store_write w = { .key = SV("a/k"),
+					 .value = { big, 1000000 },
+					 .expect_rev = STORE_ANY_REV,
+					 .also = &also,
+					 .n_also = 1 };
+
+		assert_int_equal(store_commit_wait(s, &w, NULL, NULL), 1);
+	}
+	seen_watch(&n, s, "a/", "a0", 1);
+	seen_wait_progress(&n, N + 1);
+	assert_int_equal(n.revs.n, 2 * N);
+	for (size_t i = 0; i < n.revs.n; i++)
+		assert_int_equal(n.revs.p[i], (int64_t)i / 2 + 2);
+	seen_stop(&n, s);
+	for (; upto < N + 1; calls++) {
+		int64_t before = upto;
+
+		assert_int_equal(store_changes(s, SV("a/"), SV("a0"), upto, 1000, past_key, &b, &upto, NULL), 0);
+		assert_true(upto > before && upto <= N + 1);
+		assert_true(before >= 7 || upto <= 7); /* where its asker had enough */
+	}
+	assert_true(calls > 2); /* as much as a page has, and no more */
+	for (int i = 2; i < N + 2; i++) {
+		snprintf(want, sizeof(want), "a/beside@%d, a/k@%d ", i, i);
+		assert_non_null(strstr(buf_cstr(&b), want));
+		assert_null(strstr(strstr(b.p, want) + 1, want));
+	}
+	store_close(s);
+	free(big);
+}
+
+struct reader {
+	struct store *s;
+	pthread_t thread;
+	int64_t from, newest;
+	int told;
+};
+
+static int past_count(const struct store_change *c, void *ctx)
+{
+	struct reader *r = ctx;
+
+	r->told += c->kv.mod_rev > r->from;
+	return 0;
+}
+
+static void *reader_run(void *arg)
+{
+	struct reader *r = arg;
+
+	for (int64_t upto = r->from; upto < r->newest;) {
+		_cleanup_(err_release) struct err err = ERR_INIT;
+
+		if (store_changes(r->s, SV("w/"), SV("w0"), upto, 50, past_count, r, &upto, &err) < 0)
+			assert_int_equal(err.reason, ERR_TIMEOUT); /* nobody is there for a while */
+	}
+	return NULL;
+}
+
+/* Many who look back at once, from different times, while the member they look at goes and comes. */
+static void test_past_of_many(void **state)
+{
+	enum { READERS = 20, N = 400 };
+	struct place *p = *state;
+	struct reader r[READERS];
+	struct writer w;
+	struct store *s;
+	int64_t newest;
+
+	etcd_cluster_start(&p->c, 3, p->dir);
+	s = opened_at(&p->c);
+	writer_start(&w, s);
+	writer_wait(&w, N);
+	atomic_store(&w.stop, true);
+	pthread_join(w.thread, NULL);
+	newest = now_rev(s);
+	for (int i = 0; i < READERS; i++) {
+		r[i] = (struct reader){ .s = s, .from = 1 + i * N / READERS, .newest = newest };
+		assert_int_equal(pthread_create(&r[i].thread, NULL, reader_run, &r[i]), 0);
+	}
+	for (int i = 0; i < 3; i++) {
+		etcd_member_kill(&p->c.m[i]);
+		etcd_member_start(&p->c, i);
+	}
+	for (int i = 0; i < READERS; i++) {
+		pthread_join(r[i].thread, NULL);
+		assert_int_equal(r[i].told, newest - r[i].from);
+	}
+	store_close(s);
+}
+
+/* Without anybody to ask the asker is told so; who asks again later is answered. */
+static void test_past_of_nobody(void **state)
+{
+	struct place *p = *state;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct reader r = { .from = 1, .newest = 3 };
+
+	etcd_cluster_start(&p->c, 1, p->dir);
+	r.s = opened_hasty(&p->c);
+	while (put(r.s, "w/a", "1", 0) < 0 || put(r.s, "w/b", "1", 0) < 0)
+		kit_rest();
+	etcd_member_kill(&p->c.m[0]);
+	while (store_healthy(r.s, NULL))
+		kit_rest();
+	assert_int_equal(store_changes(r.s, SV("w/"), SV("w0"), 1, 50, past_count, &r, &(int64_t){ 0 }, &err), -1);
+	assert_int_equal(err.reason, ERR_TIMEOUT);
+	etcd_member_start(&p->c, 0);
+	while (!store_healthy(r.s, NULL))
+		kit_rest();
+	reader_run(&r);
+	assert_int_equal(r.told, 2);
+	store_close(r.s);
 }
 
 /* One of two forgets what both have written, again and again. */
@@ -604,12 +786,14 @@ static void test_nobody_there(_unused_ void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		PLACE(test_nobody_there),    PLACE(test_usual_limits),
-		PLACE(test_no_space),	     PLACE(test_tls),
-		PLACE(test_leases),	     PLACE(test_sync),
-		PLACE(test_same_words),	     PLACE(test_compacted_by_another),
-		PLACE(test_compact_in_turn), PLACE(test_members_die),
-		PLACE(test_members_stop),    PLACE(test_no_majority),
+		PLACE(test_nobody_there),   PLACE(test_usual_limits),
+		PLACE(test_no_space),	    PLACE(test_tls),
+		PLACE(test_leases),	    PLACE(test_sync),
+		PLACE(test_same_words),	    PLACE(test_compacted_by_another),
+		PLACE(test_large_past),	    PLACE(test_past_of_many),
+		PLACE(test_past_of_nobody), PLACE(test_compact_in_turn),
+		PLACE(test_members_die),    PLACE(test_members_stop),
+		PLACE(test_no_majority),    PLACE(test_hurry),
 	};
 
 	if (!etcd_installed()) {

@@ -259,8 +259,7 @@ void test_model(void **state)
 			} else if (dice < 960) {
 				model_read(&m, k->s);
 			} else if (dice < 990) {
-				if (store_tells_changes(k->s))
-					model_changes(&m, k->s);
+				model_changes(&m, k->s);
 			} else if (dice < 996) {
 				int64_t rev = model_rev(&m) - (int64_t)model_rand(&m, 50); /* drawn once */
 

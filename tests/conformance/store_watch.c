@@ -236,8 +236,6 @@ void test_changes(void **state)
 {
 	struct kit *k = *state;
 
-	if (!store_tells_changes(k->s))
-		return;
 	assert_changes(k->s, "", "z", 0, 10, 1, "");
 	put(k->s, "a", "1", 0); /* 2 */
 	put(k->s, "b", "1", 0); /* 3 */
@@ -275,8 +273,6 @@ void test_changes_meanwhile(void **state)
 	struct buf b = BUF_INIT;
 	char key[16];
 
-	if (!store_tells_changes(s))
-		return;
 	memset(value, 'v', sizeof(value));
 	for (int i = 0; i < N; i++) {
 		struct store_write w = { .value = sv_make(value, sizeof(value)), .expect_rev = STORE_ANY_REV };

@@ -3,6 +3,7 @@
 //
 // What it is told, lines of JSON on its input, it answers by "ok":
 //	{hang: "NodePublishVolume"}	that method never answers, from now on; null: it does again, also to those who waited
+//	{for: "default"}	only of pods of that namespace; null: of all
 //	{fail: "NodeStageVolume"}	it fails
 //	{abnormal: "words"}		volumes are not well
 import { spawnSync } from "node:child_process";
@@ -14,7 +15,7 @@ import loader from "@grpc/proto-loader";
 import { sidecars } from "./sidecars.mjs";
 
 const [name, root, state, node, kubeconfig] = process.argv.slice(2);
-const how = { hang: null, fail: null, abnormal: null };
+const how = { hang: null, for: null, fail: null, abnormal: null };
 let held = [];
 const here = path.dirname(new URL(import.meta.url).pathname);
 const load = (file) => grpc.loadPackageDefinition(loader.loadSync(path.join(here, file), { keepCase: true, longs: Number }));
@@ -85,7 +86,8 @@ function answer(method, work) {
         return done({ code: grpc.status.INTERNAL, details: String(e.message ?? e) });
       }
     };
-    if (how.hang === method) held.push(go);
+    const whose = call.request.volume_context?.["csi.storage.k8s.io/pod.namespace"];
+    if (how.hang === method && (how.for === null || how.for === whose)) held.push(go);
     else go();
   };
 }

@@ -1,6 +1,6 @@
 """A small S3 service: objects in memory, requests believed only with a SigV4 signature that it works out by itself.
 
-It speaks what snapshots need, path-style: PUT, GET, DELETE of an object, ListObjectsV2 in pages. Whatever is not as AWS has it
+It speaks what snapshots need, path-style: PUT, GET, DELETE of an object, one in parts, ListObjectsV2 in pages. Whatever is not as AWS has it
 (an unsigned header, another digest of the body, a clock that is far off) is refused with AWS' code.
 """
 import contextlib
@@ -8,6 +8,7 @@ import datetime
 import hashlib
 import hmac
 import http.server
+import re
 import threading
 import urllib.parse
 from xml.sax.saxutils import escape
@@ -28,7 +29,8 @@ class Refused(Exception):
 class Bucket:
     def __init__(self, name="backups", access="AKIDEXAMPLE", secret="wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", region="eu-central-1", page=1000):
         self.name, self.access, self.secret, self.region, self.page = name, access, secret, region, page
-        self.objects, self.said, self.fail = {}, [], None
+        self.objects, self.said, self.fail, self.claims = {}, [], None, None
+        self.uploads, self.bad_part, self.bad_end = {}, 0, False  # parts by the upload's id; a part that fails; an end that does
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"bucket": self}))
         self.endpoint = f"127.0.0.1:{self.server.server_address[1]}"
 
@@ -53,10 +55,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-    def answer(self, status, body=b"", content="application/xml"):
+    def handle(self):
+        with contextlib.suppress(ConnectionError):  # who has read enough
+            super().handle()
+
+    def answer(self, status, body=b"", content="application/xml", etag=None):
         self.send_response(status)
+        if etag:
+            self.send_header("ETag", f'"{etag}"')
         self.send_header("Content-Type", content)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(self.bucket.claims or len(body)))
         self.end_headers()
         self.wfile.write(body)
 
@@ -105,6 +113,34 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(200, f'<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
                          f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{rows}</ListBucketResult>".encode())
 
+    def part(self, name, query, body):
+        """Of an upload in parts; as AWS has it the end may fail behind a 200."""
+        b, ident = self.bucket, query.get("uploadId", "")
+        if "uploads" in query:
+            ident = f"id/{len(b.said)}+=&"
+            b.uploads[ident] = {}
+            return self.answer(200, f"<InitiateMultipartUploadResult><UploadId>{escape(ident)}</UploadId></InitiateMultipartUploadResult>".encode())
+        if ident not in b.uploads:
+            raise Refused(404, "NoSuchUpload", "The specified upload does not exist.")
+        parts = b.uploads[ident]
+        if self.command == "DELETE":
+            del b.uploads[ident]
+            return self.answer(204)
+        if self.command == "PUT":
+            number = int(query["partNumber"])
+            if number == b.bad_part:
+                raise Refused(500, "InternalError", "We encountered an internal error. Please try again.")
+            parts[number] = body
+            return self.answer(200, etag=hashlib.md5(body).hexdigest())
+        named = re.findall(r'<Part><PartNumber>(\d+)</PartNumber><ETag>"(\w+)"</ETag></Part>', body.decode())
+        if b.bad_end or [(int(n), e) for n, e in named] != sorted((n, hashlib.md5(p).hexdigest()) for n, p in parts.items()):
+            return self.answer(200, b"<Error><Code>InternalError</Code><Message>the end failed</Message></Error>")
+        if any(len(p) < 5 << 20 for n, p in parts.items() if n < len(parts)):
+            raise Refused(400, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size")
+        b.objects[name] = b"".join(parts[n] for n in sorted(parts))
+        del b.uploads[ident]
+        return self.answer(200, b"<CompleteMultipartUploadResult></CompleteMultipartUploadResult>")
+
     def serve(self):
         b = self.bucket
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -116,7 +152,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         bucket, _, name = urllib.parse.unquote(path).lstrip("/").partition("/")
         if bucket != b.name:
             raise Refused(404, "NoSuchBucket", "The specified bucket does not exist")
-        if not name:
+        fields = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
+        if name and ("uploads" in fields or "uploadId" in fields):
+            self.part(name, fields, body)
+        elif not name:
             self.list_objects(dict(urllib.parse.parse_qsl(query)))
         elif self.command == "PUT":
             b.objects[name] = body
@@ -136,4 +175,4 @@ class Handler(http.server.BaseHTTPRequestHandler):
             except Refused as e:
                 self.answer(e.status, f"<Error><Code>{e.code}</Code><Message>{escape(str(e))}</Message></Error>".encode())
 
-    do_PUT = do_DELETE = do_GET
+    do_PUT = do_DELETE = do_POST = do_GET

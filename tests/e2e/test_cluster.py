@@ -51,7 +51,7 @@ def hello_starts(c):
 def names_hit(url, want, limit=400):
     seen = set()
     for _ in range(limit):
-        seen.add(re.search(r"I am (\S+)", fetch(url)).group(1))
+        seen.add(re.search(r"I am (\S+)", fetch(url, 30)).group(1))
         if seen == want:
             return seen
     raise Failed(f"{url}: hit {seen} of {want}")
@@ -168,7 +168,7 @@ def exec_attach_cp_forward_by(c):
     try:
         wait_for("the forwarded port", lambda: pod in fetch(f"http://127.0.0.1:{port}/"), 20)
         for _ in range(5):
-            contains(fetch(f"http://127.0.0.1:{port}/"), pod)
+            contains(fetch(f"http://127.0.0.1:{port}/", 30), pod)
     finally:
         p.terminate()
         p.wait()
@@ -197,7 +197,7 @@ def rolling_update(c):
     def load():
         while not stop.is_set():
             try:
-                fetch(f"http://{ip}/", 2)
+                fetch(f"http://{ip}/", 30)
             except OSError as e:
                 errors.append(str(e))
             time.sleep(0.01)
@@ -268,15 +268,15 @@ def host_ports(c):
     c.apply(host_pod("door", port, f"- {{containerPort: 8080, hostPort: {local}, hostIP: 127.0.0.1, name: local}}"))
     for host in (node, "127.0.0.1"):
         wait_for("the host port", lambda h=host: "I am door" in fetch(f"http://{h}:{port}/"))
-    contains(fetch(f"http://127.0.0.1:{local}/"), "I am door")
+    contains(fetch(f"http://127.0.0.1:{local}/", 30), "I am door")
     assert closed(f"http://{node}:{local}/"), "a port of 127.0.0.1 answers elsewhere"
     for name in (pod, "door"):  # another pod, and itself
         contains(c.kubectl("exec", *NS, name, "--", "wget", "-qO-", f"http://{node}:{port}/"), "I am door")
     # A crash of the server changes nothing; a pod that goes meanwhile takes its port along.
     c.kill()
-    contains(fetch(f"http://127.0.0.1:{port}/"), "I am door")
+    contains(fetch(f"http://127.0.0.1:{port}/", 30), "I am door")
     c.start()
-    contains(fetch(f"http://127.0.0.1:{port}/"), "I am door")
+    contains(fetch(f"http://127.0.0.1:{port}/", 30), "I am door")
     c.kubectl("delete", "pod", "door", *NS, "--force", "--grace-period=0")
     wait_for("the port to close", lambda: closed(f"http://127.0.0.1:{port}/") and closed(f"http://{node}:{port}/"))
     # The same port by another pod.
@@ -319,7 +319,7 @@ def an_unready_pod_leaves_its_service(c):
     ip = c.get("svc", "hello", *NS)["spec"]["clusterIP"]
     time.sleep(1)
     for _ in range(60):
-        assert pod not in fetch(f"http://{ip}/"), "still hit"
+        assert pod not in fetch(f"http://{ip}/", 30), "still hit"
     c.kubectl("exec", *NS, pod, "--", "mv", "/www/off", "/www/healthz")
     wait_for("Ready", lambda: len(ready_pods(c)) == 3, 30)
 
@@ -409,14 +409,14 @@ def a_killed_server_adopts(c):
     ip = c.get("svc", "hello", *NS)["spec"]["clusterIP"]
     c.kill()
     for _ in range(20):
-        contains(fetch(f"http://{ip}/"), "Hello")
+        contains(fetch(f"http://{ip}/", 30), "Hello")
     c.start()
     wait_for("the node", lambda: " Ready " in c.kubectl("get", "nodes"), 60)
     time.sleep(3)
     after = {p["metadata"]["name"]: p["status"]["containerStatuses"] for p in pods(c, "-l", "app=hello")}
     equal({k: v[0]["containerID"] for k, v in after.items()}, before, "containers after the restart")
     equal({v[0]["restartCount"] for v in after.values()} <= {0, 1}, True)
-    contains(fetch(f"http://{ip}/"), "Hello")
+    contains(fetch(f"http://{ip}/", 30), "Hello")
 
 
 def a_server_killed_while_creating_leaks_nothing(c):
@@ -749,7 +749,7 @@ subsets: [{{addresses: [{{ip: {address}}}], ports: [{{port: 8080}}]}}]
             return True
         return False
     wait_for("the node port to close", closed, 10)
-    contains(fetch(f"http://{ip}/"), pod["metadata"]["name"])
+    contains(fetch(f"http://{ip}/", 30), pod["metadata"]["name"])
     c.kubectl("delete", "svc", "byhand", *NS)
 
 

@@ -192,10 +192,16 @@ def a_driver_that_hangs_stops_nobody_else(c, d):
         wait_for("the second driver", lambda: len(c.get("csinode", "node-1")["spec"]["drivers"]) == 2)
         c.apply("{apiVersion: storage.k8s.io/v1, kind: CSIDriver, metadata: {name: hangs.csi.example.com}, "
                 "spec: {attachRequired: false, podInfoOnMount: true, volumeLifecycleModes: [Ephemeral]}}")
-        other.say(hang="NodePublishVolume")
+        other.say(hang="NodePublishVolume", **{"for": "default"})
+        c.kubectl("create", "namespace", "quiet")
         for i in range(12):
             c.apply(pod(f"stuck-{i}", None, volume="csi: {driver: hangs.csi.example.com}"))
         wait_for("calls that hang", lambda: "NodePublishVolume" in other.calls(), 60)
+        # Neither those of the same driver in another namespace.
+        wait_for("the account", lambda: "default" in c.kubectl("get", "serviceaccount", "-n", "quiet"))
+        c.apply(pod("calm", None, volume="csi: {driver: hangs.csi.example.com}"), "-n", "quiet")
+        wait_for("pod calm", lambda: c.get("pod", "calm", "-n", "quiet")["status"]["phase"] == "Running", 60)
+        c.kubectl("delete", "namespace", "quiet", "--timeout=60s")
         c.apply(pod("plain", None, volume="emptyDir: {}"))
         c.apply(claim("three") + "---" + pod("fine", "three"))
         running(c, "plain")

@@ -176,6 +176,69 @@ def a_part_of_a_revision_is_not_all_of_it(_):
             c.start()
 
 
+def rss(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return next(int(line.split()[1]) >> 10 for line in f if line.startswith("VmRSS:"))
+
+
+class Peak:
+    """The most MiB that processes have, looked at all the time."""
+
+    def __init__(self, *pids):
+        self.pids, self.most, self.over = pids, [rss(p) for p in pids], threading.Event()
+        self.thread = threading.Thread(target=self.look, daemon=True)
+
+    def look(self):
+        while not self.over.wait(0.05):
+            self.most = [max(m, rss(p)) for m, p in zip(self.most, self.pids)]
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
+def old_watches_cost_etcd_little(_):
+    """A hundred watches of a quiet namespace from before 30 MB of changes elsewhere, and some of those changes: etcd is asked for the
+    past by one feed, whoever watches, and writes go on."""
+    with Etcd() as etcd, on_etcd(etcd) as c, contextlib.ExitStack() as open_ones:
+        equal(c.request("POST", "/api/v1/namespaces", {"metadata": {"name": "tiny"}})[0], 201)
+        tiny, large = "/api/v1/namespaces/tiny/configmaps", "/api/v1/namespaces/default/configmaps"
+        first = c.request("POST", tiny, {"metadata": {"name": "first"}})[1]["metadata"]["resourceVersion"]
+        equal(c.request("POST", tiny, {"metadata": {"name": "second"}})[0], 201)
+        n = 1500
+        for i in range(n):
+            equal(c.request("POST", large, {"metadata": {"name": f"b{i}"}, "data": {"k": "y" * 20000}})[0], 201)
+        last = c.request("POST", tiny, {"metadata": {"name": "last"}})[1]["metadata"]["resourceVersion"]
+        c.stop()
+        c.start()  # what memory holds is not the past
+        before = rss(etcd.proc.pid), rss(c.server_pid)
+
+        def watch(path):
+            conn = open_ones.enter_context(contextlib.closing(c.connect()))
+            conn.request("GET", f"{path}?watch=1&resourceVersion={first}")
+            return conn.getresponse()
+
+        def told(response, wanted):
+            """Names as they come, until that many."""
+            return [json.loads(response.readline())["object"]["metadata"]["name"] for _ in range(wanted)]
+
+        with Peak(etcd.proc.pid, c.server_pid) as peak:
+            quiet = [watch(tiny) for _ in range(100)]
+            loud = [watch(large) for _ in range(3)]
+            for i in range(20):
+                equal(c.request("POST", tiny, {"metadata": {"name": f"m{i}"}})[0], 201)
+            for r in quiet:
+                equal(told(r, 22), ["second", "last", *(f"m{i}" for i in range(20))])
+            for r in loud:
+                equal(told(r, n), [f"b{i}" for i in range(n)])
+        print(f"# {last}: etcd {before[0]} MiB, at most {peak.most[0]}; the server {before[1]}, at most {peak.most[1]}")
+        equal(peak.most[0] - before[0] < 300, True, f"etcd grew from {before[0]} to {peak.most[0]} MiB")
+
+
 def etcd_goes_and_comes_back(_):
     with Etcd() as etcd, on_etcd(etcd) as c:
         pid = c.server_pid
@@ -252,5 +315,5 @@ def upstreams_names_work(_):
 if __name__ == "__main__":
     need_tools()
     sys.exit(main([flags_are_checked, objects_are_in_etcd, what_upstream_stores_is_read, two_servers_see_each_other, a_part_of_a_revision_is_not_all_of_it,
-                   etcd_goes_and_comes_back, a_full_etcd_is_told,
+                   old_watches_cost_etcd_little, etcd_goes_and_comes_back, a_full_etcd_is_told,
                    upstreams_names_work], None))

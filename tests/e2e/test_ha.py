@@ -312,6 +312,7 @@ def loses_each(members, store):
 def any_server_can_be_lost(_):
     with Etcd() as etcd, Members([Member(etcd, n) for n in range(1, 4)]) as members:
         loses_each(members, "an etcd of somebody else")
+        contains(everything(etcd), *[b"/caravel/leaders/kube-system/kube-" + part for part in (b"controller-manager", b"scheduler")])
 
 
 def ip(*words):
@@ -514,8 +515,9 @@ def a_planned_end_hands_over_at_once(_):
         print(f"# another leader {time.monotonic() - started:.1f} s after the end", flush=True)
         holder = members.request("GET", "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-controller-manager")[1]["spec"]
         equal(holder["leaseTransitions"] >= 1, True)
-        leases = members.request("GET", "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases")[1]["items"]
-        equal(len([x for x in leases if x["metadata"]["name"].startswith("apiserver-")]), 2)
+        leases = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
+        wait_for("the Leases of those that are left", lambda: len(
+            [x for x in members.request("GET", leases)[1]["items"] if x["metadata"]["name"].startswith("apiserver-")]) == 2)
 
 
 if __name__ == "__main__":

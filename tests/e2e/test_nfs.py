@@ -13,14 +13,15 @@ IMAGE = "docker.io/caravel/demo:1"
 TOOLS = tempfile.mkdtemp(prefix="caravel-nfs-")
 ASKED = os.path.join(TOOLS, "asked")
 HELPER = os.path.join(TOOLS, "mount.nfs")
+GO = os.path.join(TOOLS, "go")
 
 
 def stand_in():
-    """What comes from the server gone.example never comes."""
+    """What comes from the server gone.example never comes, from slow.example when it is let."""
     with open(HELPER, "w", encoding="utf-8") as f:
         f.write(f"""#!/bin/sh
 echo "$@" >> {ASKED}
-case "$1" in gone.example:*) exec sleep 100000;; esac
+case "$1" in gone.example:*) exec sleep 100000;; slow.example:*) while [ ! -e {GO} ]; do sleep 0.1; done;; esac
 mkdir -p "{TOOLS}/export${{1##*:}}"
 exec mount --bind "{TOOLS}/export${{1##*:}}" "$2"
 """)
@@ -113,8 +114,36 @@ def a_server_that_hangs(c):
     c.kubectl("delete", "pod", "hung", "other", "--timeout=60s")
 
 
+def mounts():
+    with open("/proc/self/mounts", encoding="utf-8") as f:
+        return [at for at in (line.split()[1] for line in f) if at.startswith(cluster.dir) and "kubernetes.io~nfs" in at]
+
+
+def killed_anywhere(c):
+    """The program that the agent before has left behind mounts, too: once or twice, it is used, and all of it goes."""
+    c.apply(pod("slow", "nfs: {server: slow.example, path: /s}"))
+    wait_for("the mount to begin", lambda: "slow.example" in asked(), 30)
+    c.kill()
+    c.start()
+    wait_for("the next agent's", lambda: asked().count("slow.example") == 2, 60)
+    with open(GO, "w", encoding="utf-8"):
+        pass
+    running(c, "slow")
+    c.kubectl("exec", "slow", "--", "sh", "-c", "echo kept > /d/x")
+    c.kill()
+    c.start()
+    equal(c.kubectl("exec", "slow", "--", "cat", "/d/x").strip(), "kept")
+    running(c, "slow")
+    c.kubectl("delete", "pod", "slow", "--wait=false")
+    c.kill()  # somewhere between its end and the unmount
+    c.start()
+    wait_for("the pod to go", lambda: "slow" not in c.kubectl("get", "pods", "-o", "name"), 60)
+    wait_for("its mounts to go", lambda: not mounts(), 30)
+    equal(os.listdir(f"{TOOLS}/export/s"), ["x"])
+
+
 if __name__ == "__main__":
     need_node()
     os.environ["PATH"] = TOOLS + os.pathsep + os.environ["PATH"]
     with Cluster(agent=True) as cluster:
-        sys.exit(main([without_the_program, a_volume_of_the_pod, a_volume_of_a_claim, a_server_that_hangs], cluster))
+        sys.exit(main([without_the_program, a_volume_of_the_pod, a_volume_of_a_claim, killed_anywhere, a_server_that_hangs], cluster))

@@ -27,10 +27,14 @@ spec:
 BOTH = "10.42.0.0/16,fd00:42::/56"
 
 
-def own_range(c, v4=True):
-    """The first address of dev-1's range: whose its connections to pods of others come from. Who is first, chance says."""
-    cidrs = c.get("node", "dev-1")["spec"]["podCIDRs"]
-    return [cidr.split("/")[0] for cidr in cidrs if ("." in cidr) == v4][0]
+def pod_range(c, node, v4=True):
+    """Which of them has the cluster's first, chance says."""
+    return [cidr for cidr in c.get("node", f"dev-{node}")["spec"]["podCIDRs"] if ("." in cidr) == v4][0]
+
+
+def range_address(c, node, v4=True):
+    """The first address of its range: whose its connections to pods of others come from, and by which others reach it."""
+    return pod_range(c, node, v4).split("/")[0]
 
 
 def ips(c, node):
@@ -105,7 +109,7 @@ def all_reach_all(c):
         wait_for(f"on-{a} and on-{b} to reach each other", lambda a=a, b=b: reach(c, a, b))
     # The node's own programs, too: by the address of its end of the VXLAN.
     for ip in ips(c, 2):
-        contains(c.inside(1, "curl", "-sg", "--max-time", "5", url(ip, "/cgi-bin/who")), own_range(c, "." in ip))
+        contains(c.inside(1, "curl", "-sg", "--max-time", "5", url(ip, "/cgi-bin/who")), range_address(c, 1, "." in ip))
 
 
 def sizes(c):
@@ -157,7 +161,7 @@ def what_others_take_away_comes_back(c):
     to = ips(c, 2)
     for words in (["ip", "link", "delete", dev], ["ip", "route", "flush", "proto", "202"], ["ip", "-6", "route", "flush", "proto", "202"],
                   ["ip", "link", "set", dev, "down"], ["ip", "link", "set", dev, "address", "ee:00:00:00:00:01"],
-                  ["ip", "address", "flush", "dev", dev], ["ip", "neighbour", "delete", "10.42.1.0", "dev", dev],
+                  ["ip", "address", "flush", "dev", dev], ["ip", "neighbour", "delete", range_address(c, 2), "dev", dev],
                   ["bridge", "fdb", "delete", mac, "dev", dev], ["ip", "link", "set", dev, "mtu", "600"]):
         c.inside(1, *words)
         begun = time.monotonic()
@@ -170,7 +174,7 @@ def what_others_take_away_comes_back(c):
 def a_node_that_lies(c):
     """A range that is not its own, an address that is ours: it gets no traffic, and it is said."""
     before = routes(c, 1)
-    for name, cidr, address in (("liar", "10.43.0.0/24", "198.18.0.99"), ("thief", "10.42.1.0/24", "198.18.0.99")):
+    for name, cidr, address in (("liar", "10.43.0.0/24", "198.18.0.99"), ("thief", pod_range(c, 2), "198.18.0.99")):
         c.apply(json.dumps({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {"podCIDR": cidr, "podCIDRs": [cidr]}}))
         c.kubectl("patch", "node", name, "--subresource=status", "--type=merge", "-p",
                   json.dumps({"status": {"addresses": [{"type": "InternalIP", "address": address}]}}))
@@ -211,7 +215,7 @@ def the_server_killed(c):
     """Packets do not ask whether we run."""
     pid = c.node_pid(1)
     os.kill(int(subprocess.run(["pgrep", "-P", str(pid)], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[0]), 9)
-    contains(c.inside(1, "curl", "-sg", "--max-time", "5", url(ips_kept(c)[0], "/cgi-bin/who")), own_range(c))
+    contains(c.inside(1, "curl", "-sg", "--max-time", "5", url(ips_kept(c)[0], "/cgi-bin/who")), range_address(c, 1))
     wait_for("on-2", lambda: reach(c, 1, 2), 60)
 
 

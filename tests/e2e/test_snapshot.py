@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Snapshots: taken under load, restored elsewhere, refused when they are not whole; by a schedule, and in a bucket. And what
 others have stored, imported."""
+import base64
 import contextlib
 import glob
 import json
@@ -219,6 +220,19 @@ def in_a_bucket(c):
                 *b.flags("--s3-folder", "my cluster/é"), env=env)
         equal(os.path.exists(made + "/data/db/manifest"), True)
         contains(caravel("snapshot", "restore", "four.snapshot", "--data-dir", made + "/data", *b.flags(), env=env, status=1), "NoSuchKey")
+        # What it says has not to be believed, nor shown to a terminal as it comes.
+        before = sum(f.stat().st_size for f in os.scandir(made + "/data") if f.is_file())
+        b.claims = 1 << 50
+        contains(caravel("snapshot", "restore", "two.snapshot", "--data-dir", made + "/data", "--token", token(c),
+                         *b.flags("--s3-folder", "my cluster/é"), env=env, status=1), "half of what is free")
+        equal(sum(f.stat().st_size for f in os.scandir(made + "/data") if f.is_file()), before)
+        b.claims, b.fail = None, (403, "\x1b[31mNo", "\x1b]0;owned\a" + "x" * 1000)
+        said = caravel("snapshot", "ls", "--data-dir", data(c), *b.flags(), env=env, status=1)
+        equal(("\x1b" in said, len(said) < 600), (False, True), said)
+        b.fail = None
+        b.objects["\x1b[31m.snapshot"] = b.objects["\u009b31m.snapshot"] = b"x"
+        said = caravel("snapshot", "ls", "--data-dir", data(c), *b.flags(), env=env)
+        equal(("\x1b" in said, "\u009b" in said, "\\u009b31m.snapshot" in said), (False, False, True), said)
         lock.close()
         shutil.rmtree(made)
         for i in range(4):
@@ -238,6 +252,34 @@ def in_a_bucket(c):
         b.fail = (503, "SlowDown", "Please reduce your request rate.")
         contains(save(c, c.dir + "/e.snapshot", *b.flags(), env=env, status=1), "503 SlowDown Please reduce")
         contains(save(c, "--s3", status=1), "--s3-bucket")
+
+
+def in_parts(c):
+    """What is too long for one request: there as a whole, or not at all and nothing of it is left."""
+    names = [f"large-{i}" for i in range(26)]
+    for name in names:
+        body = {"metadata": {"name": name}, "data": {"k": base64.b64encode(os.urandom(720000)).decode()}}
+        equal(c.request("POST", MAPS, body)[0], 201)
+    with Bucket() as b:
+        env = b.environment()
+        contains(save(c, c.dir + "/large.snapshot", *b.flags(), env=env), "uploaded large.snapshot")
+        with open(c.dir + "/large.snapshot", "rb") as f:
+            equal(b.objects["large.snapshot"] == f.read(), True)
+        equal(len([s for s in b.said if s.startswith("PUT") and "partNumber" in s]), 2)
+        equal(b.uploads, {})
+        made, lock = own_dir()
+        caravel("snapshot", "restore", "large.snapshot", "--data-dir", made + "/data", "--token", token(c), *b.flags(), env=env)
+        lock.close()
+        shutil.rmtree(made)
+        b.objects.clear()
+        b.bad_part = 2
+        contains(save(c, c.dir + "/again.snapshot", *b.flags(), env=env, status=1), "put part 2 of 'again.snapshot'", "500 InternalError", "it is in")
+        equal((b.objects, b.uploads), ({}, {}))
+        b.bad_part, b.bad_end = 0, True
+        contains(save(c, c.dir + "/again.snapshot", *b.flags(), env=env, status=1), "InternalError the end failed")
+        equal((b.objects, b.uploads), ({}, {}))
+    for name in names:
+        equal(c.request("DELETE", f"{MAPS}/{name}")[0], 200)
 
 
 def by_schedule_into_a_bucket(_):
@@ -479,7 +521,7 @@ def stored_encrypted(_):
 
 
 TESTS = [saved_under_load, restored_elsewhere, restored_in_place, stored_encrypted, refused_by_name, only_masters, killed_while_restored, by_schedule,
-         in_a_bucket, by_schedule_into_a_bucket, of_an_etcd, of_k3s, of_a_running_cluster]
+         in_a_bucket, in_parts, by_schedule_into_a_bucket, of_an_etcd, of_k3s, of_a_running_cluster]
 
 if __name__ == "__main__":
     need_tools()

@@ -170,6 +170,9 @@ def fullness_is_told(c):
     text = c.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/metrics")
     free = next(line for line in text.splitlines() if line.startswith("kubelet_volume_stats_available_bytes" + labels))
     equal(int(free.split()[-1]) < 1 << 20, True, "what is free of a full volume")
+    contains(text, 'volume_manager_total_volumes{plugin_name="kubernetes.io/host-path",state="actual_state_of_world"} ',
+             'storage_operation_duration_seconds_count{migrated="false",operation_name="volume_mount",status="success",'
+             'volume_plugin="kubernetes.io/projected"} ')
     summary = json.loads(c.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/stats/summary"))
     pod = next(p for p in summary["pods"] if p["podRef"]["name"] == "user")
     equal(pod["volume"][0]["pvcRef"], {"name": "sized", "namespace": "default"})
@@ -236,6 +239,50 @@ spec:
     equal(os.path.join(c.dir, "data") in subprocess.run(["losetup", "-a"], check=True, capture_output=True, text=True).stdout, False)
 
 
+def device_of_an_admin(c):
+    """A volume of local that is a device, and is nobody's of ours: used, and left as it is."""
+    file = os.path.join(c.dir, "device")
+    with open(file, "wb") as f:
+        f.truncate(8 << 20)
+    device = subprocess.run(["losetup", "--find", "--show", file], check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        node = c.get("nodes")["items"][0]["metadata"]["name"]
+        c.apply(f"""
+apiVersion: v1
+kind: PersistentVolume
+metadata: {{name: disk}}
+spec:
+  capacity: {{storage: 8Mi}}
+  accessModes: [ReadWriteOnce]
+  volumeMode: Block
+  storageClassName: ""
+  local: {{path: {device}}}
+  nodeAffinity: {{required: {{nodeSelectorTerms: [{{matchExpressions: [{{key: kubernetes.io/hostname, operator: In, values: [{node}]}}]}}]}}}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {{name: disk}}
+spec: {{volumeMode: Block, storageClassName: "", accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 8Mi}}}}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: disk}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{{name: c, image: {IMAGE}, command: [sh, -c, "exec sleep 100000"], volumeDevices: [{{name: d, devicePath: /dev/xvda}}]}}]
+  volumes: [{{name: d, persistentVolumeClaim: {{claimName: disk}}}}]
+""")
+        running(c, "disk")
+        c.kubectl("exec", "disk", "--", "sh", "-c", "echo of the pod | dd of=/dev/xvda 2>&1")
+        c.kubectl("delete", "pod", "disk", "--timeout=60s")
+        c.kubectl("delete", "pvc", "disk", "--timeout=60s")
+        c.kubectl("delete", "pv", "disk", "--timeout=60s")
+        with open(device, "rb") as f:
+            equal(f.read(10), b"of the pod")
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
 def ephemeral_volume(c):
     c.apply(f"""
 apiVersion: v1
@@ -291,6 +338,6 @@ if __name__ == "__main__":
     need_node()
     with Cluster(agent=True) as cluster:
         sys.exit(main([each_pod_has_a_volume, data_outlive_pods_and_the_server, claims_in_use_stay, a_volume_that_exists,
-                       size_is_held, fullness_is_told, grows_under_load, found_mounted_after_a_reboot, block_device, ephemeral_volume,
+                       size_is_held, fullness_is_told, grows_under_load, found_mounted_after_a_reboot, block_device, device_of_an_admin, ephemeral_volume,
                        clone_of_what_is_in_use],
                       cluster))

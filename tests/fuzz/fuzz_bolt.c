@@ -45,6 +45,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (data[0] & 1)
 		mend((unsigned char *)copy + 16);
 	BUG_ON(fd < 0 || ftruncate(fd, 0) < 0 || pwrite(fd, copy, size - 1, 0) != (ssize_t)size - 1);
-	(void)foreign_etcd(fd, &cb, NULL, &found, NULL);
+	(void)foreign_etcd(fd, SV("/registry"), &cb, NULL, &found, NULL);
 	return 0;
 }

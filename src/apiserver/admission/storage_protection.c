@@ -1,12 +1,13 @@
-/* StorageObjectInUseProtection: claims and volumes begin with a finalizer, which the protection controllers take away
- * when nobody uses them (controllers/volume_protection.c). */
+/* StorageObjectInUseProtection: claims, volumes and classes of attributes begin with a finalizer, which the protection
+ * controllers take away when nobody uses them (controllers/volume_protection.c). */
 #include "apiserver/admission/plugins.h"
 
 static int protect(const struct admission *a, struct err *err)
 {
-	struct sv finalizer = a->res == RES(core_persistentvolumeclaims) ? SV("kubernetes.io/pvc-protection")
-			      : a->res == RES(core_persistentvolumes)	 ? SV("kubernetes.io/pv-protection")
-									 : SV_NULL;
+	struct sv finalizer = a->res == RES(core_persistentvolumeclaims)       ? SV("kubernetes.io/pvc-protection")
+			      : a->res == RES(core_persistentvolumes)	       ? SV("kubernetes.io/pv-protection")
+			      : a->res == RES(storage_volumeattributesclasses) ? SV("kubernetes.io/vac-protection")
+									       : SV_NULL;
 	struct val *list;
 
 	(void)err;

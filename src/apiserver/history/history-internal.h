@@ -1,8 +1,10 @@
-/* history-internal.h - shared by history.c (marks, what is kept) and history_search.c (questions), nobody else. */
+/* history-internal.h - shared by history.c (marks, what is kept), history_clock.c (the second it is), history_mend.c
+ * (what is stored of a clock that had been ahead) and history_search.c (questions), nobody else. */
 #pragma once
 
 #include "apiserver/history/history.h"
 #include "apiserver/history/marks.h"
+#include "store/store.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -17,11 +19,30 @@ struct history {
 
 	pthread_mutex_t mu; /* everything below */
 	pthread_cond_t cond;
-	marks m;	 /* the last that was written, and those that were not */
-	int64_t written; /* its revision as written; 0: none was */
-	int64_t own_rev; /* of that write: nothing else happened in it */
+	marks m;	   /* the last that was written, and those that were not */
+	int64_t written;   /* its revision as written; 0: none was */
+	int64_t own_rev;   /* of that write: nothing else happened in it */
+	int64_t behind_ns; /* monotonic: since when the clock is far behind the last mark; 0: it is not */
+	int64_t mend_s;	   /* what is stored of this second and later ones is of a clock that was ahead; 0: nothing */
 	bool working, stopping;
 };
+
+#define HISTORY_AHEAD_S 60		    /* so much later than the clock says the last mark may be */
+int64_t history_clock_s(struct history *h); /* what the clock says */
+/* The second it is for marks. It may cut those that are there. Lock held. */
+int64_t history_now_s(struct history *h);
+/* What is stored is cut as what is in memory was; before anything is written behind it. Waits for the store. */
+int history_mend(struct history *h, struct err *err);
+
+#define FORGET_MAX 100 /* that go with one write: an etcd takes 128 as one, unless it is told otherwise */
+
+/* Stretches to be deleted. */
+struct forgotten {
+	struct store_write w[FORGET_MAX];
+	char keys[FORGET_MAX][MARKS_KEY_MAX];
+	size_t n;
+};
+int history_forget_one(const struct store_kv *kv, void *ctx); /* of a range over them */
 
 /* A stretch that is stored. */
 struct found {

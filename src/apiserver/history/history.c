@@ -9,7 +9,6 @@
 
 #define KEEP_TICKS 5	  /* history is kept for this many minutes at least, as upstream */
 #define MEMORY_MARKS 1024 /* without --history: seconds with changes in more than ten minutes */
-#define FORGET_MAX 512	  /* stretches that go with one write */
 #define BOUND_LOOKS 16	  /* the cut is made anew whenever such a part of the bound has been written */
 #define RECORD_BYTES 64	  /* what a store has of a record besides: revisions, lengths, checksum, places in indexes */
 #define WAITING_MARKS_MAX ((size_t)4 * MARKS_MAX)
@@ -42,14 +41,6 @@ struct history *history_free(struct history *h)
 static int64_t history_run_s(struct history *h)
 {
 	return h->run_before_s + (env_mono_ns(h->s->env) - h->start_ns) / NS_PER_SEC;
-}
-
-/* The second it is for marks: a clock that was set back is waited for. Lock held. */
-static int64_t history_now_s(struct history *h)
-{
-	int64_t now = env_now_ns(h->s->env) / NS_PER_SEC;
-
-	return h->m.n ? MAX(now, vec_last(&h->m).sec) : MAX(now, 0);
 }
 
 int history_begin(struct history *h, int64_t rev, struct err *err)
@@ -178,26 +169,6 @@ static void history_wrote(struct history *h, const struct mark *last, int64_t ow
 	pthread_mutex_unlock(&h->mu);
 }
 
-struct forgotten {
-	struct store_write w[FORGET_MAX];
-	char keys[FORGET_MAX][MARKS_KEY_MAX];
-	size_t n;
-};
-
-static int history_forget_one(const struct store_kv *kv, void *ctx)
-{
-	struct forgotten *f = ctx;
-	int64_t rev;
-
-	if (marks_key_rev(kv->key, &rev)) {
-		f->w[f->n] = (struct store_write){ .key = marks_key(rev, f->keys[f->n]),
-						   .expect_rev = STORE_ANY_REV,
-						   .tombstone = true };
-		f->n++;
-	}
-	return f->n == FORGET_MAX;
-}
-
 /* Marks of what is compacted away: they go with the next ones that are written. */
 static int history_forget(struct history *h, struct forgotten *ret, struct err *err)
 {
@@ -239,7 +210,9 @@ static int history_write(struct history *h, struct err *err)
 	marks m = VEC_INIT;
 	int rc = 0;
 
-	if (history_take(h, &m))
+	if (history_mend(h, err) < 0)
+		rc = -1;
+	else if (history_take(h, &m))
 		rc = history_write_marks(h, &m, err);
 	vec_release(&m);
 	return rc;

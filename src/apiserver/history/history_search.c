@@ -79,12 +79,13 @@ static bool begins_before(const struct found *f, int64_t sec)
 
 /* --- answers --- */
 
-/* Among marks in memory: those around the beginning of sec. False: all are later. */
-static bool memory_at(struct history *h, int64_t sec, struct mark *ret, struct mark *ret_next)
+/* Among marks in memory: those around the beginning of sec, and the last revision. False: all are later. */
+static bool memory_at(struct history *h, int64_t sec, struct mark *ret, struct mark *ret_next, int64_t *ret_rev)
 {
 	size_t i;
 
 	pthread_mutex_lock(&h->mu);
+	*ret_rev = h->m.n ? vec_last(&h->m).rev : 0;
 	i = marks_before(h->m.p, h->m.n, sec);
 	*ret = i ? h->m.p[i - 1] : (struct mark){ 0 };
 	*ret_next = i < h->m.n ? h->m.p[i] : (struct mark){ 0 };
@@ -126,14 +127,14 @@ int history_rev_at(struct history *h, int64_t sec, int64_t *ret_rev, int64_t *re
 	char text[TIME_TEXT_MAX];
 	struct mark m, next;
 	struct store_stats st;
-	int64_t now;
+	int64_t now, last;
 
 	pthread_mutex_lock(&h->mu);
-	now = MAX(env_now_ns(h->s->env) / NS_PER_SEC, h->m.n ? vec_last(&h->m).sec : 0);
+	now = history_now_s(h);
 	pthread_mutex_unlock(&h->mu);
 	if (sec > now)
 		return err_set(err, ERR_BAD_REQUEST, "%.*s is in the future", SV_ARG(sec_text(sec, text)));
-	if (!memory_at(h, sec, &m, &next)) {
+	if (!memory_at(h, sec, &m, &next, &last)) {
 		int rc = h->kept_s ? stored_at(h, sec, &m, &next, err) : 0;
 
 		if (rc < 0)
@@ -146,6 +147,9 @@ int history_rev_at(struct history *h, int64_t sec, int64_t *ret_rev, int64_t *re
 		return history_expired(h, sec_text(sec, text), err);
 	*ret_rev = m.rev;
 	*ret_doubt = next.gap && next.rev > m.rev && (m.open || m.sec < sec - 1) ? next.rev : 0;
+	/* Of a clock that is ahead of ours, or was: what came since has no time yet. */
+	if (next.rev > m.rev && next.sec > history_clock_s(h) + HISTORY_AHEAD_S)
+		*ret_doubt = MAX(next.rev, last);
 	return 0;
 }
 

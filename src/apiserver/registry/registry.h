@@ -21,7 +21,7 @@
 #define WRITE_AGAIN_BYTES ((size_t)32 * 1024 * 1024) /* while all that it has tried keeps less than this */
 #define ALSO_ATTEMPTS 100 /* while others take what was to be written with it; each one knows of one more */
 #define GENERATE_NAME_ATTEMPTS 8
-#define WRITE_BOUNDS 2 /* the namespace, the definition */
+#define WRITE_BOUNDS 3 /* the fence, the namespace, the definition */
 
 struct write_op {
 	struct api_req *q;

@@ -94,10 +94,10 @@ static void terms_join(struct arena *a, struct selection *s)
 	s->n_terms = n;
 }
 
-static int selection_fields(struct arena *a, struct selection *s, const struct resource *r, struct sv fields,
-			    struct err *err)
+static int selection_fields(struct arena *a, struct selection *s, const struct resource *r,
+			    const struct selection_words *w, struct err *err)
 {
-	struct field_selector *fs = field_selector_parse(a, fields, err);
+	const struct field_selector *fs = w->parsed ? w->parsed : field_selector_parse(a, w->fields, err);
 
 	if (!fs)
 		return err->reason != ERR_NONE ? -1 : 0;
@@ -137,7 +137,7 @@ int selection_make(struct arena *a, const struct resource *r, const struct selec
 		if (!s->labels && err->reason != ERR_NONE)
 			return -1;
 	}
-	if (w->fields.n && selection_fields(a, s, r, w->fields, err) < 0)
+	if (w->fields.n && selection_fields(a, s, r, w, err) < 0)
 		return -1;
 	if (w->shard.n && !(s->shards = shards_parse(a, w->shard, err)))
 		return -1;
@@ -152,6 +152,7 @@ struct selection_words selection_words(const struct api_req *q)
 
 	(void)api_req_param(q, "labelSelector", &w.labels);
 	(void)api_req_param(q, "fieldSelector", &w.fields);
+	w.parsed = q->fields;
 	if (feature_on(FG_ShardedListAndWatch))
 		(void)api_req_param(q, "shardSelector", &w.shard);
 	return w;

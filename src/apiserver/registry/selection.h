@@ -39,6 +39,7 @@ struct selection {
 /* What a client says; NULL texts or empty ones select everything. */
 struct selection_words {
 	struct sv labels, fields, shard;
+	const struct field_selector *parsed; /* of fields, as long as what is made of it; NULL: it is parsed again */
 };
 
 /* *ret is NULL when everything is selected. */

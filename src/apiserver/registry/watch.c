@@ -294,18 +294,18 @@ static void on_timeout(void *ctx)
 }
 
 /* Lengths in front, as there may be any bytes in what clients send. Versions have fields of their own. */
-static struct sv selector_words(struct api_req *q, const struct selection_words *w)
+static struct sv selector_words(struct buf *b, const struct api_req *q, const struct selection_words *w)
 {
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
-
-	buf_printf(&b, "%s %zu %zu ", q->res->version, w->labels.n, w->shard.n);
-	buf_addsv(&b, w->labels);
-	buf_addsv(&b, w->shard);
-	buf_addsv(&b, w->fields);
-	return arena_sv(q->arena, buf_sv(&b));
+	buf_printf(b, "%s %zu %zu ", q->res->version, w->labels.n, w->shard.n);
+	buf_addsv(b, w->labels);
+	buf_addsv(b, w->shard);
+	buf_addsv(b, w->fields);
+	return buf_sv(b);
 }
 
-static int watch_parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t *seconds, struct err *err)
+/* o->words is what `key` gets. */
+static int watch_parse_opts(struct api_req *q, struct buf *key, struct wc_watch_opts *o, int64_t *seconds,
+			    struct err *err)
 {
 	struct selection_words words = selection_words(q);
 	struct sv rv = SV_NULL, v;
@@ -320,19 +320,20 @@ static int watch_parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t 
 	if (!list_rev_parse(rv, &rev))
 		return err_bad_rev(err, rv);
 	/* A named watch (the legacy path) is one on metadata.name. */
-	if (q->name.n)
+	if (q->name.n) {
+		words.parsed = NULL;
 		words.fields = arena_svf(q->arena, "metadata.name=%.*s%s%.*s", SV_ARG(q->name),
 					 words.fields.n ? "," : "", SV_ARG(words.fields));
-	/* From here on the selector is all that is kept, for as long as the watch stands, and there may be thousands. A
-	 * few labels find room in what every request has. */
-	if (words.fields.n || words.shard.n)
-		arena_small(q->arena);
+	}
+	/* From here on the selector is all that is kept, for as long as the watch stands, and there may be thousands.
+	 */
+	arena_small(q->arena);
 	if (selection_make(q->arena, q->res, &words, &sel, err) < 0)
 		return -1;
 	*o = (struct wc_watch_opts){ .res = q->res,
 				     .ns = q->ns,
 				     .sel = sel,
-				     .words = selector_words(q, &words),
+				     .words = selector_words(key, q, &words),
 				     .user = q->user.name,
 				     .share = user_share(&q->user),
 				     .bookmarks = option_bool(q, "allowWatchBookmarks") };
@@ -371,6 +372,7 @@ static int64_t watch_seconds(struct apiserver *s)
 
 void registry_watch(struct api_req *q)
 {
+	_cleanup_(buf_release) struct buf key = BUF_INIT;
 	struct apiserver *s = q->server;
 	struct err err = ERR_INIT;
 	struct wc_watch_opts o;
@@ -379,7 +381,7 @@ void registry_watch(struct api_req *q)
 
 	if (!q->sink->stream_begin)
 		err_set(&err, ERR_NOT_ACCEPTABLE, "this transport cannot stream");
-	if (err.reason != ERR_NONE || watch_parse_opts(q, &o, &seconds, &err) < 0) {
+	if (err.reason != ERR_NONE || watch_parse_opts(q, &key, &o, &seconds, &err) < 0) {
 		api_req_fail(q, &err);
 		return;
 	}

@@ -350,6 +350,9 @@ static int mismatch_also(struct write_op *op, struct err *err)
 	const struct store_said *said = &op->commit->said;
 	struct sv key = op->also[said->which - 1].key;
 
+	if (op->q->fence_rev && sv_eq(key, op->q->fence_key))
+		return err_set(err, ERR_UNAVAILABLE, "%.*s leads no more here: another server does",
+			       SV_ARG(op->q->user_agent));
 	if (said->which <= op->n_also_own && op->strat->also_refused)
 		op->strat->also_refused(op->q, key, said->there ? said->value : SV_NULL, said->there ? said->rev : 0);
 	else if (said->which > op->n_also_own && said->which <= op->n_also_own + op->n_charges)

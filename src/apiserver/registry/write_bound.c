@@ -1,4 +1,5 @@
-/* What an object that is made needs there: its namespace, and the definition of its kind.
+/* What an object that is made needs there: its namespace, and the definition of its kind; and what whatever a leader
+ * writes needs: that no other one has followed it (fence.h).
  *
  * Between the door, where both were seen, and the commit lies all of admission: webhooks take their seconds, and
  * meanwhile a namespace that is empty goes, or a definition without objects. What is committed behind that would be
@@ -61,6 +62,9 @@ static int bound_definition(struct write_op *op, struct err *err)
 int write_bound(struct write_op *op, struct err *err)
 {
 	op->n_bounds = 0;
+	if (op->q->fence_rev)
+		op->bounds[op->n_bounds++] =
+		    (struct store_write){ .key = op->q->fence_key, .expect_rev = op->q->fence_rev, .guard = true };
 	if (!op->creating || op->raw || op->tombstone)
 		return 0;
 	return bound_namespace(op, err) < 0 ? -1 : bound_definition(op, err);

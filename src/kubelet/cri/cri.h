@@ -76,7 +76,7 @@ int cri_update_resources(struct runtime *r, struct sv id, const struct rt_contai
 int cri_reopen_log(struct runtime *r, struct sv id, struct err *err);
 /* cri_stream.c */
 int cri_exec_sync(struct runtime *r, struct arena *a, struct sv id, const struct sv *argv, size_t argc,
-		  int64_t timeout_s, size_t max, struct sv *ret_out, struct sv *ret_err, int *ret_code,
+		  int64_t timeout_s, size_t max, int stop_fd, struct sv *ret_out, struct sv *ret_err, int *ret_code,
 		  struct err *err);
 int cri_exec_url(struct runtime *r, struct arena *a, struct sv id, const struct sv *argv, size_t argc, bool tty,
 		 bool in, bool out, bool errs, struct sv *ret_url, struct err *err);

@@ -2,17 +2,18 @@
 #include "kubelet/cri/cri.h"
 
 int cri_exec_sync(struct runtime *r, struct arena *a, struct sv id, const struct sv *argv, size_t argc,
-		  int64_t timeout_s, size_t max, struct sv *ret_out, struct sv *ret_err, int *ret_code, struct err *err)
+		  int64_t timeout_s, size_t max, int stop_fd, struct sv *ret_out, struct sv *ret_err, int *ret_code,
+		  struct err *err)
 {
-	struct buf b = BUF_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct sv m;
 
 	pb_sv(&b, 1, id);
 	cri_put_strings(&b, 2, argv, argc);
 	pb_i64(&b, 3, timeout_s);
 	/* The runtime ends the command itself; our own deadline is for a runtime that hangs. */
-	if (cri_runtime_call(r, a, "ExecSync", &b, timeout_s > 0 ? (timeout_s + 5) * NS_PER_SEC : CRI_PULL_TIMEOUT_NS,
-			     &m, err) < 0)
+	if (grpc_call_until(cri_of(r)->ch, a, "/runtime.v1.RuntimeService/ExecSync", buf_sv(&b),
+			    timeout_s > 0 ? (timeout_s + 5) * NS_PER_SEC : CRI_PULL_TIMEOUT_NS, stop_fd, &m, err) < 0)
 		return -1;
 	*ret_out = sv_sub(pb_get_sv(m, 1), 0, max);
 	*ret_err = sv_sub(pb_get_sv(m, 2), 0, max);

@@ -9,6 +9,7 @@
 #include "client/workq.h"
 #include "kubelet/csi/csi.h"
 #include "kubelet/csi/csi_message.h"
+#include "kubelet/shares.h"
 
 #include <pthread.h>
 
@@ -26,7 +27,10 @@ struct csi {
 	struct strmap plugins; /* file name in registry -> struct csi_plugin */
 	struct strmap drivers; /* name -> struct csi_driver */
 	struct strmap volumes; /* "DRIVER/SHA" -> struct csi_volume */
+	struct shares shares;  /* which volumes have a call under way, or may have one */
+	uint64_t line;	       /* the last number given to one that waits for a place */
 	struct workq *plugin_q;
+	bool node_new; /* its CSINode is to be looked after */
 	int (*run)(void *driver, struct sv sha, struct reconcile_result *ret, struct err *err); /* csi_run() */
 	struct fd_watch *watch;
 };
@@ -37,9 +41,11 @@ struct csi_driver {
 	char *name;
 	char *endpoint;	 /* NULL: it is not registered now */
 	unsigned can;	 /* enum csi_can */
-	struct workq *q; /* its volumes, by SHA: CSI_WORKERS at once */
+	struct workq *q; /* its volumes, by SHA; how many of them at once ask is bounded by their owners */
 };
-#define CSI_WORKERS 4
+#define CSI_WORKERS 48		      /* as the class of their work has threads */
+#define CSI_HUNG_NS (20 * NS_PER_SEC) /* a run that takes longer: the next one comes behind others */
+#define CSI_LINE_NS (20 * NS_PER_SEC) /* who waits longer for a place says so */
 
 /* How far a volume has come for a pod.
  *
@@ -78,12 +84,21 @@ struct csi_volume {
 	int64_t waits_ns; /* mono: since when it waits for being attached, or since that was said; 0: it does not */
 	unsigned waits;	  /* looks at an attachment that is not there, in a row */
 	struct retry failed;
-	struct strmap uses; /* uid -> struct csi_use */
+	/* csi_places.c */
+	char *owner; /* whose place it has, or waits for */
+	enum share_kind kind;
+	bool placed, placed_hung; /* has one; as which it counts */
+	bool hung;		  /* the last run did */
+	uint64_t in_line;	  /* its number; 0: it does not wait */
+	int64_t line_ns;	  /* mono: since when it does */
+	bool called;		  /* it was in line, and there is a place */
+	struct strmap uses;	  /* uid -> struct csi_use */
 };
 
-/* csi_call.c: a call of whoever listens at the socket; the request is released. ret may be NULL. */
-int csi_call(struct csi *c, struct arena *a, const char *socket, const char *method, struct buf *request,
-	     int64_t timeout_ns, struct sv *ret, struct err *err);
+/* csi_call.c: a call of whoever listens at the socket; the request is released. ret may be NULL. driver: by which it is
+ * counted; NULL: it is a registrar. */
+int csi_call(struct csi *c, struct arena *a, const char *driver, const char *socket, const char *method,
+	     struct buf *request, int64_t timeout_ns, struct sv *ret, struct err *err);
 
 /* csi_drivers.c */
 bool csi_driver_name_ok(struct sv name); /* and no harm as a part of a path */
@@ -97,6 +112,8 @@ void csi_driver_free(void *driver);
 /* csi_plugins.c */
 void csi_plugins_start(struct csi *c);
 void csi_plugins_stop(struct csi *c);
+/* How many volumes does the node take? Its CSINode says it soon; not more often than upstream asks. */
+void csi_plugins_ask(struct csi *c, struct sv driver);
 
 /* --- csi_paths.c: where upstream's agents have things, all in the arena --- */
 char *csi_stage_dir(struct csi *c, struct arena *a, const struct csi_volume *v);  /* has vol_data.json */
@@ -125,6 +142,15 @@ struct csi_use *csi_use_of(struct csi_volume *v, struct sv uid);				      /* und
 void csi_use_free(void *use);
 void csi_volumes_wake(struct csi *c, struct sv driver); /* all of the driver's are looked at */
 void csi_volumes_free(struct csi *c);
+
+/* --- csi_places.c: who may ask a driver now; all under lock --- */
+extern const struct share_bounds csi_bounds[_SHARE_MAX];
+/* False: none is free for it, and it is run again when there is one. */
+bool csi_place_take(struct csi *c, struct csi_volume *v, enum share_kind kind, struct sv owner);
+/* It needs none now: another one may have that which it was called for. */
+void csi_place_pass(struct csi *c, struct csi_volume *v);
+/* Fine when it has none. Another one may come. */
+void csi_place_give(struct csi *c, struct csi_volume *v);
 
 /* --- csi_run.c: one look at one volume, on the driver's queue --- */
 int csi_run(void *driver, struct sv sha, struct reconcile_result *ret, struct err *err);
@@ -172,4 +198,5 @@ void csi_care(struct csi_run *r, const struct csi_run_use *u);
 
 /* csi_node.c: what CSINode and Node say of the driver. */
 int csi_node_install(struct csi *c, struct arena *a, struct sv driver, const struct csi_node_info *i, struct err *err);
+int csi_node_ensure(struct csi *c, struct arena *a, struct err *err); /* without a driver, where it is missing */
 int csi_node_uninstall(struct csi *c, struct arena *a, struct sv driver, struct err *err);

@@ -16,6 +16,7 @@ struct csi *csi_new(const struct csi_opts *o)
 	c->registry = xasprintf("%s/plugins_registry", o->root_dir);
 	c->stop_fd = eventfd(0, EFD_CLOEXEC);
 	c->run = csi_run;
+	c->shares.bounds = csi_bounds;
 	pthread_mutex_init(&c->lock, NULL);
 	csi_found(c); /* before anybody asks what is in use */
 	csi_plugins_start(c);
@@ -30,6 +31,7 @@ struct csi *csi_free(struct csi *c)
 		(void)eventfd_write(c->stop_fd, 1);
 	csi_plugins_stop(c);
 	csi_volumes_free(c);
+	shares_release(&c->shares);
 	if (c->stop_fd >= 0)
 		close(c->stop_fd);
 	pthread_mutex_destroy(&c->lock);

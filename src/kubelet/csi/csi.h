@@ -32,6 +32,7 @@ struct csi_opts {
 	const char *node_name, *root_dir;
 	csi_ask_fn *ask; /* NULL: gRPC; tests have their own */
 	void *ask_ctx;
+	struct metric_set *counted; /* of volume_families; NULL: nobody counts */
 	/* Of the agent, all with ctx. Until pods are known nothing is taken away, and nothing mounted. */
 	bool (*pods_known)(void *ctx);
 	bool (*pod_known)(void *ctx, struct sv uid);
@@ -53,11 +54,16 @@ struct csi_place {
 	const char *path; /* in the arena: a directory, or a device */
 	bool block;
 };
+/* err->reason_text where the driver's attacher says that the node is full, and has for two minutes: upstream's reason
+ * of pods that are rejected for it. */
+#define CSI_NODE_FULL "VolumeAttachmentLimitExceeded"
 /* 0: it is there; 1: it is being made ready, or waits for its driver: the pod is kicked; -1: the last try failed, there
  * will be others, each with a kick. */
 int csi_want(struct csi *c, struct arena *a, const struct csi_want *w, struct csi_place *ret, struct err *err);
 /* The pod wants nothing any more. True: something of it is still mounted, or may be; it is kicked when that is gone. */
 bool csi_drop_pod(struct csi *c, struct sv uid);
+/* The Node is there, or there anew: its CSINode comes, is its own, and has what drivers say. */
+void csi_node_registered(struct csi *c);
 /* Names of volumes that must stay attached, as node.status.volumesInUse has them; NULL: none. */
 struct val *csi_in_use(struct csi *c, struct arena *a);
 /* How full a volume of the pod is, as its driver said last; false: it did not. spec_name: the PersistentVolume's name,

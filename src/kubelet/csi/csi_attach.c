@@ -2,9 +2,12 @@
  * controller from taking it away, and that its volumesAttached has it then is believed. */
 #include "kubelet/csi/csi-internal.h"
 
+#include <stdlib.h>
+
 #define WAIT_FIRST_NS (100 * NS_PER_MS)
 #define WAIT_MAX_NS (2 * NS_PER_SEC)
 #define WAIT_SAID_NS (123 * NS_PER_SEC) /* upstream's: then the pod's events say what it waits for */
+#define CODE_EXHAUSTED 8		/* gRPC's, of VolumeAttachment.status.attachError */
 
 static bool attach_listed(const struct val *list, const char *name)
 {
@@ -37,6 +40,28 @@ static int attach_wait(struct csi_run *r, const struct csi_run_use *u, struct er
 	return -2;
 }
 
+/* As its attacher says. A node that is full, of a driver whose limits change, asks for them at once; a pod that has
+ * waited long enough is not to wait for ever: whoever made it makes another one, for another node. */
+static int attach_failed(struct csi_run *r, const struct val *error, struct err *err)
+{
+	int64_t now = env_mono_ns(r->c->o.env), since;
+	struct csi_volume *v = r->table;
+
+	(void)err_set(err, ERR_UNAVAILABLE, "%.*s", SV_ARG(val_get_str(error, F_message)));
+	pthread_mutex_lock(&r->c->lock);
+	since = v->waits_ns = v->waits_ns ? v->waits_ns : now;
+	pthread_mutex_unlock(&r->c->lock);
+	if (val_get_int(error, 0, F_errorCode) != CODE_EXHAUSTED ||
+	    val_int_or(r->driver ? obj_get(r->driver, F_spec, F_nodeAllocatableUpdatePeriodSeconds) : NULL, 0) <= 0)
+		return -1;
+	csi_plugins_ask(r->c, sv_from(r->v->driver));
+	if (now - since < WAIT_SAID_NS)
+		return -1;
+	free(err->reason_text);
+	err->reason_text = xstrdup(CSI_NODE_FULL);
+	return -1;
+}
+
 static void attach_note(struct csi_run *r, bool attachable)
 {
 	struct csi_volume *v = r->table;
@@ -53,7 +78,7 @@ static void attach_note(struct csi_run *r, bool attachable)
 int csi_attached(struct csi_run *r, const struct csi_run_use *u, struct err *err)
 {
 	struct csi_volume *v = r->table;
-	const struct val *required = r->driver ? obj_get(r->driver, F_spec, F_attachRequired) : NULL, *said;
+	const struct val *required = r->driver ? obj_get(r->driver, F_spec, F_attachRequired) : NULL, *error;
 	const char *name = csi_unique_name(r->a, r->v->driver, r->v->handle);
 	struct obj *node, *attachment;
 	struct err why = ERR_INIT;
@@ -82,9 +107,9 @@ int csi_attached(struct csi_run *r, const struct csi_run_use *u, struct err *err
 		return attach_wait(r, u, err);
 	}
 	obj_link(r->a, attachment);
-	said = obj_get(attachment, F_status, F_attachError, F_message);
+	error = obj_get(attachment, F_status, F_attachError);
 	if (!val_bool(obj_get(attachment, F_status, F_attached)))
-		return said ? err_set(err, ERR_UNAVAILABLE, "%.*s", SV_ARG(val_str(said))) : attach_wait(r, u, err);
+		return val_get(error, F_message) ? attach_failed(r, error, err) : attach_wait(r, u, err);
 	r->attachment = obj_get(attachment, F_status, F_attachmentMetadata);
 	pthread_mutex_lock(&r->c->lock);
 	v->waits = 0;

@@ -41,7 +41,7 @@ static int care_stats(struct csi_run *r, const struct csi_run_use *u, struct err
 	bool news;
 
 	csi_put_stats(&b, sv_from(r->v->handle), path, r->staged ? csi_stage_path(r->c, r->a, r->v) : NULL);
-	if (csi_call(r->c, r->a, r->endpoint, CSI_NODE_STATS, &b, CSI_TIMEOUT_NS, &m, err) < 0 ||
+	if (csi_call(r->c, r->a, r->v->driver, r->endpoint, CSI_NODE_STATS, &b, CSI_TIMEOUT_NS, &m, err) < 0 ||
 	    csi_get_stats(m, &s, err) < 0)
 		return err_wrap(err, "NodeGetVolumeStats failed");
 	if (!s.condition || !(r->can & CSI_CAN_CONDITION))
@@ -110,7 +110,7 @@ static int care_grow(struct csi_run *r, const struct csi_run_use *u, struct err 
 	if (csi_secrets(r, u, F_nodeExpandSecretRef, &m, err) < 0)
 		return -1;
 	csi_put_expand(&b, &m);
-	if (csi_call(r->c, r->a, r->endpoint, CSI_NODE_EXPAND, &b, CSI_TIMEOUT_NS, NULL, err) < 0) {
+	if (csi_call(r->c, r->a, r->v->driver, r->endpoint, CSI_NODE_EXPAND, &b, CSI_TIMEOUT_NS, NULL, err) < 0) {
 		care_event(r, u, "Warning", "VolumeResizeFailed",
 			   arena_printf(r->a, "NodeExpandVolume.NodeExpandVolume failed for volume \"%s\" : %s",
 					u->spec_name, err_msg(err)));

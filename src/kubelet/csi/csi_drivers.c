@@ -62,7 +62,7 @@ struct csi_driver *csi_driver_of(struct csi *c, struct sv name)
 	d->c = c;
 	d->name = xstrndup(name.p, name.n);
 	d->q = workq_new(c->o.env, &(struct workq_opts){ .name = "csi-volumes",
-							 .class = ENV_SLOW,
+							 .class = ENV_VOLUMES,
 							 .workers = CSI_WORKERS,
 							 .retry_max_ns = csi_retry.max_ns,
 							 .reconcile = c->run,

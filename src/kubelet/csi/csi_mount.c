@@ -44,7 +44,7 @@ int csi_stage(struct csi_run *r, const struct csi_run_use *u, struct err *err)
 	    fs_mkdir_p(path, 0750, err) < 0)
 		return -1;
 	csi_put_stage(&b, &m);
-	return csi_call(r->c, r->a, r->endpoint, CSI_NODE_STAGE, &b, CSI_TIMEOUT_NS, NULL, err);
+	return csi_call(r->c, r->a, r->v->driver, r->endpoint, CSI_NODE_STAGE, &b, CSI_TIMEOUT_NS, NULL, err);
 }
 
 /* The place itself is the driver's to make. */
@@ -71,7 +71,7 @@ int csi_publish(struct csi_run *r, const struct csi_run_use *u, struct err *err)
 	    publish_parent(path, err) < 0)
 		return -1;
 	csi_put_publish(&b, &m);
-	if (csi_call(r->c, r->a, r->endpoint, CSI_NODE_PUBLISH, &b, CSI_TIMEOUT_NS, NULL, err) < 0)
+	if (csi_call(r->c, r->a, r->v->driver, r->endpoint, CSI_NODE_PUBLISH, &b, CSI_TIMEOUT_NS, NULL, err) < 0)
 		return -1;
 	if (group >= 0 && csi_group_set(u, path, group, err) < 0)
 		return err_wrap(err, "applyFSGroup failed for vol %s", r->v->handle);

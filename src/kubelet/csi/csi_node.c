@@ -96,18 +96,37 @@ static struct val *csi_node_driver(struct arena *a, struct sv driver, const stru
 	return d;
 }
 
-static struct val *csi_node_new(struct arena *a, const struct obj *node)
+static struct val *csi_node_owner(struct arena *a, const struct obj *node)
 {
-	struct val *doc = val_new_map(a), *meta = val_new_map(a), *ref = val_new_map(a);
+	struct val *ref = val_new_map(a);
 
-	val_set_cstr(a, doc, F_apiVersion, "storage.k8s.io/v1");
-	val_set_cstr(a, doc, F_kind, "CSINode");
-	val_set_str(a, meta, F_name, obj_name(node));
 	val_set_cstr(a, ref, F_apiVersion, "v1");
 	val_set_cstr(a, ref, F_kind, "Node");
 	val_set_str(a, ref, F_name, obj_name(node));
 	val_set_str(a, ref, F_uid, obj_uid(node));
-	val_push(a, val_set_list(a, meta, F_ownerReferences), ref);
+	return ref;
+}
+
+/* One of a Node that has gone, and was made anew, would go with that one. True: it was not this Node's. */
+static bool csi_node_own(struct arena *a, struct val *doc, const struct obj *node)
+{
+	struct val *meta = val_ensure_map(a, doc, F_metadata);
+
+	VAL_EACH(val_member(meta, F_ownerReferences), r)
+		if (sv_eq(val_get_str(r, F_uid), obj_uid(node)))
+			return false;
+	val_push(a, val_set_list(a, meta, F_ownerReferences), csi_node_owner(a, node));
+	return true;
+}
+
+static struct val *csi_node_new(struct arena *a, const struct obj *node)
+{
+	struct val *doc = val_new_map(a), *meta = val_new_map(a);
+
+	val_set_cstr(a, doc, F_apiVersion, "storage.k8s.io/v1");
+	val_set_cstr(a, doc, F_kind, "CSINode");
+	val_set_str(a, meta, F_name, obj_name(node));
+	val_push(a, val_set_list(a, meta, F_ownerReferences), csi_node_owner(a, node));
 	val_set(a, doc, F_metadata, meta);
 	val_set_list(a, val_set_map(a, doc, F_spec), F_drivers);
 	return doc;
@@ -125,27 +144,31 @@ static ssize_t driver_at(const struct val *drivers, struct sv name)
 	return -1;
 }
 
+/* i NULL: the driver has gone. driver "": only that it is there. */
 static int csi_node_says(struct csi *c, struct arena *a, const struct obj *node, struct sv driver,
 			 const struct csi_node_info *i, struct err *err)
 {
 	struct val *mine = i ? csi_node_driver(a, driver, i) : NULL, *doc, *drivers;
 	struct err why = ERR_INIT;
 	struct obj *is = NULL;
+	bool same;
 	ssize_t at;
 
 	if (client_get(c->o.client, RES(storage_csinodes), SV(""), obj_name(node), &is, &why) < 0) {
 		if (why.reason != ERR_NOT_FOUND)
 			return err_move(err, &why);
 		err_release(&why);
-		if (!i)
+		if (!i && driver.n)
 			return 0;
 		doc = csi_node_new(a, node);
+		same = false;
 	} else {
 		doc = obj_edit(a, obj_link(a, is));
+		same = !csi_node_own(a, doc, node);
 	}
 	drivers = val_ensure_list(a, val_ensure_map(a, doc, F_spec), F_drivers);
 	at = driver_at(drivers, driver);
-	if (at >= 0 ? i && val_same(val_at(drivers, (size_t)at), mine) : !i)
+	if (same && (at >= 0 ? i && val_same(val_at(drivers, (size_t)at), mine) : !i))
 		return 0;
 	if (at >= 0)
 		val_list_remove(drivers, (size_t)at);
@@ -165,6 +188,8 @@ static int csi_node_try(struct csi *c, struct arena *a, struct sv driver, const 
 	if (client_get(c->o.client, RES(core_nodes), SV(""), sv_from(c->node_name), &node, err) < 0)
 		return -1;
 	obj_link(a, node);
+	if (!driver.n)
+		return csi_node_says(c, a, node, driver, NULL, err);
 	/* Gone from the CSINode first: what is there promises that the rest is. */
 	if (!i && csi_node_says(c, a, node, driver, NULL, err) < 0)
 		return -1;
@@ -208,4 +233,9 @@ int csi_node_uninstall(struct csi *c, struct arena *a, struct sv driver, struct 
 		return 0; /* without a Node there is nothing that says so */
 	}
 	return err_move(err, &why);
+}
+
+int csi_node_ensure(struct csi *c, struct arena *a, struct err *err)
+{
+	return csi_node_write(c, a, SV(""), NULL, err);
 }

@@ -26,6 +26,7 @@ struct csi_plugin {
 	bool done;
 	struct retry failed;
 	int64_t asked_ns; /* mono: when it last said how many volumes it takes */
+	bool ask;	  /* now, whatever the period is */
 };
 
 static void plugin_free(void *x)
@@ -117,16 +118,16 @@ static int plugin_valid(struct csi *c, struct sv file, const struct csi_plugin_i
 	return 0;
 }
 
-static int driver_asked(struct csi *c, struct arena *a, const char *endpoint, struct csi_node_info *ret_info,
-			unsigned *ret_can, struct err *err)
+static int driver_asked(struct csi *c, struct arena *a, const char *driver, const char *endpoint,
+			struct csi_node_info *ret_info, unsigned *ret_can, struct err *err)
 {
 	struct buf none = BUF_INIT;
 	struct sv m;
 
-	if (csi_call(c, a, endpoint, CSI_NODE_INFO, &none, CSI_TIMEOUT_NS, &m, err) < 0 ||
+	if (csi_call(c, a, driver, endpoint, CSI_NODE_INFO, &none, CSI_TIMEOUT_NS, &m, err) < 0 ||
 	    csi_get_node_info(a, m, ret_info, err) < 0)
 		return err_wrap(err, "NodeGetInfo failed");
-	if (csi_call(c, a, endpoint, CSI_NODE_CAPABILITIES, &none, CSI_TIMEOUT_NS, &m, err) < 0 ||
+	if (csi_call(c, a, driver, endpoint, CSI_NODE_CAPABILITIES, &none, CSI_TIMEOUT_NS, &m, err) < 0 ||
 	    csi_get_capabilities(m, ret_can, err) < 0)
 		return err_wrap(err, "NodeGetCapabilities failed");
 	return 0;
@@ -137,7 +138,7 @@ static int plugin_tell(struct csi *c, struct arena *a, const char *socket, const
 	struct buf b = BUF_INIT;
 
 	csi_put_registered(&b, why);
-	return csi_call(c, a, socket, CSI_REGISTRAR_STATUS, &b, CSI_REGISTRAR_NS, NULL, err);
+	return csi_call(c, a, NULL, socket, CSI_REGISTRAR_STATUS, &b, CSI_REGISTRAR_NS, NULL, err);
 }
 
 /* *ret_driver NULL: what listens there is no CSI driver, and nobody here is for it. */
@@ -152,7 +153,7 @@ static int plugin_register(struct csi *c, struct arena *a, struct sv file, const
 	unsigned can;
 
 	*ret_driver = NULL;
-	if (csi_call(c, a, socket, CSI_REGISTRAR_INFO, &none, CSI_REGISTRAR_NS, &m, err) < 0 ||
+	if (csi_call(c, a, NULL, socket, CSI_REGISTRAR_INFO, &none, CSI_REGISTRAR_NS, &m, err) < 0 ||
 	    csi_get_plugin_info(m, &info, err) < 0)
 		return err_wrap(err, "RegisterPlugin error -- failed to get plugin info using RPC GetInfo at socket %s",
 				socket);
@@ -170,7 +171,7 @@ static int plugin_register(struct csi *c, struct arena *a, struct sv file, const
 	endpoint = info.endpoint.n ? arena_cstr(a, info.endpoint) : socket;
 	if (plugin_valid(c, file, &info, err) < 0) {
 		err_wrap(err, "RegisterPlugin error -- plugin validation failed with err");
-	} else if (driver_asked(c, a, endpoint, &node, &can, err) < 0 ||
+	} else if (driver_asked(c, a, arena_cstr(a, info.name), endpoint, &node, &can, err) < 0 ||
 		   csi_node_install(c, a, info.name, &node, err) < 0) {
 		err_wrap(err, "RegisterPlugin error -- plugin registration failed with err");
 	} else {
@@ -233,7 +234,7 @@ static int64_t plugin_period_ns(struct csi *c, struct arena *a, const char *driv
 	return s > 0 ? MAX(MIN(s, INT32_MAX) * NS_PER_SEC, ALLOCATABLE_MIN_NS) : 0;
 }
 
-static void plugin_again(struct csi *c, struct arena *a, const char *driver, int64_t asked_ns,
+static void plugin_again(struct csi *c, struct arena *a, const char *driver, int64_t asked_ns, bool now_at_once,
 			 struct reconcile_result *ret, int64_t *ret_asked_ns)
 {
 	int64_t period = plugin_period_ns(c, a, driver), now = env_mono_ns(c->o.env);
@@ -244,10 +245,10 @@ static void plugin_again(struct csi *c, struct arena *a, const char *driver, int
 	*ret_asked_ns = asked_ns;
 	if (!period)
 		return;
-	if (now - asked_ns >= period && csi_driver_find(c, a, sv_from(driver), &endpoint, &can)) {
+	if ((now_at_once || now - asked_ns >= period) && csi_driver_find(c, a, sv_from(driver), &endpoint, &can)) {
 		_cleanup_(err_release) struct err err = ERR_INIT;
 
-		if (driver_asked(c, a, endpoint, &info, &can, &err) < 0 ||
+		if (driver_asked(c, a, driver, endpoint, &info, &can, &err) < 0 ||
 		    csi_node_install(c, a, sv_from(driver), &info, &err) < 0)
 			log_warn(CSI_SYS, "the driver does not say how many volumes it takes", "why", "%s: %s", driver,
 				 err_msg(&err));
@@ -264,7 +265,7 @@ static int plugin_reconcile(struct csi *c, struct arena *a, struct sv file, stru
 	struct err why = ERR_INIT;
 	struct csi_plugin *p;
 	struct stat st;
-	bool done;
+	bool done, ask;
 	int rc;
 
 	if (lstat(socket, &st) < 0 || !S_ISSOCK(st.st_mode))
@@ -274,13 +275,15 @@ static int plugin_reconcile(struct csi *c, struct arena *a, struct sv file, stru
 	done = p->done && same_socket(p, &st);
 	ret->after_ns = same_socket(p, &st) ? retry_left_ns(&csi_retry, &p->failed, p->failed.failed_ns, now) : 0;
 	asked = p->asked_ns;
+	ask = p->ask;
+	p->ask = false;
 	driver = p->driver ? arena_strdup(a, p->driver) : NULL;
 	pthread_mutex_unlock(&c->lock);
 	if (ret->after_ns) /* somebody else's news */
 		return 0;
 	if (done) {
 		if (driver)
-			plugin_again(c, a, driver, asked, ret, &asked);
+			plugin_again(c, a, driver, asked, ask, ret, &asked);
 		pthread_mutex_lock(&c->lock);
 		p->asked_ns = asked; /* only this key's run takes it away */
 		pthread_mutex_unlock(&c->lock);
@@ -311,9 +314,40 @@ static int plugin_reconcile(struct csi *c, struct arena *a, struct sv file, stru
 	if (rc < 0)
 		log_warn(CSI_SYS, "a driver cannot be registered, will be retried", "why", "%s", err_msg(&why));
 	else if (driver)
-		plugin_again(c, a, driver, env_mono_ns(c->o.env), ret, &asked);
+		plugin_again(c, a, driver, env_mono_ns(c->o.env), false, ret, &asked);
 	err_release(&why);
 	return 0;
+}
+
+/* Registered with a Node that has gone: once more, with this one. */
+static int plugins_node(struct csi *c, struct arena *a, struct err *err)
+{
+	bool wanted;
+
+	pthread_mutex_lock(&c->lock);
+	wanted = c->node_new;
+	pthread_mutex_unlock(&c->lock);
+	if (!wanted)
+		return 0;
+	if (csi_node_ensure(c, a, err) < 0)
+		return err_wrap(err, "making the CSINode");
+	pthread_mutex_lock(&c->lock);
+	c->node_new = false;
+	STRMAP_EACH(&c->plugins, e) {
+		struct csi_plugin *p = e->value;
+
+		p->done = p->done && !p->driver;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return 0;
+}
+
+void csi_node_registered(struct csi *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->node_new = true;
+	pthread_mutex_unlock(&c->lock);
+	workq_add(c->plugin_q, SV("."));
 }
 
 static int plugins_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
@@ -323,9 +357,27 @@ static int plugins_reconcile(void *ctx, struct sv key, struct reconcile_result *
 
 	if (!sv_is(key, "."))
 		return plugin_reconcile(c, &a, key, ret, err);
+	if (plugins_node(c, &a, err) < 0)
+		return -1;
 	plugins_look(c);
 	ret->after_ns = c->watch ? 0 : LOOK_NS;
 	return 0;
+}
+
+void csi_plugins_ask(struct csi *c, struct sv driver)
+{
+	int64_t now = env_mono_ns(c->o.env);
+
+	pthread_mutex_lock(&c->lock);
+	STRMAP_EACH(&c->plugins, e) {
+		struct csi_plugin *p = e->value;
+
+		if (!p->driver || !sv_is(driver, p->driver) || now - p->asked_ns < ALLOCATABLE_MIN_NS)
+			continue;
+		p->ask = true;
+		workq_add(c->plugin_q, sv_make(e->key, e->key_n));
+	}
+	pthread_mutex_unlock(&c->lock);
 }
 
 void csi_plugins_start(struct csi *c)

@@ -3,6 +3,7 @@
 #include "kubelet/csi/csi-internal.h"
 
 #include "base/log.h"
+#include "kubelet/volume_metrics.h"
 
 static struct csi_volume *run_volume(const struct csi_driver *d, struct arena *a, struct sv sha)
 {
@@ -106,6 +107,52 @@ static bool run_is_going(struct csi *c, const struct csi_run_use *u)
 	return u->state == CSI_GOING || (u->state == CSI_FOUND && c->o.pod_known && !c->o.pod_known(c->o.ctx, u->uid));
 }
 
+/* --- whose work it is, and of which kind --- */
+
+/* Of those that stay. */
+static enum share_kind run_kind_left(struct csi *c, const struct csi_run_use *uses, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if ((uses[i].state == CSI_WANTED || uses[i].state == CSI_FAILED) && !run_is_going(c, &uses[i]))
+			return SHARE_MAKING;
+	return SHARE_LOOKING;
+}
+
+/* What a pod's end waits for goes before what begins. */
+static enum share_kind run_kind_of(struct csi *c, const struct csi_run_use *uses, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (run_is_going(c, &uses[i]))
+			return SHARE_UNMAKING;
+	return n ? run_kind_left(c, uses, n) : SHARE_UNMAKING;
+}
+
+/* The namespace; of pods of before us that is not known. */
+static struct sv run_owner(const struct csi_run_use *uses, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (uses[i].pod)
+			return obj_ns(uses[i].pod);
+	return n ? uses[0].uid : SV("");
+}
+
+static bool run_place(struct csi_run *r, const struct csi_run_use *uses, size_t n, enum share_kind kind)
+{
+	bool has;
+
+	pthread_mutex_lock(&r->c->lock);
+	csi_place_give(r->c, r->table);
+	has = csi_place_take(r->c, r->table, kind, run_owner(uses, n));
+	pthread_mutex_unlock(&r->c->lock);
+	return has;
+}
+
+static void run_counted(struct csi_run *r, const char *what, bool ok, int64_t began_ns)
+{
+	volume_operation_counted(r->c->o.counted, arena_printf(r->a, "kubernetes.io/csi:%s", r->v->driver), what, ok,
+				 env_mono_ns(r->c->o.env) - began_ns);
+}
+
 /* --- its three parts --- */
 
 static int run_away(struct csi_run *r, const struct csi_run_use *uses, size_t n, struct err *err)
@@ -114,10 +161,14 @@ static int run_away(struct csi_run *r, const struct csi_run_use *uses, size_t n,
 
 	for (size_t i = 0; i < n; i++) {
 		struct err why = ERR_INIT;
+		int64_t began = env_mono_ns(r->c->o.env);
+		bool done;
 
 		if (!run_is_going(r->c, &uses[i]))
 			continue;
-		if (csi_unpublish(r, &uses[i], &why) == 0) {
+		done = csi_unpublish(r, &uses[i], &why) == 0;
+		run_counted(r, r->v->block ? "unmap_volume" : "volume_unmount", done, began);
+		if (done) {
 			use_gone(r, &uses[i]);
 			continue;
 		}
@@ -174,6 +225,7 @@ static int run_stage(struct csi_run *r, const struct csi_run_use *u, struct err 
 /* 1: done; 0: not yet; -1 */
 static int run_make(struct csi_run *r, const struct csi_run_use *u, struct err *err)
 {
+	int64_t began;
 	int rc;
 
 	if (!r->endpoint) {
@@ -187,11 +239,12 @@ static int run_make(struct csi_run *r, const struct csi_run_use *u, struct err *
 		return rc == -2 ? -1
 		       : rc < 0 ? run_words(r, u, "MountVolume.WaitForAttach", "MapVolume.WaitForAttach", err)
 				: 0;
-	if (run_stage(r, u, err) < 0)
-		return -1;
-	if (csi_publish(r, u, err) < 0)
-		return run_words(r, u, "MountVolume.SetUp", "MapVolume.MapPodDevice", err);
-	return 1;
+	began = env_mono_ns(r->c->o.env);
+	rc = run_stage(r, u, err);
+	if (rc == 0 && csi_publish(r, u, err) < 0)
+		rc = run_words(r, u, "MountVolume.SetUp", "MapVolume.MapPodDevice", err);
+	run_counted(r, r->v->block ? "map_volume" : "volume_mount", rc == 0, began);
+	return rc == 0 ? 1 : -1;
 }
 
 static int run_wanted(struct csi_run *r, const struct csi_run_use *uses, size_t n, struct err *err)
@@ -265,6 +318,9 @@ static int run_volume_once(struct csi_run *r, const struct csi_run_use *uses, si
 	}
 	if (!wanted)
 		return rc;
+	/* What hangs while it is made is not to hold a place of those who end. */
+	if (left < n && !run_place(r, uses, n, run_kind_left(r->c, uses, n)))
+		return rc;
 	/* Others have theirs, also when one cannot be taken away. */
 	if (rc < 0) {
 		(void)run_driver(r, NULL);
@@ -274,6 +330,51 @@ static int run_volume_once(struct csi_run *r, const struct csi_run_use *uses, si
 	return run_driver(r, err) < 0 ? -1 : run_wanted(r, uses, n, err);
 }
 
+/* What it is about, copied. False: there is nothing to do now; ret says when there is. */
+static bool csi_look_begin(struct csi_run *r, const struct csi_driver *d, struct sv sha, struct csi_run_use **ret_uses,
+			   size_t *ret_n)
+{
+	struct csi_volume *v;
+
+	pthread_mutex_lock(&r->c->lock);
+	r->table = v = run_volume(d, r->a, sha);
+	if (v)
+		r->ret->after_ns = retry_left_ns(&csi_retry, &v->failed, v->failed.failed_ns, env_mono_ns(r->c->o.env));
+	if (!v || r->ret->after_ns) {
+		if (v)
+			csi_place_pass(r->c, v);
+		pthread_mutex_unlock(&r->c->lock);
+		return false;
+	}
+	r->v = run_copy(v, r->a);
+	r->attachable = v->attachable;
+	r->staged = v->staged;
+	r->endpoint = d->endpoint ? arena_strdup(r->a, d->endpoint) : NULL;
+	r->can = d->can;
+	*ret_uses = run_uses(v, r->a, ret_n);
+	pthread_mutex_unlock(&r->c->lock);
+	return run_place(r, *ret_uses, *ret_n, run_kind_of(r->c, *ret_uses, *ret_n));
+}
+
+/* Its place is another's, unless it is gone altogether; how long did it have it? */
+static void csi_look_end(struct csi_run *r, const struct csi_driver *d, struct sv sha, int64_t began_ns, bool failed)
+{
+	struct csi_volume *v;
+	int64_t now = env_mono_ns(r->c->o.env);
+
+	pthread_mutex_lock(&r->c->lock);
+	v = run_volume(d, r->a, sha);
+	if (v) {
+		v->hung = now - began_ns >= CSI_HUNG_NS;
+		csi_place_give(r->c, v);
+		if (failed)
+			r->ret->after_ns = retry_failed(&csi_retry, &v->failed, now);
+		else
+			retry_forget(&v->failed);
+	}
+	pthread_mutex_unlock(&r->c->lock);
+}
+
 int csi_run(void *driver, struct sv sha, struct reconcile_result *ret, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -281,37 +382,17 @@ int csi_run(void *driver, struct sv sha, struct reconcile_result *ret, struct er
 	struct csi_run r = { .c = d->c, .a = &a, .ret = ret };
 	struct err why = ERR_INIT;
 	struct csi_run_use *uses;
-	struct csi_volume *v;
-	int64_t now = env_mono_ns(d->c->o.env);
+	int64_t began = env_mono_ns(d->c->o.env);
 	size_t n;
+	int rc;
 
 	(void)err;
-	pthread_mutex_lock(&r.c->lock);
-	r.table = v = run_volume(d, &a, sha);
-	ret->after_ns = v ? retry_left_ns(&csi_retry, &v->failed, v->failed.failed_ns, now) : 0;
-	if (!v || ret->after_ns) {
-		pthread_mutex_unlock(&r.c->lock);
+	if (!csi_look_begin(&r, d, sha, &uses, &n))
 		return 0;
-	}
-	r.v = run_copy(v, &a);
-	r.attachable = v->attachable;
-	r.staged = v->staged;
-	r.endpoint = d->endpoint ? arena_strdup(&a, d->endpoint) : NULL;
-	r.can = d->can;
-	uses = run_uses(v, &a, &n);
-	pthread_mutex_unlock(&r.c->lock);
-	if (run_volume_once(&r, uses, n, &why) == 0) {
-		pthread_mutex_lock(&r.c->lock);
-		v = run_volume(d, &a, sha);
-		if (v)
-			retry_forget(&v->failed);
-		pthread_mutex_unlock(&r.c->lock);
-		return 0;
-	}
-	log_info(CSI_SYS, "a volume is not as it should be, will be retried", "why", "%s", err_msg(&why));
+	rc = run_volume_once(&r, uses, n, &why);
+	if (rc < 0)
+		log_info(CSI_SYS, "a volume is not as it should be, will be retried", "why", "%s", err_msg(&why));
 	err_release(&why);
-	pthread_mutex_lock(&r.c->lock);
-	ret->after_ns = retry_failed(&csi_retry, &v->failed, env_mono_ns(r.c->o.env));
-	pthread_mutex_unlock(&r.c->lock);
+	csi_look_end(&r, d, sha, began, rc < 0);
 	return 0;
 }

@@ -17,7 +17,7 @@ static bool csi_mounted(struct csi *c, const char *path)
 static int unmount_ask(struct csi_run *r, const char *path, const char *method, struct buf *request, struct err *err)
 {
 	if (r->endpoint)
-		return csi_call(r->c, r->a, r->endpoint, method, request, CSI_TIMEOUT_NS, NULL, err);
+		return csi_call(r->c, r->a, r->v->driver, r->endpoint, method, request, CSI_TIMEOUT_NS, NULL, err);
 	buf_release(request);
 	if (csi_mounted(r->c, path))
 		return err_set(err, ERR_UNAVAILABLE,

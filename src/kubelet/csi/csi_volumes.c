@@ -17,6 +17,7 @@ static void csi_volume_free(void *x)
 	free(v->handle);
 	free(v->sha);
 	free(v->spec_name);
+	free(v->owner);
 	free(v);
 }
 
@@ -60,6 +61,7 @@ struct csi_volume *csi_volume_of(struct csi *c, struct arena *a, struct sv drive
 void csi_volume_drop(struct csi *c, struct arena *a, struct csi_volume *v)
 {
 	(void)strmap_del(&c->volumes, arena_svf(a, "%s/%s", v->driver, v->sha));
+	csi_place_give(c, v);
 	csi_volume_free(v);
 }
 
@@ -81,6 +83,7 @@ void csi_volumes_wake(struct csi *c, struct sv driver)
 		if (!sv_is(driver, v->driver))
 			continue;
 		retry_forget(&v->failed);
+		v->hung = false;
 		workq_add(csi_driver_of(c, driver)->q, sv_from(v->sha));
 	}
 	pthread_mutex_unlock(&c->lock);
@@ -119,7 +122,10 @@ static int want_answer(struct csi *c, struct arena *a, const struct csi_volume *
 		err_copy(err, &u->why);
 		return -1;
 	default:
-		return 1;
+		if (!v->in_line || env_mono_ns(c->o.env) - v->line_ns < CSI_LINE_NS)
+			return 1;
+		return err_set(err, ERR_UNAVAILABLE,
+			       "the volume waits for others of its namespace, or of many, whose drivers do not answer");
 	}
 }
 

@@ -5,11 +5,42 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum local_form local_form_of(const struct local_at *v)
 {
 	return v->file < 0 ? LOCAL_TREE : v->block ? LOCAL_DEVICE : LOCAL_FILE_SYSTEM;
+}
+
+/* So much is copied while its writers wait: some seconds, which probes of a pod bear. */
+#define STILL_BYTES ((int64_t)1 << 30)
+
+int local_copy_file(const struct local_store *s, int from, int to, struct err *err)
+{
+	struct local_budget b = { .bytes = INT64_MAX, .spare = s->machine->spare };
+
+	return local_copy_bytes(from, to, &b, err);
+}
+
+/* Is it a moment's work, as where blocks can be shared, or little? */
+static int copy_is_short(int from, int to, const char *name, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(from, &st) < 0)
+		return err_set_errno(err, errno, "looking at volume '%s'", name);
+	if ((int64_t)st.st_blocks * 512 <= STILL_BYTES || ioctl(to, FICLONE, from) == 0)
+		return 0;
+	return err_set(err, ERR_UNAVAILABLE,
+		       "volume '%s' is in use, and its %" PRId64
+		       " MiB would have to be copied while its programs wait: "
+		       "it is copied when no pod uses it; with local storage on a file system that shares blocks (XFS, "
+		       "btrfs) at any time",
+		       name, (int64_t)st.st_blocks * 512 >> 20);
 }
 
 /* The source, held still. Its lock is not kept: whoever starts its pod does not wait for the copy. */
@@ -31,15 +62,17 @@ int local_copy_still(const struct local_store *s, const char *from, bool block, 
 	}
 	close_fdp(&src.lock);
 	src.lock = -1;
+	if (at && copy_is_short(src.file, to, from, err) < 0)
+		return -1;
 	if ((at || block) && s->machine->freeze(src.file, at, err) < 0)
 		return -1;
-	rc = local_copy_bytes(src.file, to, err);
+	rc = local_copy_file(s, src.file, to, err);
 	if (at)
 		s->machine->thaw(at);
 	return rc;
 }
 
-int local_copy_tree(const struct local_store *s, const char *from, int to, struct err *err)
+int local_copy_tree(const struct local_store *s, const char *from, int to, int64_t bytes, struct err *err)
 {
 	_cleanup_(local_at_release) struct local_at src;
 	_cleanup_close_ int dir = -1;
@@ -49,5 +82,5 @@ int local_copy_tree(const struct local_store *s, const char *from, int to, struc
 	dir = beneath_open(src.dir, from, O_RDONLY | O_DIRECTORY);
 	if (dir < 0)
 		return err_set_errno(err, errno, "opening '%s/%s'", s->dir, from);
-	return local_tree_copy(dir, to, err);
+	return local_tree_copy(dir, to, bytes, s->machine->spare, err);
 }

@@ -63,7 +63,7 @@ static int fill_copy(const struct local_store *s, const struct local_source *fro
 	if (!from->snapshot)
 		return local_copy_still(s, from->volume, w->block, to, err);
 	fd = local_snapshot_open(s, from->snapshot, &form, err);
-	return fd < 0 ? -1 : local_copy_bytes(fd, to, err);
+	return fd < 0 ? -1 : local_copy_file(s, fd, to, err);
 }
 
 /* --- files --- */
@@ -110,11 +110,11 @@ static int fill_tree_copy(const struct local_store *s, const struct local_source
 	if (to < 0)
 		return err_set_errno(err, errno, "opening '%s'", place.path);
 	if (!from->snapshot) {
-		if (local_copy_tree(s, from->volume, to, err) < 0)
+		if (local_copy_tree(s, from->volume, to, w->bytes, err) < 0)
 			return -1;
 	} else {
 		fd = local_snapshot_open(s, from->snapshot, &form, err);
-		if (fd < 0 || local_tree_copy(fd, to, err) < 0)
+		if (fd < 0 || local_tree_copy(fd, to, w->bytes, s->machine->spare, err) < 0)
 			return -1;
 	}
 	return syncfs(to) < 0 ? err_set_errno(err, errno, "syncing '%s'", place.path) : 0;

@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -189,6 +190,18 @@ static int local_device_drop(int file, struct err *err)
 	return loop_find(file, name) ? loop_detach(name, err) : 0;
 }
 
+/* As the node's pods are evicted where less than a tenth is free. */
+static int64_t disk_spare(int fd)
+{
+	uint64_t all, available;
+	struct statvfs fs;
+
+	if (fstatvfs(fd, &fs) < 0 || __builtin_mul_overflow((uint64_t)fs.f_blocks, (uint64_t)fs.f_frsize, &all) ||
+	    __builtin_mul_overflow((uint64_t)fs.f_bavail, (uint64_t)fs.f_frsize, &available))
+		return INT64_MAX;
+	return available > all / 10 ? (int64_t)MIN(available - all / 10, (uint64_t)INT64_MAX) : 0;
+}
+
 const struct local_machine local_machine_real = {
 	.quota_there = project_quota_there,
 	.project_of = project_of,
@@ -203,6 +216,7 @@ const struct local_machine local_machine_real = {
 	.freeze = image_freeze,
 	.thaw = image_thaw,
 	.unmount = local_unmount,
+	.spare = disk_spare,
 	.device = local_device,
 	.device_drop = local_device_drop,
 };

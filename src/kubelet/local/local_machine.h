@@ -28,6 +28,9 @@ struct local_machine {
 	void (*thaw)(const char *at);			 /* fine when it is not frozen */
 	int (*unmount)(const char *at, struct err *err); /* and what is mounted below */
 
+	/* What the file system of fd has left beside the tenth that copies leave free. NULL: as much as one likes. */
+	int64_t (*spare)(int fd);
+
 	int (*device)(int file, char ret[LOOP_NAME_BYTES], struct err *err); /* attached, as large as the file */
 	int (*device_drop)(int file, struct err *err);
 };

@@ -96,7 +96,8 @@ int local_snapshot_look(const struct local_store *s, const char *name, struct lo
 
 /* --- taken --- */
 
-static int take_tree(const struct local_store *s, const char *volume, int dir, const char *new, struct err *err)
+static int take_tree(const struct local_store *s, const char *volume, int64_t bytes, int dir, const char *new,
+		     struct err *err)
 {
 	_cleanup_close_ int to = -1;
 
@@ -105,7 +106,7 @@ static int take_tree(const struct local_store *s, const char *volume, int dir, c
 	to = beneath_open(dir, new, O_RDONLY | O_DIRECTORY);
 	if (to < 0)
 		return err_set_errno(err, errno, "opening '%s'", new);
-	if (local_copy_tree(s, volume, to, err) < 0)
+	if (local_copy_tree(s, volume, to, bytes, err) < 0)
 		return -1;
 	return syncfs(to) < 0 ? err_set_errno(err, errno, "syncing '%s'", new) : 0;
 }
@@ -134,8 +135,8 @@ static int snapshot_form(const struct local_store *s, const char *volume, enum l
 	return 0;
 }
 
-int local_snapshot_take(const struct local_store *s, const char *volume, const char *name, struct local_snapshot *ret,
-			struct err *err)
+int local_snapshot_take(const struct local_store *s, const char *volume, int64_t bytes, const char *name,
+			struct local_snapshot *ret, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(err_release) struct err why = ERR_INIT;
@@ -157,7 +158,7 @@ int local_snapshot_take(const struct local_store *s, const char *volume, const c
 	new = arena_printf(&a, UNFINISHED "%s", file);
 	if (tree_remove_some(dir, new, SIZE_MAX, err) < 0)
 		return -1;
-	rc = form == LOCAL_TREE ? take_tree(s, volume, dir, new, err)
+	rc = form == LOCAL_TREE ? take_tree(s, volume, bytes, dir, new, err)
 				: take_file(s, volume, form == LOCAL_DEVICE, dir, new, err);
 	if (rc < 0) {
 		(void)tree_remove_some(dir, new, SIZE_MAX, NULL);

@@ -18,9 +18,10 @@ struct local_snapshot {
 	bool block;	  /* of a block device */
 };
 
-/* Takes it, or goes on; fine when it is finished already, and then the volume may be gone. */
-int local_snapshot_take(const struct local_store *s, const char *volume, const char *name, struct local_snapshot *ret,
-			struct err *err);
+/* Takes it, or goes on; fine when it is finished already, and then the volume may be gone. bytes: what the volume may
+ * hold, 0: it is not known; of a directory no much more is taken, whatever is written meanwhile. */
+int local_snapshot_take(const struct local_store *s, const char *volume, int64_t bytes, const char *name,
+			struct local_snapshot *ret, struct err *err);
 /* ERR_NOT_FOUND: it is not there, or was never finished. */
 int local_snapshot_look(const struct local_store *s, const char *name, struct local_snapshot *ret, struct err *err);
 /* Gone; fine when it is not there. */

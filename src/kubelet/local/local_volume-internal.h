@@ -40,9 +40,12 @@ enum local_form { LOCAL_TREE, LOCAL_FILE_SYSTEM, LOCAL_DEVICE, _LOCAL_FORM_MAX }
 /* What it is; LOCAL_TREE of one that is not there, too. */
 enum local_form local_form_of(const struct local_at *v);
 /* All that volume `from` holds now, into an empty file, or directory. Its writers wait meanwhile where they can be made
- * to. */
+ * to; one of which that would be too long is refused while it is in use. bytes: what the volume may hold; 0: it is not
+ * known. */
 int local_copy_still(const struct local_store *s, const char *from, bool block, int to, struct err *err);
-int local_copy_tree(const struct local_store *s, const char *from, int to, struct err *err);
+int local_copy_tree(const struct local_store *s, const char *from, int to, int64_t bytes, struct err *err);
+/* A file that nobody writes. */
+int local_copy_file(const struct local_store *s, int from, int to, struct err *err);
 
 /* The snapshot, open: a file or a directory. -1: ERR_NOT_FOUND, or what else. */
 int local_snapshot_open(const struct local_store *s, const char *name, enum local_form *ret, struct err *err);

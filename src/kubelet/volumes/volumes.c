@@ -7,6 +7,7 @@
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/pod_paths.h"
 #include "kubelet/pod_table.h"
+#include "kubelet/volume_metrics.h"
 #include "kubelet/volumes/claim.h"
 
 static const struct volume_kind kinds[] = {
@@ -28,6 +29,24 @@ static const struct volume_kind *volume_kind_of(const struct val *v)
 		if (val_member(v, kinds[i].field))
 			return &kinds[i];
 	return NULL;
+}
+
+const char *volume_plugin(struct arena *a, const struct val *v)
+{
+	const struct volume_kind *kind = volume_kind_of(v);
+
+	return !kind || kind->setup == claim_setup ? NULL
+	       : kind->setup == csi_setup	   ? "kubernetes.io/csi"
+	       : kind->plugin			   ? arena_printf(a, "kubernetes.io/%s", kind->plugin)
+						   : "kubernetes.io/host-path";
+}
+
+/* What is done at once; others have their own. */
+static void volume_counted(struct volume *vol, const struct volume_kind *kind, bool ok, int64_t began_ns)
+{
+	if (kind->setup != claim_setup && kind->setup != csi_setup && kind->setup != nfs_setup)
+		volume_operation_counted(vol->k->counted, volume_plugin(vol->a, vol->v), "volume_mount", ok,
+					 env_mono_ns(vol->k->env) - began_ns);
 }
 
 static struct sv volume_kind_name(const struct val *v)
@@ -104,6 +123,7 @@ int volumes_setup(struct kubelet *k, const struct val *pod, struct err *err)
 		const struct volume_kind *kind = volume_kind_of(v);
 		struct sv name = val_get_str(v, F_name);
 		struct volume vol = { .k = k, .p = p, .a = &a, .pod = pod, .v = v };
+		int64_t began = env_mono_ns(k->env);
 		struct err e = ERR_INIT;
 
 		vol.source = kind ? val_member(v, kind->field) : NULL;
@@ -115,6 +135,8 @@ int volumes_setup(struct kubelet *k, const struct val *pod, struct err *err)
 				SV_ARG(volume_kind_name(v)));
 		else
 			waits |= kind->setup(&vol, &e) > 0;
+		if (kind)
+			volume_counted(&vol, kind, !e.reason, began);
 		if (!e.reason)
 			continue;
 		if (!vol.said)

@@ -67,6 +67,8 @@ int claim_setup(struct volume *v, struct err *err); /* may be 1, as volumes_setu
 int csi_setup(struct volume *v, struct err *err);   /* the same */
 int nfs_setup(struct volume *v, struct err *err);
 
+/* "kubernetes.io/NAME" of a volume; NULL: a claim's, which may be of several. */
+const char *volume_plugin(struct arena *a, const struct val *v);
 #define NFS_PLUGIN "kubernetes.io~nfs"
 /* Of a PersistentVolume (pv), or a volume of the pod's own (NULL): mounted at that path. 1: under way. */
 int nfs_mount(struct kubelet *k, const struct val *pod, const struct obj *pv, const struct val *source, const char *at,

@@ -1,9 +1,10 @@
 /* NodeVolumeLimits: a node takes so many volumes of a driver as its CSINode says, and none where the driver has to be
  * there and is not.
  *
- * A volume counts once on a node, however many Pods use it. What is on a node is counted when it is asked about, from
- * the Pods there: only Pods with volumes of drivers that have a limit cost that. Equal hashes are one volume; the table
- * for them is made once a cycle. */
+ * A volume counts once on a node, however many Pods use it; also one that is attached and no Pod's, as of a Pod that
+ * has just gone. What is on a node is counted when it is asked about, from the Pods and the VolumeAttachments there:
+ * only Pods with volumes of drivers that have a limit cost that. Equal hashes are one volume; the table for them is
+ * made once a cycle. */
 #include "scheduler/plugins/plugins.h"
 
 #include "base/buf.h"
@@ -28,12 +29,20 @@ struct limits {
 	uint32_t round, used;
 };
 
+static uint64_t limits_hash(struct sv driver, struct sv handle)
+{
+	_cleanup_(buf_release) struct buf key = BUF_INIT;
+
+	buf_printf(&key, "%.*s^%.*s", SV_ARG(driver), SV_ARG(handle));
+	return strmap_hash(buf_sv(&key));
+}
+
 /* The driver and the volume behind a Pod's volume; false: it is of none, or nobody knows yet. */
 static bool limits_volume(const struct volumes *vs, const struct obj *pod, const struct val *v, struct sv *ret_driver,
 			  uint64_t *ret_volume)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT, key = BUF_INIT;
-	struct sv name = pod_volume_claim(&b, obj_root(pod), v), handle;
+	struct sv name = pod_volume_claim(&b, obj_root(pod), v);
 	struct obj *claim = name.n ? volumes_claim(vs, obj_ns(pod), name) : NULL, *volume, *class;
 
 	if (!claim)
@@ -41,14 +50,13 @@ static bool limits_volume(const struct volumes *vs, const struct obj *pod, const
 	volume = volumes_volume(vs, val_str(obj_get(claim, F_spec, F_volumeName)));
 	if (volume) {
 		*ret_driver = val_str(obj_get(volume, F_spec, F_csi, F_driver));
-		handle = val_str(obj_get(volume, F_spec, F_csi, F_volumeHandle));
-		buf_printf(&key, "%.*s^%.*s", SV_ARG(*ret_driver), SV_ARG(handle));
+		*ret_volume = limits_hash(*ret_driver, val_str(obj_get(volume, F_spec, F_csi, F_volumeHandle)));
 	} else { /* one that is to be made */
 		class = volumes_class(vs, storage_class_name(claim));
 		*ret_driver = class ? val_str(obj_get(class, F_provisioner)) : SV("");
 		buf_printf(&key, "%.*s %.*s/%.*s", SV_ARG(*ret_driver), SV_ARG(obj_ns(pod)), SV_ARG(name));
+		*ret_volume = strmap_hash(buf_sv(&key));
 	}
-	*ret_volume = strmap_hash(buf_sv(&key));
 	return ret_driver->n > 0;
 }
 
@@ -101,6 +109,26 @@ static bool limits_add(struct limits *l, uint64_t volume)
 	return true;
 }
 
+/* Those that no Pod met before has. One whose volume is gone is nothing that could be told from others. */
+static int64_t limits_count_attached(struct limits *l, const struct volumes *vs, const struct node_info *n,
+				     struct sv driver)
+{
+	const struct strmap *on = volumes_attached(vs, sv_from(n->name));
+	int64_t count = 0;
+
+	if (!on)
+		return 0;
+	STRMAP_EACH(on, e) {
+		const struct obj *volume =
+		    volumes_volume(vs, val_str(obj_get(e->value, F_spec, F_source, F_persistentVolumeName)));
+		struct sv handle = volume ? val_str(obj_get(volume, F_spec, F_csi, F_volumeHandle)) : SV("");
+
+		if (handle.n && sv_eq(val_str(obj_get(e->value, F_spec, F_attacher)), driver))
+			count += limits_add(l, limits_hash(driver, handle));
+	}
+	return count;
+}
+
 /* Volumes of the driver on the node. */
 static int64_t limits_count(struct limits *l, const struct volumes *vs, const struct node_info *n, struct sv driver)
 {
@@ -119,7 +147,7 @@ static int64_t limits_count(struct limits *l, const struct volumes *vs, const st
 				count += limits_add(l, volume);
 		}
 	}
-	return count;
+	return count + limits_count_attached(l, vs, n, driver);
 }
 
 static enum sched_outcome limits_filter(struct cycle_state *cs, const struct node_info *n)

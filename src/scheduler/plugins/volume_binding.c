@@ -5,8 +5,9 @@
  *		waits for its Pod	nodes for which a volume that fits is free, or can be made, where there is room
  *
  * When the node is found, claims that wait are told: they get the volumes chosen here, or the node to make theirs on
- * (volume_binding_work()). Also here: a claim of access mode ReadWriteOncePod has one Pod at a time, wherever that is,
- * and a Pod of higher priority takes it by preemption. */
+ * (volume_binding_work()). Of nodes that can do, those are preferred whose room is used least: by the volumes that the
+ * claims get, or, where all are made, of what drivers say that they have. Also here: a claim of access mode
+ * ReadWriteOncePod has one Pod at a time, wherever that is, and a Pod of higher priority takes it by preemption. */
 #include "scheduler/plugins/plugins.h"
 
 #include "base/buf.h"
@@ -29,7 +30,10 @@ struct pod_claim {
 	size_t n;
 	/* Its provisioner tells where it has room: these are places with enough of it. */
 	bool tells;
-	const struct selector **room;
+	struct claim_room {
+		const struct selector *where;
+		int64_t bytes; /* in all */
+	} * room;
 	size_t n_room;
 	/* A clone of local-path: its volume is made where its source is. */
 	bool clone;
@@ -148,7 +152,7 @@ static void find_room(struct cycle_state *cs, struct pod_claim *c)
 	c->tells = bytes > 0 && volumes_tells_capacity(vs, val_str(obj_get(c->class, F_provisioner)));
 	if (!c->tells)
 		return;
-	c->room = ARENA_ARRAY(cs->arena, const struct selector *, vs->capacities.n);
+	c->room = ARENA_ARRAY(cs->arena, struct claim_room, vs->capacities.n);
 	STRMAP_EACH(&vs->capacities, e) {
 		const struct val *where = obj_get(e->value, F_nodeTopology);
 		const struct selector *s;
@@ -157,17 +161,26 @@ static void find_room(struct cycle_state *cs, struct pod_claim *c)
 		    !room_enough(e->value, bytes))
 			continue;
 		s = selector_from_label_selector(cs->arena, where, NULL);
-		if (s)
-			c->room[c->n_room++] = s;
+		if (!s)
+			continue;
+		c->room[c->n_room].where = s;
+		if (!quantity_value(val_str(obj_get(e->value, F_capacity)), &c->room[c->n_room].bytes))
+			c->room[c->n_room].bytes = 0;
+		c->n_room++;
 	}
+}
+
+static const struct claim_room *room_on(const struct pod_claim *c, const struct node_info *n)
+{
+	for (size_t i = 0; i < c->n_room; i++)
+		if (selector_matches(c->room[i].where, n->labels))
+			return &c->room[i];
+	return NULL;
 }
 
 static bool has_room(const struct pod_claim *c, const struct node_info *n)
 {
-	for (size_t i = 0; i < c->n_room; i++)
-		if (selector_matches(c->room[i], n->labels))
-			return true;
-	return !c->tells;
+	return !c->tells || room_on(c, n);
 }
 
 static enum sched_outcome look_at_claim(struct cycle_state *cs, struct pod_claim *c, struct sv name, bool ephemeral)
@@ -333,6 +346,79 @@ static enum sched_outcome volume_binding_filter(struct cycle_state *cs, const st
 	return gone || elsewhere || missing || full ? SCHED_UNRESOLVABLE : SCHED_OK;
 }
 
+/* --- score --- */
+
+struct class_use {
+	struct sv class;
+	int64_t asked, has;
+};
+
+static void class_use_add(struct class_use *list, size_t *n, struct sv class, int64_t asked, int64_t has, bool sum)
+{
+	struct class_use *u = list;
+
+	while (u < list + *n && !sv_eq(u->class, class))
+		u++;
+	if (u == list + *n) {
+		*u = (struct class_use){ .class = class };
+		(*n)++;
+	}
+	/* Several claims share what a driver has; each volume is one more. */
+	if (__builtin_add_overflow(u->asked, asked, &u->asked))
+		u->asked = INT64_MAX;
+	if (!sum)
+		u->has = has;
+	else if (__builtin_add_overflow(u->has, has, &u->has))
+		u->has = INT64_MAX;
+}
+
+/* Of the classes' shares that are left free their mean, rounded: upstream's shape where none is configured. */
+static int64_t class_use_score(const struct class_use *list, size_t n)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (list[i].has > 0 && list[i].asked <= list[i].has)
+			sum += NODE_SCORE_MAX - (int64_t)((__int128)list[i].asked * NODE_SCORE_MAX / list[i].has);
+	return n ? (2 * sum + (int64_t)n) / (2 * (int64_t)n) : 0;
+}
+
+static enum sched_outcome volume_binding_prescore(struct cycle_state *cs, struct node_info *const *nodes, size_t n)
+{
+	const struct pod_claims *all = cs->data[PLUGIN_VOLUME_BINDING];
+
+	(void)nodes;
+	(void)n;
+	for (size_t i = 0; all && i < all->n; i++)
+		if (!all->p[i].bound)
+			return SCHED_OK;
+	return SCHED_SKIP;
+}
+
+static int64_t volume_binding_score(struct cycle_state *cs, const struct node_info *n)
+{
+	const struct pod_claims *all = cs->data[PLUGIN_VOLUME_BINDING];
+	struct obj *chosen[CLAIMS_MAX] = { 0 };
+	struct class_use found[CLAIMS_MAX], made[CLAIMS_MAX];
+	size_t n_found = 0, n_made = 0;
+
+	for (size_t i = 0; i < all->n && i < CLAIMS_MAX; i++) {
+		const struct pod_claim *c = &all->p[i];
+		const struct claim_room *room;
+
+		if (c->bound)
+			continue;
+		chosen[i] = volume_binding_pick(all, c, n, chosen);
+		if (chosen[i])
+			class_use_add(found, &n_found, val_str(obj_get(chosen[i], F_spec, F_storageClassName)),
+				      claim_request_bytes(c->claim), volume_capacity_bytes(chosen[i]), true);
+		else if ((room = room_on(c, n)))
+			class_use_add(made, &n_made, obj_name(c->class), claim_request_bytes(c->claim), room->bytes,
+				      false);
+	}
+	return n_found ? class_use_score(found, n_found) : class_use_score(made, n_made);
+}
+
 static void volume_binding_pod_moved(struct cycle_state *cs, const struct pod_info *other, const struct node_info *n,
 				     int delta)
 {
@@ -393,4 +479,7 @@ const struct plugin plugin_volume_binding = {
 	.prefilter = volume_binding_prefilter,
 	.filter = volume_binding_filter,
 	.pod_moved = volume_binding_pod_moved,
+	.weight = 1,
+	.prescore = volume_binding_prescore,
+	.score = volume_binding_score,
 };

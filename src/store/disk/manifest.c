@@ -174,8 +174,8 @@ int manifest_write(const char *path, const char *dir, const struct db_meta *meta
 		return err_set_errno(err, errno, "cannot write '%s'", next);
 	if (manifest_put(fd, &b, next, err) < 0)
 		return -1;
-	/* The tables' names go to disk no later than the name that counts on them. */
-	if (table_sync_dir(dir, err) < 0)
+	/* The tables' names go to disk no later than the name that counts on them. A new database has none. */
+	if (s->n && table_sync_dir(dir, err) < 0)
 		return -1;
 	if (rename(next, path) < 0)
 		return err_set_errno(err, errno, "cannot write '%s'", path);

@@ -7,6 +7,8 @@
  *	              │
  *	              └─▶ change() of live watches, progress(), then completions of that revision
  *
+ * What was before is told on the thread of who asks (past.c).
+ *
  * An answer and its change come in any order. A change that looks like that of a write under way is held back until
  * that is answered, so that completions are in the order of revisions and changes have their cookies; not for a write
  * in doubt, whose connection has ended. What looks like it need not be it: others write the same to the same, and
@@ -133,6 +135,13 @@ void es_unwatch(struct store *s, struct store_watch *w);
 bool catchup_step(struct es *es);
 void catchups_drop(struct es *es); /* delivery, last */
 
+/* --- the past, told to who asks (past.c) --- */
+
+int es_changes(struct store *s, struct sv from, struct sv to, int64_t since, size_t most, store_change_fn *fn,
+	       void *ctx, int64_t *ret_rev, struct err *err);
+void past_stop(struct es *es);	     /* loop: the store is closing */
+void past_drop_pages(struct es *es); /* last */
+
 /* --- the whole --- */
 
 struct es {
@@ -155,6 +164,8 @@ struct es {
 	struct list batches;  /* of the live feed */
 	size_t batch_bytes;
 	struct list catchups;
+	struct list pages; /* of the past, used last first */
+	bool loading;	   /* one more */
 	int64_t compact_rev;
 	struct list syncs; /* that know their revision, for the delivery */
 	uint64_t keys;	   /* as of the last look */
@@ -169,7 +180,7 @@ struct es {
 	struct list sync_now, sync_next; /* that are being asked for, and who came after that began */
 	struct link_req sync;
 	struct link_req jump;
-	struct ev_timer *closing;
+	struct ev_timer *closing, *pages_timer;
 	bool gone; /* the store is closing */
 	/* Of the delivery. */
 	struct list waiting; /* applied, but not told yet: by revision */

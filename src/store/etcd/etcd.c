@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #define WAIT_NS (30 * NS_PER_SEC)
+#define WAIT_STEP_NS NS_PER_SEC
 
 /* --- what is known of it --- */
 
@@ -112,7 +113,19 @@ static void es_closing(void *ctx)
 	struct es *es = ctx;
 
 	es_hurry_commits(es);
+	if (link_over(es->link))
+		es_closing_late(es);
 	es->closing = ev_timer_start(es->loop, es->patience * 2 * ES_CLOSE_NS, 0, es_closing_late, es);
+}
+
+static void es_hurried(void *ctx)
+{
+	link_hurry(((struct es *)ctx)->link);
+}
+
+static void es_hurry(struct store *s)
+{
+	ev_loop_post(ES(s)->loop, es_hurried, ES(s));
 }
 
 static void es_stop_loop(void *ctx)
@@ -122,6 +135,7 @@ static void es_stop_loop(void *ctx)
 	es->gone = true;
 	es->closing = ev_timer_stop(es->closing);
 	feed_stop(&es->live);
+	past_stop(es);
 	link_stop(es->link);
 }
 
@@ -146,6 +160,7 @@ static void es_free(struct es *es)
 	ev_loop_free(es->loop);	    /* what was posted is run */
 	LIST_EACH(&es->batches, it) /* that came when nobody was there any more */
 		batch_free(LIST_ENTRY(it, struct batch, link));
+	past_drop_pages(es);
 	watchers_release(&es->watchers);
 	strmap_release(&es->by_key);
 	buf_release(&es->jump.request);
@@ -186,6 +201,7 @@ static const struct store_ops es_ops = {
 	.commit = es_commit,
 	.watch = es_watch,
 	.unwatch = es_unwatch,
+	.changes = es_changes,
 	.compact = es_compact,
 	.healthy = es_healthy,
 	.stats = es_stats,
@@ -193,6 +209,7 @@ static const struct store_ops es_ops = {
 	.lease_grant = es_lease_grant,
 	.lease_keepalive = es_lease_keepalive,
 	.lease_revoke = es_lease_revoke,
+	.hurry = es_hurry,
 	.close = es_close,
 };
 
@@ -273,13 +290,28 @@ static void es_begin(void *ctx)
 	free(b);
 }
 
-static int es_first(struct es *es, int64_t wait_ns, struct err *err)
+/* In steps, so that a process that is told to end while it waits does. */
+static int es_wait_first(struct es *es, const struct store_etcd_opts *o, int64_t *ret_rev, struct err *err)
+{
+	int64_t wait = o->wait_ns ? o->wait_ns : WAIT_NS, until = env_mono_ns(es->store.env) + wait;
+	struct err why = ERR_INIT;
+
+	while (es_look_at(es, 0, o->ends ? MIN(wait, WAIT_STEP_NS) : wait, ret_rev, &why) < 0) {
+		wait = until - env_mono_ns(es->store.env);
+		if (!o->ends || wait <= 0 || (why.reason != ERR_UNAVAILABLE && why.reason != ERR_TIMEOUT) || o->ends())
+			return err_move(err, &why);
+		err_release(&why);
+	}
+	return 0;
+}
+
+static int es_first(struct es *es, const struct store_etcd_opts *o, struct err *err)
 {
 	struct es_begin *b;
 	struct err why = ERR_INIT;
 	int64_t rev, first;
 
-	if (es_look_at(es, 0, wait_ns, &rev, err) < 0)
+	if (es_wait_first(es, o, &rev, err) < 0)
 		return -1;
 	if (es_look_at(es, 1, ES_READ_NS, &first, &why) < 0) {
 		if (why.reason != ERR_EXPIRED)
@@ -310,14 +342,14 @@ static int es_tls(struct es *es, const struct store_etcd_opts *o, struct err *er
 	return es->tls ? 0 : -1;
 }
 
-static int es_start(struct es *es, int64_t wait_ns, struct err *err)
+static int es_start(struct es *es, const struct store_etcd_opts *o, struct err *err)
 {
 	es->running = 1;
 	if (env_thread(es->store.env, "etcd-net", es_run_loop, es) < 0) {
 		es->running = 0;
 		return err_set(err, ERR_UNAVAILABLE, "cannot start a thread");
 	}
-	if (es_first(es, wait_ns, err) < 0)
+	if (es_first(es, o, err) < 0)
 		return -1;
 	es->running = 2;
 	if (env_thread(es->store.env, "etcd", es_delivery, es) < 0) {
@@ -386,6 +418,7 @@ struct store *store_etcd_open(struct env *env, const struct store_etcd_opts *o, 
 	list_init(&es->answered);
 	list_init(&es->batches);
 	list_init(&es->catchups);
+	list_init(&es->pages);
 	list_init(&es->feeds);
 	list_init(&es->waiting);
 	list_init(&es->syncs);
@@ -398,7 +431,7 @@ struct store *store_etcd_open(struct env *env, const struct store_etcd_opts *o, 
 		return NULL;
 	}
 	es->link = link_new(env, es->loop, es->endpoints, es->n_endpoints, es->tls, es->patience, &cb, es);
-	if (es_start(es, o->wait_ns ? o->wait_ns : WAIT_NS, err) < 0) {
+	if (es_start(es, o, err) < 0) {
 		if (es->running) {
 			ev_loop_post(es->loop, es_stop_loop, es);
 			pthread_mutex_lock(&es->mu);

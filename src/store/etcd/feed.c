@@ -20,8 +20,8 @@ struct batch *batch_free(struct batch *b)
 	return NULL;
 }
 
-/* What one message tells, behind what is there. False: it is wrong. */
-static bool feed_add(struct feed *f, const struct etcd_watch_said *said)
+/* What one message tells of revisions from `from` on, behind what is there. False: it is wrong. */
+static bool feed_add(struct feed *f, const struct etcd_watch_said *said, int64_t from)
 {
 	struct batch *b = f->building;
 	struct etcd_event *ev = xcalloc(said->n_events, sizeof(*ev));
@@ -30,6 +30,8 @@ static bool feed_add(struct feed *f, const struct etcd_watch_said *said)
 	for (size_t i = 0; good && i < said->n_events; i++) {
 		int64_t rev = ev[i].kv.mod_rev;
 
+		if (rev < from) /* told */
+			continue;
 		good = rev >= f->next && (b->ev.n == 0 || rev >= vec_last(&b->ev).kv.mod_rev);
 		if (good)
 			vec_push(&b->ev, ev[i]);
@@ -56,6 +58,35 @@ static bool feed_lacks(const struct batch *b)
 }
 
 static void feed_open(struct feed *f);
+
+/* More follows of the revision told last; those before it are whole. They are told at once, so that nobody holds a
+ * thousand large revisions that came as one answer in pieces. m is the message that was added last: as what was there
+ * before it ended with a whole revision or is all of one, the events that stay are all m's. */
+static void feed_split(struct feed *f, struct sv m)
+{
+	struct batch *whole = f->building, *rest;
+	int64_t last = vec_last(&whole->ev).kv.mod_rev;
+	struct etcd_watch_said said;
+	size_t n = whole->ev.n;
+	char *text;
+
+	while (n && whole->ev.p[n - 1].kv.mod_rev == last)
+		n--;
+	if (!n)
+		return;
+	rest = xcalloc(1, sizeof(*rest));
+	list_init(&rest->link);
+	text = xmemdup(m.p, m.n);
+	vec_push(&rest->texts, text);
+	rest->bytes = m.n;
+	f->building = rest;
+	f->next = last;
+	f->lacking = 0;
+	(void)etcd_watch_read(sv_make(text, m.n), &said);
+	(void)feed_add(f, &said, last); /* it was right before */
+	whole->ev.n = n;
+	f->got(f, whole); /* last: f may be gone */
+}
 
 static void feed_message(struct grpc_call *c _unused_, struct sv m, void *ctx)
 {
@@ -88,16 +119,18 @@ static void feed_message(struct grpc_call *c _unused_, struct sv m, void *ctx)
 	(void)etcd_watch_read(sv_make(text, m.n), &said); /* the same, with views into what is kept */
 	vec_push(&f->building->texts, text);
 	f->building->bytes += m.n;
-	if (!feed_add(f, &said)) {
+	if (!feed_add(f, &said, 0)) {
 		feed_wrong(f, "a watch tells what was before");
 		return;
 	}
-	if (said.fragment)
-		return;
 	if (feed_lacks(f->building) && f->lacking++ < LACKING_MAX) {
 		grpc_call_cancel(TAKE(f->call));
 		f->building = batch_free(f->building);
 		feed_open(f);
+		return;
+	}
+	if (said.fragment) {
+		feed_split(f, m);
 		return;
 	}
 	f->lacking = 0;

@@ -17,6 +17,8 @@
 #define PROBE_NS STORE_SLOW_NS
 #define PAUSE_NS (100 * NS_PER_MS) /* between two rounds of all endpoints, doubled up to */
 #define PAUSE_MAX_NS (2 * NS_PER_SEC)
+#define HURRY_NS NS_PER_SEC
+#define HURRY_LOOK_NS (100 * NS_PER_MS)
 
 struct link {
 	struct env *env;
@@ -32,7 +34,8 @@ struct link {
 	bool ill;		 /* nothing was answered since something failed */
 	int fails;		 /* connections that ended since something was answered */
 	struct list waiting, asked;
-	struct ev_timer *again, *tick;
+	struct ev_timer *again, *tick, *hurry;
+	bool over; /* in a hurry, and something had no answer: nothing has one any more */
 	int ticks;
 	struct grpc_call *probe, *status;
 	pthread_mutex_t mu;   /* guards what follows */
@@ -268,7 +271,9 @@ void link_request(struct link *l, struct link_req *r)
 	r->since_ns = ev_loop_now_ns(l->loop);
 	list_init(&r->link);
 	list_add_tail(&l->waiting, &r->link);
-	if (l->stopping)
+	if (l->hurry)
+		r->until_ns = MIN(r->until_ns, ev_loop_now_ns(l->loop) + HURRY_NS);
+	if (l->stopping || l->over)
 		link_req_end(r, &(struct grpc_end){ .code = GRPC_UNAVAILABLE, .message = "the store is closing" });
 	else if (l->up)
 		link_send(l, r);
@@ -314,6 +319,70 @@ static void link_tick(void *ctx)
 	pthread_mutex_unlock(&l->mu);
 	if (l->ticks++ % PROBE_TICKS == 0)
 		link_probe(l);
+}
+
+/* --- for an end --- */
+
+static bool link_any_late(const struct list *l, int64_t now)
+{
+	LIST_EACH(l, it)
+		if (now >= LIST_ENTRY(it, struct link_req, link)->until_ns)
+			return true;
+	return false;
+}
+
+static void link_end_all(struct list *list)
+{
+	while (!list_empty(list)) {
+		struct link_req *r = LIST_ENTRY(list->next, struct link_req, link);
+
+		if (r->call) {
+			r->ambiguous = true;
+			grpc_call_cancel(TAKE(r->call));
+		}
+		link_req_end(r, &(struct grpc_end){ .code = GRPC_UNAVAILABLE, .message = "the store is closing" });
+	}
+}
+
+static void link_hurry_look(void *ctx)
+{
+	struct link *l = ctx;
+	int64_t now = ev_loop_now_ns(l->loop);
+
+	if (l->over || (!link_any_late(&l->waiting, now) && !link_any_late(&l->asked, now)))
+		return;
+	l->over = true; /* whoever hears of it may ask on */
+	l->ill = true;
+	pthread_mutex_lock(&l->mu);
+	l->ill_since_ns = 1; /* long ago: it is known now */
+	pthread_mutex_unlock(&l->mu);
+	link_end_all(&l->waiting);
+	link_end_all(&l->asked);
+}
+
+static void link_hurry_list(struct list *list, int64_t until)
+{
+	LIST_EACH(list, it) {
+		struct link_req *r = LIST_ENTRY(it, struct link_req, link);
+
+		r->until_ns = MIN(r->until_ns, until);
+	}
+}
+
+void link_hurry(struct link *l)
+{
+	int64_t until = ev_loop_now_ns(l->loop) + HURRY_NS;
+
+	if (l->hurry || l->stopping)
+		return;
+	link_hurry_list(&l->waiting, until);
+	link_hurry_list(&l->asked, until);
+	l->hurry = ev_timer_start(l->loop, HURRY_LOOK_NS, HURRY_LOOK_NS, link_hurry_look, l);
+}
+
+bool link_over(const struct link *l)
+{
+	return l->over;
 }
 
 /* --- connections --- */
@@ -424,6 +493,7 @@ void link_stop(struct link *l)
 	l->stopping = true;
 	l->tick = ev_timer_stop(l->tick);
 	l->again = ev_timer_stop(l->again);
+	l->hurry = ev_timer_stop(l->hurry);
 	while (!list_empty(&l->waiting))
 		link_req_end(LIST_ENTRY(l->waiting.next, struct link_req, link),
 			     &(struct grpc_end){ .code = GRPC_UNAVAILABLE, .message = "the store is closing" });

@@ -63,6 +63,10 @@ void link_grow(struct link *l, size_t n); /* the caller has put more behind his 
 void link_request(struct link *l, struct link_req *r);
 struct grpc_mux *link_mux(struct link *l);	  /* NULL: there is no connection */
 void link_leave(struct link *l, const char *why); /* this member is of no use: the next one */
+/* Nobody waits for long any more: a request has a second, and when one had no answer in it all others end, and those
+ * that come, with GRPC_UNAVAILABLE. */
+void link_hurry(struct link *l);
+bool link_over(const struct link *l); /* that was so */
 /* All requests end with GRPC_UNAVAILABLE, then the connection. */
 void link_stop(struct link *l);
 struct link *link_free(struct link *l);

@@ -120,6 +120,12 @@ static int late_watch(struct store *s, struct sv from, struct sv to, int64_t sin
 	return 0;
 }
 
+static int late_changes(struct store *s, struct sv from, struct sv to, int64_t since, size_t most, store_change_fn *fn,
+			void *ctx, int64_t *ret_rev, struct err *err)
+{
+	return store_changes(LATE(s)->inner, from, to, since, most, fn, ctx, ret_rev, err);
+}
+
 static void late_unwatch(struct store *s, struct store_watch *w)
 {
 	struct late_store *l = LATE(s);
@@ -158,6 +164,7 @@ static const struct store_ops late_ops = {
 	.commit = late_commit,
 	.watch = late_watch,
 	.unwatch = late_unwatch,
+	.changes = late_changes,
 	.compact = late_compact,
 	.healthy = late_healthy,
 	.stats = late_stats,

@@ -75,6 +75,13 @@ static int slow_watch(struct store *s, struct sv from, struct sv to, int64_t sin
 	return store_watch(slow.real, from, to, since, cb, ctx, ret, err);
 }
 
+static int slow_changes(struct store *s, struct sv from, struct sv to, int64_t since, size_t most, store_change_fn *fn,
+			void *ctx, int64_t *ret_rev, struct err *err)
+{
+	(void)s;
+	return store_changes(slow.real, from, to, since, most, fn, ctx, ret_rev, err);
+}
+
 static void slow_unwatch(struct store *s, struct store_watch *w)
 {
 	(void)s;
@@ -114,6 +121,7 @@ static struct store *slow_new(struct env *env)
 		.commit = slow_commit,
 		.watch = slow_watch,
 		.unwatch = slow_unwatch,
+		.changes = slow_changes,
 		.compact = slow_compact,
 		.healthy = slow_healthy,
 		.stats = slow_stats,

@@ -496,43 +496,114 @@ static const struct env_ops wrong_ops = { .now_ns = wrong_now,
 					  .timer_cancel = wrong_cancel,
 					  .thread = wrong_thread };
 
-static void test_clock_back(void **state)
+static void wrong_setup(struct rig *r)
+{
+	wrong = (struct wrong_clock){ .env = { .ops = &wrong_ops }, .real = r->env };
+	r->clock = &wrong.env;
+	rig_restart(r);
+}
+
+/* Seconds and revisions of all that is stored rise, and none is later than now. */
+static int check_one(const struct store_kv *kv, void *ctx)
+{
+	struct mark *last = ctx;
+	struct stretch s;
+
+	assert_true(marks_parse(kv->value, &s));
+	for (size_t i = 0; i < s.m.n; i++) {
+		assert_true(s.m.p[i].sec >= last->sec + (i > 0));
+		assert_true(s.m.p[i].rev >= last->rev);
+		*last = s.m.p[i];
+	}
+	vec_release(&s.m);
+	return 0;
+}
+
+static void check_stored(struct rig *r)
+{
+	struct mark last = { 0 };
+
+	assert_int_equal(store_range(r->store, SV(MARKS_ROOT), SV(MARKS_BEHIND), 0, 0, check_one, &last, NULL, NULL),
+			 0);
+	assert_true(last.sec <= now_s(r));
+}
+
+/* A little is waited for. */
+static void test_clock_back_a_little(void **state)
 {
 	struct rig *r = *state;
 	int64_t a, b, c, t, jump;
 
-	wrong = (struct wrong_clock){ .env = { .ops = &wrong_ops }, .real = r->env };
-	r->clock = &wrong.env;
-	rig_restart(r);
+	wrong_setup(r);
+	a = make(r, "a");
+	t = now_s(r) + 1;
+	rig_run(r, 50 * NS_PER_SEC);
+	b = make(r, "b");
+	jump = now_s(r);
+	wrong.off_ns = -40 * NS_PER_SEC;
+	c = make(r, "c");
+	for (int round = 0; round < 2; round++) {
+		assert_in_range(at(r, t), a, b - 1); /* it is the first one, for good */
+		assert_in_range(at(r, jump), a, b - 1);
+		assert_int_equal(doubt_at(r, t), 0);
+		rig_run(r, 15 * MINUTE);
+		assert_true(at(r, jump + 1) >= c);
+		assert_int_equal(doubt_at(r, jump + 1), 0);
+		check_stored(r);
+		rig_restart(r);
+	}
+}
+
+/* An hour that comes twice: for some minutes it is the first one, as the clock may not have been set yet, and then the
+ * second. */
+static void test_clock_back(void **state)
+{
+	struct rig *r = *state;
+	int64_t a, b, c, d, t, before, again;
+
+	wrong_setup(r);
+	before = make(r, "before");
+	rig_run(r, 40 * MINUTE);
 	a = make(r, "a");
 	t = now_s(r) + 1;
 	rig_run(r, 30 * MINUTE);
 	b = make(r, "b");
-	jump = now_s(r);
 	rig_run(r, MINUTE);
 	wrong.off_ns = -HOUR; /* the last hour comes again */
 	c = make(r, "c");
 	for (int round = 0; round < 2; round++) {
-		assert_in_range(at(r, t), a, b - 1); /* it is the first one */
+		assert_in_range(at(r, t), a, b - 1);
 		assert_in_range(at(r, t + 60), a, b - 1);
-		assert_true(at(r, jump) < b);
 		rig_run(r, 5 * MINUTE);
 		rig_restart(r);
 	}
+	rig_run(r, 12 * MINUTE);
+	again = now_s(r);
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(at(r, t), -2); /* to come */
+		assert_true(at(r, again) >= c);
+		assert_int_equal(doubt_at(r, again), 0);
+		/* What was marked after what the clock says has no time any more, and who asks is told. */
+		assert_in_range(at(r, again - 5 * 60), before, a - 1);
+		assert_true(doubt_at(r, again - 5 * 60) >= c);
+		check_stored(r);
+		rig_restart(r);
+	}
+	d = make(r, "d");
 	rig_run(r, HOUR);
-	assert_true(at(r, now_s(r)) >= c); /* its own hour is over */
-	assert_true(compacted(r) <= a);
+	assert_in_range(at(r, t), d, INT64_MAX);
+	assert_int_equal(doubt_at(r, t), 0);
+	assert_true(compacted(r) <= before);
 }
 
-/* A minute in another century forgets nothing, and the map goes on when the clock is right again. */
+/* Some minutes in another century forget nothing, and are not waited for: the map goes on when the clock is right
+ * again. */
 static void test_clock_ahead(void **state)
 {
 	struct rig *r = *state;
-	int64_t a, b, t;
+	int64_t a, b, t, back, now;
 
-	wrong = (struct wrong_clock){ .env = { .ops = &wrong_ops }, .real = r->env };
-	r->clock = &wrong.env;
-	rig_restart(r);
+	wrong_setup(r);
 	a = make(r, "a");
 	t = now_s(r) + 1;
 	rig_run(r, 5 * MINUTE);
@@ -541,13 +612,94 @@ static void test_clock_ahead(void **state)
 	b = make(r, "b");
 	rig_run(r, 10 * MINUTE);
 	wrong.off_ns = 0;
+	back = now_s(r);
+	rig_run(r, 5 * MINUTE);
+	for (int round = 0; round < 2; round++) {
+		assert_true(compacted(r) <= a);
+		assert_int_equal(at(r, t), a);
+		/* Until it is believed b has no time. */
+		assert_true(at(r, back) < b);
+		assert_true(doubt_at(r, back) >= b);
+		assert_true(doubt_at(r, now_s(r)) >= b);
+		rig_restart(r);
+	}
+	rig_run(r, 12 * MINUTE);
+	now = now_s(r);
+	put(r, "b", "more");
+	rig_run(r, MINUTE);
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(at(r, t), a);
+		assert_int_equal(doubt_at(r, t), 0);
+		assert_true(at(r, now) >= b);
+		assert_int_equal(doubt_at(r, now), 0);
+		assert_true(at(r, back) < b); /* and here nobody saw it */
+		assert_true(doubt_at(r, back) >= b);
+		check_stored(r);
+		rig_restart(r);
+	}
+}
+
+/* One second of it is enough, and so it is where marks are in memory alone. */
+static void test_clock_ahead_for_a_second(void **state)
+{
+	struct rig *r = *state;
+	int64_t a, b, c, t;
+
+	r->history_ns = 0;
+	wrong_setup(r);
+	a = make(r, "a");
+	t = now_s(r);
+	rig_run(r, NS_PER_SEC);
+	wrong.off_ns = 10 * 365 * 24 * HOUR;
+	b = make(r, "b");
+	wrong.off_ns = 0;
+	rig_run(r, MINUTE);
+	c = make(r, "c");
+	assert_in_range(at(r, t + 30), a, b - 1);
+	assert_true(doubt_at(r, t + 30) >= c);
+	rig_run(r, HOUR / 6);
+	(void)make(r, "d");
+	rig_run(r, MINUTE);
+	assert_true(at(r, now_s(r) - 30) > c);
+	assert_int_equal(doubt_at(r, now_s(r) - 30), 0);
+}
+
+/* A clock that was ahead for so long that more is stored of it than goes with one write; and one that is not set when
+ * the machine starts is not believed at once. */
+static void test_clock_ahead_for_long(void **state)
+{
+	struct rig *r = *state;
+	int64_t a, t, back;
+
+	r->history_ns = 24 * HOUR;
+	wrong_setup(r);
+	a = make(r, "a");
+	t = now_s(r) + 1;
+	rig_run(r, 2 * MINUTE);
+	wrong.off_ns = 24 * HOUR;
+	for (int i = 0; i < 2 * FORGET_MAX + 10; i++) {
+		put(r, "a", i % 2 ? "x" : "y");
+		rig_run(r, MINUTE);
+	}
+	assert_true(stretches(r) > 2 * FORGET_MAX);
+	rig_stop(r);
+	wrong.off_ns = -30 * 365 * 24 * HOUR; /* 1996 */
+	rig_start(r);
+	put(r, "a", "then");
+	rig_run(r, 5 * MINUTE);
+	wrong.off_ns = 0;
+	back = now_s(r);
+	rig_run(r, 5 * MINUTE);
+	assert_true(stretches(r) > 2 * FORGET_MAX); /* nothing is cut yet */
 	rig_run(r, 10 * MINUTE);
-	assert_true(compacted(r) <= a);
-	assert_int_equal(at(r, t), a);
-	rig_restart(r);
-	assert_int_equal(at(r, t), a);
-	/* b belongs to what the clock said */
-	assert_true(at(r, now_s(r)) < b);
+	assert_true(stretches(r) < 10);
+	for (int round = 0; round < 2; round++) {
+		check_stored(r);
+		assert_int_equal(at(r, t), a);
+		assert_true(at(r, now_s(r)) > a + 2 * FORGET_MAX);
+		assert_true(doubt_at(r, back) > a);
+		rig_restart(r);
+	}
 }
 
 int main(void)
@@ -568,8 +720,11 @@ int main(void)
 		ON_RIG(test_one_second),
 		ON_RIG(test_spoilt_marks),
 		ON_RIG(test_short),
+		ON_RIG(test_clock_back_a_little),
 		ON_RIG(test_clock_back),
 		ON_RIG(test_clock_ahead),
+		ON_RIG(test_clock_ahead_for_a_second),
+		ON_RIG(test_clock_ahead_for_long),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -256,6 +256,82 @@ static void test_past(void **state)
 	answer_gone(c);
 }
 
+static struct answer *watch_all(struct rig *r, const char *in, int64_t rev)
+{
+	struct ask ask = { .method = "GET",
+			   .path = arena_printf(&r->arena, "%s?watch=1&resourceVersion=%" PRId64, in, rev) };
+	struct answer *a = api_ask(r, &ask);
+
+	rig_run(r, 0);
+	return a;
+}
+
+/* A namespace that was deleted and made anew: who watches within it, and has rights in today's, is not told by the log
+ * what was in the other one, nor what was in any before it. */
+static void test_past_of_another_namespace(void **state)
+{
+	const char *const all = "/api/v1/namespaces", *const one = "/api/v1/namespaces/t1";
+	const char *const cms = "/api/v1/namespaces/t1/configmaps";
+	struct rig *r = *state;
+	int64_t before, then, again;
+	struct answer *a;
+
+	before = rev_of(expect(r, 200, "GET", CM, NULL));
+	expect(r, 201, "POST", all, "{\"metadata\":{\"name\":\"t1\"}}");
+	then = rev_of(expect(r, 200, "GET", cms, NULL));
+	expect(r, 201, "POST", cms, "{\"metadata\":{\"name\":\"former\"}}");
+	expect(r, 200, "DELETE", arena_printf(&r->arena, "%s/former", cms), NULL);
+	expect(r, 200, "DELETE", one, NULL);
+	expect(r, 200, "PUT", arena_printf(&r->arena, "%s/finalize", one),
+	       "{\"metadata\":{\"name\":\"t1\"},\"spec\":{\"finalizers\":[]}}");
+	expect(r, 404, "GET", one, NULL);
+	again = rev_of(expect(r, 201, "POST", all, "{\"metadata\":{\"name\":\"t1\"}}"));
+	expect(r, 201, "POST", cms, "{\"metadata\":{\"name\":\"todays\"}}");
+	/* What memory holds is told, as upstream's is. */
+	a = watch_all(r, cms, then);
+	assert_event(a, 0, "ADDED", "former");
+	answer_gone(a);
+	rig_restart(r);
+	for (int i = 0; i < 2; i++) {
+		const struct val *e;
+
+		a = watch_all(r, cms, i ? before : then);
+		assert_true(a->ended);
+		assert_int_equal(stream_lines(a), 1);
+		e = stream_line(a, 0);
+		assert_val(val_get(e, F_type), "ERROR");
+		assert_int_equal(val_get_int(e, 0, F_object, F_code), 410);
+		assert_val(val_get(e, F_object, F_reason), "Expired");
+		assert_true(sv_starts(val_get_str(e, F_object, F_message), SV("namespace \"t1\" of revision ")));
+		answer_free(a);
+	}
+	/* Who may watch all namespaces sees all of it; and today's is told. */
+	a = watch_all(r, "/api/v1/configmaps", then);
+	assert_event(a, 0, "ADDED", "former");
+	assert_event(a, 1, "DELETED", "former");
+	assert_event(a, 2, "ADDED", "todays");
+	answer_gone(a);
+	a = watch_all(r, cms, again);
+	assert_event(a, 0, "ADDED", "todays");
+	assert_int_equal(stream_lines(a), 1);
+	answer_gone(a);
+	/* One that was changed since is the same one; and in one that is gone nobody has rights but who has them
+	 * everywhere. */
+	expect_type(r, 200, "PATCH", one, "application/merge-patch+json", "{\"metadata\":{\"labels\":{\"k\":\"1\"}}}");
+	rig_restart(r);
+	a = watch_all(r, cms, again);
+	assert_event(a, 0, "ADDED", "todays");
+	answer_gone(a);
+	expect(r, 200, "DELETE", arena_printf(&r->arena, "%s/todays", cms), NULL);
+	expect(r, 200, "DELETE", one, NULL);
+	expect(r, 200, "PUT", arena_printf(&r->arena, "%s/finalize", one),
+	       "{\"metadata\":{\"name\":\"t1\"},\"spec\":{\"finalizers\":[]}}");
+	rig_restart(r);
+	a = watch_all(r, cms, then);
+	assert_event(a, 0, "ADDED", "former");
+	answer_gone(a);
+}
+
 /* A reader that stops in the middle of the past gets the rest when it goes on; one that goes leaves nothing. */
 static void test_past_slow_reader(void **state)
 {
@@ -536,6 +612,7 @@ int main(void)
 		T(test_bookmarks),
 		T(test_too_old),
 		T(test_past),
+		T(test_past_of_another_namespace),
 		T(test_past_slow_reader),
 		T(test_past_many),
 		T(test_future),

@@ -64,6 +64,8 @@ static void test_flags(void **state)
 	REFUSED(node.kubelet_port, -1, "--kubelet-port");
 	REFUSED(node.pod_max_pids, -2, "--pod-max-pids");
 	REFUSED(node.pod_max_pids, 15, "--pod-max-pids");
+	REFUSED(node.restore_grace, "10", "--restore-grace");
+	REFUSED(node.restore_grace, "-1s", "--restore-grace");
 	REFUSED(node.registry_config_dir, "/etc/a\"b", "--registry-config-dir");
 	REFUSED(node.registry_config_dir, "/etc/a\nb", "--registry-config-dir");
 	REFUSED(node.registry_config_dir, "/etc/a\\", "--registry-config-dir");

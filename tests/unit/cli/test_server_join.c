@@ -6,7 +6,10 @@
 #include "cli/server_join.h"
 #include "ev/ev.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static void refused(const char *body)
 {
@@ -102,10 +105,40 @@ static void members(void **state)
 	assert_true(etcd_member_there(r->dir));
 }
 
+/* Another machine's address, a copied unit file: nobody is asked for that one's place. */
+static void where_it_would_listen(void **state)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct etcd_member_opts o = { .address = "192.0.2.7", .port = 2379 };
+	struct err err = ERR_INIT;
+	socklen_t n = sizeof(sa);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	assert_int_equal(etcd_member_can_listen(&o, &err), -1);
+	assert_int_equal(err.reason, ERR_INVALID);
+	assert_non_null(strstr(err_msg(&err), "192.0.2.7 is no address of this machine: --advertise-address"));
+	err_release(&err);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sa, n), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &n), 0);
+	o.address = "127.0.0.1";
+	o.port = ntohs(sa.sin_port);
+	assert_int_equal(etcd_member_can_listen(&o, &err), -1);
+	assert_int_equal(err.reason, ERR_ALREADY_EXISTS);
+	assert_non_null(strstr(err_msg(&err), "--etcd-port"));
+	err_release(&err);
+	o.port--; /* the members' one */
+	assert_int_equal(etcd_member_can_listen(&o, &err), -1);
+	err_release(&err);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_joins),
+		cmocka_unit_test(where_it_would_listen),
 		cmocka_unit_test_setup_teardown(members, setup, teardown),
 	};
 

@@ -1,16 +1,21 @@
 /* cli/to_etcd.h: every object has the revision that it had, whatever was between them; what is no fresh store, or
- * somebody else writes to, is refused. */
+ * somebody else writes to, is refused. And what becomes of the program that makes one of a file
+ * (conformance/etcd-of-file has the real one). */
 #include "unit.h"
 
 #include "base/arena.h"
 #include "base/buf.h"
-#include "cli/to_etcd.h"
+#include "base/file.h"
+#include "cli/to_etcd-internal.h"
 #include "ev/ev.h"
 #include "store/store.h"
 
 #include <pthread.h>
 #include <signal.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 struct rig {
 	struct env *env;
@@ -328,12 +333,158 @@ static void far_behind(void **state)
 	free(to);
 }
 
+/* --- by a file --- */
+
+struct program {
+	char dir[64], path[80];
+	char *kept; /* PATH */
+};
+
+static void program_setup(struct program *p, const char *name, const char *script)
+{
+	_cleanup_free_ char *file = NULL, *etcd = NULL;
+
+	snprintf(p->dir, sizeof(p->dir), "/tmp/to-etcd-XXXXXX");
+	assert_non_null(mkdtemp(p->dir));
+	etcd = xasprintf("%s/etcd", p->dir);
+	assert_int_equal(mkdir(etcd, 0700), 0);
+	p->kept = xstrdup(getenv("PATH"));
+	snprintf(p->path, sizeof(p->path), "%s/bin", p->dir);
+	assert_int_equal(mkdir(p->path, 0700), 0);
+	assert_int_equal(setenv("PATH", p->path, 1), 0);
+	if (!name)
+		return;
+	file = xasprintf("%s/%s", p->path, name);
+	assert_int_equal(file_write(file, sv_from(script), 0700, NULL), 0);
+}
+
+static void program_teardown(struct program *p)
+{
+	assert_int_equal(setenv("PATH", p->kept, 1), 0);
+	free(p->kept);
+	assert_int_equal(tree_remove(p->dir, NULL), 0);
+}
+
+static int by_program(struct rig *r, const struct program *p, uint64_t *keys, struct err *err)
+{
+	const struct etcd_member_opts o = { .env = r->env, .data_dir = p->dir };
+	const struct etcd_member_id id = { "m-1", "https://192.0.2.1:2", "https://192.0.2.1:1" };
+	int64_t rev = 0;
+	int rc = to_etcd_file(&o, &id, r->from, keys, &rev, err);
+	struct store_stats stats;
+
+	store_stats(r->from, &stats);
+	if (rc > 0)
+		assert_int_equal(rev, stats.rev);
+	return rc;
+}
+
+static bool is_there(const struct program *p, const char *name)
+{
+	_cleanup_free_ char *path = xasprintf("%s/etcd/%s", p->dir, name);
+
+	return access(path, F_OK) == 0;
+}
+
+static void a_program_makes_it(void **state)
+{
+	struct rig *r = *state;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct program p;
+	struct sv said;
+	uint64_t keys;
+
+	put(r->from, "/a", "1");
+	put(r->from, "/b", "2");
+	/* The newer one is asked, of both that are there. */
+	program_setup(&p, "etcdctl", "#!/bin/sh\nexit 3\n");
+	assert_int_equal(file_write(arena_printf(&a, "%s/etcdutl", p.path),
+				    SV("#!/bin/sh\n[ -s \"$3\" ] || exit 4\necho \"$*\" >said\n"), 0700, NULL),
+			 0);
+	assert_int_equal(setenv("ETCDCTL_API", "2", 1), 0);
+	assert_int_equal(by_program(r, &p, &keys, NULL), 1);
+	assert_int_equal(keys, 2);
+	assert_int_equal(file_read(&a, arena_printf(&a, "%s/etcd/said", p.dir), 4096, &said, NULL), 0);
+	assert_sv(said, arena_printf(&a,
+				     "snapshot restore %s/etcd/moving.snapshot --data-dir %s/etcd/moving --name m-1 "
+				     "--initial-cluster m-1=https://192.0.2.1:2 --initial-cluster-token caravel "
+				     "--initial-advertise-peer-urls https://192.0.2.1:2\n",
+				     p.dir, p.dir));
+	assert_false(is_there(&p, "moving.snapshot") || is_there(&p, "moving.values") || is_there(&p, "moving.log"));
+	program_teardown(&p);
+}
+
+static void no_program(void **state)
+{
+	struct program p;
+	uint64_t keys;
+
+	program_setup(&p, NULL, NULL);
+	assert_int_equal(by_program(*state, &p, &keys, NULL), 0);
+	assert_false(is_there(&p, "moving.snapshot"));
+	program_teardown(&p);
+}
+
+static void a_program_fails(void **state)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct rig *r = *state;
+	struct program p;
+	uint64_t keys;
+
+	put(r->from, "/a", "1");
+	program_setup(&p, "etcdctl", "#!/bin/sh\necho first\necho no disk is left >&2\necho\nexit 1\n");
+	for (int i = 0; i < 2; i++) { /* and what is left of it is in nobody's way */
+		err_release(&err);
+		assert_int_equal(by_program(r, &p, &keys, &err), -1);
+		assert_string_equal(err_msg(&err), "'etcdctl snapshot restore' failed: no disk is left");
+	}
+	assert_false(is_there(&p, "moving.snapshot"));
+	program_teardown(&p);
+}
+
+/* Before it is asked, and while it runs. */
+static void a_signal_ends_a_program(void **state)
+{
+	struct rig *r = *state;
+	sigset_t term, before;
+	struct program p;
+	uint64_t keys;
+
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	assert_int_equal(pthread_sigmask(SIG_BLOCK, &term, &before), 0);
+	put(r->from, "/a", "1");
+	program_setup(&p, "etcdutl", "#!/bin/sh\nkill -TERM $PPID\nwhile :; do read x </dev/zero; done\n");
+	for (int i = 0; i < 2; i++) {
+		_cleanup_(err_release) struct err err = ERR_INIT;
+
+		if (i == 0)
+			assert_int_equal(raise(SIGTERM), 0);
+		assert_int_equal(by_program(r, &p, &keys, &err), -1);
+		assert_non_null(strstr(err_msg(&err), "signal"));
+		assert_int_equal(sigtimedwait(&term, NULL, &(struct timespec){ 0 }), SIGTERM);
+	}
+	program_teardown(&p);
+	assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(nothing),	     T(one_after_the_other),	 T(with_gaps),	T(watches_go_on), T(not_a_fresh_one),
-		T(a_signal_ends_it), T(several_of_one_revision), T(far_behind),
+		T(nothing),
+		T(one_after_the_other),
+		T(with_gaps),
+		T(watches_go_on),
+		T(not_a_fresh_one),
+		T(a_signal_ends_it),
+		T(several_of_one_revision),
+		T(far_behind),
+		T(a_program_makes_it),
+		T(no_program),
+		T(a_program_fails),
+		T(a_signal_ends_a_program),
 	};
 #undef T
 

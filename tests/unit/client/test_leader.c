@@ -6,6 +6,7 @@
 #include "unit.h"
 
 #include "apiserver/apiserver.h"
+#include "apiserver/fence.h"
 #include "base/timefmt.h"
 #include "base/vec.h"
 #include "client/leader.h"
@@ -23,6 +24,7 @@ struct machine {
 	struct env env;
 	struct env *sim;
 	bool paused;
+	int64_t asleep_ns;	/* its clock stood still for so long */
 	VEC(struct box *) late; /* due while paused */
 };
 
@@ -59,7 +61,7 @@ static int64_t machine_now(struct env *e)
 
 static int64_t machine_mono(struct env *e)
 {
-	return env_mono_ns(((struct machine *)e)->sim);
+	return env_mono_ns(((struct machine *)e)->sim) - ((struct machine *)e)->asleep_ns;
 }
 
 static void machine_random(struct env *e, void *p, size_t n)
@@ -135,11 +137,19 @@ struct candidate {
 	struct machine m;
 	struct client c; /* over the API server's, on the machine's env */
 	struct client *api;
+	struct apiserver *server;
 	bool cut_off; /* calls fail */
 	int writes;
 	struct obj *last_write; /* the document it last sent with an update */
+	struct client_watch *w;
+	const struct client_watch_cb *cb;
+	void *l_ctx;
+	bool deaf; /* news do not come */
+	struct fence fence;
+	bool fences, no_fence; /* it takes one; that fails */
 	struct leader *l;
 	bool working;
+	int64_t working_since;
 	int started, stopped;
 	bool leaving;
 	bool holder_at_stop; /* the API still named it when stopped() ran */
@@ -182,7 +192,68 @@ static int cand_update(struct client *c, const struct resource *r, struct sv ns,
 	return client_update(of(c)->api, r, doc, o, ret, err);
 }
 
-static const struct client_ops cand_ops = { .get = cand_get, .create = cand_create, .update = cand_update };
+/* News come as tasks of the machine, so that a stopped one hears them later. */
+struct news {
+	struct candidate *k;
+	enum watch_type t;
+	struct obj *o;
+};
+
+static void news_come(void *ctx)
+{
+	struct news *n = ctx;
+
+	if (n->k->w)
+		n->k->cb->event(n->t, n->o, n->k->l_ctx);
+	obj_unref(n->o);
+	free(n);
+}
+
+static void cand_event(enum watch_type t, struct obj *o, void *ctx)
+{
+	struct candidate *k = ctx;
+	struct news *n;
+
+	if (k->cut_off || k->deaf)
+		return;
+	n = xcalloc(1, sizeof(*n));
+	*n = (struct news){ k, t, obj_ref(o) };
+	env_post(&k->m.env, ENV_CONTROL, news_come, n);
+}
+
+static void cand_end(const struct err *why, void *ctx)
+{
+	(void)why;
+	(void)ctx;
+}
+
+static int cand_watch(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,
+		      const struct client_watch_cb *cb, void *ctx, struct client_watch **ret, struct err *err)
+{
+	static const struct client_watch_cb own = { .event = cand_event, .end = cand_end };
+	struct candidate *k = of(c);
+
+	if (refuse(k, err) < 0)
+		return -1;
+	k->cb = cb;
+	k->l_ctx = ctx;
+	if (client_watch(k->api, r, ns, o, &own, k, &k->w, err) < 0)
+		return -1;
+	*ret = k->w;
+	return 0;
+}
+
+static void cand_unwatch(struct client *c, struct client_watch *w)
+{
+	struct candidate *k = of(c);
+
+	client_unwatch(k->api, w);
+	k->w = NULL;
+}
+
+static const struct client_ops cand_ops = {
+	.get = cand_get, .create = cand_create, .update = cand_update, .watch = cand_watch, .unwatch = cand_unwatch
+};
 
 /* --- the rig --- */
 
@@ -239,6 +310,7 @@ static void on_started(void *ctx)
 
 	assert_false(k->working);
 	k->working = true;
+	k->working_since = env_mono_ns(k->m.sim);
 	k->started++;
 }
 
@@ -256,6 +328,16 @@ static void on_stopped(void *ctx)
 	obj_unref(o);
 }
 
+static int on_fence(void *ctx, const struct obj *lease)
+{
+	struct candidate *k = ctx;
+
+	assert_false(k->working);
+	if (k->no_fence)
+		return -1;
+	return fence_take(k->server, &k->fence, lease, NULL);
+}
+
 static void stand(struct rig *r, struct candidate *k, const char *identity)
 {
 	const struct leader_opts o = { .ns = "kube-system",
@@ -263,11 +345,13 @@ static void stand(struct rig *r, struct candidate *k, const char *identity)
 				       .identity = identity,
 				       .started = on_started,
 				       .stopped = on_stopped,
+				       .fence = k->fences ? on_fence : NULL,
 				       .ctx = k };
 
 	k->m.env.ops = &machine_ops;
 	k->m.sim = r->sim;
 	k->api = r->admin;
+	k->server = r->server;
 	k->c = (struct client){ .ops = &cand_ops, .env = &k->m.env, .name = identity };
 	k->leaving = false;
 	k->l = leader_new(&k->c, &o);
@@ -387,11 +471,68 @@ static void leaving_hands_over_at_once(void **state)
 	assert_int_equal(r->a.stopped, 1);
 	/* The work had ended before the lease was given up. */
 	assert_true(r->a.holder_at_stop);
-	run(r, 5 * SEC); /* a retry with its jitter, not a lease's duration */
+	run(r, 200 * NS_PER_MS); /* the news of it, not a retry, nor a lease's duration */
 	assert_true(r->b.working && leader_holds(r->b.l));
 	assert_int_equal(client_get(r->admin, RES(coordination_leases), SV("kube-system"), SV("job"), &o, NULL), 0);
 	assert_int_equal(val_get_int(obj_root(o), 0, F_spec, F_leaseTransitions), 1);
 	obj_unref(o);
+}
+
+/* A candidate that hears nothing looks as often as one ever did. */
+static void leaving_is_seen_without_news(void **state)
+{
+	struct rig *r = *state;
+
+	stand(r, &r->a, "a");
+	run(r, SEC);
+	r->b.cut_off = true; /* it has no watch */
+	stand(r, &r->b, "b");
+	run(r, 30 * SEC);
+	r->b.deaf = true;
+	r->b.cut_off = false;
+	run(r, 30 * SEC);
+	leave(&r->a);
+	run(r, 16 * SEC);
+	assert_true(r->b.working);
+}
+
+/* Of a holder that has died the next one knows when it renewed last, and is there when that has run out. */
+static void lost_leader_is_followed_when_its_lease_ends(void **state)
+{
+	struct rig *r = *state;
+	int64_t renewed;
+
+	stand(r, &r->a, "a");
+	run(r, SEC);
+	stand(r, &r->b, "b");
+	for (int i = 0; i < 20; i++) {
+		struct candidate *was = r->a.working ? &r->a : &r->b, *next = r->a.working ? &r->b : &r->a;
+
+		run(r, 40 * SEC + i * 137 * NS_PER_MS);
+		assert_true(was->working);
+		was->cut_off = true;
+		renewed = vec_last(&r->history).at_ns;
+		run(r, 15 * SEC);
+		assert_true(next->working);
+		assert_true(next->working_since <= renewed + 15 * SEC + 100 * NS_PER_MS);
+		was->cut_off = false;
+	}
+}
+
+/* News that do not come make nobody take what was renewed meanwhile. */
+static void late_news_take_nothing(void **state)
+{
+	struct rig *r = *state;
+
+	stand(r, &r->a, "a");
+	run(r, SEC);
+	stand(r, &r->b, "b");
+	run(r, 5 * SEC);
+	r->b.deaf = true;
+	run(r, 120 * SEC);
+	assert_true(r->a.working);
+	assert_int_equal(r->a.stopped, 0);
+	assert_int_equal(r->b.writes, 0);
 }
 
 static void cut_off_holder_stops_before_another_starts(void **state)
@@ -574,12 +715,110 @@ static void former_leader_writes_nothing(void **state)
 	client_free(c);
 }
 
+static int write_map(struct client *c, const char *name, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct val *doc = val_new_map(&a), *meta = val_set_map(&a, doc, F_metadata);
+
+	val_set_cstr(&a, doc, F_apiVersion, "v1");
+	val_set_cstr(&a, doc, F_kind, "ConfigMap");
+	val_set_cstr(&a, meta, F_name, name);
+	val_set_cstr(&a, meta, F_namespace, "default");
+	return client_create(c, RES(core_configmaps), SV("default"), doc, NULL, NULL, err);
+}
+
+/* A machine whose clock stood still believes for some seconds that it leads: the store knows better. */
+static void leader_that_slept_is_fenced(void **state)
+{
+	static const char *const masters[] = { "system:masters", NULL };
+	const struct resource *maps = RES(core_configmaps);
+	struct rig *r = *state;
+	struct client *ca = apiserver_client(r->server, "work", "unit", masters);
+	struct client *cb = apiserver_client(r->server, "work", "unit", masters);
+	struct val *doc;
+	_cleanup_(arena_release) struct arena arena = ARENA_INIT;
+	struct err err = ERR_INIT;
+	struct obj *o = NULL;
+
+	r->a.fences = r->b.fences = true;
+	fence_init(&r->a.fence, "kube-system", "job");
+	fence_init(&r->b.fence, "kube-system", "job");
+	fence_client(ca, &r->a.fence);
+	fence_client(cb, &r->b.fence);
+	stand(r, &r->a, "a");
+	run(r, SEC);
+	stand(r, &r->b, "b");
+	run(r, 20 * SEC);
+	assert_int_equal(write_map(ca, "of-a", &err), 0);
+	r->a.m.paused = true;
+	r->a.m.asleep_ns = 480 * SEC;
+	r->a.cut_off = true; /* and its connection is not there yet, when it wakes up */
+	(void)env_sim_run(r->sim, 480 * SEC);
+	assert_true(r->b.working);
+	machine_resume(&r->a.m);
+	assert_true(leader_holds(r->a.l)); /* as far as it knows */
+	refused(write_map(ca, "twice", &err), &err);
+	assert_int_equal(client_get(ca, maps, SV("default"), SV("of-a"), &o, NULL), 0);
+	doc = obj_edit(&arena, o);
+	val_set_bool(&arena, doc, F_immutable, true);
+	refused(client_update(ca, maps, doc, NULL, NULL, &err), &err);
+	refused(client_delete(ca, maps, SV("default"), SV("of-a"), NULL, &err), &err);
+	obj_unref(o);
+	assert_int_equal(write_map(cb, "of-b", &err), 0);
+	r->a.cut_off = false;
+	(void)env_sim_run(r->sim, 5 * SEC);
+	assert_false(r->a.working);
+	assert_int_equal(write_map(cb, "of-b-too", &err), 0);
+	/* It leads once more, and writes again. */
+	leave(&r->b);
+	run(r, 5 * SEC);
+	assert_true(r->a.working);
+	assert_int_equal(write_map(ca, "of-a-again", &err), 0);
+	refused(write_map(cb, "late", &err), &err);
+	client_free(ca);
+	client_free(cb);
+}
+
+/* Won, then asleep before the fence: by then the lease is another's, and the fence stays his. */
+static void fence_goes_with_the_lease(void **state)
+{
+	struct rig *r = *state;
+	struct obj *won = NULL;
+	struct err err = ERR_INIT;
+	int64_t rev;
+
+	r->a.fences = true;
+	r->a.no_fence = true;
+	fence_init(&r->a.fence, "kube-system", "job");
+	stand(r, &r->a, "a");
+	run(r, 7 * SEC);
+	assert_false(r->a.working || leader_holds(r->a.l)); /* it has the lease alone */
+	assert_string_equal(holder(r), "a");
+	assert_in_range(r->a.writes, 2, 8);
+	assert_int_equal(client_get(r->admin, RES(coordination_leases), SV("kube-system"), SV("job"), &won, NULL), 0);
+	r->a.no_fence = false;
+	run(r, 5 * SEC);
+	assert_true(r->a.working);
+	rev = atomic_load(&r->a.fence.rev);
+	assert_true(rev > 0);
+	assert_int_equal(fence_take(r->server, &r->a.fence, won, &err), -1);
+	assert_int_equal(err.reason, ERR_CONFLICT);
+	assert_int_equal(atomic_load(&r->a.fence.rev), rev);
+	err_release(&err);
+	obj_unref(won);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(one_of_two_works, setup, teardown),
 		cmocka_unit_test_setup_teardown(lease_looks_as_client_go_writes_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(leaving_hands_over_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(leaving_is_seen_without_news, setup, teardown),
+		cmocka_unit_test_setup_teardown(lost_leader_is_followed_when_its_lease_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(late_news_take_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(leader_that_slept_is_fenced, setup, teardown),
+		cmocka_unit_test_setup_teardown(fence_goes_with_the_lease, setup, teardown),
 		cmocka_unit_test_setup_teardown(cut_off_holder_stops_before_another_starts, setup, teardown),
 		cmocka_unit_test_setup_teardown(paused_holder_never_shares_the_lease, setup, teardown),
 		cmocka_unit_test_setup_teardown(short_pause_keeps_the_lease, setup, teardown),

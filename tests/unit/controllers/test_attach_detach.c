@@ -432,6 +432,14 @@ static void test_healthy_is_not_forced(void **state)
 	cluster_finish(&k);
 }
 
+static void forced_detaches_are(struct cluster *k, const char *text)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	controllers_metrics(k->c, &b);
+	assert_non_null(strstr(buf_cstr(&b), text));
+}
+
 static void test_out_of_service(void **state)
 {
 	struct cluster k = lost(state, "n2");
@@ -443,6 +451,8 @@ static void test_out_of_service(void **state)
 		    "\"effect\":\"NoExecute\"}]}}");
 	cluster_run(&k, 2);
 	assert_false(attached_to(&k, "n2"));
+	forced_detaches_are(
+	    &k, "attach_detach_controller_attachdetach_controller_forced_detaches{reason=\"out-of-service\"} 1\n");
 	cluster_finish(&k);
 }
 

@@ -351,6 +351,106 @@ static void test_protection(void **state)
 	cluster_finish(&k);
 }
 
+#define ATTRIBUTES "/apis/storage.k8s.io/v1/volumeattributesclasses"
+
+static void volume_of_driver(struct rig *r, const char *name, const char *attributes)
+{
+	expect(r, 201, "POST", PVS,
+	       arena_printf(
+		   &r->arena,
+		   "{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"capacity\":{\"storage\":\"1Gi\"},\"accessModes\":["
+		   "\"ReadWriteOnce\"],\"volumeAttributesClassName\":\"%s\",\"csi\":{\"driver\":\"x.io\","
+		   "\"volumeHandle\":\"1\"}}}",
+		   name, attributes));
+}
+
+static void attributes(struct rig *r, const char *name)
+{
+	expect(r, 201, "POST", ATTRIBUTES,
+	       arena_printf(&r->arena,
+			    "{\"metadata\":{\"name\":\"%s\"},\"driverName\":\"x.io\",\"parameters\":{\"a\":\"b\"}}",
+			    name));
+}
+
+/* A class of attributes stays for as long as a claim or a volume has it, asks for it, or is on its way there. */
+static void test_attributes_protection(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+
+	attributes(r, "free");
+	attributes(r, "silver");
+	attributes(r, "gold");
+	assert_val(val_at(val_get(get(r, ATTRIBUTES, "free"), F_metadata, F_finalizers), 0),
+		   "kubernetes.io/vac-protection");
+	volume_of_driver(r, "v", "silver");
+	claim(r, "c", "1Gi", ",\"storageClassName\":\"\",\"volumeAttributesClassName\":\"silver\"");
+	cluster_run(&k, 2);
+	/* Bound, it may ask for others. */
+	expect_type(r, 200, "PATCH", CLAIMS "/c", "application/merge-patch+json",
+		    "{\"spec\":{\"volumeAttributesClassName\":\"gold\"}}");
+	cluster_run(&k, 2);
+	drop(r, ATTRIBUTES, "free");
+	drop(r, ATTRIBUTES, "silver");
+	drop(r, ATTRIBUTES, "gold");
+	cluster_run(&k, 3);
+	assert_false(there(r, ATTRIBUTES, "free"));
+	assert_true(there(r, ATTRIBUTES, "silver") && there(r, ATTRIBUTES, "gold"));
+	/* Its driver's resizer has changed the volume: it has the one, and no more the other. */
+	expect_type(r, 200, "PATCH", CLAIMS "/c/status", "application/merge-patch+json",
+		    "{\"status\":{\"currentVolumeAttributesClassName\":\"gold\"}}");
+	expect_type(r, 200, "PATCH", PVS "/v", "application/merge-patch+json",
+		    "{\"spec\":{\"volumeAttributesClassName\":\"gold\"}}");
+	cluster_run(&k, 3);
+	assert_false(there(r, ATTRIBUTES, "silver"));
+	assert_true(there(r, ATTRIBUTES, "gold"));
+	/* On its way back to where nobody asks for it: a change that was begun. */
+	attributes(r, "silver");
+	expect_type(r, 200, "PATCH", CLAIMS "/c/status", "application/merge-patch+json",
+		    "{\"status\":{\"modifyVolumeStatus\":{\"targetVolumeAttributesClassName\":\"silver\",\"status\":"
+		    "\"Pending\"}}}");
+	drop(r, ATTRIBUTES, "silver");
+	cluster_run(&k, 3);
+	assert_true(there(r, ATTRIBUTES, "silver"));
+	drop(r, CLAIMS, "c");
+	cluster_run(&k, 3);
+	assert_false(there(r, ATTRIBUTES, "silver"));
+	assert_true(there(r, ATTRIBUTES, "gold")); /* the volume's */
+	drop(r, PVS, "v");
+	cluster_run(&k, 3);
+	assert_false(there(r, ATTRIBUTES, "gold"));
+	/* What is older than its protection gets it. */
+	attributes(r, "old");
+	expect_type(r, 200, "PATCH", ATTRIBUTES "/old", "application/merge-patch+json",
+		    "{\"metadata\":{\"finalizers\":null}}");
+	cluster_run(&k, 2);
+	assert_val(val_at(val_get(get(r, ATTRIBUTES, "old"), F_metadata, F_finalizers), 0),
+		   "kubernetes.io/vac-protection");
+	cluster_finish(&k);
+}
+
+/* When it may be changed, and to what. */
+static void test_attributes_changed(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+
+	claim(r, "unbound", "1Gi", ",\"storageClassName\":\"\",\"volumeAttributesClassName\":\"silver\"");
+	expect_type(r, 422, "PATCH", CLAIMS "/unbound", "application/merge-patch+json",
+		    "{\"spec\":{\"volumeAttributesClassName\":\"gold\"}}");
+	volume_of_driver(r, "v", "silver");
+	cluster_run(&k, 3);
+	assert_phase(r, CLAIMS, "unbound", "Bound");
+	assert_val(val_get(get(r, CLAIMS, "unbound"), F_status, F_currentVolumeAttributesClassName), "silver");
+	expect_type(r, 200, "PATCH", CLAIMS "/unbound", "application/merge-patch+json",
+		    "{\"spec\":{\"volumeAttributesClassName\":\"gold\"}}");
+	expect_type(r, 422, "PATCH", CLAIMS "/unbound", "application/merge-patch+json",
+		    "{\"spec\":{\"volumeAttributesClassName\":null}}");
+	expect_type(r, 422, "PATCH", CLAIMS "/unbound", "application/merge-patch+json",
+		    "{\"spec\":{\"volumeAttributesClassName\":\"\"}}");
+	cluster_finish(&k);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
@@ -363,6 +463,8 @@ int main(void)
 		T(test_half_bound),
 		T(test_classes),
 		T(test_protection),
+		T(test_attributes_protection),
+		T(test_attributes_changed),
 	};
 
 	return cmocka_run_group_tests_name("controllers/volumes", tests, NULL, NULL);

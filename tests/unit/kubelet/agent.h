@@ -91,11 +91,23 @@ static _unused_ bool apparmor(void)
 	return have_apparmor;
 }
 
+static const char *no_volumes; /* the reason */
+
+static _unused_ int setup_volumes(struct kubelet *k, const struct val *pod, struct err *err)
+{
+	(void)k, (void)pod;
+	if (!no_volumes)
+		return 0;
+	(void)err_set(err, ERR_UNAVAILABLE, "no slot is free");
+	err->reason_text = xstrdup(no_volumes);
+	return -1;
+}
+
 static const struct kubelet_host host = {
 	.apparmor = apparmor,
 	.emptydir_bytes = emptydir_bytes,
 	.make_pod_dirs = nothing,
-	.setup_volumes = nothing,
+	.setup_volumes = setup_volumes,
 	.teardown_pod = no_teardown,
 	.pod_cgroup = cgroup,
 	.machine_info = machine,

@@ -5,6 +5,7 @@
 #include "kubelet/claim.h"
 #include "kubelet/containerd.h"
 #include "kubelet/node_cleanup.h"
+#include "kubelet/pull_records.h"
 #include "sim/env_sim.h"
 
 #include <stdio.h>
@@ -119,7 +120,13 @@ static void test_cleanup_spares_others(_unused_ void **state)
 		fail_msg("%s", err_msg(&err));
 	assert_true(exists(path("logs/theirs")) && exists(path("logs/pods/their-uid")));
 	assert_int_equal(dir_make(path("kubelet/pods/uid"), 0755, &err), 0);
+	assert_int_equal(dir_make(path("kubelet/" PULL_RECORDS_DIR "/pulled"), 0700, &err), 0);
 	o.kubelet_root = path("kubelet");
+	assert_int_equal(node_cleanup(&o, &err), 0);
+	assert_false(exists(path("kubelet/pods")));
+	/* While there are images it is known who may have which, and whose the directory is. */
+	assert_true(exists(path("kubelet/" PULL_RECORDS_DIR "/pulled")) && claim_owns(path("data"), path("kubelet")));
+	o.images = true;
 	assert_int_equal(node_cleanup(&o, &err), 0);
 	assert_false(exists(path("kubelet")));
 	assert_true(exists(path("logs/theirs")));

@@ -283,14 +283,48 @@ static void test_allocatable_changes(void **state)
 	assert_int_equal(val_get_int(val_at(drivers(w), 0), 0, F_allocatable, F_count), 5);
 }
 
+/* The CSINode is there with its Node, and there again when that is made anew. */
+static void test_with_its_node(void **state)
+{
+	struct world *w = *state;
+	const struct val *node, *csi;
+
+	csi_node_registered(w->csi);
+	rig_run(w->rig, NS_PER_SEC);
+	node = expect(w->rig, 200, "GET", NODE, NULL);
+	csi = expect(w->rig, 200, "GET", "/apis/storage.k8s.io/v1/csinodes/n1", NULL);
+	assert_int_equal(val_len(val_get(csi, F_spec, F_drivers)), 0);
+	assert_sv(val_get_str(val_at(val_get(csi, F_metadata, F_ownerReferences), 0), F_uid),
+		  arena_cstr(&w->rig->arena, val_get_str(node, F_metadata, F_uid)));
+	come(w);
+	assert_int_equal(val_len(drivers(w)), 1);
+	expect(w->rig, 200, "DELETE", NODE, NULL);
+	expect(w->rig, 201, "POST", "/api/v1/nodes",
+	       "{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"n1\"}}");
+	csi_node_registered(w->csi);
+	rig_run(w->rig, 5 * NS_PER_SEC);
+	node = expect(w->rig, 200, "GET", NODE, NULL);
+	assert_non_null(val_member_sv(val_get(node, F_metadata, F_annotations), SV("csi.volume.kubernetes.io/nodeid")));
+	/* Whether or not the old one is gone by then: this is the new Node's. */
+	csi = expect(w->rig, 200, "GET", "/apis/storage.k8s.io/v1/csinodes/n1", NULL);
+	assert_int_equal(val_len(val_get(csi, F_metadata, F_ownerReferences)), 1);
+	assert_sv(val_get_str(val_at(val_get(csi, F_metadata, F_ownerReferences), 0), F_uid),
+		  arena_cstr(&w->rig->arena, val_get_str(node, F_metadata, F_uid)));
+	assert_int_equal(val_len(drivers(w)), 1);
+	expect(w->rig, 200, "DELETE", "/apis/storage.k8s.io/v1/csinodes/n1", NULL);
+	csi_node_registered(w->csi);
+	rig_run(w->rig, 5 * NS_PER_SEC);
+	assert_int_equal(val_len(drivers(w)), 1);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	static const struct CMUnitTest tests[] = {
-		T(test_bad_names),	T(test_name_rules),	    T(test_other_version),     T(test_no_version),
-		T(test_other_type),	T(test_no_node_id),	    T(test_topology_collides), T(test_no_socket),
-		T(test_comes_and_goes), T(test_started_anew),	    T(test_tried_again),       T(test_agent_anew),
-		T(test_same_name),	T(test_allocatable_changes)
+		T(test_bad_names),	T(test_name_rules),	     T(test_other_version),	T(test_no_version),
+		T(test_other_type),	T(test_no_node_id),	     T(test_topology_collides), T(test_no_socket),
+		T(test_comes_and_goes), T(test_started_anew),	     T(test_tried_again),	T(test_agent_anew),
+		T(test_same_name),	T(test_allocatable_changes), T(test_with_its_node)
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 #include "csi.h"
 
 #include "base/b64.h"
+#include "kubelet/volume_metrics.h"
 #include "net/digest.h"
 
 #define NODE "/api/v1/nodes/n1"
@@ -15,6 +16,7 @@ struct world {
 	struct rig *rig;
 	struct client *client, *admin;
 	struct csi *csi;
+	struct metric_set *counted;
 	char dir[32];
 	char *socket;
 	struct obj *pod, *claim, *source;
@@ -55,6 +57,7 @@ static void start(struct world *w)
 					     .node_name = "n1",
 					     .root_dir = w->dir,
 					     .ask = driver_ask,
+					     .counted = w->counted,
 					     .pod_known = pod_known,
 					     .kick = kick,
 					     .in_use_changed = in_use_changed,
@@ -140,6 +143,7 @@ static int begin(void **state)
 	       "{\"apiVersion\":\"v1\",\"kind\":\"ServiceAccount\",\"metadata\":{\"name\":\"default\"}}");
 	w->client = apiserver_client(w->rig->server, "kubelet", "system:node:n1", nodes);
 	w->admin = apiserver_client(w->rig->server, "admin", "admin", masters);
+	w->counted = metric_set_new(volume_families, _VM_MAX);
 	start(w);
 	socket_make(w->socket);
 	rig_run(w->rig, 6 * NS_PER_SEC);
@@ -153,6 +157,7 @@ static int end(void **state)
 	struct world *w = *state;
 
 	killed(w);
+	metric_set_free(w->counted);
 	client_free(w->client);
 	client_free(w->admin);
 	obj_unref(w->pod);
@@ -375,6 +380,55 @@ static void test_attached_first(void **state)
 	drop(w);
 	calls_were("NodeUnpublishVolume NodeUnstageVolume ");
 	assert_null(csi_in_use(w->csi, a));
+}
+
+/* The attacher says that the node is full: how many it takes is asked at once, and a pod does not wait for ever. */
+static void test_node_full(void **state)
+{
+	struct world *w = *state;
+	struct csi_place place;
+	struct arena *a = &w->rig->arena;
+	struct err err = ERR_INIT;
+	const struct val *node;
+	const char *path;
+	char hex[SHA256_HEX];
+
+	driver_object(w, "{\"nodeAllocatableUpdatePeriodSeconds\":3600}");
+	claim_is(w, "", "");
+	pod_is(w, "p", CLAIM_VOLUME, "{}");
+	sha256_hex(SV("vol-1test.csi.ion1"), hex);
+	expect(
+	    w->rig, 201, "POST", "/apis/storage.k8s.io/v1/volumeattachments",
+	    arena_printf(a,
+			 "{\"apiVersion\":\"storage.k8s.io/v1\",\"kind\":\"VolumeAttachment\",\"metadata\":{\"name\":"
+			 "\"csi-%s\"},\"spec\":{\"attacher\":\"test.csi.io\",\"nodeName\":\"n1\",\"source\":{"
+			 "\"persistentVolumeName\":\"pv-1\"}}}",
+			 hex));
+	path = arena_printf(a, "/apis/storage.k8s.io/v1/volumeattachments/csi-%s/status", hex);
+	expect_type(
+	    w->rig, 200, "PATCH", path, "application/merge-patch+json",
+	    "{\"status\":{\"attached\":false,\"attachError\":{\"message\":\"no slot is free\",\"errorCode\":13}}}");
+	expect_type(w->rig, 200, "PATCH", NODE "/status", "application/merge-patch+json",
+		    "{\"status\":{\"volumesInUse\":[\"" UNIQUE "\"],\"volumesAttached\":[{\"name\":\"" UNIQUE
+		    "\",\"devicePath\":\"\"}]}}");
+	driver.max_volumes = 3;
+	(void)want(w, &place, NULL);
+	rig_run(w->rig, 300 * NS_PER_SEC); /* another error: it is tried again, as long as it takes */
+	assert_int_equal(want(w, &place, &err), -1);
+	assert_null(err.reason_text);
+	assert_non_null(strstr(err_msg(&err), "no slot is free"));
+	err_release(&err);
+	calls_were("");
+	expect_type(w->rig, 200, "PATCH", path, "application/merge-patch+json",
+		    "{\"status\":{\"attachError\":{\"errorCode\":8}}}");
+	rig_run(w->rig, 125 * NS_PER_SEC);
+	assert_non_null(strstr(buf_cstr(&driver.calls), "NodeGetInfo "));
+	node = expect(w->rig, 200, "GET", "/apis/storage.k8s.io/v1/csinodes/n1", NULL);
+	assert_int_equal(val_get_int(val_at(val_get(node, F_spec, F_drivers), 0), 0, F_allocatable, F_count), 3);
+	assert_int_equal(want(w, &place, &err), -1);
+	assert_non_null(err.reason_text);
+	assert_string_equal(err.reason_text, CSI_NODE_FULL);
+	err_release(&err);
 }
 
 static void test_there_and_back(void **state)
@@ -847,6 +901,39 @@ static void test_grows(void **state)
 			    "for volume \"pv-1\"\n");
 }
 
+static uint64_t counted(struct world *w, enum volume_metric m, const char *a, const char *b, const char *c,
+			const char *d)
+{
+	const struct sv values[] = { sv_from(a), sv_from(b), sv_from(c), sv_from(d) };
+
+	return metric_count(w->counted, &volume_families[m], values);
+}
+
+/* Under upstream's names: what was done to volumes, and what the driver was asked. */
+static void test_counted(void **state)
+{
+	struct world *w = *state;
+
+	driver_object(w, "{\"attachRequired\":false}");
+	claim_is(w, "", "");
+	pod_is(w, "p", CLAIM_VOLUME, "{}");
+	driver.fails = CSI_NODE_PUBLISH;
+	fails(w, "not now");
+	driver.fails = NULL;
+	rig_run(w->rig, 30 * NS_PER_SEC);
+	(void)ready(w);
+	drop(w);
+	assert_int_equal(counted(w, VM_OPERATION, "false", "volume_mount", "success", "kubernetes.io/csi:test.csi.io"),
+			 1);
+	assert_true(
+	    counted(w, VM_OPERATION, "false", "volume_mount", "fail-unknown", "kubernetes.io/csi:test.csi.io") >= 1);
+	assert_int_equal(
+	    counted(w, VM_OPERATION, "false", "volume_unmount", "success", "kubernetes.io/csi:test.csi.io"), 1);
+	assert_int_equal(counted(w, VM_CSI_CALL, "test.csi.io", "OK", CSI_NODE_PUBLISH, "false"), 1);
+	assert_true(counted(w, VM_CSI_CALL, "test.csi.io", "Unavailable", CSI_NODE_PUBLISH, "false") >= 1);
+	assert_int_equal(counted(w, VM_CSI_CALL, "test.csi.io", "OK", CSI_NODE_INFO, "false"), 1);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -857,6 +944,7 @@ int main(void)
 		T(test_persistent_of_inline),
 		T(test_secret_missing),
 		T(test_attached_first),
+		T(test_node_full),
 		T(test_there_and_back),
 		T(test_two_pods),
 		T(test_no_staging),
@@ -881,6 +969,7 @@ int main(void)
 		T(test_block),
 		T(test_fullness),
 		T(test_grows),
+		T(test_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

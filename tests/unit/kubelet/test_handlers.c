@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
@@ -30,11 +31,9 @@ static int closed_port(void)
 	return port;
 }
 
-/* How the handler ends, and why when it fails; more is behind host and port. */
-static enum probe_result run(const char *how, int port, const char *more, struct sv *ret_why)
+static enum probe_result run_in(struct kubelet *k, const char *how, int port, const char *more, struct sv *ret_why)
 {
-	struct kubelet k = { .files = true, .env = env };
-	struct kpod p = { .k = &k };
+	struct kpod p = { .k = k };
 	const struct val *container, *handler;
 
 	pthread_mutex_init(&p.lock, NULL);
@@ -45,6 +44,15 @@ static enum probe_result run(const char *how, int port, const char *more, struct
 	assert_non_null(container);
 	assert_non_null(handler);
 	return handler_run(&p, &A, container, SV("id"), handler, 30 * NS_PER_SEC, ret_why);
+}
+
+/* How the handler ends, and why when it fails; more is behind host and port. */
+static enum probe_result run(const char *how, int port, const char *more, struct sv *ret_why)
+{
+	struct kubelet k = { .files = true, .env = env, .stop_fd = -1 };
+
+	pthread_mutex_init(&k.lock, NULL);
+	return run_in(&k, how, port, more, ret_why);
 }
 
 static void test_http_get(void **state)
@@ -114,29 +122,101 @@ static void *let_in(void *listener)
 	return NULL;
 }
 
+/* Where nobody accepts: room for one, who is not there yet. */
+static int busy_listener(int *ret_port)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(at);
+
+	assert_int_equal(bind(listener, (const struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(listener, 0), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+	*ret_port = ntohs(at.sin_port);
+	return listener;
+}
+
+/* More than there is room for. */
+static void fill(int port, int *waiting, size_t n)
+{
+	const struct sockaddr_in at = { .sin_family = AF_INET,
+					.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+					.sin_port = htons((uint16_t)port) };
+
+	for (size_t i = 0; i < n; i++) {
+		waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		(void)connect(waiting[i], (const struct sockaddr *)&at, sizeof(at));
+	}
+}
+
+static void *stop_soon(void *ctx)
+{
+	struct kubelet *k = ctx;
+
+	nanosleep(&(struct timespec){ .tv_nsec = 20 * NS_PER_MS }, NULL);
+	pthread_mutex_lock(&k->lock);
+	k->stopping = true;
+	pthread_mutex_unlock(&k->lock);
+	assert_int_equal(eventfd_write(k->stop_fd, 1), 0);
+	return NULL;
+}
+
+/* What is asked while the kubelet ends is given up, with nothing said of the container: it would last as long as a user
+ * says. One server lets nobody in, another lets in and is silent. */
+static void test_given_up(void **state)
+{
+	static const struct {
+		const char *how, *more;
+	} asked[] = { { "tcpSocket", "\"port\":\"web\"" },
+		      { "httpGet", "\"path\":\"/\",\"port\":\"web\"" },
+		      { "httpGet", "\"path\":\"/\",\"port\":\"web\",\"scheme\":\"HTTPS\"" },
+		      { "grpc", NULL } };
+	int waiting[8];
+
+	(void)state;
+	for (int full = 0; full < 2; full++) {
+		for (size_t i = full ? 0 : 1; i < ARRAY_LEN(asked); i++) { /* tcpSocket is content with being let in */
+			char node_ip[] = "127.0.0.1";
+			struct kubelet k = {
+				.files = true, .env = env, .stop_fd = eventfd(0, EFD_CLOEXEC), .node_ips = node_ip
+			};
+			int port, listener = busy_listener(&port);
+			pthread_t thread;
+			struct sv why;
+
+			if (full)
+				fill(port, waiting, ARRAY_LEN(waiting));
+			pthread_mutex_init(&k.lock, NULL);
+			assert_int_equal(pthread_create(&thread, NULL, stop_soon, &k), 0);
+			assert_int_equal(run_in(&k, asked[i].how, port,
+						asked[i].more ? asked[i].more : arena_printf(&A, "\"port\":%d", port),
+						&why),
+					 PROBE_UNKNOWN);
+			pthread_join(thread, NULL);
+			for (size_t j = 0; full && j < ARRAY_LEN(waiting); j++)
+				close(waiting[j]);
+			close(listener);
+			close(k.stop_fd);
+		}
+	}
+	arena_release(&A);
+}
+
 /* A signal that arrives while a connection is made is no failure. */
 static void test_tcp_socket_interrupted(void **state)
 {
 	const struct itimerval often = { { .tv_usec = 20000 }, { .tv_usec = 20000 } }, never = { 0 };
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), waiting[8];
-	socklen_t len = sizeof(at);
+	int port, listener = busy_listener(&port), waiting[8];
 	enum probe_result how;
 	pthread_t thread;
 	struct sv why;
 
 	(void)state;
-	assert_int_equal(bind(listener, (const struct sockaddr *)&at, sizeof(at)), 0);
-	assert_int_equal(listen(listener, 0), 0);
-	assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
-	for (size_t i = 0; i < ARRAY_LEN(waiting); i++) { /* more than there is room for */
-		waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		(void)connect(waiting[i], (const struct sockaddr *)&at, sizeof(at));
-	}
+	fill(port, waiting, ARRAY_LEN(waiting));
 	(void)signal(SIGALRM, on_alarm);
 	assert_int_equal(pthread_create(&thread, NULL, let_in, &listener), 0);
 	assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
-	how = run("tcpSocket", ntohs(at.sin_port), "\"port\":\"web\"", &why);
+	how = run("tcpSocket", port, "\"port\":\"web\"", &why);
 	assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
 	assert_int_equal(how, PROBE_SUCCESS);
 	signals = 5;
@@ -151,7 +231,8 @@ static void test_tcp_socket_interrupted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_http_get), cmocka_unit_test(test_tcp_socket),
-					    cmocka_unit_test(test_tcp_socket_interrupted) };
+					    cmocka_unit_test(test_tcp_socket_interrupted),
+					    cmocka_unit_test(test_given_up) };
 	int rc;
 
 	env = env_real_new(1);

@@ -424,6 +424,28 @@ static void test_refused(void **state)
 	assert_int_equal(rev_of(pod(w, "unsafe")), rev_of(p));
 }
 
+/* Taken, and then there was no room for its volumes: it fails, so that another one is made elsewhere. */
+static void test_no_room_for_volumes(void **state)
+{
+	struct world *w = *state;
+	const struct val *p;
+
+	no_volumes = "VolumeAttachmentLimitExceeded";
+	make(w, "full", "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, 5 * NS_PER_SEC);
+	no_volumes = NULL;
+	p = pod(w, "full");
+	assert_val(phase(p), "Failed");
+	assert_val(val_get(p, F_status, F_reason), "VolumeAttachmentLimitExceeded");
+	assert_val(val_get(p, F_status, F_message),
+		   "Pod was rejected: Node has reached its volume attachment limit, rejecting pod");
+	assert_int_equal(events(w, "full", "VolumeAttachmentLimitExceeded",
+				"Node has reached its volume attachment limit, rejecting pod"),
+			 1);
+	rig_run(w->rig, 60 * NS_PER_SEC);
+	assert_int_equal(rev_of(pod(w, "full")), rev_of(p));
+}
+
 /* A pod that was deleted at once takes nothing from its successor, although its containers are still going. */
 static void test_forced_deletion_frees_its_place(void **state)
 {
@@ -1355,6 +1377,7 @@ int main(void)
 		T(test_full_volume),
 		T(test_failed_hook),
 		T(test_refused),
+		T(test_no_room_for_volumes),
 		T(test_refused_by_filters),
 		T(test_forced_deletion_frees_its_place),
 		T(test_refusal_and_place_outlive_the_agent),

@@ -67,6 +67,13 @@ static int unmount(_unused_ const char *at, _unused_ struct err *err)
 	return 0;
 }
 
+static int64_t spare_bytes;
+
+static int64_t spare_of(_unused_ int fd)
+{
+	return spare_bytes;
+}
+
 static int device_drop(_unused_ int file, _unused_ struct err *err)
 {
 	return 0;
@@ -82,12 +89,14 @@ static const struct local_machine machine = { .quota_there = no_quota,
 					      .freeze = freeze,
 					      .thaw = thaw,
 					      .unmount = unmount,
+					      .spare = spare_of,
 					      .device_drop = device_drop };
 static struct local_store S;
 
 static int set_up(_unused_ void **state)
 {
 	images = frozen = fail_copy = false;
+	spare_bytes = INT64_MAX;
 	S = (struct local_store){ temp_dir(&A), &machine };
 	return 0;
 }
@@ -134,7 +143,19 @@ static int copy(const char *from, const char *to, struct err *err)
 
 	assert_int_equal(mkdir(at(to), 0700), 0);
 	target = dir_of(to);
-	return local_tree_copy(source, target, err);
+	return local_tree_copy(source, target, MIB, spare_of, err);
+}
+
+static void make(const char *name, enum local_limit limit, bool block)
+{
+	struct local_want w = { .name = name, .bytes = 10 * MIB, .block = block, .limit = limit };
+
+	assert_int_equal(local_volume_make(&S, &w, &limit, NULL, NULL), 0);
+}
+
+static int take(const char *volume, struct local_snapshot *ret, struct err *err)
+{
+	return local_snapshot_take(&S, volume, 10 * MIB, "snapshot-1", ret, err);
 }
 
 /* --- copies of directories --- */
@@ -202,7 +223,73 @@ static void test_tree_same(_unused_ void **state)
 	assert_int_equal(a.st_mode & 07777, 04751);
 	assert_int_equal(stat(at("c/d"), &a), 0);
 	assert_true((a.st_mode & 07777) == 02755 && a.st_mtim.tv_sec == 1000000001);
-	assert_false(there("c/.caravel-links"));
+	assert_false(there("c/.caravel-links-0"));
+}
+
+/* Names of ours are the volume's as well, in any order, with and without links. */
+static void test_tree_our_names(_unused_ void **state)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct stat a, b;
+
+	assert_int_equal(mkdir(at("v"), 0777), 0);
+	assert_int_equal(mkdir(at("v/.caravel-links"), 0755), 0);
+	put("v/.caravel-links/x", "kept");
+	for (int i = 0; i < 6; i++)
+		put(arena_printf(&A, "v/.caravel-links-%d", i), "kept");
+	assert_int_equal(copy("v", "c", NULL), 0);
+	put("v/a", "text");
+	assert_int_equal(link(at("v/a"), at("v/b")), 0);
+	for (int i = 6; i < 40; i++)
+		assert_int_equal(mkdir(at(arena_printf(&A, "v/.caravel-links-%d", i)), 0755), 0);
+	if (copy("v", "d", &err) < 0)
+		fail_msg("%s", err_msg(&err));
+	for (int i = 0; i < 6; i++) {
+		assert_string_equal(text_of(arena_printf(&A, "c/.caravel-links-%d", i)), "kept");
+		assert_string_equal(text_of(arena_printf(&A, "d/.caravel-links-%d", i)), "kept");
+	}
+	assert_string_equal(text_of("c/.caravel-links/x"), "kept");
+	assert_string_equal(text_of("d/.caravel-links/x"), "kept");
+	assert_true(there("d/.caravel-links-39"));
+	assert_false(there("c/.caravel-links-6") || there("d/.caravel-links-40"));
+	assert_int_equal(rmdir(at("d/.caravel-links-39")), 0); /* nothing of ours is in it */
+	assert_int_equal(stat(at("d/a"), &a), 0);
+	assert_int_equal(stat(at("d/b"), &b), 0);
+	assert_true(a.st_ino == b.st_ino && a.st_nlink == 2);
+}
+
+/* A copy of a volume that grows while it is copied: no more than there was, or may be, and an eighth. Here by a file
+ * that was larger when it was read than when it was looked at, which a budget of its own stands for. */
+static void test_bounded(_unused_ void **state)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct local_budget b = { .bytes = 3 };
+	int from, to;
+
+	put("f", "text");
+	from = open(at("f"), O_RDONLY | O_CLOEXEC);
+	to = open(at("t"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (local_copy_bytes(from, to, &b, &err) == 0)
+		b.bytes = -1; /* it shares its blocks: that takes nothing */
+	assert_true(b.bytes < 0);
+	close(from);
+	close(to);
+}
+
+/* Nor the last of the disk. */
+static void test_disk_nearly_full(_unused_ void **state)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct local_snapshot is;
+
+	make("pvc-1", LOCAL_NONE, false);
+	put("pvc-1/data", "text");
+	spare_bytes = MIB;
+	assert_int_equal(take("pvc-1", &is, &err), -1);
+	assert_non_null(strstr(err_msg(&err), "leaves a tenth of it free"));
+	assert_false(there(".snapshots/snapshot-1.tree") || there(".snapshots/.new-snapshot-1.tree"));
+	spare_bytes = INT64_MAX;
+	assert_int_equal(take("pvc-1", &is, NULL), 0);
 }
 
 /* No recursion, and no path: as deep as one likes. */
@@ -234,18 +321,6 @@ static void test_tree_deep(_unused_ void **state)
 
 /* --- snapshots --- */
 
-static void make(const char *name, enum local_limit limit, bool block)
-{
-	struct local_want w = { .name = name, .bytes = 10 * MIB, .block = block, .limit = limit };
-
-	assert_int_equal(local_volume_make(&S, &w, &limit, NULL, NULL), 0);
-}
-
-static int take(const char *volume, struct local_snapshot *ret, struct err *err)
-{
-	return local_snapshot_take(&S, volume, "snapshot-1", ret, err);
-}
-
 static int fill_as(const char *snapshot, bool block, enum local_limit limit, struct err *err)
 {
 	struct local_want w = { .name = "pvc-2", .bytes = 12 * MIB, .block = block, .limit = limit };
@@ -267,9 +342,9 @@ static void test_refusals(_unused_ void **state)
 {
 	struct local_snapshot is;
 
-	assert_int_equal(local_snapshot_take(&S, "pvc-1", "../x", &is, NULL), -1);
-	assert_int_equal(local_snapshot_take(&S, "pvc-1", "a/b", &is, NULL), -1);
-	assert_int_equal(local_snapshot_take(&S, "pvc-1", ".new-x", &is, NULL), -1);
+	assert_int_equal(local_snapshot_take(&S, "pvc-1", 0, "../x", &is, NULL), -1);
+	assert_int_equal(local_snapshot_take(&S, "pvc-1", 0, "a/b", &is, NULL), -1);
+	assert_int_equal(local_snapshot_take(&S, "pvc-1", 0, ".new-x", &is, NULL), -1);
 	assert_int_equal(local_snapshot_remove(&S, "../v", NULL), -1);
 	assert_int_equal(local_snapshot_look(&S, "snapshot-1", &is, NULL), -1);
 	assert_int_equal(take("pvc-1", &is, NULL), -1); /* there is no such volume */
@@ -352,6 +427,30 @@ static void test_image(_unused_ void **state)
 	}
 }
 
+/* One that is in use is not still for minutes. */
+static void test_large_image(_unused_ void **state)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct local_snapshot is;
+	int fd;
+
+	images = true;
+	make("pvc-1", LOCAL_IMAGE, false);
+	fd = open(at(".images/pvc-1"), O_RDWR | O_CLOEXEC);
+	if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 1100 * MIB) < 0) {
+		close(fd);
+		skip();
+	}
+	if (take("pvc-1", &is, &err) < 0) { /* else blocks can be shared here */
+		assert_non_null(strstr(err_msg(&err), "it is copied when no pod uses it"));
+		assert_false(frozen || there(".snapshots/snapshot-1.image") ||
+			     there(".snapshots/.new-snapshot-1.image"));
+		images = false; /* it is not mounted */
+		assert_int_equal(take("pvc-1", &is, NULL), 0);
+	}
+	close(fd);
+}
+
 /* Killed in between: what is half there is never used, and gone after the next start or call. */
 static void test_killed(_unused_ void **state)
 {
@@ -403,9 +502,19 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		T(test_tree_hostile), T(test_tree_same), T(test_tree_deep),
-		T(test_refusals),     T(test_directory), T(test_device),
-		T(test_image),	      T(test_killed),	 T(test_clone_of_directory),
+		T(test_tree_hostile),
+		T(test_tree_same),
+		T(test_tree_deep),
+		T(test_tree_our_names),
+		T(test_bounded),
+		T(test_disk_nearly_full),
+		T(test_large_image),
+		T(test_refusals),
+		T(test_directory),
+		T(test_device),
+		T(test_image),
+		T(test_killed),
+		T(test_clone_of_directory),
 	};
 	int rc = cmocka_run_group_tests_name("kubelet/local_snapshot", tests, NULL, NULL);
 

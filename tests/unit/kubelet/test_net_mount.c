@@ -259,6 +259,74 @@ static void test_unmount_hangs(_unused_ void **state)
 	}
 }
 
+/* The agent was killed: what it had mounted is, and a program of its may still be at work. */
+static void test_agent_killed(_unused_ void **state)
+{
+	const char *counts = "echo x >> \"$2.mounted\"";
+
+	assert_int_equal(file_write_again(at("v.mounted"), SV("x\n"), 0600, NULL), 0);
+	assert_int_equal(mount_it("v", NULL, NULL), 0);
+	assert_string_equal(text_of("said"), ""); /* nobody was asked */
+	/* Two of them, one upon the other: all of it goes. */
+	script("mount.nfs", arena_printf(&A, "echo x >> %s\n%s", at("w.mounted"), counts));
+	script("umount", "for at; do :; done\nsed -i 1d \"$at.mounted\"\n[ -s \"$at.mounted\" ] || rm \"$at.mounted\"");
+	assert_int_equal(mount_done("w", NULL), 0);
+	assert_string_equal(text_of("w.mounted"), "x\nx\n");
+	assert_int_equal(unmount_done("w", NULL), 0);
+	assert_false(there("w.mounted"));
+}
+
+static int began(const char *format, int n)
+{
+	int is = 0;
+
+	for (int i = 0; i < n; i++)
+		is += there(arena_printf(&A, arena_printf(&A, "%s.began", format), i));
+	return is;
+}
+
+static void all_asked(const char *format, int n, struct err *err)
+{
+	for (int i = 0; i < n; i++) {
+		err_release(err);
+		(void)mount_it(arena_printf(&A, format, i), NULL, err);
+	}
+}
+
+/* As many as a pod likes: it waits for itself. What is mounted goes meanwhile, and how full it is, is told. */
+static void test_many_hang(_unused_ void **state)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct net_room r;
+	int n;
+
+	assert_int_equal(mount_done("other/v", &err), 0);
+	script("mount.nfs", HANGS);
+	all_asked("pod/v%d", 64, &err);
+	while (began("pod/v%d", 64) < 8)
+		pass();
+	all_asked("pod/v%d", 64, &err);
+	assert_int_equal(began("pod/v%d", 64), 8);
+	while (!net_room(N, at("other/v"), &r))
+		pass();
+	assert_int_equal(unmount_done("other/v", NULL), 0);
+	script("mount.nfs", "touch \"$2.mounted\"");
+	assert_int_equal(mount_done("other/w", &err), 0);
+	/* It says why it waits. */
+	atomic_fetch_add(&ahead_ns, 30 * NS_PER_SEC);
+	assert_int_equal(mount_it("pod/v63", NULL, &err), -1);
+	assert_non_null(strstr(err_msg(&err), "waits for other mounts"));
+	/* Those that hung come behind those that did not: these are mounted, one after the other. */
+	atomic_fetch_add(&ahead_ns, 120 * NS_PER_SEC);
+	do {
+		n = 0;
+		all_asked("pod/v%d", 64, &err);
+		for (int i = 8; i < 64; i++)
+			n += there(arena_printf(&A, "pod/v%d.mounted", i));
+		pass();
+	} while (n < 56);
+}
+
 static void test_room(_unused_ void **state)
 {
 	struct net_room r;
@@ -296,6 +364,8 @@ int main(void)
 					    T(test_unmounted_while_mounting),
 					    T(test_left),
 					    T(test_unmount_hangs),
+					    T(test_agent_killed),
+					    T(test_many_hang),
 					    T(test_room),
 					    T(test_end) };
 	int rc = cmocka_run_group_tests_name("kubelet/net_mount", tests, NULL, NULL);

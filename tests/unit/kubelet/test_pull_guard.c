@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <unistd.h>
@@ -33,6 +34,14 @@ static void assert_full(struct err *err)
 	err_release(err);
 }
 
+static atomic_bool enough;
+
+static bool given_up(void *ctx)
+{
+	(void)ctx;
+	return enough;
+}
+
 static void test_told_to_stop(void **state)
 {
 	struct env *env = env_real_new(1);
@@ -43,11 +52,11 @@ static void test_told_to_stop(void **state)
 	(void)state;
 	/* Nobody fills the disk: nobody is told, whenever it ends. */
 	for (int i = 0; i < 20; i++) {
-		g = pull_guard_begin(env, dir, &err);
+		g = pull_guard_begin(env, dir, NULL, NULL, &err);
 		assert_non_null(g);
 		assert_int_equal(pull_guard_end(g, &err), 0);
 	}
-	g = pull_guard_begin(env, dir, &err);
+	g = pull_guard_begin(env, dir, NULL, NULL, &err);
 	assert_non_null(g);
 	p.fd = pull_guard_stop_fd(g);
 	assert_int_equal(poll(&p, 1, 0), 0);
@@ -55,11 +64,19 @@ static void test_told_to_stop(void **state)
 	assert_int_equal(poll(&p, 1, -1), 1);
 	assert_int_equal(pull_guard_end(g, &err), -1);
 	assert_full(&err);
-	assert_null(pull_guard_begin(env, dir, &err));
+	assert_null(pull_guard_begin(env, dir, NULL, NULL, &err));
 	assert_full(&err);
 	hog(0);
-	g = pull_guard_begin(env, dir, &err);
+	g = pull_guard_begin(env, dir, NULL, NULL, &err);
 	assert_non_null(g);
+	assert_int_equal(pull_guard_end(g, &err), 0);
+	/* Who asked for the pull gives it up: that is not the disk's doing. */
+	g = pull_guard_begin(env, dir, given_up, NULL, &err);
+	assert_non_null(g);
+	p.fd = pull_guard_stop_fd(g);
+	assert_int_equal(poll(&p, 1, 0), 0);
+	enough = true;
+	assert_int_equal(poll(&p, 1, -1), 1);
 	assert_int_equal(pull_guard_end(g, &err), 0);
 	/* Where nothing can be told, nothing is refused. */
 	assert_int_equal(pull_guard_room("/nonexistent", &err), 0);

@@ -123,6 +123,9 @@ static void test_quote(void **state)
 	(void)state;
 	go_quote(&b, SV("a\"\\\n\t\x01\x7f\xc3\xa4\xff\xe2\x80\x8b\xc2\xa0\xf0\x9f\x98\x80"));
 	assert_string_equal(buf_cstr(&b), "\"a\\\"\\\\\\n\\t\\x01\\x7f\xc3\xa4\\xff\\u200b\\u00a0\xf0\x9f\x98\x80\"");
+	buf_clear(&b);
+	go_quote_bare(&b, SV("a\"\\\n\t\x1b[31m\xc2\x9b\xc3\xa4\xff"));
+	assert_string_equal(buf_cstr(&b), "a\"\\\n\t\\x1b[31m\\u009b\xc3\xa4\\xff");
 }
 
 int main(void)

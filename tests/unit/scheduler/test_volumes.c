@@ -330,6 +330,42 @@ static void test_limits(void **state)
 	assert_string_equal(kit_find(k, pod(k, NULL, "h", "c-v3", "")), "n2");
 }
 
+static void attachment(struct kit *k, const char *volume, const char *driver, const char *node, bool gone)
+{
+	struct obj *o = kit_obj("{'kind':'VolumeAttachment','metadata':{'name':'csi-%s-%s'},'spec':{'attacher':'%s',"
+				"'nodeName':'%s','source':{'persistentVolumeName':'%s'}}}",
+				volume, node, driver, node, volume);
+
+	volumes_set(&k->cache.volumes, o, gone);
+	obj_unref(o);
+}
+
+/* What is attached still counts, also when its Pod has gone; once, when it has not. */
+static void test_limits_of_what_is_attached(void **state)
+{
+	struct kit *k = *state;
+
+	kit_node(k, "n1", "");
+	for (int i = 1; i <= 3; i++)
+		driver_volume(k, arena_printf(&k->arena, "v%d", i), "d.io");
+	csi_node(k, "n1", "d.io", ",'allocatable':{'count':2}");
+	pod(k, "n1", "has", "c-v1", "");
+	attachment(k, "v1", "d.io", "n1", false); /* the same as the Pod's */
+	assert_string_equal(kit_find(k, pod(k, NULL, "a", "c-v3", "")), "n1");
+	attachment(k, "v2", "d.io", "n1", false);
+	kit_refused(k, pod(k, NULL, "b", "c-v3", ""), "0/1 nodes are available: 1 node(s) exceed max volume count.");
+	assert_string_equal(kit_find(k, pod(k, NULL, "c", "c-v2", "")), "n1"); /* it is there already */
+	/* Another driver's, another node's, or one of which nobody knows what it is, is none. */
+	attachment(k, "v2", "d.io", "n1", true);
+	attachment(k, "v2", "d.io", "n2", false);
+	attachment(k, "nothing", "d.io", "n1", false);
+	attachment(k, "v3", "other.io", "n1", false);
+	assert_string_equal(kit_find(k, pod(k, NULL, "d", "c-v3", "")), "n1");
+	/* The driver says something else. */
+	csi_node(k, "n1", "d.io", ",'allocatable':{'count':1}");
+	kit_refused(k, pod(k, NULL, "e", "c-v3", ""), "0/1 nodes are available: 1 node(s) exceed max volume count.");
+}
+
 static void test_limits_of_what_is_made(void **state)
 {
 	struct kit *k = *state;
@@ -395,6 +431,74 @@ static void test_capacity(void **state)
 	assert_string_not_equal(kit_find(k, p), "");
 }
 
+/* What VolumeBinding says of a node for the Pod. */
+static int64_t score(struct kit *k, struct pod_info *p, const char *node)
+{
+	const struct plugin *pl = plugin_table[PLUGIN_VOLUME_BINDING];
+
+	assert_string_not_equal(kit_find(k, p), "");
+	if (pl->prescore(&k->cs, NULL, 0) == SCHED_SKIP)
+		return -1;
+	return pl->score(&k->cs, cache_node(&k->cache, sv_from(node)));
+}
+
+/* Where more is free; a class's claims share it, and classes count alike. */
+static void test_capacity_prefers(void **state)
+{
+	struct kit *k = *state;
+	struct pod_info *p;
+
+	kit_node(k, "n1", "");
+	kit_node(k, "n2", "");
+	class(k, "made", "'provisioner':'d.io'," WAIT);
+	class(k, "more", "'provisioner':'d.io'," WAIT);
+	claim(k, "c", "made", "", "");
+	claim(k, "d", "made", "", "");
+	claim(k, "e", "more", "", "");
+	p = pod(k, NULL, "a", "c", "");
+	assert_int_equal(score(k, p, "n1"), 0); /* nobody tells */
+	put(k, kit_obj("{'kind':'CSIDriver','metadata':{'name':'d.io'},'spec':{'storageCapacity':true}}"));
+	capacity(k, "s1", "made", "n1", "'capacity':'4Gi'");
+	capacity(k, "s2", "made", "n2", "'capacity':'10Gi'");
+	assert_int_equal(score(k, p, "n1"), 75);
+	assert_int_equal(score(k, p, "n2"), 90);
+	p = pod(k, NULL, "b", "c", "d");
+	assert_int_equal(score(k, p, "n1"), 50);
+	assert_int_equal(score(k, p, "n2"), 80);
+	assert_string_equal(kit_find(k, p), "n2");
+	capacity(k, "s3", "more", "n1", "'capacity':'100Gi'");
+	capacity(k, "s4", "more", "n2", "'capacity':'1Gi'");
+	p = pod(k, NULL, "c", "c", "e");
+	assert_int_equal(score(k, p, "n1"), 87); /* of 75 and 99 */
+	assert_int_equal(score(k, p, "n2"), 45);
+	assert_string_equal(kit_find(k, p), "n1");
+	/* One volume may have as much as that, and how much there is in all nobody says. */
+	capacity(k, "s1", "made", "n1", "'maximumVolumeSize':'4Gi'");
+	p = pod(k, NULL, "d", "c", "");
+	assert_int_equal(score(k, p, "n1"), 0);
+	put(k, kit_obj("{'kind':'PersistentVolume','metadata':{'name':'v'},'spec':{'accessModes':['ReadWriteOnce'],"
+		       "'storageClassName':'x','capacity':{'storage':'1Gi'}}}"));
+	claim(k, "bound", "x", "v", "");
+	assert_int_equal(score(k, pod(k, NULL, "e", "bound", ""), "n1"), -1);
+}
+
+/* The volumes that are there are used as full as can be told: the one that fits best. */
+static void test_volumes_prefer(void **state)
+{
+	struct kit *k = *state;
+	struct pod_info *p;
+
+	kit_node(k, "n1", "");
+	kit_node(k, "n2", "");
+	class(k, "local", "'provisioner':'kubernetes.io/no-provisioner'," WAIT);
+	claim(k, "c", "local", "", "");
+	volume(k, "v1", "local", "2Gi", "n1");
+	volume(k, "v2", "local", "4Gi", "n2");
+	p = pod(k, NULL, "a", "c", "");
+	assert_int_equal(score(k, p, "n1"), 50);
+	assert_int_equal(score(k, p, "n2"), 75);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -409,8 +513,11 @@ int main(void)
 		KIT_TEST(test_ephemeral),
 		KIT_TEST(test_driver_missing),
 		KIT_TEST(test_limits),
+		KIT_TEST(test_limits_of_what_is_attached),
 		KIT_TEST(test_limits_of_what_is_made),
 		KIT_TEST(test_capacity),
+		KIT_TEST(test_capacity_prefers),
+		KIT_TEST(test_volumes_prefer),
 	};
 
 	return cmocka_run_group_tests_name("scheduler/volumes", tests, NULL, NULL);

@@ -40,7 +40,7 @@ static int teardown(void **state)
 
 static void test_hold_each_class(void **state)
 {
-	static char name[] = "cnsrk";
+	static char name[] = "cnsrkv";
 	struct env *e = *state;
 
 	for (enum env_class held = 0; held < ENV_CLASSES; held++) {

@@ -34,16 +34,48 @@ static int seen_record(const struct store_kv *kv, void *ctx, _unused_ struct err
 	return 0;
 }
 
-static int read_etcd(struct sv bytes, struct seen *s, struct foreign_found *f, struct err *err)
+static int read_below(struct sv prefix, struct sv bytes, struct seen *s, struct foreign_found *f, struct err *err)
 {
 	static const struct foreign_cb cb = { seen_begin, seen_record };
 	int fd = memfd_create("bolt", MFD_CLOEXEC), r;
 
 	assert_int_equal(write(fd, bytes.p, bytes.n), bytes.n);
 	buf_clear(&s->b);
-	r = foreign_etcd(fd, &cb, s, f, err);
+	r = foreign_etcd(fd, prefix, &cb, s, f, err);
 	close(fd);
 	return r;
+}
+
+static int read_etcd(struct sv bytes, struct seen *s, struct foreign_found *f, struct err *err)
+{
+	return read_below(SV("/registry"), bytes, s, f, err);
+}
+
+/* Another kube-apiserver's --etcd-prefix; and which there are, when it is the wrong one. */
+static void test_prefix(_unused_ void **state)
+{
+	static const struct kit_row other[] = {
+		{ "/kubernetes.io/b", "b", 2, 2 },   { "/kubernetes.iox", "c", 3, 3 },
+		{ "/kubernetes.io/a/b", "a", 4, 4 }, { "/registry/x", "x", 5, 5 },
+		{ "/registry", "y", 6, 6 },	     { "bare", "z", 7, 7 },
+		{ "/further/x", "z", 8, 8 },
+	};
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct seen s = { .b = BUF_INIT };
+	struct foreign_found f;
+
+	kit_bolt(&b, other, ARRAY_LEN(other));
+	assert_int_equal(read_below(SV("/kubernetes.io"), buf_sv(&b), &s, &f, NULL), 0);
+	assert_string_equal(buf_cstr(&s.b), "/registry/a/b=a@4/4 /registry/b=b@2/2 ");
+	assert_int_equal(f.keys, 2);
+	assert_int_equal(f.passed_over, 5);
+	assert_int_equal(read_below(SV("/none"), buf_sv(&b), &s, &f, NULL), 0);
+	assert_int_equal(f.keys, 0);
+	assert_int_equal(f.passed_over, 7);
+	assert_string_equal(f.seen[0], "/kubernetes.io");
+	assert_string_equal(f.seen[1], "/kubernetes.iox");
+	assert_string_equal(f.seen[2], "/registry");
+	buf_release(&s.b);
 }
 
 static void test_etcd(_unused_ void **state)
@@ -148,10 +180,8 @@ static void test_any_byte(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_etcd),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_torn_meta),
-		cmocka_unit_test(test_any_byte),
+		cmocka_unit_test(test_etcd),	  cmocka_unit_test(test_prefix),   cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_torn_meta), cmocka_unit_test(test_any_byte),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

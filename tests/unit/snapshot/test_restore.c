@@ -372,12 +372,13 @@ static void test_rev(_unused_ void **state)
 	assert_int_equal(restore_rev(1, 0, 100 * s, 100 * s), 2000000);
 	assert_int_equal(restore_rev(1000000, 0, 0, 100 * s), 2000000);
 	assert_int_equal(restore_rev(1, 5000000, 100 * s, 100 * s), 6000000);
-	/* An hour later a cluster may have gone on by 360,000, a day later by 8,640,000; of more age it is no more, as
-	 * an etcd that is to have these objects is counted up one by one. */
+	/* An hour later a cluster may have gone on by 360,000, a month later by 259,200,000; clients of an older
+	 * time are hardly left. */
 	assert_int_equal(restore_rev(1, 0, 100 * s, 3700 * s), 2000000);
 	assert_int_equal(restore_rev(900000, 0, 100 * s, 3700 * s), 3000000);
 	assert_int_equal(restore_rev(1, 0, 100 * s, 86500 * s), 10000000);
-	assert_int_equal(restore_rev(1, 0, 100 * s, 7 * 86400 * s), 10000000);
+	assert_int_equal(restore_rev(1, 0, 100 * s, (30 * 86400 + 100) * s), 261000000);
+	assert_int_equal(restore_rev(1, 0, 100 * s, 365 * 86400 * s), 261000000);
 	/* A clock that is behind takes nothing away. */
 	assert_int_equal(restore_rev(1, 0, 3700 * s, 100 * s), 2000000);
 	assert_true(restore_rev(INT64_MAX / 4, 0, 1, INT64_MAX) > 0);

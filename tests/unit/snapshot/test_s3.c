@@ -51,6 +51,17 @@ static void test_list(_unused_ void **state)
 	assert_sv(l.p[1].name, "b");
 	assert_true(s3_list_parse(&a, SV("<ListBucketResult></ListBucketResult>"), SV(""), &l, &next));
 	assert_sv(next, "");
+	/* What would do something to a terminal, or look like another row. */
+	l.n = 0;
+	assert_true(
+	    s3_list_parse(&a,
+			  SV("<ListBucketResult><Contents><Key>a\x1b[31m</Key></Contents><Contents><Key>b\nc</Key>"
+			     "</Contents><Contents><Key>d</Key><Size>-1</Size></Contents><Contents><Key>e</Key>"
+			     "<LastModified>\x1b]0;x\a</LastModified></Contents></ListBucketResult>"),
+			  SV(""), &l, &next));
+	assert_int_equal(l.n, 1);
+	assert_sv(l.p[0].name, "e");
+	assert_sv(l.p[0].time, "");
 	assert_false(s3_list_parse(&a, SV("<html>hello</html>"), SV(""), &l, &next));
 	assert_false(s3_list_parse(&a, SV(""), SV(""), &l, &next));
 	assert_false(s3_list_parse(&a, SV("<ListBucketResult><Contents><Key>a</Key></Contents>"), SV(""), &l, &next));
@@ -60,13 +71,47 @@ static void test_error(_unused_ void **state)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct sv code, message;
+	char text[2000];
 
 	s3_error_parse(&a, SV("<Error><Code>NoSuchKey</Code><Message>a &amp; b</Message></Error>"), &code, &message);
 	assert_sv(code, "NoSuchKey");
 	assert_sv(message, "a & b");
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "<Code>", 6);
+	memcpy(text + 1000, "</Code><Message>", 16);
+	memcpy(text + sizeof(text) - 10, "</Message>", 10);
+	s3_error_parse(&a, sv_make(text, sizeof(text)), &code, &message);
+	assert_int_equal(code.n, S3_CODE_MAX);
+	assert_int_equal(message.n, S3_MESSAGE_MAX);
 	s3_error_parse(&a, SV("<Code>half"), &code, &message);
 	assert_sv(code, "");
 	assert_sv(message, "");
+}
+
+/* 10,000 are the most, and none but the last is less than 16 MiB. */
+static void test_parts(_unused_ void **state)
+{
+	const int64_t mib = INT64_C(1) << 20, tib = mib << 20;
+
+	assert_int_equal(s3_part_bytes(1), S3_PART);
+	assert_int_equal(s3_part_bytes(10000 * S3_PART), S3_PART);
+	assert_int_equal(s3_part_bytes(10000 * S3_PART + 1), S3_PART + mib);
+	for (int64_t n = 1; n < 40 * tib; n = n * 3 + 1)
+		assert_true((n - 1) / s3_part_bytes(n) < S3_PARTS_MAX);
+}
+
+static void test_upload(_unused_ void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	char text[2000];
+
+	assert_sv(s3_upload_parse(&a, SV("<Result><UploadId>a&amp;b/+</UploadId></Result>")), "a&b/+");
+	assert_sv(s3_upload_parse(&a, SV("<Result></Result>")), "");
+	assert_sv(s3_upload_parse(&a, SV("<UploadId>a\r\nHost: x</UploadId>")), "");
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "<UploadId>", 10);
+	memcpy(text + sizeof(text) - 11, "</UploadId>", 11);
+	assert_sv(s3_upload_parse(&a, sv_make(text, sizeof(text))), "");
 }
 
 static void test_quote(_unused_ void **state)
@@ -80,10 +125,8 @@ static void test_quote(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_flags),
-		cmocka_unit_test(test_list),
-		cmocka_unit_test(test_error),
-		cmocka_unit_test(test_quote),
+		cmocka_unit_test(test_flags), cmocka_unit_test(test_list),   cmocka_unit_test(test_error),
+		cmocka_unit_test(test_parts), cmocka_unit_test(test_upload), cmocka_unit_test(test_quote),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

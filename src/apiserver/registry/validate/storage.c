@@ -117,6 +117,7 @@ static void pvc_update(struct field_errs *fe, const struct val *doc, const struc
 	frozen |= val_member(was, F_storageClassName) &&
 		  !sv_eq(val_get_str(was, F_storageClassName), val_get_str(now, F_storageClassName));
 	frozen |= cmp != 0 && !bound;
+	frozen |= !val_same(vac, val_member(was, F_volumeAttributesClassName)) && (!bound || !vac);
 	if (frozen)
 		fe_forbidden(fe, &at,
 			     arena_printf(fe->a,
