@@ -119,7 +119,13 @@ void etcd_cluster_start(struct etcd_cluster *c, int n, const char *dir)
 
 void etcd_member_signal(struct etcd_process *m, int signum)
 {
+	int status;
+
 	assert_int_equal(kill(m->pid, signum), 0);
+	if (signum == SIGSTOP) { /* its threads run on for a while */
+		assert_int_equal(waitpid(m->pid, &status, WUNTRACED), m->pid);
+		assert_true(WIFSTOPPED(status));
+	}
 }
 
 void etcd_member_kill(struct etcd_process *m)

@@ -28,5 +28,6 @@ bool etcd_installed(void); /* the program is there; false: say so, and skip */
 void etcd_cluster_start(struct etcd_cluster *c, int n, const char *dir);
 void etcd_member_start(struct etcd_cluster *c, int i); /* again, with what it has */
 void etcd_member_kill(struct etcd_process *m);
+/* Stopped (SIGSTOP) it does nothing more when this returns. */
 void etcd_member_signal(struct etcd_process *m, int signum);
 void etcd_cluster_stop(struct etcd_cluster *c);

@@ -19,7 +19,8 @@ static int place_setup(void **state)
 
 	kit_mkdir(p->dir);
 	etcd_cluster_start(&p->c, 3, p->dir);
-	p->s = store_etcd_open(&thread_env, &(struct store_etcd_opts){ .endpoints = p->c.endpoints }, NULL);
+	p->s = store_etcd_open(
+	    &thread_env, &(struct store_etcd_opts){ .endpoints = p->c.endpoints, .patience = ETCD_PATIENCE }, NULL);
 	*state = p;
 	return p->s ? 0 : -1;
 }

@@ -173,7 +173,7 @@ static void test_an_etcd_comes_of_it(void **state)
 	static const struct store_watch_cb cb = { .change = never, .end = ended };
 	enum err_reason why = ERR_NONE;
 	struct place *p = *state;
-	struct store_etcd_opts o = { .endpoints = p->c.endpoints };
+	struct store_etcd_opts o = { .endpoints = p->c.endpoints, .patience = ETCD_PATIENCE };
 	struct store_stats stats;
 	struct store_watch *w;
 	struct store *s;

@@ -519,17 +519,17 @@ static void test_past_of_nobody(void **state)
 	struct reader r = { .from = 1, .newest = 3 };
 
 	etcd_cluster_start(&p->c, 1, p->dir);
-	r.s = opened_at(&p->c);
-	put(r.s, "w/a", "1", 0);
-	put(r.s, "w/b", "1", 0);
+	r.s = opened_hasty(&p->c);
+	while (put(r.s, "w/a", "1", 0) < 0 || put(r.s, "w/b", "1", 0) < 0)
+		kit_rest();
 	etcd_member_kill(&p->c.m[0]);
 	while (store_healthy(r.s, NULL))
-		sched_yield();
+		kit_rest();
 	assert_int_equal(store_changes(r.s, SV("w/"), SV("w0"), 1, 50, past_count, &r, &(int64_t){ 0 }, &err), -1);
 	assert_int_equal(err.reason, ERR_TIMEOUT);
 	etcd_member_start(&p->c, 0);
 	while (!store_healthy(r.s, NULL))
-		sched_yield();
+		kit_rest();
 	reader_run(&r);
 	assert_int_equal(r.told, 2);
 	store_close(r.s);

@@ -85,6 +85,10 @@ class Others:
     def have(self, text):
         return bool(self.words.search(text))
 
+    def have_table(self, table):
+        """By its name: "caravel-1a2b3c4d", "caravel-1a2b3c4d-policy", "caravel-1a2b3c4d-spare"."""
+        return table == "caravel-e2e" or re.sub("-(policy|spare)$", "", table) in self.tags
+
     def without(self, lines):
         return sorted(line for line in lines if not self.have(line))
 
@@ -102,7 +106,7 @@ def snapshot():
         # the kernel makes anycast routes while somebody's node has IPv6 forwarded
         "routes": sorted(r for r in run("ip", "route", "show", "table", "all").splitlines()
                          if not theirs & set(r.split()) and not (others.tags and r.startswith("anycast"))),
-        "rules": sorted(line for table in rules if table.split(" {")[0].split(" ")[-1] not in {*others.tags, "caravel-e2e"} for line in table.splitlines()),
+        "rules": sorted(line for table in rules if not others.have_table(table.split(" {")[0].split(" ")[-1]) for line in table.splitlines()),
         "files": others.without(files(*glob.glob("/run/caravel*"), "/run/containerd", "/run/netns", "/run/runc", "/var/lib/cni",
                                       "/var/lib/kubelet", "/var/lib/containerd", "/var/log/pods", "/etc/cni")),
         # the last of those who need one gives it back

@@ -91,7 +91,7 @@ spec:
   - {name: c, image: "docker.io/caravel/demo:1", command: ["sh", "-c", "echo here > /v/file; sleep 100000"], volumeMounts: [{name: v, mountPath: /v}]}
 """)
     c.kubectl("wait", "--for=condition=Ready", "pod/keeps", "--timeout=60s")
-    found = glob.glob(c.node_dir(2) + "/storage/*/file")
+    found = wait_for("its file", lambda: glob.glob(c.node_dir(2) + "/storage/*/file"))
     equal(len(found), 1)
     c.kubectl("delete", "pod/keeps", "pvc/kept", "--timeout=60s")
     wait_for("the directory to go", lambda: not os.path.exists(found[0]))

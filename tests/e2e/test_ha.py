@@ -320,14 +320,16 @@ def ip(*words):
 
 
 class Net:
-    """A network namespace for each of three servers, all on one bridge, and a way there from here: as DevCluster() has for nodes, with
-    which this program therefore does not run."""
+    """A network namespace for each of three servers, all on one bridge, and a way there from here: as DevCluster() has for nodes, of
+    which one may run beside this."""
 
     def __init__(self):
         if os.geteuid():
             raise Skip("namespaces need root")
         self.id = f"ha{os.getpid()}"
-        self.prefix = f"198.18.{os.getpid() % 250}."
+        routes = ip("route", "show", "table", "all")
+        ranges = (f"198.18.{(os.getpid() + i) % 250}." for i in range(250))
+        self.prefix = next(r for r in ranges if f" {r}" not in routes and f"{r}0/24" not in routes)
 
     def __enter__(self):
         try:

@@ -132,6 +132,7 @@ LAB = None
 def all_ways_lead_there(_):
     LAB.asked(0)
     since = time.time()
+    wait_for("all ways to be asked", lambda: len(LAB.ways.table(since)) == LAB.count)
     time.sleep(3)
     LAB.expect(since)
     ways = [way for way in LAB.ways.table(since) if not way.endswith(" name") or way.endswith("by name")]

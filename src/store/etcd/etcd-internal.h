@@ -106,6 +106,7 @@ struct feed {
 	struct grpc_call *call;
 	int64_t next;		/* the revision it goes on with */
 	struct batch *building; /* of fragments */
+	int lacking;		/* how often what came next was told without what was there before */
 	bool held, started;
 	void (*got)(struct feed *f, struct batch *b_take);
 	void (*lost)(struct feed *f, int64_t compact_rev); /* it has stopped */

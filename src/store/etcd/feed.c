@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#define LACKING_MAX 5 /* then it is compacted */
+
 struct batch *batch_free(struct batch *b)
 {
 	if (!b)
@@ -45,6 +47,18 @@ static void feed_wrong(struct feed *f, const char *what)
 	link_leave(f->es->link, what);
 }
 
+/* etcd begins a watch before it notes that it shall tell what was there before: what comes in between lacks that, as
+ * what has been compacted does. */
+static bool feed_lacks(const struct batch *b)
+{
+	for (size_t i = 0; i < b->ev.n; i++)
+		if (!b->ev.p[i].has_prev && b->ev.p[i].kv.create_rev != b->ev.p[i].kv.mod_rev)
+			return true;
+	return false;
+}
+
+static void feed_open(struct feed *f);
+
 /* More follows of the revision told last; those before it are whole. They are told at once, so that nobody holds a
  * thousand large revisions that came as one answer in pieces. m is the message that was added last: as what was there
  * before it ended with a whole revision or is all of one, the events that stay are all m's. */
@@ -67,6 +81,7 @@ static void feed_split(struct feed *f, struct sv m)
 	rest->bytes = m.n;
 	f->building = rest;
 	f->next = last;
+	f->lacking = 0;
 	(void)etcd_watch_read(sv_make(text, m.n), &said);
 	(void)feed_add(f, &said, last); /* it was right before */
 	whole->ev.n = n;
@@ -108,10 +123,17 @@ static void feed_message(struct grpc_call *c _unused_, struct sv m, void *ctx)
 		feed_wrong(f, "a watch tells what was before");
 		return;
 	}
+	if (feed_lacks(f->building) && f->lacking++ < LACKING_MAX) {
+		grpc_call_cancel(TAKE(f->call));
+		f->building = batch_free(f->building);
+		feed_open(f);
+		return;
+	}
 	if (said.fragment) {
 		feed_split(f, m);
 		return;
 	}
+	f->lacking = 0;
 	f->next = vec_last(&f->building->ev).kv.mod_rev + 1;
 	f->got(f, TAKE(f->building));
 }

@@ -141,7 +141,8 @@ static void load_begin(void *ctx)
 
 	l->feed.got = load_got;
 	l->feed.lost = load_lost;
-	l->silent = ev_timer_start(l->es->loop, PAST_SILENT_NS, PAST_SILENT_NS, load_silent, l);
+	l->silent = ev_timer_start(l->es->loop, l->es->patience * PAST_SILENT_NS, l->es->patience * PAST_SILENT_NS,
+				   load_silent, l);
 	feed_start(l->es, &l->feed, l->page->after + 1);
 }
 
