@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 from ledger import Ledger
 from lib import CARAVEL, Cluster, contains, equal, free_port, main, need_tools, wait_for
@@ -119,6 +121,25 @@ def the_token_is_rotated_under_traffic(c):
     equal(b.token(), made)
 
 
+def a_rotation_is_done_or_not(c):
+    """The server that makes it is killed meanwhile: one token is good then, and all servers have it."""
+    a, b = c
+    for pause in (0, 0.05, 0.1, 0.15, 0.2, 0.3):
+        before = a.token()
+        asking = subprocess.Popen([CARAVEL, "token", "rotate", "--servers", "--data-dir", a.path(), "--kubeconfig", a.kubeconfig],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(pause)  # wherever it is
+        os.kill(a.server_pid, signal.SIGKILL)
+        known = asking.wait(120) == 0
+        wait_for("its supervisor's next one", lambda: a.request("GET", "/readyz")[0] == 200, 60)
+        wait_for("one token", lambda: a.token() == b.token(), 60)
+        equal(known and a.token() == before, False)
+        # It is the one that opens the keys.
+        equal(a.request("POST", "/v1-caravel/members", {}, {"Authorization": "Bearer " + a.token().split("::")[1]}, a.anonymous_context())[0], 400)
+    a.command("token", "rotate", "--servers")
+    wait_for("the last one", lambda: a.token() == b.token(), 60)
+
+
 def all_read_what_each_writes(c):
     a, b = c
     config = os.path.join(a.dir, "encryption.yaml")
@@ -172,7 +193,7 @@ if __name__ == "__main__":
     try:
         first.start()
         second.start()
-        status = main([nobody_loses_his_place, who_may_ask, the_token_is_rotated_under_traffic, all_read_what_each_writes, one_goes_for_good, one_leaves], (first, second))
+        status = main([nobody_loses_his_place, who_may_ask, the_token_is_rotated_under_traffic, a_rotation_is_done_or_not, all_read_what_each_writes, one_goes_for_good, one_leaves], (first, second))
     finally:
         for one in (second, first):
             one.cleanup()
