@@ -109,6 +109,18 @@ static int h2_on_begin_headers(nghttp2_session *h2, const nghttp2_frame *f, void
 	return 0;
 }
 
+/* A name, as long as the request: those that nearly all bring take no room of it. */
+static struct sv h2_name(struct arena *a, struct sv name)
+{
+	static const struct sv often[] = { { "accept", 6 },	     { "accept-encoding", 15 }, { "authorization", 13 },
+					   { "content-length", 14 }, { "content-type", 12 },	{ "user-agent", 10 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(often); i++)
+		if (sv_eq(name, often[i]))
+			return often[i];
+	return arena_sv(a, name);
+}
+
 static int h2_on_header(nghttp2_session *h2, const nghttp2_frame *f, const uint8_t *name, size_t name_n,
 			const uint8_t *value, size_t value_n, uint8_t flags, void *ctx)
 {
@@ -144,7 +156,7 @@ static int h2_on_header(nghttp2_session *h2, const nghttp2_frame *f, const uint8
 		r->pub.host = v;
 	else if (sv_is(k, "content-length"))
 		(void)sv_to_i64(v, &r->body_expected); /* nghttp2 holds the peer to it */
-	rq_header_add(r, arena_sv(&r->arena, k), v);
+	rq_header_add(r, h2_name(&r->arena, k), v);
 	return 0;
 }
 
