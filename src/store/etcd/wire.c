@@ -422,6 +422,9 @@ bool etcd_members_read(struct sv answer, bool added, struct etcd_member *ret, si
 
 /* --- failures --- */
 
+/* A member that has waited for the others until our time was up says so without a code. */
+#define DEADLINE "context deadline exceeded"
+
 int etcd_fault(const struct grpc_end *e, struct err *err)
 {
 	static const struct {
@@ -439,6 +442,7 @@ int etcd_fault(const struct grpc_end *e, struct err *err)
 		{ "lease not found", ERR_NOT_FOUND, 0 },
 		{ "lease already exists", ERR_ALREADY_EXISTS, 0 },
 		{ "request timed out", ERR_TIMEOUT, ETIMEDOUT },
+		{ DEADLINE, ERR_TIMEOUT, ETIMEDOUT },
 		{ "too many requests", ERR_TOO_MANY_REQUESTS, 0 },
 		/* Of members: in a moment. */
 		{ "too many learner members", ERR_UNAVAILABLE, 0 },
@@ -468,5 +472,6 @@ int etcd_fault(const struct grpc_end *e, struct err *err)
 bool etcd_fault_passes(const struct grpc_end *e)
 {
 	return e->code == GRPC_UNAVAILABLE || e->code == GRPC_DEADLINE_EXCEEDED ||
+	       sv_find_sv(sv_from(e->message), SV(DEADLINE)) >= 0 ||
 	       (e->code == GRPC_RESOURCE_EXHAUSTED && sv_find_sv(sv_from(e->message), SV("too many requests")) >= 0);
 }

@@ -318,6 +318,8 @@ static void test_faults(_unused_ void **state)
 		{ { GRPC_UNAVAILABLE, "etcdserver: no leader", true, true }, ERR_UNAVAILABLE, 0, true },
 		{ { GRPC_UNAVAILABLE, "etcdserver: request timed out", true, true }, ERR_TIMEOUT, ETIMEDOUT, true },
 		{ { GRPC_DEADLINE_EXCEEDED, "deadline exceeded", true, false }, ERR_TIMEOUT, ETIMEDOUT, true },
+		/* Of one that waited for the others until then; 2 is no code at all. */
+		{ { 2, "context deadline exceeded", true, true }, ERR_TIMEOUT, ETIMEDOUT, true },
 		{ { GRPC_RESOURCE_EXHAUSTED, "etcdserver: too many requests", true, true },
 		  ERR_TOO_MANY_REQUESTS,
 		  0,
