@@ -3,6 +3,8 @@
  *	Released ──▶ pod recycler-for-NAME ──▶ Succeeded ──▶ pod deleted ──▶ no claimRef, Available
  *	                                  └──▶ Failed ────▶ pod deleted ──▶ Failed
  *
+ * Not while a pod that has not ended names the claim: its finalizer may have been taken away under it.
+ *
  * Of hostPath and NFS alone, as upstream's; its pod, too. What says that a volume was emptied is its pod: one that was
  * made for a namesake is deleted, and a volume that is still bound when its pod has gone is emptied once more. */
 #include "controllers/owner.h"
@@ -11,7 +13,9 @@
 
 #define RECYCLER "recycler-for-"
 #define RECYCLER_NS "default"
-#define RECYCLER_IMAGE "registry.k8s.io/build-image/debian-base:bookworm-v1.0.6"
+#define RECYCLER_IMAGE "busybox:1.36" /* whichever it is: the command below is all that it has to run */
+#define USED_AGAIN_NS (15 * NS_PER_SEC)
+#define USERS_MAX 512 /* bytes of an event that name pods */
 #define SCRUB "test -e /scrub && find /scrub -mindepth 1 -delete && test -z \"$(ls -A /scrub)\" || exit 1"
 
 /* Upstream's least time, and what is added for each GiB. */
@@ -28,9 +32,12 @@ static ssize_t recycler_of(const struct obj *volume)
 	return -1;
 }
 
+/* A node's root is refused where volumes are made, and once more here: one may have been stored before it was. */
 bool pv_recyclable(const struct obj *volume)
 {
-	return recycler_of(volume) >= 0;
+	ssize_t i = recycler_of(volume);
+
+	return i >= 0 && !volume_is_root(obj_get(volume, F_spec));
 }
 
 static int64_t recycler_seconds(const struct obj *volume, size_t i)
@@ -90,6 +97,44 @@ static int recycle_begin(struct pv_binder *b, struct obj *volume, struct err *er
 	return err_move(err, &why);
 }
 
+static bool pod_names_claim(const struct obj *pod, struct sv claim)
+{
+	VAL_EACH(obj_get(pod, F_spec, F_volumes), v)
+		if (sv_eq(val_get_str(v, F_persistentVolumeClaim, F_claimName), claim))
+			return true;
+	return false;
+}
+
+/* 1: a pod that has not ended names the claim the volume was bound to, which may be gone without it: what it writes
+ * from now on would be another one's. The API server is asked, as the cache may lag behind a pod that begins. A claim
+ * of that name which is there is another claim, and so are its pods'. */
+static int recycle_used(struct pv_binder *b, struct obj *volume, struct arena *a, struct err *err)
+{
+	const struct val *ref = obj_get(volume, F_spec, F_claimRef);
+	struct sv ns = val_get_str(ref, F_namespace), name = val_get_str(ref, F_name);
+	_cleanup_obj_ struct obj *claim = informer_lookup(b->claims, ns, name);
+	_cleanup_(buf_release) struct buf users = BUF_INIT;
+	struct obj_list l = { 0 };
+	bool used = false;
+
+	if (claim)
+		return 0;
+	if (client_list(b->ctx->client, RES(core_pods), ns, NULL, &l, err) < 0)
+		return -1;
+	for (size_t i = 0; i < l.n; i++)
+		if (!pod_is_terminal(l.items[i]) && pod_names_claim(l.items[i], name)) {
+			if (users.n < USERS_MAX)
+				buf_printf(&users, "%s%.*s/%.*s", used ? "," : "", SV_ARG(ns),
+					   SV_ARG(obj_name(l.items[i])));
+			used = true;
+		}
+	obj_list_release(&l);
+	if (used)
+		recycle_event(b, volume, "Normal", "VolumeFailedRecycle",
+			      arena_printf(a, "Volume is used by pods: %.*s", SV_ARG(buf_sv(&users))));
+	return used;
+}
+
 static int recycler_delete(struct pv_binder *b, const struct obj *pod, struct err *err)
 {
 	struct client_delete_opts opts = CLIENT_DELETE_OPTS;
@@ -133,8 +178,13 @@ int pv_recycle(struct pv_binder *b, struct obj *volume, const char **ret_failed,
 	*ret_failed = NULL;
 	if (obj_deleting(volume))
 		return 0;
-	if (!pod)
-		return recycle_begin(b, volume, err);
+	if (!pod) {
+		int used = recycle_used(b, volume, a, err);
+
+		if (used > 0)
+			workq_add_after(b->volume_q, obj_name(volume), USED_AGAIN_NS);
+		return used ? MIN(used, 0) : recycle_begin(b, volume, err);
+	}
 	if (obj_deleting(pod))
 		return 0; /* its going brings us back */
 	if (!recycler_is_of(pod, volume))

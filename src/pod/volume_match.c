@@ -83,6 +83,16 @@ const char *volume_misfit(const struct obj *volume, const struct obj *claim)
 	return NULL;
 }
 
+bool volume_is_root(const struct val *spec)
+{
+	struct sv rest = val_get_str(spec, F_hostPath, F_path), part;
+	bool root = rest.n && rest.p[0] == '/';
+
+	while (root && rest.n && sv_split(&rest, '/', &part))
+		root = !part.n || sv_is(part, ".");
+	return root;
+}
+
 struct sv local_path_node(const struct val *volume)
 {
 	const struct val *terms = val_get(volume, F_spec, F_nodeAffinity, F_required, F_nodeSelectorTerms);

@@ -36,6 +36,9 @@ int64_t volume_capacity_bytes(const struct obj *volume);
 /* spec.volumeMode of a claim or a volume, "Filesystem" when it is not said. */
 struct sv volume_mode_of(const struct obj *o);
 
+/* A hostPath that is the node's root, however it is spelled. ".." is refused elsewhere. */
+bool volume_is_root(const struct val *spec);
+
 /* The node that made the volume by the class local-path, and alone has it; "" where it is another kind of volume. */
 struct sv local_path_node(const struct val *volume);
 

@@ -514,6 +514,9 @@ static void test_volumes_and_sets(void **state)
 		  "[spec.nfs: Forbidden: may not specify more than 1 volume type, spec.persistentVolumeReclaimPolicy: "
 		  "Forbidden: may "
 		  "not be 'recycle' for a hostPath mount of '/']" },
+		{ pv, PV(",'hostPath':{'path':'//./'},'persistentVolumeReclaimPolicy':'Recycle'"), NULL, NULL,
+		  "spec.persistentVolumeReclaimPolicy: Forbidden: may not be 'recycle' for a hostPath mount of '/'" },
+		{ pv, PV(",'hostPath':{'path':'//.a/'},'persistentVolumeReclaimPolicy':'Recycle'"), NULL, NULL, NULL },
 		{ pv, PV(",'local':{'path':'/a/../b'},'nodeAffinity':{'required':{'nodeSelectorTerms':[]}}"), NULL,
 		  NULL,
 		  "[spec.local.path: Invalid value: '/a/../b': must not contain '..', "

@@ -391,6 +391,33 @@ static void test_recycled(void **state)
 	cluster_finish(&k);
 }
 
+/* A claim that went without its finalizer leaves a pod that writes on: nobody else gets the volume before that ends. */
+static void test_recycled_when_unused(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+
+	k.hold = true;
+	volume(r, "v", "3Gi", ",\"persistentVolumeReclaimPolicy\":\"Recycle\"");
+	claim(r, "c", "1Gi", ",\"storageClassName\":\"\"");
+	pod_with(r, "user", "c", "");
+	cluster_run(&k, 2);
+	assert_bound(r, "c", "v");
+	drop(r, CLAIMS, "c");
+	expect_type(r, 200, "PATCH", CLAIMS "/c", "application/merge-patch+json",
+		    "{\"metadata\":{\"finalizers\":null}}");
+	cluster_run(&k, 20);
+	assert_false(there(r, CLAIMS, "c"));
+	assert_phase(r, PVS, "v", "Released");
+	assert_false(there(r, PODS, "recycler-for-v"));
+	assert_true(events(r, "v", "VolumeFailedRecycle") > 0);
+	expect_type(r, 200, "PATCH", PODS "/user/status", "application/merge-patch+json",
+		    "{\"status\":{\"phase\":\"Succeeded\"}}");
+	cluster_run(&k, 20);
+	assert_true(there(r, PODS, "recycler-for-v"));
+	cluster_finish(&k);
+}
+
 static void test_recycle_fails(void **state)
 {
 	struct cluster k = released(state);
@@ -542,6 +569,7 @@ int main(void)
 		T(test_classes),
 		T(test_protection),
 		T(test_recycled),
+		T(test_recycled_when_unused),
 		T(test_recycle_fails),
 		T(test_recycler_of_another),
 		T(test_attributes_protection),

@@ -2,6 +2,7 @@
 #include "apiserver/registry/validate/kinds-internal.h"
 
 #include "object/quantity.h"
+#include "pod/volume_match.h"
 
 static void access_modes(struct field_errs *fe, const struct val *spec, const struct fpath *up)
 {
@@ -196,8 +197,7 @@ static void pv_details(struct field_errs *fe, const struct val *spec, const stru
 		check_text(fe, vac, &vac_at, fmt_dns_subdomain);
 	if (vac && !csi)
 		fe_required_why(fe, &csi_at, "has to be specified when using volumeAttributesClassName");
-	if (val_is(val_get(spec, F_hostPath, F_path), "/") &&
-	    val_is(val_member(spec, F_persistentVolumeReclaimPolicy), "Recycle"))
+	if (volume_is_root(spec) && val_is(val_member(spec, F_persistentVolumeReclaimPolicy), "Recycle"))
 		fe_forbidden(fe, &policy_at, "may not be 'recycle' for a hostPath mount of '/'");
 	if (aff && !val_member(aff, F_required))
 		fe_required_why(fe, &req_at, "must specify required node constraints");
