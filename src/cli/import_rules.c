@@ -1,5 +1,7 @@
 #include "cli/import_rules.h"
 
+#include "pod/volume_match.h"
+
 static const struct {
 	const char *group, *plural; /* plural NULL: all of the group */
 	int rank;
@@ -208,6 +210,13 @@ static void prepare_secret(struct val *o)
 	rule_drop(import_rule_in(o, "metadata", "annotations"), uid);
 }
 
+/* k3s' own provisioner is of kube-system and stays behind: its classes are served by ours, which makes the same. */
+static void prepare_class(struct arena *a, struct val *o)
+{
+	if (val_is(val_member_sv(o, SV("provisioner")), "rancher.io/local-path"))
+		val_set_str_sv(a, o, SV("provisioner"), SV(LOCAL_PATH_PROVISIONER));
+}
+
 void import_prepare(struct arena *a, struct sv group, struct sv plural, struct val *o)
 {
 	static const char *const meta[] = { "uid",	     "resourceVersion", "creationTimestamp", "generation",
@@ -231,6 +240,8 @@ void import_prepare(struct arena *a, struct sv group, struct sv plural, struct v
 		prepare_secret(o);
 	if (sv_is(group, "batch") && sv_is(plural, "jobs"))
 		prepare_job(o);
+	if (sv_is(plural, "storageclasses"))
+		prepare_class(a, o);
 	if (!group.n && sv_is(plural, "namespaces"))
 		(void)val_del_sv(o, SV("spec"));
 }

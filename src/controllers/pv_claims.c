@@ -54,6 +54,15 @@ static int ask_provisioner(struct pv_binder *b, struct obj *claim, const struct 
 			       SV_ARG(who));
 		return 0;
 	}
+	/* Each node makes what was chosen for it, and a class that binds at once has nobody choose. */
+	if (sv_is(who, LOCAL_PATH_PROVISIONER) && !annotation_of(obj_root(claim), ANN_SELECTED_NODE).n) {
+		pv_claim_event(
+		    b, claim, "Warning", "ProvisioningFailed",
+		    "failed to provision volume with StorageClass \"%.*s\": no node was chosen, whose directory "
+		    "it would be: the class needs volumeBindingMode: WaitForFirstConsumer",
+		    SV_ARG(obj_name(class)));
+		return 0;
+	}
 	pv_claim_event(
 	    b, claim, "Normal", "ExternalProvisioning",
 	    "Waiting for a volume to be created either by the external provisioner '%.*s' or manually by the "

@@ -118,6 +118,8 @@ static struct val *volume_for(struct local_path *l, struct arena *a, const struc
 /* What a volume of one node cannot be; NULL: nothing of that was asked for. */
 static const char *cannot(const struct obj *claim)
 {
+	if (obj_get(claim, F_spec, F_selector))
+		return "claim Selector is not supported";
 	VAL_EACH(obj_get(claim, F_spec, F_accessModes), m)
 		if (!val_is(m, "ReadWriteOnce") && !val_is(m, "ReadWriteOncePod"))
 			return "a directory of one node only supports access modes ReadWriteOnce and ReadWriteOncePod";

@@ -145,6 +145,10 @@ static void test_prepare(_unused_ void **state)
 		 "{\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":{\"template\":{\"metadata\":{\"labels\":{}}}}}");
 	prepared("batch", "jobs", "{\"metadata\":{},\"spec\":{\"manualSelector\":true,\"selector\":{\"a\":1}}}",
 		 "{\"metadata\":{},\"spec\":{\"manualSelector\":true,\"selector\":{\"a\":1}}}");
+	prepared("storage.k8s.io", "storageclasses", "{\"metadata\":{},\"provisioner\":\"rancher.io/local-path\"}",
+		 "{\"metadata\":{},\"provisioner\":\"caravel.io/local-path\"}");
+	prepared("storage.k8s.io", "storageclasses", "{\"metadata\":{},\"provisioner\":\"a.b/c\"}",
+		 "{\"metadata\":{},\"provisioner\":\"a.b/c\"}");
 	prepared("", "pods", "{\"metadata\":[],\"spec\":7}", "{\"metadata\":[],\"spec\":7}");
 }
 

@@ -289,7 +289,12 @@ static void test_classes(void **state)
 	claim(r, "w", "1Gi", ",\"storageClassName\":\"wait\"");
 	claim(r, "n", "1Gi", ",\"storageClassName\":\"now\"");
 	claim(r, "none", "1Gi", "");
+	expect(r, 201, "POST", "/apis/storage.k8s.io/v1/storageclasses",
+	       "{\"metadata\":{\"name\":\"here\"},\"provisioner\":\"caravel.io/local-path\"}");
+	claim(r, "h", "1Gi", ",\"storageClassName\":\"here\"");
 	cluster_run(&k, 2);
+	assert_phase(r, CLAIMS, "h", "Pending");
+	assert_int_equal(events(r, "h", "ProvisioningFailed"), 1);
 	assert_phase(r, CLAIMS, "w", "Pending");
 	assert_int_equal(events(r, "w", "WaitForFirstConsumer"), 1);
 	assert_sv(annotation_of(get(r, CLAIMS, "w"), "volume.kubernetes.io/storage-provisioner"), "");

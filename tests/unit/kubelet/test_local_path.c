@@ -126,11 +126,13 @@ static void test_refusals(void **state)
 	claim(r, "clone",
 	      ",\"accessModes\":[\"ReadWriteOnce\"],\"dataSource\":{\"kind\":\"PersistentVolumeClaim\",\"name\":"
 	      "\"shared\"}");
+	claim(r, "picky", ",\"accessModes\":[\"ReadWriteOnce\"],\"selector\":{\"matchLabels\":{\"a\":\"b\"}}");
 	pod(r, "p", "shared", "n1");
 	pod(r, "q", "clone", "n1");
+	pod(r, "s", "picky", "n1");
 	rig_run(r, 10 * NS_PER_SEC);
 	assert_int_equal(volumes(r), 0);
-	assert_true(events(r, "ProvisioningFailed") >= 2);
+	assert_true(events(r, "ProvisioningFailed") >= 3);
 
 	assert_int_equal(mkdir(victim, 0700), 0);
 	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
