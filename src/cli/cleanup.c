@@ -1,6 +1,7 @@
 /* `caravel cleanup`: ends this node's pods and takes away what they left on the machine, and says what it did. */
 #include "base/file.h"
 #include "cli/agent.h"
+#include "cli/daemon.h"
 #include "cli/dev.h"
 #include "cli/server_members.h"
 #include "ev/ev.h"
@@ -9,9 +10,15 @@
 #include "netd/netd.h"
 #include "netd/policy/netpol.h"
 #include "proxy/proxy.h"
+#include "store/disk/dirlock.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
+
+#define STEP_MS 20
+#define END_MS 30000  /* for a server to end by itself, */
+#define KILL_MS 40000 /* and for one that is killed */
 
 struct report {
 	const char *data_dir;
@@ -88,6 +95,53 @@ static int cleanup_leave(struct arena *a, const char *data_dir, struct report *r
 		      : 0;
 }
 
+/* A server may run without a node, and so without a claim, and ends after its node. asked: it has been told to end.
+ * *ret_fd: its lock; -1: none has ever run there, or the directory is gone. 1: one was ended. */
+static int cleanup_server(struct arena *a, const char *data_dir, bool end, bool asked, int *ret_fd, struct err *err)
+{
+	bool told = false;
+
+	*ret_fd = -1;
+	if (access(arena_printf(a, "%s/" DIRLOCK_SERVER, data_dir), F_OK) < 0)
+		return 0;
+	for (int ms = 0;; ms += STEP_MS) {
+		_cleanup_(err_release) struct err why = ERR_INIT;
+		pid_t holder = 0;
+
+		*ret_fd = dirlock_server(data_dir, &holder, &why);
+		if (*ret_fd >= 0)
+			return told;
+		if (why.reason != ERR_ALREADY_EXISTS || !end)
+			return err_move(err, &why);
+		if (ms >= KILL_MS)
+			return err_set(err, ERR_TIMEOUT, "the server (process %d) does not end", (int)holder);
+		if (holder > 1 && !asked && !told)
+			told = kill(holder, SIGTERM) == 0;
+		if (holder > 1 && ms >= END_MS)
+			(void)kill(holder, SIGKILL);
+		(void)daemon_pause(STEP_MS * NS_PER_MS);
+	}
+}
+
+/* Both locks, of the node and of the server, which then does not run. */
+static int cleanup_begin(struct arena *a, const char *data_dir, bool end, struct report *r, struct claim **ret,
+			 int *ret_fd, struct err *err)
+{
+	int node = end ? node_take_over(data_dir, ret, err) : claim_take(data_dir, ret, NULL, err), server = -1;
+
+	if (node >= 0)
+		server = cleanup_server(a, data_dir, end, node > 0, ret_fd, err);
+	if (node >= 0 && server < 0)
+		claim_forget(*ret);
+	if (server < 0)
+		return !end && err->reason == ERR_ALREADY_EXISTS
+			   ? err_wrap(err, "not while the server runs (--stop ends it)")
+			   : -1;
+	if (node > 0 || server > 0)
+		cleanup_say("ended the server", r);
+	return 0;
+}
+
 int cmd_cleanup(int argc, char **argv)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -102,6 +156,7 @@ int cmd_cleanup(int argc, char **argv)
 		{ "stop", 0, OPT_BOOL, &end_server, NULL, "end the server first, if it runs" },
 	};
 	struct report report = { NULL, false };
+	_cleanup_close_ int server_lock = -1;
 	struct claim *claim = NULL;
 	struct err err = ERR_INIT;
 	int rc = cli_options_parse(&a, table, ARRAY_LEN(table), argc, argv, NULL, NULL, &err);
@@ -109,15 +164,12 @@ int cmd_cleanup(int argc, char **argv)
 	if (rc)
 		return rc < 0 ? cli_fail_err(&err) : 0;
 	data_dir = full_path(&a, data_dir);
-	rc = end_server ? node_take_over(data_dir, &claim, &err) : claim_take(data_dir, &claim, NULL, &err);
-	if (rc < 0) {
-		if (!end_server && err.reason == ERR_ALREADY_EXISTS)
-			err_wrap(&err, "not while the server runs (--stop ends it)");
+	/* While it still runs: of two members none can go when one has ended. */
+	if (leave && end_server && cleanup_leave(&a, data_dir, &report, &err) < 0)
 		return cli_fail_err(&err);
-	}
-	if (rc > 0)
-		cleanup_say("ended the server", &report);
-	if (leave && cleanup_leave(&a, data_dir, &report, &err) < 0) {
+	if (cleanup_begin(&a, data_dir, end_server, &report, &claim, &server_lock, &err) < 0)
+		return cli_fail_err(&err);
+	if (leave && !end_server && cleanup_leave(&a, data_dir, &report, &err) < 0) {
 		claim_forget(claim);
 		return cli_fail_err(&err);
 	}

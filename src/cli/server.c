@@ -28,6 +28,7 @@
 #include "net/tls.h"
 #include "object/served.h"
 #include "snapshot/restore.h"
+#include "store/disk/dirlock.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -76,6 +77,7 @@ struct server {
 	const struct option *table; /* all options, for /flagz */
 	size_t n_table;
 	int cidr_hold; /* keeps other servers off our pod range; -1: none */
+	int dir_lock;  /* keeps them off our data directory; the supervisor's, and so ours across deaths; -1: not yet */
 };
 
 /* What is switched on and what is served: before anything asks. */
@@ -107,6 +109,10 @@ static int complete(struct server *s, struct err *err)
 				    ? DEFAULT_KUBECONFIG
 				    : arena_printf(&s->arena, "%s/kubeconfig.yaml", o->node.data_dir);
 	if (data_dir_make(&s->arena, &o->node.data_dir, err) < 0)
+		return -1;
+	/* Before anything in it is written: a second server would take a running member's certificate and address. */
+	s->dir_lock = dirlock_server(o->node.data_dir, NULL, err);
+	if (s->dir_lock < 0)
 		return -1;
 	if (!o->advertise_address) {
 		bool any = strcmp(o->bind_address, "0.0.0.0") == 0 || strcmp(o->bind_address, "::") == 0;
@@ -254,7 +260,6 @@ static bool keys_are_shared(const struct server *s)
 	return s->opened.shared && !s->o.of_etcd; /* upstream's names have keys by files */
 }
 
-/* After the store is open: so a second server on one directory hears about the directory, not about addresses. */
 static int settle_cidrs(struct server *s, bool fresh, struct err *err)
 {
 	struct server_opts *o = &s->o;
@@ -751,7 +756,7 @@ static int run(void *ctx)
 
 int server_main(int argc, char **argv, const struct server_name *as)
 {
-	struct server s = { .cidr_hold = CIDRS_NO_HOLD, .parts = PTHREAD_MUTEX_INITIALIZER };
+	struct server s = { .cidr_hold = CIDRS_NO_HOLD, .dir_lock = -1, .parts = PTHREAD_MUTEX_INITIALIZER };
 	struct option table[NODE_OPTIONS_MAX + SERVER_OPTIONS_MAX + SERVER_NAME_MAX];
 	struct err err = ERR_INIT;
 	size_t n, n_node;
@@ -779,6 +784,8 @@ int server_main(int argc, char **argv, const struct server_name *as)
 	}
 	cli_options_release(table, n);
 	metric_rules_free(s.metric_rules);
+	if (s.dir_lock >= 0)
+		close(s.dir_lock);
 	arena_release(&s.arena);
 	return rc < 0 ? cli_fail_err(&err) : status;
 }

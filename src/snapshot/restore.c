@@ -5,6 +5,7 @@
 #include "snapshot/keys.h"
 #include "snapshot/restore-internal.h"
 #include "store/disk/build.h"
+#include "store/disk/dirlock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,8 +19,10 @@
 struct restore {
 	struct restore_opts o;
 	struct arena arena;
-	int lock, db_lock; /* against other restores and starts; against a server */
-	bool made_db;	   /* an empty one, for its lock */
+	int lock;	 /* against other restores and starts */
+	int server_lock; /* against a server, wherever its objects are */
+	int db_lock;	 /* against who has the database alone: checks */
+	bool made_db;	 /* an empty one, for its lock */
 	bool committed;
 	int64_t top, rev;
 	const char *stage;
@@ -42,17 +45,33 @@ int64_t restore_rev(int64_t rev, int64_t top, int64_t time_ns, int64_t now_ns)
 	return (from + STORE_REV_LEAP - 1) / STORE_REV_LEAP * STORE_REV_LEAP;
 }
 
-/* The database's own lock keeps servers away, also where there is no database yet. */
-static int restore_lock_db(struct restore *r, struct err *err)
+static const char *restore_db(struct restore *r)
 {
-	const char *db = arena_printf(&r->arena, "%s/db", r->o.data_dir);
+	return arena_printf(&r->arena, "%s/db", r->o.data_dir);
+}
 
+/* Of those that stopping the server would not help: said first. */
+static int restore_can(struct restore *r, struct err *err)
+{
+	if (access(restore_db(r), F_OK) < 0 &&
+	    access(arena_printf(&r->arena, "%s/pki/ca.crt", r->o.data_dir), F_OK) == 0)
+		return err_set(err, ERR_INVALID,
+			       "'%s' has keys and no database: its server has its objects in an etcd; restore "
+			       "into another directory, which --cluster-init moves into one",
+			       r->o.data_dir);
+	return 0;
+}
+
+/* A server's, which it has wherever its objects are; and the database's own, also where there is none yet, which checks
+ * of it take alone. */
+static int restore_lock_others(struct restore *r, struct err *err)
+{
+	const char *db = restore_db(r);
+
+	r->server_lock = dirlock_server(r->o.data_dir, NULL, err);
+	if (r->server_lock < 0)
+		return err_wrap(err, "stop the server first");
 	if (access(db, F_OK) < 0) {
-		if (access(arena_printf(&r->arena, "%s/pki/ca.crt", r->o.data_dir), F_OK) == 0)
-			return err_set(err, ERR_INVALID,
-				       "'%s' has keys and no database: its server has its objects in an etcd; restore "
-				       "into another directory, which --cluster-init moves into one",
-				       r->o.data_dir);
 		if (mkdir(db, 0700) < 0)
 			return err_set_errno(err, errno, "cannot make '%s'", db);
 		r->made_db = true;
@@ -67,13 +86,13 @@ struct restore *restore_new(const struct restore_opts *o, struct err *err)
 {
 	_cleanup_(restore_freep) struct restore *r = xcalloc(1, sizeof(*r));
 
-	*r = (struct restore){ .o = *o, .arena = ARENA_INIT, .lock = -1, .db_lock = -1 };
+	*r = (struct restore){ .o = *o, .arena = ARENA_INIT, .lock = -1, .server_lock = -1, .db_lock = -1 };
 	r->stage = arena_printf(&r->arena, "%s/" RESTORE_STAGE, o->data_dir);
 	if (dir_make(o->data_dir, 0700, err) < 0)
 		return NULL;
 	r->lock = restore_lock(o->data_dir, true, err);
-	if (r->lock < 0 || restore_roll_forward(o->data_dir, NULL, NULL, err) < 0 || restore_lock_db(r, err) < 0 ||
-	    tree_remove(r->stage, err) < 0)
+	if (r->lock < 0 || restore_roll_forward(o->data_dir, NULL, NULL, err) < 0 || restore_can(r, err) < 0 ||
+	    restore_lock_others(r, err) < 0 || tree_remove(r->stage, err) < 0)
 		return NULL;
 	return TAKE(r);
 }
@@ -212,6 +231,8 @@ void restore_free(struct restore *r)
 	}
 	if (r->db_lock >= 0)
 		close(r->db_lock);
+	if (r->server_lock >= 0)
+		close(r->server_lock);
 	if (r->lock >= 0)
 		close(r->lock);
 	arena_release(&r->arena);

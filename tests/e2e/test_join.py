@@ -155,6 +155,29 @@ def all_read_what_each_writes(c):
     b.start()
 
 
+def a_second_one_on_a_directory_is_refused(c):
+    """Before it writes a token, a certificate or an address."""
+    a, b = c
+    had = {name: b.file(*name) for name in (("server", "node-token"), ("server", "token"), ("etcd", "member.crt"), ("etcd", "member.key"))}
+    said = refused(b.path(), a, "127.0.0.9", etcd_port())
+    contains(said, "is in use by process", str(b.proc.pid))
+    equal({name: b.file(*name) for name in had}, had)
+    for why, *words in (("is in use by process", "cleanup"), ("its objects in an etcd", "snapshot", "restore", "/dev/null"),
+                        ("its objects in an etcd", "import", "/dev/null")):
+        r = subprocess.run([CARAVEL, *words, "--data-dir", b.path()], capture_output=True, text=True, timeout=60, check=False)
+        equal(r.returncode, 1, r.stdout + r.stderr)
+        contains(r.stderr, why)
+    equal({name: b.file(*name) for name in had}, had)
+    # The lock outlives a child that died, and is given up with the server.
+    with open(f"/proc/{b.proc.pid}/task/{b.proc.pid}/children", encoding="utf-8") as f:
+        os.kill(int(f.read().split()[0]), signal.SIGSEGV)
+    contains(refused(b.path(), a, "127.0.0.9", etcd_port()), "is in use by process")
+    b.wait_ready(60)
+    b.kill()
+    b.start()
+    wait_for("both to answer", lambda: all(answers for _, answers in a.members().values()))
+
+
 def one_goes_for_good(c):
     a, b = c
     name = b.name()
@@ -193,7 +216,7 @@ if __name__ == "__main__":
     try:
         first.start()
         second.start()
-        status = main([nobody_loses_his_place, who_may_ask, the_token_is_rotated_under_traffic, a_rotation_is_done_or_not, all_read_what_each_writes, one_goes_for_good, one_leaves], (first, second))
+        status = main([nobody_loses_his_place, a_second_one_on_a_directory_is_refused, who_may_ask, the_token_is_rotated_under_traffic, a_rotation_is_done_or_not, all_read_what_each_writes, one_goes_for_good, one_leaves], (first, second))
     finally:
         for one in (second, first):
             one.cleanup()

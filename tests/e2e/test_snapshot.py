@@ -156,7 +156,7 @@ def refused_by_name(c):
     contains(save(c, "--token", token(c, "node-token"), c.dir + "/told.snapshot", status=1), "one that machines join with")
     equal(os.path.exists(c.dir + "/told.snapshot"), False)
     equal(os.stat(data(c) + "/server/token").st_mode & 0o777, 0o600)
-    equal(sorted(os.listdir(into)), ["restore.lock"])
+    equal(sorted(os.listdir(into)), ["restore.lock", "server.lock"])
     # nothing of the keys can be read in it
     for name in ("ca.key", "sa.key"):
         with open(f"{data(c)}/pki/{name}", "rb") as f:
@@ -376,7 +376,7 @@ def of_k3s(c):
         row("/registry/secrets/default/s", b"k8s:enc:aescbc:v1:x:y")
         db.commit()
         contains(caravel("import", made + "/k3s", "--data-dir", made + "/data", status=1), "--encryption-provider-config")
-        equal(sorted(os.listdir(made + "/data")), ["restore.lock"])
+        equal(sorted(os.listdir(made + "/data")), ["restore.lock", "server.lock"])
     finally:
         db.close()
         lock.close()

@@ -325,6 +325,10 @@ static void test_refused(_unused_ void **state)
 	assert_true(lock >= 0);
 	refused(dir, buf_sv(&b), KIT_SECRET, "stop the server first");
 	close(lock);
+	lock = dirlock_server(dir, NULL, NULL); /* one whose objects are elsewhere */
+	assert_true(lock >= 0);
+	refused(dir, buf_sv(&b), KIT_SECRET, "stop the server first: data directory");
+	close(lock);
 	assert_int_equal(which(dir), 0);
 	{
 		_cleanup_(buf_release) struct buf newer = BUF_INIT, unknown = BUF_INIT, open = BUF_INIT;
@@ -384,6 +388,40 @@ static void test_rev(_unused_ void **state)
 	assert_true(restore_rev(INT64_MAX / 4, 0, 1, INT64_MAX) > 0);
 }
 
+static void still_locked(_unused_ const char *what, void *ctx)
+{
+	pid_t holder = 0;
+
+	assert_int_equal(dirlock_server(ctx, &holder, NULL), -1);
+	assert_int_equal(holder, getpid());
+}
+
+/* The lock that keeps servers away is not among what a restore exchanges, as the directory of their tokens is. */
+static void test_locked_to_the_end(_unused_ void **state)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	char dir[64];
+	const struct restore_opts o = { .env = &thread_env, .data_dir = dir, .step = still_locked, .step_ctx = dir };
+	struct kit_source s;
+	struct restore_done done;
+	struct restore *r;
+	int lock;
+
+	kit_archive(&b, NEW_KEYS, 100, false);
+	s = (struct kit_source){ buf_sv(&b), 0 };
+	dir_new(dir);
+	old_cluster(dir);
+	r = restore_new(&o, NULL);
+	assert_non_null(r);
+	assert_int_equal(restore_archive(r, kit_get, &s, KIT_SECRET, false, &done, NULL), 0);
+	still_locked("", dir);
+	restore_free(r);
+	lock = dirlock_server(dir, NULL, NULL);
+	assert_true(lock >= 0);
+	close(lock);
+	dir_remove(dir);
+}
+
 static void test_journal_damaged(_unused_ void **state)
 {
 	static const char *const texts[] = { "",
@@ -406,9 +444,13 @@ static void test_journal_damaged(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_killed),		cmocka_unit_test(test_killed_at_calls),
-		cmocka_unit_test(test_killed_twice),	cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_fresh),		cmocka_unit_test(test_rev),
+		cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_killed_at_calls),
+		cmocka_unit_test(test_killed_twice),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_fresh),
+		cmocka_unit_test(test_rev),
+		cmocka_unit_test(test_locked_to_the_end),
 		cmocka_unit_test(test_journal_damaged),
 	};
 
