@@ -430,6 +430,13 @@ int set_aside_exists(struct apiserver *s, const struct resource *r, struct sv ns
 	return err_set_object(err, sv_from(r->group), sv_from(r->plural), name);
 }
 
+static void aside_warn(struct api_req *q, size_t n, struct buf *keys)
+{
+	if (n)
+		api_req_warn(q, "%zu stored %s " SET_ASIDE_MISSING ": %s", n, n == 1 ? "object is" : "objects are",
+			     buf_cstr(keys));
+}
+
 void set_aside_warn(struct api_req *q, struct sv pinned)
 {
 	_cleanup_(buf_release) struct buf keys = BUF_INIT;
@@ -438,9 +445,22 @@ void set_aside_warn(struct api_req *q, struct sv pinned)
 	if (!aside_any(q->server))
 		return;
 	n = aside_find(q->server, q->res, q->ns, pinned, &keys);
-	if (n)
-		api_req_warn(q, "%zu stored %s set aside and missing from this list: %s", n,
-			     n == 1 ? "object is" : "objects are", buf_cstr(&keys));
+	aside_warn(q, n, &keys);
+}
+
+void set_aside_add_missing(struct aside_missing *m, struct sv key)
+{
+	if (m->n < NAMED_MAX)
+		buf_printf(&m->keys, "%s%.*s", m->n ? ", " : "", SV_ARG(key));
+	else if (m->n == NAMED_MAX)
+		buf_adds(&m->keys, ", ...");
+	m->n++;
+}
+
+void set_aside_warn_missing(struct api_req *q, struct aside_missing *m)
+{
+	aside_warn(q, m->n, &m->keys);
+	buf_release(&m->keys);
 }
 
 static void aside_line(struct buf *b, size_t n, struct sv key, enum set_aside_why why)

@@ -94,6 +94,15 @@ int set_aside_exists(struct apiserver *s, const struct resource *r, struct sv ns
 /* The warning of a list of q's resource that some are missing from; none when none are. pinned: the one name the list
  * is about, or SV_NULL. */
 void set_aside_warn(struct api_req *q, struct sv pinned);
+/* The same of a list of the past, whose reader adds the keys that it leaves out. Zeroed is empty. */
+struct aside_missing {
+	size_t n;
+	struct buf keys; /* the first of them */
+};
+void set_aside_add_missing(struct aside_missing *m, struct sv key);
+void set_aside_warn_missing(struct api_req *q, struct aside_missing *m); /* and releases it */
+/* In all such warnings. */
+#define SET_ASIDE_MISSING "set aside and missing from this list"
 /* Lines for /readyz?verbose, nothing when there is nothing to say. Anybody may read that, so that the keys, names of
  * Secrets among them, are for administrators. */
 void set_aside_health(struct apiserver *s, bool with_keys, struct buf *b);

@@ -1,7 +1,11 @@
 /* `caravel diff`: what is different between two moments of the cluster, by ?at= of its lists.
  *
  * A moment is asked for once, by the first list; what the server says that its revision is, all others are asked for.
- * So all of it is of one moment. */
+ * So all of it is of one moment. One object that is named is read by its name at both.
+ *
+ * What the server cannot read and leaves out of a list (apiserver/set_aside.h) is said, and ends in status 2; it is not
+ * told as created or deleted. */
+#include "apiserver/set_aside.h"
 #include "base/log.h"
 #include "base/timefmt.h"
 #include "cli/admin.h"
@@ -26,6 +30,8 @@ struct diff {
 	struct sv name; /* "": all */
 	size_t told;
 	bool failed;
+	bool lacks[2];	     /* the list of that moment, of the kind that is told: some are missing */
+	VEC(struct sv) said; /* warnings */
 };
 
 static void diff_release(struct diff *d)
@@ -33,6 +39,7 @@ static void diff_release(struct diff *d)
 	string_list_release(&d->at);
 	string_list_release(&d->words);
 	vec_release(&d->kinds);
+	vec_release(&d->said);
 	admin_release(&d->adm);
 	arena_release(&d->arena);
 }
@@ -105,24 +112,72 @@ static void diff_escaped(struct buf *b, struct sv s)
 	}
 }
 
+/* "BASE/namespaces/NS/PLURAL" */
+static void diff_path(const struct diff_kind *k, struct sv ns, struct buf *b)
+{
+	buf_adds(b, k->base);
+	if (k->namespaced && ns.n) {
+		buf_adds(b, "/namespaces/");
+		diff_escaped(b, ns);
+	}
+	buf_printf(b, "/%.*s", SV_ARG(k->plural));
+}
+
+struct diff_asked {
+	struct diff *d;
+	const struct diff_kind *k;
+	int which;
+};
+
+static void diff_warned(struct sv text, void *ctx)
+{
+	struct diff_asked *q = ctx;
+	struct diff *d = q->d;
+
+	if (sv_find_sv(text, SV(SET_ASIDE_MISSING)) < 0)
+		return;
+	d->failed = d->lacks[q->which] = true;
+	for (size_t i = 0; i < d->said.n; i++) /* at the other moment, or by another page */
+		if (sv_eq(d->said.p[i], text))
+			return;
+	vec_push(&d->said, arena_sv(&d->arena, text));
+	(void)cli_fail("%.*s: %.*s", SV_ARG(q->k->plural), SV_ARG(text));
+}
+
+/* *ret NULL: it was not there. */
+static int diff_one(struct diff *d, struct arena *a, const struct diff_kind *k, int which, struct sv ns, struct sv name,
+		    const struct val **ret, struct err *err)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct err why = ERR_INIT;
+	struct val *o = NULL;
+
+	*ret = NULL;
+	diff_path(k, ns, &b);
+	buf_addc(&b, '/');
+	diff_escaped(&b, name);
+	if (d->moments[which]) {
+		buf_adds(&b, "?at=");
+		diff_escaped(&b, sv_from(d->moments[which]));
+	}
+	if (client_https_document(d->adm.client, a, buf_cstr(&b), &o, &why) < 0 && why.reason != ERR_NOT_FOUND)
+		return err_move(err, &why);
+	err_release(&why);
+	*ret = o;
+	return 0;
+}
+
 static int diff_page(struct diff *d, struct arena *a, const struct diff_kind *k, int which, struct sv *cont, items *ret,
 		     struct err *err)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct diff_asked asked = { .d = d, .k = k, .which = which };
 	const char **moment = &d->moments[which];
 	struct val *list;
 	int64_t rev;
 
-	buf_adds(&b, k->base);
-	if (k->namespaced && d->ns) {
-		buf_adds(&b, "/namespaces/");
-		diff_escaped(&b, sv_from(d->ns));
-	}
-	buf_printf(&b, "/%.*s?limit=%d", SV_ARG(k->plural), PAGE);
-	if (d->name.n) {
-		buf_adds(&b, "&fieldSelector=metadata.name%3D");
-		diff_escaped(&b, d->name);
-	}
+	diff_path(k, sv_from(d->ns ? d->ns : ""), &b);
+	buf_printf(&b, "?limit=%d", PAGE);
 	if (cont->n) {
 		buf_adds(&b, "&continue=");
 		diff_escaped(&b, *cont);
@@ -131,7 +186,7 @@ static int diff_page(struct diff *d, struct arena *a, const struct diff_kind *k,
 		buf_adds(&b, "&at=");
 		diff_escaped(&b, sv_from(*moment));
 	}
-	if (client_https_document(d->adm.client, a, buf_cstr(&b), &list, err) < 0)
+	if (client_https_document_warned(d->adm.client, a, buf_cstr(&b), diff_warned, &asked, &list, err) < 0)
 		return -1;
 	VAL_EACH(val_member(list, F_items), o)
 		vec_push(ret, o);
@@ -144,7 +199,16 @@ static int diff_page(struct diff *d, struct arena *a, const struct diff_kind *k,
 static int diff_list(struct diff *d, struct arena *a, const struct diff_kind *k, int which, items *ret, struct err *err)
 {
 	struct sv cont = SV("");
+	const struct val *o;
 
+	if (d->name.n) {
+		if (diff_one(d, a, k, which, sv_from(d->ns ? d->ns : ""), d->name, &o, err) < 0)
+			return -1;
+		if (o)
+			vec_push(ret, o);
+		return 0;
+	}
+	d->lacks[which] = false;
 	do {
 		if (diff_page(d, a, k, which, &cont, ret, err) < 0)
 			return -1;
@@ -189,6 +253,17 @@ static void diff_tell(struct diff *d, struct arena *a, const struct diff_kind *k
 	d->told++;
 }
 
+/* It is in one list. Where the other one lacks some it may be one of them, of which nothing is known. */
+static bool diff_is_alone(struct diff *d, struct arena *a, const struct diff_kind *k, const struct val *o, int other)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	const struct val *there;
+
+	return !d->lacks[other] || (diff_one(d, a, k, other, val_get_str(o, F_metadata, F_namespace),
+					     val_get_str(o, F_metadata, F_name), &there, &why) == 0 &&
+				    !there);
+}
+
 static void diff_merge(struct diff *d, struct arena *a, const struct diff_kind *k, const items *x, const items *y)
 {
 	size_t i = 0, j = 0;
@@ -196,7 +271,8 @@ static void diff_merge(struct diff *d, struct arena *a, const struct diff_kind *
 	while (i < x->n || j < y->n) {
 		int c = i == x->n ? 1 : j == y->n ? -1 : item_cmp(&x->p[i], &y->p[j]);
 
-		diff_tell(d, a, k, c <= 0 ? x->p[i] : NULL, c >= 0 ? y->p[j] : NULL);
+		if (c == 0 || diff_is_alone(d, a, k, c < 0 ? x->p[i] : y->p[j], c < 0))
+			diff_tell(d, a, k, c <= 0 ? x->p[i] : NULL, c >= 0 ? y->p[j] : NULL);
 		i += c <= 0;
 		j += c >= 0;
 	}

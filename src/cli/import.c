@@ -130,6 +130,10 @@ static void import_told(const struct foreign_found *found)
 {
 	if (found->passed_over)
 		printf("passed over: %" PRIu64 " keys that are none of Kubernetes'\n", found->passed_over);
+	if (found->unread)
+		printf("values that are no objects: %" PRIu64 ", %s%s; the server sets them aside, and its lists say "
+		       "so\n",
+		       found->unread, found->unread_at, found->unread > 1 ? " first" : "");
 	if (found->unchecked)
 		printf("the file has no checksum: a copy of a database, not a snapshot; was its etcd stopped? one that "
 		       "was killed "

@@ -181,7 +181,30 @@ static int https_get(struct client *c, const struct resource *r, struct sv ns, s
 	return call_object(&k, &target, ret, err);
 }
 
-int client_https_document(struct client *c, struct arena *a, const char *path, struct val **ret, struct err *err)
+/* Those of `299 - "text"`. */
+static void https_warnings(struct arena *a, const struct http_response *r, void (*warned)(struct sv text, void *ctx),
+			   void *ctx)
+{
+	for (size_t i = 0; i < r->n_headers; i++) {
+		struct sv v = r->headers[i].value;
+		ssize_t from = sv_find(v, '"');
+		struct buf text = BUF_INIT;
+
+		if (!sv_is(r->headers[i].name, "warning") || from < 0)
+			continue;
+		for (size_t k = (size_t)from + 1; k < v.n && v.p[k] != '"'; k++) {
+			if (v.p[k] == '\\' && k + 1 < v.n)
+				k++;
+			buf_addc(&text, v.p[k]);
+		}
+		warned(arena_sv(a, buf_sv(&text)), ctx);
+		buf_release(&text);
+	}
+}
+
+int client_https_document_warned(struct client *c, struct arena *a, const char *path,
+				 void (*warned)(struct sv text, void *ctx), void *ctx, struct val **ret,
+				 struct err *err)
 {
 	_cleanup_(buf_release) struct buf target = BUF_INIT;
 	struct https_client *h = (struct https_client *)c;
@@ -193,7 +216,14 @@ int client_https_document(struct client *c, struct arena *a, const char *path, s
 	if (https_call_run(&k, &target, &r, err) < 0)
 		return -1;
 	*ret = https_decode(a, r.body, err);
+	if (*ret && warned)
+		https_warnings(a, &r, warned, ctx);
 	return *ret ? 0 : -1;
+}
+
+int client_https_document(struct client *c, struct arena *a, const char *path, struct val **ret, struct err *err)
+{
+	return client_https_document_warned(c, a, path, NULL, NULL, ret, err);
 }
 
 /* --- lists --- */

@@ -50,6 +50,10 @@ struct client *client_https_new(struct env *env, const struct client_https_opts 
 /* GET of a path of the server, query included, as a document in a: of kinds that no struct resource is known of. c is
  * such a client. */
 int client_https_document(struct client *c, struct arena *a, const char *path, struct val **ret, struct err *err);
+/* The same, and warned() of each text that the server warns with; a view until it returns. */
+int client_https_document_warned(struct client *c, struct arena *a, const char *path,
+				 void (*warned)(struct sv text, void *ctx), void *ctx, struct val **ret,
+				 struct err *err);
 
 struct kubeconfig;
 /* The client of a kubeconfig's context (client/kubeconfig.h). */

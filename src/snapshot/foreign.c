@@ -1,6 +1,10 @@
 /* Which keys of others are Kubernetes', and a few words of those that are not. */
 #include "snapshot/foreign.h"
 
+#include "codec/json.h"
+
+#include <stdio.h>
+
 #define REGISTRY "/registry"
 
 struct sv foreign_key(struct arena *a, struct sv key, struct sv prefix)
@@ -41,6 +45,18 @@ void foreign_pass(struct sv key, struct foreign_found *ret)
 	}
 }
 
+/* As far as a value says it by itself: whether it is one of its kind the server sees. */
+static bool foreign_object(struct sv value)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct val *v;
+
+	if (sv_starts(value, SV("k8s:enc:")) || sv_starts(value, SV("k8s\0")))
+		return true;
+	v = json_decode(&a, value, &(struct json_opts){ .borrow_text = true }, NULL);
+	return v && v->type == VAL_MAP;
+}
+
 bool foreign_wanted(const struct store_kv *kv, struct foreign_found *ret)
 {
 	bool good = sv_starts(kv->key, SV(REGISTRY "/")) && kv->key.n <= STORE_KEY_MAX &&
@@ -52,5 +68,7 @@ bool foreign_wanted(const struct store_kv *kv, struct foreign_found *ret)
 	}
 	ret->keys++;
 	ret->encrypted |= sv_starts(kv->value, SV("k8s:enc:"));
+	if (!foreign_object(kv->value) && ret->unread++ == 0)
+		(void)snprintf(ret->unread_at, sizeof(ret->unread_at), "%.*s", SV_ARG(kv->key));
 	return true;
 }

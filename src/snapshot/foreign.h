@@ -24,6 +24,8 @@ struct foreign_cb {
 struct foreign_found {
 	int64_t rev;
 	uint64_t keys, passed_over;
+	uint64_t unread;	     /* of keys: their values are no objects, and a server will set them aside */
+	char unread_at[96];	     /* the first of them, or as much of it */
 	char seen[FOREIGN_SEEN][64]; /* where keys begin that were passed over: "/kubernetes.io"; "" behind the last */
 	bool encrypted;		     /* some values are */
 	bool unchecked; /* an etcd's database without the checksum of a snapshot: a copy, perhaps of a running one */

@@ -112,6 +112,30 @@ static void nobody_alive_is_replaced(void **state)
 	assert_int_equal(l.n, 3);
 }
 
+/* While one is down etcd adds none. Who asks is told at once which one, and what others ask keeps its connection: with
+ * ETCD_PATIENCE the question would be asked for minutes, at one member after the other. */
+static void who_is_down_is_named(void **state)
+{
+	struct place *p = *state;
+	struct etcd_members l;
+	int64_t begun;
+
+	wait_names(p);
+	etcd_member_kill(&p->c.m[2]);
+	assert_non_null(at(p, &l, peer_of(p, 2)));
+	while (etcd_members_answers(p->s, at(p, &l, peer_of(p, 2))))
+		;
+	begun = env_mono_ns(&thread_env);
+	refused(p, SV("http://127.0.0.9:1"), ERR_UNAVAILABLE, "the server 'm2' at http://127.0.0.1:");
+	refused(p, SV("http://127.0.0.9:1"), ERR_UNAVAILABLE, "'caravel server remove m2'");
+	assert_true(env_mono_ns(&thread_env) - begun < 60 * NS_PER_SEC);
+	assert_true(put(p->s, "/registry/x", "1", STORE_ANY_REV) > 0);
+	/* It is taken away, and the next one comes. */
+	while (etcd_members_remove(p->s, at(p, &l, peer_of(p, 2))->id, NULL) < 0)
+		;
+	joins(p, SV("http://127.0.0.9:1"));
+}
+
 static void a_minute_is_over(struct place *p, uint64_t id)
 {
 	struct sv key = arena_svf(&p->a, ETCD_JOINING "%016" PRIx64, id);
@@ -190,9 +214,8 @@ static void names(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names),
-		PLACE(nobody_alive_is_replaced),
-		PLACE(who_never_came_makes_room),
+		cmocka_unit_test(names),     PLACE(nobody_alive_is_replaced),
+		PLACE(who_is_down_is_named), PLACE(who_never_came_makes_room),
 		PLACE(who_may_go),
 	};
 

@@ -362,9 +362,11 @@ def of_k3s(c):
         wire = conn.getresponse().read()
     equal(wire[:4], b"k8s\0")
     row("/registry/configmaps/default/wire", wire)                    # 9
+    row("/registry/configmaps/default/bad", b"not json")
     db.commit()
     try:
-        contains(caravel("import", made + "/k3s", "--data-dir", made + "/data"), "passed over: 2 ")
+        contains(caravel("import", made + "/k3s", "--data-dir", made + "/data"), "passed over: 2 ",
+                 "values that are no objects: 1, /registry/configmaps/default/bad;")
         new = Cluster(args=ALONE, bare=True)
         os.rename(made + "/data", data(new))
         with new:
@@ -373,6 +375,7 @@ def of_k3s(c):
             equal(new.request("GET", MAPS + "/wire")[1]["data"], {"k": "x" * 10})
             equal(new.request("GET", MAPS + "/a")[1]["data"], {"x": "2"})
             equal(rev >= 1000000, True)
+            one_that_is_no_object(new, str(rev))
         row("/registry/secrets/default/s", b"k8s:enc:aescbc:v1:x:y")
         db.commit()
         contains(caravel("import", made + "/k3s", "--data-dir", made + "/data", status=1), "--encryption-provider-config")
@@ -381,6 +384,26 @@ def of_k3s(c):
         db.close()
         lock.close()
         shutil.rmtree(made)
+
+
+def one_that_is_no_object(c, then):
+    """What changed is told without it, and that it is missing; who asks for another one hears nothing of it."""
+    equal(c.request("DELETE", MAPS + "/a")[0], 200)
+    missing = "configmaps: 1 stored object is set aside and missing from this list: /registry/configmaps/default/bad"
+    told = caravel("diff", "--kubeconfig", c.kubeconfig, "--at", then, "-n", "default", status=2)
+    contains(told, "- ConfigMap default/a (deleted)", missing)
+    equal((told.count(missing), "default/wire" in told), (1, False), told)
+    equal(caravel("diff", "--kubeconfig", c.kubeconfig, "--at", then, "cm", "wire"), "")
+    contains(caravel("diff", "--kubeconfig", c.kubeconfig, "--at", then, "cm", "a", status=1), "- ConfigMap default/a (deleted)")
+    contains(caravel("diff", "--kubeconfig", c.kubeconfig, "--at", then, "cm", "bad", status=2), "cannot be read")
+    # It is made anew: that it was not there before nobody knows.
+    unsafe = {"kind": "DeleteOptions", "apiVersion": "v1", "ignoreStoreReadErrorWithClusterBreakingPotential": True}
+    equal(c.request("DELETE", MAPS + "/bad", unsafe)[0], 200)
+    equal(create(c, "bad")[0], 201)
+    equal(create(c, "new")[0], 201)
+    told = caravel("diff", "--kubeconfig", c.kubeconfig, "--at", then, "cm", status=2)
+    contains(told, "+ ConfigMap default/new (created)", missing)
+    equal("default/bad (" in told, False, told)
 
 
 RUNNING = """

@@ -110,17 +110,13 @@ int at_failed(struct api_req *q, int64_t rev, struct err *err)
 	return history_expired(q->server->history, arena_svf(q->arena, "at: revision %" PRId64, rev), err);
 }
 
-static int at_unreadable_of(const struct resource *res, struct sv name, int64_t rev, struct err *err)
+/* It is none by what its kind is today. */
+static int at_unreadable(const struct resource *res, struct sv name, int64_t rev, struct err *err)
 {
 	return err_set(err, ERR_INTERNAL,
 		       "Internal error occurred: what %s \"%.*s\" was at revision %" PRId64
 		       " cannot be read by what %s are today",
 		       res->plural, SV_ARG(name), rev, res->plural);
-}
-
-int at_unreadable(const struct api_req *q, struct sv name, int64_t rev, struct err *err)
-{
-	return at_unreadable_of(q->res, name, rev, err);
 }
 
 /* --- one object --- */
@@ -142,7 +138,7 @@ static int at_found(const struct store_kv *kv, void *ctx)
 		err_set(&one->why, ERR_INTERNAL, "Internal error occurred: unable to transform key \"%.*s\": %s",
 			SV_ARG(kv->key), err_msg(kv->why));
 	else if (!(one->o = stored_parse(one->res, kv->value, kv->mod_rev)))
-		(void)at_unreadable_of(one->res, one->name, one->rev, &one->why);
+		(void)at_unreadable(one->res, one->name, one->rev, &one->why);
 	return 1;
 }
 

@@ -3,6 +3,9 @@
  * What there was is as of then; who may read, what a kind looks like and which keys open what is encrypted is as of
  * now. The words of refusals are ours: upstream has no such thing. How far back it reaches: history/history.h.
  *
+ * An object that cannot be read by what its kind is today is an error of who asks for it by name, and is missing from
+ * lists with a warning, as it is from those of now.
+ *
  * Reads the disk: never on a network loop (registry_is_small()).
  */
 #pragma once
@@ -22,7 +25,5 @@ int at_object(struct api_req *q, int64_t rev, struct obj **ret, struct err *err)
  * then: rights in it are of today's. One that is gone has nobody's but those to all namespaces. -1: ERR_EXPIRED, with
  * words; or it cannot be told. */
 int at_namespace(struct api_req *q, int64_t rev, struct err *err);
-/* An object of the past that is none by what its kind is today. Returns -1. */
-int at_unreadable(const struct api_req *q, struct sv name, int64_t rev, struct err *err);
 /* A read at rev failed with err: ERR_EXPIRED gets words that say how far back it reaches. Returns -1. */
 int at_failed(struct api_req *q, int64_t rev, struct err *err);

@@ -168,7 +168,19 @@ struct past {
 	struct obj *next;  /* of now, NULL: none is left */
 	size_t key_prefix; /* bytes before a key's namespace */
 	struct err why;	   /* something cannot be opened */
+	struct aside_missing missing;
 };
+
+/* It is none by what its kind is today, or ended the server: left out as it is of a list of now, and said as there. A
+ * list that is about one other name has nothing to say of it. */
+static void past_leave_out(struct past *p, struct sv key)
+{
+	struct sv ns, name, pinned = p->o->sel ? p->o->sel->pinned_name : SV_NULL;
+
+	storekey_split(p->q->res, sv_sub(key, p->key_prefix, key.n), &ns, &name);
+	if (p->o->at && (!pinned.p || sv_eq(name, pinned)))
+		set_aside_add_missing(&p->missing, key);
+}
 
 /* A reference on the object that kv is the text of, where it is still current. */
 static struct obj *past_still(struct past *p, const struct store_kv *kv)
@@ -189,8 +201,10 @@ static int past_one(const struct store_kv *kv, void *ctx)
 	bool still;
 	bool full = p->o->limit && p->out->n == (size_t)p->o->limit;
 
-	if (quarantine_has(kv->key))
+	if (quarantine_has(kv->key)) {
+		past_leave_out(p, kv->key);
 		return 0;
+	}
 	if (kv->why) {
 		err_set(&p->why, ERR_INTERNAL, "Internal error occurred: unable to transform key \"%.*s\": %s",
 			SV_ARG(kv->key), err_msg(kv->why));
@@ -206,12 +220,10 @@ static int past_one(const struct store_kv *kv, void *ctx)
 	still = o != NULL;
 	if (!o)
 		o = stored_parse(p->q->res, kv->value, kv->mod_rev);
-	if (!o && p->o->at) { /* a gap would be a lie */
-		(void)at_unreadable(p->q, sv_sub(kv->key, p->key_prefix, kv->key.n), p->o->at, &p->why);
-		return 1;
-	}
-	if (!o)
+	if (!o) {
+		past_leave_out(p, kv->key);
 		return 0;
+	}
 	if (full || !selection_matches(p->o->sel, o)) {
 		p->out->more = selection_matches(p->o->sel, o);
 		obj_unref(o);
@@ -254,9 +266,11 @@ static int read_past(struct api_req *q, const struct list_opts *o, struct wc_pic
 	if (p.why.reason)
 		rc = err_move(err, &p.why);
 	if (rc < 0) {
+		buf_release(&p.missing.keys);
 		wc_list_unref(out);
 		return -1;
 	}
+	set_aside_warn_missing(q, &p.missing);
 	/* Nobody else has the objects that are counted. */
 	arena_defer(q->arena, held_give, held_take(q, p.bytes));
 	*ret = (struct wc_pick){ .rev = rev, .more = out->more, .remaining = -1 };
@@ -305,8 +319,8 @@ static int list_past(struct api_req *q, const struct list_opts *o, struct wc_pic
 	return rc ? rc : read_past(q, o, out, err);
 }
 
-/* In the version that is asked for. Takes what is picked. */
-static void list_send(struct api_req *q, struct wc_pick *l, const struct selection *sel)
+/* In the version that is asked for. Takes what is picked. then: read_past() has said what is missing. */
+static void list_send(struct api_req *q, struct wc_pick *l, const struct selection *sel, bool then)
 {
 	struct sv cont = SV_NULL;
 
@@ -318,7 +332,8 @@ static void list_send(struct api_req *q, struct wc_pick *l, const struct selecti
 		    q->res->namespaced ? arena_svf(q->arena, "%.*s/%.*s", SV_ARG(obj_ns(last)), SV_ARG(obj_name(last)))
 				       : obj_name(last));
 	}
-	set_aside_warn(q, sel ? sel->pinned_name : SV_NULL);
+	if (!then)
+		set_aside_warn(q, sel ? sel->pinned_name : SV_NULL);
 	list_answer_pick(q, q->res, &l->objs, l->rev, cont, l->remaining);
 }
 
@@ -329,6 +344,7 @@ struct selecting {
 	struct obj **objs; /* of which views are made: references */
 	size_t n;
 	struct views views;
+	bool then;
 };
 
 static void list_seen(struct api_req *q, struct views *v, struct err *err, void *ctx)
@@ -338,7 +354,7 @@ static void list_seen(struct api_req *q, struct views *v, struct err *err, void 
 	(void)v;
 	if (!err) {
 		objpick_of(&s->l.objs, s->objs, s->n, q->arena);
-		list_send(q, &s->l, s->sel);
+		list_send(q, &s->l, s->sel, s->then);
 		return;
 	}
 	for (size_t i = 0; i < s->n; i++)
@@ -346,17 +362,17 @@ static void list_seen(struct api_req *q, struct views *v, struct err *err, void 
 	api_req_fail(q, err);
 }
 
-static void list_done(struct api_req *q, struct wc_pick *l, const struct selection *sel)
+static void list_done(struct api_req *q, struct wc_pick *l, const struct selection *sel, bool then)
 {
 	struct objpick_at at = { 0 };
 	struct selecting *s;
 
 	if (!views_needed(q->res)) {
-		list_send(q, l, sel);
+		list_send(q, l, sel, then);
 		return;
 	}
 	s = ARENA_NEW(q->arena, struct selecting);
-	*s = (struct selecting){ .l = *l, .sel = sel };
+	*s = (struct selecting){ .l = *l, .sel = sel, .then = then };
 	s->objs = ARENA_ARRAY(q->arena, struct obj *, l->objs.n + 1);
 	for (struct obj *o; (o = objpick_next(&l->objs, &at));)
 		s->objs[s->n++] = obj_ref(o);
@@ -377,7 +393,7 @@ static void list_select(struct api_req *q, void *ctx)
 	} else if (wc_pick_select(&s->l)) {
 		req_go(q, list_select, s);
 	} else {
-		list_done(q, &s->l, s->sel);
+		list_done(q, &s->l, s->sel, false);
 	}
 }
 
@@ -387,7 +403,7 @@ static void list_memory(struct api_req *q, const struct list_opts *o, struct wc_
 	struct selecting *s;
 
 	if (!wc_pick_select(l)) {
-		list_done(q, l, o->sel);
+		list_done(q, l, o->sel, false);
 		return;
 	}
 	s = ARENA_NEW(q->arena, struct selecting);
@@ -445,7 +461,7 @@ void registry_list(struct api_req *q)
 		}
 		goto failed;
 	}
-	list_done(q, &l, o.sel);
+	list_done(q, &l, o.sel, o.at != 0);
 	return;
 failed:
 	api_req_fail(q, &err);

@@ -200,6 +200,13 @@ static void req_message(struct grpc_call *c _unused_, struct sv m, void *ctx)
 	r->answered = true;
 }
 
+/* Of who is in the cluster a member says what holds at all of them, or what a probe sees as well. So what others ask
+ * does not lose its connection by such an answer. */
+static bool req_of_members(const struct link_req *r)
+{
+	return sv_starts(sv_from(r->method), SV("/etcdserverpb.Cluster/"));
+}
+
 static void req_end(struct grpc_call *c _unused_, const struct grpc_end *e, void *ctx)
 {
 	struct link_req *r = ctx;
@@ -221,7 +228,7 @@ static void req_end(struct grpc_call *c _unused_, const struct grpc_end *e, void
 	list_add_tail(&l->waiting, &r->link); /* until the link is up again, or for a tick */
 	if (r->ambiguous && r->doubt)
 		r->doubt(r);
-	if (e->by_peer && l->n > 1 && e->code != GRPC_RESOURCE_EXHAUSTED && l->up)
+	if (e->by_peer && l->n > 1 && e->code != GRPC_RESOURCE_EXHAUSTED && l->up && !req_of_members(r))
 		link_leave(l, e->message);
 }
 

@@ -4,7 +4,8 @@
  *
  * A request is asked until somebody answers it or its time is up. What failed in a way that passes (no connection, no
  * leader, a deadline) is asked again, at another member where there is one. Whether the first member has done it
- * nevertheless its asker cannot know; `ambiguous` says that there is such a doubt.
+ * nevertheless its asker cannot know; `ambiguous` says that there is such a doubt. What a member answers to questions
+ * about members (Cluster) is no reason to leave it: no other one would say anything else.
  *
  * Every three seconds the member is asked something that only a member of a majority can answer, and for its alarms: so
  * one that is stopped or cut off from the others is left within five seconds, although its kernel keeps the connection.

@@ -38,14 +38,25 @@ int etcd_members_list(struct store *s, struct arena *a, struct etcd_members *ret
 	return members_take(a, buf_sv(&answer), false, ret, err);
 }
 
+static void members_pause(struct es *es);
+
+/* etcd lets none go but one that is away until the others have been connected for five seconds: also those that have
+ * only just started. */
 int etcd_members_remove(struct store *s, uint64_t id, struct err *err)
 {
 	_cleanup_(buf_release) struct buf request = BUF_INIT, answer = BUF_INIT;
 	struct err why = ERR_INIT;
+	int tries = 0;
 
-	etcd_member_id_write(&request, id);
-	if (members_ask(s, CLUSTER "MemberRemove", &request, &answer, &why) == 0)
-		return 0;
+	for (;;) {
+		etcd_member_id_write(&request, id);
+		if (members_ask(s, CLUSTER "MemberRemove", &request, &answer, &why) == 0)
+			return 0;
+		if (!strstr(err_msg(&why), "unhealthy cluster") || ++tries > TRIES)
+			break;
+		err_release(&why);
+		members_pause(ES(s));
+	}
 	if (!strstr(err_msg(&why), "member not found"))
 		return err_move(err, &why);
 	err_release(&why); /* it was asked twice, as the first answer was lost; or somebody else was faster */
@@ -58,6 +69,12 @@ int etcd_members_move(struct store *s, uint64_t id, struct sv peer, struct err *
 
 	etcd_member_update_write(&request, id, peer);
 	return members_ask(s, CLUSTER "MemberUpdate", &request, &answer, err);
+}
+
+/* As etcd_members_named() takes it. */
+static struct sv member_shown(struct arena *a, const struct etcd_member *m)
+{
+	return m->name.n ? m->name : arena_svf(a, "%016" PRIx64, m->id);
 }
 
 static const struct etcd_member *members_at(const struct etcd_members *l, struct sv peer)
@@ -210,6 +227,27 @@ static int members_make_place(struct store *s, const struct etcd_member *at, str
 	return 0;
 }
 
+/* etcd adds none while a member is away, or was within some seconds: whose turn it is, and to do what. */
+static int members_unhealthy(struct store *s, struct arena *a, struct etcd_members *l, struct err *err)
+{
+	const struct etcd_member *m;
+
+	if (etcd_members_list(s, a, l, err) < 0)
+		return -1;
+	for (size_t i = 0; i < l->n; i++) {
+		m = &l->m[i];
+		if (m->learner || etcd_members_answers(s, m))
+			continue;
+		return err_set(err, ERR_UNAVAILABLE,
+			       "etcdserver: unhealthy cluster: the server '%.*s' at %.*s is down, and none joins "
+			       "meanwhile: start it, or, if it will not come back, take it away by 'caravel server "
+			       "remove %.*s'",
+			       SV_ARG(member_shown(a, m)), SV_ARG(m->peer), SV_ARG(member_shown(a, m)));
+	}
+	return err_set(err, ERR_UNAVAILABLE,
+		       "etcdserver: unhealthy cluster: its servers have not all been connected for five seconds yet");
+}
+
 /* 1: it is there; 0: once more, when there is room. */
 static int members_add(struct store *s, struct arena *a, struct sv peer, struct etcd_members *ret, struct err *err)
 {
@@ -222,6 +260,10 @@ static int members_add(struct store *s, struct arena *a, struct sv peer, struct 
 	if (strstr(err_msg(&why), "too many learner")) {
 		err_release(&why);
 		return members_make_room(s, a, ret, err) < 0 ? -1 : 0;
+	}
+	if (strstr(err_msg(&why), "unhealthy cluster")) {
+		err_release(&why);
+		return members_unhealthy(s, a, ret, err);
 	}
 	if (strstr(err_msg(&why), "member not found")) {
 		/* Ids are made of the URL and the second: this one was another one's in the same second. */

@@ -34,7 +34,7 @@ int etcd_members_list(struct store *s, struct arena *a, struct etcd_members *ret
 /* Within two seconds. */
 bool etcd_members_answers(struct store *s, const struct etcd_member *m);
 /* ret: with the new one, whose id it is. ERR_CONFLICT: one that runs is there; ERR_UNAVAILABLE: another one is on its
- * way, and it may be asked again. */
+ * way, or one is down, which the words name, and it may be asked again. */
 int etcd_members_join(struct store *s, struct arena *a, struct sv peer, struct etcd_members *ret, uint64_t *ret_id,
 		      struct err *err);
 /* 1: it has a vote (also already); 0: not in sync yet. */

@@ -471,6 +471,9 @@ int etcd_fault(const struct grpc_end *e, struct err *err)
 
 bool etcd_fault_passes(const struct grpc_end *e)
 {
+	/* Members stay as they are while one is down: true of all of them, and for as long as that lasts. */
+	if (sv_find_sv(sv_from(e->message), SV("unhealthy cluster")) >= 0)
+		return false;
 	return e->code == GRPC_UNAVAILABLE || e->code == GRPC_DEADLINE_EXCEEDED ||
 	       sv_find_sv(sv_from(e->message), SV(DEADLINE)) >= 0 ||
 	       (e->code == GRPC_RESOURCE_EXHAUSTED && sv_find_sv(sv_from(e->message), SV("too many requests")) >= 0);

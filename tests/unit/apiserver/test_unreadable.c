@@ -144,6 +144,45 @@ static void test_refused(void **state)
 		      &(struct ask){ .method = "DELETE", .path = "/api/v1/namespaces/kube-system", .body = body });
 }
 
+/* Lists of the past leave out what they cannot read, and say so, whether it is so today or not. */
+static void test_past(void **state)
+{
+	static const char warning[] = "1 stored object is set aside and missing from this list: " KEY;
+	struct rig *r = *state;
+	const char *then, *all, *one, *other, *page;
+	struct answer *a;
+	int64_t rev;
+
+	make(r, "good");
+	put_raw(r, KEY, "not json");
+	make(r, "late");
+	rev = rev_of(expect(r, 200, "GET", MAPS "/late", NULL));
+	then = arena_printf(&r->arena, "at=%" PRId64, rev);
+	all = arena_printf(&r->arena, "/api/v1/configmaps?%s", then);
+	one = arena_printf(&r->arena, MAPS "?fieldSelector=metadata.name%%3Dx&%s", then);
+	other = arena_printf(&r->arena, MAPS "?fieldSelector=metadata.name%%3Dgood&%s", then);
+	page = arena_printf(&r->arena, MAPS "?limit=1&%s", then);
+	/* The kind has changed since: it is the log that is read. */
+	expect_type(r, 200, "PATCH", MAPS "/late", "application/merge-patch+json", "{\"data\":{\"k\":\"w\"}}");
+	assert_string_equal(listed(r, arena_printf(&r->arena, MAPS "?%s", then), 2), warning);
+	assert_string_equal(listed(r, all, 2), warning);
+	assert_string_equal(listed(r, one, 0), warning);
+	assert_string_equal(listed(r, other, 1), "");
+	assert_string_equal(listed(r, arena_printf(&r->arena, "/api/v1/namespaces/kube-public/configmaps?%s", then), 0),
+			    "");
+	assert_int_equal(val_len(val_get(expect(r, 200, "GET", page, NULL), F_items)), 1);
+	/* By its name it is an error, as it is now. */
+	a = api(r, "GET", arena_printf(&r->arena, MAPS "/x?%s", then));
+	assert_int_equal(a->code, 500);
+	answer_free(a);
+	/* Written anew it is well, and was not then. */
+	put_raw(
+	    r, KEY,
+	    "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"x\",\"namespace\":\"default\"}}");
+	assert_string_equal(listed(r, MAPS, 3), "");
+	assert_string_equal(listed(r, arena_printf(&r->arena, MAPS "?%s", then), 2), warning);
+}
+
 /* The watch ends without a change; whoever comes back to where it was is told to start over. */
 static void ends(struct answer *w, bool by_error)
 {
@@ -744,6 +783,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_refused, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_past, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_life, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_kinds_of_broken, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_view, rig_setup, rig_teardown),

@@ -92,6 +92,8 @@ static void test_etcd(_unused_ void **state)
 	assert_int_equal(s.rev, 8);
 	assert_int_equal(f.keys, 3);
 	assert_int_equal(f.passed_over, 1);
+	assert_int_equal(f.unread, 2); /* they are texts; what is encrypted may be anything */
+	assert_string_equal(f.unread_at, "/registry/a");
 	assert_true(f.encrypted);
 	assert_true(f.unchecked);
 	/* As a snapshot, with its digest. */
@@ -101,6 +103,27 @@ static void test_etcd(_unused_ void **state)
 	assert_false(f.unchecked);
 	b.p[3000] ^= 1;
 	assert_int_equal(read_etcd(buf_sv(&b), &s, &f, NULL), -1);
+	buf_release(&s.b);
+}
+
+static void test_no_objects(_unused_ void **state)
+{
+	static const struct kit_row some[] = {
+		{ "/registry/json", "{\"kind\":\"ConfigMap\"}", 2, 2 },
+		{ "/registry/list", "[]", 3, 3 },
+		{ "/registry/torn", "{\"kind\":", 4, 4 },
+		{ "/registry/was", "x", 5, 5 },
+		{ "/registry/was", "{}", 6, 5 },
+	};
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct seen s = { .b = BUF_INIT };
+	struct foreign_found f;
+
+	kit_bolt(&b, some, ARRAY_LEN(some));
+	assert_int_equal(read_etcd(buf_sv(&b), &s, &f, NULL), 0);
+	assert_int_equal(f.keys, 4);
+	assert_int_equal(f.unread, 2);
+	assert_string_equal(f.unread_at, "/registry/list");
 	buf_release(&s.b);
 }
 
@@ -180,8 +203,8 @@ static void test_any_byte(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_etcd),	  cmocka_unit_test(test_prefix),   cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_torn_meta), cmocka_unit_test(test_any_byte),
+		cmocka_unit_test(test_etcd),	cmocka_unit_test(test_prefix),	  cmocka_unit_test(test_no_objects),
+		cmocka_unit_test(test_refused), cmocka_unit_test(test_torn_meta), cmocka_unit_test(test_any_byte),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -315,6 +315,7 @@ static void test_faults(_unused_ void **state)
 		  0,
 		  false },
 		{ { GRPC_NOT_FOUND, "etcdserver: requested lease not found", true, true }, ERR_NOT_FOUND, 0, false },
+		{ { GRPC_UNAVAILABLE, "etcdserver: unhealthy cluster", true, true }, ERR_UNAVAILABLE, 0, false },
 		{ { GRPC_UNAVAILABLE, "etcdserver: no leader", true, true }, ERR_UNAVAILABLE, 0, true },
 		{ { GRPC_UNAVAILABLE, "etcdserver: request timed out", true, true }, ERR_TIMEOUT, ETIMEDOUT, true },
 		{ { GRPC_DEADLINE_EXCEEDED, "deadline exceeded", true, false }, ERR_TIMEOUT, ETIMEDOUT, true },
