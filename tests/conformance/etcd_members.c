@@ -4,7 +4,9 @@
 #include "store/etcd/members.h"
 #include "store_kit.h"
 
+#include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct place {
 	struct etcd_cluster c;
@@ -163,6 +165,43 @@ static void who_never_came_makes_room(void **state)
 	assert_non_null(at(p, &l, next));
 }
 
+struct noted {
+	struct place *p;
+	const char *key;
+};
+
+/* What the server that added it does, on a slow disk. */
+static void *note_late(void *arg)
+{
+	struct noted *n = arg;
+
+	nanosleep(&(struct timespec){ .tv_sec = 1 }, NULL);
+	return put(n->p->s, n->key, "", STORE_ANY_REV) > 0 ? n : NULL;
+}
+
+/* Somebody asked between the first one's being added and the note of its minute. */
+static void who_has_just_come_keeps_its_place(void **state)
+{
+	struct place *p = *state;
+	struct sv first = SV("http://127.0.0.9:1"), second = SV("http://127.0.0.9:2");
+	struct noted n = { .p = p };
+	struct etcd_members l;
+	pthread_t thread;
+	uint64_t id;
+	void *made;
+
+	wait_names(p);
+	id = joins(p, first);
+	a_minute_is_over(p, id);
+	n.key = arena_cstr(&p->a, arena_svf(&p->a, ETCD_JOINING "%016" PRIx64, id));
+	assert_int_equal(pthread_create(&thread, NULL, note_late, &n), 0);
+	refused(p, second, ERR_UNAVAILABLE, "its place is given away when it has not come within a minute");
+	pthread_join(thread, &made);
+	assert_non_null(made);
+	assert_int_equal(at(p, &l, first)->id, id);
+	assert_null(at(p, &l, second));
+}
+
 static void who_may_go(void **state)
 {
 	struct place *p = *state;
@@ -214,9 +253,8 @@ static void names(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names),     PLACE(nobody_alive_is_replaced),
-		PLACE(who_is_down_is_named), PLACE(who_never_came_makes_room),
-		PLACE(who_may_go),
+		cmocka_unit_test(names),	  PLACE(nobody_alive_is_replaced),	    PLACE(who_is_down_is_named),
+		PLACE(who_never_came_makes_room), PLACE(who_has_just_come_keeps_its_place), PLACE(who_may_go),
 	};
 
 	if (!etcd_installed()) {

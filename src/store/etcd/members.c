@@ -192,23 +192,39 @@ static int joining_awaited(struct store *s, uint64_t id, bool *ret, struct err *
 	return store_range(s, joining_key(&a, id), SV(""), 0, 1, joining_one, ret, &rev, err);
 }
 
-/* The learner there is makes room, when it is none that comes. */
-static int members_make_room(struct store *s, struct arena *a, struct etcd_members *l, struct err *err)
+/* ret: the learner there is, NULL when there is none; and whether its minute runs. */
+static int members_coming(struct store *s, struct arena *a, struct etcd_members *l, const struct etcd_member **ret,
+			  bool *ret_awaited, struct err *err)
 {
-	const struct etcd_member *m = NULL;
-	bool awaited;
-
+	*ret = NULL;
+	*ret_awaited = false;
 	if (etcd_members_list(s, a, l, err) < 0)
 		return -1;
 	for (size_t i = 0; i < l->n; i++)
 		if (l->m[i].learner)
-			m = &l->m[i];
+			*ret = &l->m[i];
+	return *ret ? joining_awaited(s, (*ret)->id, ret_awaited, err) : 0;
+}
+
+/* The learner there is makes room, when it is none that comes. */
+static int members_make_room(struct store *s, struct arena *a, struct etcd_members *l, struct err *err)
+{
+	const struct etcd_member *m;
+	bool awaited;
+
+	if (members_coming(s, a, l, &m, &awaited, err) < 0)
+		return -1;
+	if (m && !awaited && members_gone(s, m)) {
+		uint64_t gone = m->id;
+
+		/* That took seconds, and its minute is noted only after it was added: is it still so? */
+		if (members_coming(s, a, l, &m, &awaited, err) < 0)
+			return -1;
+		if (m && !awaited && m->id == gone)
+			return etcd_members_remove(s, gone, err);
+	}
 	if (!m)
 		return 0;
-	if (joining_awaited(s, m->id, &awaited, err) < 0)
-		return -1;
-	if (!awaited && members_gone(s, m))
-		return etcd_members_remove(s, m->id, err);
 	return err_set(err, ERR_UNAVAILABLE, "another server is joining, at %.*s, and one comes after the other: %s",
 		       SV_ARG(m->peer),
 		       awaited ? "its place is given away when it has not come within a minute" : "it has no vote yet");

@@ -9,7 +9,8 @@
  *
  * Nobody who answers loses his place to one that joins. A member at the same URL goes when it has answered nothing for
  * some seconds: that is a machine that comes again with nothing. A learner that never came goes when somebody else
- * wants its place and a minute is over: its time is a lease, so that every server sees the same of it.
+ * wants its place and a minute is over: its time is a lease, so that every server sees the same of it. That is noted
+ * after it was added, so who wants its place looks again when it has answered nothing.
  *
  *	/caravel/joining/ID	with that lease: whom the one that was added is, by its URL
  *
