@@ -3,8 +3,13 @@
 #include "csi.h"
 
 #include "base/b64.h"
+#include "kubelet/csi/csi-internal.h"
 #include "kubelet/volume_metrics.h"
 #include "net/digest.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/fsuid.h>
 
 #define NODE "/api/v1/nodes/n1"
 #define PODS "/api/v1/namespaces/default/pods"
@@ -823,6 +828,79 @@ static void test_group_is_the_drivers(void **state)
 	assert_sv(pb_get_sv(pb_get_sv(pb_get_sv(buf_sv(&driver.publish), 5), 2), 3), gid);
 }
 
+static void file_put(const char *dir, const char *name, mode_t mode)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, mode);
+
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+/* Whoever owns the files may not give them to any group: what can be done is, and the pod starts. */
+static void test_group_is_refused(void **state)
+{
+	struct world *w = *state;
+	struct csi_run_use u = { .pod = obj_new(json_decode(&w->rig->arena, SV("{}"), NULL, NULL), 0) };
+	_cleanup_free_ char *dir = xasprintf("%s/group", w->dir), *file = xasprintf("%s/f", dir);
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct stat st;
+	int rc;
+
+	assert_int_equal(mkdir(dir, 0700), 0);
+	file_put(dir, "f", 0600);
+	assert_int_equal(chmod(w->dir, 0711), 0);
+	if (geteuid() == 0) {
+		assert_int_equal(chown(dir, 65534, 65534), 0);
+		assert_int_equal(chown(file, 65534, 65534), 0);
+	}
+	(void)setfsuid(geteuid() ? geteuid() : 65534);
+	rc = csi_group_set(&u, dir, (int64_t)getgid() + 4321, &err);
+	(void)setfsuid(geteuid());
+	assert_int_equal(rc, 0);
+	assert_int_equal(stat(file, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0660);
+	obj_unref(u.pod);
+}
+
+struct busy {
+	const char *dir;
+	_Atomic bool stop;
+};
+
+static void *busy_run(void *ctx)
+{
+	struct busy *b = ctx;
+
+	for (unsigned i = 0; !b->stop; i++) {
+		_cleanup_free_ char *name = xasprintf("f%u", i % 16), *path = xasprintf("%s/%s", b->dir, name);
+
+		file_put(b->dir, name, 0600);
+		(void)unlink(path);
+	}
+	return NULL;
+}
+
+/* A program of another pod makes and removes files meanwhile. */
+static void test_group_of_a_busy_volume(void **state)
+{
+	struct world *w = *state;
+	struct csi_run_use u = { .pod = obj_new(json_decode(&w->rig->arena, SV("{}"), NULL, NULL), 0) };
+	_cleanup_free_ char *dir = xasprintf("%s/group", w->dir);
+	struct busy b = { .dir = dir };
+	pthread_t thread;
+	int failed = 0;
+
+	assert_int_equal(mkdir(dir, 0700), 0);
+	assert_int_equal(pthread_create(&thread, NULL, busy_run, &b), 0);
+	for (int i = 0; i < 3000; i++)
+		failed += csi_group_set(&u, dir, getgid(), NULL) < 0;
+	b.stop = true;
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(failed, 0);
+	obj_unref(u.pod);
+}
+
 /* --- devices, fullness, growth --- */
 
 static void test_block(void **state)
@@ -966,6 +1044,8 @@ int main(void)
 		T(test_group_with_type),
 		T(test_group_file),
 		T(test_group_is_the_drivers),
+		T(test_group_is_refused),
+		T(test_group_of_a_busy_volume),
 		T(test_block),
 		T(test_fullness),
 		T(test_grows),
