@@ -23,6 +23,7 @@ struct restore {
 	int server_lock; /* against a server, wherever its objects are */
 	int db_lock;	 /* against who has the database alone: checks */
 	bool made_db;	 /* an empty one, for its lock */
+	bool own_stage;	 /* what is in it is this restore's; else an earlier one's that is not finished may need it */
 	bool committed;
 	int64_t top, rev;
 	const char *stage;
@@ -91,8 +92,10 @@ struct restore *restore_new(const struct restore_opts *o, struct err *err)
 	if (dir_make(o->data_dir, 0700, err) < 0)
 		return NULL;
 	r->lock = restore_lock(o->data_dir, true, err);
-	if (r->lock < 0 || restore_roll_forward(o->data_dir, NULL, NULL, err) < 0 || restore_can(r, err) < 0 ||
-	    restore_lock_others(r, err) < 0 || tree_remove(r->stage, err) < 0)
+	if (r->lock < 0 || restore_roll_forward(o->data_dir, NULL, NULL, err) < 0 || restore_can(r, err) < 0)
+		return NULL;
+	r->own_stage = true;
+	if (restore_lock_others(r, err) < 0 || tree_remove(r->stage, err) < 0)
 		return NULL;
 	return TAKE(r);
 }
@@ -223,8 +226,8 @@ void restore_free(struct restore *r)
 	if (!r)
 		return;
 	store_build_free(r->build);
-	/* Behind the moment the stage holds what the next start needs. */
-	if (r->lock >= 0 && !r->committed) {
+	/* Behind the moment the stage holds what the next start needs, also that of an earlier restore. */
+	if (r->own_stage && !r->committed) {
 		(void)tree_remove(r->stage, NULL);
 		if (r->made_db)
 			(void)tree_remove(arena_printf(&r->arena, "%s/db", r->o.data_dir), NULL);

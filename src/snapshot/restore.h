@@ -37,7 +37,8 @@ struct restore_done {
 	bool with_files, with_encryption;
 };
 
-/* ERR_ALREADY_EXISTS: a server runs on it. ERR_INVALID: its server has its objects in etcd. */
+/* What a restore before left undone is done first; where that fails this one does, too, and takes nothing from it.
+ * ERR_ALREADY_EXISTS: a server runs on it. ERR_INVALID: its server has its objects in etcd. */
 struct restore *restore_new(const struct restore_opts *o, struct err *err);
 /* rev: that of what comes; time_ns: when it was read. */
 int restore_begin(struct restore *r, int64_t rev, int64_t time_ns, struct err *err);

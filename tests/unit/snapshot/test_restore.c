@@ -354,6 +354,34 @@ static void test_refused(_unused_ void **state)
 	dir_remove(dir);
 }
 
+/* An earlier restore is behind its moment and cannot be finished: the next one refuses, and leaves it what it needs. */
+static void test_refused_behind_the_moment(_unused_ void **state)
+{
+	static const char *const journals[] = { "caravel restore 1\ntime 1\nreplace pki\n",
+						"caravel restore 2\ntime 1\n", "caravel restore 1\nwhat db\n" };
+	const char *const words[] = { "cannot rename", "a newer version", "is damaged" };
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	kit_archive(&b, NEW_KEYS, 100, false);
+	for (size_t i = 0; i < ARRAY_LEN(journals); i++) {
+		_cleanup_(err_release) struct err err = ERR_INIT;
+		char dir[64];
+
+		dir_new(dir);
+		old_cluster(dir);
+		put_file(dir, "restore.new/pki/ca.crt", "certificate");
+		put_file(dir, "pki.before-restore-1/full", ""); /* no directory can take its name */
+		put_file(dir, "restore.journal", journals[i]);
+		assert_int_equal(restore_all(dir, buf_sv(&b), KIT_SECRET, &err), -1);
+		if (!strstr(err_msg(&err), words[i]))
+			fail_msg("'%s' does not say '%s'", err_msg(&err), words[i]);
+		assert_true(file_is(dir, "restore.new/pki/ca.crt", "certificate"));
+		assert_true(file_is(dir, "restore.journal", journals[i]));
+		assert_int_equal(which(dir), 0);
+		dir_remove(dir);
+	}
+}
+
 /* A fresh directory has nothing to keep; a failure leaves nothing in it that a start would trip over. */
 static void test_fresh(_unused_ void **state)
 {
@@ -448,6 +476,7 @@ int main(void)
 		cmocka_unit_test(test_killed_at_calls),
 		cmocka_unit_test(test_killed_twice),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_refused_behind_the_moment),
 		cmocka_unit_test(test_fresh),
 		cmocka_unit_test(test_rev),
 		cmocka_unit_test(test_locked_to_the_end),
