@@ -225,6 +225,24 @@ static void who_may_go(void **state)
 	err_release(&err);
 }
 
+/* URLs are what a member has said: with more of them than one, as many as a list of endpoints may have. */
+static void of_many_urls_the_first_is_asked(void **state)
+{
+	struct place *p = *state;
+	struct sv rest = sv_from(p->c.endpoints), url;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	assert_true(sv_split(&rest, ',', &url));
+	buf_addsv(&b, url);
+	for (int i = 1; i < 16; i++)
+		buf_adds(&b, ",http://127.0.0.9:1");
+	while (!etcd_members_answers(p->s, &(struct etcd_member){ .client = url })) /* it starts */
+		kit_rest();
+	assert_true(etcd_members_answers(p->s, &(struct etcd_member){ .client = buf_sv(&b) }));
+	buf_adds(&b, ",http://127.0.0.9:1");
+	assert_false(etcd_members_answers(p->s, &(struct etcd_member){ .client = buf_sv(&b) }));
+}
+
 static void names(void **state)
 {
 	struct etcd_members l = { .m = { { .id = 1, .name = SV("cp-1-0000abcd") },
@@ -253,8 +271,13 @@ static void names(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names),	  PLACE(nobody_alive_is_replaced),	    PLACE(who_is_down_is_named),
-		PLACE(who_never_came_makes_room), PLACE(who_has_just_come_keeps_its_place), PLACE(who_may_go),
+		cmocka_unit_test(names),
+		PLACE(nobody_alive_is_replaced),
+		PLACE(who_is_down_is_named),
+		PLACE(who_never_came_makes_room),
+		PLACE(who_has_just_come_keeps_its_place),
+		PLACE(who_may_go),
+		PLACE(of_many_urls_the_first_is_asked),
 	};
 
 	if (!etcd_installed()) {

@@ -91,21 +91,21 @@ static const struct etcd_member *members_at(const struct etcd_members *l, struct
 bool etcd_members_answers(struct store *s, const struct etcd_member *m)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct link_endpoint e;
+	struct link_endpoint e[LINK_ENDPOINTS_MAX]; /* its text, in which several may be: the first is asked */
 	struct http_endpoint ep;
 	struct http_response r;
 	struct http_pool *pool;
 	bool answers;
 	size_t n;
 
-	if (link_endpoints_read(m->client.n ? m->client : m->peer, &e, &n, NULL) < 0)
+	if (link_endpoints_read(m->client.n ? m->client : m->peer, e, &n, NULL) < 0)
 		return false;
-	ep = (struct http_endpoint){ .host = e.host, .port = e.port, .tls = e.tls ? ES(s)->tls : NULL };
+	ep = (struct http_endpoint){ .host = e->host, .port = e->port, .tls = e->tls ? ES(s)->tls : NULL };
 	pool = http_pool_new();
-	answers = (!e.tls || ep.tls) &&
+	answers = (!e->tls || ep.tls) &&
 		  http_call(pool, &a, &ep, "GET", "/version", NULL, 0, SV(""), ANSWER_NS, ANSWER_MAX, &r, NULL) == 0;
 	http_pool_free(pool);
-	link_endpoints_free(&e, 1);
+	link_endpoints_free(e, n);
 	return answers;
 }
 

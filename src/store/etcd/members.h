@@ -32,7 +32,7 @@ struct etcd_members {
 
 /* Texts in a. As a majority has it. */
 int etcd_members_list(struct store *s, struct arena *a, struct etcd_members *ret, struct err *err);
-/* Within two seconds. */
+/* Within two seconds, at the first URL it has said. */
 bool etcd_members_answers(struct store *s, const struct etcd_member *m);
 /* ret: with the new one, whose id it is. ERR_CONFLICT: one that runs is there; ERR_UNAVAILABLE: another one is on its
  * way, or one is down, which the words name, and it may be asked again. */
