@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -56,13 +57,14 @@ static void schedule_arm(struct snapshot_schedule *s)
 	s->timer = s->due_ns ? env_after(s->env, ENV_CONTROL, MIN(left, LOOK_NS), schedule_due, s) : NULL;
 }
 
-/* Under the lock: whoever stops waits for it. */
+/* One at a time, by schedule_tell(). */
 static void schedule_event(struct snapshot_schedule *s, const char *why)
 {
 	struct obj *o = NULL;
 
 	if (!s->events) {
 		s->events_client = s->client(s->ctx);
+		s->events_client->class = ENV_SLOW;
 		s->events = recorder_new(s->events_client, "caravel-snapshot", "");
 	}
 	if (client_get(s->events_client, RES(core_namespaces), SV(""), SV("kube-system"), &o, NULL) == 0)
@@ -71,13 +73,40 @@ static void schedule_event(struct snapshot_schedule *s, const char *why)
 	obj_unref(o);
 }
 
+/* Without the lock: a store that does not answer is a likely reason for the failure, and /metrics must not wait for
+ * it. Who stops does, as the client is freed behind that; one that has not begun by then says nothing. */
+static void schedule_tell(void *ctx)
+{
+	struct snapshot_schedule *s = ctx;
+
+	pthread_mutex_lock(&s->lock);
+	while (s->why && !s->stopped) {
+		char *why = TAKE(s->why);
+
+		s->telling = true;
+		pthread_mutex_unlock(&s->lock);
+		schedule_event(s, why);
+		free(why);
+		pthread_mutex_lock(&s->lock);
+		s->telling = false;
+		pthread_cond_broadcast(&s->told);
+	}
+	s->posted = false;
+	pthread_mutex_unlock(&s->lock);
+}
+
 static void schedule_failed(struct snapshot_schedule *s, const char *why)
 {
 	log_kv(LVL_ERROR, "snapshot", "the snapshot of the cluster failed", "error", why, NULL);
 	pthread_mutex_lock(&s->lock);
 	s->failed++;
-	if (!s->stopped)
-		schedule_event(s, why);
+	if (!s->stopped) {
+		free(s->why);
+		s->why = xstrdup(why);
+		if (!s->posted)
+			env_post(s->env, ENV_SLOW, schedule_tell, s);
+		s->posted = true;
+	}
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -171,6 +200,7 @@ void snapshot_schedule_start(struct snapshot_schedule *s, struct env *env, const
 		.env = env, .o = *o, .argv = argv, .envp = envp, .client = client, .ctx = ctx, .output = -1
 	};
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->told, NULL);
 	(void)cron_parse(sv_from(o->cron), &s->cron, NULL); /* snapshot_opts_check() has */
 	pthread_mutex_lock(&s->lock);
 	s->due_ns = schedule_next(s, env_now_ns(env));
@@ -188,6 +218,8 @@ void snapshot_schedule_stop(struct snapshot_schedule *s)
 	if (s->child)
 		(void)child_kill(s->child, SIGTERM);
 	s->child = child_free(s->child);
+	while (s->telling)
+		pthread_cond_wait(&s->told, &s->lock);
 	pthread_mutex_unlock(&s->lock);
 	s->events = recorder_free(s->events);
 	client_free(s->events_client);
@@ -200,6 +232,8 @@ void snapshot_schedule_release(struct snapshot_schedule *s)
 		return;
 	if (s->output >= 0)
 		close(s->output);
+	free(TAKE(s->why));
+	pthread_cond_destroy(&s->told);
 	pthread_mutex_destroy(&s->lock);
 	s->env = NULL;
 }

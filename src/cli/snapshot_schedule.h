@@ -3,9 +3,11 @@
  *
  * When is cron's to say (object/cron.h), in the machine's time zone, by the env's clock; what was missed while no
  * server ran is not caught up. One that does not end in time is the only one: the next is left out. Each is a line of
- * the log; a failure is an Event of the namespace kube-system, too, and both count in /metrics.
+ * the log; a failure is an Event of the namespace kube-system, too (of several while the API does not answer, the
+ * last), and both count in /metrics.
  *
- * Threads: tasks of the env. Stopped before the env ends, released behind it.
+ * Threads: tasks of the env; Events are written by one of ENV_SLOW, as the API may not answer. Stopped before the env
+ * ends, released behind it.
  */
 #pragma once
 
@@ -31,11 +33,15 @@ struct snapshot_schedule {
 	const char *const *envp;	     /* and its environment; NULL: ours */
 	struct client *(*client)(void *ctx); /* a new one, for Events */
 	void *ctx;
-	pthread_mutex_t lock; /* guards what follows */
+	pthread_mutex_t lock; /* guards what follows; nobody asks the API under it */
 	struct cron cron;
 	struct env_timer *timer;
 	struct child *child;
-	struct client *events_client; /* both since the first failure */
+	char *why;    /* the last failure that is to be an Event */
+	bool posted;  /* a task says it, or will */
+	bool telling; /* it asks the API, without the lock; told: no more */
+	pthread_cond_t told;
+	struct client *events_client; /* both since the first failure: the task's, then whoever stops' */
 	struct recorder *events;
 	int output; /* of the child, a file in memory; -1 */
 	int64_t due_ns;
