@@ -16,6 +16,7 @@
 #define BY_CLASS "class"
 #define BY_VOLUME "volume"
 #define BY_NODE "selected node"
+#define FILES_BY_NODE "files by node"
 #define NO_CLASS "/" /* no class is called so */
 
 /* --- events --- */
@@ -98,9 +99,22 @@ static void claims_by_node(const struct obj *claim, struct index_keys *ret)
 		index_keys_add(ret, annotation_of(obj_root(claim), ANN_SELECTED_NODE));
 }
 
+/* Those whose files a node of ours has. */
+static void volumes_by_node(const struct obj *volume, struct index_keys *ret)
+{
+	index_keys_add(ret, local_path_node(obj_root(volume)));
+}
+
 static void binder_node_deleted(struct obj *node, void *ctx)
 {
-	try_again(ctx, BY_NODE, obj_name(node));
+	struct pv_binder *b = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	size_t n;
+	struct obj **volumes = informer_by_index(b->volumes, &a, FILES_BY_NODE, obj_name(node), &n);
+
+	for (size_t i = 0; i < n; i++)
+		volume_changed(volumes[i], b);
+	try_again(b, BY_NODE, obj_name(node));
 }
 
 static void class_changed(struct obj *class, void *ctx)
@@ -149,6 +163,7 @@ static void *binder_start(struct controller_ctx *ctx)
 	(void)informer_add_index(b->claims, BY_CLASS, claims_by_class);
 	(void)informer_add_index(b->claims, BY_VOLUME, claims_by_volume);
 	(void)informer_add_index(b->claims, BY_NODE, claims_by_node);
+	(void)informer_add_index(b->volumes, FILES_BY_NODE, volumes_by_node);
 	informer_add_handler(b->nodes, &(struct informer_handler){ .del = binder_node_deleted }, b);
 	pv_recycle_watch(b);
 	informer_add_handler(b->claims,

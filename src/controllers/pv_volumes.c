@@ -16,6 +16,44 @@ static int pv_volume_failed(struct pv_binder *b, struct obj *volume, const char 
 	return pv_volume_set_phase(b, volume, "Failed", message, err);
 }
 
+/* A node that is no more made it, and nobody else would let it go. Its directory stays where it is. A cache that lags
+ * behind a node which has just come is no harm: nobody has the claim any more. */
+static bool pv_volume_forsaken(struct pv_binder *b, const struct obj *volume)
+{
+	struct sv name = local_path_node(obj_root(volume));
+	_cleanup_obj_ struct obj *node = name.n ? informer_lookup(b->nodes, SV(""), name) : NULL;
+
+	return name.n && !node;
+}
+
+static int pv_volume_forget(struct pv_binder *b, struct obj *volume, struct err *err)
+{
+	struct client_delete_opts opts = CLIENT_DELETE_OPTS;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct val *doc = obj_edit(&a, volume), *list = val_get_mut(doc, F_metadata, F_finalizers);
+	size_t n = val_len(list);
+
+	opts.precondition_uid = obj_uid(volume);
+	if (!obj_deleting(volume) &&
+	    client_delete(b->ctx->client, RES(core_persistentvolumes), SV(""), obj_name(volume), &opts, &why) < 0)
+		return why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
+	if (!obj_deleting(volume))
+		return 0; /* its update brings us back */
+	volume_event(b, volume, "VolumeFailedDelete",
+		     arena_printf(&a, "node %.*s is gone: what it has in %.*s stays there, and the volume goes",
+				  SV_ARG(local_path_node(obj_root(volume))),
+				  SV_ARG(val_str(obj_get(volume, F_spec, F_hostPath, F_path)))));
+	for (size_t i = n; i-- > 0;)
+		if (val_is(val_at(list, i), PROVISIONER_FINALIZER))
+			val_list_remove(list, i);
+	if (val_len(list) == n ||
+	    client_update(b->ctx->client, RES(core_persistentvolumes), doc, NULL, NULL, &why) == 0 ||
+	    why.reason == ERR_NOT_FOUND)
+		return 0;
+	return err_move(err, &why);
+}
+
 /* Its claim is gone. Who provisioned a volume deletes it when it is released; what nobody did needs its admin. */
 static int pv_volume_release(struct pv_binder *b, struct obj *volume, struct err *err)
 {
@@ -37,6 +75,8 @@ static int pv_volume_release(struct pv_binder *b, struct obj *volume, struct err
 	if (val_is(policy, "Recycle") && !pv_recyclable(volume))
 		return pv_volume_failed(b, volume, "VolumeFailedRecycle", "No recycler plugin found for the volume!",
 					err);
+	if ((obj_deleting(volume) || val_is(policy, "Delete")) && pv_volume_forsaken(b, volume))
+		return pv_volume_forget(b, volume, err);
 	rc = pv_volume_set_phase(b, volume, "Released", NULL, err);
 	if (rc < 0 || !val_is(policy, "Recycle"))
 		return rc;

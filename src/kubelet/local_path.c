@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 /* As external provisioners call theirs: while it is there, the volume's directory may be. */
-#define FINALIZER "external-provisioner.volume.kubernetes.io/finalizer"
 /* The keys of no object. */
 #define KEY_MEND "mend"	  /* what a start finds is to be put in order */
 #define KEY_CLASS "class" /* the class is to be made */
@@ -93,7 +92,7 @@ static struct val *volume_for(struct local_path *l, struct arena *a, const struc
 	val_set_cstr(a, doc, F_apiVersion, "v1");
 	val_set_cstr(a, doc, F_kind, "PersistentVolume");
 	val_set_str(a, meta, F_name, name);
-	val_push(a, val_set_list(a, meta, F_finalizers), val_new_str(a, SV(FINALIZER)));
+	val_push(a, val_set_list(a, meta, F_finalizers), val_new_str(a, SV(PROVISIONER_FINALIZER)));
 	val_set(a, doc, F_metadata, meta);
 	annotation_set(a, doc, ANN_PROVISIONED_BY, SV(LOCAL_PATH_PROVISIONER));
 	val_set(a, val_set_map(a, spec, F_capacity), F_storage,
@@ -288,7 +287,7 @@ static int drop_finalizer(struct local_path *l, struct arena *a, struct obj *vol
 	size_t n = val_len(list);
 
 	for (size_t i = n; i-- > 0;)
-		if (val_is(val_at(list, i), FINALIZER))
+		if (val_is(val_at(list, i), PROVISIONER_FINALIZER))
 			val_list_remove(list, i);
 	if (val_len(list) == n || client_update(l->client, RES(core_persistentvolumes), doc, NULL, NULL, &why) == 0 ||
 	    why.reason == ERR_NOT_FOUND)

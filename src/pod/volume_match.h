@@ -17,7 +17,8 @@
 #define LOCAL_PATH_CLASS "local-path"
 #define LOCAL_PATH_PROVISIONER "caravel.io/local-path"
 
-#define ANN_PROVISIONED_BY "pv.kubernetes.io/provisioned-by"	   /* volume: who deletes it */
+#define PROVISIONER_FINALIZER "external-provisioner.volume.kubernetes.io/finalizer" /* volume: its files are there */
+#define ANN_PROVISIONED_BY "pv.kubernetes.io/provisioned-by"			    /* volume: who deletes it */
 #define ANN_PROVISIONER "volume.kubernetes.io/storage-provisioner" /* claim: who is asked to make one */
 #define ANN_PROVISIONER_BETA "volume.beta.kubernetes.io/storage-provisioner"
 #define ANN_SELECTED_NODE "volume.kubernetes.io/selected-node" /* claim: where its first pod will be */

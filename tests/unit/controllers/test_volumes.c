@@ -356,6 +356,45 @@ static void test_protection(void **state)
 	cluster_finish(&k);
 }
 
+/* A directory of a node that is no more is nobody's to delete: its volume goes all the same, and that is said. */
+static void test_node_of_a_volume_is_gone(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+	static const char *const nodes[] = { "here", "gone" };
+
+	for (size_t i = 0; i < ARRAY_LEN(nodes); i++) {
+		expect(r, 201, "POST", "/api/v1/nodes",
+		       arena_printf(&r->arena, "{\"metadata\":{\"name\":\"%s\"}}", nodes[i]));
+		expect(
+		    r, 201, "POST", PVS,
+		    arena_printf(
+			&r->arena,
+			"{\"metadata\":{\"name\":\"%s\",\"annotations\":{\"pv.kubernetes.io/provisioned-by\":"
+			"\"caravel.io/local-path\"},\"finalizers\":[\"external-provisioner.volume.kubernetes.io/"
+			"finalizer\"]},\"spec\":{\"capacity\":{\"storage\":\"1Gi\"},\"accessModes\":["
+			"\"ReadWriteOnce\"],\"persistentVolumeReclaimPolicy\":\"Delete\",\"claimRef\":{\"namespace\":"
+			"\"default\",\"name\":\"c-%s\"},\"hostPath\":{\"path\":\"/x/%s\"},\"nodeAffinity\":{"
+			"\"required\":{\"nodeSelectorTerms\":[{\"matchExpressions\":[{\"key\":\"kubernetes.io/"
+			"hostname\",\"operator\":\"In\",\"values\":[\"%s\"]}]}]}}}}",
+			nodes[i], nodes[i], nodes[i], nodes[i]));
+		claim(r, arena_printf(&r->arena, "c-%s", nodes[i]), "1Gi", ",\"storageClassName\":\"\"");
+	}
+	cluster_run(&k, 2);
+	assert_bound(r, "c-gone", "gone");
+	drop(r, CLAIMS, "c-here");
+	drop(r, CLAIMS, "c-gone");
+	cluster_run(&k, 3);
+	assert_phase(r, PVS, "here", "Released");
+	assert_phase(r, PVS, "gone", "Released");
+	drop(r, "/api/v1/nodes", "gone");
+	cluster_run(&k, 3);
+	assert_phase(r, PVS, "here", "Released");
+	assert_false(there(r, PVS, "gone"));
+	assert_int_equal(events(r, "gone", "VolumeFailedDelete"), 1);
+	cluster_finish(&k);
+}
+
 #define RECYCLER "/api/v1/namespaces/default/pods/recycler-for-v"
 
 static struct cluster released(void **state)
@@ -573,6 +612,7 @@ int main(void)
 		T(test_half_bound),
 		T(test_classes),
 		T(test_protection),
+		T(test_node_of_a_volume_is_gone),
 		T(test_recycled),
 		T(test_recycled_when_unused),
 		T(test_recycle_fails),
