@@ -1,7 +1,7 @@
 /* What an etcd has that no embedded store has: members that go, others that write, limits that somebody else set.
  * Against real ones. */
 #include "etcd_kit.h"
-#include "store/etcd/etcd.h"
+#include "store/etcd/etcd-internal.h"
 #include "store_kit.h"
 
 #include "base/arena.h"
@@ -231,6 +231,33 @@ static void test_hurry(void **state)
 		assert_int_equal(store_range(s, SV("a"), SV(""), 0, 1, NULL, NULL, &id, NULL), -1);
 		assert_int_equal(store_lease_grant(s, 0, 60, &id, NULL), -1);
 	}
+	store_close(s);
+}
+
+/* As an etcd says that it has forgotten what comes next. */
+static void lose(void *ctx)
+{
+	struct es *es = ctx;
+
+	feed_stop(&es->live);
+	es->live.lost(&es->live, 1);
+}
+
+/* The end comes while the store asks where etcd is, as it was away for longer than history is kept. */
+static void test_hurry_lost(void **state)
+{
+	struct place *p = *state;
+	struct store *s;
+
+	etcd_cluster_start(&p->c, 1, p->dir);
+	s = opened_at(&p->c);
+	assert_true(put(s, "a", "1", 0) > 0);
+	etcd_member_signal(&p->c.m[0], SIGSTOP);
+	ev_loop_post(ES(s)->loop, lose, ES(s));
+	store_hurry(s);
+	while (store_healthy(s, NULL))
+		kit_rest();
+	assert_int_equal(put(s, "b", "1", 0), -1);
 	store_close(s);
 }
 
@@ -794,6 +821,7 @@ int main(void)
 		PLACE(test_past_of_nobody), PLACE(test_compact_in_turn),
 		PLACE(test_members_die),    PLACE(test_members_stop),
 		PLACE(test_no_majority),    PLACE(test_hurry),
+		PLACE(test_hurry_lost),
 	};
 
 	if (!etcd_installed()) {

@@ -180,7 +180,7 @@ struct es {
 	struct list sync_now, sync_next; /* that are being asked for, and who came after that began */
 	struct link_req sync;
 	struct link_req jump;
-	struct ev_timer *closing, *pages_timer;
+	struct ev_timer *closing, *pages_timer, *jump_again;
 	bool gone; /* the store is closing */
 	/* Of the delivery. */
 	struct list waiting; /* applied, but not told yet: by revision */

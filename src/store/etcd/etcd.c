@@ -134,6 +134,7 @@ static void es_stop_loop(void *ctx)
 
 	es->gone = true;
 	es->closing = ev_timer_stop(es->closing);
+	es->jump_again = ev_timer_stop(es->jump_again);
 	feed_stop(&es->live);
 	past_stop(es);
 	link_stop(es->link);

@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+#define JUMP_PAUSE_NS NS_PER_SEC
+
 /* --- on the loop --- */
 
 static void live_push(struct es *es, struct batch *b_take)
@@ -42,19 +44,28 @@ static void live_push_mark(struct es *es, int64_t lost, int64_t jump)
 
 static void live_jump(struct es *es);
 
+static void live_jump_again(void *ctx)
+{
+	struct es *es = ctx;
+
+	es->jump_again = ev_timer_stop(es->jump_again);
+	live_jump(es);
+}
+
 static void live_jumped(struct link_req *r, const struct grpc_end *e, struct sv answer)
 {
 	struct es *es = CONTAINER_OF(r, struct es, jump);
 	struct etcd_range_said said;
 
-	if (es->gone)
+	if (es->gone || link_over(es->link))
 		return;
 	if (e->code == GRPC_OK && etcd_range_read(answer, &said)) {
 		live_push_mark(es, 0, said.rev);
 		feed_start(es, &es->live, said.rev + 1);
 		return;
 	}
-	live_jump(es);
+	/* Not from here: what is refused now, or by a link that asks nobody any more, is refused at once again. */
+	es->jump_again = ev_timer_start(es->loop, JUMP_PAUSE_NS, 0, live_jump_again, es);
 }
 
 /* Where the store is now: from there on it is followed again. */
