@@ -17,13 +17,14 @@ struct attach_detach {
 	struct informer *volumes, *claims, *pods, *nodes;
 	/* Made with the first volume of a driver: most clusters have none. Set by the queue's one worker. */
 	struct informer *attachments, *drivers;
-	struct workq *q; /* names of nodes; one worker, so that no two nodes get one volume at once */
+	_Atomic bool begun; /* they are, or will be */
+	struct workq *q;    /* names of nodes, mostly; one worker, so that no two nodes get one volume at once */
 	/* The worker's own. */
 	struct strmap made; /* volume name -> struct attach_made: what the cache does not show yet */
 	struct strmap
 	    since; /* attachment -> int64_t *: mono, since when nobody wants what its node still has mounted */
-	struct strmap refused; /* "node volume": said once */
-	struct strmap waiting; /* nodes that wait for a volume to leave another */
+	/* volume name -> struct strmap * of nodes that wait for it to leave another, as each has said once */
+	struct strmap refused;
 };
 
 struct attach_made {
@@ -54,5 +55,5 @@ bool attach_shared(const struct obj *volume);
 const char *attach_name(struct arena *a, const struct attach_want *w, struct sv node);
 const char *attach_unique(struct arena *a, const struct obj *volume);
 void attach_made_free(void *made);
-void attach_forget(struct attach_detach *c); /* what is remembered of attachments that are gone */
+void attach_refused_free(void *nodes);
 int attach_reconcile(void *ctx, struct sv node, struct reconcile_result *ret, struct err *err);

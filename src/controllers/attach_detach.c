@@ -4,12 +4,15 @@
  * Nothing but PersistentVolumes is watched until the first one of a driver is there. */
 #include "controllers/attach_detach-internal.h"
 
-#include "base/vec.h"
+#include "base/buf.h"
 #include "controllers/podutil.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
-#define KEY_BEGIN "" /* of no node: the first volume of a driver has come */
+/* Keys of the queue are names of nodes, but these: no name is empty or has a slash. */
+#define KEY_BEGIN ""	     /* the first volume of a driver has come */
+#define KEY_GONE "%.*s/%.*s" /* attachment, its volume: it has gone */
 #define READY_NS (50 * NS_PER_MS)
 
 static void index_pod_node(const struct obj *pod, struct index_keys *ret)
@@ -71,8 +74,12 @@ static void attachment_updated(struct obj *old, struct obj *now, void *ctx)
 /* Somebody may wait for the volume to be free: which nodes do is the worker's to know. */
 static void attachment_gone(struct obj *o, void *ctx)
 {
+	_cleanup_(buf_release) struct buf key = BUF_INIT;
+
 	attachment_news(o, ctx);
-	workq_add(((struct attach_detach *)ctx)->q, SV(KEY_BEGIN));
+	buf_printf(&key, KEY_GONE, SV_ARG(obj_name(o)),
+		   SV_ARG(val_str(obj_get(o, F_spec, F_source, F_persistentVolumeName))));
+	workq_add(((struct attach_detach *)ctx)->q, buf_sv(&key));
 }
 
 static void attach_node_news(struct obj *node, void *ctx)
@@ -89,8 +96,10 @@ static void attach_node_updated(struct obj *old, struct obj *now, void *ctx)
 
 static void attach_volume_news(struct obj *volume, void *ctx)
 {
-	if (obj_get(volume, F_spec, F_csi))
-		workq_add(((struct attach_detach *)ctx)->q, SV(KEY_BEGIN));
+	struct attach_detach *c = ctx;
+
+	if (obj_get(volume, F_spec, F_csi) && !atomic_exchange(&c->begun, true))
+		workq_add(c->q, SV(KEY_BEGIN));
 }
 
 /* --- life --- */
@@ -121,27 +130,25 @@ static bool attach_synced(struct attach_detach *c)
 	       informer_synced(c->nodes) && informer_synced(c->drivers) && informer_synced(c->attachments);
 }
 
-/* An attachment has gone. All nodes that wait for a volume which another one had look again, and say again what they
- * find. */
-static void attach_wake(struct attach_detach *c)
+/* An attachment has gone. The nodes that wait for its volume look again, and say again what they find. */
+static void attach_wake(struct attach_detach *c, struct sv attachment, struct sv volume)
 {
-	VEC(char *) nodes = VEC_INIT;
+	_cleanup_obj_ struct obj *again = informer_lookup(c->attachments, SV(""), attachment);
+	struct strmap *nodes = strmap_del(&c->refused, volume);
 
-	strmap_release(&c->refused);
-	c->refused = STRMAP_INIT;
-	attach_forget(c);
-	STRMAP_EACH(&c->waiting, e)
-		vec_push(&nodes, xstrndup(e->key, e->key_n));
-	for (size_t i = 0; i < nodes.n; i++) {
-		workq_add(c->q, sv_from(nodes.p[i]));
-		free(nodes.p[i]);
-	}
-	vec_release(&nodes);
+	if (!again)
+		free(strmap_del(&c->since, attachment));
+	if (!nodes)
+		return;
+	STRMAP_EACH(nodes, e)
+		workq_add(c->q, sv_make(e->key, e->key_n));
+	attach_refused_free(nodes);
 }
 
 static int attach_run(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct attach_detach *c = ctx;
+	ssize_t slash = sv_find(key, '/');
 
 	if (!c->attachments)
 		attach_begin(c);
@@ -149,9 +156,10 @@ static int attach_run(void *ctx, struct sv key, struct reconcile_result *ret, st
 		ret->after_ns = READY_NS;
 		return 0;
 	}
-	if (key.n)
+	if (slash >= 0)
+		attach_wake(c, sv_sub(key, 0, (size_t)slash), sv_sub(key, (size_t)slash + 1, key.n));
+	else if (key.n)
 		return attach_reconcile(c, key, ret, err);
-	attach_wake(c);
 	return 0;
 }
 
@@ -181,8 +189,7 @@ static void attach_stop(void *controller)
 	workq_free(c->q);
 	strmap_release_with(&c->made, attach_made_free);
 	strmap_release_with(&c->since, free);
-	strmap_release(&c->refused);
-	strmap_release(&c->waiting);
+	strmap_release_with(&c->refused, attach_refused_free);
 	free(c);
 }
 

@@ -157,10 +157,55 @@ static const char *used_by(struct attach_look *l, const struct attach_want *w, s
 	return "Volume is already exclusively attached to one node and can't be attached to another";
 }
 
+void attach_refused_free(void *x)
+{
+	strmap_release(x);
+	free(x);
+}
+
+/* True: it is known already. */
+static bool refused_add(struct attach_look *l, struct sv volume)
+{
+	void **slot = strmap_slot(&l->c->refused, volume);
+
+	if (!*slot)
+		*slot = xcalloc(1, sizeof(struct strmap));
+	return strmap_set(*slot, l->name, l->c);
+}
+
+static void refused_del(struct attach_look *l, struct sv volume)
+{
+	struct strmap *nodes = strmap_get(&l->c->refused, volume);
+
+	if (!nodes)
+		return;
+	(void)strmap_del(nodes, l->name);
+	if (!nodes->n)
+		attach_refused_free(strmap_del(&l->c->refused, volume));
+}
+
+/* What no pod here waits for any more: the next one that does is told. */
+static void refused_forget(struct attach_look *l)
+{
+	struct sv *gone = ARENA_ARRAY(l->a, struct sv, l->c->refused.n);
+	size_t n = 0;
+
+	STRMAP_EACH(&l->c->refused, e) {
+		struct sv volume = sv_make(e->key, e->key_n);
+		bool unwanted = strmap_has(e->value, l->name);
+
+		for (size_t i = 0; i < l->n_want && unwanted; i++)
+			unwanted = !sv_eq(obj_name(l->want[i].volume), volume);
+		if (unwanted)
+			gone[n++] = arena_sv(l->a, volume);
+	}
+	for (size_t i = 0; i < n; i++)
+		refused_del(l, gone[i]);
+}
+
 /* It is at another node, and may not be at two. */
 static bool attach_refused(struct attach_look *l, const struct attach_want *w)
 {
-	struct sv key = arena_svf(l->a, "%.*s %.*s", SV_ARG(l->name), SV_ARG(obj_name(w->volume)));
 	struct obj **all, **others;
 	size_t n, n_others = 0;
 
@@ -172,13 +217,12 @@ static bool attach_refused(struct attach_look *l, const struct attach_want *w)
 		if (!sv_eq(val_str(obj_get(all[i], F_spec, F_nodeName)), l->name))
 			others[n_others++] = all[i];
 	if (!n_others && !made_elsewhere(l, w)) {
-		(void)strmap_del(&l->c->refused, key);
+		refused_del(l, obj_name(w->volume));
 		return false;
 	}
-	strmap_set(&l->c->waiting, l->name, l->c);
 	if (!n_others)
 		look_again(l, NS_PER_SEC);
-	if (strmap_set(&l->c->refused, key, l->c))
+	if (refused_add(l, obj_name(w->volume)))
 		return true;
 	look_event(l, w, "Warning", "FailedAttachVolume",
 		   arena_printf(l->a, "Multi-Attach error for volume \"%.*s\" %s", SV_ARG(obj_name(w->volume)),
@@ -348,23 +392,6 @@ static int detach(struct attach_look *l, struct obj *o, struct err *err)
 	return 0;
 }
 
-void attach_forget(struct attach_detach *c)
-{
-	VEC(char *) gone = VEC_INIT;
-
-	STRMAP_EACH(&c->since, e) {
-		_cleanup_obj_ struct obj *o = informer_lookup(c->attachments, SV(""), sv_make(e->key, e->key_n));
-
-		if (!o)
-			vec_push(&gone, xstrndup(e->key, e->key_n));
-	}
-	for (size_t i = 0; i < gone.n; i++) {
-		free(strmap_del(&c->since, sv_from(gone.p[i])));
-		free(gone.p[i]);
-	}
-	vec_release(&gone);
-}
-
 /* Which of its attachments go, for now as far as the cache says. */
 static struct obj **leaving(struct attach_look *l, bool **ret_forced, size_t *ret_n)
 {
@@ -496,8 +523,8 @@ int attach_reconcile(void *ctx, struct sv name, struct reconcile_result *ret, st
 
 	if (node)
 		l.node = obj_link(&a, node);
-	(void)strmap_del(&c->waiting, name);
 	l.want = attach_wanted(c, &a, name, &l.n_want, &l.unsure);
+	refused_forget(&l);
 	l.there = informer_by_index(c->attachments, &a, ATTACH_BY_NODE, name, &l.n_there);
 	if (attach_all(&l, err) < 0)
 		return -1;

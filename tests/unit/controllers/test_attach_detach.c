@@ -177,6 +177,55 @@ static void test_many_read(void **state)
 	second_node(state, "ReadOnlyMany", true);
 }
 
+/* How often it was said of the pod. */
+static int64_t times_said(struct rig *r, const char *name, const char *reason)
+{
+	int64_t n = 0;
+
+	VAL_EACH(val_get(get(r, "/api/v1/events"), F_items), e)
+		if (val_is(val_get(e, F_involvedObject, F_name), name) && val_is(val_get(e, F_reason), reason))
+			n += val_int_or(val_get(e, F_count), 1);
+	return n;
+}
+
+/* Other volumes come, and leave their nodes: whoever waits for this one is not told again. */
+static void test_others_wake_nobody(void **state)
+{
+	struct cluster k = begin(state);
+	struct rig *r = k.rig;
+
+	volume(&k, "ReadWriteOnce");
+	pod(&k, "p", "n1");
+	fulfil(&k, "n1");
+	pod(&k, "q", "n2");
+	assert_int_equal(times_said(r, "q", "FailedAttachVolume"), 1);
+	for (int i = 0; i < 3; i++) {
+		expect(r, 201, "POST", PVS,
+		       arena_printf(&r->arena,
+				    "{\"metadata\":{\"name\":\"w%d\"},\"spec\":{\"capacity\":{\"storage\":\"1Gi\"},"
+				    "\"accessModes\":[\"ReadWriteOnce\"],\"storageClassName\":\"t\",\"csi\":{"
+				    "\"driver\":\"d.io\",\"volumeHandle\":\"h-w%d\"}}}",
+				    i, i));
+		/* Nobody wants it: it goes again. */
+		expect(r, 201, "POST", ATTACHMENTS,
+		       arena_printf(&r->arena,
+				    "{\"metadata\":{\"name\":\"w%d\"},\"spec\":{\"attacher\":\"d.io\",\"nodeName\":"
+				    "\"n1\",\"source\":{\"persistentVolumeName\":\"w%d\"}}}",
+				    i, i));
+		cluster_run(&k, 5);
+		expect(r, 404, "GET", arena_printf(&r->arena, ATTACHMENTS "/w%d", i), NULL);
+	}
+	assert_int_equal(times_said(r, "q", "FailedAttachVolume"), 1);
+	/* Another pod that waits at the same node is told when there was none for a while. */
+	pod_gone(&k, "q");
+	pod(&k, "q2", "n2");
+	assert_int_equal(times_said(r, "q2", "FailedAttachVolume"), 1);
+	pod_gone(&k, "p");
+	cluster_run(&k, 30);
+	assert_true(attached_to(&k, "n2"));
+	cluster_finish(&k);
+}
+
 /* Both come at once: one has it. */
 static void test_both_at_once(void **state)
 {
@@ -487,6 +536,7 @@ int main(void)
 						   T(test_once_a_pod),
 						   T(test_many),
 						   T(test_many_read),
+						   T(test_others_wake_nobody),
 						   T(test_both_at_once),
 						   T(test_not_required),
 						   T(test_there_and_back),
