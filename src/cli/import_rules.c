@@ -1,6 +1,6 @@
 #include "cli/import_rules.h"
 
-#include "pod/volume_match.h"
+#include "kubelet/local_path.h"
 
 static const struct {
 	const char *group, *plural; /* plural NULL: all of the group */
