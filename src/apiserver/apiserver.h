@@ -121,7 +121,7 @@ struct apiserver_opts {
 	 * JSON, in a. NULL: there are no such paths. */
 	int (*servers)(void *ctx, struct arena *a, const struct servers_asked *q, struct sv *ret, struct err *err);
 	void *servers_ctx;
-	bool join_token_known;	      /* it is in no Secret, as it opens more than the way in (cli/shared_keys.h) */
+	bool join_token_known; /* --token is in no Secret, as it opens more than the way in (cli/shared_keys.h) */
 	const char *admission_config; /* an AdmissionConfiguration (admission/setup.h); NULL: none */
 	/* Names of plugins, NULL-terminated, or NULL: on beside those that are, off of them. */
 	const char *const *enable_admission, *const *disable_admission;

@@ -46,10 +46,14 @@ int join_secret_parse(struct arena *a, const struct join_opts *o, struct join_to
 	if (join_token_parse(join_without_user(a, sv_trim(sv_from(o->token))), ret, err) < 0)
 		return -1;
 	if (!ret->ca_hash.n && !(o->ca_hashes && o->ca_hashes[0]) && !o->insecure)
-		return err_set(err, ERR_INVALID,
-			       "this short token does not say which server to believe: take the one that begins with "
-			       "K10, from DATA-DIR/server/node-token on the server or `caravel token create`, or add "
-			       "--discovery-token-ca-cert-hash; --insecure-join believes whoever answers");
+		return err_set(
+		    err, ERR_INVALID,
+		    o->of_server
+			? "this short token does not say which server to believe: take the one that begins "
+			  "with K10, from DATA-DIR/server/token on one of the servers"
+			: "this short token does not say which server to believe: take the one that begins "
+			  "with K10, from DATA-DIR/server/node-token on the server or `caravel token create`, or add "
+			  "--discovery-token-ca-cert-hash; --insecure-join believes whoever answers");
 	return 0;
 }
 

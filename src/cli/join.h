@@ -11,7 +11,7 @@
  *	<id>.<secret> alone					only with --insecure-join: whoever is in between
  *							could be the server, and would have the token
  *
- * Blocking, for the start of `caravel agent`.
+ * Blocking, for the start of `caravel agent`, and of `caravel server --server`.
  */
 #pragma once
 
@@ -24,6 +24,7 @@ struct join_opts {
 	const char *token;	      /* as pasted */
 	const char *const *ca_hashes; /* "sha256:<hex>", NULL-terminated; NULL: none */
 	bool insecure;
+	bool of_server; /* it is a server that joins, which has neither hashes nor insecure: what is said of a token */
 };
 
 /* Views of text, but for the K10 form with a user, which is put together in a. */

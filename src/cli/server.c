@@ -497,7 +497,8 @@ static int start_api(struct server *s, struct err *err)
 		.tls_cert_file = o->tls_cert_file,
 		.tls_key_file = o->tls_key_file,
 		.tls_sni = o->tls_sni.list.p,
-		.join_token = o->token,
+		/* With --server it is there to bring this one, and nodes have another. */
+		.join_token = o->join_url ? NULL : o->token,
 		.join_token_known = o->token && keys_are_shared(s),
 		.known_token = s->token && (s->opened.member || o->token) ? known_token : NULL,
 		.known_token_ctx = s->token,

@@ -150,7 +150,7 @@ int server_join(struct arena *a, const struct server_join_opts *o, struct server
 	const struct shared_keys_opts keys = {
 		.env = o->env, .data_dir = o->data_dir, .token = o->token, .etcd = true
 	};
-	const struct join_opts j = { .server = o->url, .token = o->token };
+	const struct join_opts j = { .server = o->url, .token = o->token, .of_server = true };
 	const struct val *said;
 	struct http_response r;
 	struct join_token t;

@@ -179,8 +179,20 @@ bool servers_token_is(struct servers_token *t, struct sv id, struct sv secret)
 	return is;
 }
 
+/* Whether nodes are given the servers' token, was until now: a cluster that has one of theirs keeps it in that file. */
+static bool st_is_of_nodes(struct servers_token *t, struct arena *a, struct sv was)
+{
+	struct join_token k;
+	struct sv text;
+
+	return t->o.nodes && file_read(a, arena_printf(a, "%s/server/node-token", t->dir), PEM_MAX, &text, NULL) == 0 &&
+	       join_token_parse(sv_trim(text), &k, NULL) == 0 &&
+	       secret_equal(arena_svf(a, "%.*s.%.*s", SV_ARG(k.id), SV_ARG(k.secret)), was);
+}
+
 /* For the next start, and for whoever brings another server. */
-static int st_write(struct servers_token *t, struct arena *a, const struct join_token *k, struct err *err)
+static int st_write(struct servers_token *t, struct arena *a, const struct join_token *k, struct sv was,
+		    struct err *err)
 {
 	struct sv ca, text;
 
@@ -190,19 +202,20 @@ static int st_write(struct servers_token *t, struct arena *a, const struct join_
 	if (dir_make(arena_printf(a, "%s/server", t->dir), 0700, err) < 0 ||
 	    file_write(arena_printf(a, "%s/server/token", t->dir), arena_svf(a, "%.*s\n", SV_ARG(text)), 0600, err) < 0)
 		return -1;
-	return t->o.nodes ? join_token_write(a, t->dir, text, err) : 0;
+	return st_is_of_nodes(t, a, was) ? join_token_write(a, t->dir, text, err) : 0;
 }
 
 /* The turn is held. A file that cannot be written is told of: the next start has the store's word. */
 static void st_take(struct servers_token *t, struct arena *a, struct sv token)
 {
 	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct sv was = st_now(t, a);
 	struct join_token k;
 
 	if (join_token_parse(token, &k, &err) < 0)
 		return;
 	st_set(t, &k);
-	if (st_write(t, a, &k, &err) < 0)
+	if (st_write(t, a, &k, was, &err) < 0)
 		log_warn(SYS, "the servers' token cannot be written; the next start does", "error", "%s",
 			 err_msg(&err));
 }
@@ -356,7 +369,7 @@ static int st_rotate(struct servers_token *t, struct arena *a, const struct join
 	if (!t->o.store) {
 		if (!secret_equal(was, st_now(t, a)))
 			return err_set(err, ERR_FORBIDDEN, "the old token is not that of this server");
-		return st_write(t, a, next, err) < 0 ? -1 : (st_set(t, next), 0);
+		return st_write(t, a, next, was, err) < 0 ? -1 : (st_set(t, next), 0);
 	}
 	if (st_is_free(t, a, next, err) < 0 || st_reseal(t, a, was, word, err) < 0)
 		return -1;

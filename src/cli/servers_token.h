@@ -33,7 +33,7 @@ struct servers_token_opts {
 	struct store *store; /* NULL: it is this server's own */
 	const char *data_dir;
 	const char *token; /* as it is now: that of the file, or --token's */
-	bool nodes;	   /* nodes join with it, too: it was given by --token */
+	bool nodes;	   /* nodes may join with it, too: it was given by --token */
 };
 
 /* Follows what others write from now on. */

@@ -178,6 +178,36 @@ def a_second_one_on_a_directory_is_refused(c):
     wait_for("both to answer", lambda: all(answers for _, answers in a.members().values()))
 
 
+def nodes_get_a_token_of_their_own(c):
+    """On a server that joined as well: that of servers, which brought it, is in no file that nodes are given."""
+    a, b = c
+    wrong = os.path.join(a.dir, "wrong")
+    with_it = b.file("server", "node-token").strip()
+    equal(with_it, a.file("server", "node-token").strip())
+    equal(os.readlink(b.path("server", "agent-token")), "node-token")
+    equal(b.file("server", "token") == b.file("server", "node-token"), False)
+    bearer = {"Authorization": "Bearer " + with_it.split("::")[1]}
+    contains(refused(wrong, b, "127.0.0.9", etcd_port(), token=with_it), "not one that nodes join with")
+    for method, path in (("GET", "/v1-caravel/members"), ("POST", "/v1-caravel/members"), ("PUT", "/v1-caravel/servers-token")):
+        equal(b.request(method, path, {}, bearer, b.anonymous_context())[0], 403, path)
+    said = refused(wrong, b, "127.0.0.9", etcd_port(), token=b.token().split("::")[1])
+    contains(said, "does not say which server to believe", "DATA-DIR/server/token on one of the servers")
+    equal("node-token" in said or "--insecure-join" in said, False, said)
+    # Deleted is revoked: whichever server starts next makes another, and not that of servers.
+    a.kubectl("delete", "secret", "-n", "kube-system", "bootstrap-token-" + with_it.split("::")[1].split(".")[0])
+    b.stop()
+    b.start()
+    other = b.file("server", "node-token").strip()
+    equal(other in (with_it, b.token()), False)
+    contains(a.kubectl("get", "secrets", "-n", "kube-system", "-o", "name"), "bootstrap-token-" + other.split("::")[1].split(".")[0])
+    equal("bootstrap-token-" + b.token().split("::")[1].split(".")[0] in a.kubectl("get", "secrets", "-n", "kube-system", "-o", "name"), False)
+    # Nor does it get there when servers get another token.
+    a.command("token", "rotate", "--servers")
+    wait_for("both to have the new one", lambda: a.token() == b.token())
+    equal(b.file("server", "node-token").strip(), other)
+    wait_for("both to answer", lambda: all(answers for _, answers in a.members().values()))
+
+
 def one_goes_for_good(c):
     a, b = c
     name = b.name()
@@ -216,7 +246,7 @@ if __name__ == "__main__":
     try:
         first.start()
         second.start()
-        status = main([nobody_loses_his_place, a_second_one_on_a_directory_is_refused, who_may_ask, the_token_is_rotated_under_traffic, a_rotation_is_done_or_not, all_read_what_each_writes, one_goes_for_good, one_leaves], (first, second))
+        status = main([nobody_loses_his_place, a_second_one_on_a_directory_is_refused, nodes_get_a_token_of_their_own, who_may_ask, the_token_is_rotated_under_traffic, a_rotation_is_done_or_not, all_read_what_each_writes, one_goes_for_good, one_leaves], (first, second))
     finally:
         for one in (second, first):
             one.cleanup()

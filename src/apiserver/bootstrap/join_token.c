@@ -58,12 +58,11 @@ struct val *join_token_secret(struct apiserver *s, struct arena *a, struct sv *r
 {
 	struct found f = { .a = a, .now_ns = env_now_ns(s->env) };
 
-	if (s->o.join_token) {
-		if (given(s, a, &f, err) < 0)
-			return NULL;
-	} else {
+	/* One that the cluster has goes before that of servers: who reads the file gives it to nodes. */
+	if (!s->o.join_token || s->o.join_token_known)
 		wc_each(s->wc, RES(core_secrets), SV(BOOTSTRAP_TOKEN_NS), find_made, &f);
-	}
+	if (s->o.join_token && !f.token.id.n && given(s, a, &f, err) < 0)
+		return NULL;
 	if (!f.token.id.n)
 		bootstrap_token_random(s->env, a, &f.token);
 	*ret_text = join_token_format(a, s->pki->ca_cert, f.token.id, f.token.secret);

@@ -2,9 +2,10 @@
  *
  * The Secret in the cluster is what counts (client/bootstrap_token.h); DIR/server/node-token holds the text to copy, in
  * the form that pins the CA (DIR/server/agent-token leads there), and is written anew whenever it says something else.
- * Deleting the Secret revokes the token; the next start makes another one. The token authenticates as
- * system:bootstrap:<id> in system:bootstrappers:caravel:default-node-token, which may ask for a certificate and nothing
- * else.
+ * Deleting the Secret revokes the token; the next start makes another one. The servers' token (apiserver_opts.
+ * join_token_known) is in the file where no Secret was ever made, as it was given for nodes, too. The token
+ * authenticates as system:bootstrap:<id> in system:bootstrappers:caravel:default-node-token, which may ask for a
+ * certificate and nothing else.
  */
 #pragma once
 

@@ -59,6 +59,21 @@ static void test_tokens(void **state)
 	}
 }
 
+/* A server has neither of those flags, and nodes' file is not its. */
+static void test_servers_short_token(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	const struct join_opts o = { .token = TOKEN, .of_server = true };
+	struct join_token t;
+
+	(void)state;
+	assert_int_equal(join_secret_parse(&a, &o, &t, &err), -1);
+	assert_non_null(strstr(err_msg(&err), "DATA-DIR/server/token on one of the servers"));
+	assert_null(strstr(err_msg(&err), "node-token"));
+	assert_null(strstr(err_msg(&err), "--"));
+}
+
 static int parse(struct arena *a, const char *json, struct cluster_facts *f, struct err *err)
 {
 	return facts_parse(a, json_decode(a, sv_from(json), NULL, NULL), f, err);
@@ -206,9 +221,13 @@ static void test_names_of_networks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tokens),	      cmocka_unit_test(test_facts),
-		cmocka_unit_test(test_facts_refused), cmocka_unit_test(test_flags_that_differ),
-		cmocka_unit_test(test_other_servers), cmocka_unit_test(test_names_of_networks),
+		cmocka_unit_test(test_tokens),
+		cmocka_unit_test(test_servers_short_token),
+		cmocka_unit_test(test_facts),
+		cmocka_unit_test(test_facts_refused),
+		cmocka_unit_test(test_flags_that_differ),
+		cmocka_unit_test(test_other_servers),
+		cmocka_unit_test(test_names_of_networks),
 	};
 
 	return cmocka_run_group_tests_name("cli/join", tests, NULL, NULL);

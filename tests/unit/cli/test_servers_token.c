@@ -115,6 +115,29 @@ static void refused(struct rig *r, const char *body, enum err_reason reason)
 	err_release(&err);
 }
 
+/* The file that nodes are given follows only where it has the servers' token. */
+static void nodes_keep_theirs(void **state)
+{
+	struct rig *r = *state;
+	const char *path = arena_printf(&r->a, "%s/server/node-token", r->one);
+	const struct servers_token_opts o = {
+		.env = r->env, .store = r->store, .data_dir = r->one, .token = OLD, .nodes = true
+	};
+	struct sv said;
+
+	servers_token_free(r->t1);
+	r->t1 = servers_token_new(&o, NULL);
+	assert_non_null(r->t1);
+	assert_int_equal(file_write(path, SV("nnnnnn.0123456789abcdef\n"), 0600, NULL), 0);
+	rotated(r, ROTATE(OLD, NEXT));
+	assert_int_equal(file_read(&r->a, path, 4096, &said, NULL), 0);
+	assert_sv(said, "nnnnnn.0123456789abcdef\n");
+	assert_int_equal(file_write(path, SV(NEXT "\n"), 0600, NULL), 0);
+	rotated(r, ROTATE(NEXT, LAST));
+	assert_int_equal(file_read(&r->a, path, 4096, &said, NULL), 0);
+	assert_string_equal(arena_cstr(&r->a, sv_trim(said)), file_of(r, r->one));
+}
+
 static void who_may_not(void **state)
 {
 	struct store_write secret = { .key = SV("/registry/secrets/kube-system/bootstrap-token-bbbbbb"),
@@ -219,6 +242,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RIG(who_may_not),
+		RIG(nodes_keep_theirs),
 		RIG(all_have_the_newer),
 		RIG(the_older_opens_nothing),
 		RIG(a_start_that_is_behind),
