@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/vec.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -11,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 static bool fs_is_so(const char *path, struct sv content, mode_t mode)
@@ -178,6 +180,73 @@ bool fs_is_mountpoint(const char *path)
 
 	each_mount(path, match, &e);
 	return e.found;
+}
+
+/* In one set of mounts. A copy of the whole tree may stand anywhere (/host of a pod that has all of it), so it is the
+ * end of the name that says that a mount is ours. */
+static bool mounted_elsewhere_in(FILE *f, dev_t dev, const char *path)
+{
+	_cleanup_free_ char *line = NULL;
+	size_t cap = 0, plen = strlen(path), n;
+	bool found = false;
+
+	while (!found && getline(&line, &cap, f) > 0) {
+		unsigned major, minor;
+		int at = 0;
+		char *end;
+
+		if (sscanf(line, "%*d %*d %u:%u %*s %n", &major, &minor, &at) != 2 || !at ||
+		    makedev(major, minor) != dev || !(end = strchr(line + at, ' ')))
+			continue;
+		*end = '\0';
+		fs_unescape(line + at);
+		n = strlen(line + at);
+		found = n < plen || strcmp(line + at + n - plen, path) != 0;
+	}
+	return found;
+}
+
+/* What a process sees of mounts: of its set those below its root. Hundreds of processes share one. */
+struct mount_view {
+	ino_t set, root;
+};
+
+bool fs_is_mounted_elsewhere(const char *path)
+{
+	VEC(struct mount_view) seen = VEC_INIT;
+	struct stat fs, set, root;
+	struct mount_view view;
+	bool found = false;
+	DIR *d;
+
+	if (stat(path, &fs) < 0 || !(d = opendir("/proc")))
+		return true;
+	for (struct dirent *e; !found && (e = readdir(d));) {
+		char name[64];
+		size_t i = 0;
+		FILE *f;
+
+		if (e->d_name[0] < '1' || e->d_name[0] > '9')
+			continue;
+		(void)snprintf(name, sizeof(name), "/proc/%.20s/ns/mnt", e->d_name);
+		if (stat(name, &set) < 0)
+			continue;
+		(void)snprintf(name, sizeof(name), "/proc/%.20s/root", e->d_name);
+		if (stat(name, &root) < 0)
+			continue;
+		while (i < seen.n && (seen.p[i].set != set.st_ino || seen.p[i].root != root.st_ino))
+			i++;
+		(void)snprintf(name, sizeof(name), "/proc/%.20s/mountinfo", e->d_name);
+		if (i < seen.n || !(f = fopen(name, "re")))
+			continue; /* it has just ended */
+		view = (struct mount_view){ set.st_ino, root.st_ino };
+		vec_push(&seen, view);
+		found = mounted_elsewhere_in(f, fs.st_dev, path);
+		fclose(f);
+	}
+	closedir(d);
+	vec_release(&seen);
+	return found;
 }
 
 size_t fs_net_mounts(struct arena *a, const char *path, const char *const **ret)

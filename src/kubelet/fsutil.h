@@ -17,6 +17,10 @@ int fs_mkdir_p(const char *path, mode_t mode,
 /* Unmounts everything mounted at or under path, deepest first; *ret_n (may be NULL) counts them. */
 int fs_unmount_under(const char *path, int *ret_n, struct err *err);
 bool fs_is_mountpoint(const char *path);
+/* Has any process of the machine the file system that is mounted at path at another place? That is how a container has
+ * it. Copies of the mount itself, as each private set of mounts has them, do not count. Also true when it cannot be
+ * said. */
+bool fs_is_mounted_elsewhere(const char *path);
 /* File servers' (NFS) at or under path, deepest first. The table alone is asked. */
 struct arena;
 size_t fs_net_mounts(struct arena *a, const char *path, const char *const **ret);

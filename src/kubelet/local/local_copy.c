@@ -43,33 +43,49 @@ static int copy_is_short(int from, int to, const char *name, struct err *err)
 		       name, (int64_t)st.st_blocks * 512 >> 20);
 }
 
-/* The source, held still. Its lock is not kept: whoever starts its pod does not wait for the copy. */
-int local_copy_still(const struct local_store *s, const char *from, bool block, int to, struct err *err)
+static int copy_frozen(const struct local_store *s, int from, const char *at, int to, struct err *err)
+{
+	int rc;
+
+	if (s->machine->freeze(from, at, err) < 0)
+		return -1;
+	rc = local_copy_file(s, from, to, err);
+	s->machine->thaw(at);
+	return rc;
+}
+
+/* Of one that a pod has the lock is given back: whoever starts another one does not wait for the copy. Of one that none
+ * has it is kept, so that none gets it while it is still for long. */
+static int copy_image(struct local_at *src, int to, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const char *at = local_path(src, &a);
+
+	if (local_mount(src, err) < 0)
+		return -1;
+	if (src->s->machine->used(at)) {
+		close_fdp(&src->lock);
+		src->lock = -1;
+		if (copy_is_short(src->file, to, src->name, err) < 0)
+			return -1;
+	}
+	return copy_frozen(src->s, src->file, at, to, err);
+}
+
+/* The source, held still. */
+int local_copy_still(const struct local_store *s, const char *from, bool block, int to, struct err *err)
+{
 	_cleanup_(local_at_release) struct local_at src;
-	const char *at = NULL;
-	int rc;
 
 	if (local_look(&src, s, from, err) < 0)
 		return -1;
 	if (src.file < 0 || src.block != block)
 		return err_set(err, ERR_UNAVAILABLE, "volume '%s' was taken away meanwhile", from);
-	if (!block) {
-		at = local_path(&src, &a);
-		if (!s->machine->mounted(at))
-			at = NULL; /* nobody writes */
-	}
+	if (!block)
+		return copy_image(&src, to, err);
 	close_fdp(&src.lock);
 	src.lock = -1;
-	if (at && copy_is_short(src.file, to, from, err) < 0)
-		return -1;
-	if ((at || block) && s->machine->freeze(src.file, at, err) < 0)
-		return -1;
-	rc = local_copy_file(s, src.file, to, err);
-	if (at)
-		s->machine->thaw(at);
-	return rc;
+	return s->machine->freeze(src.file, NULL, err) < 0 ? -1 : local_copy_file(s, src.file, to, err);
 }
 
 int local_copy_tree(const struct local_store *s, const char *from, int to, int64_t bytes, struct err *err)

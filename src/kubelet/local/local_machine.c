@@ -213,6 +213,7 @@ const struct local_machine local_machine_real = {
 	.mounted = fs_is_mountpoint,
 	.image_mount = image_mount,
 	.image_follow = image_follow,
+	.used = fs_is_mounted_elsewhere,
 	.freeze = image_freeze,
 	.thaw = image_thaw,
 	.unmount = local_unmount,

@@ -22,6 +22,8 @@ struct local_machine {
 	int (*image_mount)(int file, const char *at, struct err *err);
 	/* Device and file system become as large as the file, while they are in use. */
 	int (*image_follow)(int file, const char *at, struct err *err);
+	/* Is it mounted somewhere else, too, as in a container? */
+	bool (*used)(const char *at);
 	/* What was written is in the file, and nothing more comes until thawed. at NULL: of a block device only the
 	 * former. */
 	int (*freeze)(int file, const char *at, struct err *err);

@@ -40,7 +40,7 @@ enum local_form { LOCAL_TREE, LOCAL_FILE_SYSTEM, LOCAL_DEVICE, _LOCAL_FORM_MAX }
 /* What it is; LOCAL_TREE of one that is not there, too. */
 enum local_form local_form_of(const struct local_at *v);
 /* All that volume `from` holds now, into an empty file, or directory. Its writers wait meanwhile where they can be made
- * to; one of which that would be too long is refused while it is in use. bytes: what the volume may hold; 0: it is not
+ * to; one of which that would be too long is refused while a pod has it. bytes: what the volume may hold; 0: it is not
  * known. */
 int local_copy_still(const struct local_store *s, const char *from, bool block, int to, struct err *err);
 int local_copy_tree(const struct local_store *s, const char *from, int to, int64_t bytes, struct err *err);

@@ -8,13 +8,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 
 #define MIB ((int64_t)1 << 20)
 
 static struct arena A;
-static bool images, frozen, fail_copy;
+static bool images, used, frozen, fail_copy, waits;
 
 static bool no_quota(_unused_ int dir)
 {
@@ -47,9 +53,18 @@ static int image_mount(_unused_ int file, _unused_ const char *at, _unused_ stru
 	return 0;
 }
 
-static int freeze(_unused_ int file, _unused_ const char *at, struct err *err)
+static bool in_use(_unused_ const char *at)
 {
+	return used;
+}
+
+static int freeze(int file, const char *at, struct err *err)
+{
+	_cleanup_free_ char *path = xasprintf("/proc/self/fd/%d", file);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
 	assert_false(frozen);
+	waits = at && flock(fd, LOCK_EX | LOCK_NB) < 0;
 	if (fail_copy)
 		return err_set(err, ERR_UNAVAILABLE, "not now");
 	frozen = at != NULL;
@@ -86,6 +101,7 @@ static const struct local_machine machine = { .quota_there = no_quota,
 					      .mounted = mounted,
 					      .image_mount = image_mount,
 					      .image_follow = image_mount,
+					      .used = in_use,
 					      .freeze = freeze,
 					      .thaw = thaw,
 					      .unmount = unmount,
@@ -95,7 +111,7 @@ static struct local_store S;
 
 static int set_up(_unused_ void **state)
 {
-	images = frozen = fail_copy = false;
+	images = used = frozen = fail_copy = waits = false;
 	spare_bytes = INT64_MAX;
 	S = (struct local_store){ temp_dir(&A), &machine };
 	return 0;
@@ -413,8 +429,9 @@ static void test_image(_unused_ void **state)
 
 	images = true;
 	make("pvc-1", LOCAL_IMAGE, false);
+	used = true;
 	assert_int_equal(take("pvc-1", &is, NULL), 0);
-	assert_false(frozen || is.block);
+	assert_false(frozen || waits || is.block);
 	assert_int_equal(is.bytes, 10 * MIB);
 	fill_refused("snapshot-1", false, LOCAL_NONE, "its class cannot ask for enforcement");
 	assert_int_equal(fill_as("snapshot-1", false, LOCAL_AUTO, NULL), 0);
@@ -427,28 +444,108 @@ static void test_image(_unused_ void **state)
 	}
 }
 
-/* One that is in use is not still for minutes. */
+/* One that a pod has is not still for minutes; one that none has is mounted all the same, and whoever starts a pod with
+ * it waits. */
 static void test_large_image(_unused_ void **state)
 {
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	struct local_snapshot is;
 	int fd;
 
-	images = true;
+	images = used = true;
 	make("pvc-1", LOCAL_IMAGE, false);
 	fd = open(at(".images/pvc-1"), O_RDWR | O_CLOEXEC);
 	if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 1100 * MIB) < 0) {
 		close(fd);
 		skip();
 	}
+	close(fd);
 	if (take("pvc-1", &is, &err) < 0) { /* else blocks can be shared here */
 		assert_non_null(strstr(err_msg(&err), "it is copied when no pod uses it"));
 		assert_false(frozen || there(".snapshots/snapshot-1.image") ||
 			     there(".snapshots/.new-snapshot-1.image"));
-		images = false; /* it is not mounted */
+		used = false;
 		assert_int_equal(take("pvc-1", &is, NULL), 0);
+		assert_true(waits && images && !frozen);
 	}
+}
+
+/* What a container does: its own set of mounts, in which the volume stands elsewhere. to NULL: it only has a copy of
+ * all mounts, as many a service of the machine. -1: that cannot be done here. */
+static pid_t container(const char *from, const char *to)
+{
+	int ready[2];
+	char said = 0;
+	pid_t pid;
+
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+		    (!to || mount(from, to, NULL, MS_BIND, NULL) == 0))
+			said = 1;
+		(void)!write(ready[1], &said, 1);
+		pause();
+		_exit(0);
+	}
+	assert_int_equal(read(ready[0], &said, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
+	if (said)
+		return pid;
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	return -1;
+}
+
+static void container_ends(pid_t pid)
+{
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* On a real machine, with a real file system in it. */
+static void test_large_image_real(_unused_ void **state)
+{
+	struct local_want w = { .name = "pvc-1", .bytes = 1200 * MIB, .limit = LOCAL_IMAGE };
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct local_machine real = local_machine_real;
+	struct local_snapshot is;
+	enum local_limit got;
+	pid_t pod, other;
+	int fd;
+
+	real.spare = NULL;
+	S.machine = &real;
+	assert_int_equal(mkdir(at("mnt"), 0700), 0);
+	if (geteuid() != 0 || local_volume_make(&S, &w, &got, NULL, &err) < 0) {
+		print_message("%s\n", err_msg(&err));
+		(void)local_volume_remove(&S, "pvc-1", NULL);
+		skip();
+	}
+	put("pvc-1/data", "text");
+	fd = open(at(".images/pvc-1"), O_RDWR | O_CLOEXEC);
+	assert_int_equal(fallocate(fd, 0, 0, 1100 * MIB), 0);
 	close(fd);
+	other = container(NULL, NULL);
+	assert_false(real.used(at("pvc-1")));
+	pod = container(at("pvc-1"), at("mnt"));
+	assert_true(pod < 0 || real.used(at("pvc-1")));
+	if (pod > 0 && take("pvc-1", &is, &err) < 0) {
+		assert_non_null(strstr(err_msg(&err), "is in use"));
+		container_ends(pod);
+		pod = -1;
+		assert_int_equal(take("pvc-1", &is, &err), 0);
+	}
+	if (pod > 0)
+		container_ends(pod);
+	if (other > 0)
+		container_ends(other);
+	assert_true(local_machine_real.mounted(at("pvc-1")));
+	put("pvc-1/data", "it is not frozen");
+	assert_int_equal(local_volume_remove(&S, "pvc-1", NULL), 0);
 }
 
 /* Killed in between: what is half there is never used, and gone after the next start or call. */
@@ -502,19 +599,10 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		T(test_tree_hostile),
-		T(test_tree_same),
-		T(test_tree_deep),
-		T(test_tree_our_names),
-		T(test_bounded),
-		T(test_disk_nearly_full),
-		T(test_large_image),
-		T(test_refusals),
-		T(test_directory),
-		T(test_device),
-		T(test_image),
-		T(test_killed),
-		T(test_clone_of_directory),
+		T(test_tree_hostile), T(test_tree_same),	  T(test_tree_deep),   T(test_tree_our_names),
+		T(test_bounded),      T(test_disk_nearly_full),	  T(test_large_image), T(test_large_image_real),
+		T(test_refusals),     T(test_directory),	  T(test_device),      T(test_image),
+		T(test_killed),	      T(test_clone_of_directory),
 	};
 	int rc = cmocka_run_group_tests_name("kubelet/local_snapshot", tests, NULL, NULL);
 

@@ -133,6 +133,12 @@ static int fake_unmount(const char *at, struct err *err)
 	return 0;
 }
 
+static bool fake_used(const char *at)
+{
+	assert_true(*mount_of(at));
+	return true;
+}
+
 static int fake_freeze(int file, const char *at, struct err *err)
 {
 	(void)file;
@@ -180,6 +186,7 @@ static const struct local_machine machine = {
 	.mounted = fake_mounted,
 	.image_mount = fake_image_mount,
 	.image_follow = fake_image_follow,
+	.used = fake_used,
 	.freeze = fake_freeze,
 	.thaw = fake_thaw,
 	.unmount = fake_unmount,
