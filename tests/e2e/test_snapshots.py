@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """VolumeSnapshots on a real node: of an image that is written to, of a device, of a directory; restored, kept, gone with a kill in between."""
+import fcntl
 import json
 import os
 import re
@@ -118,6 +119,42 @@ def an_image_that_is_written_to(c):
     equal(sh(c, "copy", "ls /d/later 2> /dev/null | wc -l").strip(), "0")
 
 
+def blocks_are_shared(c):
+    with open(os.path.join(storage(c), ".new-a"), "wb+") as a, open(os.path.join(storage(c), ".new-b"), "wb+") as b:
+        try:
+            fcntl.ioctl(b.fileno(), 0x40049409, a.fileno())  # FICLONE
+            return True
+        except OSError:
+            return False
+        finally:
+            os.unlink(a.name)
+            os.unlink(b.name)
+
+
+def a_large_image(c):
+    """More than writers may wait for: only when no pod has it, where blocks are not shared; and its next pod goes on with it."""
+    c.apply(claim("large", "1300Mi") + "---" + pod("large", "large"))
+    running(c, "large")
+    sh(c, "large", "echo text > /d/f; sync")
+    volume = c.get("pvc", "large")["spec"]["volumeName"]
+    images = os.path.join(storage(c), ".images")
+    with open(os.path.join(images, next(x for x in os.listdir(images) if volume in x)), "r+b") as f:
+        os.posix_fallocate(f.fileno(), 0, 1100 << 20)
+    c.apply(snapshot("large", "large"))
+    def said():
+        return [x for x in c.get("volumesnapshotcontent")["items"] if "is in use" in json.dumps(x.get("status", {}))]
+    if not blocks_are_shared(c):
+        wait_for("the refusal", said, 60)
+    c.kubectl("delete", "pod", "large", "--timeout=60s")
+    ready(c, "large")
+    c.apply(pod("large", "large"))
+    running(c, "large")
+    equal(sh(c, "large", "echo more >> /d/f; cat /d/f").split(), ["text", "more"])
+    c.kubectl("delete", "volumesnapshot", "large", "--timeout=60s")
+    c.kubectl("delete", "pod", "large", "--timeout=60s")
+    c.kubectl("delete", "pvc", "large", "--timeout=60s")
+
+
 def it_outlives_its_volume(c):
     c.kubectl("delete", "pod", "origin", "copy", "--timeout=60s")
     c.kubectl("delete", "pvc", "origin", "copy", "--timeout=60s")
@@ -214,5 +251,5 @@ def half_of_one_is_nothing(c):
 if __name__ == "__main__":
     need_node()
     with Cluster(agent=True) as cluster:
-        sys.exit(main([nobody_pays_for_them, upstreams_definitions_take_over, an_image_that_is_written_to, it_outlives_its_volume, a_device,
-                       a_directory, kept_and_found, half_of_one_is_nothing], cluster))
+        sys.exit(main([nobody_pays_for_them, upstreams_definitions_take_over, an_image_that_is_written_to, it_outlives_its_volume, a_large_image,
+                       a_device, a_directory, kept_and_found, half_of_one_is_nothing], cluster))

@@ -18,6 +18,9 @@ enum local_form local_form_of(const struct local_at *v)
 
 /* So much is copied while its writers wait: some seconds, which probes of a pod bear. */
 #define STILL_BYTES ((int64_t)1 << 30)
+/* So often a device is read from its beginning. */
+#define DEVICE_TRIES 3
+#define COMPARE_BYTES ((size_t)1 << 20)
 
 int local_copy_file(const struct local_store *s, int from, int to, struct err *err)
 {
@@ -72,7 +75,67 @@ static int copy_image(struct local_at *src, int to, struct err *err)
 	return copy_frozen(src->s, src->file, at, to, err);
 }
 
-/* The source, held still. */
+/* The next place at or behind it where a file has data; its end when only a hole is left. */
+static off_t next_data(int fd, off_t at, off_t end)
+{
+	off_t next = lseek(fd, at, SEEK_DATA);
+
+	return next >= 0 ? MIN(next, end) : errno == ENXIO ? end : at;
+}
+
+/* Does the copy hold what the source holds now? 1, 0, -1. Where both have holes nothing is read. */
+static int copy_agrees(int from, int to, struct err *err)
+{
+	_cleanup_free_ char *a = xmalloc(COMPARE_BYTES), *b = xmalloc(COMPARE_BYTES);
+	struct stat is, copied;
+	off_t at = 0;
+
+	if (fstat(from, &is) < 0 || fstat(to, &copied) < 0)
+		return err_set_errno(err, errno, "comparing a volume and its copy");
+	while (at < is.st_size && is.st_size == copied.st_size) {
+		size_t want;
+		ssize_t n;
+
+		at = MIN(next_data(from, at, is.st_size), next_data(to, at, is.st_size));
+		want = (size_t)MIN((off_t)COMPARE_BYTES, is.st_size - at);
+		n = pread(from, a, want, at);
+		if (n < 0 || pread(to, b, want, at) != n)
+			return err_set_errno(err, n < 0 ? errno : EIO, "comparing a volume and its copy");
+		if ((size_t)n < want || memcmp(a, b, want) != 0)
+			return 0;
+		at += (off_t)want;
+	}
+	return is.st_size == copied.st_size;
+}
+
+/* Who has a device open writes to it, and cannot be made to wait: the copy is of one moment when a second reading finds
+ * all as the first did, which is how it was between the two. What the device's cache has is written out before each. */
+static int copy_device(const struct local_at *src, int to, struct err *err)
+{
+	const struct local_store *s = src->s;
+	int rc = 0;
+
+	for (int i = 0; i < DEVICE_TRIES && rc == 0; i++) {
+		if (s->machine->freeze(src->file, NULL, err) < 0)
+			return -1;
+		if (ioctl(to, FICLONE, src->file) == 0)
+			return 0;
+		if (ftruncate(to, 0) < 0)
+			return err_set_errno(err, errno, "copying volume '%s'", src->name);
+		if (local_copy_file(s, src->file, to, err) < 0 || s->machine->freeze(src->file, NULL, err) < 0)
+			return -1;
+		rc = copy_agrees(src->file, to, err);
+	}
+	if (rc)
+		return MIN(rc, 0);
+	return err_set(err, ERR_UNAVAILABLE,
+		       "volume '%s' is a block device that is written to while it is copied, and would be of no one "
+		       "moment: it is copied when its pods do not write; with local storage on a file system that "
+		       "shares blocks (XFS, btrfs) at any time",
+		       src->name);
+}
+
+/* The source, held still, or looked at until it was. */
 int local_copy_still(const struct local_store *s, const char *from, bool block, int to, struct err *err)
 {
 	_cleanup_(local_at_release) struct local_at src;
@@ -85,7 +148,7 @@ int local_copy_still(const struct local_store *s, const char *from, bool block, 
 		return copy_image(&src, to, err);
 	close_fdp(&src.lock);
 	src.lock = -1;
-	return s->machine->freeze(src.file, NULL, err) < 0 ? -1 : local_copy_file(s, src.file, to, err);
+	return copy_device(&src, to, err);
 }
 
 int local_copy_tree(const struct local_store *s, const char *from, int to, int64_t bytes, struct err *err)

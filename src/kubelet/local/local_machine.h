@@ -25,7 +25,7 @@ struct local_machine {
 	/* Is it mounted somewhere else, too, as in a container? */
 	bool (*used)(const char *at);
 	/* What was written is in the file, and nothing more comes until thawed. at NULL: of a block device only the
-	 * former. */
+	 * former, as nobody can keep its programs from writing. */
 	int (*freeze)(int file, const char *at, struct err *err);
 	void (*thaw)(const char *at);			 /* fine when it is not frozen */
 	int (*unmount)(const char *at, struct err *err); /* and what is mounted below */

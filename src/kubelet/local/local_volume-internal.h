@@ -39,9 +39,9 @@ int local_release(const struct local_at *v, struct err *err); /* out of every us
 enum local_form { LOCAL_TREE, LOCAL_FILE_SYSTEM, LOCAL_DEVICE, _LOCAL_FORM_MAX };
 /* What it is; LOCAL_TREE of one that is not there, too. */
 enum local_form local_form_of(const struct local_at *v);
-/* All that volume `from` holds now, into an empty file, or directory. Its writers wait meanwhile where they can be made
- * to; one of which that would be too long is refused while a pod has it. bytes: what the volume may hold; 0: it is not
- * known. */
+/* All that volume `from` holds now, into an empty file, or directory. It is of one moment: an image's writers wait
+ * meanwhile, and a device on which they write on is refused; an image of which that would be too long is refused while
+ * a pod has it. bytes: what the volume may hold; 0: it is not known. */
 int local_copy_still(const struct local_store *s, const char *from, bool block, int to, struct err *err);
 int local_copy_tree(const struct local_store *s, const char *from, int to, int64_t bytes, struct err *err);
 /* A file that nobody writes. */

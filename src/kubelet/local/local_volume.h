@@ -38,10 +38,11 @@ int local_volume_make(const struct local_store *s, const struct local_want *w, e
 		      struct err *why, struct err *err);
 
 /* The same, holding what volume `from` holds now, or what a snapshot holds (local_snapshot.h): an image makes one with
- * an image, a block device a block device, a directory one of any limit. Writers of an image or a device wait
- * meanwhile: for a moment where the file system can share blocks (reflink), else for as long as copying takes, of an
- * image of at most 1 GiB while a pod has it; one that no pod has is of any size, and its next pod waits. A
- * directory is copied file by file. Nothing is handed out before it is whole. */
+ * an image, a block device a block device, a directory one of any limit. Writers of an image wait meanwhile: for a
+ * moment where the file system can share blocks (reflink), else for as long as copying takes, of an image of at most
+ * 1 GiB while a pod has it; one that no pod has is of any size, and its next pod waits. Writers of a block device never
+ * wait: where they write on while it is read, again and again, that is refused (ERR_UNAVAILABLE). A directory is copied
+ * file by file. Nothing is handed out before it is whole. */
 struct local_source {
 	const char *volume, *snapshot; /* one of these */
 };

@@ -8,9 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -21,6 +24,7 @@
 
 static struct arena A;
 static bool images, used, frozen, fail_copy, waits;
+static int writes; /* so often a device's program writes on when its cache is written out */
 
 static bool no_quota(_unused_ int dir)
 {
@@ -64,6 +68,11 @@ static int freeze(int file, const char *at, struct err *err)
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	assert_false(frozen);
+	if (!at && writes > 0) {
+		writes--;
+		assert_int_equal(pwrite(file, &writes, sizeof(writes), 0), sizeof(writes));
+		assert_int_equal(pwrite(file, &writes, sizeof(writes), 9 * MIB), sizeof(writes));
+	}
 	waits = at && flock(fd, LOCK_EX | LOCK_NB) < 0;
 	if (fail_copy)
 		return err_set(err, ERR_UNAVAILABLE, "not now");
@@ -112,6 +121,7 @@ static struct local_store S;
 static int set_up(_unused_ void **state)
 {
 	images = used = frozen = fail_copy = waits = false;
+	writes = 0;
 	spare_bytes = INT64_MAX;
 	S = (struct local_store){ temp_dir(&A), &machine };
 	return 0;
@@ -172,6 +182,22 @@ static void make(const char *name, enum local_limit limit, bool block)
 static int take(const char *volume, struct local_snapshot *ret, struct err *err)
 {
 	return local_snapshot_take(&S, volume, 10 * MIB, "snapshot-1", ret, err);
+}
+
+/* Copies are no work here, and of one moment. */
+static bool blocks_are_shared(void)
+{
+	_cleanup_close_ int from = -1, to = -1;
+	bool shared;
+
+	put("share-from", "text");
+	put("share-to", "");
+	from = open(at("share-from"), O_RDONLY | O_CLOEXEC);
+	to = open(at("share-to"), O_RDWR | O_CLOEXEC);
+	shared = ioctl(to, FICLONE, from) == 0;
+	assert_int_equal(unlink(at("share-from")), 0);
+	assert_int_equal(unlink(at("share-to")), 0);
+	return shared;
 }
 
 /* --- copies of directories --- */
@@ -421,6 +447,43 @@ static void test_device(_unused_ void **state)
 	assert_int_equal(st.st_size, 12 * MIB);
 }
 
+/* A program that writes to its device cannot be made to wait: a copy is of one moment, or is none. */
+static void test_device_written(_unused_ void **state)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct local_snapshot is;
+	int fd, said[2];
+
+	make("pvc-1", LOCAL_NONE, true);
+	if (blocks_are_shared())
+		skip();
+	writes = INT_MAX;
+	assert_int_equal(take("pvc-1", &is, &err), -1);
+	assert_non_null(strstr(err_msg(&err), "when its pods do not write"));
+	assert_false(there(".snapshots/snapshot-1.device") || there(".snapshots/.new-snapshot-1.device"));
+	assert_int_equal(INT_MAX - writes, 6);
+	writes = 4;
+	assert_int_equal(take("pvc-1", &is, NULL), 0);
+	assert_int_equal(writes, 0);
+	fd = open(at(".snapshots/snapshot-1.device"), O_RDONLY | O_CLOEXEC);
+	assert_int_equal(pread(fd, &said[0], sizeof(int), 0), sizeof(int));
+	assert_int_equal(pread(fd, &said[1], sizeof(int), 9 * MIB), sizeof(int));
+	close(fd);
+	assert_true(said[0] == 0 && said[1] == 0);
+}
+
+/* What was never written takes no room in the copy. */
+static void test_device_holes(_unused_ void **state)
+{
+	struct local_snapshot is;
+	struct stat st;
+
+	make("pvc-1", LOCAL_NONE, true);
+	assert_int_equal(take("pvc-1", &is, NULL), 0);
+	assert_int_equal(stat(at(".snapshots/snapshot-1.device"), &st), 0);
+	assert_true(st.st_size == 10 * MIB && st.st_blocks == 0);
+}
+
 /* An image, held still while it is copied; its size leads back to what was asked for. */
 static void test_image(_unused_ void **state)
 {
@@ -460,7 +523,8 @@ static void test_large_image(_unused_ void **state)
 		skip();
 	}
 	close(fd);
-	if (take("pvc-1", &is, &err) < 0) { /* else blocks can be shared here */
+	if (!blocks_are_shared()) {
+		assert_int_equal(take("pvc-1", &is, &err), -1);
 		assert_non_null(strstr(err_msg(&err), "it is copied when no pod uses it"));
 		assert_false(frozen || there(".snapshots/snapshot-1.image") ||
 			     there(".snapshots/.new-snapshot-1.image"));
@@ -533,7 +597,8 @@ static void test_large_image_real(_unused_ void **state)
 	assert_false(real.used(at("pvc-1")));
 	pod = container(at("pvc-1"), at("mnt"));
 	assert_true(pod < 0 || real.used(at("pvc-1")));
-	if (pod > 0 && take("pvc-1", &is, &err) < 0) {
+	if (pod > 0 && !blocks_are_shared()) {
+		assert_int_equal(take("pvc-1", &is, &err), -1);
 		assert_non_null(strstr(err_msg(&err), "is in use"));
 		container_ends(pod);
 		pod = -1;
@@ -599,9 +664,13 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		T(test_tree_hostile), T(test_tree_same),	  T(test_tree_deep),   T(test_tree_our_names),
-		T(test_bounded),      T(test_disk_nearly_full),	  T(test_large_image), T(test_large_image_real),
-		T(test_refusals),     T(test_directory),	  T(test_device),      T(test_image),
+		T(test_tree_hostile), T(test_tree_same),
+		T(test_tree_deep),    T(test_tree_our_names),
+		T(test_bounded),      T(test_disk_nearly_full),
+		T(test_large_image),  T(test_large_image_real),
+		T(test_refusals),     T(test_directory),
+		T(test_device),	      T(test_device_written),
+		T(test_device_holes), T(test_image),
 		T(test_killed),	      T(test_clone_of_directory),
 	};
 	int rc = cmocka_run_group_tests_name("kubelet/local_snapshot", tests, NULL, NULL);
