@@ -6,6 +6,7 @@
 
 #define WAIT_NS (30 * NS_PER_SEC)
 #define WAIT_STEP_NS NS_PER_SEC
+#define COUNT_NS (5 * NS_PER_SEC) /* between two countings: each has etcd walk over all keys */
 
 /* --- what is known of it --- */
 
@@ -56,12 +57,16 @@ static void es_look(struct es *es)
 static void es_stats(struct store *s, struct store_stats *ret)
 {
 	struct es *es = ES(s);
+	int64_t now = env_mono_ns(s->env);
 	bool ask;
 
 	pthread_mutex_lock(&es->mu);
 	*ret = (struct store_stats){ .rev = atomic_load(&es->rev), .compact_rev = es->compact_rev, .keys = es->keys };
-	ask = !es->keys_asked;
-	es->keys_asked = true;
+	ask = !es->keys_asked && (!es->keys_asked_ns || now - es->keys_asked_ns >= COUNT_NS);
+	if (ask) {
+		es->keys_asked = true;
+		es->keys_asked_ns = MAX(now, 1);
+	}
 	pthread_mutex_unlock(&es->mu);
 	ret->bytes = link_bytes(es->link);
 	if (ask)
