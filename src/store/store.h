@@ -177,7 +177,7 @@ struct store_ops {
 	 * errnum ENOSPC when nothing but room is missing; and while the disk keeps a write waiting for more than
 	 * STORE_SLOW_NS: ETIMEDOUT. Reads go on. For /readyz. */
 	bool (*healthy)(struct store *s, struct err *why);
-	/* Does not wait: `keys` and `bytes` may be those of a moment before. */
+	/* Does not wait: `keys` and `bytes` may be those of some seconds before. */
 	void (*stats)(struct store *s, struct store_stats *ret);
 
 	/* done runs, as a completion does, when live watches have been told everything that anybody had been answered

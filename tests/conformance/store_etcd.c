@@ -8,11 +8,15 @@
 #include "ev/ev.h"
 #include "net/tls.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 struct place {
 	struct etcd_cluster c;
@@ -258,6 +262,154 @@ static void test_hurry_lost(void **state)
 	while (store_healthy(s, NULL))
 		kit_rest();
 	assert_int_equal(put(s, "b", "1", 0), -1);
+	store_close(s);
+}
+
+static atomic_bool a_watch_was_left_out;
+
+static bool ends_now(void)
+{
+	return atomic_load(&a_watch_was_left_out);
+}
+
+/* A way to an etcd on which questions come through and watches do not: the words of a request that goes on. */
+struct deaf {
+	int fd, port, to;
+	pthread_t thread;
+	char buf[1 << 16];
+};
+
+static struct sockaddr_in loopback(int port)
+{
+	return (struct sockaddr_in){ .sin_family = AF_INET,
+				     .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				     .sin_port = htons((uint16_t)port) };
+}
+
+/* One frame of HTTP/2: DATA that is not the last of its stream is left out. */
+static bool deaf_ask(struct deaf *d, int in, int out)
+{
+	unsigned char *h = (unsigned char *)d->buf;
+	size_t n;
+
+	if (recv(in, h, 9, MSG_WAITALL) != 9)
+		return false;
+	n = (size_t)h[0] << 16 | (size_t)h[1] << 8 | h[2];
+	if (n > sizeof(d->buf) - 9 || (n && recv(in, h + 9, n, MSG_WAITALL) != (ssize_t)n))
+		return false;
+	if (h[3] == 0 && !(h[4] & 1)) {
+		atomic_store(&a_watch_was_left_out, true);
+		return true;
+	}
+	return send(out, h, n + 9, MSG_NOSIGNAL) == (ssize_t)n + 9;
+}
+
+static bool deaf_answer(struct deaf *d, int in, int out)
+{
+	ssize_t n = recv(out, d->buf, sizeof(d->buf), 0);
+
+	return n > 0 && send(in, d->buf, (size_t)n, MSG_NOSIGNAL) == n;
+}
+
+static void deaf_serve(struct deaf *d, int in, int out)
+{
+	struct pollfd fds[2] = { { in, POLLIN, 0 }, { out, POLLIN, 0 } };
+	const ssize_t preface = 24;
+	bool goes = recv(in, d->buf, (size_t)preface, MSG_WAITALL) == preface &&
+		    send(out, d->buf, (size_t)preface, MSG_NOSIGNAL) == preface;
+
+	while (goes && poll(fds, 2, -1) > 0)
+		goes = (!fds[0].revents || deaf_ask(d, in, out)) && (!fds[1].revents || deaf_answer(d, in, out));
+}
+
+static void *deaf_run(void *arg)
+{
+	struct deaf *d = arg;
+	struct sockaddr_in to = loopback(d->to);
+	int in;
+
+	while ((in = accept(d->fd, NULL, NULL)) >= 0) {
+		int out = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		if (connect(out, (struct sockaddr *)&to, sizeof(to)) == 0)
+			deaf_serve(d, in, out);
+		close(in);
+		close(out);
+	}
+	return NULL;
+}
+
+static void deaf_start(struct deaf *d, int to)
+{
+	struct sockaddr_in at = loopback(0);
+	socklen_t n = sizeof(at);
+
+	d->to = to;
+	d->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(d->fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(d->fd, 8), 0);
+	assert_int_equal(getsockname(d->fd, (struct sockaddr *)&at, &n), 0);
+	d->port = ntohs(at.sin_port);
+	assert_int_equal(pthread_create(&d->thread, NULL, deaf_run, d), 0);
+}
+
+static void deaf_stop(struct deaf *d)
+{
+	shutdown(d->fd, SHUT_RDWR);
+	pthread_join(d->thread, NULL);
+	close(d->fd);
+}
+
+/* Opening one whose history has been compacted, whose etcd answers and then says nothing of that. */
+static void test_oldest_is_not_told(void **state)
+{
+	struct place *p = *state;
+	struct err err = ERR_INIT;
+	struct deaf d;
+	struct store *s;
+	char at[64];
+
+	etcd_cluster_start(&p->c, 1, p->dir);
+	s = opened_at(&p->c);
+	for (int i = 0; i < 4; i++)
+		put(s, "k", "v", STORE_ANY_REV);
+	assert_int_equal(store_compact(s, 3, NULL), 0);
+	store_close(s);
+	deaf_start(&d, p->c.m[0].client_port);
+	snprintf(at, sizeof(at), "http://127.0.0.1:%d", d.port);
+	s = store_etcd_open(&thread_env,
+			    &(struct store_etcd_opts){ .endpoints = at, .ends = ends_now, .wait_ns = 600 * NS_PER_SEC },
+			    &err);
+	assert_null(s);
+	assert_string_equal(err_msg(&err), "etcd does not tell how far back its history goes");
+	err_release(&err);
+	/* And with nobody to end it, when the time is up. */
+	assert_null(store_etcd_open(&thread_env,
+				    &(struct store_etcd_opts){ .endpoints = at, .wait_ns = 2 * NS_PER_SEC }, NULL));
+	deaf_stop(&d);
+}
+
+/* Who asks how new the store is, again and again, has no etcd count all keys each time. */
+static void test_counted_seldom(void **state)
+{
+	struct place *p = *state;
+	int64_t began = thread_env_clock(CLOCK_MONOTONIC);
+	struct store_stats st;
+	struct store *s;
+
+	etcd_cluster_start(&p->c, 1, p->dir);
+	s = opened_at(&p->c);
+	put(s, "a", "1", 0);
+	stats_of_keys(s, 1, &st);
+	put(s, "b", "1", 0);
+	for (int i = 0; i < 300; i++) {
+		store_stats(s, &st);
+		kit_rest();
+	}
+	assert_int_equal(st.rev, 3);
+	if (thread_env_clock(CLOCK_MONOTONIC) - began < 4 * NS_PER_SEC) /* else it may have been counted again */
+		assert_int_equal(st.keys, 1);
+	stats_of_keys(s, 2, &st);
 	store_close(s);
 }
 
@@ -821,7 +973,8 @@ int main(void)
 		PLACE(test_past_of_nobody), PLACE(test_compact_in_turn),
 		PLACE(test_members_die),    PLACE(test_members_stop),
 		PLACE(test_no_majority),    PLACE(test_hurry),
-		PLACE(test_hurry_lost),
+		PLACE(test_hurry_lost),	    PLACE(test_oldest_is_not_told),
+		PLACE(test_counted_seldom),
 	};
 
 	if (!etcd_installed()) {

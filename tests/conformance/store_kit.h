@@ -141,7 +141,7 @@ static _unused_ int64_t now_rev(struct store *s)
 	return st.rev;
 }
 
-/* Once it knows of so many keys: a store across a network knows those of a moment before. */
+/* Once it knows of so many keys: a store across a network knows those of seconds before. */
 static _unused_ void stats_of_keys(struct store *s, uint64_t keys, struct store_stats *ret)
 {
 	for (store_stats(s, ret); ret->keys != keys && store_shared(s); store_stats(s, ret))

@@ -167,9 +167,10 @@ struct es {
 	struct list pages; /* of the past, used last first */
 	bool loading;	   /* one more */
 	int64_t compact_rev;
-	struct list syncs; /* that know their revision, for the delivery */
-	uint64_t keys;	   /* as of the last look */
-	bool keys_asked;
+	struct list syncs;	   /* that know their revision, for the delivery */
+	uint64_t keys;		   /* as of the last look */
+	bool keys_asked;	   /* one is under way */
+	int64_t keys_asked_ns;	   /* of the environment's clock; 0: never */
 	bool expire;		   /* compact_rev has moved */
 	bool blind, stop_delivery; /* blind: writes are answered whether their changes come or not */
 	int running;		   /* threads */

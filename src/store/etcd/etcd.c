@@ -6,6 +6,7 @@
 
 #define WAIT_NS (30 * NS_PER_SEC)
 #define WAIT_STEP_NS NS_PER_SEC
+#define COUNT_NS (5 * NS_PER_SEC) /* between two countings: each has etcd walk over all keys */
 
 /* --- what is known of it --- */
 
@@ -56,12 +57,16 @@ static void es_look(struct es *es)
 static void es_stats(struct store *s, struct store_stats *ret)
 {
 	struct es *es = ES(s);
+	int64_t now = env_mono_ns(s->env);
 	bool ask;
 
 	pthread_mutex_lock(&es->mu);
 	*ret = (struct store_stats){ .rev = atomic_load(&es->rev), .compact_rev = es->compact_rev, .keys = es->keys };
-	ask = !es->keys_asked;
-	es->keys_asked = true;
+	ask = !es->keys_asked && (!es->keys_asked_ns || now - es->keys_asked_ns >= COUNT_NS);
+	if (ask) {
+		es->keys_asked = true;
+		es->keys_asked_ns = MAX(now, 1);
+	}
 	pthread_mutex_unlock(&es->mu);
 	ret->bytes = link_bytes(es->link);
 	if (ask)
@@ -220,7 +225,9 @@ static const struct store_ops es_ops = {
 struct oldest {
 	struct feed feed;
 	struct es *es;
-	int64_t rev; /* 0: not known yet */
+	struct ev_timer *tick; /* wakes who waits, to see whether he still does */
+	int64_t rev;	       /* 0: not known yet */
+	bool over;
 };
 
 static void oldest_said(struct oldest *o, int64_t rev)
@@ -243,25 +250,53 @@ static void oldest_lost(struct feed *f, int64_t compact_rev)
 	oldest_said(CONTAINER_OF(f, struct oldest, feed), compact_rev);
 }
 
+static void oldest_tick(void *ctx)
+{
+	struct oldest *o = ctx;
+
+	pthread_mutex_lock(&o->es->mu);
+	es_wake(o->es);
+	pthread_mutex_unlock(&o->es->mu);
+}
+
 static void oldest_begin(void *ctx)
 {
 	struct oldest *o = ctx;
 
 	o->feed.got = oldest_got;
 	o->feed.lost = oldest_lost;
+	o->tick = ev_timer_start(o->es->loop, WAIT_STEP_NS, WAIT_STEP_NS, oldest_tick, o);
 	feed_start(o->es, &o->feed, 1);
 }
 
-static void es_find_oldest(struct es *es)
+static void oldest_stop(void *ctx)
 {
+	struct oldest *o = ctx;
+
+	feed_stop(&o->feed);
+	o->tick = ev_timer_stop(o->tick);
+	pthread_mutex_lock(&o->es->mu);
+	o->over = true;
+	es_wake(o->es); /* under the lock: o is the waiter's stack */
+	pthread_mutex_unlock(&o->es->mu);
+}
+
+static int es_find_oldest(struct es *es, const struct store_etcd_opts *opts, struct err *err)
+{
+	int64_t wait = es->patience * (opts->wait_ns ? opts->wait_ns : WAIT_NS);
+	int64_t until = env_mono_ns(es->store.env) + wait;
 	struct oldest o = { .es = es };
 
 	ev_loop_post(es->loop, oldest_begin, &o);
 	pthread_mutex_lock(&es->mu);
-	while (!o.rev)
+	while (!o.rev && env_mono_ns(es->store.env) < until && !(opts->ends && opts->ends()))
+		pthread_cond_wait(&es->changed, &es->mu);
+	ev_loop_post(es->loop, oldest_stop, &o);
+	while (!o.over)
 		pthread_cond_wait(&es->changed, &es->mu);
 	es->compact_rev = o.rev;
 	pthread_mutex_unlock(&es->mu);
+	return o.rev ? 0 : err_set(err, ERR_TIMEOUT, "etcd does not tell how far back its history goes");
 }
 
 static int es_look_at(struct es *es, int64_t rev, int64_t timeout_ns, int64_t *ret_rev, struct err *err)
@@ -318,7 +353,8 @@ static int es_first(struct es *es, const struct store_etcd_opts *o, struct err *
 		if (why.reason != ERR_EXPIRED)
 			return err_move(err, &why);
 		err_release(&why);
-		es_find_oldest(es);
+		if (es_find_oldest(es, o, err) < 0)
+			return -1;
 	}
 	atomic_store(&es->rev, rev);
 	b = xmalloc(sizeof(*b));

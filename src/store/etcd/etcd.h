@@ -22,7 +22,7 @@ struct store_etcd_opts {
 	const char *endpoints; /* link.h; "http://10.0.0.1:2379,http://10.0.0.2:2379" */
 	/* PEM; "": those of the system are not asked, there are none: http only. */
 	struct sv ca_pem, cert_pem, key_pem;
-	int64_t wait_ns;    /* how long to wait for a first answer; 0: 30 s */
+	int64_t wait_ns;    /* how long to wait for a first answer, and for how far history goes back; 0: 30 s */
 	bool (*ends)(void); /* asked each second meanwhile: true is as if that time were up; NULL: never */
 	int64_t compact_ns; /* history is kept for so long: one of those on the cluster forgets older one; 0: nobody of
 			       us */

@@ -422,6 +422,44 @@ static void test_spoilt_marks(void **state)
 	assert_int_equal(at(r, t), rev);
 }
 
+/* Passes questions on, and looks how much they want. */
+struct looked {
+	struct store store;
+	struct store *inner;
+	size_t ranges;
+};
+
+static int looked_range(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn,
+			void *ctx, int64_t *ret_rev, struct err *err)
+{
+	struct looked *l = CONTAINER_OF(s, struct looked, store);
+
+	l->ranges++;
+	assert_int_equal(limit, 1);
+	return store_range(l->inner, from, to, rev, limit, fn, ctx, ret_rev, err);
+}
+
+static void looked_stats(struct store *s, struct store_stats *ret)
+{
+	store_stats(CONTAINER_OF(s, struct looked, store)->inner, ret);
+}
+
+/* Each step of the search wants one stretch. */
+static void test_search_wants_little(void **state)
+{
+	static const struct store_ops ops = { .name = "looked", .range = looked_range, .stats = looked_stats };
+	struct rig *r = *state;
+	struct looked l = { .store = { &ops, r->store->env }, .inner = r->store };
+	int64_t rev = make(r, "c"), t = now_s(r) + 1;
+
+	rig_run(r, 3 * MINUTE);
+	rig_restart(r);
+	r->server->store = &l.store;
+	assert_int_equal(at(r, t), rev);
+	r->server->store = l.inner;
+	assert_true(l.ranges > 0);
+}
+
 static void test_short(void **state)
 {
 	struct rig *r = *state;
@@ -719,6 +757,7 @@ int main(void)
 		ON_RIG(test_unseen),
 		ON_RIG(test_one_second),
 		ON_RIG(test_spoilt_marks),
+		ON_RIG(test_search_wants_little),
 		ON_RIG(test_short),
 		ON_RIG(test_clock_back_a_little),
 		ON_RIG(test_clock_back),
