@@ -34,5 +34,5 @@ void fence_init(struct fence *f, const char *ns, const char *lease_name);
 /* ERR_CONFLICT: the Lease is another one by now. Waits for the store. */
 int fence_take(struct apiserver *s, struct fence *f, const struct obj *lease, struct err *err);
 /* What c (apiserver_client()) writes from now on is refused once another one has taken f, which is borrowed for c's
- * life: ERR_UNAVAILABLE. A call counts as of when it began. */
+ * life: ERR_UNAVAILABLE. A call counts as of when it began. In local.c, as what it sets is such a client's own. */
 void fence_client(struct client *c, struct fence *f);

@@ -30,8 +30,7 @@ struct part {
 	struct client *client;	/* of the work; */
 	struct client *elector; /* of the election: one that must write before it leads */
 	struct fence fence;	/* of what is written as the leader */
-	struct leader *leader;	/* under the lock, as gone */
-	bool gone;		/* nothing is written any more */
+	struct leader *leader;	/* under the lock */
 };
 
 struct control {

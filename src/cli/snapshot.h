@@ -1,4 +1,4 @@
-/* snapshot.h - what the commands `caravel snapshot ...` share: and `caravel import`: for their files. */
+/* snapshot.h - what the commands `caravel snapshot ...` and `caravel import` share, for their files. */
 #pragma once
 
 #include "cli/cli.h"

@@ -109,6 +109,15 @@ void attach_made_free(void *x)
 	free(m);
 }
 
+/* The cache shows it: from now on that is what counts, also when it goes. */
+static void made_seen(struct attach_look *l, const struct attach_want *w)
+{
+	struct attach_made *m = strmap_get(&l->c->made, obj_name(w->volume));
+
+	if (m && !strcmp(m->attachment, w->name))
+		attach_made_free(strmap_del(&l->c->made, obj_name(w->volume)));
+}
+
 /* At another node, by what we made and do not see yet. */
 static bool made_elsewhere(struct attach_look *l, const struct attach_want *w)
 {
@@ -290,6 +299,8 @@ static int attach_all(struct attach_look *l, struct err *err)
 		const struct val *said = o ? obj_get(o, F_status, F_attachError, F_message) : NULL;
 		struct err why = ERR_INIT;
 
+		if (o)
+			made_seen(l, w);
 		if (o && said && !is_attached(o))
 			look_event(l, w, "Warning", "FailedAttachVolume",
 				   arena_printf(l->a, "AttachVolume.Attach failed for volume \"%.*s\" : %.*s",

@@ -1,7 +1,6 @@
 /* snapshot-internal.h - the snapshot controller's files: snapshot.c (life, what is watched), snapshot_sync.c (a
  * snapshot), snapshot_claim.c (whose), snapshot_take.c (its content is made), snapshot_delete.c (it goes; its content),
- * snapshot_status.c; snapshot_place.c
- * (claims that come from one).
+ * snapshot_status.c (what they say), snapshot_place.c (claims that come from one).
  *
  * One run makes at most one write to each object and leaves the rest to the event of that write, so that no run goes
  * on with what it read before. */

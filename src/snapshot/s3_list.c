@@ -1,7 +1,7 @@
 /* What is needed of S3's XML: the texts between a few tags that do not nest in themselves. */
 #include "base/buf.h"
 #include "base/utf8.h"
-#include "snapshot/s3.h"
+#include "snapshot/s3-internal.h"
 
 #include <stdio.h>
 

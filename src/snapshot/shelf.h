@@ -20,7 +20,7 @@ struct shelf_out {
 
 /* Where the one of this time is to be, in a. */
 const char *shelf_path(struct arena *a, const char *dir, const char *name, int64_t now_ns);
-/* Opens PATH.part, and its directory if it is the shelf's own to make. */
+/* Opens PATH.part; its directory is there. */
 int shelf_begin(struct shelf_out *o, const char *path, struct err *err);
 int shelf_put(const void *p, size_t n, void *ctx, struct err *err); /* an archive_put_fn, ctx: the shelf_out */
 int shelf_rewind(struct shelf_out *o, struct err *err);		    /* begins again */

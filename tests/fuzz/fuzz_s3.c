@@ -1,6 +1,6 @@
 /* What an S3 service answers, or whoever says to be one: pages of a list, and errors. */
 #include "base/arena.h"
-#include "snapshot/s3.h"
+#include "snapshot/s3-internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -11,7 +11,8 @@
  * and it is told that it is registered; when the socket goes, all that is taken back. One whose registration fails is
  * tried again, after half a second, then ever later, to two minutes.
  *
- * Threads: any; nothing here waits for a driver but its own tasks (ENV_SLOW). Callbacks come without a lock held.
+ * Threads: any; nothing here waits for a driver but its own tasks (ENV_VOLUMES; of sockets ENV_SLOW). Callbacks come
+ * without a lock held.
  */
 #pragma once
 

@@ -7,23 +7,24 @@
 
 #define POD_INFO "csi.storage.k8s.io/"
 
-static const struct val *csi_source(const struct csi_run_use *u)
+static const struct val *csi_pod_volume(const struct csi_run_use *u)
 {
-	if (u->source)
-		return obj_get(u->source, F_spec, F_csi);
 	VAL_EACH(obj_get(u->pod, F_spec, F_volumes), v)
 		if (val_is(val_member(v, F_name), u->volume))
-			return val_member(v, F_csi);
+			return v;
 	return NULL;
 }
 
-static bool claim_read_only(const struct csi_run_use *u)
+const struct val *csi_source(const struct csi_run_use *u)
 {
-	VAL_EACH(obj_get(u->pod, F_spec, F_volumes), v)
-		if (val_is(val_member(v, F_name), u->volume))
-			return val_get_bool(v, F_persistentVolumeClaim, F_readOnly) ||
-			       val_get_bool(v, F_csi, F_readOnly);
-	return false;
+	return u->source ? obj_get(u->source, F_spec, F_csi) : val_member(csi_pod_volume(u), F_csi);
+}
+
+bool csi_read_only(const struct csi_run_use *u)
+{
+	const struct val *v = csi_pod_volume(u);
+
+	return val_get_bool(v, F_persistentVolumeClaim, F_readOnly) || val_get_bool(v, F_csi, F_readOnly);
 }
 
 void csi_fill(struct csi_run *r, const struct csi_run_use *u, struct csi_mount *m)
@@ -34,7 +35,7 @@ void csi_fill(struct csi_run *r, const struct csi_run_use *u, struct csi_mount *
 		.handle = sv_from(r->v->handle),
 		.attachment = r->attachment,
 		.context = val_member(csi, F_volumeAttributes),
-		.readonly = claim_read_only(u),
+		.readonly = csi_read_only(u),
 		.cap = { .block = r->v->block,
 			 .fs_type = val_get_str(csi, F_fsType),
 			 .can = r->can,

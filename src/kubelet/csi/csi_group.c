@@ -23,36 +23,17 @@ static bool group_one_node(const struct csi_run_use *u)
 	return false;
 }
 
-static bool group_read_only(const struct csi_run_use *u)
-{
-	VAL_EACH(obj_get(u->pod, F_spec, F_volumes), v)
-		if (val_is(val_member(v, F_name), u->volume))
-			return val_get_bool(v, F_persistentVolumeClaim, F_readOnly) ||
-			       val_get_bool(v, F_csi, F_readOnly);
-	return false;
-}
-
-static struct sv group_fs_type(const struct csi_run_use *u)
-{
-	if (u->source)
-		return val_str(obj_get(u->source, F_spec, F_csi, F_fsType));
-	VAL_EACH(obj_get(u->pod, F_spec, F_volumes), v)
-		if (val_is(val_member(v, F_name), u->volume))
-			return val_get_str(v, F_csi, F_fsType);
-	return SV("");
-}
-
 int64_t csi_group(const struct csi_run *r, const struct csi_run_use *u)
 {
 	int64_t group = val_int_or(obj_get(u->pod, F_spec, F_securityContext, F_fsGroup), -1);
 	const struct val *policy = r->driver ? obj_get(r->driver, F_spec, F_fsGroupPolicy) : NULL;
 
-	if (group < 0 || r->v->block || val_is(policy, "None") || group_read_only(u))
+	if (group < 0 || r->v->block || val_is(policy, "None") || csi_read_only(u))
 		return -1;
 	if (val_is(policy, "File"))
 		return group;
 	/* ReadWriteOnceWithFSType, which also is what is not said */
-	return group_fs_type(u).n && (!u->source || group_one_node(u)) ? group : -1;
+	return val_get_str(csi_source(u), F_fsType).n && (!u->source || group_one_node(u)) ? group : -1;
 }
 
 static mode_t group_mode(const struct stat *st)

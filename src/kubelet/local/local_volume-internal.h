@@ -1,5 +1,5 @@
-/* local_volume-internal.h - a volume under work, for local_volume.c (one volume's life), local_copy.c (filled from
- * another one), local_snapshot.c and local_store.c (all volumes of a store). */
+/* local_volume-internal.h - a volume under work, for local_volume.c (one volume's life), local_fill.c (filled from
+ * another one), local_copy.c (how that is copied), local_snapshot.c and local_store.c (all volumes of a store). */
 #pragma once
 
 #include "kubelet/local/local_volume.h"

@@ -221,7 +221,21 @@ static void test_others_wake_nobody(void **state)
 	pod(&k, "q2", "n2");
 	assert_int_equal(times_said(r, "q2", "FailedAttachVolume"), 1);
 	pod_gone(&k, "p");
-	cluster_run(&k, 30);
+	assert_true(attached_to(&k, "n2"));
+	cluster_finish(&k);
+}
+
+/* It was attached a moment ago: it moves at once all the same. */
+static void test_moves_early(void **state)
+{
+	struct cluster k = begin(state);
+
+	volume(&k, "ReadWriteOnce");
+	pod(&k, "p", "n1");
+	fulfil(&k, "n1");
+	pod_gone(&k, "p");
+	assert_false(attached_to(&k, "n1"));
+	pod(&k, "q", "n2");
 	assert_true(attached_to(&k, "n2"));
 	cluster_finish(&k);
 }
@@ -537,6 +551,7 @@ int main(void)
 						   T(test_many),
 						   T(test_many_read),
 						   T(test_others_wake_nobody),
+						   T(test_moves_early),
 						   T(test_both_at_once),
 						   T(test_not_required),
 						   T(test_there_and_back),

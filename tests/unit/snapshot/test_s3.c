@@ -2,7 +2,7 @@
 #include "unit.h"
 
 #include "base/arena.h"
-#include "snapshot/s3.h"
+#include "snapshot/s3-internal.h"
 
 static void bad(const struct s3_opts *o, const char *words)
 {
