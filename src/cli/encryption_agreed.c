@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define KEYS "/caravel/keys/encryption/"
+#define KEYS ENCRYPTION_AGREED_KEYS
 #define KEYS_END "/caravel/keys/encryption0"
 #define TTL_S 15
 #define RENEW_NS (5 * NS_PER_SEC)

@@ -17,6 +17,9 @@
 #include "base/err.h"
 
 struct encryption;
+/* Each server's are said below it, with a lease. */
+#define ENCRYPTION_AGREED_KEYS "/caravel/keys/encryption/"
+
 struct store;
 struct encryption_agreed; /* opaque */
 

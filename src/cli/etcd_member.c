@@ -181,6 +181,8 @@ static void member_args(struct etcd_member *m, const struct etcd_member_opts *o,
 	member_arg(m, "--data-dir", arena_printf(a, "%s/%s", m->dir, o->into ? o->into : "data"));
 	if (o->into)
 		vec_push(&m->argv, "--unsafe-no-fsync");
+	if (o->alone)
+		vec_push(&m->argv, "--force-new-cluster");
 	member_arg(m, "--listen-client-urls",
 		   strcmp(own, id->client) == 0 ? own : arena_printf(a, "%s,%s", own, id->client));
 	member_arg(m, "--advertise-client-urls", id->client);

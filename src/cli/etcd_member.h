@@ -37,6 +37,7 @@ struct etcd_member_opts {
 	void (*removed)(void *ctx); /* once, on a task of the env; may be NULL */
 	void *removed_ctx;
 	const char *into; /* below DIR/etcd instead of data, and nothing there is synced; NULL: data */
+	bool alone;	  /* who else was a member of what is there is none any more: etcd's --force-new-cluster */
 };
 
 /* Who it is; in the arena. */

@@ -1,7 +1,9 @@
 /* Flags that people have in their k3s units and configuration files and that are none here. */
 #include "cli/cli.h"
 
-#define STORE "the store is part of the server, in DIR/db, or the etcd that --datastore-endpoint names"
+#define STORE                                                                                               \
+	"the store is part of the server, in DIR/db, or with --cluster-init in DIR/etcd, or the etcd that " \
+	"--datastore-endpoint names"
 #define OWN_FLAGS "these parts are this program, whose flags 'caravel help server' and 'caravel help agent' list"
 #define RUNTIME "containerd is the runtime; another one's socket is --container-runtime-endpoint"
 #define NOTHING "there is nothing here that it would change: leave it out"
@@ -13,7 +15,8 @@ static const struct {
 } k3s_flags[] = {
 	{ "agent-token*", "there are no two kinds of tokens: `caravel token create` makes one for machines" },
 	{ "alsologtostderr", NOTHING },
-	{ "cluster-reset*", STORE },
+	{ "cluster-reset-restore-path",
+	  "`caravel snapshot restore FILE --data-dir DIR` comes first, then --cluster-init starts on it" },
 	{ "default-runtime", RUNTIME },
 	{ "disable-apiserver-lb", "clients choose among the servers by themselves: leave it out" },
 	{ "disable-cloud-controller", NOTHING },

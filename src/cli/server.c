@@ -17,6 +17,7 @@
 #include "cli/server_join.h"
 #include "cli/server_members.h"
 #include "cli/server_options.h"
+#include "cli/cluster_reset.h"
 #include "cli/server_store.h"
 #include "cli/servers_token.h"
 #include "cli/shared_keys.h"
@@ -755,6 +756,38 @@ static int run(void *ctx)
 	return rc < 0 ? cli_fail_err(&err) : 0;
 }
 
+static void reset_told(struct server *s, bool now)
+{
+	const char *dir = s->o.node.data_dir, *at = server_store_address(&s->o);
+
+	printf("%s'%s' is a cluster of this server alone, with all objects, keys and tokens%s%s%s.\n"
+	       "Start it as ever, without --cluster-reset. On each other server, while it is stopped, remove its "
+	       "DIR/etcd; then start it with --server https://%s%s%s:%d and --token of '%s/server/token'.\n",
+	       now ? "" : "nothing to do: ", dir, now ? "; what it had as one of several is in '" : "", now ? dir : "",
+	       now ? "/etcd.before-reset'" : "", strchr(at, ':') ? "[" : "", at, strchr(at, ':') ? "]" : "", s->o.port,
+	       dir);
+}
+
+/* --cluster-reset, instead of a server. */
+static int run_reset(void *ctx)
+{
+	struct server *s = ctx;
+	struct err err = ERR_INIT;
+	int rc;
+
+	s->env = daemon_begin(s->crash_dir);
+	rc = cluster_reset(&(struct etcd_member_opts){ .env = s->env,
+						       .data_dir = s->o.node.data_dir,
+						       .address = server_store_address(&s->o),
+						       .port = s->o.etcd_port },
+			   &err);
+	s->env = env_real_free(s->env);
+	stalls_unwatch();
+	if (rc >= 0)
+		reset_told(s, rc > 0);
+	return rc < 0 ? cli_fail_err(&err) : 0;
+}
+
 int server_main(int argc, char **argv, const struct server_name *as)
 {
 	struct server s = { .cidr_hold = CIDRS_NO_HOLD, .dir_lock = -1, .parts = PTHREAD_MUTEX_INITIALIZER };
@@ -781,7 +814,8 @@ int server_main(int argc, char **argv, const struct server_name *as)
 		rc = complete(&s, &err);
 	if (rc == 0) {
 		s.crash_dir = arena_printf(&s.arena, "%s/crash", s.o.node.data_dir);
-		status = daemon_run(s.crash_dir, s.o.no_supervise, run, &s);
+		status = s.o.cluster_reset ? daemon_run(s.crash_dir, true, run_reset, &s)
+					   : daemon_run(s.crash_dir, s.o.no_supervise, run, &s);
 	}
 	cli_options_release(table, n);
 	metric_rules_free(s.metric_rules);

@@ -43,7 +43,7 @@ struct server_opts {
 	int max_requests, max_mutating, min_request_timeout;
 	const char *join_url; /* a server to join by */
 	int etcd_port;
-	bool cluster_init;
+	bool cluster_init, cluster_reset;
 	int port, node_mask_v4, node_mask_v6;
 	bool ipv6_masq, disable_agent, disable_scheduler, disable_controllers, no_force_detach, no_supervise,
 	    anonymous_auth, profiling, fairness, debug, accept_database, no_sync;

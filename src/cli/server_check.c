@@ -344,6 +344,10 @@ static int check_etcd(const struct server_opts *o, struct err *err)
 		return err_set(err, ERR_INVALID,
 			       "--cluster-init and --server are for servers with an etcd of their own: with "
 			       "--datastore-endpoint each server is given that etcd and the same --token");
+	if (o->datastore.endpoint && o->cluster_reset)
+		return err_set(err, ERR_INVALID,
+			       "--cluster-reset is for servers with an etcd of their own: of another one, which "
+			       "--datastore-endpoint names, its administrator takes lost members away");
 	if (o->cluster_init && o->join_url)
 		return err_set(err, ERR_INVALID,
 			       "--cluster-init is for the first server, --server for those that join it: one of both");

@@ -235,6 +235,9 @@ size_t server_option_table(struct server_opts *o, struct option *t, size_t *ret_
 		SNAPSHOT_S3_ROWS(o->snapshots.s3),
 		ROW("cluster-init", 0, OPT_BOOL, cluster_init, NULL,
 		    "an etcd beside this server stores the objects, and others join it by --server (etcd-server)"),
+		ROW("cluster-reset", 0, OPT_BOOL, cluster_reset, NULL,
+		    "make a cluster of this server alone of what its etcd has, and end: for when most servers are lost "
+		    "(etcd-client)"),
 		ROW("server", 's', OPT_STRING, join_url, "URL",
 		    "join the servers of this one, with --token of its DATA-DIR/server/token"),
 		ROW("etcd-port", 0, OPT_INT, etcd_port, "N", "of that etcd, for clients; N+1: for members (2379)"),

@@ -1,6 +1,7 @@
 #include "cli/server_store.h"
 
 #include "base/log.h"
+#include "cli/cluster_reset.h"
 #include "cli/daemon.h"
 #include "cli/server_join.h"
 #include "cli/shared_keys.h"
@@ -208,12 +209,17 @@ int server_store_removed(const struct server_opts *o, struct err *err)
 	    o->node.data_dir);
 }
 
+const char *server_store_address(const struct server_opts *o)
+{
+	return o->advertise_address ? o->advertise_address : "127.0.0.1";
+}
+
 static int open_own(struct server_store *s, struct env *env, struct arena *a, const struct server_opts *o,
 		    struct err *err)
 {
 	const struct etcd_member_opts m = { .env = env,
 					    .data_dir = o->node.data_dir,
-					    .address = o->advertise_address ? o->advertise_address : "127.0.0.1",
+					    .address = server_store_address(o),
 					    .port = o->etcd_port,
 					    .removed = was_removed,
 					    .removed_ctx = s };
@@ -232,6 +238,7 @@ static int open_own(struct server_store *s, struct env *env, struct arena *a, co
 		return -1;
 	if (has_vote(s, o, err) < 0)
 		return -1;
+	cluster_reset_used(o->node.data_dir);
 	follow_start(s, env, o->node.data_dir);
 	return 0;
 }
@@ -254,6 +261,8 @@ int server_store_open(struct server_store *s, struct env *env, struct arena *a, 
 	s->shared = true;
 	if (o->datastore.endpoint)
 		return (s->store = datastore_etcd(env, a, &o->datastore, err)) ? 0 : -1;
+	if (cluster_reset_finish(o->node.data_dir, err) < 0)
+		return -1;
 	if (!o->of_etcd && (o->cluster_init || o->join_url || etcd_member_there(o->node.data_dir)))
 		return open_member(s, env, a, o, err);
 	s->shared = false;

@@ -25,6 +25,8 @@ struct server_store {
 /* -1: what was begun is in ret, for server_store_end(). */
 int server_store_open(struct server_store *ret, struct env *env, struct arena *a, struct server_opts *o,
 		      struct err *err);
+/* Where the member of an etcd of our own is reached. */
+const char *server_store_address(const struct server_opts *o);
 /* What to do when it was removed. -1. */
 int server_store_removed(const struct server_opts *o, struct err *err);
 /* Before the store, or what lies above it, is closed. */

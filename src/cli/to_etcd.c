@@ -14,9 +14,8 @@
 #define DATABASE_MAX ((size_t)64 << 30)
 #define COUNTED_MAX INT64_C(20000000) /* revisions: 2,500 a second on a small machine */
 #define PAUSE_NS (250 * NS_PER_MS)
-#define LOOK_TRIES 20 /* of half a minute each: an etcd reads all it has when it starts */
 
-static int move_rename(const char *from, const char *to, const char *dir, struct err *err)
+int to_etcd_rename(const char *from, const char *to, const char *dir, struct err *err)
 {
 	_cleanup_close_ int fd = -1;
 
@@ -28,17 +27,15 @@ static int move_rename(const char *from, const char *to, const char *dir, struct
 	return 0;
 }
 
-/* All that etcd has written, which it was told not to sync. */
-static int move_sync(const char *dir, struct err *err)
+int to_etcd_sync(const char *dir, struct err *err)
 {
 	_cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	return fd < 0 || syncfs(fd) < 0 ? err_set_errno(err, errno, "syncing '%s'", dir) : 0;
 }
 
-/* tries: 0 for as long as it takes. */
-static struct store *move_open(struct arena *a, const struct etcd_member_opts *o, const struct etcd_member_id *id,
-			       unsigned tries, struct err *err)
+struct store *to_etcd_open(struct arena *a, const struct etcd_member_opts *o, const struct etcd_member_id *id,
+			   unsigned tries, struct err *err)
 {
 	struct datastore_opts d = { .compact = "0s" };
 	struct err why = ERR_INIT;
@@ -56,12 +53,11 @@ static struct store *move_open(struct arena *a, const struct etcd_member_opts *o
 	return s;
 }
 
-/* The etcd that was made says how far it is. */
-static int move_look(struct arena *a, const struct etcd_member_opts *o, const struct etcd_member_id *id, int64_t rev,
-		     struct err *err)
+int to_etcd_look(struct arena *a, const struct etcd_member_opts *o, const struct etcd_member_id *id, int64_t rev,
+		 struct err *err)
 {
 	struct etcd_member *m = etcd_member_start(o, id, NULL, err);
-	struct store *s = m ? move_open(a, o, id, LOOK_TRIES, err) : NULL;
+	struct store *s = m ? to_etcd_open(a, o, id, TO_ETCD_TRIES, err) : NULL;
 	struct store_stats stats = { 0 };
 	int rc = s ? 0 : -1;
 
@@ -95,7 +91,7 @@ static int move_by_file(struct arena *a, const struct etcd_member_opts *o, const
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	uint64_t keys = 0;
 	int64_t rev = 0;
-	int rc = to_etcd_file(o, id, from, &keys, &rev, &why);
+	int rc = to_etcd_file(o, id, from, NULL, &keys, &rev, &why);
 
 	if (rc == 0)
 		err_set(&why, ERR_NOT_FOUND,
@@ -103,7 +99,7 @@ static int move_by_file(struct arena *a, const struct etcd_member_opts *o, const
 			"apt-get install etcd-client");
 	if (rc > 0)
 		log_info(SYS, "an etcd was made of a file; it starts, to say how far it is", "keys", "%" PRIu64, keys);
-	if (rc > 0 && move_look(a, o, id, rev, &why) < 0)
+	if (rc > 0 && to_etcd_look(a, o, id, rev, &why) < 0)
 		rc = -1;
 	if (rc > 0) {
 		log_info(SYS, "all is in etcd", "keys", "%" PRIu64 ", revision %" PRId64, keys, rev);
@@ -120,7 +116,7 @@ static int move_one_by_one(struct arena *a, const struct etcd_member_opts *o, co
 			   struct store *from, struct err *err)
 {
 	struct etcd_member *m = etcd_member_start(o, id, NULL, err);
-	struct store *to = m ? move_open(a, o, id, 0, err) : NULL;
+	struct store *to = m ? to_etcd_open(a, o, id, 0, err) : NULL;
 	int64_t rev = 0;
 	size_t keys = 0;
 	int rc = to ? to_etcd_copy(from, to, &keys, &rev, err) : -1;
@@ -171,8 +167,9 @@ int to_etcd(const struct etcd_member_opts *o, const struct etcd_member_id *id, s
 			return -1;
 		if (move_all(&a, o, id, db, moving, err) < 0)
 			return err_wrap(err, "moving '%s' into etcd (it is as it was)", db);
-		if (move_sync(dir, err) < 0 || move_rename(moving, arena_printf(&a, "%s/data", dir), dir, err) < 0)
+		if (to_etcd_sync(dir, err) < 0 ||
+		    to_etcd_rename(moving, arena_printf(&a, "%s/data", dir), dir, err) < 0)
 			return -1;
 	}
-	return move_rename(db, kept, o->data_dir, err);
+	return to_etcd_rename(db, kept, o->data_dir, err);
 }

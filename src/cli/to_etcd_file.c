@@ -4,9 +4,11 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/daemon.h"
+#include "cli/encryption_agreed.h"
 #include "cli/to_etcd-internal.h"
 #include "ev/ev.h"
 #include "snapshot/etcd_file.h"
+#include "store/etcd/members.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +26,7 @@
 struct by_file {
 	struct arena *a;
 	const char *dir; /* DIR/etcd */
+	const struct to_etcd_anew *anew;
 	struct etcd_file *file;
 	uint64_t keys;
 	struct err failed;
@@ -31,10 +34,19 @@ struct by_file {
 
 /* --- the snapshot --- */
 
+/* It would never end, for a file has no leases; whoever is there says it again. */
+static bool by_lease(struct sv key)
+{
+	return sv_starts(key, SV(ETCD_JOINING)) || sv_starts(key, SV(ENCRYPTION_AGREED_KEYS)) ||
+	       sv_starts(key, SV("/registry/masterleases/"));
+}
+
 static int by_file_found(const struct store_kv *kv, void *ctx)
 {
 	struct by_file *b = ctx;
 
+	if (b->anew && by_lease(kv->key))
+		return 0;
 	if (b->keys++ % ASK_EACH == 0 && to_etcd_goes_on(&b->failed) < 0)
 		return 1;
 	return etcd_file_add(b->file, kv, &b->failed) < 0;
@@ -63,6 +75,7 @@ static int by_file_write(struct by_file *b, struct store *from, const char *snap
 		return -1;
 	if (b->failed.reason != ERR_NONE)
 		return err_move(err, &b->failed);
+	*ret_rev += b->anew ? b->anew->leap : 0;
 	return etcd_file_end(file, *ret_rev, to_etcd_goes_on, &b->keys, err);
 }
 
@@ -151,7 +164,7 @@ static int by_file_restore(struct by_file *b, const struct etcd_member_opts *o, 
 				     "--initial-cluster",
 				     arena_printf(b->a, "%s=%s", id->name, id->peer),
 				     "--initial-cluster-token",
-				     "caravel",
+				     b->anew ? b->anew->cluster : "caravel",
 				     "--initial-advertise-peer-urls",
 				     id->peer,
 				     NULL };
@@ -177,12 +190,12 @@ static int by_file_restore(struct by_file *b, const struct etcd_member_opts *o, 
 }
 
 int to_etcd_file(const struct etcd_member_opts *o, const struct etcd_member_id *id, struct store *from,
-		 uint64_t *ret_keys, int64_t *ret_rev, struct err *err)
+		 const struct to_etcd_anew *anew, uint64_t *ret_keys, int64_t *ret_rev, struct err *err)
 {
 	/* From 3.6 on etcdctl cannot do it any more. */
 	const char *program = file_is_program("etcdutl") ? "etcdutl" : file_is_program("etcdctl") ? "etcdctl" : NULL;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct by_file b = { .a = &a, .dir = arena_printf(&a, "%s/etcd", o->data_dir) };
+	struct by_file b = { .a = &a, .dir = arena_printf(&a, "%s/etcd", o->data_dir), .anew = anew };
 	const char *snapshot = arena_printf(&a, "%s/" TO_ETCD_MOVING ".snapshot", b.dir);
 	int rc;
 

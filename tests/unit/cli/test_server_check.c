@@ -230,6 +230,11 @@ static void test_own_etcd(void **state)
 	assert_int_equal(server_check(&o, NULL), 0);
 	o.datastore.endpoint = "http://10.0.0.1:2379";
 	refused(&o, "--datastore-endpoint each server is given that etcd");
+	o.join_url = NULL;
+	o.cluster_reset = true;
+	refused(&o, "--cluster-reset is for servers with an etcd of their own");
+	o.datastore.endpoint = NULL;
+	assert_int_equal(server_check(&o, NULL), 0);
 }
 
 int main(void)

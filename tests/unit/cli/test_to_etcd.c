@@ -370,7 +370,7 @@ static int by_program(struct rig *r, const struct program *p, uint64_t *keys, st
 	const struct etcd_member_opts o = { .env = r->env, .data_dir = p->dir };
 	const struct etcd_member_id id = { "m-1", "https://192.0.2.1:2", "https://192.0.2.1:1" };
 	int64_t rev = 0;
-	int rc = to_etcd_file(&o, &id, r->from, keys, &rev, err);
+	int rc = to_etcd_file(&o, &id, r->from, NULL, keys, &rev, err);
 	struct store_stats stats;
 
 	store_stats(r->from, &stats);
@@ -411,6 +411,34 @@ static void a_program_makes_it(void **state)
 				     "--initial-advertise-peer-urls https://192.0.2.1:2\n",
 				     p.dir, p.dir));
 	assert_false(is_there(&p, "moving.snapshot") || is_there(&p, "moving.values") || is_there(&p, "moving.log"));
+	program_teardown(&p);
+}
+
+/* What was an etcd already becomes another cluster, a leap behind, and what would end with its lease stays away. */
+static void another_cluster(void **state)
+{
+	struct rig *r = *state;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct to_etcd_anew anew = { .cluster = "caravel-7", .leap = 1000 };
+	const struct etcd_member_id id = { "m-1", "https://192.0.2.1:2", "https://192.0.2.1:1" };
+	struct etcd_member_opts o = { .env = r->env };
+	struct program p;
+	struct sv said;
+	uint64_t keys;
+	int64_t rev, last;
+
+	put(r->from, "/caravel/joining/17", "x");
+	put(r->from, "/caravel/keys/encryption/a", "x");
+	put(r->from, "/caravel/keys/shared", "x");
+	put(r->from, "/registry/masterleases/192.0.2.1", "x");
+	last = put(r->from, "/registry/pods/default/a", "x");
+	program_setup(&p, "etcdctl", "#!/bin/sh\necho \"$*\" >said\n");
+	o.data_dir = p.dir;
+	assert_int_equal(to_etcd_file(&o, &id, r->from, &anew, &keys, &rev, NULL), 1);
+	assert_int_equal(keys, 2);
+	assert_int_equal(rev, last + 1000);
+	assert_int_equal(file_read(&a, arena_printf(&a, "%s/etcd/said", p.dir), 4096, &said, NULL), 0);
+	assert_true(sv_find_sv(said, SV("--initial-cluster-token caravel-7 ")) >= 0);
 	program_teardown(&p);
 }
 
@@ -482,6 +510,7 @@ int main(void)
 		T(several_of_one_revision),
 		T(far_behind),
 		T(a_program_makes_it),
+		T(another_cluster),
 		T(no_program),
 		T(a_program_fails),
 		T(a_signal_ends_a_program),
