@@ -122,7 +122,6 @@ char *csi_stage_path(struct csi *c, struct arena *a, const struct csi_volume *v)
 char *csi_pod_volume_dir(struct csi *c, struct arena *a, struct sv uid, const char *spec_name);
 char *csi_publish_path(struct csi *c, struct arena *a, const struct csi_volume *v, struct sv uid,
 		       const char *spec_name);
-char *csi_unique_name(struct arena *a, const char *driver, const char *handle); /* in the status of a Node */
 char *csi_attachment_name(struct csi *c, struct arena *a, const char *driver, const char *handle);
 
 /* --- csi_data.c: vol_data.json, by which what was begun is known again --- */
