@@ -15,6 +15,7 @@
 #include "controllers/ctrl_metrics.h"
 #include "controllers/node_lifecycle.h"
 #include "controllers/status.h"
+#include "pod/volume_attach.h"
 
 #include <stdlib.h>
 
@@ -86,14 +87,6 @@ static bool look_may_want(const struct attach_look *l, const struct obj *attachm
 	for (const struct attach_unsure *u = l->unsure; u && ref; u = u->next)
 		if (sv_eq(u->ns, val_str(val_member(ref, F_namespace))) &&
 		    sv_eq(u->claim, val_str(val_member(ref, F_name))))
-			return true;
-	return false;
-}
-
-static bool status_lists(const struct obj *node, enum sym field, const char *unique)
-{
-	VAL_EACH(obj_get(node, F_status, field), v)
-		if (val_is(v, unique) || val_is(val_member(v, F_name), unique))
 			return true;
 	return false;
 }
@@ -321,18 +314,12 @@ static int attach_all(struct attach_look *l, struct err *err)
 /* Among names of the Node's status: an attachment's own name is made of the volume's. */
 static const char *unique_by_name(struct attach_look *l, const struct val *list, const struct obj *attachment)
 {
-	struct sv prefix = SV("kubernetes.io/csi/");
-
 	VAL_EACH(list, v) {
 		struct sv unique = val_type(v) == VAL_MAP ? val_get_str(v, F_name) : val_str(v);
 		struct attach_want w = { 0 };
-		ssize_t at = sv_find(unique, '^');
 
-		if (!sv_starts(unique, prefix) || at < (ssize_t)prefix.n)
-			continue;
-		w.driver = sv_sub(unique, prefix.n, (size_t)at - prefix.n);
-		w.handle = sv_sub(unique, (size_t)at + 1, unique.n);
-		if (sv_is(obj_name(attachment), attach_name(l->a, &w, l->name)))
+		if (volume_attach_split(unique, &w.driver, &w.handle) &&
+		    sv_is(obj_name(attachment), attach_name(l->a, &w, l->name)))
 			return arena_cstr(l->a, unique);
 	}
 	return NULL;
@@ -356,7 +343,7 @@ static const char *attachment_unique(struct attach_look *l, const struct obj *o)
 /* Has the node mounted it, as far as can be known? A node that is gone does not say. */
 static bool in_use(const struct obj *node, const char *unique)
 {
-	return !node || (unique && status_lists(node, F_volumesInUse, unique));
+	return !node || (unique && volume_attach_listed(obj_get(node, F_status, F_volumesInUse), unique));
 }
 
 /* May it go though the node has it mounted, or may have? Else it is looked at again. */
@@ -474,7 +461,7 @@ static void attached_told(struct attach_look *l, const struct val *list)
 
 		VAL_EACH(list, v)
 			if (val_is(val_member(v, F_name), w->unique) &&
-			    !status_lists(l->node, F_volumesAttached, w->unique))
+			    !volume_attach_listed(obj_get(l->node, F_status, F_volumesAttached), w->unique))
 				look_event(l, w, "Normal", "SuccessfulAttachVolume",
 					   arena_printf(l->a, "AttachVolume.Attach succeeded for volume \"%.*s\" ",
 							SV_ARG(obj_name(w->volume))));

@@ -7,6 +7,7 @@
 #include "controllers/podutil.h"
 #include "net/digest.h"
 #include "object/pod_refs.h"
+#include "pod/volume_attach.h"
 #include "pod/volume_match.h"
 
 bool attach_shared(const struct obj *volume)
@@ -21,8 +22,8 @@ bool attach_shared(const struct obj *volume)
 
 const char *attach_unique(struct arena *a, const struct obj *volume)
 {
-	return arena_printf(a, "kubernetes.io/csi/%.*s^%.*s", SV_ARG(val_str(obj_get(volume, F_spec, F_csi, F_driver))),
-			    SV_ARG(val_str(obj_get(volume, F_spec, F_csi, F_volumeHandle))));
+	return volume_attach_unique(a, val_str(obj_get(volume, F_spec, F_csi, F_driver)),
+				    val_str(obj_get(volume, F_spec, F_csi, F_volumeHandle)));
 }
 
 const char *attach_name(struct arena *a, const struct attach_want *w, struct sv node)

@@ -122,7 +122,6 @@ char *csi_stage_path(struct csi *c, struct arena *a, const struct csi_volume *v)
 char *csi_pod_volume_dir(struct csi *c, struct arena *a, struct sv uid, const char *spec_name);
 char *csi_publish_path(struct csi *c, struct arena *a, const struct csi_volume *v, struct sv uid,
 		       const char *spec_name);
-char *csi_unique_name(struct arena *a, const char *driver, const char *handle); /* in the status of a Node */
 char *csi_attachment_name(struct csi *c, struct arena *a, const char *driver, const char *handle);
 
 /* --- csi_data.c: vol_data.json, by which what was begun is known again --- */
@@ -186,10 +185,10 @@ int csi_publish(struct csi_run *r, const struct csi_run_use *u, struct err *err)
 /* csi_unmount.c; done before is no failure */
 int csi_unpublish(struct csi_run *r, const struct csi_run_use *u, struct err *err);
 int csi_unstage(struct csi_run *r, struct err *err);
-/* csi_context.c: the driver's part of the volume, or of the pod that has it inside. NULL: there is none. */
+/* csi_source.c: the driver's part of the volume, or of the pod that has it inside. NULL: there is none. */
 const struct val *csi_source(const struct csi_run_use *u);
 bool csi_read_only(const struct csi_run_use *u); /* by what the pod says */
-/* What stage and publish say of a volume. secrets and context in the arena. */
+/* csi_context.c: what stage and publish say of a volume. secrets and context in the arena. */
 void csi_fill(struct csi_run *r, const struct csi_run_use *u, struct csi_mount *m);
 int csi_secrets(struct csi_run *r, const struct csi_run_use *u, enum sym ref, struct csi_mount *m, struct err *err);
 int csi_pod_context(struct csi_run *r, const struct csi_run_use *u, struct csi_mount *m, struct err *err);

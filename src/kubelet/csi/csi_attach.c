@@ -2,20 +2,14 @@
  * controller from taking it away, and that its volumesAttached has it then is believed. */
 #include "kubelet/csi/csi-internal.h"
 
+#include "pod/volume_attach.h"
+
 #include <stdlib.h>
 
 #define WAIT_FIRST_NS (100 * NS_PER_MS)
 #define WAIT_MAX_NS (2 * NS_PER_SEC)
 #define WAIT_SAID_NS (123 * NS_PER_SEC) /* upstream's: then the pod's events say what it waits for */
 #define CODE_EXHAUSTED 8		/* gRPC's, of VolumeAttachment.status.attachError */
-
-static bool attach_listed(const struct val *list, const char *name)
-{
-	VAL_EACH(list, v)
-		if (val_is(v, name) || val_is(val_member(v, F_name), name))
-			return true;
-	return false;
-}
 
 static int attach_wait(struct csi_run *r, const struct csi_run_use *u, struct err *err)
 {
@@ -79,7 +73,7 @@ int csi_attached(struct csi_run *r, const struct csi_run_use *u, struct err *err
 {
 	struct csi_volume *v = r->table;
 	const struct val *required = r->driver ? obj_get(r->driver, F_spec, F_attachRequired) : NULL, *error;
-	const char *name = csi_unique_name(r->a, r->v->driver, r->v->handle);
+	const char *name = volume_attach_unique(r->a, sv_from(r->v->driver), sv_from(r->v->handle));
 	struct obj *node, *attachment;
 	struct err why = ERR_INIT;
 
@@ -91,12 +85,12 @@ int csi_attached(struct csi_run *r, const struct csi_run_use *u, struct err *err
 	if (client_get(r->c->o.client, RES(core_nodes), SV(""), sv_from(r->c->node_name), &node, err) < 0)
 		return -1;
 	obj_link(r->a, node);
-	if (!attach_listed(obj_get(node, F_status, F_volumesInUse), name)) {
+	if (!volume_attach_listed(obj_get(node, F_status, F_volumesInUse), name)) {
 		if (r->c->o.in_use_changed) /* whoever was told may have looked before that */
 			r->c->o.in_use_changed(r->c->o.ctx);
 		return attach_wait(r, u, err);
 	}
-	if (!attach_listed(obj_get(node, F_status, F_volumesAttached), name))
+	if (!volume_attach_listed(obj_get(node, F_status, F_volumesAttached), name))
 		return attach_wait(r, u, err);
 	if (client_get(r->c->o.client, RES(storage_volumeattachments), SV(""),
 		       sv_from(csi_attachment_name(r->c, r->a, r->v->driver, r->v->handle)), &attachment, &why) < 0) {

@@ -32,11 +32,6 @@ char *csi_publish_path(struct csi *c, struct arena *a, const struct csi_volume *
 	return arena_printf(a, "%s/mount", csi_pod_volume_dir(c, a, uid, spec_name));
 }
 
-char *csi_unique_name(struct arena *a, const char *driver, const char *handle)
-{
-	return arena_printf(a, "kubernetes.io/csi/%s^%s", driver, handle);
-}
-
 char *csi_attachment_name(struct csi *c, struct arena *a, const char *driver, const char *handle)
 {
 	char hex[SHA256_HEX];

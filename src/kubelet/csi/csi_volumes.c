@@ -4,6 +4,7 @@
 #include "base/vec.h"
 #include "kubelet/pod_paths.h"
 #include "net/digest.h"
+#include "pod/volume_attach.h"
 #include "pod/volume_match.h"
 
 #include <stdlib.h>
@@ -212,7 +213,7 @@ struct val *csi_in_use(struct csi *c, struct arena *a)
 		struct csi_volume *v = e->value;
 
 		if (v->attachable)
-			vec_push(&names, sv_from(csi_unique_name(a, v->driver, v->handle)));
+			vec_push(&names, sv_from(volume_attach_unique(a, sv_from(v->driver), sv_from(v->handle))));
 	}
 	pthread_mutex_unlock(&c->lock);
 	if (names.n) {
