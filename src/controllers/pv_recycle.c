@@ -5,15 +5,17 @@
  *
  * Not while a pod that has not ended names the claim: its finalizer may have been taken away under it.
  *
- * Of hostPath and NFS alone, as upstream's; its pod, too. What says that a volume was emptied is its pod: one that was
- * made for a namesake is deleted, and a volume that is still bound when its pod has gone is emptied once more. */
+ * Of hostPath and NFS alone, as upstream's; its pod, too. What says that a volume was emptied is the pod that was made
+ * for it: any other of that name is deleted, and a volume that is still bound when its pod has gone is emptied once
+ * more. */
 #include "controllers/owner.h"
 #include "controllers/podutil.h"
 #include "controllers/pv_binder-internal.h"
 
 #define RECYCLER "recycler-for-"
 #define RECYCLER_NS "default"
-#define RECYCLER_IMAGE "busybox:1.36" /* whichever it is: the command below is all that it has to run */
+#define ANN_RECYCLER "caravel.io/recycler-pod" /* volume: its uid */
+#define RECYCLER_IMAGE "busybox:1.36"	       /* whichever it is: the command below is all that it has to run */
 #define USED_AGAIN_NS (15 * NS_PER_SEC)
 #define USERS_MAX 512 /* bytes of an event that name pods */
 #define SCRUB "test -e /scrub && find /scrub -mindepth 1 -delete && test -z \"$(ls -A /scrub)\" || exit 1"
@@ -87,14 +89,21 @@ static int recycle_begin(struct pv_binder *b, struct obj *volume, struct err *er
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(err_release) struct err why = ERR_INIT;
+	_cleanup_obj_ struct obj *pod = NULL;
+	struct val *doc;
 
-	if (client_create(b->ctx->client, RES(core_pods), SV(RECYCLER_NS), recycler_new(&a, volume), NULL, NULL,
-			  &why) == 0 ||
-	    why.reason == ERR_ALREADY_EXISTS) /* the cache will know it */
-		return 0;
-	recycle_event(b, volume, "Warning", "VolumeFailedRecycle",
-		      arena_printf(&a, "Recycle failed: unexpected error creating recycler pod:  %s", err_msg(&why)));
-	return err_move(err, &why);
+	if (client_create(b->ctx->client, RES(core_pods), SV(RECYCLER_NS), recycler_new(&a, volume), NULL, &pod, &why) <
+	    0) {
+		if (why.reason == ERR_ALREADY_EXISTS) /* the cache will know it */
+			return 0;
+		recycle_event(
+		    b, volume, "Warning", "VolumeFailedRecycle",
+		    arena_printf(&a, "Recycle failed: unexpected error creating recycler pod:  %s", err_msg(&why)));
+		return err_move(err, &why);
+	}
+	doc = obj_edit(&a, volume);
+	annotation_set(&a, doc, ANN_RECYCLER, obj_uid(pod));
+	return client_update(b->ctx->client, RES(core_persistentvolumes), doc, NULL, NULL, err);
 }
 
 static bool pod_names_claim(const struct obj *pod, struct sv claim)
@@ -154,18 +163,26 @@ static int recycle_done(struct pv_binder *b, struct obj *volume, struct err *err
 
 	val_del(val_get_mut(doc, F_spec), F_claimRef);
 	val_del_sv(val_get_mut(doc, F_metadata, F_annotations), SV(ANN_BOUND_BY_CONTROLLER));
+	val_del_sv(val_get_mut(doc, F_metadata, F_annotations), SV(ANN_RECYCLER));
 	if (client_update(b->ctx->client, RES(core_persistentvolumes), doc, NULL, NULL, err) < 0)
 		return -1;
 	recycle_event(b, volume, "Normal", "VolumeRecycled", "Volume recycled");
 	return 0;
 }
 
-static bool recycler_is_of(const struct obj *pod, const struct obj *volume)
+/* Which pod was made for it is written on the volume: whoever may make pods there can make one of that name, with any
+ * owner, that does nothing. 1, 0, -1. */
+static int recycler_is_of(struct pv_binder *b, const struct obj *pod, const struct obj *volume, struct err *err)
 {
-	VAL_EACH(obj_get(pod, F_metadata, F_ownerReferences), r)
-		if (sv_eq(val_get_str(r, F_uid), obj_uid(volume)))
-			return true;
-	return false;
+	_cleanup_obj_ struct obj *now = NULL;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+
+	if (sv_eq(annotation_of(obj_root(volume), ANN_RECYCLER), obj_uid(pod)))
+		return 1;
+	/* The cache may lag behind what was written when the pod was made. */
+	if (client_get(b->ctx->client, RES(core_persistentvolumes), SV(""), obj_name(volume), &now, &why) < 0)
+		return why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
+	return sv_eq(obj_uid(now), obj_uid(volume)) && sv_eq(annotation_of(obj_root(now), ANN_RECYCLER), obj_uid(pod));
 }
 
 int pv_recycle(struct pv_binder *b, struct obj *volume, const char **ret_failed, struct arena *a, struct err *err)
@@ -174,6 +191,7 @@ int pv_recycle(struct pv_binder *b, struct obj *volume, const char **ret_failed,
 	_cleanup_obj_ struct obj *pod = informer_lookup(b->pods, SV(RECYCLER_NS), name);
 	const struct val *phase = obj_get(pod, F_status, F_phase);
 	struct sv said;
+	int own;
 
 	*ret_failed = NULL;
 	if (obj_deleting(volume))
@@ -187,8 +205,9 @@ int pv_recycle(struct pv_binder *b, struct obj *volume, const char **ret_failed,
 	}
 	if (obj_deleting(pod))
 		return 0; /* its going brings us back */
-	if (!recycler_is_of(pod, volume))
-		return recycler_delete(b, pod, err);
+	own = recycler_is_of(b, pod, volume, err);
+	if (own <= 0)
+		return own < 0 ? -1 : recycler_delete(b, pod, err);
 	if (val_is(phase, "Succeeded"))
 		return recycler_delete(b, pod, err) < 0 ? -1 : recycle_done(b, volume, err);
 	if (!val_is(phase, "Failed"))

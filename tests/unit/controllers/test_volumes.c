@@ -484,12 +484,16 @@ static void test_recycler_of_another(void **state)
 	struct rig *r = k.rig;
 
 	k.hold = true;
+	volume(r, "v", "1Gi", ",\"persistentVolumeReclaimPolicy\":\"Recycle\"");
 	expect(r, 201, "POST", PODS,
-	       "{\"metadata\":{\"name\":\"recycler-for-v\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"a\"}]"
-	       "}}");
+	       arena_printf(
+		   &r->arena,
+		   "{\"metadata\":{\"name\":\"recycler-for-v\",\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":"
+		   "\"PersistentVolume\",\"name\":\"v\",\"uid\":\"%.*s\"}]},\"spec\":{\"containers\":[{\"name\":\"c\","
+		   "\"image\":\"a\"}]}}",
+		   SV_ARG(val_get_str(get(r, PVS, "v"), F_metadata, F_uid))));
 	expect_type(r, 200, "PATCH", RECYCLER "/status", "application/merge-patch+json",
 		    "{\"status\":{\"phase\":\"Succeeded\"}}");
-	volume(r, "v", "1Gi", ",\"persistentVolumeReclaimPolicy\":\"Recycle\"");
 	claim(r, "c", "1Gi", ",\"storageClassName\":\"\"");
 	cluster_run(&k, 2);
 	drop(r, CLAIMS, "c");
