@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "cli/cluster_reset.h"
 #include "cli/daemon.h"
+#include "cli/etcd_others.h"
 #include "cli/server_join.h"
 #include "cli/shared_keys.h"
 #include "cli/to_etcd.h"
@@ -95,16 +96,35 @@ static int member_begin(struct server_store *s, const struct server_opts *o, con
 	return database_check(a, o, err) < 0 ? -1 : shared_keys_begin(&keys, err);
 }
 
-static int open_etcd(struct server_store *s, struct env *env, struct arena *a, const struct datastore_opts *d,
-		     struct err *err)
+/* Whom it waits for, and what to do when they do not come. */
+static void tell_others(const struct server_store *s, const struct server_opts *o, struct err *why)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const char *silent = etcd_others_silent(&a, o->node.data_dir, s->id.name), *elsewhere = "";
+
+	if (o->join_url)
+		elsewhere = arena_printf(&a, "; when it was reset or restored elsewhere, remove '%s/etcd' to join that",
+					 o->node.data_dir);
+	if (*silent)
+		err_wrap(why,
+			 "no answer from %s. When most servers of the cluster are gone for good, or have got other "
+			 "addresses, end this one and start it with --cluster-reset%s",
+			 silent, elsewhere);
+}
+
+static int open_etcd(struct server_store *s, const struct server_opts *o, struct env *env, struct arena *a,
+		     const struct datastore_opts *d, struct err *err)
 {
 	struct err why = ERR_INIT;
 	unsigned times = 0;
 
-	while (!(s->store = datastore_etcd(env, a, d, &why)))
+	while (!(s->store = datastore_etcd(env, a, d, &why))) {
+		if (passes(&why) && times % TELL_TIMES == 0 && !daemon_is_to_end())
+			tell_others(s, o, &why);
 		if (!wait_on(&why, "the etcd of this cluster does not answer yet: are enough of its servers up?",
 			     &times, PAUSE_NS, err))
 			return -1;
+	}
 	return 0;
 }
 
@@ -234,7 +254,7 @@ static int open_own(struct server_store *s, struct env *env, struct arena *a, co
 	if (!s->member)
 		return -1;
 	etcd_member_datastore(a, &m, &s->id, joined.clients, joined.cluster != NULL, &d);
-	if (open_etcd(s, env, a, &d, err) < 0)
+	if (open_etcd(s, o, env, a, &d, err) < 0)
 		return -1;
 	if (has_vote(s, o, err) < 0)
 		return -1;

@@ -1,4 +1,5 @@
-/* to_etcd-internal.h - the two ways of to_etcd.h. Nobody else includes it, but their tests. */
+/* to_etcd-internal.h - the two ways of to_etcd.h, of which cluster_reset.c has one, too. Nobody else includes it, but
+ * their tests. */
 #pragma once
 
 #include "cli/daemon.h"

@@ -241,7 +241,8 @@ def majority_lost(_):
 
         # The one before comes with what it had, and is nobody's member; then with nothing.
         a.start(wait=False)
-        time.sleep(6)
+        wait_for("words about who is missing", lambda: "start it with --cluster-reset" in log_of(a), 60)
+        contains(log_of(a), f" at https://127.0.0.2:{b.args[b.args.index('--etcd-port') + 1]}. When most")
         equal(b.request("GET", MAPS + "/goes-on")[0], 200)
         lost(a)
         shutil.rmtree(data(a, "etcd"))
