@@ -222,10 +222,16 @@ static int mark_write(struct store *s, struct mark *m, int layout, bool under_wa
 	return r < 0 ? err_wrap(err, "noting the layout of the database") : 0;
 }
 
+static int layout_any(_unused_ const struct store_kv *kv, void *ctx)
+{
+	*(bool *)ctx = true;
+	return 1;
+}
+
 int store_layout_bring(struct store *s, int newest, const struct store_move *moves, size_t n, struct err *err)
 {
 	struct mark m = { .layout = 1 };
-	struct store_stats st;
+	bool full = false;
 
 	if (store_range(s, SV(STORE_LAYOUT_KEY), SV_NULL, 0, 0, mark_take, &m, NULL, err) < 0)
 		return err_wrap(err, "reading the layout of the database");
@@ -240,8 +246,10 @@ int store_layout_bring(struct store *s, int newest, const struct store_move *mov
 		    "the database has layout %d, this program knows %d: use the version of Caravel that wrote "
 		    "it, or a newer one, or a backup from before",
 		    m.layout, newest);
-	store_stats(s, &st);
-	if (st.keys == 0 && newest > 1)
+	/* Not by store_stats(): an etcd has not counted yet. */
+	if (newest > 1 && store_range(s, SV("/"), SV("0"), 0, 1, layout_any, &full, NULL, err) < 0)
+		return err_wrap(err, "reading the database");
+	if (newest > 1 && !full)
 		return mark_write(s, &m, newest, false, err);
 	while (m.layout < newest || m.under_way) {
 		if (!m.under_way && mark_write(s, &m, m.layout + 1, true, err) < 0)
