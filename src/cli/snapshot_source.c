@@ -2,8 +2,13 @@
 
 #include "apiserver/stored_pages.h"
 #include "cli/agent.h"
+#include "cli/etcd_member.h"
+#include "snapshot/foreign.h"
 #include "store/records.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #define DATABASE_MAX ((size_t)64 << 30) /* address space, not memory */
@@ -17,6 +22,27 @@ static int source_api(struct snapshot_source *s, struct arena *a, const char *ku
 	return 0;
 }
 
+/* The same of one that is a member of several. An etcd has it locked as long as it runs. */
+static int source_member(struct snapshot_source *s, struct arena *a, const char *data_dir, struct err *err)
+{
+	bool runs;
+	int fd;
+
+	s->what = arena_printf(a, "%s/etcd/data/member/snap/db", data_dir);
+	fd = open(s->what, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_set_errno(err, errno, "cannot open '%s'", s->what);
+	if (flock(fd, LOCK_SH | LOCK_NB) == 0) {
+		s->etcd = fd;
+		return 1;
+	}
+	runs = errno == EWOULDBLOCK;
+	if (!runs)
+		err_set_errno(err, errno, "locking '%s'", s->what);
+	close(fd);
+	return runs ? 0 : -1;
+}
+
 /* The files of a server that does not run. 0: a server has them. */
 static int source_files(struct snapshot_source *s, struct env *env, struct arena *a, const char *data_dir,
 			struct err *err)
@@ -24,6 +50,8 @@ static int source_files(struct snapshot_source *s, struct env *env, struct arena
 	const char *db = arena_printf(a, "%s/db", data_dir);
 	struct err why = ERR_INIT;
 
+	if (etcd_member_there(data_dir))
+		return source_member(s, a, data_dir, err);
 	if (access(arena_printf(a, "%s/manifest", db), F_OK) < 0)
 		return err_set(
 		    err, ERR_NOT_FOUND,
@@ -106,6 +134,44 @@ static int source_none(_unused_ const struct store_kv *kv, _unused_ void *ctx)
 	return 1;
 }
 
+struct source_etcd {
+	int (*fn)(const struct store_kv *kv, void *ctx, struct err *err);
+	void *ctx;
+	bool begun;
+};
+
+static int source_etcd_begin(int64_t rev _unused_, void *ctx, struct err *err)
+{
+	struct source_etcd *e = ctx;
+
+	e->begun = true;
+	return e->fn ? 0 : err_set(err, ERR_NOT_FOUND, "only its revision is wanted");
+}
+
+static int source_etcd_record(const struct store_kv *kv, void *ctx, struct err *err)
+{
+	struct source_etcd *e = ctx;
+
+	return e->fn(kv, e->ctx, err);
+}
+
+/* fn NULL: its revision alone. */
+static int64_t source_etcd(struct snapshot_source *s, int (*fn)(const struct store_kv *kv, void *ctx, struct err *err),
+			   void *ctx, struct err *err)
+{
+	static const struct foreign_cb cb = { source_etcd_begin, source_etcd_record };
+	struct source_etcd e = { .fn = fn, .ctx = ctx };
+	struct foreign_found found;
+	struct err why = ERR_INIT;
+
+	if (foreign_etcd(s->etcd, SV("/registry"), &cb, &e, &found, &why) < 0 && (fn || !e.begun)) {
+		err_move(err, &why);
+		return err_wrap(err, "reading '%s'", s->what);
+	}
+	err_release(&why);
+	return found.rev;
+}
+
 int64_t snapshot_source_rev(struct snapshot_source *s, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -113,6 +179,8 @@ int64_t snapshot_source_rev(struct snapshot_source *s, struct err *err)
 	int64_t rev;
 	int rc;
 
+	if (s->etcd)
+		return source_etcd(s, NULL, NULL, err);
 	if (s->store)
 		rc = store_range(s->store, SV("\x01"), SV("\xff"), 0, 1, source_none, NULL, &rev, err);
 	else
@@ -172,6 +240,8 @@ int snapshot_source_each(struct snapshot_source *s, int64_t rev,
 	struct source_each e = { fn, ctx, err, false };
 	int64_t at;
 
+	if (s->etcd)
+		return source_etcd(s, fn, ctx, err) < 0 ? -1 : 0;
 	if (!s->store)
 		return source_pages(s, rev, &e);
 	if (store_range(s->store, SV("\x01"), SV("\xff"), rev, 0, source_one, &e, &at, err) < 0)
@@ -183,5 +253,7 @@ void snapshot_source_release(struct snapshot_source *s)
 {
 	s->store = store_close(s->store);
 	api_way_release(&s->api);
+	if (s->etcd)
+		close(s->etcd);
 	*s = (struct snapshot_source){ 0 };
 }

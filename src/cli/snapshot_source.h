@@ -2,7 +2,9 @@
  *
  *	an etcd			when --datastore-endpoint names one
  *	the running server	by an administrator's kubeconfig, page by page (apiserver/stored_pages.h)
- *	the database itself	of a data directory, when no server answers
+ *	the database itself	of a data directory, when no server answers: DIR/db, or that of DIR/etcd's member, which
+ *				has all but what was written in the last moment before a crash. Of that Kubernetes' own
+ *				keys come: the others are sealed keys, which the files are, and what servers say anew
  *
  * Blocking; one thread.
  */
@@ -14,8 +16,9 @@
 
 struct snapshot_source {
 	struct store *store; /* or */
-	struct api_way api;
-	const char *what; /* in a, for messages */
+	struct api_way api;  /* or */
+	int etcd;	     /* its member's database, locked; 0: none */
+	const char *what;    /* in a, for messages */
 };
 
 /* kubeconfig: NULL: none was given. *ret: released by the caller, also on failure. */

@@ -3,6 +3,7 @@
 etcd's own program made. Revisions are kept, and go on; nothing needs an hour. One whose majority is lost goes on from one of its
 servers (--cluster-reset)."""
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -191,6 +192,15 @@ def moved(c, number):
     c.args = ["--advertise-address", f"127.0.0.{number}", *c.args[2:]]
 
 
+def etcd_ended(c):
+    with open(data(c, "etcd", "data", "member", "snap", "db"), "rb") as f:
+        try:
+            fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
 def reset(c):
     r = subprocess.run([CARAVEL, "server", "--data-dir", data(c), "--bind-address", "127.0.0.1", "--https-listen-port", str(c.port),
                         "--disable-agent", *c.args, "--cluster-reset"], capture_output=True, text=True, timeout=120, check=False)
@@ -218,6 +228,19 @@ def majority_lost(_):
         made(b, MAPS, {"metadata": {"name": "in-doubt"}})
         for c in (a, b):
             lost(c)
+
+        # A snapshot of what is not served by anybody has all but the last moment.
+        wait_for("the end of its etcd", lambda: etcd_ended(a))
+        caravel("snapshot", "save", "--data-dir", data(a), a.dir + "/stopped.snapshot")
+        c = Cluster(args=["--disable-snapshots"])
+        caravel("snapshot", "restore", a.dir + "/stopped.snapshot", "--data-dir", data(c), "--token", token(a))
+        c.start(wait=False)
+        stack.callback(end, c)
+        c.wait_ready(60)
+        have, _ = contents(c)
+        equal({k: have.get(k) for k in was}, was)
+        equal(c.request("GET", MAPS + "/by-2")[0], 404)
+        lost(c)
 
         # The one that had joined; where it is now nobody of the others would find it.
         moved(b, 3)
