@@ -221,7 +221,7 @@ def majority_lost(_):
         equal(a.request("DELETE", MAPS + "/by-2")[0], 200)
         code, said = reset(a)
         equal(code, 1, said)
-        contains(said, "stop it first")
+        contains(said, "is in use by process")
         was, rev = contents(b)
         # It is in etcd's log, and hardly in its database yet; of the next one nobody has written down that it was agreed on.
         last = made(b, MAPS, {"metadata": {"name": "the-last"}})["metadata"]
