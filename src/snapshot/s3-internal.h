@@ -14,6 +14,9 @@
 #define S3_PARTS_MAX 10000
 #define S3_UPLOAD_ID_MAX ((size_t)1024)
 #define S3_LIST_MAX ((size_t)10000)
+#define S3_PAGES_MAX ((size_t)1000)
+#define S3_KEY_MAX ((size_t)1024) /* by S3's own rule */
+#define S3_TOKEN_MAX ((size_t)8192)
 #define S3_TIME_MAX ((size_t)40) /* longer is none */
 #define S3_CODE_MAX ((size_t)64) /* and these are cut */
 #define S3_MESSAGE_MAX ((size_t)200)

@@ -71,8 +71,9 @@ static int list_page(const struct s3_opts *o, struct arena *a, struct s3_objects
 	const char *from = next->n ? arena_printf(&c.a, "continuation-token=%s&", s3_quote(&c.a, *next, false)) : "";
 
 	/* Parameters in order, as they are signed. */
-	if (s3_call_begin(&c, arena_printf(&c.a, "?%slist-type=2&prefix=%s", from, s3_quote(&c.a, folder, false)),
-			  S3_EMPTY_SHA256, err) < 0 ||
+	if (s3_call_begin(
+		&c, arena_printf(&c.a, "?%sdelimiter=%%2F&list-type=2&prefix=%s", from, s3_quote(&c.a, folder, false)),
+		S3_EMPTY_SHA256, err) < 0 ||
 	    s3_call_run(&c, "list", err) < 0)
 		return -1;
 	if (!s3_list_parse(a, buf_sv(&c.body), folder, list, next))
@@ -94,7 +95,14 @@ int s3_list(const struct s3_opts *o, struct arena *a, struct s3_object **ret, si
 	do {
 		if (list_page(o, a, &list, &next, err) < 0)
 			return -1;
-	} while (next.n && ++pages < S3_LIST_MAX / 10 && list.n < S3_LIST_MAX);
+	} while (next.n && ++pages < S3_PAGES_MAX && list.n < S3_LIST_MAX);
+	/* What is behind that may be the snapshots: nobody is told that there are none. */
+	if (next.n)
+		return err_set(
+		    err, ERR_TOO_LARGE,
+		    "bucket '%s' has more beside the snapshots than is looked through: put them into a folder of "
+		    "their own with --s3-folder",
+		    o->bucket);
 	if (list.n)
 		qsort(list.p, list.n, sizeof(list.p[0]), object_order);
 	*ret = list.p;

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#define XML_LONGEST 6 /* bytes that stand for one: "&quot;" */
+
 /* The text between <tag> and </tag>, from *at on; moves *at behind it. SV_NULL: there is none. */
 static struct sv xml_between(struct sv xml, size_t *at, const char *tag)
 {
@@ -75,15 +77,20 @@ static void s3_list_add(struct arena *a, struct s3_objects *list, struct s3_obje
 static void s3_list_one(struct arena *a, struct sv xml, struct sv folder, struct s3_objects *list)
 {
 	size_t at = 0;
-	struct s3_object o = { .name = xml_text(a, xml_between(xml, &at, "Key")), .bytes = 0 };
+	struct sv key = xml_between(xml, &at, "Key"), time;
+	struct s3_object o = { .bytes = 0 };
 
+	if (key.n > XML_LONGEST * S3_KEY_MAX)
+		return;
+	o.name = xml_text(a, key);
 	at = 0;
 	(void)sv_to_i64(xml_between(xml, &at, "Size"), &o.bytes);
 	at = 0;
-	o.time = xml_text(a, xml_between(xml, &at, "LastModified"));
+	time = xml_between(xml, &at, "LastModified");
+	o.time = xml_text(a, time.n > S3_TIME_MAX ? SV("") : time);
 	if (!sv_starts(o.name, folder) || !s3_in_a_line(o.name) || o.bytes < 0)
 		return;
-	if (!s3_in_a_line(o.time) || o.time.n > S3_TIME_MAX)
+	if (!s3_in_a_line(o.time))
 		o.time = SV("");
 	o.name = sv_sub(o.name, folder.n, o.name.n);
 	if (o.name.n && sv_find(o.name, '/') < 0 && list->n < S3_LIST_MAX)
@@ -93,7 +100,7 @@ static void s3_list_one(struct arena *a, struct sv xml, struct sv folder, struct
 bool s3_list_parse(struct arena *a, struct sv xml, struct sv folder, struct s3_objects *list, struct sv *ret_next)
 {
 	size_t at = 0;
-	struct sv one;
+	struct sv one, token;
 
 	*ret_next = SV("");
 	if (sv_find_sv(xml, SV("<ListBucketResult")) < 0 || sv_find_sv(xml, SV("</ListBucketResult>")) < 0)
@@ -103,7 +110,10 @@ bool s3_list_parse(struct arena *a, struct sv xml, struct sv folder, struct s3_o
 	at = 0;
 	if (sv_is(xml_between(xml, &at, "IsTruncated"), "true")) {
 		at = 0;
-		*ret_next = xml_text(a, xml_between(xml, &at, "NextContinuationToken"));
+		token = xml_between(xml, &at, "NextContinuationToken");
+		if (!token.n || token.n > S3_TOKEN_MAX) /* else it would seem to end here */
+			return false;
+		*ret_next = xml_text(a, token);
 	}
 	return true;
 }

@@ -106,6 +106,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         b = self.bucket
         prefix, after = query.get("prefix", ""), query.get("continuation-token", "")
         names = [n for n in sorted(b.objects) if n.startswith(prefix) and n > after]
+        if "delimiter" in query:  # what is in folders below is one row each, which says nothing of objects
+            names = [n for n in names if query["delimiter"] not in n[len(prefix):]]
         shown, more = names[:b.page], len(names) > b.page
         rows = "".join(f"<Contents><Key>{escape(n)}</Key><LastModified>2026-11-30T12:00:00.000Z</LastModified>"
                        f"<Size>{len(b.objects[n])}</Size></Contents>" for n in shown)

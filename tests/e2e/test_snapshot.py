@@ -207,6 +207,19 @@ def by_schedule(_):
         contains(c.request("GET", "/metrics")[1], 'caravel_snapshots_total{result="failure"}')
 
 
+def in_a_bucket_of_others(c):
+    """Folders below are not looked through; and what lies before the snapshots is no reason to say that there are none."""
+    with Bucket(page=1) as b:
+        env = b.environment()
+        for n in range(1200):
+            b.objects[f"a/log-{n}"] = b""
+        save(c, c.dir + "/among.snapshot", *b.flags(), env=env)
+        contains(caravel("snapshot", "ls", "--data-dir", data(c), *b.flags(), env=env), "among.snapshot")
+        for n in range(1001):
+            b.objects[f"a-{n}"] = b""
+        contains(caravel("snapshot", "ls", "--data-dir", data(c), *b.flags(), env=env, status=1), "of their own with --s3-folder")
+
+
 def in_a_bucket(c):
     with Bucket(page=2) as b:
         env = b.environment()
@@ -544,7 +557,7 @@ def stored_encrypted(_):
 
 
 TESTS = [saved_under_load, restored_elsewhere, restored_in_place, stored_encrypted, refused_by_name, only_masters, killed_while_restored, by_schedule,
-         in_a_bucket, in_parts, by_schedule_into_a_bucket, of_an_etcd, of_k3s, of_a_running_cluster]
+         in_a_bucket, in_a_bucket_of_others, in_parts, by_schedule_into_a_bucket, of_an_etcd, of_k3s, of_a_running_cluster]
 
 if __name__ == "__main__":
     need_tools()

@@ -32,7 +32,7 @@ static void test_list(_unused_ void **state)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct s3_objects l = { 0 };
-	struct sv next;
+	struct sv next, page;
 
 	assert_true(
 	    s3_list_parse(&a,
@@ -62,6 +62,19 @@ static void test_list(_unused_ void **state)
 	assert_int_equal(l.n, 1);
 	assert_sv(l.p[0].name, "e");
 	assert_sv(l.p[0].time, "");
+	/* A name that is none of S3's is not even copied; a list that goes on has to say where. */
+	l.n = 0;
+	page = arena_svf(&a, "<ListBucketResult><Contents><Key>%0*d</Key></Contents></ListBucketResult>",
+			 (int)(6 * S3_KEY_MAX + 1), 0);
+	assert_true(s3_list_parse(&a, page, SV(""), &l, &next));
+	assert_int_equal(l.n, 0);
+	assert_false(s3_list_parse(&a, SV("<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"),
+				   SV(""), &l, &next));
+	page = arena_svf(&a,
+			 "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>%0*d"
+			 "</NextContinuationToken></ListBucketResult>",
+			 (int)S3_TOKEN_MAX + 1, 0);
+	assert_false(s3_list_parse(&a, page, SV(""), &l, &next));
 	assert_false(s3_list_parse(&a, SV("<html>hello</html>"), SV(""), &l, &next));
 	assert_false(s3_list_parse(&a, SV(""), SV(""), &l, &next));
 	assert_false(s3_list_parse(&a, SV("<ListBucketResult><Contents><Key>a</Key></Contents>"), SV(""), &l, &next));
