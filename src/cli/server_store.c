@@ -283,6 +283,7 @@ int server_store_open(struct server_store *s, struct env *env, struct arena *a, 
 		return (s->store = datastore_etcd(env, a, &o->datastore, err)) ? 0 : -1;
 	if (cluster_reset_finish(o->node.data_dir, err) < 0)
 		return -1;
+	to_etcd_forget(o->node.data_dir);
 	if (!o->of_etcd && (o->cluster_init || o->join_url || etcd_member_there(o->node.data_dir)))
 		return open_member(s, env, a, o, err);
 	s->shared = false;

@@ -146,6 +146,15 @@ static int move_all(struct arena *a, const struct etcd_member_opts *o, const str
 	return rc < 0 ? -1 : 0;
 }
 
+void to_etcd_forget(const char *data_dir)
+{
+	static const char *const left[] = { "snapshot", "values", "log" };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(left); i++)
+		(void)unlink(arena_printf(&a, "%s/etcd/" TO_ETCD_MOVING ".%s", data_dir, left[i]));
+}
+
 int to_etcd(const struct etcd_member_opts *o, const struct etcd_member_id *id, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;

@@ -453,6 +453,24 @@ static void no_program(void **state)
 	program_teardown(&p);
 }
 
+/* What a move that was killed left goes at the next start, whichever way that takes. */
+static void killed_and_forgotten(_unused_ void **state)
+{
+	static const char *const left[] = { "moving.snapshot", "moving.values", "moving.log", "data" };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct program p;
+
+	program_setup(&p, NULL, NULL);
+	to_etcd_forget(p.dir); /* nothing */
+	assert_int_equal(dir_make(arena_printf(&a, "%s/etcd", p.dir), 0700, NULL), 0);
+	for (size_t i = 0; i < ARRAY_LEN(left); i++)
+		assert_int_equal(file_write(arena_printf(&a, "%s/etcd/%s", p.dir, left[i]), SV("x"), 0600, NULL), 0);
+	to_etcd_forget(p.dir);
+	for (size_t i = 0; i < ARRAY_LEN(left); i++)
+		assert_true(is_there(&p, left[i]) == (i == 3));
+	program_teardown(&p);
+}
+
 static void a_program_fails(void **state)
 {
 	_cleanup_(err_release) struct err err = ERR_INIT;
@@ -512,6 +530,7 @@ int main(void)
 		T(a_program_makes_it),
 		T(another_cluster),
 		T(no_program),
+		T(killed_and_forgotten),
 		T(a_program_fails),
 		T(a_signal_ends_a_program),
 	};
