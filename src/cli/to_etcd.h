@@ -31,7 +31,7 @@ struct store;
 
 /* Nothing to do where there is no database. The pki has etcd's CA. */
 int to_etcd(const struct etcd_member_opts *o, const struct etcd_member_id *id, struct err *err);
-/* Removes what a move that was killed left of its files, all objects as they were: the next start may go another way. */
+/* Removes what a killed move left of its files, all objects as they were: the next start may go another way. */
 void to_etcd_forget(const char *data_dir);
 /* The slow way: all of `from` into `to`, which is fresh. */
 int to_etcd_copy(struct store *from, struct store *to, size_t *ret_keys, int64_t *ret_rev, struct err *err);
