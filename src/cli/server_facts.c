@@ -8,21 +8,6 @@
 
 #define FACTS_KEY "/registry/configmaps/" FACTS_NS "/" FACTS_NAME
 
-struct facts_found {
-	struct arena *a;
-	struct sv value;
-	bool found;
-};
-
-static int facts_found_one(const struct store_kv *kv, void *ctx)
-{
-	struct facts_found *f = ctx;
-
-	f->found = true;
-	f->value = arena_sv(f->a, kv->value);
-	return 1;
-}
-
 struct others {
 	struct ip_addr own;
 	bool there;
@@ -51,19 +36,17 @@ static int others_there(const struct server_opts *o, struct store *s, bool *ret,
 
 int server_facts_settle(struct server_opts *o, struct arena *a, struct store *s, bool *ret_fresh, struct err *err)
 {
-	struct facts_found f = { .a = a };
+	struct store_found f;
 	struct cluster_facts theirs;
 	struct err why = ERR_INIT;
 	bool others = false;
-	int64_t rev;
 	int rc;
 
-	if (store_range(s, sv_from(FACTS_KEY), SV(""), 0, 1, facts_found_one, &f, &rev, err) < 0 ||
-	    others_there(o, s, &others, err) < 0)
+	if (store_read(s, a, SV(FACTS_KEY), &f, err) < 0 || others_there(o, s, &others, err) < 0)
 		return -1;
-	*ret_fresh = !f.found;
+	*ret_fresh = !f.rev;
 	/* One that cannot be read is written anew, by whoever starts. */
-	if (!f.found || facts_parse(a, val_get(json_decode(a, f.value, NULL, NULL), F_data), &theirs, NULL) < 0)
+	if (!f.rev || facts_parse(a, val_get(json_decode(a, f.value, NULL, NULL), F_data), &theirs, NULL) < 0)
 		return 0;
 	rc = facts_agree(a, &o->facts, &theirs, &why);
 	facts_release(&theirs);

@@ -81,29 +81,6 @@ static struct sv st_note_word(struct arena *a, struct sv ca_key)
 
 /* --- the store --- */
 
-struct st_found {
-	struct arena *a;
-	struct sv value;
-	int64_t rev;
-};
-
-static int st_found_one(const struct store_kv *kv, void *ctx)
-{
-	struct st_found *f = ctx;
-
-	f->value = arena_sv(f->a, kv->value);
-	f->rev = kv->mod_rev;
-	return 1;
-}
-
-static int st_read(struct store *s, const char *key, struct st_found *f, struct err *err)
-{
-	int64_t at;
-
-	f->rev = 0;
-	return store_range(s, sv_from(key), SV(""), 0, 1, st_found_one, f, &at, err);
-}
-
 static int st_note_open(struct arena *a, struct sv ca_key, struct sv sealed, struct servers_token_note *ret,
 			struct err *err)
 {
@@ -120,13 +97,13 @@ static int st_note_open(struct arena *a, struct sv ca_key, struct sv sealed, str
 int servers_token_newer(struct store *s, struct arena *a, struct sv ca_key, struct sv tried, struct sv *ret,
 			struct err *err)
 {
-	struct st_found f = { .a = a };
+	struct store_found f;
 	struct servers_token_note n;
 	struct err why = ERR_INIT;
 
 	if (!ca_key.n)
 		return 0;
-	if (st_read(s, SERVERS_TOKEN_KEY, &f, err) < 0)
+	if (store_read(s, a, SV(SERVERS_TOKEN_KEY), &f, err) < 0)
 		return -1;
 	if (!f.rev)
 		return 0;
@@ -228,11 +205,11 @@ static int st_ca_key(struct servers_token *t, struct arena *a, struct sv *ret, s
 /* The turn is held. 1: it was another one. */
 static int st_follow(struct servers_token *t, struct arena *a, struct err *err)
 {
-	struct st_found f = { .a = a };
+	struct store_found f;
 	struct servers_token_note n;
 	struct sv ca_key;
 
-	if (st_read(t->o.store, SERVERS_TOKEN_KEY, &f, err) < 0)
+	if (store_read(t->o.store, a, SV(SERVERS_TOKEN_KEY), &f, err) < 0)
 		return -1;
 	if (f.rev == t->rev)
 		return 0;
@@ -299,11 +276,11 @@ static void st_change(const struct store_change *c _unused_, void *ctx)
 /* A token of which there is a Secret would be everybody's who reads the store. */
 static int st_is_free(struct servers_token *t, struct arena *a, const struct join_token *k, struct err *err)
 {
-	struct st_found f = { .a = a };
-	const char *key =
-	    arena_printf(a, "/registry/secrets/" BOOTSTRAP_TOKEN_NS "/" BOOTSTRAP_TOKEN_PREFIX "%.*s", SV_ARG(k->id));
+	struct store_found f;
+	struct sv key =
+	    arena_svf(a, "/registry/secrets/" BOOTSTRAP_TOKEN_NS "/" BOOTSTRAP_TOKEN_PREFIX "%.*s", SV_ARG(k->id));
 
-	if (st_read(t->o.store, key, &f, err) < 0)
+	if (store_read(t->o.store, a, key, &f, err) < 0)
 		return -1;
 	return f.rev
 		   ? err_set(err, ERR_INVALID,
@@ -315,7 +292,7 @@ static int st_is_free(struct servers_token *t, struct arena *a, const struct joi
 static int st_reseal(struct servers_token *t, struct arena *a, struct sv was, struct sv word, struct err *err)
 {
 	_cleanup_(buf_release) struct buf text = BUF_INIT, keys = BUF_INIT, told = BUF_INIT, note = BUF_INIT;
-	struct st_found f = { .a = a }, g = { .a = a };
+	struct store_found f, g;
 	struct servers_token_note n = { .n_older = 0 };
 	struct store_write w = { .key = SV(SHARED_KEYS) }, also = { .key = SV(SERVERS_TOKEN_KEY) };
 	struct err why = ERR_INIT;
@@ -323,8 +300,8 @@ static int st_reseal(struct servers_token *t, struct arena *a, struct sv was, st
 	int64_t rev;
 	int rc;
 
-	if (st_ca_key(t, a, &ca_key, err) < 0 || st_read(t->o.store, SHARED_KEYS, &f, err) < 0 ||
-	    st_read(t->o.store, SERVERS_TOKEN_KEY, &g, err) < 0 ||
+	if (st_ca_key(t, a, &ca_key, err) < 0 || store_read(t->o.store, a, SV(SHARED_KEYS), &f, err) < 0 ||
+	    store_read(t->o.store, a, SV(SERVERS_TOKEN_KEY), &g, err) < 0 ||
 	    (g.rev && st_note_open(a, ca_key, g.value, &n, err) < 0))
 		return -1;
 	if (!f.rev)
@@ -404,13 +381,12 @@ static int st_watch(struct servers_token *t, struct err *err)
 {
 	static const struct store_watch_cb cb = { .change = st_change };
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct st_found f = { .a = &a };
-	int64_t at;
+	struct store_found f;
 
-	if (store_range(t->o.store, SV(SERVERS_TOKEN_KEY), SV(""), 0, 1, st_found_one, &f, &at, err) < 0)
+	if (store_read(t->o.store, &a, SV(SERVERS_TOKEN_KEY), &f, err) < 0)
 		return -1;
 	t->rev = f.rev; /* what the start has gone by */
-	return store_watch(t->o.store, SV(SERVERS_TOKEN_KEY), SV(""), at, &cb, t, &t->watch, err);
+	return store_watch(t->o.store, SV(SERVERS_TOKEN_KEY), SV(""), f.at, &cb, t, &t->watch, err);
 }
 
 struct servers_token *servers_token_new(const struct servers_token_opts *o, struct err *err)

@@ -190,21 +190,6 @@ static int sk_token_write(struct sk *k, struct sv ca, struct err *err)
 
 /* --- the store --- */
 
-struct sk_found {
-	struct arena *a;
-	struct sv value;
-	int64_t rev;
-};
-
-static int sk_found_one(const struct store_kv *kv, void *ctx)
-{
-	struct sk_found *f = ctx;
-
-	f->value = arena_sv(f->a, kv->value);
-	f->rev = kv->mod_rev;
-	return 1;
-}
-
 static int sk_open(struct sk *k, struct sv sealed, struct shared_keys *ret, struct err *err)
 {
 	_cleanup_(buf_release) struct buf text = BUF_INIT;
@@ -310,12 +295,10 @@ static int sk_open_now(struct sk *k, const struct shared_keys *has, struct sv se
 static int sk_round(struct sk *k, struct err *err)
 {
 	struct shared_keys has, there, ours;
-	struct sk_found f = { .a = &k->a };
-	int64_t at;
+	struct store_found f;
 	int rc;
 
-	if (sk_local(k, &has, err) < 0 ||
-	    store_range(k->o->store, SV(SHARED_KEYS), SV(""), 0, 1, sk_found_one, &f, &at, err) < 0 ||
+	if (sk_local(k, &has, err) < 0 || store_read(k->o->store, &k->a, SV(SHARED_KEYS), &f, err) < 0 ||
 	    sk_token(k, f.rev > 0, err) < 0)
 		return -1;
 	if (f.rev && (sk_open_now(k, &has, f.value, &there, err) < 0 || sk_check_same(k, &has, &there, err) < 0 ||
@@ -421,10 +404,9 @@ int shared_keys_own(const struct shared_keys_opts *o, struct sv ca, struct err *
 
 int shared_keys_sealed(struct store *s, struct arena *a, struct sv *ret, struct err *err)
 {
-	struct sk_found f = { .a = a };
-	int64_t at;
+	struct store_found f;
 
-	if (store_range(s, SV(SHARED_KEYS), SV(""), 0, 1, sk_found_one, &f, &at, err) < 0)
+	if (store_read(s, a, SV(SHARED_KEYS), &f, err) < 0)
 		return -1;
 	*ret = f.value;
 	return f.rev ? 0 : err_set(err, ERR_UNAVAILABLE, "the cluster's keys are not in the store yet");

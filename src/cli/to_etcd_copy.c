@@ -126,29 +126,15 @@ static int move_bump(struct move *m, int64_t rev, struct err *err)
 	return move_step(m, rev, err);
 }
 
-struct move_value {
-	struct arena *a;
-	struct sv value;
-};
-
-static int move_take(const struct store_kv *kv, void *ctx)
-{
-	struct move_value *v = ctx;
-
-	v->value = arena_sv(v->a, kv->value);
-	return 1;
-}
-
 static int move_read(struct move *m, const struct moved *k, struct store_write *ret, struct err *err)
 {
-	struct move_value v = { &m->values, SV_NULL };
-	int64_t rev = 0;
+	struct store_found f;
 
-	if (store_range(m->from, k->key, SV(""), 0, 1, move_take, &v, &rev, err) < 0)
+	if (store_read(m->from, &m->values, k->key, &f, err) < 0)
 		return -1;
-	if (!v.value.p)
+	if (!f.rev)
 		return err_set(err, ERR_STORE_READ, "the database changes while it is read");
-	*ret = (struct store_write){ .key = k->key, .value = v.value };
+	*ret = (struct store_write){ .key = k->key, .value = f.value };
 	return 0;
 }
 

@@ -32,6 +32,28 @@ static void range_task_run(void *arg)
 	free(t);
 }
 
+struct store_reading {
+	struct arena *a;
+	struct store_found *ret;
+};
+
+static int store_read_one(const struct store_kv *kv, void *ctx)
+{
+	struct store_reading *r = ctx;
+
+	r->ret->value = kv->value.p ? arena_sv(r->a, kv->value) : SV_NULL;
+	r->ret->rev = kv->mod_rev;
+	return 1;
+}
+
+int store_read(struct store *s, struct arena *a, struct sv key, struct store_found *ret, struct err *err)
+{
+	struct store_reading r = { a, ret };
+
+	*ret = (struct store_found){ .value = SV_NULL };
+	return store_range(s, key, SV(""), 0, 1, store_read_one, &r, &ret->at, err);
+}
+
 void store_range_async(struct store *s, enum env_class c, struct sv from, struct sv to, int64_t rev, size_t limit,
 		       store_each_fn *fn, store_range_done_fn *done, void *ctx)
 {

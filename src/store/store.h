@@ -30,6 +30,7 @@
  */
 #pragma once
 
+#include "base/arena.h"
 #include "base/base.h"
 #include "base/env.h"
 #include "base/err.h"
@@ -221,9 +222,16 @@ void store_disk_no_sync(void);
 /* Thin wrappers. */
 int store_range(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn, void *ctx,
 		int64_t *ret_rev, struct err *err);
-/* The same, and the caller goes on: a range reads a disk or waits for a network, which is nothing for a loop. fn for
- * each key and then done, once, run in a task of class c. from and to are copied. Before it is done the store may not
- * close. */
+/* One key as it is now, its value in a. */
+struct store_found {
+	struct sv value; /* .p NULL, with a rev: not to be had for now (transform.h) */
+	int64_t rev;	 /* of its last write; 0: there is none */
+	int64_t at;	 /* of the store, when it was read */
+};
+int store_read(struct store *s, struct arena *a, struct sv key, struct store_found *ret, struct err *err);
+/* The same as a range, and the caller goes on: a range reads a disk or waits for a network, which is nothing for a
+ * loop. fn for each key and then done, once, run in a task of class c. from and to are copied. Before it is done the
+ * store may not close. */
 void store_range_async(struct store *s, enum env_class c, struct sv from, struct sv to, int64_t rev, size_t limit,
 		       store_each_fn *fn, store_range_done_fn *done, void *ctx);
 void store_commit(struct store *s, const struct store_write *w, store_done_fn *done, void *ctx);

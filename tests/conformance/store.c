@@ -286,6 +286,28 @@ static void test_range_old_of_what_moves(void **state)
 	free(filler);
 }
 
+static void test_read(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct store *s = STORE(state);
+	struct store_found f;
+
+	put(s, "a", "1", 0);		 /* 2 */
+	put(s, "a", "2", STORE_ANY_REV); /* 3 */
+	put(s, "ab", "", 0);		 /* 4 */
+	assert_int_equal(store_read(s, &a, SV("a"), &f, NULL), 0);
+	assert_sv(f.value, "2");
+	assert_int_equal(f.rev, 3);
+	assert_int_equal(f.at, 4);
+	assert_int_equal(store_read(s, &a, SV("ab"), &f, NULL), 0);
+	assert_true(f.value.p && !f.value.n);
+	assert_int_equal(f.rev, 4);
+	/* Not one that begins with it; and what was found before is none. */
+	assert_int_equal(store_read(s, &a, SV("aba"), &f, NULL), 0);
+	assert_true(!f.value.p && !f.rev);
+	assert_int_equal(f.at, 4);
+}
+
 static void test_range_old(void **state)
 {
 	struct store *s = STORE(state);
@@ -754,6 +776,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fresh, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_revisions, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_cas, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_read, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_range_bounds, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_range_old, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_range_old_of_what_moves, setup, kit_teardown),
