@@ -3,6 +3,7 @@
 #include "apiserver/encryption/terms.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/repeat.h"
 #include "codec/json.h"
 #include "net/digest.h"
 #include "store/store.h"
@@ -21,14 +22,11 @@ struct encryption_agreed {
 	struct arena arena;
 	struct sv key, who, word;
 
-	pthread_mutex_t turn; /* held while the store is asked; guards these; before lock */
+	pthread_mutex_t turn; /* held while the store is asked; guards these */
 	int64_t lease;
 	struct buf terms; /* as written */
 
-	pthread_mutex_t lock; /* guards these */
-	pthread_cond_t idle;
-	struct env_timer *timer;
-	bool armed, stopping;
+	struct repeat renewing;
 };
 
 /* --- its own --- */
@@ -111,8 +109,9 @@ static int ea_changes(void *ctx, const struct enc_set *next, struct err *err)
 /* --- renewals --- */
 
 /* A lease that has run out, as the store did not answer for so long, begins anew. */
-static void ea_renew(struct encryption_agreed *g)
+static void ea_renew(void *ctx)
 {
+	struct encryption_agreed *g = ctx;
 	struct err why = ERR_INIT;
 	int64_t rev;
 
@@ -126,25 +125,6 @@ static void ea_renew(struct encryption_agreed *g)
 			 err_msg(&why));
 	err_release(&why);
 	pthread_mutex_unlock(&g->turn);
-}
-
-static void ea_fired(void *ctx)
-{
-	struct encryption_agreed *g = ctx;
-	bool stopping;
-
-	pthread_mutex_lock(&g->lock);
-	g->timer = env_timer_cancel(g->o.env, g->timer);
-	stopping = g->stopping;
-	pthread_mutex_unlock(&g->lock);
-	if (!stopping)
-		ea_renew(g);
-	pthread_mutex_lock(&g->lock);
-	g->armed = !g->stopping;
-	if (g->armed)
-		g->timer = env_after(g->o.env, ENV_CONTROL, RENEW_NS, ea_fired, g);
-	pthread_cond_broadcast(&g->idle);
-	pthread_mutex_unlock(&g->lock);
 }
 
 /* --- life --- */
@@ -175,16 +155,11 @@ struct encryption_agreed *encryption_agreed_new(const struct encryption_agreed_o
 
 	g->o = *o;
 	pthread_mutex_init(&g->turn, NULL);
-	pthread_mutex_init(&g->lock, NULL);
-	pthread_cond_init(&g->idle, NULL);
 	if (ea_begin(g, err) < 0)
 		return encryption_agreed_free(g);
 	if (o->e)
 		encryption_agreed_by(o->e, ea_changes, g);
-	pthread_mutex_lock(&g->lock);
-	g->armed = true;
-	g->timer = env_after(o->env, ENV_CONTROL, RENEW_NS, ea_fired, g);
-	pthread_mutex_unlock(&g->lock);
+	repeat_start(&g->renewing, o->env, ENV_CONTROL, RENEW_NS, ea_renew, g);
 	return g;
 }
 
@@ -194,17 +169,9 @@ struct encryption_agreed *encryption_agreed_free(struct encryption_agreed *g)
 		return NULL;
 	if (g->o.e)
 		encryption_agreed_by(g->o.e, NULL, NULL);
-	pthread_mutex_lock(&g->lock);
-	g->stopping = true;
-	if (g->timer && env_timer_stop(g->o.env, TAKE(g->timer)))
-		g->armed = false;
-	while (g->armed)
-		pthread_cond_wait(&g->idle, &g->lock);
-	pthread_mutex_unlock(&g->lock);
+	repeat_stop(&g->renewing);
 	if (g->lease)
 		(void)store_lease_revoke(g->o.store, g->lease, NULL);
-	pthread_cond_destroy(&g->idle);
-	pthread_mutex_destroy(&g->lock);
 	pthread_mutex_destroy(&g->turn);
 	buf_release(&g->terms);
 	arena_release(&g->arena);

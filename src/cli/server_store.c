@@ -1,6 +1,7 @@
 #include "cli/server_store.h"
 
 #include "base/log.h"
+#include "base/repeat.h"
 #include "cli/cluster_reset.h"
 #include "cli/daemon.h"
 #include "cli/etcd_others.h"
@@ -9,7 +10,6 @@
 #include "cli/to_etcd.h"
 #include "store/store.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -147,31 +147,16 @@ static int has_vote(struct server_store *s, const struct server_opts *o, struct 
 
 struct followed {
 	struct server_store *s;
-	struct env *env;
 	char *data_dir;
-	pthread_mutex_t lock; /* guards these */
-	pthread_cond_t idle;
-	struct env_timer *timer;
-	bool armed, stopping;
+	struct repeat looking;
 };
 
-static void follow_fired(void *ctx)
+static void follow_look(void *ctx)
 {
 	struct followed *f = ctx;
-	bool stopping;
 
-	pthread_mutex_lock(&f->lock);
-	f->timer = env_timer_cancel(f->env, f->timer);
-	stopping = f->stopping;
-	pthread_mutex_unlock(&f->lock);
-	if (!stopping) /* what fails now is asked again in a minute */
-		(void)server_join_follow(f->s->store, f->data_dir, &f->s->id, NULL);
-	pthread_mutex_lock(&f->lock);
-	f->armed = !f->stopping;
-	if (f->armed)
-		f->timer = env_after(f->env, ENV_SLOW, FOLLOW_NS, follow_fired, f);
-	pthread_cond_broadcast(&f->idle);
-	pthread_mutex_unlock(&f->lock);
+	/* What fails now is asked again in a minute. */
+	(void)server_join_follow(f->s->store, f->data_dir, &f->s->id, NULL);
 }
 
 static void follow_start(struct server_store *s, struct env *env, const char *data_dir)
@@ -179,15 +164,9 @@ static void follow_start(struct server_store *s, struct env *env, const char *da
 	struct followed *f = xcalloc(1, sizeof(*f));
 
 	f->s = s;
-	f->env = env;
 	f->data_dir = xstrdup(data_dir);
-	pthread_mutex_init(&f->lock, NULL);
-	pthread_cond_init(&f->idle, NULL);
-	f->armed = true;
 	s->followed = f;
-	pthread_mutex_lock(&f->lock);
-	f->timer = env_after(env, ENV_SLOW, FOLLOW_NS, follow_fired, f);
-	pthread_mutex_unlock(&f->lock);
+	repeat_start(&f->looking, env, ENV_SLOW, FOLLOW_NS, follow_look, f);
 }
 
 void server_store_rest(struct server_store *s)
@@ -197,15 +176,7 @@ void server_store_rest(struct server_store *s)
 	s->alone = !s->store || !store_healthy(s->store, NULL);
 	if (!f)
 		return;
-	pthread_mutex_lock(&f->lock);
-	f->stopping = true;
-	if (f->timer && env_timer_stop(f->env, TAKE(f->timer)))
-		f->armed = false;
-	while (f->armed)
-		pthread_cond_wait(&f->idle, &f->lock);
-	pthread_mutex_unlock(&f->lock);
-	pthread_mutex_destroy(&f->lock);
-	pthread_cond_destroy(&f->idle);
+	repeat_stop(&f->looking);
 	free(f->data_dir);
 	free(f);
 }

@@ -3,6 +3,7 @@
 #include "apiserver/bootstrap/masters.h"
 #include "apiserver/apiserver-internal.h"
 #include "base/log.h"
+#include "base/repeat.h"
 #include "base/timefmt.h"
 #include "base/vec.h"
 #include "client/client.h"
@@ -34,10 +35,7 @@ struct masters {
 	uint64_t turns;
 	bool left, told;
 
-	pthread_mutex_t lock; /* guards these two */
-	pthread_cond_t idle;
-	struct env_timer *timer;
-	bool armed, stopping;
+	struct repeat turning;
 };
 
 /* --- the key --- */
@@ -239,8 +237,9 @@ static void masters_sweep(struct masters *m)
 
 /* Every one is tried, whatever became of the others; the first failure is told, once until all went well. A store that
  * does not answer is not asked: each question would hold a thread, and the end, for its time. */
-static void masters_turn(struct masters *m)
+static void masters_turn(void *ctx)
 {
+	struct masters *m = ctx;
 	struct err first = ERR_INIT, err = ERR_INIT;
 
 	pthread_mutex_lock(&m->turn);
@@ -264,34 +263,12 @@ static void masters_turn(struct masters *m)
 	pthread_mutex_unlock(&m->turn);
 }
 
-static void masters_fired(void *ctx)
-{
-	struct masters *m = ctx;
-	bool stopping;
-
-	pthread_mutex_lock(&m->lock);
-	m->timer = env_timer_cancel(m->env, m->timer);
-	stopping = m->stopping;
-	pthread_mutex_unlock(&m->lock);
-	if (!stopping)
-		masters_turn(m);
-	pthread_mutex_lock(&m->lock);
-	m->armed = !m->stopping;
-	if (m->armed)
-		m->timer = env_after(m->env, ENV_CONTROL, RENEW_NS, masters_fired, m);
-	pthread_cond_broadcast(&m->idle);
-	pthread_mutex_unlock(&m->lock);
-}
-
 void masters_start(struct masters *m)
 {
 	if (!m)
 		return;
 	masters_turn(m);
-	pthread_mutex_lock(&m->lock);
-	m->armed = true;
-	m->timer = env_after(m->env, ENV_CONTROL, RENEW_NS, masters_fired, m);
-	pthread_mutex_unlock(&m->lock);
+	repeat_start(&m->turning, m->env, ENV_CONTROL, RENEW_NS, masters_turn, m);
 }
 
 /* A store that does not answer is waited for once at most, and not at all when that is known: then the key runs out. */
@@ -338,8 +315,6 @@ struct masters *masters_new(struct apiserver *s)
 	m->env = s->env;
 	m->client = apiserver_client(s, IDENTITY, "system:apiserver", group);
 	pthread_mutex_init(&m->turn, NULL);
-	pthread_mutex_init(&m->lock, NULL);
-	pthread_cond_init(&m->idle, NULL);
 	masters_name(m);
 	return m;
 }
@@ -350,21 +325,12 @@ struct masters *masters_free(struct masters *m)
 		return NULL;
 	client_free(m->client);
 	pthread_mutex_destroy(&m->turn);
-	pthread_mutex_destroy(&m->lock);
-	pthread_cond_destroy(&m->idle);
 	free(m);
 	return NULL;
 }
 
 void masters_stop(struct masters *m)
 {
-	if (!m)
-		return;
-	pthread_mutex_lock(&m->lock);
-	m->stopping = true;
-	if (m->timer && env_timer_stop(m->env, TAKE(m->timer)))
-		m->armed = false;
-	while (m->armed)
-		pthread_cond_wait(&m->idle, &m->lock);
-	pthread_mutex_unlock(&m->lock);
+	if (m)
+		repeat_stop(&m->turning);
 }
