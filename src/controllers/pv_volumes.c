@@ -31,23 +31,21 @@ static int pv_volume_forget(struct pv_binder *b, struct obj *volume, struct err 
 	struct client_delete_opts opts = CLIENT_DELETE_OPTS;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(err_release) struct err why = ERR_INIT;
-	struct val *doc = obj_edit(&a, volume), *list = val_get_mut(doc, F_metadata, F_finalizers);
-	size_t n = val_len(list);
+	struct val *doc;
 
 	opts.precondition_uid = obj_uid(volume);
-	if (!obj_deleting(volume) &&
-	    client_delete(b->ctx->client, RES(core_persistentvolumes), SV(""), obj_name(volume), &opts, &why) < 0)
-		return why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
-	if (!obj_deleting(volume))
-		return 0; /* its update brings us back */
+	if (!obj_deleting(volume)) /* its update brings us back */
+		return client_delete(b->ctx->client, RES(core_persistentvolumes), SV(""), obj_name(volume), &opts,
+				     &why) == 0 ||
+			       why.reason == ERR_NOT_FOUND
+			   ? 0
+			   : err_move(err, &why);
 	volume_event(b, volume, "VolumeFailedDelete",
 		     arena_printf(&a, "node %.*s is gone: what it has in %.*s stays there, and the volume goes",
 				  SV_ARG(local_path_node(obj_root(volume))),
 				  SV_ARG(val_str(obj_get(volume, F_spec, F_hostPath, F_path)))));
-	for (size_t i = n; i-- > 0;)
-		if (val_is(val_at(list, i), PROVISIONER_FINALIZER))
-			val_list_remove(list, i);
-	if (val_len(list) == n ||
+	doc = obj_edit(&a, volume);
+	if (!obj_set_finalizer(&a, doc, PROVISIONER_FINALIZER, false) ||
 	    client_update(b->ctx->client, RES(core_persistentvolumes), doc, NULL, NULL, &why) == 0 ||
 	    why.reason == ERR_NOT_FOUND)
 		return 0;

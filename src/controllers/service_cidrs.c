@@ -131,19 +131,13 @@ static bool cidr_may_go(struct service_cidrs *c, const struct obj *o)
 
 static int cidr_set_finalizer(struct service_cidrs *c, struct arena *a, struct obj **o, bool on, struct err *err)
 {
-	struct val *doc, *list;
 	struct obj *now = NULL;
+	struct val *doc;
 
 	if (obj_has_finalizer(*o, CIDR_FINALIZER) == on)
 		return 0;
 	doc = obj_edit(a, *o);
-	list = val_new_list(a);
-	VAL_EACH(obj_get(*o, F_metadata, F_finalizers), f)
-		if (!val_is(f, CIDR_FINALIZER))
-			val_push(a, list, f);
-	if (on)
-		val_push(a, list, val_new_str(a, SV(CIDR_FINALIZER)));
-	val_set(a, val_ensure_map(a, doc, F_metadata), F_finalizers, list);
+	(void)obj_set_finalizer(a, doc, CIDR_FINALIZER, on);
 	if (client_update(c->ctx->client, RES(networking_servicecidrs), doc, NULL, &now, err) < 0)
 		return -1;
 	if (now)

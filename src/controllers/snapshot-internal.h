@@ -68,5 +68,3 @@ void snapshot_event(struct snapshots *c, const struct obj *snapshot, const char 
 		    const char *fmt, ...) _printf_(5, 6);
 /* Writes it; gone, or changed meanwhile, is fine: that is news, which brings us back. */
 int snapshot_write(struct snapshots *c, enum volsnap_kind kind, const struct val *doc, struct err *err);
-/* Adds (at: true) or removes a finalizer; false: it was so already. */
-bool finalizer_put(struct arena *a, struct val *doc, const char *name, bool at);

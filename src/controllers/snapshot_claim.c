@@ -25,7 +25,7 @@ int snapshot_release_claim(struct snapshots *c, const struct obj *snapshot, bool
 		if (!volsnap_ready(others[i]) && !(but && sv_eq(obj_uid(others[i]), obj_uid(snapshot))))
 			return 0;
 	doc = obj_edit(&a, claim);
-	(void)finalizer_put(&a, doc, VOLSNAP_CLAIM_AS_SOURCE, false);
+	(void)obj_set_finalizer(&a, doc, VOLSNAP_CLAIM_AS_SOURCE, false);
 	if (client_update(c->ctx->client, RES(core_persistentvolumeclaims), doc, NULL, NULL, &why) == 0 ||
 	    why.reason == ERR_NOT_FOUND)
 		return 0;
@@ -47,7 +47,7 @@ int snapshot_hold_claim(struct snapshots *c, struct obj *claim, const struct obj
 		return err_set(err, ERR_CONFLICT, UPDATE_FAILED, SV_ARG(obj_name(claim)),
 			       "cannot add finalizer on claim because it is being deleted");
 	doc = obj_edit(&a, claim);
-	if (!finalizer_put(&a, doc, VOLSNAP_CLAIM_AS_SOURCE, true) ||
+	if (!obj_set_finalizer(&a, doc, VOLSNAP_CLAIM_AS_SOURCE, true) ||
 	    client_update(c->ctx->client, RES(core_persistentvolumeclaims), doc, NULL, NULL, &why) == 0)
 		return 0;
 	if (why.reason == ERR_CONFLICT)

@@ -102,9 +102,9 @@ int snapshot_go(struct snapshots *c, struct obj *snapshot, struct err *err)
 	if (snapshot_release_claim(c, snapshot, true, err) < 0)
 		return -1;
 	doc = obj_edit(&a, snapshot);
-	changed = finalizer_put(&a, doc, VOLSNAP_AS_SOURCE, false);
+	changed = obj_set_finalizer(&a, doc, VOLSNAP_AS_SOURCE, false);
 	if (!with_content)
-		changed |= finalizer_put(&a, doc, VOLSNAP_BOUND, false);
+		changed |= obj_set_finalizer(&a, doc, VOLSNAP_BOUND, false);
 	return changed ? snapshot_write(c, VOLSNAP_SNAPSHOTS, doc, err) : 0;
 }
 
@@ -121,7 +121,7 @@ int snapshot_content_sync(struct snapshots *c, struct obj *content, struct err *
 		return 0;
 	if (!obj_deleting(content) && !obj_has_finalizer(content, VOLSNAP_CONTENT_BOUND)) {
 		doc = obj_edit(&a, content);
-		(void)finalizer_put(&a, doc, VOLSNAP_CONTENT_BOUND, true);
+		(void)obj_set_finalizer(&a, doc, VOLSNAP_CONTENT_BOUND, true);
 		return snapshot_write(c, VOLSNAP_CONTENTS, doc, err);
 	}
 	snapshot = informer_lookup(snapshots_known(c, VOLSNAP_SNAPSHOTS), val_get_str(ref, F_namespace),

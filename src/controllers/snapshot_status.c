@@ -38,27 +38,6 @@ static int snapshot_write_status(struct snapshots *c, const struct val *doc, str
 	    err);
 }
 
-bool finalizer_put(struct arena *a, struct val *doc, const char *name, bool at)
-{
-	struct val *list = val_ensure_list(a, val_ensure_map(a, doc, F_metadata), F_finalizers);
-	bool changed = false, there = false;
-
-	for (size_t i = val_len(list); i-- > 0;) {
-		if (!val_is(val_at(list, i), name))
-			continue;
-		there = true;
-		if (!at) {
-			val_list_remove(list, i);
-			changed = true;
-		}
-	}
-	if (at && !there) {
-		val_push(a, list, val_new_str(a, sv_from(name)));
-		changed = true;
-	}
-	return changed;
-}
-
 int snapshot_fail(struct snapshots *c, struct obj *snapshot, bool not_ready, const char *reason, struct err *err,
 		  const char *fmt, ...)
 {

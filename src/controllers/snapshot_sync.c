@@ -104,10 +104,10 @@ static int add_finalizers(struct snapshots *c, struct obj *snapshot, const struc
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct val *doc = obj_edit(&a, snapshot);
-	bool changed = finalizer_put(&a, doc, VOLSNAP_AS_SOURCE, true);
+	bool changed = obj_set_finalizer(&a, doc, VOLSNAP_AS_SOURCE, true);
 
 	if (content && volsnap_bound(snapshot, content) && val_is(obj_get(content, F_spec, F_deletionPolicy), "Delete"))
-		changed |= finalizer_put(&a, doc, VOLSNAP_BOUND, true);
+		changed |= obj_set_finalizer(&a, doc, VOLSNAP_BOUND, true);
 	if (!changed)
 		return 0;
 	return snapshot_write(c, VOLSNAP_SNAPSHOTS, doc, err) < 0 ? -1 : 1;

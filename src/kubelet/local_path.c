@@ -282,14 +282,11 @@ static int reconcile_claim(void *ctx, struct sv key, struct reconcile_result *re
 
 static int drop_finalizer(struct local_path *l, struct arena *a, struct obj *volume, struct err *err)
 {
-	struct val *doc = obj_edit(a, volume), *list = val_get_mut(doc, F_metadata, F_finalizers);
+	struct val *doc = obj_edit(a, volume);
 	_cleanup_(err_release) struct err why = ERR_INIT;
-	size_t n = val_len(list);
 
-	for (size_t i = n; i-- > 0;)
-		if (val_is(val_at(list, i), PROVISIONER_FINALIZER))
-			val_list_remove(list, i);
-	if (val_len(list) == n || client_update(l->client, RES(core_persistentvolumes), doc, NULL, NULL, &why) == 0 ||
+	if (!obj_set_finalizer(a, doc, PROVISIONER_FINALIZER, false) ||
+	    client_update(l->client, RES(core_persistentvolumes), doc, NULL, NULL, &why) == 0 ||
 	    why.reason == ERR_NOT_FOUND)
 		return 0;
 	return err_move(err, &why);

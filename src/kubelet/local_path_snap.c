@@ -130,7 +130,7 @@ static int snap_go(struct local_path *l, struct obj *content, const char *name, 
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(err_release) struct err why = ERR_INIT;
-	struct val *doc, *list;
+	struct val *doc;
 
 	if (!obj_has_finalizer(content, VOLSNAP_CONTENT_BOUND))
 		return 0;
@@ -140,10 +140,7 @@ static int snap_go(struct local_path *l, struct obj *content, const char *name, 
 		return -1;
 	}
 	doc = obj_edit(&a, content);
-	list = val_get_mut(doc, F_metadata, F_finalizers);
-	for (size_t i = val_len(list); i-- > 0;)
-		if (val_is(val_at(list, i), VOLSNAP_CONTENT_BOUND))
-			val_list_remove(list, i);
+	(void)obj_set_finalizer(&a, doc, VOLSNAP_CONTENT_BOUND, false);
 	return snap_gone_is_fine(
 	    client_update(l->client, volsnap_resource(l->snaps, VOLSNAP_CONTENTS), doc, NULL, NULL, &why), &why, err);
 }

@@ -434,6 +434,26 @@ bool obj_has_finalizer(const struct obj *o, const char *name)
 	return false;
 }
 
+bool obj_set_finalizer(struct arena *a, struct val *doc, const char *name, bool on)
+{
+	struct val *meta = val_ensure_map(a, doc, F_metadata), *list = val_member_mut(meta, F_finalizers);
+	bool changed = false;
+
+	for (size_t i = val_len(list); i-- > 0;) {
+		if (!val_is(val_at(list, i), name))
+			continue;
+		if (on)
+			return false;
+		val_list_remove(list, i);
+		changed = true;
+	}
+	if (on)
+		val_push(a, val_ensure_list(a, meta, F_finalizers), val_new_str(a, sv_from(name)));
+	else if (list && !val_len(list))
+		val_del(meta, F_finalizers);
+	return on || changed;
+}
+
 bool obj_deleting(const struct obj *o)
 {
 	return val_type(val_member(obj_meta(o), F_deletionTimestamp)) == VAL_STR;

@@ -50,6 +50,8 @@ struct sv obj_ns(const struct obj *o); /* "" when cluster-scoped */
 struct sv obj_uid(const struct obj *o);
 const struct val *obj_labels(const struct obj *o);
 bool obj_has_finalizer(const struct obj *o, const char *name);
+/* Of a document that is edited: it has the finalizer behind the others, or not at all. false: it was so already. */
+bool obj_set_finalizer(struct arena *a, struct val *doc, const char *name, bool on);
 bool obj_deleting(const struct obj *o); /* metadata.deletionTimestamp is set */
 /* The ownerReference with controller: true, or NULL. */
 const struct val *obj_controller_ref(const struct obj *o);

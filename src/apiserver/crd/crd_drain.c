@@ -90,11 +90,9 @@ static int drain_status(struct client *c, struct arena *a, const struct obj *crd
  * (registry/kinds/crd.c), for what others keep it for. */
 static int drain_finish(struct client *c, struct arena *a, const struct obj *crd, struct err *err)
 {
-	struct val *doc = obj_edit_status(a, obj_root(crd)), *list = val_get_mut(doc, F_metadata, F_finalizers);
+	struct val *doc = obj_edit_status(a, obj_root(crd));
 
-	for (size_t i = 0; i < val_len(list); i++)
-		if (val_is(val_at(list, i), CRD_FINALIZER))
-			val_list_remove(list, i--);
+	(void)obj_set_finalizer(a, doc, CRD_FINALIZER, false);
 	return client_update(c, RES(apiextensions_customresourcedefinitions), doc, NULL, NULL, err);
 }
 

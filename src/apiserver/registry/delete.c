@@ -152,23 +152,6 @@ int delete_preconditions(const struct resource *r, const struct obj *o, struct s
 	return err_set_object(err, sv_from(r->group), sv_from(r->kind), obj_name(o));
 }
 
-static void set_finalizer(struct arena *a, struct val *doc, const char *name, bool on)
-{
-	struct val *meta = val_ensure_map(a, doc, F_metadata), *list = val_member_mut(meta, F_finalizers);
-
-	for (size_t i = 0; i < val_len(list); i++) {
-		if (!val_is(val_at(list, i), name))
-			continue;
-		if (on)
-			return;
-		val_list_remove(list, i--);
-	}
-	if (on)
-		val_push(a, val_ensure_list(a, meta, F_finalizers), val_new_str(a, sv_from(name)));
-	else if (list && !val_len(list))
-		val_del(meta, F_finalizers);
-}
-
 /* Who looks after the dependents: the garbage collector does what these finalizers ask for. */
 static void set_gc_finalizers(const struct write_op *op)
 {
@@ -181,8 +164,8 @@ static void set_gc_finalizers(const struct write_op *op)
 		policy = sv_from(op->strat->default_propagation);
 	if (!policy.n)
 		return;
-	set_finalizer(op->a, op->doc, "orphan", sv_is(policy, "Orphan"));
-	set_finalizer(op->a, op->doc, "foregroundDeletion", sv_is(policy, "Foreground"));
+	(void)obj_set_finalizer(op->a, op->doc, "orphan", sv_is(policy, "Orphan"));
+	(void)obj_set_finalizer(op->a, op->doc, "foregroundDeletion", sv_is(policy, "Foreground"));
 }
 
 static void mark(struct write_op *op, int64_t at_ns, int64_t grace)

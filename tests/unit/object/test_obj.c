@@ -283,6 +283,38 @@ static void test_foretold(void **state)
 	}
 }
 
+static void test_finalizers(_unused_ void **state)
+{
+	static const struct {
+		const char *was, *name;
+		bool on, changed;
+		const char *is;
+	} rows[] = {
+		{ "{}", "a", true, true, "{\"metadata\":{\"finalizers\":[\"a\"]}}" },
+		{ "{\"metadata\":{\"finalizers\":[\"b\"]}}", "a", true, true,
+		  "{\"metadata\":{\"finalizers\":[\"b\",\"a\"]}}" },
+		{ "{\"metadata\":{\"finalizers\":[\"a\",\"b\"]}}", "a", true, false,
+		  "{\"metadata\":{\"finalizers\":[\"a\",\"b\"]}}" },
+		{ "{\"metadata\":{\"finalizers\":[\"a\",\"b\",\"a\"]}}", "a", false, true,
+		  "{\"metadata\":{\"finalizers\":[\"b\"]}}" },
+		{ "{\"metadata\":{\"name\":\"x\",\"finalizers\":[\"a\"]}}", "a", false, true,
+		  "{\"metadata\":{\"name\":\"x\"}}" },
+		{ "{\"metadata\":{\"finalizers\":[\"b\"]}}", "a", false, false,
+		  "{\"metadata\":{\"finalizers\":[\"b\"]}}" },
+		{ "{\"metadata\":{}}", "a", false, false, "{\"metadata\":{}}" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+		struct val *doc = json_decode(&a, sv_from(rows[i].was), NULL, NULL);
+
+		assert_int_equal(obj_set_finalizer(&a, doc, rows[i].name, rows[i].on), rows[i].changed);
+		json_encode(&b, doc);
+		assert_string_equal(buf_cstr(&b), rows[i].is);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -293,6 +325,7 @@ int main(void)
 		cmocka_unit_test(test_raw),
 		cmocka_unit_test(test_edit_and_links),
 		cmocka_unit_test(test_set_rev),
+		cmocka_unit_test(test_finalizers),
 		cmocka_unit_test(test_all_of_unicode),
 		cmocka_unit_test(test_near_line_separator),
 	};
