@@ -129,6 +129,33 @@ struct rt_version {
 	struct sv name, version, api_version;
 };
 
+/* What of a container's input and output somebody wants; tty: they are one terminal. */
+struct rt_streams {
+	bool tty, in, out, errs;
+};
+
+/* Input and output of a command, a container or a port, held by descriptors. The callee of rt_io_free() closes them. */
+struct rt_io {
+	const struct rt_io_ops *ops;
+	/* To be written; to be read; -1: not wanted. At a terminal out is it, for both ways, and in is -1. Blocking
+	 * until their owner says otherwise. */
+	int in, out, errs;
+};
+
+struct rt_io_ops {
+	int (*resize)(struct rt_io *io, int columns, int rows, struct err *err);
+	/* What the command ended with, once it has: blocks; ERR_UNAVAILABLE when stop_fd (-1: none) can be read. NULL:
+	 * it has no end of its own (attach, ports). Its output may still be under way in the descriptors. */
+	int (*wait)(struct rt_io *io, int stop_fd, int *ret_code, struct err *err);
+	void (*free)(struct rt_io *io); /* a command that runs yet is killed */
+};
+
+static inline void rt_io_free(struct rt_io *io)
+{
+	if (io)
+		io->ops->free(io);
+}
+
 /* One lifecycle notice: look at this pod again. */
 struct rt_event {
 	struct sv pod_uid; /* "" : unknown, look at all */
