@@ -14,7 +14,7 @@
 #include "kubelet/pod_state.h"
 
 enum probe_kind { PROBE_STARTUP, PROBE_READINESS, PROBE_LIVENESS, _PROBE_KIND_MAX };
-enum probe_result { PROBE_UNKNOWN, PROBE_SUCCESS, PROBE_FAILURE };
+enum probe_result { PROBE_UNKNOWN, PROBE_SUCCESS, PROBE_FAILURE, _PROBE_RESULT_MAX };
 enum pull_state { PULL_NONE, PULL_RUNNING, PULL_DONE, PULL_FAILED };
 enum hook_state { HOOK_NONE, HOOK_RUNNING, HOOK_DONE, HOOK_FAILED };
 
@@ -33,6 +33,7 @@ struct kcont {
 	char *name;
 	char *id; /* the instance that probes, hooks and stopping below are about; NULL: none yet */
 	struct prober *probers[_PROBE_KIND_MAX];
+	uint64_t probed[_PROBE_KIND_MAX][_PROBE_RESULT_MAX]; /* how often with which outcome; under kpod.lock */
 	enum hook_state post_start, pre_stop;
 	char *hook_message;
 	/* Stopping: 0 / NEVER_NS when not begun. */

@@ -37,6 +37,7 @@ struct kubelet {
 	void (*metrics)(void *ctx, struct buf *b);
 	void *metrics_ctx;
 	struct metric_set *counted; /* volume_families (volume_metrics.h) */
+	struct rates *rates;	    /* of what was used, since it was asked for last (usage/) */
 	int64_t since_ns;	    /* wall clock: of its start */
 	struct recorder *recorder;
 	struct workq *q, *orphans; /* by uid */

@@ -25,6 +25,7 @@
 #include "kubelet/runtime_health.h"
 #include "kubelet/server.h"
 #include "kubelet/trust_bundles.h"
+#include "kubelet/usage/rates.h"
 #include "kubelet/volume_metrics.h"
 #include "kubelet/volumes/volumes.h"
 #include "net/link_watch.h"
@@ -162,6 +163,7 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->images = images_new(k);
 	k->configs = config_watch_new(k);
 	k->counted = metric_set_new(volume_families, _VM_MAX);
+	k->rates = rates_new();
 	k->mounts = net_mounts_new(o->env, NULL);
 	net_mounts_counted(k->mounts, k->counted);
 	k->certs = pod_certs_new(k);
@@ -261,6 +263,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
 	k->server = kserver_free(k->server); /* after the last task that could post to its loop */
 	k->mounts = net_mounts_free(k->mounts);
 	k->counted = metric_set_free(k->counted);
+	k->rates = rates_free(k->rates);
 	k->node = node_status_free(k->node);
 	k->factory = informer_factory_free(k->factory);
 	for (;;) {

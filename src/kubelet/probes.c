@@ -10,6 +10,7 @@
  * long; liveness and startup are over, and what startup said last stays. */
 #include "kubelet/probes.h"
 
+#include "base/metric.h"
 #include "base/timefmt.h"
 #include "base/utf8.h"
 #include "kubelet/hooks.h"
@@ -17,6 +18,7 @@
 #include "kubelet/ktask.h"
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/pod_spec.h"
+#include "kubelet/pod_table.h"
 
 #include <stdlib.h>
 
@@ -71,6 +73,14 @@ static bool has_started(struct prober *r) /* under p->lock */
 	return true;
 }
 
+/* Under p->lock. */
+static void prober_count(struct prober *r, enum probe_result outcome)
+{
+	for (size_t i = 0; i < r->p->conts.n; i++)
+		if (!strcmp(r->p->conts.p[i]->name, r->container))
+			r->p->conts.p[i]->probed[r->kind][outcome]++;
+}
+
 static void prober_run(struct prober *r)
 {
 	static const char *const names[] = { "Startup", "Readiness", "Liveness" };
@@ -86,6 +96,7 @@ static void prober_run(struct prober *r)
 		return;
 	outcome = handler_run(r->p, &a, r->spec, sv_from(r->id), r->probe, r->timeout_ns, &why);
 	pthread_mutex_lock(&r->p->lock);
+	prober_count(r, outcome);
 	before = r->result;
 	r->result = probe_step(r->result, &r->last, &r->streak, outcome, val_get_int(r->probe, 1, F_successThreshold),
 			       val_get_int(r->probe, 3, F_failureThreshold));
@@ -129,6 +140,13 @@ static void prober_fire(void *ctx)
 	if (!again)
 		prober_unref(r);
 }
+
+static const struct metric_family prober_total = {
+	.name = "prober_probe_total",
+	.help = "Cumulative number of a liveness, readiness or startup probe for a container by result.",
+	.type = METRIC_COUNTER,
+	.stability = METRIC_BETA,
+};
 
 static const enum sym probe_fields[] = { F_startupProbe, F_readinessProbe, F_livenessProbe };
 
@@ -275,6 +293,46 @@ bool kcont_ready(struct kpod *p, const struct kcont *c, const struct val *spec)
 {
 	return kcont_started(p, c, spec) &&
 	       (!val_member(spec, F_readinessProbe) || probe_get(p, c, PROBE_READINESS) == PROBE_SUCCESS);
+}
+
+/* Of one pod: its probes, by outcome. */
+static void probes_count_pod(struct buf *b, struct buf *labels, struct kpod *p)
+{
+	static const char *const kinds[_PROBE_KIND_MAX] = { "Startup", "Readiness", "Liveness" };
+	static const char *const results[_PROBE_RESULT_MAX] = { "unknown", "successful", "failed" };
+
+	pthread_mutex_lock(&p->lock);
+	for (size_t i = 0; i < p->conts.n; i++)
+		for (size_t kind = 0; kind < _PROBE_KIND_MAX; kind++)
+			for (size_t r = 0; r < _PROBE_RESULT_MAX; r++) {
+				const struct kcont *c = p->conts.p[i];
+
+				if (!c->probed[kind][r])
+					continue;
+				buf_clear(labels);
+				metric_label(labels, "container", sv_from(c->name));
+				metric_label(labels, "namespace", sv_from(p->ns));
+				metric_label(labels, "pod", sv_from(p->name));
+				metric_label(labels, "pod_uid", sv_from(p->uid));
+				metric_label(labels, "probe_type", sv_from(kinds[kind]));
+				metric_label(labels, "result", sv_from(results[r]));
+				metric_sample(b, &prober_total, buf_cstr(labels), (double)c->probed[kind][r]);
+			}
+	pthread_mutex_unlock(&p->lock);
+}
+
+void probes_page(struct kubelet *k, struct buf *b)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf labels = BUF_INIT;
+	size_t n;
+	struct kpod **pods = kubelet_pods(k, &a, &n);
+
+	metric_head(b, &prober_total);
+	for (size_t i = 0; i < n; i++) {
+		probes_count_pod(b, &labels, pods[i]);
+		kpod_unref(pods[i]);
+	}
 }
 
 int64_t probe_grace(const struct kcont *c, enum probe_kind kind)

@@ -16,4 +16,5 @@ bool kcont_started(struct kpod *p, const struct kcont *c, const struct val *spec
 bool kcont_ready(struct kpod *p, const struct kcont *c, const struct val *spec);
 enum probe_result probe_step(enum probe_result result, enum probe_result *last, int64_t *streak,
 			     enum probe_result outcome, int64_t success_threshold, int64_t failure_threshold);
+void probes_page(struct kubelet *k, struct buf *b);		  /* /metrics/probes */
 int64_t probe_grace(const struct kcont *c, enum probe_kind kind); /* its own terminationGracePeriodSeconds or -1 */

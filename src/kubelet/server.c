@@ -13,40 +13,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* --- answers --- */
-
-struct answer {
-	int status;
-	const char *type;
-	struct buf text;
-};
-
-static void answer_now(struct http_req *r, void *ctx)
-{
-	struct answer *a = ctx;
-
-	if (!http_req_gone(r))
-		http_respond_text(r, a->status, a->type, buf_sv(&a->text));
-	buf_release(&a->text);
-	free(a);
-}
-
-/* Answers with text from any thread; content is copied. */
-static void server_answer(struct http_req *r, int status, const char *type, struct sv text)
-{
-	struct answer *a = xcalloc(1, sizeof(*a));
-
-	a->status = status;
-	a->type = type;
-	buf_addsv(&a->text, text);
-	http_req_post(r, answer_now, a);
-}
-
-static void server_fail(struct http_req *r, const struct err *err)
-{
-	server_answer(r, err_code(err), "text/plain; charset=utf-8", sv_from(err_msg(err)));
-}
-
 /* --- simple pages --- */
 
 static void pods_page(struct http_req *r, struct kubelet *k)
@@ -114,73 +80,6 @@ static void status_page(struct http_req *r, const struct kubelet *k)
 	server_answer(r, code, type, buf_sv(&b));
 }
 
-static void stats_page(struct http_req *r, struct kubelet *k)
-{
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	_cleanup_(err_release) struct err err = ERR_INIT;
-	struct val *doc = val_new_map(&a), *node = val_new_map(&a), *pods = val_new_list(&a);
-	struct rt_stats *st;
-	char now[TIME_TEXT_MAX];
-	size_t n;
-
-	if (k->rt->ops->stats(k->rt, &a, &st, &n, &err) < 0) {
-		server_fail(r, &err);
-		return;
-	}
-	time_format(env_now_ns(k->env), false, now);
-	val_set_str_sv(&a, node, SV("nodeName"), sv_from(k->node_name));
-	val_set_sv(&a, doc, SV("node"), node);
-	for (size_t i = 0; i < n; i++) {
-		struct val *c = val_new_map(&a), *pod = NULL, *ref, *list, *part;
-
-		for (size_t j = 0; j < val_len(pods) && !pod; j++) {
-			struct val *o = val_at_mut(pods, j);
-
-			if (sv_eq(val_str(val_member_sv(val_member_sv(o, SV("podRef")), SV("uid"))), st[i].pod_uid))
-				pod = o;
-		}
-		if (!pod) {
-			pod = val_new_map(&a);
-			ref = val_new_map(&a);
-			val_set_str_sv(&a, ref, SV("name"), st[i].pod_name);
-			val_set_str_sv(&a, ref, SV("namespace"), st[i].pod_ns);
-			val_set_str_sv(&a, ref, SV("uid"), st[i].pod_uid);
-			val_set_sv(&a, pod, SV("podRef"), ref);
-			val_set_sv(&a, pod, SV("containers"), val_new_list(&a));
-			pod = val_push(&a, pods, pod);
-		}
-		val_set_str_sv(&a, c, SV("name"), st[i].name);
-		part = val_new_map(&a);
-		val_set_str_sv(&a, part, SV("time"), sv_from(now));
-		val_set_sv(&a, part, SV("usageCoreNanoSeconds"), val_new_int(&a, (int64_t)st[i].cpu_usage_ns));
-		val_set_sv(&a, c, SV("cpu"), part);
-		part = val_new_map(&a);
-		val_set_str_sv(&a, part, SV("time"), sv_from(now));
-		val_set_sv(&a, part, SV("workingSetBytes"), val_new_int(&a, (int64_t)st[i].memory_working_set_bytes));
-		val_set_sv(&a, part, SV("rssBytes"), val_new_int(&a, (int64_t)st[i].memory_rss_bytes));
-		val_set_sv(&a, c, SV("memory"), part);
-		part = val_new_map(&a);
-		val_set_str_sv(&a, part, SV("time"), sv_from(now));
-		val_set_sv(&a, part, SV("usedBytes"), val_new_int(&a, (int64_t)st[i].fs_used_bytes));
-		val_set_sv(&a, c, SV("rootfs"), part);
-		list = val_member_sv_mut(pod, SV("containers"));
-		val_push(&a, list, c);
-	}
-	for (size_t i = 0; i < val_len(pods); i++) {
-		struct val *pod = val_at_mut(pods, i), *volumes;
-		struct kpod *p = kubelet_pod(k, val_str(val_member_sv(val_member_sv(pod, SV("podRef")), SV("uid"))));
-
-		volumes = p ? volume_stats_summary(&a, p, sv_from(now)) : NULL;
-		if (volumes)
-			val_set_sv(&a, pod, SV("volume"), volumes);
-		kpod_unref(p);
-	}
-	val_set_sv(&a, doc, SV("pods"), pods);
-	json_encode(&b, doc);
-	server_answer(r, 200, "application/json", buf_sv(&b));
-}
-
 /* --- dispatch --- */
 
 /* A request and the parts of its path, in its arena. part[0] is "". */
@@ -208,8 +107,8 @@ static void dispatch(struct http_req *r, const struct asked *q)
 		server_task(r, s, NULL, metrics_page);
 	else if (n == 2 && get && zpage_on(r->path, &page) && page == ZPAGE_STATUS)
 		status_page(r, s->k);
-	else if (n == 3 && get && sv_is(part[1], "stats") && sv_is(part[2], "summary"))
-		server_task(r, s, NULL, stats_page);
+	else if (n == 3 && get && server_usage(r, s, part[1], part[2]))
+		return;
 	else if (n == 5 && get && sv_is(part[1], "containerLogs"))
 		server_logs(r, s, part[2], part[3], part[4]);
 	else if (n == 5 && (sv_is(part[1], "exec") || sv_is(part[1], "attach")))
