@@ -58,14 +58,15 @@ struct apiserver {
 	struct watched_file *credentials[CREDENTIALS_FILES]; /* credentials.c; of CAs and certificates; NULL: none */
 	struct authz *authz;				     /* authz/ */
 	struct standing_set *standing;			     /* standing.c */
-	void *strategies;			   /* registry/: state of allocators and other kind strategies */
-	struct req_waits *waits;		   /* steps.c */
-	struct run_queue *runs;			   /* run_queue.c */
-	struct inflight_set *inflight;		   /* inflight.c */
-	struct slow_log *slow;			   /* slow.c */
-	struct held_set *held;			   /* held.c */
-	struct node_tunnels *tunnels;		   /* node_tunnel.c */
-	struct webhooks *webhooks;		   /* webhook/ */
+	void *strategies;	       /* registry/: state of allocators and other kind strategies */
+	struct req_waits *waits;       /* steps.c */
+	struct run_queue *runs;	       /* run_queue.c */
+	struct inflight_set *inflight; /* inflight.c */
+	struct slow_log *slow;	       /* slow.c */
+	struct held_set *held;	       /* held.c */
+	struct node_tunnels *tunnels;  /* node_tunnel.c */
+	struct webhooks *webhooks;     /* webhook/ */
+	struct node_usages *usages;
 	struct quota_turns *quota_turns;	   /* admission/quota_turns.c */
 	struct admission_set *admission;	   /* admission/setup.h: which plugins are on */
 	struct hook_sets *hook_sets;		   /* admission/webhooks_config.c */

@@ -1,5 +1,6 @@
 /* The server's life: parts made and started in order, a minute's tick, and the end in reverse. */
 #include "apiserver/node_tunnel.h"
+#include "apiserver/node_usage.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/admission/admission.h"
 #include "apiserver/admission/resource_quota.h"
@@ -191,6 +192,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->recent = recent_new();
 	s->tunnels = node_tunnels_new(s);
 	s->webhooks = webhooks_new(s);
+	s->usages = node_usages_new(s);
 	s->quota_turns = quota_turns_new();
 	s->hook_sets = hook_sets_new();
 	s->policy_sets = policy_sets_new();
@@ -308,6 +310,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->held = held_free(s->held);
 	s->tunnels = node_tunnels_free(s->tunnels);
 	s->webhooks = webhooks_free(s->webhooks);
+	s->usages = node_usages_free(s->usages);
 	s->hook_sets = hook_sets_free(s->hook_sets);
 	s->quota_turns = quota_turns_free(s->quota_turns);
 	s->admission = admission_set_free(s->admission);

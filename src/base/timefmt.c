@@ -325,7 +325,7 @@ static bool take_unit(struct sv *s, int64_t *ret)
 
 bool duration_parse(struct sv s, int64_t *ret_ns)
 {
-	int64_t total = 0;
+	int64_t total = 0; /* below zero, where the longest has room that it lacks above */
 	bool neg = take_char(&s, '-');
 
 	if (!neg)
@@ -356,10 +356,12 @@ bool duration_parse(struct sv s, int64_t *ret_ns)
 			}
 		if (!any || !take_unit(&s, &unit) || __builtin_mul_overflow(whole, unit, &part) ||
 		    __builtin_add_overflow(part, (int64_t)(frac * (double)unit + 0.5), &part) ||
-		    __builtin_add_overflow(total, part, &total))
+		    __builtin_sub_overflow(total, part, &total))
 			return false;
 	}
-	*ret_ns = neg ? -total : total;
+	if (!neg && __builtin_sub_overflow((int64_t)0, total, &total))
+		return false;
+	*ret_ns = total;
 	return true;
 }
 

@@ -1,4 +1,4 @@
-/* The pages of what is used. A rate needs two readings: who asks first waits a second for it. */
+/* The pages of what is used. A rate needs two readings: who asks first waits half a second for it. */
 #include "codec/json.h"
 #include "kubelet/probes.h"
 #include "kubelet/server.h"

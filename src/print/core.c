@@ -1,5 +1,6 @@
 /* Rows of the core kinds except Pod. */
 #include "print/print-internal.h"
+#include "object/quantity.h"
 #include "base/vec.h"
 #include "object/annotation.h"
 
@@ -248,4 +249,19 @@ void print_componentstatus(struct arena *a, const struct val *obj, int64_t now_n
 							     : "Unknown");
 	cell_str(a, cells, val_get_str(c, F_message));
 	cell_str(a, cells, val_get_str(c, F_error));
+}
+
+/* --- PodMetrics --- */
+
+void print_podmetrics(struct arena *a, const struct val *obj, int64_t now_ns, struct val *cells)
+{
+	struct sv cpu = SV("0"), memory = SV("0");
+
+	(void)now_ns;
+	VAL_EACH(val_member(obj, F_containers), c) {
+		cpu = quantity_add(a, cpu, val_str(val_member_sv(val_member(c, F_usage), SV("cpu"))));
+		memory = quantity_add(a, memory, val_str(val_member_sv(val_member(c, F_usage), SV("memory"))));
+	}
+	cell_str(a, cells, cpu);
+	cell_str(a, cells, memory);
 }

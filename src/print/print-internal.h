@@ -9,7 +9,7 @@ print_fn print_pod, print_service, print_endpoints, print_node, print_configmap,
     print_persistentvolume, print_persistentvolumeclaim, print_deployment, print_statefulset, print_controllerrevision,
     print_job, print_cronjob, print_rolebinding, print_endpointslice, print_ingress, print_ingressclass,
     print_servicecidr, print_ipaddress, print_storageclass, print_csidriver, print_priorityclass, print_componentstatus,
-    print_csr;
+    print_csr, print_podmetrics;
 print_fn print_apiservice, print_policy, print_policybinding, print_flowschema, print_storageversion,
     print_storageversionmigration, print_podcertificaterequest, print_resourceclaim;
 

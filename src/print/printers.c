@@ -38,6 +38,7 @@ print_fn *printer_for(const struct resource *r)
 		[R_events_events] = print_event,
 		[R_flowcontrol_flowschemas] = print_flowschema,
 		[R_internal_storageversions] = print_storageversion,
+		[R_metrics_pods] = print_podmetrics,
 		[R_networking_ingressclasses] = print_ingressclass,
 		[R_networking_ingresses] = print_ingress,
 		[R_networking_ipaddresses] = print_ipaddress,

@@ -7,7 +7,8 @@
  *
  * Every group version that is served here has an APIService without a Service: those of built-in groups are made at the
  * start, those of CustomResourceDefinitions come and go with them (locals.c). One with a Service takes a group version
- * of a CustomResourceDefinition over; not one that is built in, as the server's own parts live by those.
+ * of a CustomResourceDefinition over; not one that is built in, as the server's own parts live by those, but for
+ * metrics.k8s.io: who brings a metrics server means that one (aggregator_yields()).
  *
  * A remote one is available when its Service has the port and an address, and answered /apis/GROUP/VERSION with 2xx;
  * the condition Available says so in upstream's words. What it answered there is what discovery shows of it: nobody
@@ -54,6 +55,9 @@ bool aggregator_openapi_v2(struct api_req *q, bool proto, openapi_own_fn *own);
 /* Its lines of /metrics. */
 void aggregator_metrics(struct apiserver *s, struct buf *b);
 
+/* A built-in group version that an APIService with a Service takes over all the same. It has none of our own, so that
+ * who installs one (with Helm, say) finds its name free. */
+bool aggregator_yields(const char *group);
 /* The APIService of a group version that is served here; managed: "onstart" or "true". */
 struct val *aggregator_local(struct arena *a, const char *group, const char *version, int group_priority,
 			     int version_priority, const char *managed);

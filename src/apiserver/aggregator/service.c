@@ -63,6 +63,11 @@ void agg_service_aim(struct apiserver *s, struct agg_service *e)
 					   val_get_bool(spec, F_insecureSkipTLSVerify), cert, key);
 }
 
+bool aggregator_yields(const char *group)
+{
+	return strcmp(group, "metrics.k8s.io") == 0;
+}
+
 struct agg_service *agg_service_new(struct apiserver *s, struct obj *o)
 {
 	struct agg_service *e = xcalloc(1, sizeof(*e));
@@ -78,7 +83,8 @@ struct agg_service *agg_service_new(struct apiserver *s, struct obj *o)
 	e->port = (int)val_get_int(svc, 443, F_port);
 	e->group_priority = (int)val_get_int(spec, 0, F_groupPriorityMinimum);
 	e->version_priority = (int)val_get_int(spec, 0, F_versionPriority);
-	e->built_in = api_served(api_set_built_in(), sv_from(e->group), sv_from(e->version)) != NULL;
+	e->built_in = !aggregator_yields(e->group) &&
+		      api_served(api_set_built_in(), sv_from(e->group), sv_from(e->version)) != NULL;
 	agg_service_aim(s, e);
 	return e;
 }

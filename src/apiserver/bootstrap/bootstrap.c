@@ -284,6 +284,8 @@ static void api_services(struct batch *b)
 		for (size_t k = 0; k < api->groups[i].n; k++) {
 			const struct api_version *v = &api->groups[i].versions[k];
 
+			if (aggregator_yields(v->group))
+				continue;
 			ensure(b, RES(apiregistration_apiservices),
 			       aggregator_local(&b->arena, v->group, v->version, api->groups[i].priority,
 						v->version_priority, "onstart"));

@@ -29,6 +29,8 @@ static const struct {
 	{ R_core_persistentvolumeclaims, &persistentvolumeclaim_strategy },
 	{ R_core_podtemplates, &podtemplate_strategy },
 	{ R_core_componentstatuses, &componentstatus_strategy },
+	{ R_metrics_nodes, &nodemetrics_strategy },
+	{ R_metrics_pods, &podmetrics_strategy },
 	{ R_apps_deployments, &deployment_strategy },
 	{ R_apps_replicasets, &replicaset_strategy },
 	{ R_apps_daemonsets, &daemonset_strategy },

@@ -6,6 +6,7 @@
  * The loop's thread holds a reference on each call until done() has run; the caller holds another, so that it may
  * cancel at any time. */
 #include "apiserver/dial_address.h"
+#include "apiserver/kubelet_client.h"
 #include "apiserver/webhook/webhook-internal.h"
 #include "base/timefmt.h"
 #include "net/http_keep.h"
@@ -241,6 +242,29 @@ static void call_on_wire_done(const struct http_response *r, const struct err *e
 	webhook_call_answer(c, 0, SV(""), SV(""), &why);
 }
 
+/* Where it goes now. */
+static int call_endpoint(struct webhook_call *c, struct arena *a, const struct webhook_credential *as,
+			 const char *avoid, struct http_endpoint *ret, struct err *err)
+{
+	struct webhooks *w = c->w;
+	struct tls_ctx *tls;
+
+	if (c->target->node)
+		return kubelet_endpoint(w->s, a, sv_from(c->target->node), ret, err);
+	tls = webhook_target_tls(c->target, as, err);
+	if (!tls || webhook_resolve(w->s, c->target, avoid, &c->host, &c->port, err) < 0)
+		return -1;
+	*ret = (struct http_endpoint){
+		.host = c->host,
+		.port = c->port,
+		.tls = tls,
+		.server_name = c->target->host,
+		.may_dial = c->target->given || c->given ? call_may_dial_given : call_may_dial_found,
+		.may_ctx = w,
+	};
+	return 0;
+}
+
 static void call_send(struct webhook_call *c)
 {
 	const struct webhook_credential *as =
@@ -255,8 +279,8 @@ static void call_send(struct webhook_call *c)
 	size_t n_headers = ARRAY_LEN(headers) - !(as && as->authorization.n);
 	struct webhooks *w = c->w;
 	_cleanup_free_ char *avoid = c->host;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct err err = ERR_INIT;
-	struct tls_ctx *tls;
 	struct http_endpoint ep;
 	int64_t left = c->until_ns - env_mono_ns(w->s->env);
 
@@ -265,19 +289,10 @@ static void call_send(struct webhook_call *c)
 		call_fail(c, ERR_TIMEOUT, "context deadline exceeded");
 		return;
 	}
-	tls = webhook_target_tls(c->target, as, &err);
-	if (!tls || webhook_resolve(w->s, c->target, avoid, &c->host, &c->port, &err) < 0) {
+	if (call_endpoint(c, &a, as, avoid, &ep, &err) < 0) {
 		webhook_call_answer(c, 0, SV(""), SV(""), &err);
 		return;
 	}
-	ep = (struct http_endpoint){
-		.host = c->host,
-		.port = c->port,
-		.tls = tls,
-		.server_name = c->target->host,
-		.may_dial = c->target->given || c->given ? call_may_dial_given : call_may_dial_found,
-		.may_ctx = w,
-	};
 	c->on_wire = http_keep_call(w->keep, &(struct http_keep_opts){
 						 .ep = &ep,
 						 .method = c->sent.get ? c->sent.method : "POST",

@@ -1,6 +1,6 @@
 /* rates.h - from counters that are read now and then to rates.
  *
- * Of each thing its last reading is kept. A reading that is a second or more after it makes a rate and takes its place;
+ * Of each thing its last reading is kept. A reading that is half a second or more after it makes a rate and takes its place;
  * one that is sooner gets the rate of before. What nobody read for RATES_FORGET_NS is forgotten.
  *
  * Threads: any.
@@ -9,7 +9,7 @@
 
 #include "base/base.h"
 
-#define RATES_STEP_NS NS_PER_SEC
+#define RATES_STEP_NS (NS_PER_SEC / 2)
 #define RATES_FORGET_NS (120 * NS_PER_SEC)
 
 struct rates; /* opaque */

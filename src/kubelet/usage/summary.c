@@ -57,8 +57,10 @@ static struct val *cpu_doc(struct arena *a, int64_t now_ns, const struct cgroup_
 	if (!u->has_cpu)
 		return NULL;
 	put_time(a, doc, "time", now_ns);
-	if (r->known)
+	if (r->known) {
 		put_u64(a, doc, "usageNanoCores", r->per_second);
+		put_u64(a, doc, "usageWindowNanoSeconds", (uint64_t)r->window_ns); /* ours: what it is the mean of */
+	}
 	put_u64(a, doc, "usageCoreNanoSeconds", u->cpu_ns);
 	put_map(a, doc, "psi", psi_doc(a, &u->cpu_psi));
 	return doc;

@@ -51,5 +51,5 @@ struct usage_node {
 };
 
 void usage_take(struct kubelet *k, struct arena *a, bool files, struct usage_node *ret);
-/* Would usage_take() have rates now? Else it is to be called twice, a second apart. */
+/* Would usage_take() have rates now? Else it is to be called twice, RATES_STEP_NS apart. */
 bool usage_has_rates(struct kubelet *k);

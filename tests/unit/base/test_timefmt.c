@@ -107,6 +107,8 @@ static void test_duration(void **state)
 	check_duration("-2ms", "-2ms");
 	check_duration("1h0.25s", "1h0m0.25s");
 	check_duration("1500us", "1.5ms");
+	assert_true(duration_parse(SV("-2562047h47m16.854775808s"), &ns) && ns == INT64_MIN);
+	assert_false(duration_parse(SV("2562047h47m16.854775808s"), &ns));
 	assert_false(duration_parse(SV("5"), &ns));
 	assert_false(duration_parse(SV("5y"), &ns));
 	assert_false(duration_parse(SV(""), &ns));

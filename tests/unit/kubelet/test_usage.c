@@ -110,8 +110,8 @@ static void test_rates(_unused_ void **state)
 	assert_false(rates_ready(r, SV("a"), 100 * s));
 	rate = rates_read(r, SV("a"), 1000, 100 * s);
 	assert_false(rate.known);
-	assert_false(rates_ready(r, SV("a"), 100 * s + s / 2));
-	rate = rates_read(r, SV("a"), 1500, 100 * s + s / 2); /* too soon: it keeps the first one to compare with */
+	assert_false(rates_ready(r, SV("a"), 100 * s + s / 4));
+	rate = rates_read(r, SV("a"), 1500, 100 * s + s / 4); /* too soon: it keeps the first one to compare with */
 	assert_false(rate.known);
 	assert_true(rates_ready(r, SV("a"), 102 * s));
 	rate = rates_read(r, SV("a"), 3000, 102 * s);

@@ -14,7 +14,8 @@
 extern const struct strategy pod_strategy, service_strategy, endpoints_strategy, namespace_strategy, node_strategy,
     serviceaccount_strategy, secret_strategy, configmap_strategy, event_strategy, events_event_strategy,
     replicationcontroller_strategy, binding_strategy, limitrange_strategy, resourcequota_strategy,
-    persistentvolume_strategy, persistentvolumeclaim_strategy, podtemplate_strategy, componentstatus_strategy;
+    persistentvolume_strategy, persistentvolumeclaim_strategy, podtemplate_strategy, componentstatus_strategy,
+    nodemetrics_strategy, podmetrics_strategy;
 extern const struct strategy deployment_strategy, replicaset_strategy, daemonset_strategy, statefulset_strategy,
     controllerrevision_strategy, job_strategy, cronjob_strategy;
 extern const struct strategy horizontalpodautoscaler_strategy, horizontalpodautoscaler_v1_strategy;
