@@ -15,6 +15,7 @@
 #include "cli/daemon.h"
 #include "cli/encryption_agreed.h"
 #include "cli/home_local.h"
+#include "cli/kubeconfig_link.h"
 #include "cli/server_join.h"
 #include "cli/server_members.h"
 #include "cli/server_options.h"
@@ -23,6 +24,7 @@
 #include "cli/shared_keys.h"
 #include "cli/stalls.h"
 #include "cli/supervise.h"
+#include "cli/token_word.h"
 #include "client/kubeconfig.h"
 #include "client/zpages.h"
 #include "kubelet/machine.h"
@@ -99,7 +101,8 @@ static int complete(struct server *s, struct err *err)
 
 	if (!o->node.data_dir)
 		o->node.data_dir = default_data_dir(&s->arena);
-	if (server_check(o, err) < 0 || server_times(o, err) < 0 || choose_api(o, err) < 0)
+	if (token_word(&s->arena, "token", &o->token, o->token_file, err) < 0 || server_check(o, err) < 0 ||
+	    server_times(o, err) < 0 || choose_api(o, err) < 0)
 		return -1;
 	if (o->legacy_token_period) /* server_check() has looked at it */
 		(void)duration_parse(sv_from(o->legacy_token_period), &o->legacy_token_ns);
@@ -204,7 +207,7 @@ static int write_kubeconfig(struct server *s, struct err *err)
 	struct sv yaml;
 
 	if (!*s->o.kubeconfig)
-		return 0;
+		return kubeconfig_link_set(s->o.node.data_dir, "", err);
 	if (*end || mode > 0777)
 		return err_set(err, ERR_INVALID, "--write-kubeconfig-mode takes permissions like 0600, not '%s'",
 			       s->o.kubeconfig_mode);
@@ -220,7 +223,9 @@ static int write_kubeconfig(struct server *s, struct err *err)
 		return -1;
 	warn_of_another(&a, s);
 	/* With a certificate of its own each time: what a crash loses of it, the next start makes again. */
-	return file_write_again(s->o.kubeconfig, yaml, (mode_t)mode, err);
+	return file_write_again(s->o.kubeconfig, yaml, (mode_t)mode, err) < 0
+		   ? -1
+		   : kubeconfig_link_set(s->o.node.data_dir, s->o.kubeconfig, err);
 }
 
 /* A full disk must not keep a server from starting: with its API room is made, and the kubeconfig that is there mostly
@@ -353,9 +358,7 @@ static const struct zpage_flag *server_flags(void *ctx, struct arena *a, size_t 
 	for (size_t i = 0; i < s->n_table; i++)
 		flags[i] = (struct zpage_flag){ .name = s->table[i].name,
 						.value = cli_option_text(a, &s->table[i]),
-						.secret = strcmp(s->table[i].name, "token") == 0 ||
-							  strcmp(s->table[i].name, "s3-secret-key") == 0 ||
-							  strcmp(s->table[i].name, "s3-session-token") == 0 };
+						.secret = cli_option_secret(&s->table[i]) };
 	qsort(flags, s->n_table, sizeof(*flags), flag_order);
 	*ret_n = s->n_table;
 	return flags;
