@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "cli/agent.h"
+#include "cli/kubeconfig_link.h"
 #include "client/https.h"
 #include "ev/ev.h"
 
@@ -34,14 +35,10 @@ static const char *env_kubeconfig(struct arena *a)
 /* --kubeconfig, else what the server wrote, else $KUBECONFIG. */
 static const char *admin_kubeconfig(struct admin *m, struct arena *a)
 {
-	const char *const there[] = { arena_printf(a, "%s/kubeconfig.yaml", m->data_dir),
-				      strcmp(m->data_dir, DEFAULT_DATA_DIR) == 0 ? DEFAULT_KUBECONFIG : NULL };
+	const char *written = m->kubeconfig ? NULL : kubeconfig_link_find(a, m->data_dir);
 
-	if (m->kubeconfig)
-		return m->kubeconfig;
-	for (size_t i = 0; i < ARRAY_LEN(there); i++)
-		if (there[i] && access(there[i], R_OK) == 0)
-			return there[i];
+	if (m->kubeconfig || written)
+		return m->kubeconfig ? m->kubeconfig : written;
 	m->from_env = true;
 	return env_kubeconfig(a);
 }
@@ -62,20 +59,37 @@ static int admin_check_cluster(struct admin *m, struct arena *a, const char *pat
 	    m->data_dir, path);
 }
 
-const char *admin_way(struct admin *m, struct arena *a, struct err *err)
+const char *admin_find(struct admin *m, struct arena *a)
 {
-	const char *path;
 	bool given = m->data_dir;
 
 	m->data_dir = full_path(a, m->data_dir ? m->data_dir : default_data_dir(a));
-	path = given && access(m->data_dir, F_OK) < 0 && !m->kubeconfig ? NULL : admin_kubeconfig(m, a);
-	if (!path) {
-		err_set(err, ERR_NOT_FOUND,
-			"no server has written a kubeconfig for '%s': name its --data-dir, or an administrator's "
-			"--kubeconfig",
-			m->data_dir);
-		return NULL;
-	}
+	return given && access(m->data_dir, F_OK) < 0 && !m->kubeconfig ? NULL : admin_kubeconfig(m, a);
+}
+
+static int admin_has_none(const struct admin *m, struct arena *a, struct err *err)
+{
+	if (access(m->data_dir, F_OK) < 0)
+		return err_set(err, ERR_NOT_FOUND,
+			       "there is no '%s': name a server's --data-dir, or an administrator's --kubeconfig",
+			       m->data_dir);
+	if (access(arena_printf(a, "%s/server", m->data_dir), F_OK) < 0)
+		return err_set(err, ERR_NOT_FOUND,
+			       "no server has written a kubeconfig for '%s': name its --data-dir, or an "
+			       "administrator's --kubeconfig",
+			       m->data_dir);
+	return err_set(err, ERR_NOT_FOUND,
+		       "the kubeconfig that the server of '%s' wrote is not there any more, or it wrote none: name an "
+		       "administrator's with --kubeconfig, or start the server again with --write-kubeconfig FILE",
+		       m->data_dir);
+}
+
+const char *admin_way(struct admin *m, struct arena *a, struct err *err)
+{
+	const char *path = admin_find(m, a);
+
+	if (!path)
+		return (void)admin_has_none(m, a, err), NULL;
 	if (kubeconfig_load(a, path, NULL, &m->k, err) < 0 || admin_check_cluster(m, a, path, err) < 0)
 		return NULL;
 	return path;

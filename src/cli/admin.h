@@ -24,6 +24,9 @@ struct admin {
 		"kubeconfig", 0, OPT_STRING, &(m).kubeconfig, "FILE", "an administrator's (that of the server)"        \
 	}
 
+/* The kubeconfig's path alone, as it is looked for, and the data directory in full; NULL: there is none. One of
+ * $KUBECONFIG (from_env) may be of another cluster. */
+const char *admin_find(struct admin *m, struct arena *a);
 /* The kubeconfig's path, and what it says in m->k; NULL: err says why. */
 const char *admin_way(struct admin *m, struct arena *a, struct err *err);
 /* name: as whom, for the server's log and managedFields. Released by the caller also when it failed. */

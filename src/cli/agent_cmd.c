@@ -1,16 +1,14 @@
 /* `caravel agent`: this machine becomes a node of a cluster that a server elsewhere has. */
-#include "base/file.h"
 #include "base/log.h"
 #include "cli/daemon.h"
 #include "cli/home_remote.h"
 #include "cli/stalls.h"
+#include "cli/token_word.h"
 #include "ev/ev.h"
 
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define TOKEN_FILE_MAX ((size_t)4096)
 
 struct joined {
 	struct arena arena;
@@ -59,17 +57,10 @@ static size_t agent_options(struct joined *j, struct option *t)
 
 static int agent_complete(struct joined *j, struct err *err)
 {
-	struct sv text;
-
 	if (!j->join.server)
 		j->join.server = getenv("CARAVEL_URL");
-	if (j->token_file && j->join.token)
-		return err_set(err, ERR_INVALID, "--token and --token-file say the same: give one of them");
-	if (j->token_file) {
-		if (file_read(&j->arena, j->token_file, TOKEN_FILE_MAX, &text, err) < 0)
-			return err_wrap(err, "--token-file");
-		j->join.token = arena_cstr(&j->arena, sv_trim(text));
-	}
+	if (token_word(&j->arena, "token", &j->join.token, j->token_file, err) < 0)
+		return -1;
 	j->join.ca_hashes = j->ca_hashes.list.p;
 	if (node_opts_check(&j->node, err) < 0 || node_opts_gates(&j->node, err) < 0 ||
 	    data_dir_make(&j->arena, &j->node.data_dir, err) < 0 ||

@@ -90,13 +90,15 @@ struct option {
 
 /* Parses argv into the table's values: flags win over the environment (CARAVEL_DATA_DIR), that over the
  * file. Texts live in a. Other arguments are left in rest (may be NULL: they are errors). Returns 0, 1
- * when help or the names of the flags were printed, -1 with *err. */
+ * when help or the names of the flags were printed, -1 with *err. Secrets in argv are overwritten there, once read. */
 int cli_options_parse(struct arena *a, const struct option *table, size_t n, int argc, char **argv,
 		      const char *config_file, struct string_list *rest, struct err *err);
 /* Releases the lists of a table. */
 void cli_options_release(const struct option *table, size_t n);
 /* Of a flag or key of k3s that is none here: what to do instead; NULL: k3s has none of that name either. */
 const char *k3s_flag_instead(struct sv name);
+/* Is its value one that neither ps nor /flagz may show? */
+bool cli_option_secret(const struct option *o);
 /* What an option is now, as upstream prints flags; in a, or as long as the option's value. */
 const char *cli_option_text(struct arena *a, const struct option *o);
 /* Is -h or --help among the words? */

@@ -7,6 +7,7 @@
  * told as created or deleted. */
 #include "apiserver/set_aside.h"
 #include "base/log.h"
+#include "base/percent.h"
 #include "base/timefmt.h"
 #include "cli/admin.h"
 #include "cli/agent.h"
@@ -99,26 +100,13 @@ static int item_cmp(const void *x, const void *y)
 	return c ? c : sv_cmp(val_get_str(*a, F_metadata, F_name), val_get_str(*b, F_metadata, F_name));
 }
 
-static void diff_escaped(struct buf *b, struct sv s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-		    c == '.' || c == '_')
-			buf_addc(b, (char)c);
-		else
-			buf_printf(b, "%%%02X", c);
-	}
-}
-
 /* "BASE/namespaces/NS/PLURAL" */
 static void diff_path(const struct diff_kind *k, struct sv ns, struct buf *b)
 {
 	buf_adds(b, k->base);
 	if (k->namespaced && ns.n) {
 		buf_adds(b, "/namespaces/");
-		diff_escaped(b, ns);
+		percent_encode(b, ns, PERCENT_UNRESERVED);
 	}
 	buf_printf(b, "/%.*s", SV_ARG(k->plural));
 }
@@ -155,10 +143,10 @@ static int diff_one(struct diff *d, struct arena *a, const struct diff_kind *k, 
 	*ret = NULL;
 	diff_path(k, ns, &b);
 	buf_addc(&b, '/');
-	diff_escaped(&b, name);
+	percent_encode(&b, name, PERCENT_UNRESERVED);
 	if (d->moments[which]) {
 		buf_adds(&b, "?at=");
-		diff_escaped(&b, sv_from(d->moments[which]));
+		percent_encode(&b, sv_from(d->moments[which]), PERCENT_UNRESERVED);
 	}
 	if (client_https_document(d->adm.client, a, buf_cstr(&b), &o, &why) < 0 && why.reason != ERR_NOT_FOUND)
 		return err_move(err, &why);
@@ -180,11 +168,11 @@ static int diff_page(struct diff *d, struct arena *a, const struct diff_kind *k,
 	buf_printf(&b, "?limit=%d", PAGE);
 	if (cont->n) {
 		buf_adds(&b, "&continue=");
-		diff_escaped(&b, *cont);
+		percent_encode(&b, *cont, PERCENT_UNRESERVED);
 	}
 	if (*moment) {
 		buf_adds(&b, "&at=");
-		diff_escaped(&b, sv_from(*moment));
+		percent_encode(&b, sv_from(*moment), PERCENT_UNRESERVED);
 	}
 	if (client_https_document_warned(d->adm.client, a, buf_cstr(&b), diff_warned, &asked, &list, err) < 0)
 		return -1;

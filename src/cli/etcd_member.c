@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/retry.h"
+#include "base/said.h"
 #include "base/vec.h"
 #include "cli/agent.h"
 #include "ev/ev.h"
@@ -27,6 +28,7 @@
 #define LIVED_NS (60 * NS_PER_SEC)
 #define LAST_BYTES ((size_t)16 << 10) /* of its log, looked at when it ends */
 #define REMOVED "permanently removed from the cluster"
+#define LINE_MAX_BYTES ((size_t)400) /* of what it said, in a line of ours */
 
 /* A server that has crashed and begins anew finds the old one ending. */
 static const struct retry_policy member_retry = { .first_ns = 500 * NS_PER_MS, .max_ns = 15 * NS_PER_SEC };
@@ -248,16 +250,6 @@ static struct sv member_last(struct etcd_member *m, struct arena *a)
 	return sv_make(text, n > 0 ? (size_t)n : 0);
 }
 
-static struct sv last_line(struct sv text)
-{
-	struct sv line, last = SV("");
-
-	while (sv_split(&text, '\n', &line))
-		if (line.n)
-			last = line;
-	return sv_sub(last, 0, MIN(last.n, (size_t)400));
-}
-
 static void member_exited(int status, void *ctx)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -272,7 +264,7 @@ static void member_exited(int status, void *ctx)
 		removed = true;
 	} else if (!m->stopping) {
 		log_warn(SYS, "etcd ended, and is started again", "status", "%d, see %s: %.*s", status, m->log_file,
-			 SV_ARG(last_line(last)));
+			 SV_ARG(said_last(last, LINE_MAX_BYTES)));
 		if (env_mono_ns(m->env) - m->started_ns > LIVED_NS)
 			m->failures = 0;
 		member_later_locked(m);

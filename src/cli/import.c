@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "cli/agent.h"
+#include "cli/import_rules.h"
 #include "snapshot/bolt.h"
 #include "snapshot/foreign.h"
 #include "snapshot/keys.h"
@@ -23,6 +24,7 @@ struct import {
 	struct restore *r;
 	int64_t time_ns; /* of the file */
 	struct sv prefix;
+	uint64_t classes; /* of k3s' provisioner, that are ours now */
 };
 
 /* As a kube-apiserver reads it: with one slash before it, and none behind. */
@@ -73,7 +75,13 @@ static int import_begin(int64_t rev, void *ctx, struct err *err)
 
 static int import_record(const struct store_kv *kv, void *ctx, struct err *err)
 {
-	return restore_add(((struct import *)ctx)->r, kv, err);
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct import *m = ctx;
+	struct store_kv ours = *kv;
+
+	if (import_stored_class(&a, kv->key, &ours.value))
+		m->classes++;
+	return restore_add(m->r, &ours, err);
 }
 
 /* A directory of k3s (its data directory, server, or db), or one of an etcd. */
@@ -126,8 +134,13 @@ static int import_encryption(struct import *m, const struct foreign_found *found
 	return file_read(&m->c->arena, config, CONFIG_MAX, &f.data, err) < 0 ? -1 : restore_files(m->r, &f, 1, err);
 }
 
-static void import_told(const struct foreign_found *found)
+static void import_told(const struct import *m, const struct foreign_found *found)
 {
+	if (m->classes)
+		printf("StorageClasses of k3s' provisioner rancher.io/local-path: %" PRIu64
+		       ", which this server's nodes serve from now on; volumes that it made are used as they are, and "
+		       "stay when their claims go\n",
+		       m->classes);
 	if (found->passed_over)
 		printf("passed over: %" PRIu64 " keys that are none of Kubernetes'\n", found->passed_over);
 	if (found->unread)
@@ -178,7 +191,7 @@ int import_file(struct snapshot_cmd *c, const char *word, const char *prefix, st
 	if (restore_commit(r, &done, err) < 0)
 		return -1;
 	snapshot_cmd_told(c, &done);
-	import_told(&found);
+	import_told(&m, &found);
 	return 0;
 }
 

@@ -2,6 +2,10 @@
 
 #include "kubelet/local_path.h"
 
+#define K3S_PROVISIONER "rancher.io/local-path"
+/* As long as ours: so a stored document, JSON or protobuf, gets the other name without being taken apart. */
+_Static_assert(sizeof(K3S_PROVISIONER) == sizeof(LOCAL_PATH_PROVISIONER), "one name takes the other's place");
+
 static const struct {
 	const char *group, *plural; /* plural NULL: all of the group */
 	int rank;
@@ -213,7 +217,7 @@ static void prepare_secret(struct val *o)
 /* k3s' own provisioner is of kube-system and stays behind: its classes are served by ours, which makes the same. */
 static void prepare_class(struct arena *a, struct val *o)
 {
-	if (val_is(val_member_sv(o, SV("provisioner")), "rancher.io/local-path"))
+	if (val_is(val_member_sv(o, SV("provisioner")), K3S_PROVISIONER))
 		val_set_str_sv(a, o, SV("provisioner"), SV(LOCAL_PATH_PROVISIONER));
 }
 
@@ -244,4 +248,24 @@ void import_prepare(struct arena *a, struct sv group, struct sv plural, struct v
 		prepare_class(a, o);
 	if (!group.n && sv_is(plural, "namespaces"))
 		(void)val_del_sv(o, SV("spec"));
+}
+
+bool import_stored_class(struct arena *a, struct sv key, struct sv *value)
+{
+	const struct sv theirs = SV(K3S_PROVISIONER);
+	bool found = false;
+	char *copy = NULL;
+	ssize_t at;
+
+	if (!sv_starts(key, SV("/registry/storageclasses/")))
+		return false;
+	for (size_t from = 0; (at = sv_find_sv(sv_sub(*value, from, value->n), theirs)) >= 0; found = true) {
+		if (!copy)
+			copy = arena_cstr(a, *value);
+		memcpy(copy + from + (size_t)at, LOCAL_PATH_PROVISIONER, theirs.n);
+		from += (size_t)at + theirs.n;
+	}
+	if (found)
+		*value = sv_make(copy, value->n);
+	return found;
 }

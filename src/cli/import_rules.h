@@ -21,5 +21,8 @@ const char *import_left_out(struct sv group, struct sv plural, const struct val 
 bool import_selects(struct sv group, struct sv plural, const struct val *o);
 /* As it is created. Changes o, whose maps are a's. */
 void import_prepare(struct arena *a, struct sv group, struct sv plural, struct val *o);
+/* The same of a record as an etcd or k3s has it stored: a class of k3s' provisioner becomes one of ours, for there is
+ * nobody else who serves it. True: it did, and *value is in a. */
+bool import_stored_class(struct arena *a, struct sv key, struct sv *value);
 /* Is ns one of the cluster's own, which has parts of its own everywhere? */
 bool import_own_namespace(struct sv ns);

@@ -228,6 +228,16 @@ static int from_environment(struct arena *a, const struct option *table, size_t 
 	return 0;
 }
 
+bool cli_option_secret(const struct option *o)
+{
+	static const char *const names[] = { "token", "new-token", "s3-secret-key", "s3-session-token" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(o->name, names[i]) == 0)
+			return o->kind == OPT_STRING;
+	return false;
+}
+
 /* One flag at argv[*i]; moves *i past a value that stands apart. */
 static int from_flag(struct arena *a, const struct option *table, size_t n, int argc, char **argv, int *i,
 		     struct err *err)
@@ -269,7 +279,11 @@ static int from_flag(struct arena *a, const struct option *table, size_t n, int 
 			return err_set(err, ERR_INVALID, "--%s needs a value: %s", o->name, o->arg);
 		value = sv_from(argv[++*i]);
 	}
-	return options_set(a, o, value, err);
+	if (options_set(a, o, value, err) < 0)
+		return -1;
+	if (cli_option_secret(o)) /* set is a copy; what ps shows of this process is argv as it is from now on */
+		memset(argv[*i] + (value.p - argv[*i]), 'x', value.n);
+	return 0;
 }
 
 /* The file named by -c or --config on the command line, else the usual place. */

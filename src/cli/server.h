@@ -14,7 +14,7 @@ struct server_opts {
 	struct snapshot_opts snapshots;
 	bool of_etcd; /* whose flags have upstream's names */
 	const char *bind_address, *kubeconfig, *kubeconfig_mode, *advertise_address, *node_port_range;
-	const char *token, *token_auth_file, *admission_config, *encryption_config, *authentication_config,
+	const char *token, *token_file, *token_auth_file, *admission_config, *encryption_config, *authentication_config,
 	    *proxy_cert_file, *proxy_key_file;
 	struct string_list enable_admission, disable_admission;
 	struct audit_opts audit;

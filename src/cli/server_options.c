@@ -27,6 +27,7 @@ size_t server_option_table(struct server_opts *o, struct option *t, size_t *ret_
 		ROW("token", 't', OPT_STRING, token, "TOKEN",
 		    "what machines join with, <id>.<secret> (made; in DIR/server/node-token); with --server "
 		    "that of the servers, DIR/server/token of one"),
+		ROW("token-file", 0, OPT_STRING, token_file, "FILE", "that holds that token"),
 		ROW("token-auth-file", 0, OPT_STRING, token_auth_file, "FILE",
 		    "static tokens: lines of TOKEN,USER,UID,\"GROUPS\""),
 		ROW("proxy-client-cert-file", 0, OPT_STRING, proxy_cert_file, "FILE",

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define DATABASE_MAX ((size_t)64 << 30) /* address space, not memory */
 #define PAUSE_NS NS_PER_SEC
 #define FOLLOW_NS (60 * NS_PER_SEC)
 #define PROMOTE_NS (250 * NS_PER_MS)
@@ -263,7 +262,7 @@ int server_store_open(struct server_store *s, struct env *env, struct arena *a, 
 		return -1;
 	if (o->no_sync)
 		store_disk_no_sync();
-	s->store = store_disk_open(env, db, DATABASE_MAX, err);
+	s->store = store_disk_open(env, db, STORE_DISK_MAX, err);
 	return s->store ? 0 : -1;
 }
 

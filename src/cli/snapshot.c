@@ -4,6 +4,8 @@
 #include "base/file.h"
 #include "base/timefmt.h"
 #include "cli/agent.h"
+#include "cli/kubeconfig_link.h"
+#include "cli/token_word.h"
 #include "client/bootstrap_token.h"
 #include "ev/ev.h"
 #include "snapshot/shelf.h"
@@ -40,6 +42,10 @@ int snapshot_cmd_begin(struct snapshot_cmd *c, const struct option *table, size_
 	if (!shelf_name_good(c->node_name))
 		return err_set(err, ERR_INVALID, "--node-name takes a node's name, not '%s'", c->node_name);
 	c->name = arena_printf(&c->arena, "%s-%s", c->name, c->node_name);
+	if (token_word(&c->arena, "token", &c->token, c->token_file, err) < 0)
+		return -1;
+	c->data_dir_given = c->data_dir;
+	c->dir_given = c->dir;
 	c->data_dir = full_path(&c->arena, c->data_dir ? c->data_dir : default_data_dir(&c->arena));
 	if (!c->dir || *c->dir != '/')
 		c->dir = arena_printf(&c->arena, "%s/%s", c->data_dir, c->dir ? c->dir : "snapshots");
@@ -75,17 +81,24 @@ int snapshot_cmd_secret(struct snapshot_cmd *c, struct sv *ret, struct err *err)
 
 const char *snapshot_cmd_kubeconfig(struct snapshot_cmd *c)
 {
-	const char *own = arena_printf(&c->arena, "%s/kubeconfig.yaml", c->data_dir);
-
-	if (c->kubeconfig)
-		return c->kubeconfig;
-	if (access(own, R_OK) == 0)
-		return own;
-	return strcmp(c->data_dir, DEFAULT_DATA_DIR) == 0 && access(DEFAULT_KUBECONFIG, R_OK) == 0 ? DEFAULT_KUBECONFIG
-												   : NULL;
+	return c->kubeconfig ? c->kubeconfig : kubeconfig_link_find(&c->arena, c->data_dir);
 }
 
 /* --- ls --- */
+
+/* A server makes the usual one with its first snapshot; one that was named, and is not there, is mistyped. */
+static int shelf_is_there(const struct snapshot_cmd *c, struct err *err)
+{
+	if (access(c->dir, F_OK) == 0)
+		return 0;
+	if (c->dir_given)
+		return err_set_errno(err, errno, "cannot read '%s'", c->dir);
+	return access(c->data_dir, F_OK) == 0
+		   ? 0
+		   : err_set(err, ERR_NOT_FOUND,
+			     "there is no '%s': name a server's --data-dir, or where they are with --snapshot-dir",
+			     c->data_dir);
+}
 
 static void ls_print(const struct shelf_entry *e, int width)
 {
@@ -115,7 +128,7 @@ int cmd_snapshot_ls(int argc, char **argv)
 		rc = snapshot_s3_ls(&c.s3, &c.arena, &err);
 		return rc < 0 ? cli_fail_err(&err) : 0;
 	}
-	if (rc < 0 || shelf_list(&c.arena, c.dir, &e, &n, &err) < 0)
+	if (rc < 0 || shelf_is_there(&c, &err) < 0 || shelf_list(&c.arena, c.dir, &e, &n, &err) < 0)
 		return cli_fail_err(&err);
 	for (size_t i = 0; i < n; i++)
 		width = MAX(width, (int)MIN(strlen(e[i].name), 100));
@@ -148,6 +161,8 @@ int cmd_snapshot_prune(int argc, char **argv)
 		return 0;
 	if (rc == 0 && c.keep < 1)
 		rc = err_set(&err, ERR_INVALID, "--keep takes how many stay, 1 at least, not %d", c.keep);
+	if (rc == 0 && !c.s3.on)
+		rc = shelf_is_there(&c, &err);
 	if (rc == 0)
 		rc = c.s3.on ? snapshot_s3_prune(&c.s3, c.name, (size_t)c.keep, &err)
 			     : shelf_prune(c.dir, c.name, (size_t)c.keep, prune_told, NULL, &err);

@@ -7,12 +7,12 @@
 #include "snapshot/restore.h"
 
 struct snapshot_cmd {
-	const char *data_dir, *dir, *kubeconfig, *token, *encryption_config;
+	const char *data_dir, *dir, *kubeconfig, *token, *token_file, *encryption_config;
 	const char *name, *node_name; /* since snapshot_cmd_begin() name is what files begin with, NAME-NODE */
 	struct datastore_opts etcd;
 	struct snapshot_s3 s3;
-	bool without_keys;
-	int keep; /* how many stay; 0: all */
+	bool without_keys, data_dir_given, dir_given; /* the latter two: by a flag */
+	int keep;				      /* how many stay; 0: all */
 	struct string_list words;
 	struct arena arena;
 	struct env *env;
@@ -39,9 +39,10 @@ void snapshot_cmd_release(struct snapshot_cmd *c);
 		"node-name", 0, OPT_STRING, &(c).node_name, "NODE",                                                  \
 		    "whose they are, as the server has it (the host name)"                                           \
 	}
-#define SNAPSHOT_TOKEN(c, of)                                                                                  \
-	{                                                                                                      \
-		"token", 0, OPT_STRING, &(c).token, "TOKEN", "the servers', " of " (that in DIR/server/token)" \
+#define SNAPSHOT_TOKEN(c, of)                                                                               \
+	{ "token", 0, OPT_STRING, &(c).token, "TOKEN", "the servers', " of " (that in DIR/server/token)" }, \
+	{                                                                                                   \
+		"token-file", 0, OPT_STRING, &(c).token_file, "FILE", "that holds that token"               \
 	}
 /* Parses and settles directories. 0, 1: help was printed, -1. No more words than `words`. */
 int snapshot_cmd_begin(struct snapshot_cmd *c, const struct option *table, size_t n, int argc, char **argv,
@@ -49,7 +50,7 @@ int snapshot_cmd_begin(struct snapshot_cmd *c, const struct option *table, size_
 /* The secret of --token, which no record may tell (keys_told()), or of the data directory's own; SV_NULL: there is
  * none. In the arena. */
 int snapshot_cmd_secret(struct snapshot_cmd *c, struct sv *ret, struct err *err);
-/* --kubeconfig, else what the server wrote; NULL: there is none. */
+/* --kubeconfig, else what the server wrote (kubeconfig_link.h); NULL: there is none. */
 const char *snapshot_cmd_kubeconfig(struct snapshot_cmd *c);
 /* Says what a restore did. */
 void snapshot_cmd_told(struct snapshot_cmd *c, const struct restore_done *done);

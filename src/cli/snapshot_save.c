@@ -2,6 +2,7 @@
  */
 #include "base/file.h"
 #include "base/version.h"
+#include "cli/admin.h"
 #include "cli/agent.h"
 #include "cli/snapshot.h"
 #include "cli/snapshot_source.h"
@@ -188,6 +189,15 @@ static int save_keep(struct save *s, const char *path, bool thin, struct err *er
 	return rc;
 }
 
+/* $KUBECONFIG's, too, where it is of this data directory's cluster: else that is looked at alone. */
+static const char *save_kubeconfig(struct snapshot_cmd *c)
+{
+	struct admin m = { .data_dir = c->data_dir_given ? c->data_dir : NULL, .kubeconfig = c->kubeconfig };
+	const char *path = admin_find(&m, &c->arena);
+
+	return path && m.from_env ? admin_way(&m, &c->arena, NULL) : path;
+}
+
 static int save_run(struct save *s, struct err *err)
 {
 	struct snapshot_cmd *c = s->c;
@@ -196,8 +206,7 @@ static int save_run(struct save *s, struct err *err)
 
 	/* Nobody of us forgets an etcd's history. */
 	c->etcd.compact = "0s";
-	if (snapshot_source_open(&s->from, c->env, &c->arena, c->data_dir, snapshot_cmd_kubeconfig(c), &c->etcd, err) <
-		0 ||
+	if (snapshot_source_open(&s->from, c->env, &c->arena, c->data_dir, save_kubeconfig(c), &c->etcd, err) < 0 ||
 	    save_keys(s, err) < 0 || save_check_one_cluster(s, err) < 0)
 		return -1;
 	if (word && strcmp(word, "-") == 0)

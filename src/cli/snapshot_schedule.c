@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "base/said.h"
 #include "client/events.h"
 #include "ev/ev.h"
 #include "snapshot/shelf.h"
@@ -115,10 +116,8 @@ static struct sv schedule_said(int fd, char text[OUTPUT_MAX])
 {
 	off_t size = lseek(fd, 0, SEEK_END);
 	ssize_t n = pread(fd, text, OUTPUT_MAX, MAX(size - OUTPUT_MAX, 0));
-	struct sv said = sv_trim(sv_make(text, (size_t)MAX(n, 0))), line = said;
+	struct sv line = said_last(sv_make(text, (size_t)MAX(n, 0)), OUTPUT_MAX);
 
-	while (sv_find(line, '\n') >= 0)
-		line = sv_sub(line, (size_t)sv_find(line, '\n') + 1, line.n);
 	return sv_starts(line, SV("caravel: ")) ? sv_sub(line, 9, line.n) : line;
 }
 

@@ -1,6 +1,7 @@
 #include "cli/snapshot_source.h"
 
 #include "apiserver/stored_pages.h"
+#include "base/percent.h"
 #include "cli/agent.h"
 #include "cli/etcd_member.h"
 #include "snapshot/foreign.h"
@@ -11,7 +12,6 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#define DATABASE_MAX ((size_t)64 << 30) /* address space, not memory */
 #define PAGE_MAX (STORED_PAGE_BYTES + STORE_RECORD_MAX)
 
 static int source_api(struct snapshot_source *s, struct arena *a, const char *kubeconfig, struct err *err)
@@ -59,7 +59,7 @@ static int source_files(struct snapshot_source *s, struct env *env, struct arena
 		    "the etcd with --datastore-endpoint",
 		    data_dir);
 	s->what = db;
-	s->store = store_disk_open(env, db, DATABASE_MAX, &why);
+	s->store = store_disk_open(env, db, STORE_DISK_MAX, &why);
 	if (s->store)
 		return 1;
 	if (why.reason != ERR_ALREADY_EXISTS)
@@ -103,8 +103,7 @@ static const char *source_quote(struct arena *a, struct sv key)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	for (size_t i = 0; i < key.n; i++)
-		buf_printf(&b, "%%%02X", (unsigned char)key.p[i]);
+	percent_encode(&b, key, PERCENT_UNRESERVED);
 	return arena_printf(a, "%s", buf_cstr(&b));
 }
 
@@ -182,7 +181,7 @@ int64_t snapshot_source_rev(struct snapshot_source *s, struct err *err)
 	if (s->etcd)
 		return source_etcd(s, NULL, NULL, err);
 	if (s->store)
-		rc = store_range(s->store, SV("\x01"), SV("\xff"), 0, 1, source_none, NULL, &rev, err);
+		rc = store_range(s->store, STORE_ALL_FROM, STORE_ALL_TO, 0, 1, source_none, NULL, &rev, err);
 	else
 		rc = source_page(s, &a, 0, SV("\xfe"), &records, &rev, err);
 	return rc < 0 ? -1 : rev;
@@ -244,7 +243,7 @@ int snapshot_source_each(struct snapshot_source *s, int64_t rev,
 		return source_etcd(s, fn, ctx, err) < 0 ? -1 : 0;
 	if (!s->store)
 		return source_pages(s, rev, &e);
-	if (store_range(s->store, SV("\x01"), SV("\xff"), rev, 0, source_one, &e, &at, err) < 0)
+	if (store_range(s->store, STORE_ALL_FROM, STORE_ALL_TO, rev, 0, source_one, &e, &at, err) < 0)
 		return -1;
 	return e.failed ? -1 : 0;
 }

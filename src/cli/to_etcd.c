@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #define SYS "server"
-#define DATABASE_MAX ((size_t)64 << 30)
 #define COUNTED_MAX INT64_C(20000000) /* revisions: 2,500 a second on a small machine */
 #define PAUSE_NS (250 * NS_PER_MS)
 
@@ -132,7 +131,7 @@ static int move_all(struct arena *a, const struct etcd_member_opts *o, const str
 		    const char *moving, struct err *err)
 {
 	struct etcd_member_opts into = *o;
-	struct store *from = store_disk_open(o->env, db, DATABASE_MAX, err);
+	struct store *from = store_disk_open(o->env, db, STORE_DISK_MAX, err);
 	int rc;
 
 	if (!from)

@@ -202,7 +202,7 @@ int to_etcd_copy(struct store *from, struct store *to, size_t *ret_keys, int64_t
 	store_stats(to, &stats);
 	m.rev = stats.rev;
 	m.began_ns = m.told_ns = env_mono_ns(from->env);
-	rc = store_range(from, SV("\0"), SV("\xff\xff\xff\xff"), 0, 0, move_found, &m, &m.newest, err);
+	rc = store_range(from, STORE_ALL_FROM, STORE_ALL_TO, 0, 0, move_found, &m, &m.newest, err);
 	if (rc == 0 && m.keys.n)
 		qsort(m.keys.p, m.keys.n, sizeof(*m.keys.p), moved_order);
 	if (rc == 0 && m.rev != 1)

@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/said.h"
 #include "cli/daemon.h"
 #include "cli/encryption_agreed.h"
 #include "cli/to_etcd-internal.h"
@@ -21,7 +22,8 @@
 #define SYS "server"
 #define LOOK_NS (50 * NS_PER_MS)
 #define SAID_MAX ((size_t)1 << 20)
-#define ASK_EACH 1024 /* records */
+#define ASK_EACH 1024		     /* records */
+#define LINE_MAX_BYTES ((size_t)400) /* of what it said, in a line of ours */
 
 struct by_file {
 	struct arena *a;
@@ -71,7 +73,7 @@ static int by_file_write(struct by_file *b, struct store *from, const char *snap
 		return -1;
 	(void)unlink(path); /* it goes with its descriptor */
 	file = b->file = etcd_file_new(fd, between);
-	if (store_range(from, SV("\0"), SV("\xff\xff\xff\xff"), 0, 0, by_file_found, b, ret_rev, err) < 0)
+	if (store_range(from, STORE_ALL_FROM, STORE_ALL_TO, 0, 0, by_file_found, b, ret_rev, err) < 0)
 		return -1;
 	if (b->failed.reason != ERR_NONE)
 		return err_move(err, &b->failed);
@@ -132,17 +134,13 @@ static int program_run(struct env *env, const struct child_opts *o, int *ret_sta
 	return rc;
 }
 
-/* The last line that it wrote: why. */
+/* Why it ended. */
 static struct sv program_said(struct arena *a, const char *path)
 {
-	struct sv text, line, last = SV("nothing");
+	struct sv text, last;
 
-	if (file_read(a, path, SAID_MAX, &text, NULL) < 0)
-		return last;
-	while (sv_split(&text, '\n', &line))
-		if (sv_trim(line).n)
-			last = sv_trim(line);
-	return sv_sub(last, 0, MIN(last.n, (size_t)400));
+	last = file_read(a, path, SAID_MAX, &text, NULL) < 0 ? SV("") : said_last(text, LINE_MAX_BYTES);
+	return last.n ? last : SV("nothing");
 }
 
 static int by_file_restore(struct by_file *b, const struct etcd_member_opts *o, const struct etcd_member_id *id,

@@ -7,6 +7,7 @@
 #include "cli/admin.h"
 #include "cli/api_way.h"
 #include "cli/server.h"
+#include "cli/token_word.h"
 #include "client/bootstrap_token.h"
 #include "client/https.h"
 #include "client/kubeconfig.h"
@@ -26,7 +27,7 @@ struct token_cmd {
 	struct admin adm;
 	struct string_list groups, usages, words;
 	bool print_join_command, servers;
-	const char *old_token;
+	const char *old_token, *old_file, *new_file, *word_file;
 	struct arena arena;
 };
 
@@ -183,16 +184,19 @@ int cmd_token_create(int argc, char **argv)
 		{ "usages", 0, OPT_LIST, &t.usages, "USAGE", "signing, authentication (both)" },
 		{ "print-join-command", 0, OPT_BOOL, &t.print_join_command, NULL,
 		  "print the whole command for the new node" },
+		{ "token-file", 0, OPT_STRING, &t.word_file, "FILE", "that holds TOKEN, which is no word then" },
 		ADMIN_WHERE(t.adm),
 	};
 	struct bootstrap_token_opts o = { .description = NULL };
 	struct err err = ERR_INIT;
 	int rc = token_begin(&t, table, ARRAY_LEN(table), argc, argv, 1, &err);
+	const char *word = rc == 0 ? t.words.list.p[0] : NULL;
 
 	if (rc > 0)
 		return 0;
 	o.description = t.description;
-	if (rc < 0 || token_given(&t, t.words.list.p[0], &o.token, &err) < 0 || token_parse_usages(&t, &o, &err) < 0 ||
+	if (rc < 0 || token_word(&t.arena, "token", &word, t.word_file, &err) < 0 ||
+	    token_given(&t, word, &o.token, &err) < 0 || token_parse_usages(&t, &o, &err) < 0 ||
 	    token_parse_groups(&t, &o, &err) < 0 || token_parse_ttl(&t, &o, &err) < 0 || token_write(&t, &o, &err) < 0)
 		return cli_fail_err(&err);
 	token_print(&t, &o.token);
@@ -403,12 +407,14 @@ int cmd_token_rotate(int argc, char **argv)
 	_cleanup_(token_cmd_release) struct token_cmd t = token_cmd_init();
 	const struct option table[] = {
 		{ "new-token", 0, OPT_STRING, &t.new_token, "TOKEN", "the new one, <id>.<secret> (made)" },
+		{ "new-token-file", 0, OPT_STRING, &t.new_file, "FILE", "that holds the new one" },
 		{ "print-join-command", 0, OPT_BOOL, &t.print_join_command, NULL,
 		  "print the whole command for a new node" },
 		{ "servers", 0, OPT_BOOL, &t.servers, NULL,
 		  "the token that servers join with, and that seals snapshots, instead" },
 		{ "token", 't', OPT_STRING, &t.old_token, "TOKEN",
 		  "with --servers: the one that is good now (that of DIR/server/token)" },
+		{ "token-file", 0, OPT_STRING, &t.old_file, "FILE", "that holds it" },
 		ADMIN_WHERE(t.adm),
 	};
 	struct err err = ERR_INIT;
@@ -416,6 +422,9 @@ int cmd_token_rotate(int argc, char **argv)
 
 	if (rc > 0)
 		return 0;
+	if (rc == 0 && (token_word(&t.arena, "token", &t.old_token, t.old_file, &err) < 0 ||
+			token_word(&t.arena, "new-token", &t.new_token, t.new_file, &err) < 0))
+		rc = -1;
 	if (rc == 0 && t.servers)
 		return token_end(token_rotate_servers(&t, &err), &err);
 	if (rc == 0 && t.old_token)

@@ -1,5 +1,6 @@
 /* What is needed of S3's XML: the texts between a few tags that do not nest in themselves. */
 #include "base/buf.h"
+#include "base/percent.h"
 #include "base/utf8.h"
 #include "snapshot/s3-internal.h"
 
@@ -139,14 +140,6 @@ const char *s3_quote(struct arena *a, struct sv text, bool slashes)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	for (size_t i = 0; i < text.n; i++) {
-		char c = text.p[i];
-
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		    (c && strchr("-._~", c)) || (slashes && c == '/'))
-			buf_addc(&b, c);
-		else
-			buf_printf(&b, "%%%02X", (unsigned char)c);
-	}
-	return arena_printf(a, "%s", buf_cstr(&b));
+	percent_encode(&b, text, slashes ? PERCENT_UNRESERVED "/" : PERCENT_UNRESERVED);
+	return arena_cstr(a, buf_sv(&b));
 }

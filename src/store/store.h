@@ -38,7 +38,10 @@
 struct store;	    /* opaque */
 struct store_watch; /* opaque */
 
-#define STORE_KEY_MAX ((size_t)500)		   /* bytes of a key */
+#define STORE_KEY_MAX ((size_t)500) /* bytes of a key */
+/* As a range: all keys there can be, which are text. */
+#define STORE_ALL_FROM SV("\0")
+#define STORE_ALL_TO SV("\xff\xff\xff\xff")
 #define STORE_SLOW_NS (2 * NS_PER_SEC)		   /* after which upstream gives up asking whether etcd is well */
 #define STORE_VALUE_MAX ((size_t)4 * 1024 * 1024)  /* bytes of a value */
 #define STORE_ALSO_MAX ((size_t)4096)		   /* writes beside one; */
@@ -214,6 +217,7 @@ typedef void store_range_done_fn(int r, int64_t rev, const struct err *err, void
 struct store *store_mem_new(struct env *env);
 /* Opens or creates dir/; holds dir/lock against a second process, whose pid it names
  * (ERR_ALREADY_EXISTS). max_bytes is the largest size the database may reach. */
+#define STORE_DISK_MAX ((size_t)64 << 30) /* of a server's: address space, not memory */
 struct store *store_disk_open(struct env *env, const char *dir, size_t max_bytes, struct err *err);
 /* From now on nothing in this process waits for the disk: what a machine loses that dies, it loses as well, and what is
  * stored may be damaged then. For tests, before any store is opened. */

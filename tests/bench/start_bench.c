@@ -88,7 +88,7 @@ int main(int argc, char **argv)
 	memset(pad, 'x', (size_t)bytes);
 	pad[bytes] = '\0';
 
-	store = store_disk_open(env, db, (size_t)64 << 30, &err);
+	store = store_disk_open(env, db, STORE_DISK_MAX, &err);
 	BUG_ON(!store);
 	store_stats(store, &st);
 	if (st.keys < (uint64_t)n) {
@@ -99,7 +99,7 @@ int main(int argc, char **argv)
 	store_close(store);
 
 	t0 = env_mono_ns(env);
-	store = store_disk_open(env, db, (size_t)64 << 30, &err);
+	store = store_disk_open(env, db, STORE_DISK_MAX, &err);
 	BUG_ON(!store);
 	printf("open            %.2f s\n", seconds(env, t0));
 	s = apiserver_new(&(struct apiserver_opts){ .env = env, .store = store }, &err);

@@ -18,6 +18,7 @@ from s3_stand_in import Bucket  # noqa: E402
 from test_etcd import Etcd, on_etcd  # noqa: E402
 
 MAPS = "/api/v1/namespaces/default/configmaps"
+K3S_PROVISIONER = "rancher.io/local-path"
 ALONE = ["--disable-scheduler", "--disable-controller-manager"]
 
 
@@ -376,10 +377,12 @@ def of_k3s(c):
     equal(wire[:4], b"k8s\0")
     row("/registry/configmaps/default/wire", wire)                    # 9
     row("/registry/configmaps/default/bad", b"not json")
+    row("/registry/storageclasses/local-path", json.dumps({"kind": "StorageClass", "apiVersion": "storage.k8s.io/v1", "provisioner": K3S_PROVISIONER,
+                                                           "metadata": {"name": "local-path", "uid": "u-class"}}).encode())
     db.commit()
     try:
         contains(caravel("import", made + "/k3s", "--data-dir", made + "/data"), "passed over: 2 ",
-                 "values that are no objects: 1, /registry/configmaps/default/bad;")
+                 "values that are no objects: 1, /registry/configmaps/default/bad;", f"StorageClasses of k3s' provisioner {K3S_PROVISIONER}: 1,")
         new = Cluster(args=ALONE, bare=True)
         os.rename(made + "/data", data(new))
         with new:
@@ -388,6 +391,7 @@ def of_k3s(c):
             equal(new.request("GET", MAPS + "/wire")[1]["data"], {"k": "x" * 10})
             equal(new.request("GET", MAPS + "/a")[1]["data"], {"x": "2"})
             equal(rev >= 1000000, True)
+            equal(new.request("GET", "/apis/storage.k8s.io/v1/storageclasses/local-path")[1]["provisioner"], "caravel.io/local-path")
             one_that_is_no_object(new, str(rev))
         row("/registry/secrets/default/s", b"k8s:enc:aescbc:v1:x:y")
         db.commit()

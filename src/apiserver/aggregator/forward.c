@@ -1,6 +1,7 @@
 /* A request for another server, passed on: whose it is goes along in headers, under the front proxy's certificate. */
 #include "apiserver/aggregator/aggregator-internal.h"
 #include "apiserver/proxy.h"
+#include "base/percent.h"
 #include "object/feature.h"
 
 static void forward_unavailable(struct api_req *q)
@@ -22,15 +23,7 @@ static struct sv header_key(struct arena *a, struct sv key)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	for (size_t i = 0; i < key.n; i++) {
-		unsigned char c = (unsigned char)key.p[i];
-
-		if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-		    (c && strchr("!#$&'*+-.^_`|~", c)))
-			buf_addc(&b, (char)c);
-		else
-			buf_printf(&b, "%%%02X", c);
-	}
+	percent_encode(&b, key, "!#$&'*+-.^_`|~");
 	return arena_sv(a, buf_sv(&b));
 }
 

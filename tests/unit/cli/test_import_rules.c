@@ -152,13 +152,37 @@ static void test_prepare(_unused_ void **state)
 	prepared("", "pods", "{\"metadata\":[],\"spec\":7}", "{\"metadata\":[],\"spec\":7}");
 }
 
+static bool stored(struct sv key, struct sv value, const char *want)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv was = value;
+	bool changed = import_stored_class(&a, key, &value);
+
+	assert_true(sv_is(value, want));
+	assert_int_equal(changed, value.p != was.p);
+	return changed;
+}
+
+static void test_stored_class(_unused_ void **state)
+{
+	const struct sv key = SV("/registry/storageclasses/local-path");
+
+	/* Of a protobuf the length before it still is its own. */
+	assert_true(stored(key, SV("k8s\x12\x15rancher.io/local-path\x1a"),
+			   "k8s\x12\x15"
+			   "caravel.io/local-path\x1a"));
+	assert_true(stored(key, SV("rancher.io/local-path rancher.io/local-path"),
+			   "caravel.io/local-path caravel.io/local-path"));
+	assert_false(stored(key, SV("rancher.io/local-pat"), "rancher.io/local-pat"));
+	assert_false(stored(key, SV(""), ""));
+	assert_false(stored(SV("/registry/configmaps/a/b"), SV("rancher.io/local-path"), "rancher.io/local-path"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rank),
-		cmocka_unit_test(test_left_out),
-		cmocka_unit_test(test_selects),
-		cmocka_unit_test(test_prepare),
+		cmocka_unit_test(test_rank),	cmocka_unit_test(test_left_out),     cmocka_unit_test(test_selects),
+		cmocka_unit_test(test_prepare), cmocka_unit_test(test_stored_class),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

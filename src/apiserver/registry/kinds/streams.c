@@ -6,6 +6,7 @@
 #include "apiserver/set_aside.h"
 #include "apiserver/standing.h"
 #include "base/buf.h"
+#include "base/percent.h"
 #include "net/remotecommand.h"
 #include "net/ws.h"
 #include "object/annotation.h"
@@ -111,24 +112,12 @@ static int find_target(struct api_req *q, struct target *t, bool with_container)
 
 /* --- query strings --- */
 
-static void add_escaped(struct buf *b, struct sv s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("-_.~", c))
-			buf_addc(b, (char)c);
-		else
-			buf_printf(b, "%%%02X", c);
-	}
-}
-
 static void add_param(struct buf *b, const char *name, struct sv value)
 {
 	buf_addc(b, sv_find(buf_sv(b), '?') < 0 ? '?' : '&');
 	buf_adds(b, name);
 	buf_addc(b, '=');
-	add_escaped(b, value);
+	percent_encode(b, value, PERCENT_UNRESERVED);
 }
 
 /* --- log --- */
