@@ -91,11 +91,10 @@ void request_metrics(struct apiserver *s, struct buf *b);
 struct admission;
 struct admission_cells;
 struct admission_cells *admission_cells_free(struct admission_cells *c);
-/* The plugin `name` at that place of the chain, of at most 64, has answered about a; since_ns: when it was first asked.
- * Returns now. */
-int64_t admission_counted(const struct admission *a, unsigned place, const char *name, bool validating, bool refused,
-			  int64_t since_ns);
-void admission_step_counted(const struct admission *a, bool validating, bool refused, int64_t since_ns);
+/* The plugin `name` at that place of the chain, of at most 64, has answered about a; ns: how long that took. */
+void admission_counted(const struct admission *a, unsigned place, const char *name, bool validating, bool refused,
+		       int64_t ns);
+void admission_step_counted(const struct admission *a, bool validating, bool refused, int64_t ns);
 void admission_metrics(struct apiserver *s, struct buf *b);
 
 /* --- metrics_health.c --- */

@@ -50,27 +50,22 @@ struct admission_cells *admission_cells_free(struct admission_cells *c)
 	return NULL;
 }
 
-int64_t admission_counted(const struct admission *a, unsigned place, const char *name, bool validating, bool refused,
-			  int64_t since_ns)
+void admission_counted(const struct admission *a, unsigned place, const char *name, bool validating, bool refused,
+		       int64_t ns)
 {
-	struct apiserver *s = a->q->server;
-	struct admission_cells *c = admission_cells_of(s);
-	int64_t now = env_mono_ns(s->env);
+	struct admission_cells *c = admission_cells_of(a->q->server);
 
 	atomic_store_explicit(&c->plugin[place].name, name, memory_order_relaxed);
 	metric_cell_observe(
 	    metric_cell_at(&c->plugin[place].of[validating][a->op][refused], API_METRIC(ADMISSION_PLUGIN)),
-	    API_METRIC(ADMISSION_PLUGIN), now - since_ns);
-	return now;
+	    API_METRIC(ADMISSION_PLUGIN), ns);
 }
 
-void admission_step_counted(const struct admission *a, bool validating, bool refused, int64_t since_ns)
+void admission_step_counted(const struct admission *a, bool validating, bool refused, int64_t ns)
 {
-	struct apiserver *s = a->q->server;
-
-	metric_cell_observe(
-	    metric_cell_at(&admission_cells_of(s)->step[validating][a->op][refused], API_METRIC(ADMISSION_STEP)),
-	    API_METRIC(ADMISSION_STEP), env_mono_ns(s->env) - since_ns);
+	metric_cell_observe(metric_cell_at(&admission_cells_of(a->q->server)->step[validating][a->op][refused],
+					   API_METRIC(ADMISSION_STEP)),
+			    API_METRIC(ADMISSION_STEP), ns);
 }
 
 static void admission_write(struct buf *b, const struct metric_family *f, const char *name,

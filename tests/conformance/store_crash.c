@@ -80,8 +80,10 @@ static void child_done(const struct store_result *r, void *ctx)
 
 	BUG_ON(r->outcome == STORE_FAILED);
 	if (r->outcome == STORE_OK) {
-		op->e.rev = r->rev;
-		BUG_ON(write(op->fd, &op->e, sizeof(op->e)) != sizeof(op->e));
+		struct ledger_entry e = { r->rev, op->e.key, op->e.crc };
+
+		op->e = e;
+		BUG_ON(write(op->fd, &e, sizeof(e)) != sizeof(e));
 	}
 	child_next(op);
 }

@@ -111,7 +111,7 @@ void test_watch_order(void **state)
 	struct journal_watch a = { &j, 'a' }, b = { &j, 'b' };
 	struct store_watch *wa, *wb;
 	struct seen sync;
-	char want[8];
+	char want[16];
 
 	assert_int_equal(store_watch(s, SV(""), SV("z"), 1, &cb, &a, &wa, NULL), 0);
 	assert_int_equal(store_watch(s, SV(""), SV("z"), 1, &cb, &b, &wb, NULL), 0);

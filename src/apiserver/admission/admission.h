@@ -42,6 +42,7 @@ struct admission_plugin {
 	unsigned mutates; /* ON_... bits: when mutate() is asked */
 	int (*mutate)(const struct admission *a, struct err *err);
 	int (*validate)(const struct admission *a, struct err *err); /* asked about every operation */
+	bool slow; /* it may ask others, or run programs: its time is measured by itself (chain.c) */
 };
 extern const struct admission_plugin *const admission_chain[]; /* NULL-terminated */
 

@@ -57,41 +57,87 @@ static bool asked_before(struct api_req *q, unsigned i)
 	return i < q->asked;
 }
 
-/* Since when this step is asked, and the plugin that answers next: what waits is measured whole. 0: it is not. */
+/* Most plugins look at the kind and are done: to read the clock for each would take longer than they do. So those that
+ * answer in a row share its time equally, and only what is slow, or has waited, is measured by itself. */
 struct admission_clock {
-	int64_t step_ns, plugin_ns;
+	int64_t step_ns;  /* since when this step is asked; 0: it is not */
+	int64_t since_ns; /* when the row began, or whoever is measured by itself was asked */
+	uint64_t row;	  /* who has answered in it: bits by place in the chain */
+	bool waits;	  /* whoever answers next is measured by itself */
 };
 
 static void clock_on(struct api_req *q)
 {
-	int64_t now = env_mono_ns(q->server->env);
+	int64_t now;
 
-	if (!q->clock) {
+	if (!q->clock)
 		q->clock = ARENA_NEW(q->arena, struct admission_clock);
-		*q->clock = (struct admission_clock){ now, now };
+	if (q->clock->step_ns)
+		return;
+	now = env_mono_ns(q->server->env);
+	*q->clock = (struct admission_clock){ .step_ns = now, .since_ns = now };
+}
+
+/* The row is over: its time so far is told. more: so many others have a part in it. Returns the part of each. */
+static int64_t row_over(const struct admission *a, bool validating, unsigned more, int64_t now)
+{
+	struct admission_clock *c = a->q->clock;
+	unsigned n = (unsigned)__builtin_popcountll(c->row) + more;
+	int64_t each = n ? (now - c->since_ns) / n : 0;
+
+	for (uint64_t row = c->row; row; row &= row - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(row);
+
+		admission_counted(a, i, admission_chain[i]->name, validating, false, each);
 	}
-	if (!q->clock->step_ns)
-		q->clock->step_ns = q->clock->plugin_ns = now;
+	c->row = 0;
+	c->since_ns = now;
+	return each;
+}
+
+static void row_ends(const struct admission *a, bool validating)
+{
+	if (a->q->clock->row)
+		row_over(a, validating, 0, env_mono_ns(a->q->server->env));
+}
+
+static void about_to_ask(const struct admission *a, unsigned i, bool validating)
+{
+	if (admission_chain[i]->slow)
+		row_ends(a, validating);
+}
+
+static void counted(const struct admission *a, unsigned i, bool validating, int rc)
+{
+	struct admission_clock *c = a->q->clock;
+
+	if (rc == REQ_LATER) {
+		row_ends(a, validating);
+		c->waits = true;
+	} else if (rc == 0 && !admission_chain[i]->slow && !c->waits) {
+		c->row |= UINT64_C(1) << i;
+	} else {
+		int64_t each = row_over(a, validating, 1, env_mono_ns(a->q->server->env));
+
+		admission_counted(a, i, admission_chain[i]->name, validating, rc < 0, each);
+		c->waits = false;
+	}
 }
 
 static int answered(const struct admission *a, unsigned i, bool validating, int rc)
 {
 	struct api_req *q = a->q;
+	int64_t now;
 
 	q->asked = rc == REQ_LATER ? i : 0;
 	if (rc == REQ_LATER)
 		return rc;
 	req_forget(q);
-	admission_step_counted(a, validating, rc < 0, q->clock->step_ns);
+	now = env_mono_ns(q->server->env);
+	row_over(a, validating, 0, now);
+	admission_step_counted(a, validating, rc < 0, now - q->clock->step_ns);
 	q->clock->step_ns = 0;
 	return rc;
-}
-
-static void counted(const struct admission *a, unsigned i, bool validating, int rc)
-{
-	if (rc != REQ_LATER)
-		a->q->clock->plugin_ns =
-		    admission_counted(a, i, admission_chain[i]->name, validating, rc < 0, a->q->clock->plugin_ns);
 }
 
 /* After a webhook or a policy has changed the object all are asked once more, for what they fill in may depend on it.
@@ -112,11 +158,13 @@ int admission_mutate(const struct admission *a, struct err *err)
 		if (i == n) {
 			bool hooks = admission_webhooks_again(a);
 
+			row_ends(a, false); /* nobody is in it twice */
 			if (!admission_policies_again(a, hooks) && !hooks)
 				break;
 		}
 		if (!admission_is_on(a->q->server->admission, i % n) || !p->mutate || (p->mutates & asked) != asked)
 			continue;
+		about_to_ask(a, i % n, false);
 		rc = p->mutate(a, err);
 		counted(a, i % n, false, rc);
 		if (rc)
@@ -146,6 +194,7 @@ int admission_validate(const struct admission *a, struct err *err)
 	for (const struct admission_plugin *p; (p = admission_chain[i]); i++) {
 		if (asked_before(a->q, i) || !admission_is_on(a->q->server->admission, i) || !p->validate)
 			continue;
+		about_to_ask(a, i, true);
 		rc = p->validate(a, err);
 		counted(a, i, true, rc);
 		if (rc)

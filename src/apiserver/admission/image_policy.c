@@ -192,4 +192,6 @@ static int image_validate(const struct admission *a, struct err *err)
 	return image_said(a, status, err);
 }
 
-const struct admission_plugin admission_image_policy = { .name = "ImagePolicyWebhook", .validate = image_validate };
+const struct admission_plugin admission_image_policy = { .name = "ImagePolicyWebhook",
+							 .validate = image_validate,
+							 .slow = true };

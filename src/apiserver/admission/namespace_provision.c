@@ -78,4 +78,5 @@ static int provision_mutate(const struct admission *a, struct err *err)
 
 const struct admission_plugin admission_namespace_provision = { .name = "NamespaceAutoProvision",
 								.mutates = ON_CREATE | ON_SUBRESOURCES,
-								.mutate = provision_mutate };
+								.mutate = provision_mutate,
+								.slow = true };

@@ -331,4 +331,6 @@ static int resource_quota(const struct admission *a, struct err *err)
 		   : 0;
 }
 
-const struct admission_plugin admission_resource_quota = { .name = "ResourceQuota", .validate = resource_quota };
+const struct admission_plugin admission_resource_quota = { .name = "ResourceQuota",
+							   .validate = resource_quota,
+							   .slow = true };

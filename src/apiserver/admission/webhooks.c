@@ -478,9 +478,11 @@ const struct admission_plugin admission_mutating_webhooks = {
 	.mutates = ON_CREATE | ON_UPDATE | ON_SUBRESOURCES,
 	.mutate = hooks_mutate,
 	.validate = hooks_mutate_deletion,
+	.slow = true,
 };
 
 const struct admission_plugin admission_validating_webhooks = {
 	.name = "ValidatingAdmissionWebhook",
 	.validate = admission_webhooks_validate,
+	.slow = true,
 };

@@ -404,7 +404,7 @@ static void test_whole(void **state)
 		void (*make)(struct buf *b, struct arena *a, struct sv json);
 	} encodings[] = { { "application/json", true, as_pretty }, { "application/yaml", false, as_yaml } };
 	struct rig *r = *state;
-	char name[8];
+	char name[16];
 
 	for (int i = 0; i < 30; i++) {
 		(void)snprintf(name, sizeof(name), "c%d", i);
@@ -466,7 +466,7 @@ static void test_pieces(void **state)
 	static const char *const accepts[] = { "application/json", "application/yaml", "application/json;" TABLE,
 					       "application/yaml;" TABLE };
 	struct rig *r = *state;
-	char name[8], path[256];
+	char name[16], path[256];
 
 	for (int i = 0; i < 100; i++) {
 		(void)snprintf(name, sizeof(name), "c%03d", i);

@@ -140,6 +140,55 @@ static void test_refused_by_admission(void **state)
 	free(text);
 }
 
+/* What such a histogram has of the plugin and the kind of question; 0: there is none. */
+static int64_t times_asked(struct rig *r, const char *name, const char *type)
+{
+	char *text = page(r, "/metrics");
+	char head[256];
+	const char *at;
+	int64_t n;
+
+	(void)snprintf(
+	    head, sizeof(head),
+	    "\napiserver_admission_controller_admission_duration_seconds_count{name=\"%s\",operation=\"CREATE\","
+	    "rejected=\"false\",type=\"%s\"} ",
+	    name, type);
+	at = strstr(text, head);
+	n = at ? strtoll(at + strlen(head), NULL, 10) : 0;
+	free(text);
+	return n;
+}
+
+/* Each plugin is counted once for each create, whether its time is measured alone or in a row with others. */
+static void test_each_plugin_is_counted(void **state)
+{
+	static const char *const asked[][2] = {
+		{ "NamespaceLifecycle", "admit" },
+		{ "LimitRanger", "admit" },
+		{ "MutatingAdmissionWebhook", "admit" },
+		{ "Priority", "admit" },
+		{ "LimitRanger", "validate" },
+		{ "PodSecurity", "validate" },
+		{ "ValidatingAdmissionPolicy", "validate" },
+		{ "ValidatingAdmissionWebhook", "validate" },
+		{ "ResourceQuota", "validate" },
+	};
+	int64_t before[ARRAY_LEN(asked)];
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(asked); i++)
+		before[i] = times_asked(r, asked[i][0], asked[i][1]);
+	for (int i = 0; i < 2; i++) {
+		struct answer *a = api(r, "POST", "/api/v1/namespaces/default/configmaps",
+				       .body = "{\"metadata\":{\"generateName\":\"a-\"}}");
+
+		assert_int_equal(a->code, 201);
+		answer_free(a);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(asked); i++)
+		assert_int_equal(times_asked(r, asked[i][0], asked[i][1]), before[i] + 2);
+}
+
 /* --- health --- */
 
 static void says(struct rig *r, const char *path, int code, const char *body)
@@ -192,6 +241,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_requests, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_its_form, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_refused_by_admission, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_each_plugin_is_counted, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_health, rig_setup, rig_teardown),
 	};
 

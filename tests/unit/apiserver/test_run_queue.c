@@ -94,7 +94,7 @@ static void test_many_users(void **state)
 	struct env *env = env_sim_new(1, 0, false);
 	struct run_queue *rq = run_queue_new(env);
 	struct ran *r = xcalloc(1, sizeof(*r));
-	char user[16];
+	char user[24];
 
 	(void)state;
 	for (int i = 0; i < 4000; i++) {
@@ -250,7 +250,7 @@ struct pusher {
 static void *push_many(void *ctx)
 {
 	struct pusher *p = ctx;
-	char user[16];
+	char user[24];
 
 	for (int i = 0; i < 2000; i++) {
 		(void)snprintf(user, sizeof(user), "u%d", (p->id * 7 + i) % 50);

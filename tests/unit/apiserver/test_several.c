@@ -311,10 +311,13 @@ static void test_migration(void **state)
 	for (int i = 0; i < 5; i++)
 		create(r, arena_printf(&r->arena, "s%d", i), i % 2 ? "" : "\"type\":\"NodePort\"");
 	assert_consistent(r, 5);
-	for (const char *c = claims(r); *c; c = strchr(c, ' ') + 1)
+	for (struct sv rest = sv_from(claims(r)), one; sv_split(&rest, ' ', &one) && one.n;) {
+		struct sv claim = sv_sub(one, 0, (size_t)sv_find(one, '='));
+
 		raw(r,
-		    arena_printf(&r->arena, "%s%.*s", *c == 'i' ? "/registry/" : CLAIMS, (int)(strchr(c, '=') - c), c),
+		    arena_printf(&r->arena, "%s%.*s", sv_starts(claim, SV("i")) ? "/registry/" : CLAIMS, SV_ARG(claim)),
 		    NULL);
+	}
 	assert_string_equal(claims(r), "");
 	raw(r, CLAIMS "ipaddresses/10.43.0.14", CLAIM_OF("services", "default", "gone"));
 	raw(r, CLAIMS "nodeports/30999", CLAIM_OF("services", "default", "s0"));

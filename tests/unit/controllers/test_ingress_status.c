@@ -193,7 +193,7 @@ static void test_writes(_unused_ void **state)
 
 	status_node(w, "n1", SERVES, INTERNAL("10.0.0.1"));
 	for (int i = 0; i < 20; i++) {
-		char name[8];
+		char name[16];
 
 		(void)snprintf(name, sizeof(name), "i%d", i);
 		status_ingress(w, name, INGRESS_CLASS);

@@ -7,6 +7,7 @@
 #include "ingress/haproxy.h"
 #include "ingress/sockets.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,6 +118,39 @@ static void test_endpoints_while_the_next_starts(_unused_ void **state)
 	env_real_free(env);
 }
 
+/* A signal is on its way for a moment, in which another thread of that process may still answer. All of them stand. */
+static void stand(int pid)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const char *dir = arena_printf(&a, "/proc/%d/task", pid);
+	bool runs = true;
+
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	while (runs) {
+		DIR *d = opendir(dir);
+
+		assert_non_null(d);
+		runs = false;
+		for (struct dirent *e; (e = readdir(d));) {
+			char text[256] = "", *state;
+			FILE *f;
+
+			if (e->d_name[0] == '.')
+				continue;
+			f = fopen(arena_printf(&a, "%s/%s/stat", dir, e->d_name), "re");
+			if (!f)
+				continue;
+			(void)fread(text, 1, sizeof(text) - 1, f);
+			(void)fclose(f);
+			state = strrchr(text, ')');
+			runs |= state && state[1] == ' ' && state[2] && strchr("RSD", state[2]);
+		}
+		(void)closedir(d);
+		if (runs)
+			usleep(1000);
+	}
+}
+
 /* One that does not answer can give nobody its sockets: it is followed when it answers again, with what is wanted then.
  */
 static void test_one_that_stands(_unused_ void **state)
@@ -134,7 +168,7 @@ static void test_one_that_stands(_unused_ void **state)
 	for (int64_t after = apply(h, state_of("", true)); after > 0; after = apply(h, NULL))
 		usleep(10000);
 	pid = haproxy_pids(h, &a)[0];
-	assert_int_equal(kill(pid, SIGSTOP), 0);
+	stand(pid);
 	assert_true(apply(h, state_of("", false)) > 0);
 	assert_true(apply(h, state_of("", true)) > 0); /* as it was before: what it has done of that nobody knows */
 	assert_int_equal(haproxy_pids(h, &a)[0], pid);

@@ -38,7 +38,7 @@ static void test_slow_is_blocked(void **state)
 	runtime_fake_add_image(w->rt, "registry.example/here:1");
 	env_sim_hold(w->rig->env, ENV_SLOW);
 	for (int i = 0; i < 20; i++) {
-		char name[16];
+		char name[24];
 
 		snprintf(name, sizeof(name), "pulls-%d", i);
 		make(w, name, "\"containers\":[{\"name\":\"a\",\"image\":\"demo\",\"imagePullPolicy\":\"Always\"}]");
@@ -57,7 +57,7 @@ static void test_slow_is_blocked(void **state)
 	env_sim_release(w->rig->env, ENV_SLOW);
 	rig_run(w->rig, 10 * NS_PER_SEC);
 	for (int i = 0; i < 19; i++) {
-		char name[16];
+		char name[24];
 
 		snprintf(name, sizeof(name), "pulls-%d", i);
 		is_phase(w, name, "Running");

@@ -305,7 +305,7 @@ static void test_limits(void **state)
 
 	kit_node(k, "n1", "");
 	for (int i = 1; i <= 4; i++) {
-		char name[8];
+		char name[16];
 
 		snprintf(name, sizeof(name), "v%d", i);
 		driver_volume(k, name, "d.io");

@@ -255,7 +255,7 @@ static void test_no_room(_unused_ void **state)
 		o = bolt_out_new(fd);
 		assert_int_equal(bolt_out_bucket(o, "key", NULL), 0);
 		for (size_t i = 0; i < n && rc == 0; i++) {
-			char key[8];
+			char key[24];
 
 			snprintf(key, sizeof(key), "%05zu", i);
 			rc = bolt_out_put(o, sv_from(key), sv_make((char[4000]){ 0 }, 4000), &why);

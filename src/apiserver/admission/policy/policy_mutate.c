@@ -399,4 +399,5 @@ const struct admission_plugin admission_mutating_policies = {
 	.name = "MutatingAdmissionPolicy",
 	.mutates = ON_CREATE | ON_UPDATE | ON_SUBRESOURCES,
 	.mutate = policies_mutate,
+	.slow = true,
 };

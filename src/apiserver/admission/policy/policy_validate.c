@@ -343,4 +343,5 @@ int admission_policies_validate(const struct admission *a, struct err *err)
 const struct admission_plugin admission_validating_policies = {
 	.name = "ValidatingAdmissionPolicy",
 	.validate = admission_policies_validate,
+	.slow = true,
 };
