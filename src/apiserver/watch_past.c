@@ -6,9 +6,10 @@
  *	log ──copies──▶ portion (bounded) ─wake─▶ reader: parse ─▶ queue ─▶ next portion … ─▶ join
  *
  * Who reads the log only copies bytes: a few tasks in turn (watch_past_read.c). What they mean is found out on the
- * reader's thread, which asks for the next portion when it has taken one. So a slow reader of a long past holds two
- * portions, whatever the log has. Between portions nothing is missed: each begins at the revision where the one before
- * ended. */
+ * reader's thread, which asks for the next portion when the last one is written out, or, while all such readers
+ *together hold little, beside that. What it holds counts until it is written out: a client that takes nothing holds a
+ *portion, or, where many do, waits with nothing (and is ended as others that take nothing, watch_sweep.c). Between
+ *portions nothing is missed: each begins at the revision where the one before ended. */
 #include "apiserver/storekey.h"
 #include "apiserver/watch_past.h"
 
@@ -25,6 +26,7 @@ static int past_ask(struct wc_past *p, struct err *err)
 	}
 	if (p->upto < st.compact_rev)
 		return err_too_old(err, p->upto, st.compact_rev);
+	p->asked = true;
 	past_read_ask(p->read, p->upto);
 	return 0;
 }
@@ -109,43 +111,55 @@ static bool past_deliver(struct wc_past *p)
 	return true;
 }
 
+/* Told the client; 0: it goes on, or has joined the others; -1: it cannot. */
+static int past_portion_tell(struct wc_past *p, struct err *why)
+{
+	struct wc_watch *w = p->watch;
+
+	p->asked = false;
+	if (p->former)
+		return err_set(why, ERR_EXPIRED,
+			       "namespace \"%.*s\" of revision %" PRId64 " was another one, or none: list it again",
+			       SV_ARG(w->ns), w->since);
+	if (p->lost && p->again && p->upto < p->again) {
+		/* Compacted meanwhile by who shares the store: without the revision of which it may have a part. */
+		p->again = 0;
+		p->upto++;
+		p->lost = p->complete = false;
+		past_read_taken(p->read, p->got.bytes);
+		past_drop(&p->got);
+		return past_ask(p, why);
+	}
+	if (p->lost || !past_deliver(p))
+		return err_set(why, ERR_EXPIRED, "the changes after revision %" PRId64 " are gone", w->since);
+	w->since = p->upto;
+	p->told = p->got.bytes;
+	past_drop(&p->got);
+	p->complete = false;
+	if (wc_watch_join(w))
+		wc_past_close(w);
+	else if (past_read_ahead(p->read))
+		return past_ask(p, why);
+	return 0;
+}
+
+/* The queue is empty: what was told last is written out. */
 bool wc_past_step(struct wc_watch *w)
 {
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	struct wc_past *p = w->past;
 	bool complete;
 
+	if (p->told)
+		past_read_taken(p->read, p->told);
+	p->told = 0;
 	pthread_mutex_lock(&w->lock);
 	complete = p->complete;
 	pthread_mutex_unlock(&w->lock);
-	if (!complete)
+	if (!complete && p->asked)
 		return false;
-	if (p->former) {
-		err_set(&why, ERR_EXPIRED,
-			"namespace \"%.*s\" of revision %" PRId64 " was another one, or none: list it again",
-			SV_ARG(w->ns), w->since);
-	} else if (p->lost && p->again && p->upto < p->again) {
-		/* Compacted meanwhile by who shares the store: without the revision of which it may have a part. */
-		p->again = 0;
-		p->upto++;
-		p->lost = p->complete = false;
-		past_drop(&p->got);
-		if (past_ask(p, &why) == 0)
-			return true;
-	} else if (p->lost || !past_deliver(p)) {
-		err_set(&why, ERR_EXPIRED, "the changes after revision %" PRId64 " are gone", w->since);
-	} else {
-		w->since = p->upto;
-		past_read_taken(p->read, p->got.bytes);
-		past_drop(&p->got);
-		if (wc_watch_join(w)) {
-			wc_past_close(w);
-			return true;
-		}
-		p->complete = false;
-		if (past_ask(p, &why) == 0)
-			return true;
-	}
+	if ((complete ? past_portion_tell(p, &why) : past_ask(p, &why)) == 0)
+		return complete;
 	w->lost = why.reason == ERR_EXPIRED;
 	wc_watch_end(w, &why);
 	wc_past_close(w);

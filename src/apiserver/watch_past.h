@@ -31,6 +31,9 @@ struct wc_past {
 	bool complete; /* the portion is full, or nothing is left */
 	bool lost;     /* the log has been compacted underneath */
 	bool former;   /* lost, as it is of a namespace that had this name before */
+	/* The reader's own. */
+	bool asked;  /* for a portion that is not delivered */
+	size_t told; /* bytes of the portion that lies in the watch's queue */
 };
 
 /* --- watch_past_read.c --- */
@@ -41,5 +44,7 @@ struct past_read *past_read_new(struct wc_past *p);
 /* The next portion behind `since`: into p->got, then the watch is woken. */
 void past_read_ask(struct past_read *r, int64_t since);
 void past_read_close(struct past_read *r); /* never waits; NULL is fine */
-/* The reader has taken a portion of so many bytes. */
+/* The reader has written out a portion of so many bytes. */
 void past_read_taken(struct past_read *r, size_t bytes);
+/* Is there so much room that the next portion may be read while the last one is written out? */
+bool past_read_ahead(struct past_read *r);

@@ -18,15 +18,19 @@
 
 #define TASKS_MAX 2	    /* of ENV_REQUESTS */
 #define LOOK_REVISIONS 1000 /* of any keys, before another watch has its turn */
-/* What is read and not taken: beyond it portions are small, so that many readers who take nothing hold little. */
+/* What is read and not written out, of all and of one user: beyond it only who holds nothing gets a portion. From half
+ * of it on portions are small. */
 #define WAITING_BYTES ((size_t)32 * 1024 * 1024)
+#define OWNER_BYTES (WAITING_BYTES / 4)
+#define AHEAD_BYTES (WAITING_BYTES / 4)
 #define SMALL_BYTES ((size_t)32 * 1024)
 
 struct past_read {
-	struct list link;
+	struct list link; /* in the queue, or among those of its user that are held up */
 	struct wc_pasts *of;
-	struct wc_past *past; /* guarded by of->mu; NULL: closed */
-	char *from, *to;      /* keys */
+	struct wc_owner *owner; /* for as long as past is there */
+	struct wc_past *past;	/* guarded by of->mu; NULL: closed */
+	char *from, *to;	/* keys */
 	size_t from_n, to_n;
 	bool queued, busy; /* guarded by of->mu; */
 	size_t waiting;	   /* bytes that its reader has not taken; too */
@@ -48,6 +52,7 @@ struct wc_pasts {
 	/* Guarded by it. */
 	unsigned refs;
 	struct list queue;
+	struct list held; /* users below their own bound, of whom some are held up by all's */
 	int tasks, busy;
 	bool stopped;
 	size_t waiting;
@@ -65,6 +70,7 @@ struct wc_pasts *wc_pasts_new(struct apiserver *s)
 	pthread_mutex_init(&of->mu, NULL);
 	pthread_cond_init(&of->cond, NULL);
 	list_init(&of->queue);
+	list_init(&of->held);
 	return of;
 }
 
@@ -195,6 +201,7 @@ static void read_hand_over(struct past_read *r)
 	struct wc_past *p = r->past;
 
 	r->waiting += r->got.bytes;
+	r->owner->past_bytes += r->got.bytes;
 	r->of->waiting += r->got.bytes;
 	pthread_mutex_lock(&p->watch->lock);
 	vec_release(&p->got.changes);
@@ -209,6 +216,7 @@ static void read_hand_over(struct past_read *r)
 }
 
 static void pasts_queue(struct wc_pasts *of, struct past_read *r);
+static void pasts_start(struct wc_pasts *of);
 
 static int ns_born(const struct store_kv *kv, void *ctx)
 {
@@ -253,7 +261,7 @@ static void pasts_read(struct wc_pasts *of, struct past_read *r)
 
 	r->busy = true;
 	of->busy++;
-	r->most = of->waiting < WAITING_BYTES ? PORTION_BYTES : SMALL_BYTES;
+	r->most = of->waiting < WAITING_BYTES / 2 ? PORTION_BYTES : SMALL_BYTES;
 	pthread_mutex_unlock(&of->mu);
 	there = read_portion(r, &upto, &why);
 	pthread_mutex_lock(&of->mu);
@@ -271,19 +279,87 @@ static void pasts_read(struct wc_pasts *of, struct past_read *r)
 		read_hand_over(r);
 }
 
+/* --- whose turn it is; the lock is held --- */
+
+/* Who holds nothing gets a portion whatever others hold, so nobody is kept waiting by them. */
+static bool owner_has_room(const struct wc_pasts *of, const struct wc_owner *o)
+{
+	return !o->past_bytes || (of->waiting < WAITING_BYTES && o->past_bytes < OWNER_BYTES);
+}
+
+/* Held up: by its own bytes, and comes back when some of them are taken, or by those of all. */
+static void owner_hold(struct wc_pasts *of, struct wc_owner *o)
+{
+	if (!list_empty(&o->past_held) && o->past_bytes < OWNER_BYTES && list_empty(&o->past_link))
+		list_add_tail(&of->held, &o->past_link);
+}
+
+/* One of its reads goes back to the queue. */
+static void owner_let(struct wc_pasts *of, struct wc_owner *o)
+{
+	struct list *first = o->past_held.next;
+
+	list_del(&o->past_link);
+	if (list_empty(&o->past_held))
+		return;
+	list_del(first);
+	list_add_tail(&of->queue, first);
+	owner_hold(of, o);
+}
+
+/* The next whose user has room; NULL: none. */
+static struct past_read *pasts_next(struct wc_pasts *of)
+{
+	while (!list_empty(&of->queue)) {
+		struct past_read *r = LIST_ENTRY(of->queue.next, struct past_read, link);
+
+		list_del(&r->link);
+		if (owner_has_room(of, r->owner))
+			return r;
+		list_add_tail(&r->owner->past_held, &r->link);
+		owner_hold(of, r->owner);
+	}
+	return NULL;
+}
+
+/* There may be room again. */
+static void pasts_let(struct wc_pasts *of)
+{
+	if (list_empty(&of->queue) && !list_empty(&of->held) && of->waiting < WAITING_BYTES)
+		owner_let(of, LIST_ENTRY(of->held.next, struct wc_owner, past_link));
+}
+
+/* So much was taken, or nobody wants it any more. */
+static void pasts_less(struct past_read *r, size_t bytes)
+{
+	struct wc_pasts *of = r->of;
+	struct wc_owner *o = r->owner;
+
+	bytes = MIN(bytes, r->waiting);
+	r->waiting -= bytes;
+	o->past_bytes -= bytes;
+	of->waiting -= bytes;
+	if (owner_has_room(of, o))
+		owner_let(of, o);
+	else
+		owner_hold(of, o);
+	pasts_let(of);
+	pasts_start(of);
+}
+
 /* A task; one portion, then others of its class. */
 static void pasts_run(void *ctx)
 {
 	struct wc_pasts *of = ctx;
+	struct past_read *r;
 
 	pthread_mutex_lock(&of->mu);
-	if (!of->stopped && !list_empty(&of->queue)) {
-		struct past_read *r = LIST_ENTRY(of->queue.next, struct past_read, link);
-
-		list_del(&r->link);
+	r = of->stopped ? NULL : pasts_next(of);
+	if (r) {
 		r->queued = false;
 		pasts_read(of, r);
 	}
+	pasts_let(of);
 	if (!of->stopped && !list_empty(&of->queue)) {
 		env_post_next(of->env, ENV_REQUESTS, pasts_run, of);
 		pthread_mutex_unlock(&of->mu);
@@ -294,15 +370,21 @@ static void pasts_run(void *ctx)
 }
 
 /* Lock held. */
-static void pasts_queue(struct wc_pasts *of, struct past_read *r)
+static void pasts_start(struct wc_pasts *of)
 {
-	list_add_tail(&of->queue, &r->link);
-	r->queued = true;
-	if (of->tasks >= TASKS_MAX || of->stopped)
+	if (of->tasks >= TASKS_MAX || of->stopped || list_empty(&of->queue))
 		return;
 	of->tasks++;
 	of->refs++;
 	env_post(of->env, ENV_REQUESTS, pasts_run, of);
+}
+
+/* Lock held. */
+static void pasts_queue(struct wc_pasts *of, struct past_read *r)
+{
+	list_add_tail(&of->queue, &r->link);
+	r->queued = true;
+	pasts_start(of);
 }
 
 /* --- for the reader --- */
@@ -315,6 +397,7 @@ struct past_read *past_read_new(struct wc_past *p)
 
 	r->of = p->watch->in->cache->s->pasts;
 	r->past = p;
+	r->owner = p->watch->owner;
 	r->from = xmemdup(from.p, from.n);
 	r->from_n = from.n;
 	r->to = xmemdup(to.p, to.n);
@@ -345,9 +428,18 @@ void past_read_ask(struct past_read *r, int64_t since)
 void past_read_taken(struct past_read *r, size_t bytes)
 {
 	pthread_mutex_lock(&r->of->mu);
-	r->waiting -= MIN(bytes, r->waiting);
-	r->of->waiting -= MIN(bytes, r->of->waiting);
+	pasts_less(r, bytes);
 	pthread_mutex_unlock(&r->of->mu);
+}
+
+bool past_read_ahead(struct past_read *r)
+{
+	bool ahead;
+
+	pthread_mutex_lock(&r->of->mu);
+	ahead = r->of->waiting < AHEAD_BYTES;
+	pthread_mutex_unlock(&r->of->mu);
+	return ahead;
 }
 
 void past_read_close(struct past_read *r)
@@ -360,10 +452,14 @@ void past_read_close(struct past_read *r)
 	of = r->of;
 	pthread_mutex_lock(&of->mu);
 	r->past = NULL;
-	of->waiting -= MIN(r->waiting, of->waiting);
 	if (r->queued)
 		list_del(&r->link);
-	busy = r->busy; /* then who is at it frees it */
+	r->queued = false;
+	if (list_empty(&r->owner->past_held))
+		list_del(&r->owner->past_link);
+	pasts_less(r, r->waiting);
+	r->owner = NULL; /* it may go with its last watch */
+	busy = r->busy;	 /* then who is at it frees it */
 	pthread_mutex_unlock(&of->mu);
 	if (!busy)
 		read_free(r);

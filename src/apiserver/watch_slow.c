@@ -28,6 +28,8 @@ struct wc_owner *wc_owner_get(struct watchcache *c, struct sv user)
 	if (!*slot) {
 		o = xcalloc(1, sizeof(*o));
 		o->user = xstrndup(user.p ? user.p : "", user.n);
+		list_init(&o->past_held);
+		list_init(&o->past_link);
 		*slot = o;
 	}
 	o = *slot;
@@ -40,7 +42,7 @@ void wc_owner_put(struct watchcache *c, struct wc_owner *o)
 {
 	pthread_mutex_lock(&c->owners_lock);
 	if (--o->watches == 0) {
-		BUG_ON(atomic_load(&o->bytes));
+		BUG_ON(atomic_load(&o->bytes) || o->past_bytes || !list_empty(&o->past_held));
 		(void)strmap_del(&c->owners, sv_from(o->user));
 		free(o->user);
 		free(o);

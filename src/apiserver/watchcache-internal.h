@@ -55,6 +55,10 @@ struct wc_owner {
 	char *user;
 	size_t watches;	     /* guarded by owners_lock */
 	atomic_size_t bytes; /* that their queues alone keep alive */
+	/* Of those that are told the log (watch_past_read.c), guarded by its lock: bytes that were read for them and
+	 * are not taken, who of them waits until there is room, and the link of all users of whom some do. */
+	size_t past_bytes;
+	struct list past_held, past_link;
 };
 
 enum wc_slow { WC_SLOW_NOT, WC_SLOW_EVENTS, WC_SLOW_BYTES, WC_SLOW_USER, WC_SLOW_STALLED };

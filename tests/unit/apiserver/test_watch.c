@@ -419,6 +419,69 @@ static void test_past_many(void **state)
 	}
 }
 
+/* The value of a metric without labels. */
+static int64_t metric_of(struct rig *r, const char *name)
+{
+	struct answer *m = api(r, "GET", "/metrics");
+	struct sv line, rest = buf_sv(&m->body);
+	int64_t v = -1;
+
+	while (sv_split(&rest, '\n', &line))
+		if (sv_starts(line, sv_from(name)) && line.n > strlen(name) && line.p[strlen(name)] == ' ')
+			(void)sv_to_i64(sv_sub(line, strlen(name) + 1, line.n), &v);
+	answer_free(m);
+	return v;
+}
+
+/* What is told and not written out counts, and has a bound for each user: who reads nothing keeps nobody else waiting,
+ * and when it reads, or goes, its other watches go on. */
+static void test_past_who_reads_nothing(void **state)
+{
+	enum { N = 60, OWN = 30 };
+	static const char bytes[] = "caravel_watch_log_bytes";
+	static char large[64 * 1024];
+	struct rig *r = *state;
+	struct answer *w[N], *other;
+	struct ask ask = { .method = "GET", .stuck = true, .user = "mallory" };
+	int64_t first;
+
+	expect(r, 201, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+	       "{\"metadata\":{\"name\":\"m\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":"
+	       "\"ClusterRole\",\"name\":\"view\"},\"subjects\":[{\"kind\":\"User\",\"name\":\"mallory\"}]}");
+	memset(large, 'x', sizeof(large) - 1);
+	put(r, "a", "x", "0");
+	first = rev_of(expect(r, 200, "GET", CM "/a", NULL));
+	for (int i = 0; i < OWN; i++) {
+		large[0] = (char)('a' + i % 26);
+		expect_type(r, 200, "PATCH", CM "/a", "application/merge-patch+json",
+			    arena_printf(&r->arena, "{\"data\":{\"k\":\"%s\"}}", large));
+	}
+	rig_restart(r);
+	ask.path = arena_printf(&r->arena, CM "?watch=true&resourceVersion=%" PRId64, first);
+	for (int i = 0; i < N; i++)
+		w[i] = api_ask(r, &ask);
+	rig_run(r, 0);
+	assert_in_range(metric_of(r, bytes), 4 << 20, 12 << 20); /* 60 portions of a MiB were more */
+	other = api(r, "GET", ask.path);
+	rig_run(r, 0);
+	assert_int_equal(stream_lines(other), OWN);
+	answer_gone(other);
+	for (int i = 0; i < N / 2; i++) /* those that hold something go, others have their turn */
+		answer_gone(w[i]);
+	rig_run(r, 0);
+	assert_in_range(metric_of(r, bytes), 4 << 20, 12 << 20);
+	for (int i = N / 2; i < N; i++) {
+		w[i]->stuck = false;
+		w[i]->q.on_drain(&w[i]->q);
+	}
+	rig_run(r, 0);
+	for (int i = N / 2; i < N; i++) {
+		assert_int_equal(stream_lines(w[i]), OWN);
+		answer_gone(w[i]);
+	}
+	assert_int_equal(metric_of(r, bytes), 0);
+}
+
 /* A watch from a revision that is still to come hears of nothing before it. */
 static void test_future(void **state)
 {
@@ -615,6 +678,7 @@ int main(void)
 		T(test_past_of_another_namespace),
 		T(test_past_slow_reader),
 		T(test_past_many),
+		T(test_past_who_reads_nothing),
 		T(test_future),
 		T(test_slow_reader),
 		T(test_old_changes_are_forgotten),
