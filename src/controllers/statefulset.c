@@ -37,25 +37,6 @@ static int64_t ordinal(const struct srun *r, const struct obj *pod)
 	return n;
 }
 
-bool sts_available(struct srun *r, const struct obj *pod)
-{
-	return pod && val_is(obj_get(pod, F_status, F_phase), "Running") && !obj_deleting(pod) &&
-	       pod_is_available(pod, r->min_ready, env_now_ns(r->ctx->env), &r->wait_ns);
-}
-
-bool sts_runs(const struct srun *r, const struct obj *pod, struct sv name)
-{
-	struct sv label = label_of(obj_root(pod), LABEL_REVISION);
-
-	return sv_eq(label, name) || (label.n && sv_ends(name, label) && name.n == obj_name(r->set).n + 1 + label.n);
-}
-
-void sts_wait(struct srun *r, int64_t ns)
-{
-	if (r->wait_ns == 0 || ns < r->wait_ns)
-		r->wait_ns = ns;
-}
-
 static int sts_by_number(const void *x, const void *y)
 {
 	int64_t a = ((const struct numbered *)x)->n, b = ((const struct numbered *)y)->n;

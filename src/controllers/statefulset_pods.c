@@ -9,6 +9,25 @@
 #define LABEL_VALUE_MAX 63
 #define RECHECK_NS (10 * NS_PER_SEC) /* of a claim that goes under a pod that stays */
 
+bool sts_available(struct srun *r, const struct obj *pod)
+{
+	return pod && val_is(obj_get(pod, F_status, F_phase), "Running") && !obj_deleting(pod) &&
+	       pod_is_available(pod, r->min_ready, env_now_ns(r->ctx->env), &r->wait_ns);
+}
+
+bool sts_runs(const struct srun *r, const struct obj *pod, struct sv name)
+{
+	struct sv label = label_of(obj_root(pod), LABEL_REVISION);
+
+	return sv_eq(label, name) || (label.n && sv_ends(name, label) && name.n == obj_name(r->set).n + 1 + label.n);
+}
+
+void sts_wait(struct srun *r, int64_t ns)
+{
+	if (r->wait_ns == 0 || ns < r->wait_ns)
+		r->wait_ns = ns;
+}
+
 /* why: what went wrong; NULL: nothing. */
 static void pod_event(struct srun *r, const char *reason, const char *verb, struct sv pod, const struct err *why)
 {
@@ -105,7 +124,7 @@ int sts_remove(struct srun *r, struct obj *pod, struct err *err)
 	return rc < 0 ? err_move(err, &why) : 0;
 }
 
-static bool named(const struct srun *r, const struct obj *pod)
+static bool sts_named(const struct srun *r, const struct obj *pod)
 {
 	struct sv name = obj_name(pod);
 
@@ -128,7 +147,7 @@ int sts_repair(struct srun *r, struct obj *pod, struct err *err)
 		if (rc > 0)
 			sts_wait(r, RECHECK_NS);
 	}
-	if (named(r, pod))
+	if (sts_named(r, pod))
 		return 0;
 	doc = obj_edit(r->a, pod);
 	name_labels(r, val_ensure_map(r->a, val_ensure_map(r->a, doc, F_metadata), F_labels), obj_name(pod));
