@@ -124,6 +124,42 @@ def classes_of_priority(c):
             ask(c, 200, "DELETE", f"{CLASSES}/{name}")
 
 
+def limited(c, name, resources):
+    status, o, _ = c.request("POST", NS + "/pods", {"metadata": {"name": name}, "spec": {
+        "containers": [{"name": "c", "image": "example.com/none:1", "resources": resources}]}})
+    return o["spec"]["containers"][0]["resources"] if status == 201 else status
+
+
+def limit_ranges_give_and_bound(c):
+    """LimitRange should create a LimitRange with defaults and ensure pod has those defaults applied"""
+    def amounts(cpu, memory, storage):
+        return {"cpu": cpu, "memory": memory, "ephemeral-storage": storage}
+    ask(c, 201, "POST", NS + "/limitranges", {"metadata": {"name": "l"}, "spec": {"limits": [{
+        "type": "Container", "min": amounts("50m", "100Mi", "100Gi"), "max": amounts("500m", "500Mi", "500Gi"),
+        "default": amounts("500m", "500Mi", "500Gi"), "defaultRequest": amounts("100m", "200Mi", "200Gi")}]}})
+    o = ask(c, 200, "GET", NS + "/limitranges/l")
+    equal(o["spec"]["limits"][0]["defaultRequest"], amounts("100m", "200Mi", "200Gi"))
+    given = {"limits": amounts("500m", "500Mi", "500Gi"), "requests": amounts("100m", "200Mi", "200Gi")}
+
+    def seen():  # admission has a cache of them
+        got = limited(c, "none", {})
+        c.request("DELETE", NS + "/pods/none")
+        return got == given
+    wait_for("the defaults", seen)
+    equal(limited(c, "some", {"limits": {"cpu": "300m", "ephemeral-storage": "300Gi"},
+                              "requests": {"memory": "150Mi", "ephemeral-storage": "150Gi"}}),
+          {"limits": amounts("300m", "500Mi", "300Gi"), "requests": amounts("300m", "150Mi", "150Gi")})
+    equal(limited(c, "less", {"requests": amounts("10m", "50Mi", "50Gi")}), 403)
+    equal(limited(c, "more", {"limits": amounts("600m", "600Mi", "600Gi")}), 403)
+    o["spec"]["limits"][0]["min"] = amounts("9m", "49Mi", "49Gi")
+    equal(ask(c, 200, "PUT", NS + "/limitranges/l", o)["spec"]["limits"][0]["min"], amounts("9m", "49Mi", "49Gi"))
+    wait_for("the smaller least", lambda: limited(c, "less", {"requests": amounts("10m", "50Mi", "50Gi")}) != 403)
+    equal(limited(c, "more", {"limits": amounts("600m", "600Mi", "600Gi")}), 403)
+    ask(c, 200, "DELETE", NS + "/limitranges/l")
+    wait_for("no most", lambda: limited(c, "more", {"limits": amounts("600m", "600Mi", "600Gi")}) != 403)
+    ask(c, 200, "DELETE", NS + "/pods")
+
+
 def run():
     with Cluster() as cluster:
         wait_for("accounts", lambda: all(cluster.request("GET", f"/api/v1/namespaces/{ns}/serviceaccounts/default")[0] == 200
@@ -133,7 +169,7 @@ def run():
         for name in ("n1", "n2"):
             node(cluster, name, "5")
         return main([node_selectors_are_respected, less_important_pods_give_way, critical_pods_come_first, sets_of_four_priorities,
-                     classes_of_priority], cluster)
+                     classes_of_priority, limit_ranges_give_and_bound], cluster)
 
 
 if __name__ == "__main__":
