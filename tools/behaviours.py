@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds tests/fields/network.tsv, tests/fields/api.tsv and tests/fields/storage.tsv against the tree, and counts what holds.
+"""Holds network.tsv, api.tsv, apps.tsv and storage.tsv of tests/fields against the tree, and counts what holds.
 
 usage: behaviours.py SOURCE_ROOT
 
@@ -27,7 +27,7 @@ from pod_fields import Tree  # noqa: E402
 
 # table: the groups whose behaviours must have a row
 TABLES = {"network": ("network",), "api": ("api-machinery", "auth", "instrumentation", "architecture", "cli"),
-          "storage": ()}
+          "apps": ("apps", "scheduling"), "storage": ()}
 LISTS = ("behaviours.yaml", "behaviours-since-1.28.yaml")
 KINDS, STATES = ("listed", "suite", "feature"), ("holds", "partly", "missing")
 

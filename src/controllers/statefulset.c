@@ -2,26 +2,20 @@
  *
  * Pods are numbered, so nothing done twice can make one too many: a stale cache ends in "already exists"
  * and another look. With OrderedReady each step waits for all pods before it to be available: they
- * come from the lowest number up, go from the highest down, and a rolling update replaces them from the
- * highest down to spec.updateStrategy.rollingUpdate.partition. Parallel waits for nothing when scaling.
+ * come from the lowest number up, go from the highest down, and a rolling update (statefulset_update.c) replaces
+ * them from the highest down but for the first spec.updateStrategy.rollingUpdate.partition. Parallel waits for nothing
+ * when scaling.
  *
  * How many are wanted is whatever a user wrote: nothing here is made or gone through for each of them, but for each pod
  * there is and for BURST that are not. */
-#include "codec/json.h"
 #include "controllers/controllers-internal.h"
-#include "controllers/owner.h"
 #include "controllers/podutil.h"
 #include "controllers/podwatch.h"
-#include "controllers/revision.h"
-#include "controllers/statefulset_claims.h"
+#include "controllers/statefulset-internal.h"
 #include "controllers/status.h"
-#include "controllers/template.h"
 
 #include <stdlib.h>
 
-#define LABEL_POD_NAME "statefulset.kubernetes.io/pod-name"
-#define LABEL_POD_INDEX "apps.kubernetes.io/pod-index"
-#define LABEL_VALUE_MAX 63
 #define BURST 250 /* pods made in one run */
 
 struct statefulset {
@@ -29,27 +23,7 @@ struct statefulset {
 	struct informer *sets, *pods, *claims;
 	struct workq *q;
 	struct podwatch watch;
-	struct pod_control pods_ctl;
 	struct revisions revisions;
-};
-
-struct numbered {
-	int64_t n; /* less the first */
-	struct obj *pod;
-};
-
-struct srun {
-	struct statefulset *c;
-	struct arena *a;
-	struct obj *set;
-	struct objs pods;
-	struct numbered *wanted; /* pods with a number that is wanted, by it */
-	size_t n_wanted;
-	int64_t first, replicas, min_ready, partition;
-	struct sv update, current; /* names of revisions */
-	bool ordered;
-	int64_t wait_ns;
-	struct set_claims claims;
 };
 
 static int64_t ordinal(const struct srun *r, const struct obj *pod)
@@ -61,89 +35,6 @@ static int64_t ordinal(const struct srun *r, const struct obj *pod)
 	    !sv_to_i64(sv_sub(name, base.n + 1, name.n), &n) || n < 0)
 		return -1;
 	return n;
-}
-
-static bool available(struct srun *r, const struct obj *pod)
-{
-	return pod && val_is(obj_get(pod, F_status, F_phase), "Running") && !obj_deleting(pod) &&
-	       pod_is_available(pod, r->min_ready, env_now_ns(r->c->ctx->env), &r->wait_ns);
-}
-
-/* Does the pod run revision `name`? Pods of earlier versions carry the revision's hash, the name's end. */
-static bool runs(const struct srun *r, const struct obj *pod, struct sv name)
-{
-	struct sv label = label_of(obj_root(pod), LABEL_REVISION);
-
-	return sv_eq(label, name) || (label.n && sv_ends(name, label) && name.n == obj_name(r->set).n + 1 + label.n);
-}
-
-/* What a pod of revision `name` is labelled with: the name, which operators compare with the set's status; its
- * hash alone where the name is too long for a label. */
-static struct sv revision_label(const struct srun *r, struct sv name)
-{
-	return name.n <= LABEL_VALUE_MAX ? name : sv_sub(name, obj_name(r->set).n + 1, name.n);
-}
-
-/* The template of an older revision, or the current one when that is not known any more. */
-static const struct val *template_of(struct srun *r, struct sv name)
-{
-	_cleanup_obj_ struct obj *rev = NULL;
-	const struct val *data, *tmpl;
-
-	if (sv_eq(name, r->update))
-		return obj_get(r->set, F_spec, F_template);
-	rev = informer_lookup(r->c->revisions.informer, obj_ns(r->set), name);
-	data = obj_get(rev, F_data);
-	if (val_type(data) == VAL_RAW)
-		data = json_decode(r->a, val_raw(data), NULL, NULL);
-	tmpl = val_get(data, F_spec, F_template);
-	if (val_type(tmpl) != VAL_MAP)
-		return obj_get(r->set, F_spec, F_template);
-	return val_clone(r->a, tmpl);
-}
-
-static int sts_create(struct srun *r, int64_t n, struct err *err)
-{
-	struct arena *a = r->a;
-	struct sv name = arena_svf(a, "%.*s-%" PRId64, SV_ARG(obj_name(r->set)), n);
-	/* Below the partition pods stay what they were before the update. */
-	struct sv rev = n < r->partition && r->current.n ? r->current : r->update;
-	struct val *pod = pod_from_template(a, RES(apps_statefulsets), obj_root(r->set), template_of(r, rev));
-	struct val *meta = val_ensure_map(a, pod, F_metadata), *spec, *labels;
-	_cleanup_(err_release) struct err why = ERR_INIT;
-	int rc;
-
-	val_del(meta, F_generateName);
-	val_set_str(a, meta, F_name, name);
-	labels = val_ensure_map(a, meta, F_labels);
-	val_set_str_sv(a, labels, SV(LABEL_POD_NAME), name);
-	val_set_str_sv(a, labels, SV(LABEL_POD_INDEX), arena_svf(a, "%" PRId64, n));
-	val_set_str_sv(a, labels, SV(LABEL_REVISION), revision_label(r, rev));
-	spec = val_ensure_map(a, pod, F_spec);
-	val_set_str(a, spec, F_hostname, name);
-	val_set_str(a, spec, F_subdomain, val_str(obj_get(r->set, F_spec, F_serviceName)));
-	val_set(a, spec, F_volumes, claims_volumes(&r->claims, val_member(spec, F_volumes), name));
-	rc = claims_make(&r->claims, name, err);
-	if (rc > 0)
-		r->wait_ns = NS_PER_SEC;
-	if (rc)
-		return rc < 0 ? -1 : 0;
-	if (pod_control_create(&r->c->pods_ctl, pod, r->set, &why) == 0 || err_namespace_terminating(&why))
-		return 0;
-	if (why.reason == ERR_ALREADY_EXISTS)
-		return err_set(err, ERR_CONFLICT, "pod '%.*s' is there already", SV_ARG(name));
-	return err_move(err, &why);
-}
-
-static int remove_pod(struct srun *r, struct obj *pod, struct err *err)
-{
-	_cleanup_(err_release) struct err why = ERR_INIT;
-
-	if (obj_deleting(pod))
-		return 0;
-	if (pod_control_delete(&r->c->pods_ctl, pod, r->set, &why) < 0 && why.reason != ERR_NOT_FOUND)
-		return err_move(err, &why);
-	return 0;
 }
 
 static int sts_by_number(const void *x, const void *y)
@@ -172,16 +63,16 @@ static int sts_fill(struct srun *r, struct err *err)
 		struct obj *pod = pod_at(r, i);
 
 		if (!pod && made++ == BURST) {
-			r->wait_ns = r->wait_ns ? r->wait_ns : NS_PER_SEC;
+			sts_wait(r, NS_PER_SEC);
 			return 1;
 		}
 		if (pod && claims_keep(&r->claims, pod, false, err) < 0)
 			return -1;
-		if (!pod && sts_create(r, r->first + i, err) < 0)
+		if (!pod && sts_create(r, i, err) < 0)
 			return -1;
-		if (pod && pod_is_terminal(pod) && remove_pod(r, pod, err) < 0)
+		if (pod && (pod_is_terminal(pod) ? sts_remove(r, pod, err) : sts_repair(r, pod, err)) < 0)
 			return -1;
-		if (r->ordered && !available(r, pod))
+		if (r->ordered && !sts_available(r, pod))
 			return 1;
 	}
 	return 0;
@@ -194,6 +85,18 @@ static int by_ordinal_down(const void *x, const void *y)
 	if (obj_name(a).n != obj_name(b).n) /* longer is a larger number */
 		return obj_name(a).n > obj_name(b).n ? -1 : 1;
 	return sv_cmp(obj_name(b), obj_name(a));
+}
+
+/* In order, the highest pod goes only when it is available or the only one left that is not: whoever shrinks a set that
+ * is ill finds out before its members are gone. pods: highest first. */
+static bool halted(struct srun *r, struct obj **pods, size_t n)
+{
+	if (obj_deleting(pods[0]) || sts_available(r, pods[0]))
+		return false;
+	for (size_t i = 1; i < n; i++)
+		if (!sts_available(r, pods[i]))
+			return true;
+	return false;
 }
 
 /* Pods beyond the number wanted, highest first. Returns 1 when there were any. */
@@ -213,34 +116,15 @@ static int shrink(struct srun *r, struct err *err)
 	for (size_t i = 0; i < n; i++)
 		if (claims_keep(&r->claims, extra[i], true, err) < 0)
 			return -1;
+	if (r->ordered && n && halted(r, extra, n))
+		return 1;
 	for (size_t i = 0; i < n; i++) {
-		if (remove_pod(r, extra[i], err) < 0)
+		if (sts_remove(r, extra[i], err) < 0)
 			return -1;
 		if (r->ordered)
 			break;
 	}
 	return n > 0;
-}
-
-/* Old pods go from the highest down, at most maxUnavailable of those looked at missing or not available. */
-static int sts_update(struct srun *r, struct err *err)
-{
-	int64_t most = 1, missing = 0;
-
-	if (val_is(obj_get(r->set, F_spec, F_updateStrategy, F_type), "OnDelete"))
-		return 0;
-	(void)int_or_percent(obj_get(r->set, F_spec, F_updateStrategy, F_rollingUpdate, F_maxUnavailable), r->replicas,
-			     true, &most);
-	most = MAX(most, 1);
-	for (int64_t i = r->replicas; i-- > 0 && r->first + i >= r->partition && missing < most;) {
-		struct obj *pod = pod_at(r, i);
-		bool old = pod && !runs(r, pod, r->update);
-
-		if (old && remove_pod(r, pod, err) < 0)
-			return -1;
-		missing += old || !available(r, pod);
-	}
-	return 0;
 }
 
 static int write_status(struct srun *r, struct err *err)
@@ -253,11 +137,12 @@ static int write_status(struct srun *r, struct err *err)
 
 		n++;
 		ready += val_is(obj_get(p, F_status, F_phase), "Running") && pod_is_ready(p);
-		avail += available(r, p);
-		updated += !obj_deleting(p) && runs(r, p, r->update);
-		current += !obj_deleting(p) && runs(r, p, r->current);
+		avail += sts_available(r, p);
+		updated += !obj_deleting(p) && sts_runs(r, p, r->update);
+		current += !obj_deleting(p) && sts_runs(r, p, r->current);
 	}
-	if (updated == r->replicas && ready == r->replicas && n == r->replicas) {
+	if (!val_is(obj_get(r->set, F_spec, F_updateStrategy, F_type), "OnDelete") && updated == r->replicas &&
+	    ready == r->replicas && n == r->replicas) {
 		r->current = r->update; /* the update is through */
 		current = updated;
 	}
@@ -273,7 +158,7 @@ static int write_status(struct srun *r, struct err *err)
 		val_set_str(r->a, st, F_currentRevision, r->current);
 	if (val_equal(st, obj_get(r->set, F_status)))
 		return 0;
-	if (client_update_status(r->c->ctx->client, RES(apps_statefulsets), doc, NULL, err) < 0)
+	if (client_update_status(r->ctx->client, RES(apps_statefulsets), doc, NULL, err) < 0)
 		return err->reason == ERR_NOT_FOUND ? err_forgive(err) : -1;
 	return 0;
 }
@@ -314,7 +199,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_obj_ struct obj *set = NULL;
 	_cleanup_(err_release) struct err failure = ERR_INIT;
-	struct srun r = { .c = c, .a = &a };
+	struct srun r = { .ctx = c->ctx, .revisions = c->revisions.informer, .a = &a };
 	struct claim claim = { .client = c->ctx->client,
 			       .owner_res = RES(apps_statefulsets),
 			       .child_res = RES(core_pods),
@@ -327,7 +212,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	if (!set)
 		return 0;
 	r.set = set;
-	r.claims = (struct set_claims){ &a, c->ctx->client, c->claims, set };
+	r.claims = (struct set_claims){ &a, c->ctx->client, c->ctx->recorder, c->claims, set };
 	claim.owner = set;
 	claim.selector = selector_from_label_selector(&a, obj_get(set, F_spec, F_selector), err);
 	if (!claim.selector || claim_children(&a, &claim, &r.pods, err) < 0)
@@ -370,7 +255,6 @@ static void *sts_start(struct controller_ctx *ctx)
 				RES(apps_statefulsets), LABEL_REVISION_HASH };
 	informer_add_index(c->pods, INDEX_CONTROLLER, index_controller);
 	informer_add_index(c->revisions.informer, INDEX_CONTROLLER, index_controller);
-	c->pods_ctl = (struct pod_control){ ctx->client, ctx->recorder, RES(apps_statefulsets) };
 	c->q = workq_new(
 	    ctx->env,
 	    &(struct workq_opts){

@@ -1,6 +1,7 @@
 /* See statefulset_claims.h. */
 #include "controllers/statefulset_claims.h"
 #include "controllers/owner.h"
+#include "controllers/template.h"
 
 static const struct val *templates(const struct set_claims *c)
 {
@@ -74,6 +75,15 @@ static struct val *new_claim(const struct set_claims *c, const struct val *tmpl,
 	return doc;
 }
 
+static void claim_event(const struct set_claims *c, struct sv claim, struct sv pod, const struct err *why)
+{
+	recorder_event(c->recorder, RES(apps_statefulsets), obj_root(c->set), why ? "Warning" : "Normal",
+		       why ? "FailedCreate" : "SuccessfulCreate",
+		       "create Claim %.*s %sPod %.*s in StatefulSet %.*s %s%s", SV_ARG(claim), why ? "for " : "",
+		       SV_ARG(pod), SV_ARG(obj_name(c->set)), why ? "failed error: " : "success",
+		       why ? err_msg(why) : "");
+}
+
 int claims_make(const struct set_claims *c, struct sv pod, struct err *err)
 {
 	VAL_EACH(templates(c), t) {
@@ -83,11 +93,18 @@ int claims_make(const struct set_claims *c, struct sv pod, struct err *err)
 
 		if (there && going(there, pod))
 			return 1;
-		if (!there &&
-		    client_create(c->client, RES(core_persistentvolumeclaims), obj_ns(c->set), new_claim(c, t, name),
-				  NULL, NULL, &why) < 0 &&
-		    why.reason != ERR_ALREADY_EXISTS)
+		if (there)
+			continue;
+		if (client_create(c->client, RES(core_persistentvolumeclaims), obj_ns(c->set), new_claim(c, t, name),
+				  NULL, NULL, &why) == 0) {
+			claim_event(c, name, pod, NULL);
+		} else if (err_namespace_terminating(&why)) {
 			return err_move(err, &why);
+		} else if (why.reason != ERR_ALREADY_EXISTS) {
+			claim_event(c, name, pod, &why);
+			(void)err_move(err, &why);
+			return err_wrap(err, "failed to create PVC %.*s", SV_ARG(name));
+		}
 	}
 	return 0;
 }

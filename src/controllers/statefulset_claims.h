@@ -8,16 +8,18 @@
 
 #include "base/arena.h"
 #include "client/client.h"
+#include "client/events.h"
 #include "client/informer.h"
 
 struct set_claims {
 	struct arena *a;
 	struct client *client;
+	struct recorder *recorder;
 	struct informer *claims;
 	struct obj *set;
 };
 
-/* Makes those that are missing. 1: one is still going, the pod has to wait. */
+/* Makes those that are missing, with an event of the set for each. 1: one is still going, the pod has to wait. */
 int claims_make(const struct set_claims *c, struct sv pod, struct err *err);
 /* Owners as the retention policy asks for; condemned: the pod goes because the set shrinks. */
 int claims_keep(const struct set_claims *c, const struct obj *pod, bool condemned, struct err *err);

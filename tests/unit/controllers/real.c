@@ -51,7 +51,8 @@ static void kubelet(struct cluster *k)
 			assert_int_equal(client_delete(c, RES(core_pods), obj_ns(pod), obj_name(pod), &o, NULL), 0);
 			continue;
 		}
-		if (pod_is_ready(pod) || pod_is_terminal(pod) || obj_get(pod, F_spec, F_schedulingGates))
+		if (pod_is_ready(pod) || pod_is_terminal(pod) || obj_get(pod, F_spec, F_schedulingGates) ||
+		    (k->ill && k->ill(pod)))
 			continue;
 		if (!val_str(obj_get(pod, F_spec, F_nodeName)).n) {
 			struct val *bind = val_new_map(&a), *meta = val_set_map(&a, bind, F_metadata), *to;

@@ -16,6 +16,8 @@ struct cluster {
 	int64_t next_beat_ns;
 	/* How a pod that would end does: its exit code, or -1 to stay running. NULL: by the two above. */
 	int (*end)(const struct obj *pod);
+	/* Whose pods are left alone: they stay Pending, or as they were made. NULL: nobody's. */
+	bool (*ill)(const struct obj *pod);
 };
 
 /* What a test does to the clients of the controllers, by account. NULL: nothing. */

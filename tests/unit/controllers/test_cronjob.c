@@ -79,6 +79,18 @@ static void test_concurrency(void **state)
 	cluster_finish(&k);
 }
 
+/* Suspended from the start: there is never a Job. */
+static void test_suspended(void **state)
+{
+	struct cluster k = cluster_start(state);
+
+	expect(k.rig, 201, "POST", CJS, CJ("* * * * *", "\"suspend\":true,"));
+	cluster_run(&k, 300);
+	assert_int_equal(jobs(&k), 0);
+	assert_int_equal(val_len(val_get(cj(&k), F_status, F_active)), 0);
+	cluster_finish(&k);
+}
+
 static size_t events(struct cluster *k, const char *reason)
 {
 	const struct val *list =
@@ -123,7 +135,8 @@ static void test_refused(void **state)
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
-	const struct CMUnitTest tests[] = { T(test_runs), T(test_concurrency), T(test_missed), T(test_refused) };
+	const struct CMUnitTest tests[] = { T(test_runs), T(test_concurrency), T(test_suspended), T(test_missed),
+					    T(test_refused) };
 
 	return cmocka_run_group_tests_name("cronjob", tests, NULL, NULL);
 }

@@ -197,6 +197,26 @@ static void unready(struct cluster *k, struct sv pod)
 		    "{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\"}]}}");
 }
 
+/* Refused until the budget is made smaller, then larger, then taken away. */
+static void test_blocked_until_changed(void **state)
+{
+	struct cluster k = cluster_start(state);
+
+	expect(k.rig, 201, "POST", DEPLOYMENTS, DEPLOY("3"));
+	expect(k.rig, 201, "POST", PDBS, PDB("\"minAvailable\":3"));
+	cluster_run(&k, 5);
+	assert_int_equal(evict_code(&k, nth_pod(k.rig, 0), ""), 429);
+	change(&k, PDBS "/web", "{\"spec\":{\"minAvailable\":2}}");
+	assert_int_equal(evict_code(&k, nth_pod(k.rig, 0), ""), 201);
+	cluster_run(&k, 5);
+	change(&k, PDBS "/web", "{\"spec\":{\"minAvailable\":3}}");
+	assert_int_equal(evict_code(&k, nth_pod(k.rig, 0), ""), 429);
+	expect(k.rig, 200, "DELETE", PDBS "/web", NULL);
+	cluster_run(&k, 1);
+	assert_int_equal(evict_code(&k, nth_pod(k.rig, 0), ""), 201);
+	cluster_finish(&k);
+}
+
 static void test_unhealthy(void **state)
 {
 	struct cluster k = cluster_start(state);
@@ -270,7 +290,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_counting),  T(test_unknown_size), T(test_evictions),
+		T(test_counting),  T(test_unknown_size), T(test_evictions),  T(test_blocked_until_changed),
 		T(test_unhealthy), T(test_refusals),	 T(test_stale_mark),
 	};
 

@@ -241,6 +241,31 @@ static void test_success_policy(void **state)
 	cluster_finish(&k);
 }
 
+/* All of them, or only so many. */
+static void test_success_counts(void **state)
+{
+	struct cluster k = cluster_start(state);
+
+	expect(k.rig, 201, "POST", JOBS,
+	       JOB("\"completionMode\":\"Indexed\",\"completions\":2,\"parallelism\":2,\"successPolicy\":{\"rules\":[{"
+		   "\"succeededIndexes\":\"0-1\"}]},"));
+	cluster_run(&k, 10);
+	assert_condition(&k, "SuccessCriteriaMet", "SuccessPolicy", NULL);
+	assert_condition(&k, "Complete", "SuccessPolicy", NULL);
+	assert_int_equal(count(&k, F_succeeded), 2);
+	expect(k.rig, 200, "DELETE", JOBS "/j?propagationPolicy=Background", NULL);
+	cluster_run(&k, 10);
+	k.end = only_0;
+	expect(k.rig, 201, "POST", JOBS,
+	       JOB("\"completionMode\":\"Indexed\",\"completions\":5,\"parallelism\":2,\"successPolicy\":{\"rules\":[{"
+		   "\"succeededCount\":1}]},"));
+	cluster_run(&k, 10);
+	assert_condition(&k, "SuccessCriteriaMet", "SuccessPolicy", NULL);
+	assert_condition(&k, "Complete", "SuccessPolicy", NULL);
+	assert_val(val_get(job(&k), F_status, F_completedIndexes), "0");
+	cluster_finish(&k);
+}
+
 static void test_suspend(void **state)
 {
 	struct cluster k = cluster_start(state);
@@ -309,9 +334,9 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_counted_once),	 T(test_deleted),	   T(test_failure_policy),
-		T(test_limit_per_index), T(test_too_many_indexes), T(test_success_policy),
-		T(test_suspend),	 T(test_shrink),	   T(test_adopts),
+		T(test_counted_once),	  T(test_deleted),	  T(test_failure_policy), T(test_limit_per_index),
+		T(test_too_many_indexes), T(test_success_policy), T(test_success_counts), T(test_suspend),
+		T(test_shrink),		  T(test_adopts),
 	};
 
 	return cmocka_run_group_tests_name("job", tests, NULL, NULL);
