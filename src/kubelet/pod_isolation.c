@@ -4,11 +4,8 @@
 int isolation_sandbox(const struct val *pod, struct err *err)
 {
 	const struct val *spec = val_member(pod, F_spec), *users = val_member(spec, F_hostUsers);
-	struct sv handler = val_get_str(spec, F_runtimeClassName);
 	const struct val *claim = val_at(val_member(spec, F_resourceClaims), 0);
 
-	if (handler.n) /* there is no such kind here, so there is none of that name */
-		return err_set(err, ERR_NOT_FOUND, "RuntimeClass.node.k8s.io \"%.*s\" not found", SV_ARG(handler));
 	if (users && !val_bool(users))
 		return err_set(err, ERR_INVALID,
 			       "can't set `spec.hostUsers: false`, runtime does not support user namespaces");

@@ -18,6 +18,7 @@
 #include "kubelet/pod_paths.h"
 #include "kubelet/pod_resize.h"
 #include "kubelet/pod_spec.h"
+#include "kubelet/runtime_class.h"
 #include "kubelet/subpath.h"
 #include "kubelet/volumes/claim.h"
 #include "kubelet/volumes/volumes.h"
@@ -207,6 +208,7 @@ static void sandbox_config(struct kpod *p, struct arena *a, const struct val *po
 	VAL_EACH(val_member(sec, F_sysctls), s)
 		sysctls[c->n_sysctls++] = (struct rt_label){ val_get_str(s, F_name), val_get_str(s, F_value) };
 	c->sysctls = sysctls;
+	pod_room(pod, c);
 	set_dns(p, a, pod, c, dns);
 	set_ports(a, pod, c);
 }
@@ -221,6 +223,8 @@ int pod_sandbox_start(struct kpod *p, struct arena *a, const struct val *pod, co
 	if (isolation_sandbox(pod, err) < 0 || (p->k->files && pod_dns_ready(a, pod, p->k->resolv_conf, err) < 0))
 		return -1;
 	sandbox_config(p, a, pod, x->n_sandboxes ? x->sandboxes[0].attempt + 1 : 0, &c, dns);
+	if (runtime_class_handler(p->k->classes, a, val_get_str(pod, F_spec, F_runtimeClassName), &c.handler, err) < 0)
+		return -1;
 	if (c.hostname.n > HOST_NAME_MAX_BYTES)
 		return err_set(
 		    err, ERR_INVALID,

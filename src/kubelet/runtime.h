@@ -30,8 +30,15 @@ struct rt_selinux {
 	struct sv user, role, type, level; /* all "": the runtime's choice */
 };
 
+/* What its cgroup shall give; 0: not set. */
+struct rt_room {
+	int64_t cpu_period, cpu_quota, cpu_shares, memory_limit_bytes;
+};
+
 struct rt_sandbox_config {
 	struct sv name, ns, uid, hostname, log_dir, cgroup_parent;
+	struct sv handler;	       /* how it is run: a name of the runtime's configuration; "": its default */
+	struct rt_room overhead, room; /* of the sandbox itself; of its containers together: a machine's size */
 	uint32_t attempt;
 	const struct rt_label *labels, *annotations;
 	size_t n_labels, n_annotations;
@@ -129,6 +136,26 @@ struct rt_version {
 	struct sv name, version, api_version;
 };
 
+/* A way in which the runtime runs pods (rt_sandbox_config.handler), "" its default, and what can be asked of it. */
+struct rt_handler {
+	struct sv name;
+	bool recursive_read_only, user_namespaces;
+};
+
+/* What can be asked of this runtime. One that does not say can do none of it. */
+struct rt_features {
+	const struct rt_handler *handlers;
+	size_t n_handlers;
+	bool told;	    /* it says what follows, be it that it can none of it */
+	bool strict_groups; /* supplementalGroupsPolicy: Strict */
+};
+
+struct rt_status {
+	bool runtime, network; /* ready to run pods? conditions RuntimeReady, NetworkReady */
+	struct sv why;	       /* not, the first of them, as upstream prints a condition */
+	struct rt_features features;
+};
+
 /* What of a container's input and output somebody wants; tty: they are one terminal. */
 struct rt_streams {
 	bool tty, in, out, errs;
@@ -165,9 +192,8 @@ struct rt_event {
 struct runtime_ops {
 	const char *name;
 	int (*version)(struct runtime *r, struct arena *a, struct rt_version *ret, struct err *err);
-	/* Ready to run pods? conditions RuntimeReady, NetworkReady; *why (arena) when not. */
-	int (*status)(struct runtime *r, struct arena *a, bool *ret_runtime, bool *ret_network, struct sv *ret_why,
-		      struct err *err);
+	int (*status)(struct runtime *r, struct arena *a, struct rt_status *ret, struct err *err);
+	/* A handler that it does not know is an error that says so: no runtime for "x" is configured. */
 	int (*run_sandbox)(struct runtime *r, struct arena *a, const struct rt_sandbox_config *c, struct sv *ret_id,
 			   struct err *err);
 	int (*stop_sandbox)(struct runtime *r, struct sv id, struct err *err);	 /* idempotent */

@@ -100,16 +100,15 @@ static void wait_state(struct sv id, enum rt_state was, struct rt_container *ret
 static void test_version(void **state)
 {
 	struct rt_version v;
-	bool runtime_ok, network_ok;
-	struct sv why;
+	struct rt_status st;
 
 	(void)state;
 	OK(rt->ops->version(rt, &A, &v, &e_));
 	assert_true(v.name.n > 0 && v.version.n > 0);
-	OK(rt->ops->status(rt, &A, &runtime_ok, &network_ok, &why, &e_));
-	assert_true(runtime_ok);
-	if (!network_ok)
-		fail_msg("%.*s", SV_ARG(why));
+	OK(rt->ops->status(rt, &A, &st, &e_));
+	assert_true(st.runtime);
+	if (!st.network)
+		fail_msg("%.*s", SV_ARG(st.why));
 }
 
 static void test_images(void **state)
