@@ -2,7 +2,7 @@
  * Docker Engine and an embedded OCI runtime.
  *
  * Blocking-looking calls for worker tasks. All results are arena-owned. Ids are the runtime's.
- * Every implementation passes tests/conformance/runtime.c.
+ * Every implementation passes the suite tests/conformance/runtime*.c.
  */
 #pragma once
 
