@@ -55,6 +55,7 @@ struct rt_sandbox_config {
 	int64_t run_as_user, run_as_group; /* -1: not set */
 	const int64_t *supplemental_groups;
 	size_t n_supplemental_groups;
+	bool strict_groups; /* these and no others, whatever the image says; where the runtime can (rt_features) */
 	struct sv seccomp, apparmor; /* profile: "RuntimeDefault", "Unconfined", "localhost/..." */
 	struct rt_selinux selinux;
 };
@@ -62,7 +63,8 @@ struct rt_sandbox_config {
 struct rt_mount {
 	struct sv container_path, host_path;
 	bool readonly, selinux_relabel;
-	int propagation; /* 0 private, 1 host to container, 2 bidirectional */
+	bool recursive_readonly; /* what is mounted below, too; only where the handler can (struct rt_handler) */
+	int propagation;	 /* 0 private, 1 host to container, 2 bidirectional */
 };
 
 struct rt_container_config {
@@ -89,6 +91,7 @@ struct rt_container_config {
 	struct sv run_as_username;
 	const int64_t *supplemental_groups;
 	size_t n_supplemental_groups;
+	bool strict_groups; /* as the sandbox's */
 	const struct sv *add_caps, *drop_caps, *masked_paths, *readonly_paths;
 	size_t n_add_caps, n_drop_caps, n_masked_paths, n_readonly_paths;
 	struct sv seccomp, apparmor;

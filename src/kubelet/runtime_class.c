@@ -67,3 +67,18 @@ int runtime_class_handler(struct runtime_classes *c, struct arena *a, struct sv 
 	obj_unref(o);
 	return 0;
 }
+
+int runtime_class_look(struct runtime_classes *c, struct arena *a, struct sv name, struct rt_handler *ret,
+		       struct err *err)
+{
+	struct runtime *rt = c->k->rt;
+	struct rt_status st;
+
+	*ret = (struct rt_handler){ 0 };
+	if (runtime_class_handler(c, a, name, &ret->name, err) < 0 || rt->ops->status(rt, a, &st, err) < 0)
+		return -1;
+	for (size_t i = 0; i < st.features.n_handlers; i++)
+		if (sv_eq(st.features.handlers[i].name, ret->name))
+			*ret = st.features.handlers[i];
+	return 0;
+}

@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "kubelet/runtime.h"
 
 struct kubelet;
 struct runtime_classes;
@@ -20,3 +21,6 @@ struct runtime_classes *runtime_classes_free(struct runtime_classes *c); /* no h
 /* The handler, in the arena, of the class of that name; of none ("") it is "", the runtime's own choice. ERR_NOT_FOUND:
  * there is no such class. */
 int runtime_class_handler(struct runtime_classes *c, struct arena *a, struct sv name, struct sv *ret, struct err *err);
+/* The same, and what can be asked of it, as the runtime says now; of a handler that it does not tell of: nothing. */
+int runtime_class_look(struct runtime_classes *c, struct arena *a, struct sv name, struct rt_handler *ret,
+		       struct err *err);

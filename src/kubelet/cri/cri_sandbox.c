@@ -60,6 +60,7 @@ static void put_linux(struct buf *b, const struct rt_sandbox_config *c)
 	cri_put_int64_value(b, 8, c->run_as_group);
 	cri_put_profile(b, 9, c->seccomp);
 	cri_put_profile(b, 10, c->apparmor);
+	pb_u64(b, 11, c->strict_groups ? 1 : 0);
 	pb_close(b, sec);
 	cri_put_labels(b, 3, c->sysctls, c->n_sysctls);
 	put_room(b, 4, &c->overhead);

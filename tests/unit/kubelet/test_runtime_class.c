@@ -145,12 +145,79 @@ static void test_node_tells(void **state)
 	assert_null(val_get(n, F_status, F_features));
 }
 
+#define RRO(class, how)                                                                                               \
+	class "\"volumes\":[{\"name\":\"v\",\"emptyDir\":{}}],\"containers\":[{\"name\":\"a\",\"image\":\"demo\","    \
+	      "\"volumeMounts\":[{\"name\":\"v\",\"mountPath\":\"/v\",\"readOnly\":true,\"recursiveReadOnly\":\"" how \
+	      "\"},"                                                                                                  \
+	      "{\"name\":\"v\",\"mountPath\":\"/w\",\"readOnly\":true}]}]"
+
+static struct sv mount_says(struct world *w, const char *name, size_t i)
+{
+	return val_get_str(val_at(val_get(cs(pod(w, name), 0), F_volumeMounts), i), F_recursiveReadOnly);
+}
+
+/* As the handler can; what is told of a container that runs is what it was given. */
+static void test_read_only_below(void **state)
+{
+	struct world *w = *state;
+	const struct val *waiting;
+
+	make_class(w, "vm", "kata", "");
+	make(w, "sure", RRO("", "Enabled"));
+	make(w, "maybe", RRO("", "IfPossible"));
+	make(w, "plain", RRO("", "Disabled"));
+	make(w, "cannot", RRO("\"runtimeClassName\":\"vm\",", "Enabled"));
+	make(w, "without", RRO("\"runtimeClassName\":\"vm\",", "IfPossible"));
+	rig_run(w->rig, 5 * NS_PER_SEC);
+	waiting = val_get(cs(pod(w, "cannot"), 0), F_state, F_waiting);
+	assert_val(val_get(waiting, F_reason), "CreateContainerConfigError");
+	assert_val(val_get(waiting, F_message),
+		   "volume \"v\" requested recursive read-only mode, but it is not supported by the runtime");
+	restart_kubelet(w, NS_PER_SEC); /* told by another agent, of a runtime that can no more */
+	runtime_fake_features(w->rt, &(struct rt_features){ 0 });
+	rig_run(w->rig, 5 * NS_PER_SEC);
+	assert_sv(mount_says(w, "sure", 0), "Enabled");
+	assert_sv(mount_says(w, "sure", 1), "Disabled");
+	assert_sv(mount_says(w, "maybe", 0), "Enabled");
+	assert_sv(mount_says(w, "plain", 0), "Disabled");
+	assert_val(phase(pod(w, "without")), "Running");
+	assert_sv(mount_says(w, "without", 0), "Disabled");
+}
+
+static void note_groups(const struct rt_container_config *c, const struct rt_sandbox_config *sc, void *ctx)
+{
+	int *strict = ctx;
+
+	*strict = c->strict_groups + sc->strict_groups;
+}
+
+static void test_strict_groups(void **state)
+{
+	static int strict;
+	struct world *w = *state;
+
+	rig_run(w->rig, 20 * NS_PER_SEC); /* the Node says that it can */
+	runtime_fake_on_create(w->rt, note_groups, &strict);
+	make(w, "strict",
+	     "\"securityContext\":{\"supplementalGroupsPolicy\":\"Strict\"},\"containers\":[{\"name\":\"a\",\"image\":"
+	     "\"demo\"}]");
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	assert_val(phase(pod(w, "strict")), "Running");
+	assert_int_equal(strict, 2);
+	make(w, "merged",
+	     "\"securityContext\":{\"supplementalGroupsPolicy\":\"Merge\"},\"containers\":[{\"name\":\"a\",\"image\":"
+	     "\"demo\"}]");
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	assert_int_equal(strict, 0);
+	runtime_fake_on_create(w->rt, NULL, NULL);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup_able, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_handler_is_passed), T(test_overhead),   T(test_unknown_handler),
-		T(test_class_is_gone),	   T(test_node_tells),
+		T(test_handler_is_passed), T(test_overhead),	    T(test_unknown_handler), T(test_class_is_gone),
+		T(test_node_tells),	   T(test_read_only_below), T(test_strict_groups),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
