@@ -3,9 +3,10 @@
  *	claim: allocatedResources, ControllerResizeInProgress, condition Resizing
  *	files as large as that ─▶ volume: capacity ─▶ claim: capacity, and nothing of the first line
  *
- * Where the file system cannot follow its device while it is mounted, the claim says FileSystemResizePending, and the
- * next mount does it, which the node agent makes before the first pod is given a volume that none has. Each step looks
- *whether it was done. */
+ * Where the file system cannot follow its device while it is mounted, the claim says FileSystemResizePending. The next
+ * mount does it: the node agent makes that one before a pod is given a volume that no other has.
+ *
+ * Each step looks whether it was done. */
 #include "client/client.h"
 #include "kubelet/local_path-internal.h"
 #include "object/condition.h"
