@@ -43,6 +43,9 @@ struct user_info {
 /* All of it, into the arena. */
 void user_copy(struct arena *a, struct user_info *to, const struct user_info *from);
 bool user_in_group(const struct user_info *u, struct sv group);
+/* A node, or who says so. What it may read is what its Pods name today, and a name may have been somebody else's: of
+ * the past it is told what memory holds. */
+bool user_is_of_today(const struct user_info *u);
 /* With whom u shares what one user has of the server: service accounts of a namespace are one, for who may make one may
  * make a thousand. Those of kube-system, the cluster's own, each are their own. A view of u's name. */
 struct sv user_share(const struct user_info *u);

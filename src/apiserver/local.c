@@ -547,6 +547,7 @@ static int local_watch(struct client *c, const struct resource *r, struct sv ns,
 	rc = call_kind(&k, err);
 	if (rc == 0) {
 		wo.res = r = k.q.res;
+		wo.recent = user_is_of_today(&k.q.user);
 		rc = authorize_list(&k, o, err);
 	}
 	cw->res = resource_ref(r);

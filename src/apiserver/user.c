@@ -9,6 +9,11 @@ bool user_in_group(const struct user_info *u, struct sv group)
 	return false;
 }
 
+bool user_is_of_today(const struct user_info *u)
+{
+	return user_in_group(u, SV("system:nodes"));
+}
+
 void user_is_authenticated(struct user_info *u)
 {
 	if (!sv_is(u->name, "system:anonymous") && !user_in_group(u, SV("system:authenticated")) &&

@@ -33,7 +33,7 @@ struct past_read {
 	char *from, *to;	/* keys */
 	size_t from_n, to_n;
 	bool queued, busy; /* guarded by of->mu; */
-	size_t waiting;	   /* bytes that its reader has not taken; too */
+	size_t waiting;	   /* bytes of it that are not written out; too */
 	int64_t until;	   /* guarded as well: the store's newest when it was asked for */
 	char *ns_key;	   /* of its namespace, until that was looked at; NULL: it has none */
 	int64_t ns_since;  /* which is no younger than this */
@@ -122,7 +122,8 @@ void wc_past_metrics(struct watchcache *c, struct buf *b)
 	    "caravel_watches_from_log_total %" PRIu64 "\n"
 	    "# HELP caravel_watch_log_revisions_total Revisions that were read for them.\n"
 	    "# TYPE caravel_watch_log_revisions_total counter\ncaravel_watch_log_revisions_total %" PRIu64 "\n"
-	    "# HELP caravel_watch_log_bytes Memory of what was read and is not taken.\n"
+	    "# HELP caravel_watch_log_bytes Bytes of what was read for them and is not written out to their clients "
+	    "yet.\n"
 	    "# TYPE caravel_watch_log_bytes gauge\ncaravel_watch_log_bytes %zu\n",
 	    of->opened, of->revisions, of->waiting);
 	pthread_mutex_unlock(&of->mu);

@@ -166,6 +166,7 @@ struct wc_watch_opts {
 	 * change. "": nothing is known of it. Read by wc_watch_open() only. */
 	struct sv words;
 	int64_t since;	       /* > 0: changes after it; WATCH_FROM_NOW: only new ones */
+	bool recent;	       /* ERR_EXPIRED where memory does not reach back to since: the log is not asked */
 	bool initial;	       /* first everything there is as ADDED; since is ignored */
 	bool initial_bookmark; /* and then a bookmark that says so (sendInitialEvents) */
 	bool bookmarks;	       /* periodic ones */

@@ -217,11 +217,23 @@ static void watch_release(struct wc_watch *w)
 	free(w);
 }
 
+/* The past, where memory does not have it: floor is what it reaches back to. */
+static int watch_begin(struct wc_watch *w, const struct wc_watch_opts *o, bool joined, int64_t floor, struct err *err)
+{
+	if (set_aside_blocked(w->in->cache->s, w->in->res, w->ns, err) < 0)
+		return -1;
+	if (joined)
+		return 0;
+	/* At the floor itself it is asked in which order changes of that revision came, and not for older ones. */
+	return o->recent && w->since < floor ? err_too_old(err, w->since, floor) : wc_past_open(w, err);
+}
+
 int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc_watch **ret, struct err *err)
 {
 	struct wc_resource *r = wc_resource_find(c, o->res);
 	struct wc_watch *w;
 	bool joined, gone;
+	int64_t floor;
 
 	if (!wc_alive(c, err))
 		return -1;
@@ -257,11 +269,12 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 	r->n_watchers++;
 	r->n_pinned += w->bucket != NULL;
 	gone = wc_late_gone(r);
+	floor = r->ring_floor;
 	pthread_rwlock_unlock(&r->lock);
 	if (gone)
 		(void)err_set(err, ERR_NOT_FOUND, "the server could not find the requested resource");
 	/* After it is among the others: what is hidden from now on ends it. */
-	if (gone || set_aside_blocked(c->s, r->res, w->ns, err) < 0 || (!joined && wc_past_open(w, err) < 0)) {
+	if (gone || watch_begin(w, o, joined, floor, err) < 0) {
 		(void)wc_watch_close(w);
 		return -1;
 	}

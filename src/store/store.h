@@ -121,9 +121,6 @@ struct store_watch_cb {
 	/* Called at most once, last: compacted (ERR_EXPIRED) or the store closed (ERR_UNAVAILABLE).
 	 * The watch still has to be given to unwatch, except when the store closed. May be NULL. */
 	void (*end)(const struct err *why, void *ctx);
-	/* Does it take no more of the past for now? Asked after each revision of the past. A watch that has enough is
-	 * told nothing further: what is left is for another one, from there on. May be NULL: never. */
-	bool (*enough)(void *ctx);
 	/* change() looks at prev. A watch that does not is told none where it would have to be read from a disk. */
 	bool wants_prev;
 };

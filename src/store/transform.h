@@ -16,9 +16,8 @@
  * What passes by itself is for the transformer to try again.
  *
  * Who waits: a write and those given after it, the thread of a range, of watches and completions what comes behind:
- * so the order stays. The store's thread waits only when more than a bound is held back, or for a watch that counts
- * (`enough`). What this process wrote itself is not asked for again: live watches are told the value that was
- * written.
+ * so the order stays. The store's thread waits only when more than a bound is held back. What this process wrote itself
+ * is not asked for again: live watches are told the value that was written.
  *
  * Threads: as store.h has it, but that callbacks and completions may run on the thread that out() answered on;
  * still one at a time, in order. A write whose in() fails is answered where in() was.

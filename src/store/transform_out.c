@@ -320,28 +320,6 @@ static void tx_end(const struct err *why, void *ctx)
 	item_queue(w->x, it);
 }
 
-/* Is w to be told something that waits? Lock held. */
-static bool watch_waits(const struct tx *x, const struct tx_watch *w)
-{
-	for (const struct list *l = x->queue.next; l != &x->queue; l = l->next)
-		if (LIST_ENTRY(l, struct tx_item, link)->w == w)
-			return true;
-	return w->busy;
-}
-
-/* Who counts is asked when he has been told: it may be that he wants nothing more. */
-static bool tx_enough(void *ctx)
-{
-	struct tx_watch *w = ctx;
-	struct tx *x = w->x;
-
-	pthread_mutex_lock(&x->mu);
-	while (watch_waits(x, w) && !(x->delivering && pthread_equal(x->deliverer, pthread_self())))
-		pthread_cond_wait(&x->changed, &x->mu);
-	pthread_mutex_unlock(&x->mu);
-	return w->user->enough(w->ctx);
-}
-
 int tx_watch(struct store *s, struct sv from, struct sv to, int64_t since, const struct store_watch_cb *cb, void *ctx,
 	     struct store_watch **ret_watch, struct err *err)
 {
@@ -354,7 +332,6 @@ int tx_watch(struct store *s, struct sv from, struct sv to, int64_t since, const
 	w->cb = (struct store_watch_cb){ .change = tx_change,
 					 .progress = cb->progress ? tx_progress : NULL,
 					 .end = cb->end ? tx_end : NULL,
-					 .enough = cb->enough ? tx_enough : NULL,
 					 .wants_prev = cb->wants_prev };
 	if (store_watch(x->inner, from, to, since, &w->cb, w, &w->inner, err) < 0) {
 		free(w);

@@ -10,7 +10,7 @@ void watchers_init(struct watchers *ws)
 
 static bool watch_lags(const struct store_watch *w)
 {
-	return !w->live && !w->ended && !w->parked;
+	return !w->live && !w->ended;
 }
 
 static void watchers_watch_free(struct store_watch *w)
@@ -207,14 +207,6 @@ void watchers_give_back(struct watchers *ws, struct store_watch *w, int64_t rev,
 		w->live = true;
 		ws->lagging--;
 	}
-	pthread_mutex_unlock(&ws->mu);
-}
-
-void watchers_park(struct watchers *ws, struct store_watch *w)
-{
-	watch_leave(ws, w);
-	w->parked = true;
-	ws->lagging--;
 	pthread_mutex_unlock(&ws->mu);
 }
 

@@ -22,7 +22,6 @@ struct store_watch {
 	const struct store_watch_cb *cb;
 	void *ctx;
 	bool live, busy, ended;
-	bool parked; /* it said that it has enough: neither lagging nor live */
 };
 
 struct watchers {
@@ -54,8 +53,6 @@ void watchers_take(struct watchers *ws, struct store_watch *w);
 /* It was told everything up to rev; live says whether that is all there is. Reports progress
  * when it became live. */
 void watchers_give_back(struct watchers *ws, struct store_watch *w, int64_t rev, bool live);
-/* Instead of giving back, when it has enough (store.h): it is told nothing more. */
-void watchers_park(struct watchers *ws, struct store_watch *w);
 /* Instead of giving back: it lies before the compaction. */
 void watchers_give_up(struct watchers *ws, struct store_watch *w, int64_t compact_rev);
 /* Instead of giving back: it cannot go on, for the reason given. */

@@ -796,7 +796,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_watch_cookie, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_watch_old, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_watch_future, setup, kit_teardown),
-		cmocka_unit_test_setup_teardown(test_watch_enough, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_watch_meanwhile, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_unwatch, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_compact, setup, kit_teardown),

@@ -9,7 +9,6 @@ void test_watch_old(void **state);
 void test_changes(void **state);
 void test_changes_meanwhile(void **state);
 void test_watch_future(void **state);
-void test_watch_enough(void **state);
 void test_watch_meanwhile(void **state);
 void test_unwatch(void **state);
 void test_compact(void **state);

@@ -338,62 +338,6 @@ static void *writer_run(void *arg)
 	return NULL;
 }
 
-/* Ten changes are enough for it. */
-static bool ten_are_enough(void *ctx)
-{
-	struct seen *n = ctx;
-	bool enough;
-
-	pthread_mutex_lock(&n->mu);
-	enough = n->revs.n >= 10;
-	pthread_mutex_unlock(&n->mu);
-	return enough;
-}
-
-/* Who has enough of the past is told nothing more, neither of the past nor of what comes; the rest is another watch's.
- */
-void test_watch_enough(void **state)
-{
-	static const struct store_watch_cb cb = {
-		.change = seen_change,
-		.progress = seen_progress,
-		.end = seen_end,
-		.enough = ten_are_enough,
-		.wants_prev = true,
-	};
-	struct store *s = STORE(state);
-	struct seen all, part[4];
-	int64_t at = 1;
-
-	for (int i = 0; i < 35; i++)
-		put(s, i % 2 ? "e/a" : "e/b", "v", STORE_ANY_REV);
-	for (size_t i = 0; i < ARRAY_LEN(part); i++) {
-		seen_init(&part[i]);
-		assert_int_equal(store_watch(s, SV("e/"), SV("e0"), at, &cb, &part[i], &part[i].w, NULL), 0);
-		seen_watch(&all, s, "e/", "e0", 1); /* when it has everything the other has had its turns, too */
-		seen_wait_progress(&all, 36);
-		seen_stop(&all, s);
-		if (i < 3) {
-			put(s, "f", "v", STORE_ANY_REV);
-			pthread_mutex_lock(&part[i].mu);
-			while (part[i].revs.n < 10)
-				pthread_cond_wait(&part[i].cond, &part[i].mu);
-			pthread_mutex_unlock(&part[i].mu);
-			assert_int_equal(part[i].progress, 0);
-			at = vec_last(&part[i].revs);
-			continue;
-		}
-		seen_wait_progress(&part[i], now_rev(s)); /* and went on as any other */
-	}
-	for (size_t i = 0; i < ARRAY_LEN(part); i++) {
-		assert_int_equal(part[i].revs.n, i < 3 ? 10 : 5);
-		for (size_t k = 0; k < part[i].revs.n; k++)
-			assert_int_equal(part[i].revs.p[k], 2 + 10 * (int64_t)i + (int64_t)k);
-		assert_false(part[i].ended);
-		seen_stop(&part[i], s);
-	}
-}
-
 void test_watch_meanwhile(void **state)
 {
 	struct store *s = STORE(state);

@@ -4,7 +4,8 @@
  * pod bound to it uses (node_graph.h), of Secrets also those that Ingresses name when it serves them
  * (node_ingress.h); of Pods, Nodes, Leases, CSINodes and ResourceSlices its own, by name or by the
  * field selector that says so. All else is what the built-in ClusterRole system:node says. A no is no opinion: RBAC
- * may still allow it, and what a node writes goes through admission (admission/node_restriction.c).
+ * may still allow it, and what a node writes goes through admission (admission/node_restriction.c). All of that is of
+ * today, and so is what a node is told: of the past nothing that memory does not hold (user_is_of_today()).
  */
 #pragma once
 

@@ -35,8 +35,7 @@ bool at_refused(struct api_req *q)
 	/* What is passed on to Pods, nodes and Services has parameters of its own. */
 	if (!at_given(q) || !q->res || (q->subresource.n && !q->sub) || sv_is(q->subresource, "proxy"))
 		return false;
-	/* What a node may read is what its Pods name today, and a name may have been somebody else's. */
-	if (user_in_group(&q->user, SV("system:nodes")))
+	if (user_is_of_today(&q->user))
 		(void)err_set(&err, ERR_FORBIDDEN, "at: nodes have no use for the past");
 	else if (q->verb == VERB_WATCH)
 		(void)at_wrong(&err, "a watch tells what comes; for what was, list, or watch from a resourceVersion");

@@ -250,6 +250,9 @@ static int read_past(struct api_req *q, const struct list_opts *o, struct wc_pic
 	int64_t rev;
 	int rc;
 
+	/* Of what it may list whole it may go on with the pages. */
+	if (user_is_of_today(&q->user) && o->sel && o->sel->pinned_name.p)
+		return err_set(err, ERR_EXPIRED, "a node is not told what had a name before");
 	if (at_namespace(q, o->exact, err) < 0)
 		return -1;
 	from = storekey_first(q->arena, q->res, q->ns);

@@ -336,6 +336,7 @@ static int watch_parse_opts(struct api_req *q, struct buf *key, struct wc_watch_
 				     .words = selector_words(key, q, &words),
 				     .user = q->user.name,
 				     .share = user_share(&q->user),
+				     .recent = user_is_of_today(&q->user),
 				     .bookmarks = option_bool(q, "allowWatchBookmarks") };
 	o->initial = initial || (!initial_set && rev == 0);
 	/* With WatchList on, who begins from nothing has asked for it by that, as upstream's defaults say. */

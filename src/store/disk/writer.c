@@ -216,10 +216,6 @@ static void writer_catch_up(struct disk_store *s, struct snap *sn)
 			c.prev = &prev_buf;
 		bytes += c.prev ? c.prev->value.n : 0;
 		w->cb->change(&c, w->ctx);
-		if (w->cb->enough && w->cb->enough(w->ctx)) {
-			watchers_park(&s->watchers, w);
-			return;
-		}
 	}
 	watchers_give_back(&s->watchers, w, upto, upto == sn->rev);
 }

@@ -95,9 +95,8 @@ static bool catchup_revision(struct store_watch *w, struct batch *b)
 	return true;
 }
 
-enum portion { PORTION_MORE, PORTION_ENOUGH, PORTION_LOST };
-
-static enum portion catchup_portion(struct catchup *c, struct store_watch *w)
+/* False: as catchup_revision(). */
+static bool catchup_portion(struct catchup *c, struct store_watch *w)
 {
 	size_t told = 0;
 
@@ -112,7 +111,7 @@ static enum portion catchup_portion(struct catchup *c, struct store_watch *w)
 			break;
 		before = b->at;
 		if (!catchup_revision(w, b))
-			return PORTION_LOST;
+			return false;
 		told += b->at - before;
 		if (b->at == b->ev.n) {
 			pthread_mutex_lock(&c->es->mu);
@@ -123,17 +122,15 @@ static enum portion catchup_portion(struct catchup *c, struct store_watch *w)
 			pthread_mutex_unlock(&c->es->mu);
 			batch_free(b);
 		}
-		if (w->cb->enough && w->cb->enough(w->ctx))
-			return PORTION_ENOUGH;
 	}
-	return PORTION_MORE;
+	return true;
 }
 
 /* A portion of w, which is busy. True: it is done with c. Lock not held. */
 static bool catchup_tell(struct catchup *c, struct store_watch *w)
 {
 	struct es *es = c->es;
-	enum portion p = catchup_portion(c, w);
+	bool told = catchup_portion(c, w);
 	int64_t compact_rev, lost, rev = atomic_load(&es->rev);
 	bool live, nothing;
 
@@ -142,12 +139,8 @@ static bool catchup_tell(struct catchup *c, struct store_watch *w)
 	lost = c->lost;
 	nothing = list_empty(&c->batches);
 	pthread_mutex_unlock(&es->mu);
-	if (p == PORTION_ENOUGH) {
-		watchers_park(&es->watchers, w);
-		return true;
-	}
 	live = w->since >= rev;
-	if (p == PORTION_LOST || (!live && (w->since < compact_rev || (lost && nothing)))) {
+	if (!told || (!live && (w->since < compact_rev || (lost && nothing)))) {
 		watchers_give_up(&es->watchers, w, MAX(compact_rev, w->since + 1));
 		return true;
 	}

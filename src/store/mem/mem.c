@@ -132,7 +132,6 @@ static void mem_catch_up(struct mem *m, struct store_watch *w)
 	struct mem_ver *batch[MEM_BATCH], *prev[MEM_BATCH];
 	size_t n = 0;
 	int64_t upto, now;
-	bool enough = false;
 
 	pthread_mutex_lock(&m->mu);
 	if (w->since < m->compact_rev) {
@@ -153,11 +152,10 @@ static void mem_catch_up(struct mem *m, struct store_watch *w)
 	}
 	pthread_mutex_unlock(&m->mu);
 
-	for (size_t i = 0; i < n && !enough; i++) {
+	for (size_t i = 0; i < n; i++) {
 		struct store_change c = { .kv = batch[i]->kv, .prev = ver_live_kv(prev[i]) };
 
 		w->cb->change(&c, w->ctx);
-		enough = w->cb->enough && w->cb->enough(w->ctx);
 	}
 
 	pthread_mutex_lock(&m->mu);
@@ -166,10 +164,7 @@ static void mem_catch_up(struct mem *m, struct store_watch *w)
 		ver_unref(prev[i]);
 	}
 	pthread_mutex_unlock(&m->mu);
-	if (enough)
-		watchers_park(&m->watchers, w);
-	else
-		watchers_give_back(&m->watchers, w, upto, upto == now);
+	watchers_give_back(&m->watchers, w, upto, upto == now);
 }
 
 static int mem_changes(struct store *s, struct sv from, struct sv to, int64_t since, size_t most, store_change_fn *fn,
