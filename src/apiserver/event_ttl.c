@@ -1,4 +1,6 @@
-/* Events are told once and forgotten after --event-ttl. */
+/* Events are told once and forgotten after --event-ttl: by the store, where keys go by themselves, else by a sweep
+ * every minute. That goes over the former, too, for Events that were written without a time (by a version before, or
+ * into an embedded store that was moved to an etcd since), and leaves alone what the store is about to take itself. */
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/watchcache.h"
 #include "base/timefmt.h"
@@ -7,18 +9,40 @@
 #include <stdlib.h>
 
 #define SWEEP_MAX 5000 /* the rest waits for the next minute */
+/* A store with times of its own has this much more of it: a minute is the longest that it adds, the rest for it to do
+ * so, and for clocks of servers that differ. */
+#define STORE_FIRST_NS (5 * 60 * NS_PER_SEC)
 
 struct sweep {
 	int64_t before_ns;
 	VEC(struct obj *) expired;
 };
 
+int64_t event_ttl_s(const struct apiserver *s)
+{
+	int64_t ttl_s = s->o.event_ttl_ns / NS_PER_SEC;
+
+	return MIN(MAX(ttl_s, 1), STORE_TTL_MAX);
+}
+
+/* The last write whose time is known: what a client says of an Event may be older than its writing. */
+static int64_t last_written(const struct obj *o)
+{
+	const struct val *owners = obj_get(o, F_metadata, F_managedFields);
+	int64_t latest = INT64_MIN, t;
+
+	for (size_t i = 0; i < val_len(owners); i++)
+		if (time_parse(val_str(val_get(val_at(owners, i), F_time)), &t) && t > latest)
+			latest = t;
+	return latest;
+}
+
 /* When it was last heard of: repeated events move their time forward. */
 static int64_t last_seen(const struct obj *o)
 {
+	int64_t latest = last_written(o), t;
 	const struct val *const times[] = { obj_get(o, F_series, F_lastObservedTime), obj_get(o, F_lastTimestamp),
 					    obj_get(o, F_eventTime), obj_get(o, F_metadata, F_creationTimestamp) };
-	int64_t latest = INT64_MIN, t;
 
 	for (size_t i = 0; i < ARRAY_LEN(times); i++)
 		if (time_parse(val_str(times[i]), &t) && t > latest)
@@ -41,6 +65,8 @@ void event_ttl_sweep(struct apiserver *s)
 	struct sweep sweep = { .before_ns = env_now_ns(s->env) - s->o.event_ttl_ns, .expired = VEC_INIT };
 	struct client *c = apiserver_client(s, "kube-apiserver", "system:apiserver", masters);
 
+	if (store_has_ttl(s->store))
+		sweep.before_ns -= STORE_FIRST_NS;
 	wc_each(s->wc, RES(core_events), SV(""), event_ttl_collect, &sweep);
 	for (size_t i = 0; i < sweep.expired.n; i++) {
 		struct obj *o = sweep.expired.p[i];

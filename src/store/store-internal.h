@@ -25,6 +25,9 @@ static inline int store_write_check_one(const struct store_write *w, struct err 
 	if (w->lease)
 		return err_set(err, ERR_BAD_REQUEST, "this store has no leases, '%.*s' cannot have one",
 			       SV_ARG(w->key));
+	if (w->ttl_s < 0 || w->ttl_s > STORE_TTL_MAX)
+		return err_set(err, ERR_BAD_REQUEST, "'%.*s' cannot stay for %" PRId64 " seconds, at most %" PRId64,
+			       SV_ARG(w->key), w->ttl_s, STORE_TTL_MAX);
 	if (w->expect_rev < STORE_ANY_REV)
 		return err_set(err, ERR_BAD_REQUEST, "revision %" PRId64 " cannot be expected of '%.*s'", w->expect_rev,
 			       SV_ARG(w->key));
@@ -44,6 +47,9 @@ static inline int store_write_check(const struct store_write *w, struct err *err
 			return err_set(err, ERR_BAD_REQUEST, "a write beside another has none beside itself");
 		if (store_write_check_one(&w->also[i], err) < 0)
 			return -1;
+		if (w->also[i].ttl_s)
+			return err_set(err, ERR_BAD_REQUEST, "'%.*s' is written beside another, it cannot go by itself",
+				       SV_ARG(w->also[i].key));
 		if (w->also[i].guard && (w->also[i].tombstone || w->also[i].value.n || w->also[i].expect_rev < 0))
 			return err_set(err, ERR_BAD_REQUEST, "of '%.*s' a revision is expected, and nothing is written",
 				       SV_ARG(w->also[i].key));

@@ -170,6 +170,11 @@ int store_lease_revoke(struct store *s, int64_t id, struct err *err)
 	return s->ops->lease_revoke ? s->ops->lease_revoke(s, id, err) : store_no_leases(err);
 }
 
+bool store_has_ttl(const struct store *s)
+{
+	return s->ops->ttl;
+}
+
 bool store_shared(struct store *s)
 {
 	return s->ops->sync != NULL;

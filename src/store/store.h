@@ -44,6 +44,7 @@ struct store_watch; /* opaque */
 #define STORE_ALL_TO SV("\xff\xff\xff\xff")
 #define STORE_SLOW_NS (2 * NS_PER_SEC)		   /* after which upstream gives up asking whether etcd is well */
 #define STORE_VALUE_MAX ((size_t)4 * 1024 * 1024)  /* bytes of a value */
+#define STORE_TTL_MAX (INT64_C(100) * 365 * 86400) /* seconds that a key may be given */
 #define STORE_ALSO_MAX ((size_t)4096)		   /* writes beside one; */
 #define STORE_ALSO_BYTES ((size_t)1 * 1024 * 1024) /* of their keys and values */
 
@@ -78,6 +79,11 @@ struct store_write {
 	 * the completion: a watch that lags behind gets the change later, without the cookie. */
 	void *cookie;
 	int64_t lease; /* the key goes with it (lease.h); 0: with none */
+	/* The key goes so many seconds after this write, or somewhat later: a twentieth of that, a minute at most, and
+	 * what the backend needs to see it. That is a deletion as any other, which nobody asked for; several keys may
+	 * go at one revision. The next write decides anew. 0: it stays. Only where store_has_ttl(); elsewhere nothing
+	 * comes of it. Not with a lease, not of a write beside another; of a tombstone it says nothing. */
+	int64_t ttl_s;
 	/* Further writes: all are made or none, also when the process ends meanwhile, and who reads what is there now
 	 * sees all or none. Their revisions do not fall, in their order, this one's being the last; mem and disk give
 	 * each its own, etcd all the same. One that deletes
@@ -192,6 +198,9 @@ struct store_ops {
 	int (*lease_keepalive)(struct store *s, int64_t id, int64_t *ret_ttl_s, struct err *err);
 	int (*lease_revoke)(struct store *s, int64_t id, struct err *err);
 
+	/* Keys go by themselves (store_write.ttl_s). */
+	bool ttl;
+
 	/* The process is to end: from now on no question and no write waits for longer than some two seconds in all,
 	 * whoever does not answer. NULL: nobody is waited for. */
 	void (*hurry)(struct store *s);
@@ -249,6 +258,8 @@ int store_compact(struct store *s, int64_t rev, struct err *err);
 int store_lease_grant(struct store *s, int64_t id, int64_t ttl_s, int64_t *ret_id, struct err *err);
 int store_lease_keepalive(struct store *s, int64_t id, int64_t *ret_ttl_s, struct err *err); /* its full time again */
 int store_lease_revoke(struct store *s, int64_t id, struct err *err);			     /* and its keys are gone */
+/* Do keys go by themselves when the time is up that they were written with? */
+bool store_has_ttl(const struct store *s);
 bool store_shared(struct store *s);				  /* others may write: it has a sync */
 void store_sync(struct store *s, store_sync_fn *done, void *ctx); /* of one that is shared */
 void store_hurry(struct store *s);

@@ -9,7 +9,7 @@
 
 struct tx {
 	struct store store;
-	struct store_ops ops; /* has a sync and changes where the inner one has */
+	struct store_ops ops; /* has a sync, and keys that go, where the inner one has */
 	struct store *inner;
 	struct store_transform *t;
 	pthread_mutex_t mu;
@@ -36,7 +36,7 @@ struct tx_op {
 	size_t stored_n;
 	struct err err;
 	struct sv key, value; /* behind this; as written */
-	int64_t expect_rev, lease;
+	int64_t expect_rev, lease, ttl_s;
 	bool tombstone, for_deletion, guard;
 	void *cookie;
 	store_done_fn *done;

@@ -17,7 +17,8 @@ static struct store_write tx_op_write(const struct tx_op *op)
 				     .for_deletion = op->for_deletion,
 				     .guard = op->guard,
 				     .cookie = (void *)op,
-				     .lease = op->lease };
+				     .lease = op->lease,
+				     .ttl_s = op->ttl_s };
 }
 
 static void op_forward(struct tx_op *op)
@@ -131,6 +132,7 @@ static struct tx_op *op_new(struct tx *x, const struct store_write *w, store_don
 			      .value = { bytes + w->key.n, value_n },
 			      .expect_rev = w->expect_rev,
 			      .lease = w->lease,
+			      .ttl_s = w->ttl_s,
 			      .tombstone = w->tombstone,
 			      .for_deletion = w->for_deletion,
 			      .guard = w->guard,
@@ -429,6 +431,7 @@ struct store *store_transformed(struct store *inner_take, struct store_transform
 	x->ops = tx_ops;
 	if (store_shared(inner_take))
 		x->ops.sync = tx_sync;
+	x->ops.ttl = store_has_ttl(inner_take);
 	x->store = (struct store){ &x->ops, inner_take->env };
 	x->inner = inner_take;
 	x->t = t;

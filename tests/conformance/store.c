@@ -770,6 +770,40 @@ static void test_sync(void **state)
 	seen_stop(&n, s);
 }
 
+/* A key goes by itself where there is such a thing, and another that was written so and then not stays. */
+static void test_ttl(void **state)
+{
+	struct store *s = STORE(state);
+	struct store_write w = { .key = SV("a"), .value = SV("1"), .ttl_s = -1 };
+	struct store_write beside = { .key = SV("c"), .value = SV("1"), .ttl_s = 1 };
+	struct err err = ERR_INIT;
+	struct seen n;
+
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(store_commit_wait(s, &w, NULL, &err), -1);
+		assert_int_equal(err.reason, ERR_BAD_REQUEST);
+		err_release(&err);
+		w.ttl_s = i ? 1 : STORE_TTL_MAX + 1;
+		w.also = &beside;
+		w.n_also = i;
+	}
+	seen_watch(&n, s, "a", "z", 1);
+	w.n_also = 0;
+	assert_int_equal(store_commit_wait(s, &w, NULL, NULL), 1);
+	w.key = SV("b");
+	assert_int_equal(store_commit_wait(s, &w, NULL, NULL), 1);
+	assert_int_equal(put(s, "b", "2", 3), 4);
+	w.tombstone = true; /* of which it says nothing */
+	w.key = SV("x");
+	w.expect_rev = STORE_ANY_REV;
+	assert_int_equal(store_commit_wait(s, &w, NULL, NULL), 0);
+	seen_wait_progress(&n, store_has_ttl(s) ? 5 : 4);
+	assert_string_equal(buf_cstr(&n.text), store_has_ttl(s) ? "a=1@2/2 b=1@3/3 b=2@3/4<1@3 a=@0/5!<1@2 "
+								: "a=1@2/2 b=1@3/3 b=2@3/4<1@3 ");
+	seen_stop(&n, s);
+	assert_list(s, "", "z", 0, 0, store_has_ttl(s) ? "b=2@3/4 " : "a=1@2/2 b=2@3/4 ");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -807,6 +841,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_also_limits, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_also_guards, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_also_threads, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_ttl, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_sync, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_reopen, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_lock, setup, kit_teardown),

@@ -306,6 +306,48 @@ def a_full_etcd_is_told(_):
         equal(c.request("GET", "/api/v1/namespaces/default/configmaps/big0")[0], 200)
 
 
+def event(c, name, status=201):
+    body = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": name}, "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"}}
+    got, said, _ = c.request("POST", "/api/v1/namespaces/default/events", body)
+    equal(got, status, str(said))
+
+
+def events_go_with_leases(_):
+    """As upstream's do: those of a minute share one, which is granted for a minute longer than --event-ttl."""
+    with Etcd() as etcd:
+        def lease(key):
+            said = etcd.ask("/v3/kv/range", {"key": base64.b64encode(key.encode()).decode()})
+            return said["kvs"][0].get("lease") if said.get("kvs") else "no such key"
+        with on_etcd(etcd) as c:
+            c.kubectl("create", "configmap", "a")
+            equal(lease("/registry/configmaps/default/a"), None)
+            event(c, "a")
+            event(c, "b")
+            own = lease("/registry/events/default/a")
+            equal(own not in (None, "0"), True, str(own))
+            equal(lease("/registry/events/default/b"), own)
+            equal(etcd.ask("/v3/lease/timetolive", {"ID": own})["grantedTTL"], "3660")
+            status, said, _ = c.request("PATCH", "/api/v1/namespaces/default/events/a", {"reason": "x"}, {"Content-Type": "application/merge-patch+json"})
+            equal((status, lease("/registry/events/default/a")), (200, own), str(said))
+            # What etcd deletes everybody is told of, and the next Event finds that the lease is gone.
+            watch = subprocess.Popen([os.path.join(BIN, "kubectl"), "get", "events", "--watch", "--output-watch-events"],
+                                     env=dict(os.environ, KUBECONFIG=c.kubeconfig), stdout=subprocess.PIPE, text=True)
+            seen = []
+            threading.Thread(target=lambda: seen.extend(iter(watch.stdout.readline, "")), daemon=True).start()
+            wait_for("the watch", lambda: sum("ADDED" in line for line in seen) >= 2)
+            etcd.ask("/v3/lease/revoke", {"ID": own})
+            wait_for("both deletions", lambda: sum("DELETED" in line for line in seen) == 2)
+            watch.kill()
+            watch.wait()
+            equal(c.request("GET", "/api/v1/namespaces/default/events/a")[0], 404)
+            event(c, "a")
+            equal(lease("/registry/events/default/a") not in (None, "0", own), True)
+        with on_etcd(etcd, "--event-ttl=1s") as c:
+            event(c, "short")
+            wait_for("its end", lambda: c.request("GET", "/api/v1/namespaces/default/events/short")[0] == 404)
+            equal(c.request("GET", "/api/v1/namespaces/default/events/a")[0], 200)
+
+
 def flags_are_checked(_):
     def said(*args, name="server"):
         r = subprocess.run([CARAVEL, name, "--data-dir", "/nonexistent/caravel", *args], capture_output=True, text=True, timeout=60, check=False)
@@ -345,5 +387,5 @@ if __name__ == "__main__":
     need_tools()
     sys.exit(main([flags_are_checked, objects_are_in_etcd, what_upstream_stores_is_read, two_servers_see_each_other, a_part_of_a_revision_is_not_all_of_it,
                    old_watches_tell_nothing_of_a_former_namespace,
-                   old_watches_cost_etcd_little, etcd_goes_and_comes_back, a_full_etcd_is_told,
+                   old_watches_cost_etcd_little, events_go_with_leases, etcd_goes_and_comes_back, a_full_etcd_is_told,
                    upstreams_names_work], None))

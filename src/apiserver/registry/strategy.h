@@ -31,6 +31,7 @@ struct strategy {
 	bool status_on_create;	 /* may bring its status along (a kubelet's Node) */
 	bool returns_deleted;	 /* DELETE answers with the object even when it went at once */
 	bool map_selector;	 /* spec.selector is a map of labels */
+	bool forgotten;		 /* it goes --event-ttl after its last write (event_ttl.c) */
 	const char *scale_group; /* of its Scale, where that is not its own; NULL: it is */
 	/* What a subresource leaves as it is, where that is not the usual (kept.c): dotted paths, NULL-terminated. A
 	 * NULL sub ends the table. */

@@ -305,6 +305,7 @@ static int store(struct write_op *op, struct err *err)
 	w.key = storekey(op->a, op->res, op->ns, op->name);
 	w.expect_rev = op->creating ? 0 : obj_rev(op->old);
 	w.tombstone = op->tombstone;
+	w.ttl_s = op->strat->forgotten ? event_ttl_s(s) : 0;
 	op->commit = c = commit_new(op->q, resource_storage(op->res));
 	c->pw.built = obj_ref(built);
 	c->reserved = op->reserved;

@@ -140,6 +140,17 @@ static void ecommit_judge(struct ecommit *c)
 	}
 }
 
+/* The lease that it was given is gone; once, as another one may be had. */
+static bool ecommit_lost_lease(const struct ecommit *c, const struct grpc_end *e)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+
+	if (!c->lease || c->leased_anew)
+		return false;
+	(void)etcd_fault(e, &why);
+	return why.reason == ERR_NOT_FOUND;
+}
+
 static void ecommit_done(struct link_req *r, const struct grpc_end *e, struct sv answer)
 {
 	struct ecommit *c = CONTAINER_OF(r, struct ecommit, req);
@@ -147,6 +158,11 @@ static void ecommit_done(struct link_req *r, const struct grpc_end *e, struct sv
 	if (e->code == GRPC_OK) {
 		buf_addsv(&c->text, answer);
 		ecommit_judge(c);
+	} else if (ecommit_lost_lease(c, e)) {
+		c->leased_anew = true;
+		ttl_forget(c->es, c->lease);
+		ttl_lease(c->es, &c->ttl);
+		return;
 	} else {
 		etcd_fault(e, &c->err);
 		if (r->ambiguous && c->err.reason == ERR_UNAVAILABLE && !c->err.errnum)
@@ -167,12 +183,59 @@ static void ecommit_doubt(struct link_req *r)
 	pthread_mutex_unlock(&c->es->mu);
 }
 
-static void ecommit_go(struct ecommit *c)
+static void ecommit_send(struct ecommit *c)
 {
 	c->req.method = "/etcdserverpb.KV/Txn";
 	c->req.done = ecommit_done;
 	c->req.doubt = ecommit_doubt;
 	link_request(c->es->link, &c->req);
+}
+
+static struct store_write ecommit_key_write(const struct ecommit_key *k)
+{
+	return (struct store_write){ .key = k->key,
+				     .value = k->value,
+				     .expect_rev = k->expect_rev,
+				     .tombstone = k->tombstone,
+				     .guard = k->guard };
+}
+
+/* What is to be said is known with the lease. */
+static void ecommit_leased(struct ttl_wait *t, int64_t lease, const struct grpc_end *e)
+{
+	struct ecommit *c = CONTAINER_OF(t, struct ecommit, ttl);
+	struct store_write w = ecommit_key_write(&c->keys[0]), *also;
+
+	if (!lease) {
+		etcd_fault(e, &c->err);
+		ecommit_answered(c);
+		return;
+	}
+	also = c->n > 1 ? xcalloc(c->n - 1, sizeof(*also)) : NULL;
+	for (size_t i = 1; i < c->n; i++)
+		also[i - 1] = ecommit_key_write(&c->keys[i]);
+	w.lease = c->lease = lease;
+	w.also = also;
+	w.n_also = c->n - 1;
+	buf_clear(&c->req.request);
+	etcd_txn_write(&c->req.request, &w);
+	free(also);
+	ecommit_send(c);
+}
+
+static void ecommit_ask_lease(struct ecommit *c)
+{
+	c->ttl.until_ns = c->req.until_ns;
+	c->ttl.done = ecommit_leased;
+	ttl_lease(c->es, &c->ttl);
+}
+
+static void ecommit_go(struct ecommit *c)
+{
+	if (c->ttl.ttl_s)
+		ecommit_ask_lease(c);
+	else
+		ecommit_send(c);
 }
 
 static void ecommit_line_up(struct ecommit *c)
@@ -229,7 +292,12 @@ static int ecommit_check(const struct store_write *w, struct err *err)
 	struct store_write plain = *w;
 
 	plain.lease = 0; /* etcd has them */
-	return store_write_check(&plain, err);
+	if (store_write_check(&plain, err) < 0)
+		return -1;
+	if (w->lease && w->ttl_s)
+		return err_set(err, ERR_BAD_REQUEST, "'%.*s' goes with a lease or after its time, not by both",
+			       SV_ARG(w->key));
+	return 0;
 }
 
 static char *ecommit_key_init(struct ecommit_key *k, struct ecommit *c, const struct store_write *w, char *at)
@@ -277,7 +345,8 @@ void es_commit(struct store *s, const struct store_write *w, store_done_fn *done
 	atomic_init(&c->refs, 1);
 	for (size_t i = 0; i < n; i++)
 		at = ecommit_key_init(&c->keys[i], c, i ? &w->also[i - 1] : w, at);
-	if (n)
+	c->ttl.ttl_s = n && !w->tombstone ? w->ttl_s : 0;
+	if (n && !c->ttl.ttl_s)
 		etcd_txn_write(&c->req.request, w);
 	pthread_mutex_lock(&es->mu);
 	es->n_commits++;
@@ -298,6 +367,7 @@ void es_hurry_commits(struct es *es)
 	int64_t until = es_in(es, ES_CLOSE_NS);
 
 	es->gone = true;
+	ttl_hurry(es, until);
 	STRMAP_EACH(&es->by_key, e) {
 		struct keyq *q = e->value;
 

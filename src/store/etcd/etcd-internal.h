@@ -43,6 +43,29 @@
 
 struct es;
 
+/* --- leases of what ends by itself (ttl.c); all of the loop --- */
+
+/* Who wants one: embedded in what is written, the list's until done(). */
+struct ttl_wait {
+	struct list link; /* es->ttl.waiting */
+	int64_t ttl_s;
+	int64_t until_ns; /* of the loop's clock: no longer */
+	/* lease 0: there is none, for the reason that e says; else e is NULL. */
+	void (*done)(struct ttl_wait *w, int64_t lease, const struct grpc_end *e);
+};
+struct ttl {
+	int64_t id;	  /* the last lease; 0: none, or not yet */
+	int64_t ttl_s;	  /* of whom it was granted for */
+	int64_t until_ns; /* it lives that long at least, of the loop's clock */
+	size_t uses;	  /* by so many, whatever became of them */
+	bool asked;	  /* one is being granted, for those who wait */
+	struct list waiting;
+	struct link_req req;
+};
+void ttl_lease(struct es *es, struct ttl_wait *w); /* done() once, at once perhaps */
+void ttl_forget(struct es *es, int64_t id);	   /* etcd does not know it */
+void ttl_hurry(struct es *es, int64_t until_ns);   /* the store is closing */
+
 /* --- writes (commit.c) --- */
 
 struct ecommit_key {
@@ -70,8 +93,11 @@ struct ecommit {
 	struct etcd_kv current; /* in text */
 	struct buf text;
 	struct err err;
-	size_t cookie_at; /* of the delivery: whose cookie was given last */
-	size_t behind;	  /* of its keys those for which another one is first */
+	size_t cookie_at;    /* of the delivery: whose cookie was given last */
+	struct ttl_wait ttl; /* ttl_s 0: it stays */
+	int64_t lease;	     /* by which it goes; 0: not known yet */
+	bool leased_anew;    /* the lease that it was given first was not there any more */
+	size_t behind;	     /* of its keys those for which another one is first */
 	size_t n;
 	struct ecommit_key keys[]; /* its own is the first, then those beside it */
 };
@@ -181,6 +207,7 @@ struct es {
 	struct list sync_now, sync_next; /* that are being asked for, and who came after that began */
 	struct link_req sync;
 	struct link_req jump;
+	struct ttl ttl;
 	struct ev_timer *closing, *pages_timer, *jump_again;
 	bool gone; /* the store is closing */
 	/* Of the delivery. */

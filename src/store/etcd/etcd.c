@@ -171,6 +171,7 @@ static void es_free(struct es *es)
 	strmap_release(&es->by_key);
 	buf_release(&es->jump.request);
 	buf_release(&es->sync.request);
+	buf_release(&es->ttl.req.request);
 	LIST_EACH(&es->syncs, it)
 		syncer_end(LIST_ENTRY(it, struct syncer, link));
 	link_free(es->link);
@@ -215,6 +216,7 @@ static const struct store_ops es_ops = {
 	.lease_grant = es_lease_grant,
 	.lease_keepalive = es_lease_keepalive,
 	.lease_revoke = es_lease_revoke,
+	.ttl = true,
 	.hurry = es_hurry,
 	.close = es_close,
 };
@@ -461,6 +463,7 @@ struct store *store_etcd_open(struct env *env, const struct store_etcd_opts *o, 
 	list_init(&es->syncs);
 	list_init(&es->sync_now);
 	list_init(&es->sync_next);
+	list_init(&es->ttl.waiting);
 	es->loop = ev_loop_new(err);
 	if (!es->loop || link_endpoints_read(sv_from(o->endpoints), es->endpoints, &es->n_endpoints, err) < 0 ||
 	    es_tls(es, o, err) < 0) {

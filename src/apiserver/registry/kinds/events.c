@@ -80,6 +80,7 @@ const struct strategy event_strategy = {
 	.create_on_update = true,
 	.unconditional_update = true,
 	.no_generation = true,
+	.forgotten = true,
 	.field_label = event_field,
 	.versions = &events_versions,
 };
@@ -89,5 +90,6 @@ const struct strategy events_event_strategy = {
 	.create_on_update = true,
 	.unconditional_update = true,
 	.no_generation = true,
+	.forgotten = true,
 	.versions = &events_versions,
 };
