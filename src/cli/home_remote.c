@@ -251,6 +251,12 @@ int home_remote_join(struct home_remote *h, const struct home_remote_opts *o, st
 			   env_now_ns(o->env), &why, err);
 	if (rc < 0)
 		return -1;
+	/* Otherwise it would run its pods, of a cluster that has no word with it. */
+	if (rc > 0 && o->join->server &&
+	    join_check_same(&h->arena, o->join->server, h->id.ca, h->id.dir,
+			    "give it --server of its own, or remove the directory and join the other one with --token",
+			    err) < 0)
+		return -1;
 	if (rc == 0) {
 		if (why)
 			log_warn(SYS, "this node has to join again", "why", "%s", why);

@@ -27,7 +27,8 @@ struct identity {
 };
 
 /* 1: complete and good for a while; 0: there is none yet, or it has expired (*ret_why says so in words, or is NULL);
- * -1: it is another node's, or another cluster's than server (NULL: not asked). */
+ * -1: it is another node's. server: the URL that was given, NULL: that of before; whose that is is not asked here
+ * (join_check_same()). */
 int identity_load(struct identity *id, struct arena *a, const char *data_dir, const char *node_name, const char *server,
 		  int64_t now_ns, const char **ret_why, struct err *err);
 /* After joining, or a renewal: writes what is set. */

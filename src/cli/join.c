@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #define FETCH_TIMEOUT_NS (10 * NS_PER_SEC)
+#define SAME_TIMEOUT_NS (3 * NS_PER_SEC) /* a start may wait for it in vain */
 #define CA_MAX ((size_t)256 * 1024)
 #define HASH_PREFIX SV("sha256:")
 
@@ -96,41 +97,69 @@ static bool join_http_date(struct arena *a, struct sv s, int64_t *ret_ns)
 			  ret_ns);
 }
 
-int join_fetch_ca(struct arena *a, const struct join_opts *o, const struct join_token *t, int64_t now_ns,
-		  struct sv *ret_pem, int64_t *ret_clock_ns, struct err *err)
+/* What the server says its CA is, unproved. */
+static int join_ask_ca(struct arena *a, const char *server, int64_t timeout_ns, struct http_response *ret,
+		       struct err *err)
 {
 	const struct http_header headers[] = { { SV("accept"), SV("*/*") }, { SV("user-agent"), SV("caravel") } };
 	struct http_endpoint ep = { 0 };
-	struct http_response r;
 	struct http_pool *pool;
 	struct sv prefix;
-	int64_t theirs;
 	char *host;
 	bool tls;
 	int rc;
 
-	if (https_parse_url(a, o->server, &tls, &host, &ep.port, &prefix, err) < 0)
+	if (https_parse_url(a, server, &tls, &host, &ep.port, &prefix, err) < 0)
 		return -1;
 	if (!tls)
-		return err_set(err, ERR_INVALID, "--server takes a URL that begins with https://, not '%s'", o->server);
+		return err_set(err, ERR_INVALID, "--server takes a URL that begins with https://, not '%s'", server);
 	ep.host = host;
 	ep.tls = tls_client_ctx(&(struct tls_client_opts){ .insecure = true }, err);
 	if (!ep.tls)
 		return -1;
 	pool = http_pool_new();
 	rc = http_call(pool, a, &ep, "GET", arena_printf(a, "%.*s/cacerts", SV_ARG(prefix)), headers,
-		       ARRAY_LEN(headers), SV(""), FETCH_TIMEOUT_NS, CA_MAX, &r, err);
+		       ARRAY_LEN(headers), SV(""), timeout_ns, CA_MAX, ret, err);
 	http_pool_free(pool);
 	tls_ctx_unref(ep.tls);
 	if (rc < 0)
 		return -1;
-	if (r.status >= 500)
-		return err_set(err, ERR_UNAVAILABLE, "%s answers %d", o->server, r.status);
-	if (r.status != 200)
+	if (ret->status >= 500)
+		return err_set(err, ERR_UNAVAILABLE, "%s answers %d", server, ret->status);
+	if (ret->status != 200)
 		return err_set(err, ERR_INVALID,
 			       "%s answers %d when it is asked for its CA: is that the address of a Caravel server?",
-			       o->server, r.status);
+			       server, ret->status);
+	return 0;
+}
+
+int join_fetch_ca(struct arena *a, const struct join_opts *o, const struct join_token *t, int64_t now_ns,
+		  struct sv *ret_pem, int64_t *ret_clock_ns, struct err *err)
+{
+	struct http_response r;
+	int64_t theirs;
+
+	if (join_ask_ca(a, o->server, FETCH_TIMEOUT_NS, &r, err) < 0)
+		return -1;
 	*ret_clock_ns = join_http_date(a, http_response_header(&r, "date"), &theirs) ? theirs - now_ns : 0;
 	*ret_pem = arena_sv(a, r.body);
 	return join_check_ca(o, t, *ret_pem, err);
+}
+
+int join_check_same(struct arena *a, const char *server, struct sv ca_pem, const char *dir, const char *todo,
+		    struct err *err)
+{
+	char ours[SHA256_HEX], theirs[SHA256_HEX];
+	struct http_response r;
+
+	if (key_hash(ca_pem, ours, NULL) < 0 || join_ask_ca(a, server, SAME_TIMEOUT_NS, &r, NULL) < 0 ||
+	    key_hash(r.body, theirs, NULL) < 0)
+		return 0;
+	if (sv_eq(sv_trim(r.body), sv_trim(ca_pem)) || strcmp(ours, theirs) == 0)
+		return 0;
+	return err_set(
+	    err, ERR_INVALID,
+	    "'%s' is of the cluster whose CA has the key sha256:%s, and %s is a server of another one, whose "
+	    "CA has sha256:%s: %s",
+	    dir, ours, server, theirs, todo);
 }

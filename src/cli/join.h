@@ -11,7 +11,8 @@
  *	<id>.<secret> alone					only with --insecure-join: whoever is in between
  *							could be the server, and would have the token
  *
- * Blocking, for the start of `caravel agent`, and of `caravel server --server`.
+ * Blocking, for the start of `caravel agent`, and of `caravel server --server`. With data of a cluster neither joins:
+ * join_check_same().
  */
 #pragma once
 
@@ -34,3 +35,10 @@ int join_secret_parse(struct arena *a, const struct join_opts *o, struct join_to
  * does not tell. */
 int join_fetch_ca(struct arena *a, const struct join_opts *o, const struct join_token *t, int64_t now_ns,
 		  struct sv *ret_pem, int64_t *ret_clock_ns, struct err *err);
+
+/* Before a machine that has a cluster's data goes on with --server of another, which would only say that nobody knows
+ * it: ca_pem is the CA of what dir has. -1: ERR_INVALID, the CA there is neither the same nor of the same key; both are
+ * named, todo is what to do. 0: it is, or nobody answers within seconds, or not with a CA: that is no reason not to
+ * start, as its own cluster's servers may be down as it is. Whoever answers is believed only in that it is another. */
+int join_check_same(struct arena *a, const char *server, struct sv ca_pem, const char *dir, const char *todo,
+		    struct err *err);

@@ -1,10 +1,12 @@
 #include "cli/server_store.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/repeat.h"
 #include "cli/cluster_reset.h"
 #include "cli/daemon.h"
 #include "cli/etcd_others.h"
+#include "cli/join.h"
 #include "cli/server_join.h"
 #include "cli/shared_keys.h"
 #include "cli/to_etcd.h"
@@ -17,6 +19,7 @@
 #define FOLLOW_NS (60 * NS_PER_SEC)
 #define PROMOTE_NS (250 * NS_PER_MS)
 #define LISTEN_TRIES 12
+#define PEM_MAX ((size_t)1 << 16)
 #define TELL_TIMES 20 /* pauses between two lines of the log */
 
 static bool passes(const struct err *err)
@@ -72,6 +75,21 @@ static int member_has_place(const struct etcd_member_opts *m, struct err *err)
 static bool has_database(struct arena *a, const char *data_dir)
 {
 	return access(arena_printf(a, "%s/db/manifest", data_dir), F_OK) == 0;
+}
+
+/* With data of a cluster --server is not asked for a place any more, so nobody would notice that it is another's. */
+static int check_same(struct arena *a, const struct server_opts *o, struct err *err)
+{
+	const char *dir = o->node.data_dir;
+	struct sv ca;
+
+	if (!o->join_url || (!etcd_member_there(dir) && !has_database(a, dir)) ||
+	    file_read(a, arena_printf(a, "%s/pki/ca.crt", dir), PEM_MAX, &ca, NULL) < 0)
+		return 0;
+	return join_check_same(a, o->join_url, ca, dir,
+			       "go on with it without --server, or with that of a server of its own, or join the other "
+			       "one with an empty --data-dir",
+			       err);
 }
 
 /* What a member that has no data needs before it starts. */
@@ -251,7 +269,7 @@ int server_store_open(struct server_store *s, struct env *env, struct arena *a, 
 	s->shared = true;
 	if (o->datastore.endpoint)
 		return (s->store = datastore_etcd(env, a, &o->datastore, err)) ? 0 : -1;
-	if (cluster_reset_finish(o->node.data_dir, err) < 0)
+	if (check_same(a, o, err) < 0 || cluster_reset_finish(o->node.data_dir, err) < 0)
 		return -1;
 	to_etcd_forget(o->node.data_dir);
 	if (!o->of_etcd && (o->cluster_init || o->join_url || etcd_member_there(o->node.data_dir)))

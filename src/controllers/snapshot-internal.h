@@ -21,8 +21,9 @@ struct snapshots {
 	struct controller_ctx *ctx;
 	struct workq *q;
 	struct volsnap_watch *watch;
-	struct informer *claims, *volumes, *storage_classes, *crds; /* shared with others */
-	bool kinds_made;					    /* of the first key's runs */
+	struct informer *claims, *volumes, *storage_classes; /* shared with others */
+	bool kinds_made;				     /* of the first key's runs */
+	atomic_bool wanted;				     /* there is a snapshot */
 	atomic_bool class_made;
 };
 

@@ -2,8 +2,9 @@
  * upstream's external-snapshotter does on the server's side. Whose data they are: a CSI driver's with its
  * csi-snapshotter, or local-path's on the node that has it (kubelet/local_path_snap.c). Both watch contents.
  *
- * Nobody pays for it who has nothing to take a snapshot of: kinds are made, and watched, from when there is a claim, a
- * volume or a StorageClass of another driver, or when somebody has brought the kinds.
+ * The kinds are made at the start, so that one manifest may hold a claim and a snapshot of it. Nobody pays for more who
+ * has nothing to take a snapshot of: all are watched from when there is a claim, a volume, a StorageClass of another
+ * driver, or a snapshot, which may be of a content that somebody brought; until then snapshots alone.
  *
  * Keys: "NAMESPACE/NAME" of a snapshot, "NAME" of a content, "@NAMESPACE/NAME" of a claim that is to be filled from a
  * snapshot, and KEY_BEGIN. */
@@ -17,7 +18,6 @@
 
 #define KEY_BEGIN "!begin"
 #define KEY_CLAIM "@" /* no namespace begins so */
-#define CRD_NAME "volumesnapshots." VOLSNAP_GROUP
 
 /* --- what is watched --- */
 
@@ -128,12 +128,12 @@ static int snapshots_look_for_driver(struct obj *class, void *ctx)
 
 static bool snapshots_wanted(struct snapshots *c)
 {
-	_cleanup_obj_ struct obj *crd = informer_lookup(c->crds, SV(""), SV(CRD_NAME));
 	bool driver = false;
 
-	if (!crd && !informer_count(c->claims) && !informer_count(c->volumes))
-		informer_each(c->storage_classes, SV(""), snapshots_look_for_driver, &driver);
-	return crd || driver || informer_count(c->claims) || informer_count(c->volumes);
+	if (atomic_load(&c->wanted) || informer_count(c->claims) || informer_count(c->volumes))
+		return true;
+	informer_each(c->storage_classes, SV(""), snapshots_look_for_driver, &driver);
+	return driver;
 }
 
 static int snapshots_look_for_local(struct obj *class, void *ctx)
@@ -162,18 +162,33 @@ static int snapshots_make_class(struct snapshots *c, struct err *err)
 	return install_object(c->ctx->client, volsnap_resource(c->watch, VOLSNAP_CLASSES), doc, err) < 0 ? -1 : 1;
 }
 
+/* Before all are watched, which tells of it once more. */
+static void snapshots_on_first(_unused_ struct obj *o, void *ctx)
+{
+	struct snapshots *c = ctx;
+
+	if (!atomic_exchange(&c->wanted, true))
+		workq_add(c->q, SV(KEY_BEGIN));
+}
+
 static int snapshots_begin(struct snapshots *c, struct reconcile_result *ret, struct err *err)
 {
+	static const struct informer_handler first = { snapshots_on_first, NULL, NULL };
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	int made;
 
-	if (c->class_made || !snapshots_wanted(c))
+	if (c->class_made)
 		return 0;
 	if (!volsnap_resource(c->watch, VOLSNAP_SNAPSHOTS))
 		return 0; /* no room for more names in this process */
-	if (!c->kinds_made && install_kinds(c->ctx->client, described_crds(&a, volsnap_crds_json), err) < 0)
-		return -1;
-	c->kinds_made = true;
+	if (!c->kinds_made) {
+		if (install_kinds(c->ctx->client, described_crds(&a, volsnap_crds_json), err) < 0)
+			return -1;
+		c->kinds_made = true;
+		(void)volsnap_watch_for(c->watch, VOLSNAP_SNAPSHOTS, &first, c);
+	}
+	if (!snapshots_wanted(c))
+		return 0;
 	volsnap_watch_start(c->watch, snapshots_made, c);
 	if (!volsnap_watch_synced(c->watch)) {
 		ret->after_ns = NS_PER_SEC; /* not served yet */
@@ -265,8 +280,7 @@ static bool snapshots_ready(void *ctx)
 {
 	struct snapshots *c = ctx;
 
-	return informer_synced(c->claims) && informer_synced(c->volumes) && informer_synced(c->storage_classes) &&
-	       informer_synced(c->crds);
+	return informer_synced(c->claims) && informer_synced(c->volumes) && informer_synced(c->storage_classes);
 }
 
 static void *snapshots_start(struct controller_ctx *ctx)
@@ -285,7 +299,6 @@ static void *snapshots_start(struct controller_ctx *ctx)
 	c->claims = informer_get(ctx->informers, RES(core_persistentvolumeclaims), NULL, NULL, NULL);
 	c->volumes = informer_get(ctx->informers, RES(core_persistentvolumes), NULL, NULL, NULL);
 	c->storage_classes = informer_get(ctx->informers, RES(storage_storageclasses), NULL, NULL, NULL);
-	c->crds = informer_get(ctx->informers, RES(apiextensions_customresourcedefinitions), NULL, NULL, NULL);
 	/* Asks whether these are there as soon as it is made. */
 	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "snapshot-controller",
 							 .retry_max_ns = 5 * 60 * NS_PER_SEC,
@@ -295,7 +308,7 @@ static void *snapshots_start(struct controller_ctx *ctx)
 	informer_add_handler(c->claims, &claims, c);
 	informer_add_handler(c->volumes, &others, c);
 	informer_add_handler(c->storage_classes, &storage_classes, c);
-	informer_add_handler(c->crds, &others, c);
+	workq_add(c->q, SV(KEY_BEGIN));
 	return c;
 }
 

@@ -76,6 +76,17 @@ const struct resource *volsnap_resource(struct volsnap_watch *w, enum volsnap_ki
 	return r;
 }
 
+bool volsnap_watch_for(struct volsnap_watch *w, enum volsnap_kind kind, const struct informer_handler *h, void *ctx)
+{
+	const struct resource *r = volsnap_resource(w, kind);
+
+	if (!r)
+		return false;
+	informer_add_handler(informer_get(w->factory, r, NULL, NULL, NULL), h, ctx);
+	informer_factory_start(w->factory);
+	return true;
+}
+
 /* False: somebody did before, or there is no room for more names. */
 static bool watch_make(struct volsnap_watch *w)
 {

@@ -1,7 +1,8 @@
 /* watch.h - the kinds of VolumeSnapshots, watched from when somebody has use for them.
  *
  * They are CustomResourceDefinitions', so they may be there or not, and come and go while we run. Nothing is asked for
- * before volsnap_watch_start(); then each is listed again and again (client/informer.h) until somebody serves it.
+ * before volsnap_watch_start(), or of one kind volsnap_watch_for(); then each is listed again and again
+ * (client/informer.h) until somebody serves it.
  *
  * Threads: any.
  */
@@ -21,6 +22,9 @@ struct volsnap_watch *volsnap_watch_free(struct volsnap_watch *w); /* stops; NUL
 /* To write with; also before start(). Lives as long as w. NULL: too many names are taken in this process. */
 const struct resource *volsnap_resource(struct volsnap_watch *w, enum volsnap_kind kind);
 
+/* Of one kind, before start(), which takes it over: what there is of it is told to h, and nothing can be asked for yet.
+ * False: too many names are taken in this process. */
+bool volsnap_watch_for(struct volsnap_watch *w, enum volsnap_kind kind, const struct informer_handler *h, void *ctx);
 /* Begins to watch; more calls do nothing. made: called once before anything comes, to add indexes and handlers. */
 void volsnap_watch_start(struct volsnap_watch *w, void (*made)(struct volsnap_watch *w, void *ctx), void *ctx);
 bool volsnap_watch_started(struct volsnap_watch *w);

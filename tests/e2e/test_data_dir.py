@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """What is said of a server by its --data-dir: commands find it wherever its kubeconfig went, and no token stands in `ps`."""
 import os
+import shutil
 import subprocess
 import sys
 
-from lib import CARAVEL, Cluster, contains, equal, main
+from lib import CARAVEL, Cluster, contains, equal, free_port, main
 
 TOKEN = "abcdef.0123456789abcdef"
 
@@ -69,7 +70,49 @@ def a_token_is_said_once(c):
     contains(caravel("token", "list", "-d", data(c)), "fedcba")
 
 
+def url(port):
+    return f"https://127.0.0.1:{port}"
+
+
+def joins(word, where, port, *more):
+    """What a server or agent with these data says when it is to go on with another's server."""
+    return " ".join(caravel(word, "-d", where, "--server", url(port), *more, status=1).split())
+
+
+def a_server_of_another_cluster_is_refused(c):
+    """Also of a member of an etcd, which has data and asks nobody for a place."""
+    more = ("--disable-agent", "--write-kubeconfig", "", "--https-listen-port", "0", "--token", TOKEN)
+    with Cluster(args=["--disable-scheduler", "--disable-controller-manager", "--disable-snapshots"]) as other:
+        for copy, made in (("copy", ""), ("member", "etcd/data/member")):
+            there = os.path.join(c.dir, copy)
+            shutil.copytree(data(c), there, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
+            if made:
+                shutil.rmtree(os.path.join(there, "db"))
+                os.makedirs(os.path.join(there, made))
+            contains(joins("server", there, other.port, *more), there, url(other.port), "is of the cluster whose CA has the key sha256:", "another one")
+        copy = os.path.join(c.dir, "copy")
+        for port in (c.port, free_port()):  # its own, and nobody: what else is wrong with it is said
+            contains(joins("server", copy, port, *more), f"'{copy}/db' has the objects of another cluster")
+        if os.geteuid() == 0:
+            an_agent_of_another_cluster_is_refused(c, other)
+
+
+def an_agent_of_another_cluster_is_refused(c, other):
+    node, pki = os.path.join(c.dir, "node"), os.path.join(data(c), "pki")
+    agent = os.path.join(node, "agent")
+    os.makedirs(agent)
+    shutil.copy(os.path.join(pki, "ca.crt"), os.path.join(agent, "server-ca.crt"))
+    key, request, cert = (os.path.join(agent, name) for name in ("client-kubelet.key", "request", "client-kubelet.crt"))
+    for words in (("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-subj", "/O=system:nodes/CN=system:node:n1",
+                   "-out", request),
+                  ("x509", "-req", "-in", request, "-CA", os.path.join(pki, "ca.crt"), "-CAkey", os.path.join(pki, "ca.key"), "-CAcreateserial", "-CAserial",
+                   os.path.join(agent, "serial"), "-days", "30", "-out", cert)):
+        subprocess.run(["openssl", *words], check=True, capture_output=True)
+    contains(joins("agent", node, other.port, "--node-name", "n1"), agent, url(other.port), "is of the cluster whose CA has the key sha256:", "--token")
+
+
 if __name__ == "__main__":
     with Cluster(args=["--disable-scheduler", "--disable-controller-manager", "--disable-snapshots", "--token", TOKEN]) as cluster:
-        sys.exit(main([a_kubeconfig_elsewhere_is_found, one_that_went_is_told, what_is_not_there_is_said, no_token_is_shown, a_token_is_said_once],
+        sys.exit(main([a_kubeconfig_elsewhere_is_found, one_that_went_is_told, what_is_not_there_is_said, no_token_is_shown, a_token_is_said_once,
+                       a_server_of_another_cluster_is_refused],
                       cluster))

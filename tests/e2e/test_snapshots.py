@@ -74,12 +74,14 @@ def clear(c, *kinds):
         c.kubectl("delete", kind, "--all", "--timeout=90s")
 
 
-def nobody_pays_for_them(c):
-    equal([x for x in c.get("crd")["items"] if x["spec"]["group"] == GROUP], [])
-    c.apply(claim("first"))
+def one_manifest_holds_a_claim_and_its_snapshot(c):
     wait_for("the kinds", lambda: len([x for x in c.get("crd")["items"] if x["spec"]["group"] == GROUP]) == 3, 30)
+    equal(c.kubectl("get", "volumesnapshotclass", "-o", "name"), "")  # nobody has anything to take a snapshot of
+    c.apply(claim("first") + "---" + snapshot("first", "first"))
     wait_for("the class", lambda: "local-path" in c.kubectl("get", "volumesnapshotclass"), 30)
     contains(c.kubectl("get", "volumesnapshotclass"), "DRIVER", "DELETIONPOLICY", "caravel.io/local-path", "Delete")
+    wait_for("what it waits for", lambda: "is not yet bound" in c.get("volumesnapshot", "first").get("status", {}).get("error", {}).get("message", ""), 30)
+    c.kubectl("delete", "volumesnapshot", "first")
     c.kubectl("delete", "pvc", "first")
 
 
@@ -251,5 +253,5 @@ def half_of_one_is_nothing(c):
 if __name__ == "__main__":
     need_node()
     with Cluster(agent=True) as cluster:
-        sys.exit(main([nobody_pays_for_them, upstreams_definitions_take_over, an_image_that_is_written_to, it_outlives_its_volume, a_large_image,
+        sys.exit(main([one_manifest_holds_a_claim_and_its_snapshot, upstreams_definitions_take_over, an_image_that_is_written_to, it_outlives_its_volume, a_large_image,
                        a_device, a_directory, kept_and_found, half_of_one_is_nothing], cluster))

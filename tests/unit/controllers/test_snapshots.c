@@ -164,8 +164,8 @@ static struct cluster start_with_driver(void **state)
 
 /* --- kinds --- */
 
-/* Nobody who has nothing to take a snapshot of pays for them. */
-static void test_kinds_come_when_used(void **state)
+/* They are there at once. Nobody who has nothing to take a snapshot of pays for more. */
+static void test_kinds_come_first(void **state)
 {
 	struct cluster k = start(state);
 	struct rig *r = k.rig;
@@ -173,14 +173,52 @@ static void test_kinds_come_when_used(void **state)
 	storage_class(r, "local", "kubernetes.io/no-provisioner");
 	storage_class(r, "local-path", "caravel.io/local-path");
 	cluster_run(&k, 30);
-	assert_int_equal(val_len(val_get(expect(r, 200, "GET", CRDS, NULL), F_items)), 0);
+	assert_int_equal(val_len(val_get(expect(r, 200, "GET", CRDS, NULL), F_items)), _VOLSNAP_MAX);
+	assert_false(there(r, CLASSES, "local-path"));
 	expect(r, 201, "POST", CLAIMS,
 	       "{\"metadata\":{\"name\":\"c\"},\"spec\":{\"accessModes\":[\"ReadWriteOnce\"],\"resources\":{"
 	       "\"requests\":{\"storage\":\"1Gi\"}}}}");
 	cluster_run(&k, 10);
-	assert_int_equal(val_len(val_get(expect(r, 200, "GET", CRDS, NULL), F_items)), _VOLSNAP_MAX);
 	assert_val(val_get(get(r, CLASSES, "local-path"), F_driver), "caravel.io/local-path");
 	assert_sv(annotation_of(get(r, CLASSES, "local-path"), ANN_VOLSNAP_DEFAULT), "true");
+	cluster_finish(&k);
+}
+
+/* What somebody brings of another cluster is bound before there is any claim, and so is a snapshot that comes first. */
+static void test_nothing_but_a_snapshot(void **state)
+{
+	struct cluster k = start(state);
+	struct rig *r = k.rig;
+
+	cluster_run(&k, 5);
+	content(r, 201, "c", HANDLE "," FOR("s"));
+	cluster_run(&k, 5);
+	snap(r, 201, "s", OF_CONTENT("c"));
+	cluster_run(&k, 10);
+	driver_takes(r, "c");
+	cluster_run(&k, 3);
+	assert_true(val_get_bool(get(r, SNAPS, "s"), F_status, F_readyToUse));
+	assert_true(has_finalizer(get(r, CONTENTS, "c"), VOLSNAP_CONTENT_BOUND));
+	cluster_finish(&k);
+}
+
+/* One that was there before these controllers. */
+static void test_a_snapshot_from_before(void **state)
+{
+	struct cluster k = start(state);
+	struct rig *r = k.rig;
+
+	cluster_run(&k, 5);
+	cluster_finish(&k);
+	content(r, 201, "c", HANDLE "," FOR("s"));
+	snap(r, 201, "s", OF_CONTENT("c"));
+	cluster_snapshots = true;
+	k = cluster_start_again(state);
+	cluster_snapshots = false;
+	cluster_run(&k, 10);
+	driver_takes(r, "c");
+	cluster_run(&k, 3);
+	assert_true(val_get_bool(get(r, SNAPS, "s"), F_status, F_readyToUse));
 	cluster_finish(&k);
 }
 
@@ -513,7 +551,9 @@ static void test_deleted_while_restored(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_kinds_come_when_used, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_kinds_come_first, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_nothing_but_a_snapshot, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_a_snapshot_from_before, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_class_when_there_are_volumes, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_kinds_not_wanted, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_refused, rig_setup, rig_teardown),
