@@ -121,6 +121,7 @@ struct api_req {
 	const struct subresource *sub; /* when subresource is known */
 	struct sv path;		       /* decoded, for non-resource requests and error texts */
 	struct sv method;
+	struct sv query; /* as it came, of who has no transport; for who passes it on */
 
 	struct api_param *params;
 	size_t n_params;

@@ -158,6 +158,7 @@ const char *resource_qualified(const struct resource *r, char *out, size_t n);
 
 /* Fills verb, resource, ns, name, subresource from q->path and q->method. */
 void request_info(struct api_req *q);
+void api_req_query(struct api_req *q, struct sv query); /* of a URL, into q->params */
 /* The verb as authorization names it; for other requests the method in lower case. */
 struct sv request_verb(const struct api_req *q);
 

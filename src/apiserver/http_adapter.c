@@ -354,28 +354,6 @@ static const struct api_sink ws_sink = {
 
 /* --- requests --- */
 
-static void read_query(struct api_req *q, struct sv query)
-{
-	struct sv rest = query, one;
-	size_t max = 1;
-
-	for (size_t i = 0; i < query.n; i++)
-		max += query.p[i] == '&';
-	if (!query.n)
-		return;
-	q->params = ARENA_ARRAY(q->arena, struct api_param, max);
-	while (sv_split(&rest, '&', &one)) {
-		ssize_t eq = sv_find(one, '=');
-		struct api_param *p;
-
-		if (!one.n)
-			continue;
-		p = &q->params[q->n_params++];
-		p->name = http_percent_decode(q->arena, eq < 0 ? one : sv_sub(one, 0, (size_t)eq), true);
-		p->value = eq < 0 ? SV("") : http_percent_decode(q->arena, sv_sub(one, (size_t)eq + 1, one.n), true);
-	}
-}
-
 /* Media types are written in any case; parameters keep theirs. */
 static struct sv lower_type(struct arena *a, struct sv header)
 {
@@ -432,7 +410,7 @@ static struct api_req *request(struct http_req *r, void *ctx)
 	r->user = q;
 	r->on_gone = gone_unanswered;
 	read_headers(q);
-	read_query(q, r->query);
+	api_req_query(q, r->query);
 	return q;
 }
 

@@ -4,11 +4,13 @@
  * from its thread); what is to be done then it does itself (inbox.h). Reads skip the sink and take references from the
  * watch cache. A watch reads its queue in tasks of the env, one at a time. */
 #include "apiserver/apiserver-internal.h"
+#include "net/http.h"
 #include "apiserver/fence.h"
 #include "apiserver/inbox.h"
 #include "apiserver/late_kind.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/versions.h"
+#include "codec/json.h"
 
 #include <stdlib.h>
 
@@ -27,6 +29,8 @@ struct call {
 	struct inbox in;
 	bool done;	    /* all of this on the caller's thread */
 	struct obj *result; /* owned */
+	struct buf *bytes;  /* where an answer goes that is no object; NULL: it is not wanted */
+	int code;
 	struct err err;
 };
 
@@ -48,9 +52,13 @@ static void local_sink_bytes(struct api_req *q, int code, const char *content_ty
 
 	(void)content_type;
 	api_req_answered(q, code);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		if (c->bytes)
+			buf_addsv(c->bytes, chunks[i].data);
 		if (chunks[i].release)
 			chunks[i].release(chunks[i].owner);
+	}
+	c->code = code;
 	c->done = true;
 }
 
@@ -306,6 +314,56 @@ static int local_list(struct client *c, const struct resource *r, struct sv ns, 
 	return rc;
 }
 
+/* What others answer is a stranger's: the document that it is, or why it is none. */
+static int doc_of_bytes(const struct call *k, struct arena *a, const struct val **ret, struct err *err)
+{
+	struct sv body = arena_sv(a, buf_sv(k->bytes));
+
+	if (k->code < 200 || k->code > 299)
+		return err_set(err, k->code == 404 ? ERR_NOT_FOUND : ERR_UNAVAILABLE, "%.*s",
+			       SV_ARG(sv_trim(sv_sub(body, 0, 500))));
+	*ret = json_decode(a, body, NULL, err);
+	return *ret ? 0 : -1;
+}
+
+static int local_get_doc(struct client *c, struct arena *a, const char *target, const struct val **ret, struct err *err)
+{
+	struct local_client *lc = (struct local_client *)c;
+	_cleanup_(buf_release) struct buf bytes = BUF_INIT;
+	struct sv path = sv_from(target);
+	ssize_t query = sv_find(path, '?');
+	struct call k = { .bytes = &bytes };
+	int rc = 0;
+
+	inbox_init(&k.in);
+	k.q = (struct api_req){
+		.server = lc->s,
+		.arena = &k.arena,
+		.sink = &local_sink,
+		.method = SV("GET"),
+		.trusted = true,
+		.user = lc->user,
+		.user_agent = lc->agent,
+		.user_data = &k,
+	};
+	if (query >= 0)
+		api_req_query(&k.q, sv_sub(path, (size_t)query + 1, path.n));
+	k.q.query = query < 0 ? SV("") : sv_sub(path, (size_t)query + 1, path.n);
+	k.q.path = http_percent_decode(&k.arena, query < 0 ? path : sv_sub(path, 0, (size_t)query), false);
+	api_serve(&k.q);
+	while (!k.done)
+		inbox_run(&k.in);
+	if (k.err.reason != ERR_NONE)
+		rc = err_move(err, &k.err);
+	else if (k.result)
+		*ret = val_clone(a, obj_root(k.result));
+	else
+		rc = doc_of_bytes(&k, a, ret, err);
+	obj_unref(k.result);
+	call_end(&k);
+	return rc;
+}
+
 static int local_create(struct client *c, const struct resource *r, struct sv ns, struct sv name, const struct val *doc,
 			const struct client_write_opts *o, struct obj **ret, struct err *err)
 {
@@ -539,6 +597,7 @@ static const struct client_ops local_ops = {
 	.patch = local_patch,
 	.del = local_del,
 	.watch = local_watch,
+	.get_doc = local_get_doc,
 	.unwatch = local_unwatch,
 	.free = local_free,
 };

@@ -1,5 +1,6 @@
 #include "apiserver/node_usage.h"
 
+#include "apiserver/kubelet_client.h"
 #include "apiserver/webhook/webhook.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -23,6 +24,7 @@ struct usage_entry {
 	struct node_usage *said; /* last, or NULL */
 	int64_t tried_ns;	 /* monotonic, when the last call ended; 0: none has */
 	bool asking;
+	bool silent;	    /* the last call brought nothing; said once. Of the call alone */
 	struct list queued; /* for its call */
 	VEC(struct usage_wait *) waits;
 };
@@ -155,9 +157,10 @@ static void usage_answered(struct webhook_answer *answer_take, void *ctx)
 
 	if (answer_take->err.reason == ERR_NONE)
 		said = node_usage_parse(buf_sv(&answer_take->body), &why);
-	if (!said)
+	if (!said && !e->silent)
 		log_info("apiserver", "a node does not say what it uses", "node", "%s: %s", e->node,
 			 err_msg(answer_take->err.reason == ERR_NONE ? &why : &answer_take->err));
+	e->silent = !said;
 	webhook_answer_free(answer_take);
 	pthread_mutex_lock(&u->lock);
 	was = e->said;
@@ -192,7 +195,7 @@ static void usage_ask_some(struct node_usages *u)
 		if (!e)
 			return;
 		o.ctx = e;
-		o.target = webhook_target_node(sv_from(e->node));
+		o.target = webhook_target_own(sv_from(e->node), kubelet_endpoint);
 		webhook_call_unref(webhook_call(u->s, &o));
 		webhook_target_unref(o.target);
 	}

@@ -1,11 +1,10 @@
-/* node_usage.h - what kubelets say that their nodes and pods use: asked for when somebody wants to know, kept for a
- *while.
+/* node_usage.h - what kubelets say that their nodes and pods use: asked when somebody wants to know, kept for a while.
  *
  *	request ─▶ node_usage_wait() ─▶ GET NODE/stats/summary?only_cpu_and_memory=true, of many nodes at once
  *	                 └─ all have answered, or 5 s ─▶ node_usage_get()
  *
  * A node that answered, or did not, is not asked again within USAGE_KEEP_NS. Nobody asks while nobody wants to know. A
- *node's word is taken of itself and of what runs there alone, which the reader of a pod's numbers sees to (its uid).
+ * node's word is taken of itself and of what runs there alone, which the reader of a pod's numbers sees to (its uid).
  *
  * Bounds: USAGE_CALLS_MAX calls at once; an answer of at most USAGE_ANSWER_MAX bytes, of which what matters is kept.
  * Threads: any.

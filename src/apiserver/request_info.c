@@ -6,6 +6,7 @@
  *
  * Everything else is a non-resource path. */
 #include "apiserver/apiserver-internal.h"
+#include "net/http.h"
 
 #define PARTS_MAX 8
 
@@ -107,4 +108,26 @@ struct sv request_verb(const struct api_req *q)
 		if (*c >= 'A' && *c <= 'Z')
 			*c = (char)(*c + ('a' - 'A'));
 	return sv_from(lower);
+}
+
+void api_req_query(struct api_req *q, struct sv query)
+{
+	struct sv rest = query, one;
+	size_t max = 1;
+
+	for (size_t i = 0; i < query.n; i++)
+		max += query.p[i] == '&';
+	if (!query.n)
+		return;
+	q->params = ARENA_ARRAY(q->arena, struct api_param, max);
+	while (sv_split(&rest, '&', &one)) {
+		ssize_t eq = sv_find(one, '=');
+		struct api_param *p;
+
+		if (!one.n)
+			continue;
+		p = &q->params[q->n_params++];
+		p->name = http_percent_decode(q->arena, eq < 0 ? one : sv_sub(one, 0, (size_t)eq), true);
+		p->value = eq < 0 ? SV("") : http_percent_decode(q->arena, sv_sub(one, (size_t)eq + 1, one.n), true);
+	}
 }

@@ -7,9 +7,9 @@
  *
  * Who reads the log only copies bytes: a few tasks in turn (watch_past_read.c). What they mean is found out on the
  * reader's thread, which asks for the next portion when the last one is written out, or, while all such readers
- *together hold little, beside that. What it holds counts until it is written out: a client that takes nothing holds a
- *portion, or, where many do, waits with nothing (and is ended as others that take nothing, watch_sweep.c). Between
- *portions nothing is missed: each begins at the revision where the one before ended. */
+ * together hold little, beside that. What it holds counts until it is written out: a client that takes nothing holds a
+ * portion, or, where many do, waits with nothing (and is ended as others that take nothing, watch_sweep.c). Between
+ * portions nothing is missed: each begins at the revision where the one before ended. */
 #include "apiserver/storekey.h"
 #include "apiserver/watch_past.h"
 

@@ -93,6 +93,8 @@ struct option {
  * when help or the names of the flags were printed, -1 with *err. Secrets in argv are overwritten there, once read. */
 int cli_options_parse(struct arena *a, const struct option *table, size_t n, int argc, char **argv,
 		      const char *config_file, struct string_list *rest, struct err *err);
+/* Of words that may be secrets: from then on they are copies in a, and overwritten in argv. */
+void cli_words_hide(struct arena *a, char **argv, struct string_list *words);
 /* Releases the lists of a table. */
 void cli_options_release(const struct option *table, size_t n);
 /* Of a flag or key of k3s that is none here: what to do instead; NULL: k3s has none of that name either. */

@@ -410,6 +410,18 @@ int cli_options_parse(struct arena *a, const struct option *table, size_t n, int
 	return 0;
 }
 
+/* They are in it in the order in which they stand in argv. */
+void cli_words_hide(struct arena *a, char **argv, struct string_list *words)
+{
+	for (size_t i = 0; words->list.p && words->list.p[i]; i++) {
+		while (*argv && *argv != words->list.p[i])
+			argv++;
+		words->list.p[i] = arena_cstr(a, sv_from(words->list.p[i]));
+		if (*argv)
+			memset(*argv, 'x', strlen(*argv));
+	}
+}
+
 void cli_options_release(const struct option *table, size_t n)
 {
 	for (size_t i = 0; i < n; i++)

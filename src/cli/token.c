@@ -45,7 +45,8 @@ static struct token_cmd token_cmd_init(void)
 	return (struct token_cmd){ .ttl = "24h", .description = "" };
 }
 
-/* 0, 1: help was printed, -1. The words that are no flags are in t->words. */
+/* 0, 1: help was printed, -1. The words that are no flags are in t->words, and not in argv any more: they are tokens.
+ */
 static int token_parse(struct token_cmd *t, const struct option *table, size_t n, int argc, char **argv, size_t words,
 		       struct err *err)
 {
@@ -54,6 +55,8 @@ static int token_parse(struct token_cmd *t, const struct option *table, size_t n
 	if (rc == 0 && t->words.list.n - 1 > words)
 		rc = err_set(err, ERR_INVALID, "unexpected argument '%s'; 'caravel help %s' says what it takes",
 			     t->words.list.p[words], argv[0]);
+	if (rc == 0)
+		cli_words_hide(&t->arena, argv, &t->words);
 	return rc;
 }
 

@@ -106,6 +106,11 @@ int client_delete(struct client *c, const struct resource *r, struct sv ns, stru
 	return c->ops->del(c, r, ns, name, o ? o : &none, err);
 }
 
+int client_get_doc(struct client *c, struct arena *a, const char *target, const struct val **ret, struct err *err)
+{
+	return c->ops->get_doc(c, a, target, ret, err);
+}
+
 int client_watch(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,
 		 const struct client_watch_cb *cb, void *ctx, struct client_watch **ret, struct err *err)
 {

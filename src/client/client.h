@@ -81,6 +81,7 @@ struct client_ops {
 		   const struct client_delete_opts *o, struct err *err);
 	int (*watch)(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,
 		     const struct client_watch_cb *cb, void *ctx, struct client_watch **ret, struct err *err);
+	int (*get_doc)(struct client *c, struct arena *a, const char *target, const struct val **ret, struct err *err);
 	void (*unwatch)(struct client *c,
 			struct client_watch *
 			    w); /* no callback starts after it returns; waits for one under way unless called from it */
@@ -121,6 +122,9 @@ int client_patch(struct client *c, const struct resource *r, struct sv ns, struc
 		 const struct val *patch, const struct client_write_opts *o, struct obj **ret, struct err *err);
 int client_delete(struct client *c, const struct resource *r, struct sv ns, struct sv name,
 		  const struct client_delete_opts *o, struct err *err); /* o may be NULL */
+/* Whatever a GET of this path and query answers, as a document: subresources, and what other servers of the cluster
+ * answer (custom.metrics.k8s.io). target is percent-encoded. It lives as long as a. */
+int client_get_doc(struct client *c, struct arena *a, const char *target, const struct val **ret, struct err *err);
 /* Waits for nobody: it may be called under a lock that the callbacks take. */
 int client_watch(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,
 		 const struct client_watch_cb *cb, void *ctx, struct client_watch **ret, struct err *err);

@@ -181,6 +181,21 @@ static int https_get(struct client *c, const struct resource *r, struct sv ns, s
 	return call_object(&k, &target, ret, err);
 }
 
+static int https_get_doc(struct client *c, struct arena *a, const char *target, const struct val **ret, struct err *err)
+{
+	_cleanup_(buf_release) struct buf path = BUF_INIT;
+	struct https_client *h = (struct https_client *)c;
+	const struct call k = { .h = h, .a = a, .method = "GET", .max = HTTPS_PAGE_MAX };
+	struct http_response r;
+
+	buf_addsv(&path, h->prefix);
+	buf_adds(&path, target);
+	if (https_call_run(&k, &path, &r, err) < 0)
+		return -1;
+	*ret = https_decode(a, r.body, err);
+	return *ret ? 0 : -1;
+}
+
 /* Those of `299 - "text"`. */
 static void https_warnings(struct arena *a, const struct http_response *r, void (*warned)(struct sv text, void *ctx),
 			   void *ctx)
@@ -467,6 +482,7 @@ static const struct client_ops https_ops = {
 	.patch = https_patch,
 	.del = https_del,
 	.watch = https_watch,
+	.get_doc = https_get_doc,
 	.unwatch = https_unwatch,
 	.free = https_free,
 };

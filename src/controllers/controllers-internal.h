@@ -20,6 +20,7 @@ extern const struct controller_ops endpointslice_mirroring_controller;
 extern const struct controller_ops ephemeral_volumes_controller;
 extern const struct controller_ops gateway_controller;
 extern const struct controller_ops gc_controller;
+extern const struct controller_ops hpa_controller;
 extern const struct controller_ops ingress_controller;
 extern const struct controller_ops job_controller;
 extern const struct controller_ops legacy_token_cleaner_controller;

@@ -20,6 +20,7 @@ const struct controller_ops *const controller_table[] = {
 	&daemonset_controller,
 	&deployment_controller,
 	&disruption_controller,
+	&hpa_controller,
 	&endpoints_controller,
 	&endpointslice_controller,
 	&endpointslice_mirroring_controller,

@@ -2,6 +2,7 @@
  * a claim, and about a volume), pv_bind.c (their writes), pv_match.c (which are for each other) and pv_recycle.c. */
 #pragma once
 
+#include "base/strmap.h"
 #include "client/workq.h"
 #include "controllers/controllers-internal.h"
 #include "controllers/pv_shelf.h"
@@ -16,6 +17,7 @@ struct pv_binder {
 	pthread_mutex_t lock;
 	struct pv_shelves shelves; /* volumes: free, or reserved for a claim; guarded by lock */
 	struct pv_shelves waiting; /* claims that found nothing; claim_q's worker's own */
+	struct strmap refused;	   /* volumes whose recycler was refused (pv_recycle.c); volume_q's worker's own */
 };
 
 /* Pods that no node has yet, by the claims they name. */
@@ -57,3 +59,5 @@ bool pv_recyclable(const struct obj *volume);
  * is going on, or done. */
 int pv_recycle(struct pv_binder *b, struct obj *volume, const char **ret_failed, struct arena *a, struct err *err);
 void pv_recycle_watch(struct pv_binder *b);
+void pv_recycle_forget(struct pv_binder *b, struct sv volume); /* it is gone */
+void pv_recycle_free(struct pv_binder *b);

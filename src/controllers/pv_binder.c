@@ -182,6 +182,7 @@ static void binder_stop(void *controller)
 	workq_free(b->volume_q);
 	pv_shelves_release(&b->shelves);
 	pv_shelves_release(&b->waiting);
+	pv_recycle_free(b);
 	pthread_mutex_destroy(&b->lock);
 	free(b);
 }

@@ -2,15 +2,19 @@
  *
  *	Released ──▶ pod recycler-for-NAME ──▶ Succeeded ──▶ pod deleted ──▶ no claimRef, Available
  *	                                  └──▶ Failed ────▶ pod deleted ──▶ Failed
+ *	         └──▶ no pod can be made, REFUSED_MAX times ──────────────▶ Failed
  *
  * Not while a pod that has not ended names the claim: its finalizer may have been taken away under it.
  *
  * Of hostPath and NFS alone, as upstream's; its pod, too. What says that a volume was emptied is the pod that was made
  * for it: any other of that name is deleted, and a volume that is still bound when its pod has gone is emptied once
  * more. */
+#include "base/retry.h"
 #include "controllers/owner.h"
 #include "controllers/podutil.h"
 #include "controllers/pv_binder-internal.h"
+
+#include <stdlib.h>
 
 #define RECYCLER "recycler-for-"
 #define RECYCLER_NS "default"
@@ -18,6 +22,10 @@
 #define RECYCLER_IMAGE "busybox:1.36"	       /* whichever it is: the command below is all that it has to run */
 #define USED_AGAIN_NS (15 * NS_PER_SEC)
 #define USERS_MAX 512 /* bytes of an event that name pods */
+/* A pod that is refused (admission, a quota) is tried again with upstream's pauses, which gives an admin some minutes;
+ * a server that begins anew counts anew. */
+#define REFUSED_MAX 10
+static const struct retry_policy refused_policy = { .first_ns = 500 * NS_PER_MS, .max_ns = 122 * NS_PER_SEC };
 #define SCRUB "test -e /scrub && find /scrub -mindepth 1 -delete && test -z \"$(ls -A /scrub)\" || exit 1"
 
 /* Upstream's least time, and what is added for each GiB. */
@@ -85,7 +93,62 @@ static void recycle_event(struct pv_binder *b, const struct obj *volume, const c
 	recorder_event(b->ctx->recorder, RES(core_persistentvolumes), obj_root(volume), type, reason, "%s", text);
 }
 
-static int recycle_begin(struct pv_binder *b, struct obj *volume, struct err *err)
+struct recycler_refused {
+	unsigned times;
+	int64_t next_ns; /* monotonic */
+};
+
+void pv_recycle_forget(struct pv_binder *b, struct sv volume)
+{
+	free(strmap_del(&b->refused, volume));
+}
+
+void pv_recycle_free(struct pv_binder *b)
+{
+	strmap_release_with(&b->refused, free);
+}
+
+/* Is there a pause after a refusal? It comes again when that is over. */
+static bool recycle_rests(struct pv_binder *b, const struct obj *volume)
+{
+	const struct recycler_refused *r = strmap_get(&b->refused, obj_name(volume));
+	int64_t left = r ? r->next_ns - env_mono_ns(b->ctx->env) : 0;
+
+	if (left > 0)
+		workq_add_after(b->volume_q, obj_name(volume), left);
+	return left > 0;
+}
+
+/* 0, with *ret_failed once it was refused too often. What is nobody's will, but the server's state, is no refusal. */
+static int recycle_refused(struct pv_binder *b, const struct obj *volume, const char **ret_failed, struct arena *a,
+			   struct err *why, struct err *err)
+{
+	const char *text = arena_printf(a, "Recycle failed: unexpected error creating recycler pod:  %s", err_msg(why));
+	struct recycler_refused *r;
+	void **slot;
+	int64_t pause;
+
+	if (why->reason == ERR_UNAVAILABLE || why->reason == ERR_SERVER_TIMEOUT || why->reason == ERR_TIMEOUT ||
+	    why->reason == ERR_TOO_MANY_REQUESTS || why->reason == ERR_CONFLICT)
+		return err_move(err, why);
+	slot = strmap_slot(&b->refused, obj_name(volume));
+	if (!*slot)
+		*slot = xcalloc(1, sizeof(*r));
+	r = *slot;
+	if (++r->times >= REFUSED_MAX) {
+		pv_recycle_forget(b, obj_name(volume));
+		*ret_failed = text;
+		return 0;
+	}
+	recycle_event(b, volume, "Warning", "VolumeFailedRecycle", text);
+	pause = retry_pause_ns(&refused_policy, r->times);
+	r->next_ns = env_mono_ns(b->ctx->env) + pause;
+	workq_add_after(b->volume_q, obj_name(volume), pause);
+	return 0;
+}
+
+static int recycle_begin(struct pv_binder *b, struct obj *volume, const char **ret_failed, struct arena *arena,
+			 struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(err_release) struct err why = ERR_INIT;
@@ -96,11 +159,9 @@ static int recycle_begin(struct pv_binder *b, struct obj *volume, struct err *er
 	    0) {
 		if (why.reason == ERR_ALREADY_EXISTS) /* the cache will know it */
 			return 0;
-		recycle_event(
-		    b, volume, "Warning", "VolumeFailedRecycle",
-		    arena_printf(&a, "Recycle failed: unexpected error creating recycler pod:  %s", err_msg(&why)));
-		return err_move(err, &why);
+		return recycle_refused(b, volume, ret_failed, arena, &why, err);
 	}
+	pv_recycle_forget(b, obj_name(volume));
 	doc = obj_edit(&a, volume);
 	annotation_set(&a, doc, ANN_RECYCLER, obj_uid(pod));
 	return client_update(b->ctx->client, RES(core_persistentvolumes), doc, NULL, NULL, err);
@@ -197,11 +258,15 @@ int pv_recycle(struct pv_binder *b, struct obj *volume, const char **ret_failed,
 	if (obj_deleting(volume))
 		return 0;
 	if (!pod) {
-		int used = recycle_used(b, volume, a, err);
+		int used;
+
+		if (recycle_rests(b, volume))
+			return 0;
+		used = recycle_used(b, volume, a, err);
 
 		if (used > 0)
 			workq_add_after(b->volume_q, obj_name(volume), USED_AGAIN_NS);
-		return used ? MIN(used, 0) : recycle_begin(b, volume, err);
+		return used ? MIN(used, 0) : recycle_begin(b, volume, ret_failed, a, err);
 	}
 	if (obj_deleting(pod))
 		return 0; /* its going brings us back */

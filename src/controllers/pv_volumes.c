@@ -136,8 +136,10 @@ int pv_volume_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, 
 	struct sv name;
 
 	(void)ret;
-	if (!volume)
+	if (!volume) {
+		pv_recycle_forget(b, key);
 		return 0;
+	}
 	if (!val_get_str(ref, F_uid).n) /* free, or reserved for a claim that is to come */
 		return pv_volume_set_phase(b, volume, "Available", NULL, err);
 	if (claim_of(b, ref, &claim, err) < 0)

@@ -136,6 +136,21 @@ void runtime_fake_on_create(struct runtime *r, runtime_fake_made_fn *fn, void *c
 	fake_of(r)->made_ctx = ctx;
 }
 
+void runtime_fake_on_sandbox(struct runtime *r, runtime_fake_sandbox_fn *fn, void *ctx)
+{
+	fake_of(r)->made_sandbox = fn;
+	fake_of(r)->made_sandbox_ctx = ctx;
+}
+
+void runtime_fake_features(struct runtime *r, const struct rt_features *f)
+{
+	struct fake *fake = fake_of(r);
+
+	pthread_mutex_lock(&fake->lock);
+	fake->features = *f;
+	pthread_mutex_unlock(&fake->lock);
+}
+
 size_t runtime_fake_calls(struct runtime *r, const char *op)
 {
 	struct fake *f = fake_of(r);

@@ -48,6 +48,9 @@ struct fake {
 	enum rt_state cut_leaves;
 	runtime_fake_made_fn *made;
 	void *made_ctx;
+	struct rt_features features; /* borrowed */
+	runtime_fake_sandbox_fn *made_sandbox;
+	void *made_sandbox_ctx;
 	int exec_code;
 	char *exec_out;
 	void (*notice)(const struct rt_event *ev, void *ctx);

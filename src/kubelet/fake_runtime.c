@@ -58,20 +58,27 @@ static int fake_version(struct runtime *r, struct arena *a, struct rt_version *r
 	return 0;
 }
 
-static int fake_status(struct runtime *r, struct arena *a, bool *ret_runtime, bool *ret_network, struct sv *ret_why,
-		       struct err *err)
+static int fake_status(struct runtime *r, struct arena *a, struct rt_status *ret, struct err *err)
 {
 	struct fake *f = fake_of(r);
 
 	(void)a;
 	if (fake_enter(f, "status", err) < 0)
 		return -1;
-	*ret_runtime = true;
-	*ret_network = !f->no_network;
-	*ret_why =
-	    f->no_network ? SV("NetworkReady=false reason:NetworkPluginNotReady message:the network is off") : SV("");
+	*ret = (struct rt_status){ .runtime = true, .network = !f->no_network, .why = SV(""), .features = f->features };
+	if (f->no_network)
+		ret->why = SV("NetworkReady=false reason:NetworkPluginNotReady message:the network is off");
 	fake_leave(f);
 	return 0;
+}
+
+/* Without a list it knows its default alone. */
+static bool knows_handler(const struct fake *f, struct sv name)
+{
+	for (size_t i = 0; i < f->features.n_handlers; i++)
+		if (sv_eq(f->features.handlers[i].name, name))
+			return true;
+	return !name.n;
 }
 
 static int fake_run_sandbox(struct runtime *r, struct arena *a, const struct rt_sandbox_config *c, struct sv *ret_id,
@@ -84,6 +91,14 @@ static int fake_run_sandbox(struct runtime *r, struct arena *a, const struct rt_
 
 	if (fake_enter(f, "run_sandbox", err) < 0)
 		return -1;
+	if (!knows_handler(f, c->handler)) {
+		fake_leave(f);
+		return err_set(err, ERR_INTERNAL,
+			       "failed to get sandbox runtime: no runtime for \"%.*s\" is configured",
+			       SV_ARG(c->handler));
+	}
+	if (f->made_sandbox)
+		f->made_sandbox(c, f->made_sandbox_ctx);
 	s = xcalloc(1, sizeof(*s));
 	s->s.id = arena_svf(&s->a, "sandbox-%" PRIu64, ++f->next_id);
 	s->s.name = arena_sv(&s->a, c->name);

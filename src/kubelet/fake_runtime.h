@@ -35,4 +35,9 @@ void runtime_fake_network(struct runtime *r, bool ready); /* its status says so 
 /* fn sees what each container is made of, and the sandbox's; views for the call. Set before containers are made. */
 typedef void runtime_fake_made_fn(const struct rt_container_config *c, const struct rt_sandbox_config *sc, void *ctx);
 void runtime_fake_on_create(struct runtime *r, runtime_fake_made_fn *fn, void *ctx);
+/* The same of each sandbox that is run, under the runtime's lock. */
+typedef void runtime_fake_sandbox_fn(const struct rt_sandbox_config *c, void *ctx);
+void runtime_fake_on_sandbox(struct runtime *r, runtime_fake_sandbox_fn *fn, void *ctx);
+/* What its status says it can do, which handlers it knows; borrowed while it lives. Set before it is asked. */
+void runtime_fake_features(struct runtime *r, const struct rt_features *f);
 size_t runtime_fake_calls(struct runtime *r, const char *op); /* how often it was called */

@@ -94,6 +94,9 @@ void kpod_unref(struct kpod *p)
 	for (size_t i = 0; i < p->claims.n; i++)
 		kpod_claim_release(&p->claims.p[i]);
 	vec_release(&p->claims);
+	for (size_t i = 0; i < p->handed.n; i++)
+		free(p->handed.p[i]);
+	vec_release(&p->handed);
 	obj_unref(p->obj);
 	obj_unref(p->sent);
 	free(p->forced_reason);

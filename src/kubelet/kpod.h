@@ -87,6 +87,7 @@ struct kpod {
 	unsigned noticed_looks; /* how often the runtime did not know yet */
 	bool preempted;		/* it goes for a critical pod */
 	VEC(struct kpod_claim) claims;
+	VEC(char *) handed; /* names of local volumes that it may mount at any time (kubelet_hands()) */
 
 	/* Owned by the sync of this pod. */
 	enum pod_state state; /* pod_state_set() */

@@ -82,6 +82,7 @@ struct kubelet {
 	struct net_mounts *mounts;
 	struct pod_certs *certs;
 	struct trust_bundles *bundles;
+	struct runtime_classes *classes;
 	struct node_status *node;
 	struct images *images;
 	struct kserver *server;

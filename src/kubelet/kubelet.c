@@ -21,6 +21,7 @@
 #include "kubelet/pod_worker.h"
 #include "kubelet/probes.h"
 #include "kubelet/relist.h"
+#include "kubelet/runtime_class.h"
 #include "kubelet/runtime_down.h"
 #include "kubelet/runtime_health.h"
 #include "kubelet/server.h"
@@ -168,6 +169,7 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	net_mounts_counted(k->mounts, k->counted);
 	k->certs = pod_certs_new(k);
 	k->bundles = trust_bundles_new(k);
+	k->classes = runtime_classes_new(k);
 	if (k->files)
 		csi_agent_start(k);
 	if (o->port >= 0 && k->files) {
@@ -260,6 +262,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
 	k->configs = config_watch_free(k->configs);
 	k->certs = pod_certs_free(k->certs);
 	k->bundles = trust_bundles_free(k->bundles);
+	k->classes = runtime_classes_free(k->classes);
 	k->server = kserver_free(k->server); /* after the last task that could post to its loop */
 	k->mounts = net_mounts_free(k->mounts);
 	k->counted = metric_set_free(k->counted);

@@ -3,14 +3,16 @@
  *	claim: allocatedResources, ControllerResizeInProgress, condition Resizing
  *	files as large as that ─▶ volume: capacity ─▶ claim: capacity, and nothing of the first line
  *
- * Where the file system cannot follow its device while it is mounted, the claim says FileSystemResizePending, and the
- * next mount does it. Each step looks whether it was done. */
+ * Where the file system cannot follow its device while it is mounted, the claim says FileSystemResizePending. The next
+ * mount does it: the node agent makes that one before a pod is given a volume that no other has.
+ *
+ * Each step looks whether it was done. */
 #include "client/client.h"
 #include "kubelet/local_path-internal.h"
 #include "object/condition.h"
 #include "object/quantity.h"
 
-#define STATUS_PERIOD_NS (60 * NS_PER_SEC) /* between looks whether what was pending is done */
+#define STATUS_PERIOD_NS (10 * NS_PER_SEC) /* between looks whether what was pending is done */
 
 enum grow_stage { GROW_BEGUN, GROW_PENDING, GROW_DONE };
 
@@ -103,8 +105,11 @@ int local_path_grow(struct local_path *l, struct obj *claim, struct reconcile_re
 			return err_move(err, &why);
 		ret->after_ns = STATUS_PERIOD_NS;
 		if (!condition_find(obj_get(claim, F_status, F_conditions), "FileSystemResizePending"))
-			local_path_claim_event(l, claim, "Normal", "FileSystemResizeRequired",
-					       "Require file system resize of volume on node: %s", err_msg(&why));
+			local_path_claim_event(
+			    l, claim, "Normal", "FileSystemResizeRequired",
+			    "Require file system resize of volume on node: %s. It grows when no pod uses it, as "
+			    "the next one starts: end all pods of the claim, and then start one",
+			    err_msg(&why));
 		return grow_say(l, begun, GROW_PENDING, &done, err);
 	}
 	if (grow_volume(l, volume, begun, err) < 0 || grow_say(l, begun, GROW_DONE, &done, err) < 0)

@@ -15,22 +15,29 @@
 #define KILLED_NS (2 * NS_PER_SEC) /* so long for one that was killed to end; then it is left to itself */
 #define SAID_MAX 2048
 
-/* Programs at once; more wait. */
-const struct share_bounds net_bounds[_SHARE_MAX] = {
-	[SHARE_MAKING] = { .all = 64, .each = 8, .hung_all = 16, .hung_each = 2 },
-	[SHARE_UNMAKING] = { .all = 32, .each = 8, .hung_all = 16, .hung_each = 4 },
-	[SHARE_LOOKING] = { .all = 16, .each = 4, .hung_all = 4, .hung_each = 1 },
+/* Programs at once; more wait. A namespace has one owner here: there are no drivers. */
+static const struct share_bounds net_bounds[_SHARE_MAX] = {
+	[SHARE_MAKING] = { .all = 64, .space = 8, .each = 8, .late_all = 16, .late_space = 3, .hung_each = 2 },
+	[SHARE_UNMAKING] = { .all = 32, .space = 8, .each = 8, .late_all = 16, .late_space = 5, .hung_each = 4 },
+	[SHARE_LOOKING] = { .all = 16, .space = 4, .each = 4, .late_all = 4, .late_space = 1, .hung_each = 1 },
 };
 static const enum share_kind job_share[] = {
 	[JOB_MOUNT] = SHARE_MAKING, [JOB_UNMOUNT] = SHARE_UNMAKING, [JOB_ROOM] = SHARE_LOOKING
 };
 
+/* Its pod, of whom there is one reference. */
+static void net_job_let_go(struct net_job *j, bool kick)
+{
+	if (j->pod)
+		vec_push(&j->n->told, ((struct net_told){ TAKE(j->pod), kick }));
+}
+
 static void job_free(struct net_job *j)
 {
+	net_job_let_go(j, false);
 	free(j->at);
 	free(j->command);
 	free(j->failed);
-	free(j->owner);
 	close_fdp(&j->out);
 	free(j);
 }
@@ -40,21 +47,60 @@ struct strmap *net_job_map(struct net_mounts *n, enum job_kind kind)
 	return &n->jobs[kind == JOB_ROOM ? JOB_ROOM : JOB_MOUNT];
 }
 
+/* --- life --- */
+
+static void job_granted(const struct share_place *place, void *ctx)
+{
+	struct net_job *j = CONTAINER_OF(place, struct net_job, place);
+	struct net_mounts *n = ctx;
+
+	if (j->pod)
+		vec_push(&n->told, ((struct net_told){ kpod_ref(j->pod), true }));
+}
+
+void net_jobs_init(struct net_mounts *n)
+{
+	n->shares = (struct shares){ .bounds = net_bounds, .told = job_granted, .ctx = n };
+	pthread_mutex_init(&n->lock, NULL);
+}
+
+static void net_jobs_free(struct net_mounts *n)
+{
+	pthread_mutex_destroy(&n->lock);
+	shares_release(&n->shares);
+	free(n);
+}
+
 void net_jobs_unref_unlock(struct net_mounts *n)
 {
-	bool last = --n->refs == 0;
+	bool last = --n->refs == 0, stopping = n->stopping;
+	VEC(struct net_told) told = VEC_INIT;
 
+	if (last)
+		for (size_t k = 0; k < ARRAY_LEN(n->jobs); k++) {
+			STRMAP_EACH(&n->jobs[k], e)
+				job_free(e->value);
+			strmap_release(&n->jobs[k]);
+		}
+	told.p = n->told.p;
+	told.n = n->told.n;
+	n->told.p = NULL;
+	n->told.n = n->told.cap = 0;
 	pthread_mutex_unlock(&n->lock);
-	if (!last)
-		return;
-	for (size_t k = 0; k < ARRAY_LEN(n->jobs); k++) {
-		STRMAP_EACH(&n->jobs[k], e)
-			job_free(e->value);
-		strmap_release(&n->jobs[k]);
+	if (last)
+		net_jobs_free(n);
+	for (size_t i = 0; i < told.n; i++) {
+		if (told.p[i].kick && !stopping)
+			kpod_kick(told.p[i].pod);
+		kpod_unref(told.p[i].pod);
 	}
-	shares_release(&n->shares);
-	pthread_mutex_destroy(&n->lock);
-	free(n);
+	vec_release(&told);
+}
+
+void net_jobs_unlock(struct net_mounts *n)
+{
+	n->refs++;
+	net_jobs_unref_unlock(n);
 }
 
 struct net_job *net_job_of(struct net_mounts *n, enum job_kind kind, const char *at)
@@ -75,6 +121,7 @@ struct net_job *net_job_of(struct net_mounts *n, enum job_kind kind, const char 
 void net_job_drop(struct net_mounts *n, struct net_job *j)
 {
 	strmap_del(net_job_map(n, j->kind), sv_from(j->at));
+	share_give(&n->shares, &j->place, env_mono_ns(n->env));
 	job_free(j);
 }
 
@@ -116,7 +163,6 @@ static void job_note(struct net_job *j, int status)
 
 	free(TAKE(j->failed));
 	(void)job_said(j, said);
-	j->hung = j->hung && j->killed_ns;
 	if (j->kind == JOB_ROOM) {
 		if (fine)
 			job_room(j, sv_from(said));
@@ -136,79 +182,57 @@ static void job_note(struct net_job *j, int status)
 			      j->kind == JOB_MOUNT ? "mount" : "unmount", j->command, said);
 }
 
-/* Whose it is: the namespace's; else that of whoever has the directory above. */
-static struct sv job_owner(const struct net_job *j, const struct kpod *p)
+/* The namespace's; else that of whoever has the directory above. */
+static struct share_who job_who(const struct net_job *j, const struct kpod *p)
 {
 	const char *slash = strrchr(j->at, '/');
 
-	return p ? sv_from(p->ns) : slash ? sv_make(j->at, (size_t)(slash - j->at)) : SV("");
+	if (p)
+		return (struct share_who){ .space = sv_from(p->ns) };
+	return (struct share_who){ .space = slash ? sv_make(j->at, (size_t)(slash - j->at)) : SV(""),
+				   .nameless = true };
 }
 
-static bool net_count(struct net_job *j, const struct kpod *p, enum job_kind kind)
+/* How full something is, is asked for again some time, and waits for nothing. */
+static bool job_place(struct net_job *j, const struct kpod *p, enum job_kind kind)
 {
-	struct sv owner = job_owner(j, p);
+	bool (*ask)(struct shares *, struct share_place *, enum share_kind, struct share_who, int64_t) =
+	    kind == JOB_ROOM ? share_try : share_take;
 
-	if (!shares_enter(&j->n->shares, job_share[kind], owner, j->hung)) {
-		j->waits_ns = j->waits_ns ? j->waits_ns : env_mono_ns(j->n->env);
-		return false;
-	}
-	j->waits_ns = 0;
-	free(j->owner);
-	j->owner = xstrndup(owner.p, owner.n);
-	j->counted = kind;
-	j->counted_hung = j->hung;
-	return true;
+	return ask(&j->n->shares, &j->place, job_share[kind], job_who(j, p), env_mono_ns(j->n->env));
 }
 
-static void net_uncount(struct net_job *j)
+/* The program is no longer at work, as far as we care: its pod hears of it, and whoever may begin now. */
+static void job_end(struct net_job *j, bool news)
 {
-	shares_leave(&j->n->shares, job_share[j->counted], sv_from(j->owner), j->counted_hung);
-}
-
-/* The program is no longer at work, as far as we care. Its pod, which the caller kicks without the lock. */
-static struct kpod *job_end(struct net_job *j)
-{
-	struct kpod *p = j->pod;
-
+	net_job_let_go(j, news);
 	j->child = child_free(j->child);
-	j->pod = NULL;
-	net_uncount(j);
+	share_give(&j->n->shares, &j->place, env_mono_ns(j->n->env));
 	close_fdp(&j->out);
 	j->out = -1;
-	return p;
-}
-
-void net_job_kick(struct kpod *p)
-{
-	if (!p)
-		return;
-	kpod_kick(p);
-	kpod_unref(p);
 }
 
 static void job_exited(int status, void *ctx)
 {
 	struct net_job *j = ctx;
 	struct net_mounts *n = j->n;
-	struct kpod *p = NULL;
 
 	pthread_mutex_lock(&n->lock);
 	job_note(j, status);
-	p = job_end(j);
+	job_end(j, true);
 	if (j->kind == JOB_ROOM && !n->m->mounted(j->at))
 		net_job_drop(n, j); /* nobody will ask again */
 	net_jobs_unref_unlock(n);
-	net_job_kick(p);
 }
 
-bool net_job_leave(struct net_job *j, struct kpod **ret)
+bool net_job_leave(struct net_job *j)
 {
 	(void)child_kill(j->child, SIGKILL);
 	if (!child_detach(j->child))
 		return false;
 	j->child = NULL;
 	j->n->refs--; /* never the last: the owner asks */
-	*ret = job_end(j);
+	job_end(j, true);
 	return true;
 }
 
@@ -225,11 +249,17 @@ int net_job_begin(struct net_job *j, enum job_kind kind, struct kpod *p, const c
 {
 	struct net_mounts *n = j->n;
 
-	if (n->stopping || !net_count(j, p, kind))
+	if (n->stopping)
+		return 1;
+	if (p != j->pod)
+		net_job_let_go(j, false);
+	if (p && !j->pod)
+		j->pod = kpod_ref(p);
+	if (!job_place(j, p, kind))
 		return 1;
 	j->out = memfd_create("said", MFD_CLOEXEC);
 	if (j->out < 0) {
-		net_uncount(j);
+		job_end(j, false);
 		return err_set_errno(err, errno, "starting '%s'", argv[0]);
 	}
 	n->refs++;
@@ -247,17 +277,14 @@ int net_job_begin(struct net_job *j, enum job_kind kind, struct kpod *p, const c
 			       job_exited, j, err);
 	if (!j->child) {
 		n->refs--;
-		net_uncount(j);
-		close_fdp(&j->out);
-		j->out = -1;
+		job_end(j, false);
 		return -1;
 	}
 	j->kind = kind;
-	j->pod = p ? kpod_ref(p) : NULL;
 	return 1;
 }
 
-bool net_job_at_work(struct net_job *j, int64_t limit_ns, struct kpod **ret_kick)
+bool net_job_at_work(struct net_job *j, int64_t limit_ns)
 {
 	int64_t now = env_mono_ns(j->n->env);
 
@@ -265,10 +292,9 @@ bool net_job_at_work(struct net_job *j, int64_t limit_ns, struct kpod **ret_kick
 		return false;
 	if (!j->killed_ns && now - j->began_ns > limit_ns) {
 		j->killed_ns = now;
-		j->hung = true;
 		(void)child_kill(j->child, SIGKILL);
 	}
-	if (!j->killed_ns || now - j->killed_ns <= KILLED_NS || !net_job_leave(j, ret_kick))
+	if (!j->killed_ns || now - j->killed_ns <= KILLED_NS || !net_job_leave(j))
 		return true;
 	free(j->failed);
 	j->failed = xasprintf("'%s' cannot even be killed: the server of '%s' does not answer", j->command, j->at);

@@ -35,18 +35,17 @@ static int mount_begin(struct net_job *j, struct kpod *p, const struct net_sourc
 		return -1;
 	if (net_job_begin(j, JOB_MOUNT, p, argv, err) < 0)
 		return -1;
-	if (j->waits_ns && env_mono_ns(j->n->env) - j->waits_ns > SAYS_SO_NS)
+	if (j->place.state == SHARE_WAITS && env_mono_ns(j->n->env) - j->place.since_ns > SAYS_SO_NS)
 		return err_set(err, ERR_UNAVAILABLE,
 			       "%s waits for other mounts of its namespace, or of many, whose servers do not answer",
 			       s->what);
 	return 1;
 }
 
-static int mount_step(struct net_mounts *n, struct kpod *p, const char *at, const struct net_source *s,
-		      struct kpod **kick, struct err *err)
+static int mount_step(struct net_mounts *n, struct kpod *p, const char *at, const struct net_source *s, struct err *err)
 {
 	struct net_job *j = net_job_of(n, JOB_MOUNT, at);
-	bool works = net_job_at_work(j, j->kind == JOB_MOUNT ? MOUNT_NS : UNMOUNT_NS, kick);
+	bool works = net_job_at_work(j, j->kind == JOB_MOUNT ? MOUNT_NS : UNMOUNT_NS);
 
 	if (!works && n->m->mounted(at)) {
 		net_job_drop(n, j);
@@ -69,13 +68,11 @@ static int mount_step(struct net_mounts *n, struct kpod *p, const char *at, cons
 
 int net_mount(struct net_mounts *n, struct kpod *p, const char *at, const struct net_source *s, struct err *err)
 {
-	struct kpod *kick = NULL;
 	int rc;
 
 	pthread_mutex_lock(&n->lock);
-	rc = mount_step(n, p, at, s, &kick, err);
-	pthread_mutex_unlock(&n->lock);
-	net_job_kick(kick);
+	rc = mount_step(n, p, at, s, err);
+	net_jobs_unlock(n);
 	return rc;
 }
 
@@ -93,7 +90,7 @@ static int unmount_begin(struct net_job *j, int step, struct kpod *p, struct err
 	return rc;
 }
 
-static int unmount_step(struct net_mounts *n, struct kpod *p, const char *at, struct kpod **kick, struct err *err)
+static int unmount_step(struct net_mounts *n, struct kpod *p, const char *at, struct err *err)
 {
 	struct net_job *j = strmap_get(net_job_map(n, JOB_MOUNT), sv_from(at));
 	int step;
@@ -102,7 +99,7 @@ static int unmount_step(struct net_mounts *n, struct kpod *p, const char *at, st
 		j->killed_ns = env_mono_ns(n->env); /* it must not come after us */
 		(void)child_kill(j->child, SIGKILL);
 	}
-	if (j && net_job_at_work(j, UNMOUNT_NS, kick))
+	if (j && net_job_at_work(j, UNMOUNT_NS))
 		return 1;
 	if (!n->m->mounted(at)) {
 		if (j)
@@ -119,13 +116,11 @@ static int unmount_step(struct net_mounts *n, struct kpod *p, const char *at, st
 
 int net_unmount(struct net_mounts *n, struct kpod *p, const char *at, struct err *err)
 {
-	struct kpod *kick = NULL;
 	int rc;
 
 	pthread_mutex_lock(&n->lock);
-	rc = unmount_step(n, p, at, &kick, err);
-	pthread_mutex_unlock(&n->lock);
-	net_job_kick(kick);
+	rc = unmount_step(n, p, at, err);
+	net_jobs_unlock(n);
 	return rc;
 }
 
@@ -137,13 +132,13 @@ static bool job_below(const struct net_job *j, const char *dir)
 }
 
 /* True: it is still at work on a mount. */
-static bool leave_one(struct net_mounts *n, struct net_job *j, struct kpod **kick)
+static bool leave_one(struct net_mounts *n, struct net_job *j)
 {
 	if (j->child && j->kind != JOB_UNMOUNT && !j->killed_ns) {
 		j->killed_ns = env_mono_ns(n->env);
 		(void)child_kill(j->child, SIGKILL);
 	}
-	if (net_job_at_work(j, UNMOUNT_NS, kick))
+	if (net_job_at_work(j, UNMOUNT_NS))
 		return j->kind != JOB_ROOM;
 	if (!n->m->mounted(j->at))
 		net_job_drop(n, j);
@@ -153,7 +148,6 @@ static bool leave_one(struct net_mounts *n, struct net_job *j, struct kpod **kic
 int net_leave(struct net_mounts *n, const char *dir)
 {
 	VEC(struct net_job *) below = VEC_INIT;
-	VEC(struct kpod *) kicks = VEC_INIT;
 	int rc = 0;
 
 	pthread_mutex_lock(&n->lock);
@@ -161,17 +155,9 @@ int net_leave(struct net_mounts *n, const char *dir)
 		STRMAP_EACH(&n->jobs[k], e)
 			if (job_below(e->value, dir))
 				vec_push(&below, e->value);
-	for (size_t i = 0; i < below.n; i++) {
-		struct kpod *kick = NULL;
-
-		rc |= leave_one(n, below.p[i], &kick);
-		if (kick)
-			vec_push(&kicks, kick);
-	}
-	pthread_mutex_unlock(&n->lock);
-	for (size_t i = 0; i < kicks.n; i++)
-		net_job_kick(kicks.p[i]);
-	vec_release(&kicks);
+	for (size_t i = 0; i < below.n; i++)
+		rc |= leave_one(n, below.p[i]);
+	net_jobs_unlock(n);
 	vec_release(&below);
 	return rc;
 }
@@ -182,20 +168,19 @@ bool net_room(struct net_mounts *n, const char *at, struct net_room *ret)
 {
 	const char *argv[] = { n->m->stat, "-f", "-c", "%S %b %f %a %c %d", at, NULL };
 	int64_t now = env_mono_ns(n->env);
-	struct kpod *kick = NULL;
 	struct net_job *j;
 	bool known;
 
 	pthread_mutex_lock(&n->lock);
 	j = net_job_of(n, JOB_ROOM, at);
-	if (!net_job_at_work(j, UNMOUNT_NS, &kick) && (!j->known_ns || now - j->known_ns > ROOM_FRESH_NS))
+	if (!net_job_at_work(j, UNMOUNT_NS) && (!j->known_ns || now - j->known_ns > ROOM_FRESH_NS))
 		(void)net_job_begin(j, JOB_ROOM, NULL, argv, NULL);
 	known = j->known_ns && now - j->known_ns <= ROOM_KNOWN_NS;
 	if (known)
 		*ret = j->room;
 	else if (!j->child && !n->m->mounted(at))
 		net_job_drop(n, j);
-	pthread_mutex_unlock(&n->lock);
+	net_jobs_unlock(n);
 	return known;
 }
 
@@ -208,8 +193,7 @@ struct net_mounts *net_mounts_new(struct env *e, const struct net_machine *m)
 	n->env = e;
 	n->m = m ? m : &net_machine_real;
 	n->refs = 1;
-	n->shares.bounds = net_bounds;
-	pthread_mutex_init(&n->lock, NULL);
+	net_jobs_init(n);
 	return n;
 }
 
@@ -220,8 +204,6 @@ void net_mounts_counted(struct net_mounts *n, struct metric_set *counted)
 
 struct net_mounts *net_mounts_free(struct net_mounts *n)
 {
-	VEC(struct kpod *) pods = VEC_INIT;
-
 	if (!n)
 		return NULL;
 	pthread_mutex_lock(&n->lock);
@@ -230,14 +212,12 @@ struct net_mounts *net_mounts_free(struct net_mounts *n)
 	for (size_t k = 0; k < ARRAY_LEN(n->jobs); k++)
 		STRMAP_EACH(&n->jobs[k], e) {
 			struct net_job *j = e->value;
-			struct kpod *p = NULL;
 
-			if (j->child && net_job_leave(j, &p) && p)
-				vec_push(&pods, p);
+			if (j->child)
+				(void)net_job_leave(j);
+			if (!j->child && j->pod) /* it stood in line */
+				vec_push(&n->told, ((struct net_told){ TAKE(j->pod), false }));
 		}
 	net_jobs_unref_unlock(n);
-	for (size_t i = 0; i < pods.n; i++)
-		kpod_unref(pods.p[i]);
-	vec_release(&pods);
 	return NULL;
 }

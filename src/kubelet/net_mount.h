@@ -8,10 +8,10 @@
  *	net_unmount()	umount; then -f: what waits for the server fails; then -l: out of the tree. Ten seconds each
  *	net_room()	stat -f; what is told is what was known last
  *
- * Of each of these a namespace has a few at once (shares.h), more of them wait, so that one whose servers hang holds up
- * itself. How full something is, is asked for a few of each pod.
+ * Of each of these a namespace has a few at once (shares.h), more of them stand in line, so that one whose servers hang
+ * holds up itself. How full something is, is asked for a few of each pod.
  *
- * Threads: any; no call waits. The pod that is given is kicked when its program ended.
+ * Threads: any; no call waits. The pod that is given is kicked when its program ended, or may begin.
  */
 #pragma once
 

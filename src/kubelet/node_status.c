@@ -93,10 +93,36 @@ static void set_images(struct kubelet *k, struct arena *a, struct val *st)
 	val_set(a, st, F_images, list);
 }
 
+/* What pods may ask of the runtime. What it does not tell of is left out, as with upstream's. */
+static void set_features(struct arena *a, const struct rt_features *f, struct val *st)
+{
+	struct val *list = f->n_handlers ? val_set_list(a, st, F_runtimeHandlers) : NULL;
+
+	for (size_t i = 0; i < f->n_handlers; i++) {
+		const struct rt_handler *h = &f->handlers[i];
+		struct val *m = val_push(a, list, val_new_map(a)), *can = val_set_map(a, m, F_features);
+
+		val_set_str(a, m, F_name, h->name);
+		val_set_bool(a, can, F_recursiveReadOnlyMounts, h->recursive_read_only);
+		val_set_bool(a, can, F_userNamespaces, h->user_namespaces);
+	}
+	if (f->told)
+		val_set_bool(a, val_set_map(a, st, F_features), F_supplementalGroupsPolicy, f->strict_groups);
+}
+
+static void keep_features(struct arena *a, const struct val *old, struct val *st)
+{
+	static const enum sym fields[] = { F_runtimeHandlers, F_features };
+
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		if (val_member(old, fields[i]))
+			val_set(a, st, fields[i], val_member(old, fields[i]));
+}
+
 /* What the runtime says, into st and info. -1 when it does not answer. After a question that got no answer in time no
  * other is asked: each would take its time, and that the node is not ready must be said within ten seconds. */
-static int ask_runtime(struct kubelet *k, struct arena *a, struct val *st, struct val *info, bool *ret_runtime,
-		       bool *ret_network, struct sv *ret_why, struct err *err)
+static int ask_runtime(struct kubelet *k, struct arena *a, struct val *st, struct val *info, struct rt_status *ret,
+		       struct err *err)
 {
 	struct rt_version version;
 
@@ -106,8 +132,9 @@ static int ask_runtime(struct kubelet *k, struct arena *a, struct val *st, struc
 	else if (err->reason == ERR_TIMEOUT)
 		return -1;
 	err_release(err);
-	if (k->rt->ops->status(k->rt, a, ret_runtime, ret_network, ret_why, err) < 0)
+	if (k->rt->ops->status(k->rt, a, ret, err) < 0)
 		return -1;
+	set_features(a, &ret->features, st);
 	set_images(k, a, st);
 	return 0;
 }
@@ -169,7 +196,7 @@ static struct val *compute(struct node_status *n, struct arena *a, const struct 
 	struct kubelet *k = n->k;
 	struct val *st = val_new_map(a), *addresses = val_new_list(a), *conditions = val_new_list(a), *info, *ep,
 		   *in_use;
-	bool runtime_ok = false, network_ok = false;
+	struct rt_status rt = { 0 };
 	struct sv why = SV(""), ips, ip;
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	int64_t now = env_now_ns(k->env), unseen = env_mono_ns(k->env) - k->relisted_ns;
@@ -180,8 +207,12 @@ static struct val *compute(struct node_status *n, struct arena *a, const struct 
 	info = val_ensure_map(a, st, F_nodeInfo);
 	if (down)
 		why = sv_from(not_ready);
-	else if (ask_runtime(k, a, st, info, &runtime_ok, &network_ok, &why, &err) < 0)
+	else if (ask_runtime(k, a, st, info, &rt, &err) < 0)
 		why = arena_sv(a, sv_from(err_msg(&err)));
+	else
+		why = rt.why;
+	if (down || err.reason) /* it is still the one that it was */
+		keep_features(a, old, st);
 	val_set_cstr(a, info, F_kubeletVersion, VERSION_TEXT);
 	val_set_cstr(a, info, F_kubeProxyVersion, "");
 	node_features_write(a, FEATURES_HERE, st);
@@ -194,10 +225,10 @@ static struct val *compute(struct node_status *n, struct arena *a, const struct 
 	val_set_int(a, ep, F_Port, k->port > 0 ? k->port : 10250);
 	val_set(a, val_set_map(a, st, F_daemonEndpoints), F_kubeletEndpoint, ep);
 	if (!down) /* else it was said by who found that */
-		note_runtime(n, runtime_ok, why);
-	if (!down && !runtime_ok)
+		note_runtime(n, rt.runtime, why);
+	if (!down && !rt.runtime)
 		not_ready = arena_printf(a, "container runtime is down: %.*s", SV_ARG(why));
-	else if (!down && !network_ok)
+	else if (!down && !rt.network)
 		not_ready = arena_printf(a, "container runtime network not ready: %.*s", SV_ARG(why));
 	if (unseen >= PLEG_NS) { /* in whole minutes: it is not written anew all the time */
 		const char *pleg = arena_printf(
@@ -207,7 +238,7 @@ static struct val *compute(struct node_status *n, struct arena *a, const struct 
 		not_ready = not_ready ? arena_printf(a, "[%s, %s]", not_ready, pleg) : pleg;
 	}
 	*ret_ready = !not_ready;
-	note_network(n, runtime_ok && network_ok, why);
+	note_network(n, rt.runtime && rt.network, why);
 	set_cond(a, conditions, old, "MemoryPressure", false, "KubeletHasSufficientMemory",
 		 "kubelet has sufficient memory available", now);
 	set_cond(a, conditions, old, "DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure",
@@ -392,8 +423,9 @@ static int register_node(struct node_status *n, struct arena *a, const struct va
 /* The same apart from heartbeats. */
 static bool same_status(const struct val *x, const struct val *y)
 {
-	static const enum sym fields[] = { F_capacity, F_allocatable, F_addresses,	  F_daemonEndpoints,
-					   F_nodeInfo, F_images,      F_declaredFeatures, F_volumesInUse };
+	static const enum sym fields[] = { F_capacity,	      F_allocatable, F_addresses,	 F_daemonEndpoints,
+					   F_nodeInfo,	      F_images,	     F_declaredFeatures, F_volumesInUse,
+					   F_runtimeHandlers, F_features };
 	const struct val *cx = val_member(x, F_conditions);
 
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
@@ -417,6 +449,7 @@ static bool same_status(const struct val *x, const struct val *y)
  * be two: they are replaced as a whole. */
 static struct val *node_status_patch(struct arena *a, const struct val *st)
 {
+	static const enum sym come_and_go[] = { F_declaredFeatures, F_volumesInUse, F_runtimeHandlers, F_features };
 	struct val *doc = val_new_map(a), *status = val_clone(a, st), *replace = val_new_map(a), *list;
 
 	list = val_set_list(a, status, F_addresses);
@@ -424,10 +457,9 @@ static struct val *node_status_patch(struct arena *a, const struct val *st)
 	val_push(a, list, replace);
 	VAL_EACH(val_member(st, F_addresses), one)
 		val_push(a, list, one);
-	if (!val_member(st, F_declaredFeatures))
-		val_set(a, status, F_declaredFeatures, val_new_null(a));
-	if (!val_member(st, F_volumesInUse))
-		val_set(a, status, F_volumesInUse, val_new_null(a));
+	for (size_t i = 0; i < ARRAY_LEN(come_and_go); i++)
+		if (!val_member(st, come_and_go[i]))
+			val_set(a, status, come_and_go[i], val_new_null(a));
 	val_set(a, doc, F_status, status);
 	return doc;
 }

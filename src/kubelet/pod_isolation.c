@@ -4,11 +4,8 @@
 int isolation_sandbox(const struct val *pod, struct err *err)
 {
 	const struct val *spec = val_member(pod, F_spec), *users = val_member(spec, F_hostUsers);
-	struct sv handler = val_get_str(spec, F_runtimeClassName);
 	const struct val *claim = val_at(val_member(spec, F_resourceClaims), 0);
 
-	if (handler.n) /* there is no such kind here, so there is none of that name */
-		return err_set(err, ERR_NOT_FOUND, "RuntimeClass.node.k8s.io \"%.*s\" not found", SV_ARG(handler));
 	if (users && !val_bool(users))
 		return err_set(err, ERR_INVALID,
 			       "can't set `spec.hostUsers: false`, runtime does not support user namespaces");
@@ -21,10 +18,17 @@ int isolation_sandbox(const struct val *pod, struct err *err)
 	return 0;
 }
 
-int isolation_container(const struct val *spec, struct err *err)
+bool isolation_asks_rro(const struct val *mount)
 {
-	VAL_EACH(val_member(spec, F_volumeMounts), m) /* IfPossible is not possible: the status says Disabled */
-		if (val_is(val_member(m, F_recursiveReadOnly), "Enabled"))
+	const struct val *v = val_member(mount, F_recursiveReadOnly);
+
+	return val_get_bool(mount, F_readOnly) && v && !val_is(v, "Disabled");
+}
+
+int isolation_container(const struct val *spec, bool rro, struct err *err)
+{
+	VAL_EACH(val_member(spec, F_volumeMounts), m) /* IfPossible is another: the status says Disabled */
+		if (!rro && val_is(val_member(m, F_recursiveReadOnly), "Enabled"))
 			return err_set(err, ERR_INVALID,
 				       "volume \"%.*s\" requested recursive read-only mode, but it is not supported by "
 				       "the runtime",

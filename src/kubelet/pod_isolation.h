@@ -10,11 +10,17 @@
 #include "base/err.h"
 #include "codec/doc.h"
 
+/* On containers some of whose mounts are read-only with what is mounted below: what the status says, also after us. */
+#define RRO_ANNOTATION "io.kubernetes.container.recursiveReadOnly"
 #define HOST_NAME_MAX_BYTES 64 /* what the kernel takes */
 
 /* 0, or -1 with what of the sandbox cannot be given. */
 int isolation_sandbox(const struct val *pod, struct err *err);
-int isolation_container(const struct val *spec, struct err *err);
+/* rro: how the pod is run can make mounts read-only with what is mounted below. */
+int isolation_container(const struct val *spec, bool rro, struct err *err);
+
+/* Does this mount ask for that, where it is possible or in any case? */
+bool isolation_asks_rro(const struct val *mount);
 
 /* The AppArmor profile of a container: its own, the pod's, the older annotation's; as struct rt_container_config has
  * it ("RuntimeDefault", "Unconfined", "localhost/x"), "" when none is asked for. */

@@ -16,13 +16,14 @@
 #include <unistd.h>
 
 #define RETRY_NS (10 * NS_PER_SEC)
+#define PERIOD_US 100000
 
 void container_resources(const struct val *pod, const struct val *spec, struct rt_container_config *c)
 {
 	int64_t request = container_cpu_milli(spec, F_requests), limit = container_limit(pod, spec, SV("cpu"));
 
 	c->cpu_shares = cgroup_cpu_shares(request ? request : limit);
-	c->cpu_period = 100000;
+	c->cpu_period = PERIOD_US;
 	c->cpu_quota = cgroup_cpu_quota(limit, c->cpu_period);
 	c->memory_limit_bytes = container_limit(pod, spec, SV("memory"));
 	c->oom_score_adj = container_oom_score_adj(pod, spec, (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
@@ -39,6 +40,29 @@ static struct cont_limits resize_wanted(const struct val *pod, const struct val 
 static bool resize_same(const struct cont_limits *x, const struct cont_limits *y)
 {
 	return x->cpu_shares == y->cpu_shares && x->cpu_quota == y->cpu_quota && x->memory_bytes == y->memory_bytes;
+}
+
+/* Its cgroup's, without what the class adds. */
+void pod_room(const struct val *pod, struct rt_sandbox_config *c)
+{
+	const struct val *overhead = val_get(pod, F_spec, F_overhead);
+	int64_t cpu = res_amount(SV("cpu"), val_member_sv(overhead, SV("cpu")));
+	int64_t memory = res_amount(SV("memory"), val_member_sv(overhead, SV("memory")));
+	struct cgroup_limits l;
+
+	pod_cgroup_limits(pod, &l);
+	c->room = (struct rt_room){
+		.cpu_period = PERIOD_US,
+		.cpu_quota = cgroup_cpu_quota(l.cpu_milli_limit > 0 ? l.cpu_milli_limit - cpu : 0, PERIOD_US),
+		.cpu_shares = cgroup_cpu_shares(l.cpu_milli_request - cpu),
+		.memory_limit_bytes = l.memory_limit_bytes > 0 ? l.memory_limit_bytes - memory : 0,
+	};
+	if (!val_len(overhead))
+		return;
+	c->overhead = (struct rt_room){ .cpu_period = PERIOD_US,
+					.cpu_quota = cgroup_cpu_quota(cpu, PERIOD_US),
+					.cpu_shares = cgroup_cpu_shares(cpu),
+					.memory_limit_bytes = memory };
 }
 
 void container_resources_given(const struct val *pod, const struct val *spec, struct kcont *c)

@@ -6,6 +6,8 @@
 
 /* The Linux resources of a container's configuration. */
 void container_resources(const struct val *pod, const struct val *spec, struct rt_container_config *c);
+/* What the sandbox itself may use beside them, and what they may use together. */
+void pod_room(const struct val *pod, struct rt_sandbox_config *c);
 /* Gives a running container what its spec says now; true when that needs a restart. */
 bool container_resize_step(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec,
 			   struct kcont *c, int64_t *wake_ns);

@@ -18,6 +18,7 @@
 #include "kubelet/pod_paths.h"
 #include "kubelet/pod_resize.h"
 #include "kubelet/pod_spec.h"
+#include "kubelet/runtime_class.h"
 #include "kubelet/subpath.h"
 #include "kubelet/volumes/claim.h"
 #include "kubelet/volumes/volumes.h"
@@ -188,6 +189,7 @@ static void sandbox_config(struct kpod *p, struct arena *a, const struct val *po
 		.privileged = any_privileged(pod),
 		.run_as_user = val_get_int(sec, -1, F_runAsUser),
 		.run_as_group = val_get_int(sec, -1, F_runAsGroup),
+		.strict_groups = val_is(val_member(sec, F_supplementalGroupsPolicy), "Strict"),
 		.seccomp = SV("RuntimeDefault"),
 		.selinux = selinux_options(val_member(sec, F_seLinuxOptions)),
 	};
@@ -207,6 +209,7 @@ static void sandbox_config(struct kpod *p, struct arena *a, const struct val *po
 	VAL_EACH(val_member(sec, F_sysctls), s)
 		sysctls[c->n_sysctls++] = (struct rt_label){ val_get_str(s, F_name), val_get_str(s, F_value) };
 	c->sysctls = sysctls;
+	pod_room(pod, c);
 	set_dns(p, a, pod, c, dns);
 	set_ports(a, pod, c);
 }
@@ -221,6 +224,8 @@ int pod_sandbox_start(struct kpod *p, struct arena *a, const struct val *pod, co
 	if (isolation_sandbox(pod, err) < 0 || (p->k->files && pod_dns_ready(a, pod, p->k->resolv_conf, err) < 0))
 		return -1;
 	sandbox_config(p, a, pod, x->n_sandboxes ? x->sandboxes[0].attempt + 1 : 0, &c, dns);
+	if (runtime_class_handler(p->k->classes, a, val_get_str(pod, F_spec, F_runtimeClassName), &c.handler, err) < 0)
+		return -1;
 	if (c.hostname.n > HOST_NAME_MAX_BYTES)
 		return err_set(
 		    err, ERR_INVALID,
@@ -303,6 +308,7 @@ static void set_security(struct kpod *p, struct arena *a, const struct val *pod,
 	if (fs)
 		g[c->n_supplemental_groups++] = val_int_or(fs, 0);
 	c->supplemental_groups = g;
+	c->strict_groups = val_is(val_member(pod_sec, F_supplementalGroupsPolicy), "Strict");
 	c->add_caps = strings(a, val_get(own, F_capabilities, F_add), &c->n_add_caps);
 	c->drop_caps = strings(a, val_get(own, F_capabilities, F_drop), &c->n_drop_caps);
 	c->seccomp =
@@ -351,7 +357,7 @@ static int expand_sub_path(struct arena *a, struct sv expr, struct env_list *env
 }
 
 static int set_mounts(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec,
-		      struct env_list *env, int restart_count, struct rt_container_config *c, struct err *err)
+		      struct env_list *env, int restart_count, bool rro, struct rt_container_config *c, struct err *err)
 {
 	const struct val *mounts = val_member(spec, F_volumeMounts);
 	struct rt_mount *m = ARENA_ARRAY(a, struct rt_mount, val_len(mounts) + 2);
@@ -380,6 +386,7 @@ static int set_mounts(struct kpod *p, struct arena *a, const struct val *pod, co
 			.container_path = val_get_str(vm, F_mountPath),
 			.host_path = sv_from(host),
 			.readonly = ro || val_get_bool(vm, F_readOnly),
+			.recursive_readonly = rro && isolation_asks_rro(vm),
 			.propagation = val_is(prop, "Bidirectional")	 ? 2
 				       : val_is(prop, "HostToContainer") ? 1
 									 : 0,
@@ -418,7 +425,7 @@ static struct rt_label *container_labels(struct kpod *p, struct arena *a, struct
 	return l;
 }
 
-static void set_annotations(struct arena *a, const struct val *pod, const struct val *spec, int restart_count,
+static void set_annotations(struct arena *a, const struct val *pod, const struct val *spec, int restart_count, bool rro,
 			    struct rt_container_config *c)
 {
 	struct rt_label *l = ARENA_ARRAY(a, struct rt_label, 8);
@@ -441,6 +448,8 @@ static void set_annotations(struct arena *a, const struct val *pod, const struct
 		json_encode(&b, ports);
 		l[n++] = (struct rt_label){ SV("io.kubernetes.container.ports"), arena_sv(a, buf_sv(&b)) };
 	}
+	if (rro)
+		l[n++] = (struct rt_label){ SV(RRO_ANNOTATION), SV("true") };
 	c->annotations = l;
 	c->n_annotations = n;
 }
@@ -454,11 +463,27 @@ static int old_restart_count(const struct val *pod, struct sv name)
 	return (int)MIN(val_get_int(s, 0, F_restartCount) + status_tells_run(s, status_container_id(s)), INT_MAX - 1);
 }
 
+/* Only where a container asks: the runtime is, about the way in which the pod is run. */
+static int can_rro(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec, bool *ret,
+		   struct err *err)
+{
+	struct rt_handler how = { 0 };
+	bool asks = false;
+
+	VAL_EACH(val_member(spec, F_volumeMounts), m)
+		asks |= isolation_asks_rro(m);
+	if (asks && runtime_class_look(p->k->classes, a, val_get_str(pod, F_spec, F_runtimeClassName), &how, err) < 0)
+		return -1;
+	*ret = how.recursive_read_only;
+	return 0;
+}
+
 static int pod_start_fill(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec, int count,
 			  struct sv ref, struct rt_container_config *c, struct err *err)
 {
 	struct env_list *env = ARENA_NEW(a, struct env_list);
 	struct sv *cmd, *args;
+	bool rro = false;
 
 	*c = (struct rt_container_config){
 		.name = val_get_str(spec, F_name),
@@ -471,7 +496,8 @@ static int pod_start_fill(struct kpod *p, struct arena *a, const struct val *pod
 		.stdin_once = val_get_bool(spec, F_stdinOnce),
 		.tty = val_get_bool(spec, F_tty),
 	};
-	if (isolation_container(spec, err) < 0 || pod_env(p, a, pod, spec, env, err) < 0)
+	if (can_rro(p, a, pod, spec, &rro, err) < 0 || isolation_container(spec, rro, err) < 0 ||
+	    pod_env(p, a, pod, spec, env, err) < 0)
 		return -1;
 	c->envs = env->p;
 	c->n_envs = env->n;
@@ -487,14 +513,14 @@ static int pod_start_fill(struct kpod *p, struct arena *a, const struct val *pod
 	c->args = args;
 	c->labels = container_labels(p, a, c->name);
 	c->n_labels = 4;
-	set_annotations(a, pod, spec, count, c);
+	set_annotations(a, pod, spec, count, rro, c);
 	set_security(p, a, pod, spec, c);
 	container_resources(pod, spec, c);
 	if (check_user(p, a, pod, spec, c, err) < 0)
 		return -1;
 	if (claim_devices(p->k, a, pod, spec, c, err) < 0)
 		return -1;
-	return set_mounts(p, a, pod, spec, env, count, c, err);
+	return set_mounts(p, a, pod, spec, env, count, rro, c, err);
 }
 
 /* The runtime opens the log by name: nothing that would hang it there may stand in its place. */

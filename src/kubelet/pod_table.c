@@ -5,6 +5,7 @@
 #include "kubelet/ktask.h"
 #include "kubelet/kubelet-internal.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 struct kpod *kubelet_pod(struct kubelet *k, struct sv uid)
@@ -48,6 +49,38 @@ struct kpod **kubelet_pods(struct kubelet *k, struct arena *a, size_t *ret_n)
 		list[(*ret_n)++] = kpod_ref(e->value);
 	pthread_mutex_unlock(&k->lock);
 	return list;
+}
+
+static bool kpod_was_handed(struct kpod *p, const char *volume)
+{
+	bool was = false;
+
+	pthread_mutex_lock(&p->lock);
+	for (size_t i = 0; i < p->handed.n && !was; i++)
+		was = !strcmp(p->handed.p[i], volume);
+	pthread_mutex_unlock(&p->lock);
+	return was;
+}
+
+/* Looked at and said under one lock: of two that come at once one is the first. */
+bool kubelet_hands(struct kubelet *k, struct kpod *p, const char *volume)
+{
+	bool own, others = false;
+
+	pthread_mutex_lock(&k->lock);
+	own = kpod_was_handed(p, volume);
+	STRMAP_EACH(&k->table, e) {
+		struct kpod *other = e->value;
+
+		others |= other != p && !atomic_load(&other->torn_down) && kpod_was_handed(other, volume);
+	}
+	if (!own) {
+		pthread_mutex_lock(&p->lock);
+		vec_push(&p->handed, xstrdup(volume));
+		pthread_mutex_unlock(&p->lock);
+	}
+	pthread_mutex_unlock(&k->lock);
+	return !own && !others;
 }
 
 void kubelet_know_container(struct kubelet *k, struct sv id, struct sv uid)

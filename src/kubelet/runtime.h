@@ -2,7 +2,7 @@
  * Docker Engine and an embedded OCI runtime.
  *
  * Blocking-looking calls for worker tasks. All results are arena-owned. Ids are the runtime's.
- * Every implementation passes tests/conformance/runtime.c.
+ * Every implementation passes the suite tests/conformance/runtime*.c.
  */
 #pragma once
 
@@ -30,8 +30,15 @@ struct rt_selinux {
 	struct sv user, role, type, level; /* all "": the runtime's choice */
 };
 
+/* What its cgroup shall give; 0: not set. */
+struct rt_room {
+	int64_t cpu_period, cpu_quota, cpu_shares, memory_limit_bytes;
+};
+
 struct rt_sandbox_config {
 	struct sv name, ns, uid, hostname, log_dir, cgroup_parent;
+	struct sv handler;	       /* how it is run: a name of the runtime's configuration; "": its default */
+	struct rt_room overhead, room; /* of the sandbox itself; of its containers together: a machine's size */
 	uint32_t attempt;
 	const struct rt_label *labels, *annotations;
 	size_t n_labels, n_annotations;
@@ -48,6 +55,7 @@ struct rt_sandbox_config {
 	int64_t run_as_user, run_as_group; /* -1: not set */
 	const int64_t *supplemental_groups;
 	size_t n_supplemental_groups;
+	bool strict_groups; /* these and no others, whatever the image says; where the runtime can (rt_features) */
 	struct sv seccomp, apparmor; /* profile: "RuntimeDefault", "Unconfined", "localhost/..." */
 	struct rt_selinux selinux;
 };
@@ -55,7 +63,8 @@ struct rt_sandbox_config {
 struct rt_mount {
 	struct sv container_path, host_path;
 	bool readonly, selinux_relabel;
-	int propagation; /* 0 private, 1 host to container, 2 bidirectional */
+	bool recursive_readonly; /* what is mounted below, too; only where the handler can (struct rt_handler) */
+	int propagation;	 /* 0 private, 1 host to container, 2 bidirectional */
 };
 
 struct rt_container_config {
@@ -82,6 +91,7 @@ struct rt_container_config {
 	struct sv run_as_username;
 	const int64_t *supplemental_groups;
 	size_t n_supplemental_groups;
+	bool strict_groups; /* as the sandbox's */
 	const struct sv *add_caps, *drop_caps, *masked_paths, *readonly_paths;
 	size_t n_add_caps, n_drop_caps, n_masked_paths, n_readonly_paths;
 	struct sv seccomp, apparmor;
@@ -129,6 +139,26 @@ struct rt_version {
 	struct sv name, version, api_version;
 };
 
+/* A way in which the runtime runs pods (rt_sandbox_config.handler), "" its default, and what can be asked of it. */
+struct rt_handler {
+	struct sv name;
+	bool recursive_read_only, user_namespaces;
+};
+
+/* What can be asked of this runtime. One that does not say can do none of it. */
+struct rt_features {
+	const struct rt_handler *handlers;
+	size_t n_handlers;
+	bool told;	    /* it says what follows, be it that it can none of it */
+	bool strict_groups; /* supplementalGroupsPolicy: Strict */
+};
+
+struct rt_status {
+	bool runtime, network; /* ready to run pods? conditions RuntimeReady, NetworkReady */
+	struct sv why;	       /* not, the first of them, as upstream prints a condition */
+	struct rt_features features;
+};
+
 /* What of a container's input and output somebody wants; tty: they are one terminal. */
 struct rt_streams {
 	bool tty, in, out, errs;
@@ -165,9 +195,8 @@ struct rt_event {
 struct runtime_ops {
 	const char *name;
 	int (*version)(struct runtime *r, struct arena *a, struct rt_version *ret, struct err *err);
-	/* Ready to run pods? conditions RuntimeReady, NetworkReady; *why (arena) when not. */
-	int (*status)(struct runtime *r, struct arena *a, bool *ret_runtime, bool *ret_network, struct sv *ret_why,
-		      struct err *err);
+	int (*status)(struct runtime *r, struct arena *a, struct rt_status *ret, struct err *err);
+	/* A handler that it does not know is an error that says so: no runtime for "x" is configured. */
 	int (*run_sandbox)(struct runtime *r, struct arena *a, const struct rt_sandbox_config *c, struct sv *ret_id,
 			   struct err *err);
 	int (*stop_sandbox)(struct runtime *r, struct sv id, struct err *err);	 /* idempotent */

@@ -1,6 +1,8 @@
 #include "kubelet/status.h"
 
 #include "base/timefmt.h"
+#include "kubelet/pod_actual.h"
+#include "kubelet/pod_isolation.h"
 #include "kubelet/pod_spec.h"
 #include "object/condition.h"
 
@@ -152,6 +154,7 @@ static void set_given(struct arena *a, struct val *s, const struct status_contai
 {
 	const struct val *r = c->resources ? c->resources : val_member(c->spec, F_resources), *v;
 	const struct val *mounts = val_member(c->spec, F_volumeMounts);
+	bool rro = c->cur && rt_annotation(c->cur, RRO_ANNOTATION).n;
 	struct val *given = val_set_map(a, s, F_resources), *list;
 
 	if ((v = val_member(r, F_limits)) && val_len(v))
@@ -170,7 +173,8 @@ static void set_given(struct arena *a, struct val *s, const struct status_contai
 		val_set_str(a, out, F_mountPath, val_get_str(m, F_mountPath));
 		if (val_get_bool(m, F_readOnly)) {
 			val_set_bool(a, out, F_readOnly, true);
-			val_set_cstr(a, out, F_recursiveReadOnly, "Disabled");
+			val_set_cstr(a, out, F_recursiveReadOnly,
+				     rro && isolation_asks_rro(m) ? "Enabled" : "Disabled");
 		}
 	}
 }

@@ -1,6 +1,7 @@
 #include "net/framed.h"
 
 #include "ev/ev-internal.h"
+#include "ev/limit.h"
 #include "net/sock.h"
 #include "net/stream.h"
 
@@ -344,7 +345,7 @@ struct framed_server *framed_close(struct framed_server *s)
 
 struct framed_call {
 	struct stream *s;
-	struct ev_timer *timer;
+	struct ev_limit *limit;
 	struct buf in, out;
 	void (*got)(struct sv bytes, void *ctx); /* NULL: it was called, or nobody waits any more */
 	void *ctx;
@@ -364,7 +365,7 @@ static void framed_call_tell(struct framed_call *c, struct sv bytes)
 {
 	void (*got)(struct sv bytes, void *ctx) = TAKE(c->got);
 
-	c->timer = ev_timer_stop(c->timer);
+	c->limit = ev_limit_stop(c->limit);
 	if (got)
 		got(bytes, c->ctx);
 }
@@ -421,7 +422,7 @@ struct framed_call *framed_call(struct ev_loop *l, struct ip_addr addr, uint16_t
 	c->got = got;
 	c->ctx = ctx;
 	buf_addsv(&c->out, bytes);
-	c->timer = ev_timer_start(l, timeout_ns, 0, framed_call_timeout, c);
+	c->limit = ev_limit_start(l, timeout_ns, framed_call_timeout, c);
 	c->s = stream_connect(l, &(struct stream_target){ .host = text.s, .port = port }, 0, &cb, c);
 	return c;
 }
@@ -431,7 +432,7 @@ struct framed_call *framed_end(struct framed_call *c)
 	if (!c)
 		return NULL;
 	c->got = NULL;
-	c->timer = ev_timer_stop(c->timer);
+	c->limit = ev_limit_stop(c->limit);
 	c->ended = true;
 	if (!c->closed)
 		stream_abort(c->s);

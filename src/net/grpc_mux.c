@@ -3,6 +3,7 @@
 #include "net/grpc_mux.h"
 
 #include "base/list.h"
+#include "ev/limit.h"
 #include "net/stream.h"
 
 #include <nghttp2/nghttp2.h>
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TICK_NS NS_PER_SEC
 #define CONN_WINDOW (16 * 1024 * 1024) /* of all calls together */
 
 struct grpc_mux {
@@ -24,13 +24,13 @@ struct grpc_mux {
 	struct list calls; /* all whose streams are open, dead ones too */
 	struct ev_timer *tick;
 	int64_t ping_ns, ping_timeout_ns;
-	int64_t heard_ns, pinged_ns; /* pinged_ns 0: no ping is under way */
+	int64_t heard_ns, ping_due_ns; /* ping_due_ns 0: no ping is under way */
 	size_t message_max;
 	struct err why; /* what went wrong up here */
-	int64_t opened_ns, connect_timeout_ns;
-	int64_t ticked_ns;
-	bool is_up;   /* up() was called: the peer has said its first words */
-	bool closing; /* by us: nothing is wrong */
+	struct ev_pace pace;
+	int64_t up_due_ns; /* by pace, as deadlines are */
+	bool is_up;	   /* up() was called: the peer has said its first words */
+	bool closing;	   /* by us: nothing is wrong */
 };
 
 struct grpc_call {
@@ -47,7 +47,7 @@ struct grpc_call {
 	size_t owed; /* bytes whose window has not been given back */
 	bool held, begun, dead;
 	struct grpc_answer answer;
-	int64_t deadline_ns; /* 0: none */
+	int64_t deadline_ns; /* by pace; 0: none */
 };
 
 /* --- calls --- */
@@ -190,7 +190,7 @@ struct grpc_call *grpc_mux_call(struct grpc_mux *m, const struct grpc_call_opts 
 	if (o->header)
 		h[n++] = mux_nv(o->header, o->header_value);
 	if (o->timeout_ns > 0) {
-		c->deadline_ns = ev_loop_now_ns(m->loop) + o->timeout_ns;
+		c->deadline_ns = ev_pace_due(&m->pace, ev_loop_now_ns(m->loop), o->timeout_ns);
 		grpc_timeout_text(timeout, o->timeout_ns);
 		h[n++] = mux_nv("grpc-timeout", timeout);
 	}
@@ -270,7 +270,7 @@ static int mux_on_frame(nghttp2_session *s _unused_, const nghttp2_frame *frame,
 		m->cb.up(m, m->ctx);
 	}
 	if (frame->hd.type == NGHTTP2_PING && frame->hd.flags & NGHTTP2_FLAG_ACK)
-		m->pinged_ns = 0;
+		m->ping_due_ns = 0;
 	if (frame->hd.type == NGHTTP2_GOAWAY && !m->why.reason) {
 		err_set(&m->why, ERR_UNAVAILABLE, "%s says that it takes no more calls", m->authority);
 		stream_abort(m->stream);
@@ -303,33 +303,18 @@ static int mux_on_stream_close(nghttp2_session *s, int32_t id, uint32_t error, v
 
 static void mux_ping(struct grpc_mux *m, int64_t now)
 {
-	bool late = m->is_up ? m->pinged_ns && now - m->pinged_ns >= m->ping_timeout_ns
-			     : now - m->opened_ns >= m->connect_timeout_ns;
+	int64_t due_ns = m->is_up ? m->ping_due_ns : m->up_due_ns;
 
-	if (late) {
+	if (due_ns && m->pace.ns >= due_ns) {
 		if (!m->why.reason)
 			err_set(&m->why, ERR_UNAVAILABLE, "%s does not answer", m->authority);
 		stream_abort(m->stream);
-	} else if (m->is_up && !m->pinged_ns && m->ping_ns && !list_empty(&m->calls) &&
+	} else if (m->is_up && !m->ping_due_ns && m->ping_ns && !list_empty(&m->calls) &&
 		   now - m->heard_ns >= m->ping_ns) {
-		m->pinged_ns = now;
+		m->ping_due_ns = ev_pace_due(&m->pace, now, m->ping_timeout_ns);
 		(void)nghttp2_submit_ping(m->h2, NGHTTP2_FLAG_NONE, NULL);
 		stream_want(m->stream);
 	}
-}
-
-/* This loop did nothing for so long, and what the peer has said meanwhile is not read yet: nobody was late. */
-static void mux_forgive(struct grpc_mux *m, int64_t stood_ns)
-{
-	LIST_EACH(&m->calls, it) {
-		struct grpc_call *c = LIST_ENTRY(it, struct grpc_call, link);
-
-		if (c->deadline_ns)
-			c->deadline_ns += stood_ns;
-	}
-	m->opened_ns += stood_ns;
-	if (m->pinged_ns)
-		m->pinged_ns += stood_ns;
 }
 
 static void mux_tick(void *ctx)
@@ -337,13 +322,11 @@ static void mux_tick(void *ctx)
 	struct grpc_mux *m = ctx;
 	int64_t now = ev_loop_now_ns(m->loop);
 
-	if (now - m->ticked_ns > TICK_NS)
-		mux_forgive(m, now - m->ticked_ns - TICK_NS);
-	m->ticked_ns = now;
+	ev_pace_step(&m->pace, now);
 	for (struct list *it = m->calls.next; it != &m->calls; it = it->next) {
 		struct grpc_call *c = LIST_ENTRY(it, struct grpc_call, link);
 
-		if (c->dead || !c->deadline_ns || now < c->deadline_ns)
+		if (c->dead || !c->deadline_ns || m->pace.ns < c->deadline_ns)
 			continue;
 		mux_call_reset(c);
 		mux_call_end(c, GRPC_DEADLINE_EXCEEDED, "deadline exceeded", false);
@@ -460,14 +443,14 @@ struct grpc_mux *grpc_mux_open(struct ev_loop *l, const struct grpc_mux_opts *o,
 	m->ping_ns = o->ping_ns;
 	m->ping_timeout_ns = o->ping_timeout_ns;
 	m->message_max = o->message_max;
-	m->opened_ns = m->ticked_ns = ev_loop_now_ns(l);
-	m->connect_timeout_ns = o->connect_timeout_ns;
+	ev_pace_init(&m->pace, ev_loop_now_ns(l));
+	m->up_due_ns = ev_pace_due(&m->pace, m->pace.seen_ns, o->connect_timeout_ns);
 	list_init(&m->calls);
 	BUG_ON(nghttp2_session_client_new2(&m->h2, mux_callbacks, m, mux_option) != 0);
 	(void)nghttp2_submit_settings(m->h2, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings));
 	(void)nghttp2_session_set_local_window_size(m->h2, NGHTTP2_FLAG_NONE, 0, CONN_WINDOW);
 	m->stream = stream_connect(l, &t, o->connect_timeout_ns, &scb, m);
-	m->tick = ev_timer_start(l, TICK_NS, TICK_NS, mux_tick, m);
+	m->tick = ev_timer_start(l, EV_PACE_NS, EV_PACE_NS, mux_tick, m);
 	return m;
 }
 

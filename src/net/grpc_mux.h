@@ -11,7 +11,7 @@
  * A peer that says nothing for ping_ns while calls are under way is pinged; one that does not answer that for
  * ping_timeout_ns is gone, whatever its kernel acknowledges (a stopped process).
  *
- * No limit of time counts a second in which this loop itself stood: what came meanwhile is heard first.
+ * No limit of time counts what this loop itself stood (ev/limit.h): what came meanwhile is heard first.
  *
  * Flow control: what arrives for a call is taken, unless grpc_call_hold() says otherwise: then the peer may send
  * as much as the call's window has (GRPC_MUX_WINDOW) and waits. The other calls go on.

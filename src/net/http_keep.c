@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "ev/limit.h"
 #include "net/http_place.h"
 #include "net/http_wire.h"
 #include "net/stream.h"
@@ -49,7 +50,8 @@ struct http_keep_call {
 	char *method;
 	struct buf request, body;
 	size_t max_body;
-	struct ev_timer *timer;
+	struct ev_timer *refused; /* what cannot be written is told from the loop */
+	struct ev_limit *limit;
 	bool sent, again, too_large;
 	void (*done)(const struct http_response *r, const struct err *err, bool sent, void *ctx);
 	void *ctx;
@@ -62,7 +64,8 @@ static void keep_next(struct http_keep *k);
 static void keep_call_free(struct http_keep_call *c)
 {
 	list_del(&c->link);
-	ev_timer_stop(c->timer);
+	ev_timer_stop(c->refused);
+	ev_limit_stop(c->limit);
 	http_place_release(&c->place);
 	buf_release(&c->request);
 	buf_release(&c->body);
@@ -411,10 +414,10 @@ struct http_keep_call *http_keep_call(struct http_keep *k, const struct http_kee
 	    http_wire_request(&c->request, o->ep, o->method, o->target, o->headers, o->n_headers, o->body, NULL) < 0) {
 		list_del(&c->link);
 		list_add_tail(&k->busy, &c->link);
-		c->timer = ev_timer_start(k->loop, 0, 0, keep_call_refused, c);
+		c->refused = ev_timer_start(k->loop, 0, 0, keep_call_refused, c);
 		return c;
 	}
-	c->timer = ev_timer_start(k->loop, o->timeout_ns, 0, keep_call_late, c);
+	c->limit = ev_limit_start(k->loop, o->timeout_ns, keep_call_late, c);
 	keep_next(k);
 	return c;
 }

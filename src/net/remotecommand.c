@@ -9,6 +9,7 @@
 #include "net/remotecommand.h"
 
 #include "base/utf8.h"
+#include "ev/limit.h"
 #include "net/rc_core.h"
 #include "net/ws.h"
 
@@ -51,7 +52,8 @@ struct rc_session {
 	int status;			  /* of an answer that is not 101 */
 	struct sv content_type;
 	struct buf answer;
-	struct ev_timer *ping, *limit;
+	struct ev_timer *ping;
+	struct ev_limit *limit;
 	struct err why;
 };
 
@@ -119,7 +121,7 @@ static void session_answer(struct rc_session *s)
 static struct rc_session *session_free(struct rc_session *s)
 {
 	ev_timer_stop(s->ping);
-	ev_timer_stop(s->limit);
+	ev_limit_stop(s->limit);
 	rc_core_free(s->core);
 	ws_release(&s->ws);
 	buf_release(&s->to_client);
@@ -153,8 +155,8 @@ static void session_fail(struct rc_session *s, enum err_reason reason, const cha
 
 static void limit_restart(struct rc_session *s, int64_t delay_ns, env_fn *fn)
 {
-	ev_timer_stop(s->limit);
-	s->limit = ev_timer_start(s->loop, delay_ns, 0, fn, s);
+	ev_limit_stop(s->limit);
+	s->limit = ev_limit_start(s->loop, delay_ns, fn, s);
 }
 
 static int64_t session_patience_ns(const struct rc_session *s)
@@ -223,7 +225,7 @@ static void session_pump(struct rc_session *s)
 	if (s->core && s->core->state >= RC_ENDED && s->dialog)
 		http_dialog_close(s->dialog);
 	if (s->core && s->limit && s->core->state == RC_RUNNING && rc_core_opened(s->core))
-		s->limit = ev_timer_stop(s->limit);
+		s->limit = ev_limit_stop(s->limit);
 	if (s->core && s->core->state == RC_ENDED && s->tunnel && !s->lingering) {
 		s->lingering = true;
 		limit_restart(s, LINGER_S * NS_PER_SEC, linger_over);
@@ -336,7 +338,7 @@ static void dialog_head(struct http_dialog *d _unused_, const struct http_respon
 	size_t n = s->n_accept_headers;
 
 	if (head->status != 101 || s->mode != TRANSLATE) /* else it must open the streams as well */
-		s->limit = ev_timer_stop(s->limit);
+		s->limit = ev_limit_stop(s->limit);
 	if (head->status != 101) {
 		if (s->mode != TRANSLATE && head->status < 400) {
 			err_set(&s->why, RC_NO_UPGRADE, "invalid upgrade response: status code %d", head->status);
@@ -431,7 +433,7 @@ static void dialog_closed(struct http_dialog *d _unused_, const struct err *err,
 	s->dialog_queued = 0;
 	s->ping = ev_timer_stop(s->ping);
 	if (s->status)
-		s->limit = ev_timer_stop(s->limit);
+		s->limit = ev_limit_stop(s->limit);
 	if (err && s->why.reason == ERR_NONE && !(s->core && s->core->state >= RC_ENDED))
 		err_copy(&s->why, err);
 	if (s->mode == TRANSLATE) {

@@ -4,6 +4,7 @@
 #include "base/list.h"
 #include "base/strmap.h"
 #include "ev/ev-internal.h"
+#include "ev/limit.h"
 #include "net/net-internal.h"
 #include "net/stream.h"
 
@@ -58,7 +59,8 @@ struct stream {
 	void *ctx;
 	SSL *ssl;
 	struct stream_dial *dial; /* until connected */
-	struct ev_timer *timer;	  /* connecting, closing */
+	struct ev_limit *limit;	  /* connecting */
+	struct ev_timer *timer;	  /* closing */
 	struct out_node *out, *out_tail;
 	size_t queued; /* bytes in out */
 	struct {

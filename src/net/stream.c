@@ -57,6 +57,7 @@ void stream_close_now(struct stream *s)
 	if (s->closing)
 		return;
 	s->closing = true;
+	s->limit = ev_limit_stop(s->limit);
 	s->timer = ev_timer_stop(s->timer);
 	list_del(&s->dirty);
 	stream_drop_out(s);

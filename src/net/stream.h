@@ -65,7 +65,7 @@ struct stream_target {
 	void *may_ctx;
 };
 /* Resolves, connects, handshakes; failing within timeout_ns means closed() with
- * ERR_UNAVAILABLE or ERR_TIMEOUT. Never fails right away. */
+ * ERR_UNAVAILABLE or ERR_TIMEOUT. Never fails right away. What the loop itself stands does not count (ev/limit.h). */
 struct stream *stream_connect(struct ev_loop *l, const struct stream_target *t, int64_t timeout_ns,
 			      const struct stream_cb *cb, void *ctx);
 

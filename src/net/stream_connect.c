@@ -160,7 +160,7 @@ void stream_dial_event(struct stream *s)
 		s->dial->again = ev_timer_stop(s->dial->again);
 		/* The time limit also covers the handshake; without TLS it ends here. */
 		if (!s->ssl)
-			s->timer = ev_timer_stop(s->timer);
+			s->limit = ev_limit_stop(s->limit);
 		stream_connected(s);
 		return;
 	}
@@ -310,7 +310,7 @@ struct stream *stream_connect(struct ev_loop *l, const struct stream_target *t, 
 		d->where.p = xasprintf(strchr(t->host, ':') ? "[%s]:%d" : "%s:%d", t->host, t->port);
 	d->where.n = strlen(d->where.p);
 	if (timeout_ns > 0)
-		s->timer = ev_timer_start(l, timeout_ns, 0, dial_on_timeout, s);
+		s->limit = ev_limit_start(l, timeout_ns, dial_on_timeout, s);
 	if (t->tls) {
 		if (stream_tls_start(s, t->tls) < 0 ||
 		    tls_client_prepare(s->ssl, t->tls, t->server_name ? t->server_name : t->host, t->peer_name, t->alpn,

@@ -59,7 +59,7 @@ void stream_tls_in(struct stream *s)
 			if (s->closing)
 				return;
 			s->ready = true;
-			s->timer = ev_timer_stop(s->timer);
+			s->limit = ev_limit_stop(s->limit);
 			stream_dial_free(s);
 			stream_touch(s);
 			s->cb->ready(s, s->ctx);

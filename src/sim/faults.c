@@ -203,6 +203,17 @@ static int faulty_get(struct client *c, const struct resource *r, struct sv ns, 
 	return 0;
 }
 
+static int faulty_get_doc(struct client *c, struct arena *a, const char *target, const struct val **ret,
+			  struct err *err)
+{
+	struct faulty *x = faulty(c);
+
+	if (outgoing(x, err) < 0 || x->inner->ops->get_doc(x->inner, a, target, ret, err) < 0)
+		return -1;
+	faulty_way(x);
+	return 0;
+}
+
 static int faulty_list(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,
 		       struct obj_list *ret, struct err *err)
 {
@@ -451,6 +462,7 @@ static const struct client_ops ops = {
 	.patch = faulty_patch,
 	.del = faulty_del,
 	.watch = faulty_watch,
+	.get_doc = faulty_get_doc,
 	.unwatch = faulty_unwatch,
 	.free = faulty_free,
 };

@@ -4,18 +4,14 @@
  * the CNI plugins needed; otherwise the suite says so and is skipped), with a bridge and addresses of its own,
  * and at the end checks that nothing of it is left on the machine.
  */
-#include "node_place.h"
-#include "unit.h"
+#include "runtime_kit.h"
 
 #include "base/strmap.h"
 #include "ev/ev.h"
 #include "kubelet/cgroups.h"
 #include "kubelet/cni.h"
-#include "kubelet/containerd.h"
 #include "kubelet/fake_runtime.h"
 #include "kubelet/fsutil.h"
-#include "kubelet/image.h"
-#include "kubelet/runtime.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -27,89 +23,19 @@
 #include <unistd.h>
 
 static struct env *env;
-static struct runtime *rt;
-static struct containerd *daemon_;
-static struct node_place place;
-static const char *log_dir, *cgroup_root;
-static bool real;
-static struct arena A;
-
-#define OK(call)                                                 \
-	do {                                                     \
-		struct err e_ = ERR_INIT;                        \
-		if ((call) < 0)                                  \
-			fail_msg("%s: %s", #call, err_msg(&e_)); \
-	} while (0)
-
-/* --- one sandbox with labels, as the kubelet makes them --- */
-
-static struct rt_sandbox_config *sandbox_config(const char *name, const char *uid)
-{
-	struct rt_sandbox_config *c = ARENA_NEW(&A, struct rt_sandbox_config);
-	struct rt_label *l = ARENA_ARRAY(&A, struct rt_label, 2);
-
-	l[0] = (struct rt_label){ SV("io.kubernetes.pod.uid"), sv_from(uid) };
-	l[1] = (struct rt_label){ SV("empty"), SV("") };
-	*c = (struct rt_sandbox_config){ .name = sv_from(name),
-					 .ns = SV("default"),
-					 .uid = sv_from(uid),
-					 .hostname = sv_from(name),
-					 .log_dir = arena_svf(&A, "%s/%s", log_dir, uid),
-					 .labels = l,
-					 .n_labels = 2,
-					 .run_as_user = -1,
-					 .run_as_group = -1,
-					 .cgroup_parent = sv_from(arena_printf(&A, "%s/pod%s", cgroup_root, uid)),
-					 .seccomp = SV("RuntimeDefault") };
-	if (real)
-		OK(fs_mkdir_p(arena_cstr(&A, c->log_dir), 0755, &e_));
-	return c;
-}
-
-static struct rt_container_config container(const char *name, const char *uid, const struct sv *cmd, size_t n)
-{
-	struct rt_label *l = ARENA_ARRAY(&A, struct rt_label, 1);
-
-	l[0] = (struct rt_label){ SV("io.kubernetes.pod.uid"), sv_from(uid) };
-	return (struct rt_container_config){ .name = sv_from(name),
-					     .image = SV(DEMO_IMAGE),
-					     .log_path = arena_svf(&A, "%s.log", name),
-					     .command = cmd,
-					     .n_command = n,
-					     .labels = l,
-					     .n_labels = 1,
-					     .annotations = l,
-					     .n_annotations = 1,
-					     .run_as_user = -1,
-					     .run_as_group = -1,
-					     .pid_mode = 1 };
-}
-
-/* The container's state once it is no longer `was`; asked again every few milliseconds, at most a minute. */
-static void wait_state(struct sv id, enum rt_state was, struct rt_container *ret)
-{
-	for (int i = 0; i < 12000; i++) {
-		OK(rt->ops->container_status(rt, &A, id, ret, &e_));
-		if (ret->state != was)
-			return;
-		poll(NULL, 0, 5);
-	}
-	fail_msg("container %.*s stays in state %d", SV_ARG(id), was);
-}
 
 static void test_version(void **state)
 {
 	struct rt_version v;
-	bool runtime_ok, network_ok;
-	struct sv why;
+	struct rt_status st;
 
 	(void)state;
 	OK(rt->ops->version(rt, &A, &v, &e_));
 	assert_true(v.name.n > 0 && v.version.n > 0);
-	OK(rt->ops->status(rt, &A, &runtime_ok, &network_ok, &why, &e_));
-	assert_true(runtime_ok);
-	if (!network_ok)
-		fail_msg("%.*s", SV_ARG(why));
+	OK(rt->ops->status(rt, &A, &st, &e_));
+	assert_true(st.runtime);
+	if (!st.network)
+		fail_msg("%.*s", SV_ARG(st.why));
 }
 
 static void test_images(void **state)
@@ -444,6 +370,35 @@ static void test_exec_given_up(void **state)
 	OK(rt->ops->remove_sandbox(rt, sid, &e_));
 }
 
+int daemon_kill(void)
+{
+	int pid = containerd_pid(daemon_);
+
+	assert_true(pid > 1);
+	kill(pid, SIGKILL);
+	return pid;
+}
+
+void daemon_back(int pid)
+{
+	struct rt_container *list;
+	size_t n;
+
+	for (int i = 0; i < 6000; i++) {
+		int now = containerd_pid(daemon_);
+
+		if (now && now != pid && rt->ops->list_containers(rt, &A, SV(""), &list, &n, NULL) == 0)
+			return;
+		poll(NULL, 0, 10);
+	}
+	fail_msg("the daemon does not come back");
+}
+
+void daemon_killed(void)
+{
+	daemon_back(daemon_kill());
+}
+
 /* Containers outlive the daemon, and its end is repaired. What was being run in them for a call does not. */
 static void test_daemon_restart(void **state)
 {
@@ -453,7 +408,6 @@ static void test_daemon_restart(void **state)
 	struct rt_container_config cc = container("main", "uid-stay", cmd, 2);
 	struct rt_container c, before;
 	struct sv sid, cid;
-	int pid;
 
 	(void)state;
 	OK(rt->ops->run_sandbox(rt, &A, sc, &sid, &e_));
@@ -461,16 +415,7 @@ static void test_daemon_restart(void **state)
 	OK(rt->ops->start_container(rt, cid, &e_));
 	OK(rt->ops->container_status(rt, &A, cid, &before, &e_));
 	command_begin(&k, cid, SV("778"));
-	pid = containerd_pid(daemon_);
-	assert_true(pid > 1);
-	kill(pid, SIGKILL);
-	for (int i = 0; i < 6000; i++) {
-		int now = containerd_pid(daemon_);
-
-		if (now && now != pid && rt->ops->container_status(rt, &A, cid, &c, NULL) == 0)
-			break;
-		poll(NULL, 0, 10);
-	}
+	daemon_killed();
 	OK(rt->ops->container_status(rt, &A, cid, &c, &e_));
 	assert_int_equal(c.state, RT_RUNNING);
 	assert_true(c.started_ns == before.started_ns);
@@ -496,11 +441,19 @@ static void note_running(void **state)
 	OK(rt->ops->start_container(rt, cid, &e_));
 }
 
+int import_demo(struct err *err)
+{
+	struct sv tar;
+
+	if (image_build_demo(&A, "", &tar, err) < 0)
+		return -1;
+	return image_import_bytes(containerd_socket(daemon_), place.dir, tar, err);
+}
+
 static void start_real(void)
 {
 	char bridge[16];
 	struct err err = ERR_INIT;
-	struct sv tar;
 
 	node_place_take(&place, env);
 	log_dir = place.log_dir;
@@ -516,8 +469,7 @@ static void start_real(void)
 	if (!daemon_)
 		goto fail;
 	rt = runtime_cri_new(env, containerd_endpoint(daemon_), &err);
-	if (!rt || image_build_demo(&A, "", &tar, &err) < 0 ||
-	    image_import_bytes(containerd_socket(daemon_), place.dir, tar, &err) < 0)
+	if (!rt || import_demo(&err) < 0)
 		goto fail;
 	return;
 fail:
@@ -532,6 +484,8 @@ static int finish_real(void)
 	return !node_place_leave(&place, env);
 }
 
+#define ON_FAKE 6
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -540,11 +494,25 @@ int main(void)
 		cmocka_unit_test(test_lifecycle),
 		cmocka_unit_test(test_stop_in_two_steps),
 		cmocka_unit_test(test_exit_is_noticed),
+		cmocka_unit_test(test_handlers),
 		/* what only real containers have; nothing behind this line runs on the fake */
 		cmocka_unit_test(test_config_arrives),
 		cmocka_unit_test(test_streaming_addresses),
 		cmocka_unit_test(test_exec_given_up),
+		cmocka_unit_test(test_users_and_rights),
+		cmocka_unit_test(test_privileged),
+		cmocka_unit_test(test_kernel_settings),
+		cmocka_unit_test(test_shared_processes),
+		cmocka_unit_test(test_signals_and_memory),
+		cmocka_unit_test(test_terminal),
+		cmocka_unit_test(test_propagation),
+		cmocka_unit_test(test_limits_change),
+		cmocka_unit_test(test_log_reopened),
+		cmocka_unit_test(test_stats),
+		cmocka_unit_test(test_image_in_use),
 		cmocka_unit_test(test_daemon_restart),
+		cmocka_unit_test(test_ends_are_remembered),
+		cmocka_unit_test(test_killed_while_creating),
 		cmocka_unit_test(note_running),
 	};
 	const char *which = getenv("RUNTIME");
@@ -567,7 +535,7 @@ int main(void)
 		rt = runtime_fake_new(env);
 		runtime_fake_add_image(rt, DEMO_IMAGE);
 	}
-	rc = _cmocka_run_group_tests("runtime", tests, real ? ARRAY_LEN(tests) : 5, NULL, NULL);
+	rc = _cmocka_run_group_tests("runtime", tests, real ? ARRAY_LEN(tests) : ON_FAKE, NULL, NULL);
 	if (real)
 		rc |= finish_real();
 	else

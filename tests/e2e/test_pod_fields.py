@@ -204,6 +204,27 @@ def limits(cluster):
     lib.equal(spec["status"]["allocatedResources"], {"cpu": "100m", "memory": "20Mi"})
 
 
+def a_runtime_class(cluster):
+    """The runtime is asked for the class's handler, and what the class adds is the pod's, not the containers'."""
+    for name, handler in (("usual", "runc"), ("strange", "gvisor")):
+        status, answer, _ = cluster.request(
+            "POST", "/apis/node.k8s.io/v1/runtimeclasses",
+            {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": handler,
+             "overhead": {"podFixed": {"memory": "16Mi", "cpu": "10m"}}})
+        lib.equal(status, 201, answer)
+    make(cluster, pod("classed", [{"resources": {"limits": {"memory": "16Mi", "cpu": "100m"}}}],
+                      runtimeClassName="usual"))
+    running(cluster, "classed")
+    lib.equal(cluster.get("pod", "classed")["spec"]["overhead"], {"memory": "16Mi", "cpu": "10m"})
+    uid = cluster.get("pod", "classed")["metadata"]["uid"]
+    found = [os.path.join(at, f) for at, _, files in os.walk("/sys/fs/cgroup") if os.path.basename(at) == f"pod{uid}"
+             for f in ("memory.max", "memory.limit_in_bytes") if f in files]
+    lib.equal([open(f).read().strip() for f in found], [str(32 << 20)], "the pod's own memory")
+    make(cluster, pod("strange", [{}], runtimeClassName="strange"))
+    lib.wait_for("an event", lambda: 'no runtime for "gvisor" is configured' in
+                 cluster.kubectl("get", "events", "--field-selector", "involvedObject.name=strange"))
+
+
 def refusals(cluster):
     """Bound by hand: upstream's reason in `kubectl get pod`, not ContainerCreating."""
     for name, extra, reason in (
@@ -237,4 +258,5 @@ if __name__ == "__main__":
     with lib.Cluster(agent=True) as c:
         lib.wait_for("the node", lambda: "True" in [x["status"] for x in c.get("node", "node-1")["status"]["conditions"]
                                                     if x["type"] == "Ready"], 120)
-        sys.exit(lib.main([processes, networks, files, propagation, probes_and_hooks, accounts, limits, refusals], c))
+        sys.exit(lib.main([processes, networks, files, propagation, probes_and_hooks, accounts, limits, a_runtime_class,
+                           refusals], c))

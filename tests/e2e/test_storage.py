@@ -194,8 +194,24 @@ def grows_under_load(c):
         wait_for("what it waits for", lambda: any(x["type"] == "FileSystemResizePending" for x in claim(c, "sized")["status"].get("conditions", [])))
         equal(capacity(c), "20Mi")
         equal(claim(c, "sized")["status"]["allocatedResourceStatuses"], {"storage": "NodeResizePending"})
+        wait_for("what is to be done", lambda: any("end all pods of the claim" in m for m in said(c, "sized", "FileSystemResizeRequired")))
     lines = int(c.kubectl("exec", "user", "--", "sh", "-c", "wc -l < /d/log"))
     wait_for("more lines", lambda: int(c.kubectl("exec", "user", "--", "sh", "-c", "wc -l < /d/log")) > lines)
+    c.kubectl("delete", "pod", "user", "--timeout=60s")
+
+
+def grows_with_the_next_pod(c):
+    """No reboot, no restart: the pod after the last one that used it has it as large as was asked for."""
+    c.apply(USER % IMAGE)
+    running(c, "user")
+    c.kubectl("exec", "user", "--", "dd", "if=/dev/zero", "of=/d/f", "bs=1M", "count=50")
+    c.kubectl("exec", "user", "--", "rm", "/d/f")
+    wait_for("the capacity", lambda: capacity(c) == "60Mi", 60)
+    equal(int(c.kubectl("exec", "user", "--", "sh", "-c", "wc -l < /d/log")) > 0, True)
+    # Again, and nobody starts before the machine does.
+    c.kubectl("patch", "pvc", "sized", "-p", '{"spec":{"resources":{"requests":{"storage":"80Mi"}}}}')
+    wait_for("the files", lambda: any(x["type"] == "FileSystemResizePending" for x in claim(c, "sized")["status"].get("conditions", []))
+             or capacity(c) == "80Mi")
     c.kubectl("delete", "pod", "user", "--timeout=60s")
 
 
@@ -207,10 +223,10 @@ def found_mounted_after_a_reboot(c):
     c.start()
     c.apply(USER % IMAGE)
     running(c, "user")
-    wait_for("the capacity", lambda: capacity(c) == "60Mi", 90)
+    wait_for("the capacity", lambda: capacity(c) == "80Mi", 90)
     equal([x["type"] for x in claim(c, "sized")["status"].get("conditions", []) if x["type"] != "Unused"], [])
     equal(int(c.kubectl("exec", "user", "--", "sh", "-c", "wc -l < /d/log")) > 0, True)
-    c.kubectl("exec", "user", "--", "dd", "if=/dev/zero", "of=/d/f", "bs=1M", "count=50")
+    c.kubectl("exec", "user", "--", "dd", "if=/dev/zero", "of=/d/f", "bs=1M", "count=70")
     c.kubectl("delete", "pod", "user", "--timeout=60s")
     c.kubectl("delete", "pvc", "sized", "--timeout=60s")
     wait_for("the volumes to go", lambda: not directories(c) and not images_mounted(c), 60)
@@ -338,6 +354,6 @@ if __name__ == "__main__":
     need_node()
     with Cluster(agent=True) as cluster:
         sys.exit(main([each_pod_has_a_volume, data_outlive_pods_and_the_server, claims_in_use_stay, a_volume_that_exists,
-                       size_is_held, fullness_is_told, grows_under_load, found_mounted_after_a_reboot, block_device, device_of_an_admin, ephemeral_volume,
+                       size_is_held, fullness_is_told, grows_under_load, grows_with_the_next_pod, found_mounted_after_a_reboot, block_device, device_of_an_admin, ephemeral_volume,
                        clone_of_what_is_in_use],
                       cluster))

@@ -144,6 +144,60 @@ static bool forward_lost(struct api_req *q)
 	return true;
 }
 
+/* --- of this process: there is no connection to pass on, so the answer is taken whole --- */
+
+static void fetch_answer_free(void *p)
+{
+	webhook_answer_free(p);
+}
+
+static void fetch_done(struct webhook_answer *answer_take, void *ctx)
+{
+	(void)req_resume(ctx, answer_take, fetch_answer_free);
+}
+
+/* Asks, and then answers with what came. */
+static int fetch_step(struct api_req *q, void *ctx, struct err *err)
+{
+	struct agg_service *e = ctx;
+	struct webhook_call_opts o = {
+		.target = e->target, .timeout_ns = AGG_TIMEOUT_NS, .answer_max = AGG_ITEMS_MAX, .done = fetch_done
+	};
+	struct http_header *headers;
+	void *result;
+
+	if (req_result(q, &result)) {
+		const struct webhook_answer *a = result;
+
+		if (a->err.reason != ERR_NONE)
+			return err_set(err, a->status == 404 ? ERR_NOT_FOUND : ERR_UNAVAILABLE, "%s", err_msg(&a->err));
+		answer_text(q, a->status, "application/json", arena_sv(q->arena, buf_sv(&a->body)));
+		return 0;
+	}
+	if (!forward_headers(q, sv_from(webhook_target_authority(e->target)), &headers, &o.n_headers))
+		return err_set(err, ERR_UNAVAILABLE, "the user's name is none that a header can carry");
+	o.headers = headers + 1; /* the call says by itself whom it is to */
+	o.n_headers--;
+	o.get = arena_printf(q->arena, "%.*s%s%.*s", SV_ARG(q->path), q->query.n ? "?" : "", SV_ARG(q->query));
+	o.ctx = req_suspend(q, "another API server", NULL, NULL);
+	webhook_call_unref(webhook_call(q->server, &o));
+	return REQ_LATER;
+}
+
+/* Reads alone: what is written has its own way (client/foreign.h). */
+static bool forward_local(struct api_req *q, struct agg_service *e, bool available)
+{
+	struct err err = ERR_INIT;
+
+	if (!available || !sv_is(q->method, "GET")) {
+		err_set(&err, ERR_UNAVAILABLE, "the server is currently unable to handle the request");
+		api_req_fail(q, &err);
+	} else {
+		req_ask(q, fetch_step, e);
+	}
+	return true;
+}
+
 bool aggregator_serve(struct api_req *q)
 {
 	struct aggregator *g = q->server->aggregator;
@@ -151,12 +205,14 @@ bool aggregator_serve(struct api_req *q)
 	struct sv group, version;
 	bool available = false;
 
-	if (!atomic_load(&g->n_remote) || !q->http || !forward_of(q->path, &group, &version))
+	if (!atomic_load(&g->n_remote) || (!q->http && !q->path.n) || !forward_of(q->path, &group, &version))
 		return forward_lost(q);
 	e = agg_find(g, group, version, &available);
 	if (!e)
 		return forward_lost(q);
 	arena_defer(q->arena, forward_release, e);
+	if (!q->http)
+		return forward_local(q, e, available);
 	if (forward_climbs(q->path))
 		answer_text(q, 404, "text/plain; charset=utf-8", SV("404 page not found\n"));
 	else if (!available)

@@ -6,7 +6,6 @@
  * The loop's thread holds a reference on each call until done() has run; the caller holds another, so that it may
  * cancel at any time. */
 #include "apiserver/dial_address.h"
-#include "apiserver/kubelet_client.h"
 #include "apiserver/webhook/webhook-internal.h"
 #include "base/timefmt.h"
 #include "net/http_keep.h"
@@ -249,8 +248,8 @@ static int call_endpoint(struct webhook_call *c, struct arena *a, const struct w
 	struct webhooks *w = c->w;
 	struct tls_ctx *tls;
 
-	if (c->target->node)
-		return kubelet_endpoint(w->s, a, sv_from(c->target->node), ret, err);
+	if (c->target->where)
+		return c->target->where(w->s, a, sv_from(c->target->host), ret, err);
 	tls = webhook_target_tls(c->target, as, err);
 	if (!tls || webhook_resolve(w->s, c->target, avoid, &c->host, &c->port, err) < 0)
 		return -1;

@@ -131,17 +131,17 @@ struct webhook_target *webhook_target_service(struct sv ns, struct sv name, int 
 	return t;
 }
 
-struct webhook_target *webhook_target_node(struct sv node)
+struct webhook_target *webhook_target_own(struct sv name, webhook_where_fn *where)
 {
 	struct webhook_target *t = xcalloc(1, sizeof(*t));
 
 	atomic_init(&t->refs, 1);
 	pthread_mutex_init(&t->lock, NULL);
-	t->node = xstrndup(node.p, node.n);
-	t->host = xstrdup(t->node);
-	t->authority = xstrdup(t->node);
+	t->where = where;
+	t->host = xstrndup(name.p, name.n);
+	t->authority = xstrdup(t->host);
 	t->path = xstrdup("");
-	t->url = xasprintf("https://%s", t->node);
+	t->url = xasprintf("https://%s", t->host);
 	t->shown = true;
 	return t;
 }
@@ -171,7 +171,6 @@ struct webhook_target *webhook_target_unref(struct webhook_target *t)
 	free(t->path);
 	free(t->authority);
 	free(t->host);
-	free(t->node);
 	free(t->ns);
 	free(t->name);
 	free(t);
@@ -185,7 +184,7 @@ const char *webhook_target_url(const struct webhook_target *t)
 
 bool webhook_target_waits(const struct webhook_target *t)
 {
-	return !t->node && !t->ca_pem.n && !t->unchecked && !tls_system_loaded();
+	return !t->where && !t->ca_pem.n && !t->unchecked && !tls_system_loaded();
 }
 
 struct tls_ctx *webhook_target_tls(struct webhook_target *t, const struct webhook_credential *w, struct err *err)

@@ -12,8 +12,8 @@ struct webhook_target {
 	char *path;	 /* owned, "/..." */
 	char *authority; /* owned: the URL's host and port, as it has them */
 	/* A URL's, or a Service's. */
-	char *host, *ns, *name; /* owned; ns and name NULL: a URL */
-	char *node;		/* owned: whose kubelet it is; NULL: none of these */
+	char *host, *ns, *name;	 /* owned; ns and name NULL: a URL */
+	webhook_where_fn *where; /* by its host; NULL: none of ours */
 	int port;
 	bool given;	  /* the host is an address, or localhost */
 	struct sv ca_pem; /* owned */

@@ -48,8 +48,10 @@ struct webhook_target *webhook_target_new(const struct val *client_config);
  * whose own certificate may go unchecked. What is said of it is https://NAME.NS.svc:PORT and the path asked for. */
 struct webhook_target *webhook_target_service(struct sv ns, struct sv name, int port, struct sv ca_pem, bool unchecked,
 					      struct sv cert_pem, struct sv key_pem);
-/* The kubelet of a node (kubelet_client.h): as the API server's own, by whatever leads to it when a call is made. */
-struct webhook_target *webhook_target_node(struct sv node);
+/* One of the cluster's own, by its name: where says how it is reached, at each call. */
+typedef int webhook_where_fn(struct apiserver *s, struct arena *a, struct sv name, struct http_endpoint *ret,
+			     struct err *err);
+struct webhook_target *webhook_target_own(struct sv name, webhook_where_fn *where);
 struct webhook_target *webhook_target_ref(struct webhook_target *t);
 struct webhook_target *webhook_target_unref(struct webhook_target *t);
 /* As words show it: "https://NAME.NS.svc:443/path". */

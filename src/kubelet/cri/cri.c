@@ -15,14 +15,33 @@ static int cri_version(struct runtime *r, struct arena *a, struct rt_version *re
 	return 0;
 }
 
-static int cri_status(struct runtime *r, struct arena *a, bool *ret_runtime, bool *ret_network, struct sv *ret_why,
-		      struct err *err)
+static void read_features(struct arena *a, struct sv m, struct rt_features *ret)
+{
+	struct rt_handler *h = ARENA_ARRAY(a, struct rt_handler, cri_count(m, 3) + 1);
+
+	*ret = (struct rt_features){ .handlers = h };
+	PB_EACH(m, rd, f) {
+		if (f.no == 3) {
+			struct sv can = pb_get_sv(f.bytes, 2);
+
+			h[ret->n_handlers++] = (struct rt_handler){
+				.name = pb_get_sv(f.bytes, 1),
+				.recursive_read_only = pb_get_u64(can, 1) != 0,
+				.user_namespaces = pb_get_u64(can, 2) != 0,
+			};
+		} else if (f.no == 4) {
+			ret->told = true;
+			ret->strict_groups = pb_get_u64(f.bytes, 1) != 0;
+		}
+	}
+}
+
+static int cri_status(struct runtime *r, struct arena *a, struct rt_status *ret, struct err *err)
 {
 	struct buf b = BUF_INIT;
 	struct sv m, status;
 
-	*ret_runtime = *ret_network = false;
-	*ret_why = SV("");
+	*ret = (struct rt_status){ 0 };
 	if (cri_runtime_call(r, a, "Status", &b, CRI_LOOK_TIMEOUT_NS, &m, err) < 0)
 		return err_wrap(err, "asking the runtime's status");
 	status = pb_get_sv(m, 1);
@@ -33,17 +52,18 @@ static int cri_status(struct runtime *r, struct arena *a, bool *ret_runtime, boo
 		if (f.no != 1)
 			continue;
 		if (sv_is(type, "RuntimeReady"))
-			*ret_runtime = ok;
+			ret->runtime = ok;
 		else if (sv_is(type, "NetworkReady"))
-			*ret_network = ok;
-		if (!ok && !ret_why->n) {
+			ret->network = ok;
+		if (!ok && !ret->why.n) {
 			struct sv reason = pb_get_sv(f.bytes, 3), msg = pb_get_sv(f.bytes, 4);
 
 			/* As upstream prints a condition; runbooks look for it. */
-			*ret_why = arena_svf(a, "%.*s=false reason:%.*s message:%.*s", SV_ARG(type), SV_ARG(reason),
+			ret->why = arena_svf(a, "%.*s=false reason:%.*s message:%.*s", SV_ARG(type), SV_ARG(reason),
 					     SV_ARG(msg));
 		}
 	}
+	read_features(a, m, &ret->features);
 	return 0;
 }
 

@@ -45,6 +45,7 @@ static void put_security(struct buf *b, const struct rt_container_config *c)
 	cri_put_strings(b, 14, c->readonly_paths, c->n_readonly_paths);
 	cri_put_profile(b, 15, c->seccomp);
 	cri_put_profile(b, 16, c->apparmor);
+	pb_u64(b, 17, c->strict_groups ? 1 : 0);
 	pb_close(b, m);
 }
 
@@ -71,6 +72,7 @@ static void cri_container_put_config(struct buf *b, uint32_t field, const struct
 		pb_bool(b, 3, c->mounts[i].readonly);
 		pb_bool(b, 4, c->mounts[i].selinux_relabel);
 		pb_i64(b, 5, c->mounts[i].propagation);
+		pb_bool(b, 8, c->mounts[i].recursive_readonly);
 		pb_close(b, s);
 	}
 	for (size_t i = 0; i < c->n_devices; i++) {

@@ -23,6 +23,20 @@ static void put_port(struct buf *b, const struct rt_port *p)
 	pb_close(b, m);
 }
 
+static void put_room(struct buf *b, uint32_t field, const struct rt_room *r)
+{
+	size_t m;
+
+	if (!r->cpu_shares && !r->cpu_quota && !r->memory_limit_bytes)
+		return;
+	m = pb_open(b, field);
+	pb_i64(b, 1, r->cpu_period);
+	pb_i64(b, 2, r->cpu_quota);
+	pb_i64(b, 3, r->cpu_shares);
+	pb_i64(b, 4, r->memory_limit_bytes);
+	pb_close(b, m);
+}
+
 static void put_linux(struct buf *b, const struct rt_sandbox_config *c)
 {
 	size_t linux_ = pb_open(b, 8), sec, ns;
@@ -46,8 +60,11 @@ static void put_linux(struct buf *b, const struct rt_sandbox_config *c)
 	cri_put_int64_value(b, 8, c->run_as_group);
 	cri_put_profile(b, 9, c->seccomp);
 	cri_put_profile(b, 10, c->apparmor);
+	pb_u64(b, 11, c->strict_groups ? 1 : 0);
 	pb_close(b, sec);
 	cri_put_labels(b, 3, c->sysctls, c->n_sysctls);
+	put_room(b, 4, &c->overhead);
+	put_room(b, 5, &c->room);
 	pb_close(b, linux_);
 }
 
@@ -81,6 +98,7 @@ int cri_run_sandbox(struct runtime *r, struct arena *a, const struct rt_sandbox_
 	struct sv m;
 
 	cri_put_sandbox_config(&b, 1, c);
+	pb_sv(&b, 2, c->handler);
 	if (cri_runtime_call(r, a, "RunPodSandbox", &b, CRI_SANDBOX_TIMEOUT_NS, &m, err) < 0)
 		return -1;
 	*ret_id = pb_get_sv(m, 1);

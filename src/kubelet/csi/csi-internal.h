@@ -28,7 +28,6 @@ struct csi {
 	struct strmap drivers; /* name -> struct csi_driver */
 	struct strmap volumes; /* "DRIVER/SHA" -> struct csi_volume */
 	struct shares shares;  /* which volumes have a call under way, or may have one */
-	uint64_t line;	       /* the last number given to one that waits for a place */
 	bool stopping;	       /* queues are on their way: nobody is called into one */
 	struct workq *plugin_q;
 	bool node_new; /* its CSINode is to be looked after */
@@ -45,7 +44,6 @@ struct csi_driver {
 	struct workq *q; /* its volumes, by SHA; how many of them at once ask is bounded by their owners */
 };
 #define CSI_WORKERS 48		      /* as the class of their work has threads */
-#define CSI_HUNG_NS (20 * NS_PER_SEC) /* a run that takes longer: the next one comes behind others */
 #define CSI_LINE_NS (20 * NS_PER_SEC) /* who waits longer for a place says so */
 
 /* How far a volume has come for a pod.
@@ -85,14 +83,7 @@ struct csi_volume {
 	int64_t waits_ns; /* mono: since when it waits for being attached, or since that was said; 0: it does not */
 	unsigned waits;	  /* looks at an attachment that is not there, in a row */
 	struct retry failed;
-	/* csi_places.c */
-	char *owner; /* whose place it has, or waits for */
-	enum share_kind kind;
-	bool placed, placed_hung; /* has one; as which it counts */
-	bool hung;		  /* the last run did */
-	uint64_t in_line;	  /* its number; 0: it does not wait */
-	int64_t line_ns;	  /* mono: since when it does */
-	bool called;		  /* it was in line, and there is a place */
+	struct share_place place; /* csi_places.c */
 	struct strmap uses;	  /* uid -> struct csi_use */
 };
 
@@ -144,12 +135,12 @@ void csi_volumes_wake(struct csi *c, struct sv driver); /* all of the driver's a
 void csi_volumes_free(struct csi *c);
 
 /* --- csi_places.c: who may ask a driver now; all under lock --- */
-extern const struct share_bounds csi_bounds[_SHARE_MAX];
-/* False: none is free for it, and it is run again when there is one. */
-bool csi_place_take(struct csi *c, struct csi_volume *v, enum share_kind kind, struct sv owner);
-/* It needs none now: another one may have that which it was called for. */
+void csi_places_init(struct csi *c);
+/* For another one that it has. False: none is free for it, and it is run again when one is granted. */
+bool csi_place_take(struct csi *c, struct csi_volume *v, enum share_kind kind, struct share_who who);
+/* It needs none now, nor the one that was granted. */
 void csi_place_pass(struct csi *c, struct csi_volume *v);
-/* Fine when it has none. Another one may come. */
+/* The run is over; what it stands in line for is the next one's. Fine when it has none. */
 void csi_place_give(struct csi *c, struct csi_volume *v);
 
 /* --- csi_run.c: one look at one volume, on the driver's queue --- */

@@ -16,7 +16,7 @@ struct csi *csi_new(const struct csi_opts *o)
 	c->registry = xasprintf("%s/plugins_registry", o->root_dir);
 	c->stop_fd = eventfd(0, EFD_CLOEXEC);
 	c->run = csi_run;
-	c->shares.bounds = csi_bounds;
+	csi_places_init(c);
 	pthread_mutex_init(&c->lock, NULL);
 	csi_found(c); /* before anybody asks what is in use */
 	csi_plugins_start(c);

@@ -127,28 +127,24 @@ static enum share_kind run_kind_of(struct csi *c, const struct csi_run_use *uses
 	return n ? run_kind_left(c, uses, n) : SHARE_UNMAKING;
 }
 
-/* The namespace's, and of that the driver's: one driver that hangs is nothing to volumes of another. Of pods of before
- * us the namespace is not known. */
-static struct sv run_owner(const struct csi_run *r, const struct csi_run_use *uses, size_t n)
+/* Of pods of before us the namespace is not known. */
+static struct share_who run_who(const struct csi_run *r, const struct csi_run_use *uses, size_t n)
 {
-	struct sv of = n ? uses[0].uid : SV("");
+	struct sv of = sv_from(r->v->driver);
 
 	for (size_t i = 0; i < n; i++)
-		if (uses[i].pod) {
-			of = obj_ns(uses[i].pod);
-			break;
-		}
-	return arena_svf(r->a, "%s %.*s", r->v->driver, SV_ARG(of));
+		if (uses[i].pod)
+			return (struct share_who){ obj_ns(uses[i].pod), of, false };
+	return (struct share_who){ n ? uses[0].uid : SV(""), of, true };
 }
 
 static bool run_place(struct csi_run *r, const struct csi_run_use *uses, size_t n, enum share_kind kind)
 {
-	struct sv owner = run_owner(r, uses, n);
+	struct share_who who = run_who(r, uses, n);
 	bool has;
 
 	pthread_mutex_lock(&r->c->lock);
-	csi_place_give(r->c, r->table);
-	has = csi_place_take(r->c, r->table, kind, owner);
+	has = csi_place_take(r->c, r->table, kind, who);
 	pthread_mutex_unlock(&r->c->lock);
 	return has;
 }
@@ -362,8 +358,8 @@ static bool csi_look_begin(struct csi_run *r, const struct csi_driver *d, struct
 	return run_place(r, *ret_uses, *ret_n, run_kind_of(r->c, *ret_uses, *ret_n));
 }
 
-/* Its place is another's, unless it is gone altogether; how long did it have it? */
-static void csi_look_end(struct csi_run *r, const struct csi_driver *d, struct sv sha, int64_t began_ns, bool failed)
+/* Its place is another's, unless it is gone altogether. */
+static void csi_look_end(struct csi_run *r, const struct csi_driver *d, struct sv sha, bool failed)
 {
 	struct csi_volume *v;
 	int64_t now = env_mono_ns(r->c->o.env);
@@ -371,7 +367,6 @@ static void csi_look_end(struct csi_run *r, const struct csi_driver *d, struct s
 	pthread_mutex_lock(&r->c->lock);
 	v = run_volume(d, r->a, sha);
 	if (v) {
-		v->hung = now - began_ns >= CSI_HUNG_NS;
 		csi_place_give(r->c, v);
 		if (failed)
 			r->ret->after_ns = retry_failed(&csi_retry, &v->failed, now);
@@ -388,7 +383,6 @@ int csi_run(void *driver, struct sv sha, struct reconcile_result *ret, struct er
 	struct csi_run r = { .c = d->c, .a = &a, .ret = ret };
 	struct err why = ERR_INIT;
 	struct csi_run_use *uses;
-	int64_t began = env_mono_ns(d->c->o.env);
 	size_t n;
 	int rc;
 
@@ -399,6 +393,6 @@ int csi_run(void *driver, struct sv sha, struct reconcile_result *ret, struct er
 	if (rc < 0)
 		log_info(CSI_SYS, "a volume is not as it should be, will be retried", "why", "%s", err_msg(&why));
 	err_release(&why);
-	csi_look_end(&r, d, sha, began, rc < 0);
+	csi_look_end(&r, d, sha, rc < 0);
 	return 0;
 }

@@ -18,7 +18,6 @@ static void csi_volume_free(void *x)
 	free(v->handle);
 	free(v->sha);
 	free(v->spec_name);
-	free(v->owner);
 	free(v);
 }
 
@@ -62,7 +61,7 @@ struct csi_volume *csi_volume_of(struct csi *c, struct arena *a, struct sv drive
 void csi_volume_drop(struct csi *c, struct arena *a, struct csi_volume *v)
 {
 	(void)strmap_del(&c->volumes, arena_svf(a, "%s/%s", v->driver, v->sha));
-	csi_place_give(c, v);
+	csi_place_pass(c, v);
 	csi_volume_free(v);
 }
 
@@ -78,13 +77,14 @@ struct csi_use *csi_use_of(struct csi_volume *v, struct sv uid)
 void csi_volumes_wake(struct csi *c, struct sv driver)
 {
 	pthread_mutex_lock(&c->lock);
+	shares_forget(&c->shares, driver); /* it has begun anew */
 	STRMAP_EACH(&c->volumes, e) {
 		struct csi_volume *v = e->value;
 
 		if (!sv_is(driver, v->driver))
 			continue;
 		retry_forget(&v->failed);
-		v->hung = false;
+		v->place.hung = false;
 		workq_add(csi_driver_of(c, driver)->q, sv_from(v->sha));
 	}
 	pthread_mutex_unlock(&c->lock);
@@ -123,7 +123,7 @@ static int want_answer(struct csi *c, struct arena *a, const struct csi_volume *
 		err_copy(err, &u->why);
 		return -1;
 	default:
-		if (!v->in_line || env_mono_ns(c->o.env) - v->line_ns < CSI_LINE_NS)
+		if (v->place.state != SHARE_WAITS || env_mono_ns(c->o.env) - v->place.since_ns < CSI_LINE_NS)
 			return 1;
 		return err_set(
 		    err, ERR_UNAVAILABLE,

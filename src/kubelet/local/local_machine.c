@@ -176,6 +176,14 @@ static int local_unmount(const char *at, struct err *err)
 	return fs_unmount_under(at, NULL, err);
 }
 
+static int local_unmount_idle(const char *at, struct err *err)
+{
+	if (umount2(at, UMOUNT_NOFOLLOW) == 0)
+		return 0;
+	return errno == EBUSY ? err_set(err, ERR_CONFLICT, "'%s' is in use", at)
+			      : err_set_errno(err, errno, "unmounting '%s'", at);
+}
+
 static int local_device(int file, char ret[LOOP_NAME_BYTES], struct err *err)
 {
 	if (!loop_find(file, ret))
@@ -217,6 +225,7 @@ const struct local_machine local_machine_real = {
 	.freeze = image_freeze,
 	.thaw = image_thaw,
 	.unmount = local_unmount,
+	.unmount_idle = local_unmount_idle,
 	.spare = disk_spare,
 	.device = local_device,
 	.device_drop = local_device_drop,

@@ -29,6 +29,9 @@ struct local_machine {
 	int (*freeze)(int file, const char *at, struct err *err);
 	void (*thaw)(const char *at);			 /* fine when it is not frozen */
 	int (*unmount)(const char *at, struct err *err); /* and what is mounted below */
+	/* Only when nobody has anything of it open: it is out of use then, wherever it was. ERR_CONFLICT: somebody has.
+	 */
+	int (*unmount_idle)(const char *at, struct err *err);
 
 	/* What the file system of fd has left beside the tenth that copies leave free. NULL: as much as one likes. */
 	int64_t (*spare)(int fd);

@@ -355,6 +355,25 @@ int local_volume_grow(const struct local_store *s, const char *name, int64_t byt
 	return project ? s->machine->project_limit(fd, project, bytes, err) : 0;
 }
 
+/* Killed after the unmounting, whoever makes it ready next mounts it, which is what makes it grow. Its place is not
+ * handed out meanwhile, as that waits for the lock. */
+int local_volume_catch_up(const struct local_store *s, const char *name, struct err *err)
+{
+	const struct local_machine *m = s->machine;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(local_at_release) struct local_at v;
+	const char *at;
+
+	if (local_look(&v, s, name, err) < 0)
+		return -1;
+	at = local_path(&v, &a);
+	if (v.block || v.file < 0 || !m->mounted(at) || local_follow(&v, NULL) == 0)
+		return 0;
+	if (m->used(at))
+		return err_set(err, ERR_CONFLICT, "'%s' is in use", at);
+	return m->unmount_idle(at, err) < 0 ? -1 : local_mount(&v, err);
+}
+
 /* --- taken away --- */
 
 /* Out of every use: unmounted, detached. */

@@ -59,6 +59,10 @@ int local_volume_ready(const struct local_store *s, struct arena *a, const char 
 		       struct err *err);
 /* At least that large from now on, while it is in use. Never smaller. */
 int local_volume_grow(const struct local_store *s, const char *name, int64_t bytes, struct err *err);
+/* What could not grow while it was mounted does now, when nobody has it mounted: out of use, checked, grown, mounted.
+ * Only while nobody was handed it who may mount it at any time. Fine when there is nothing to do; ERR_CONFLICT: it is
+ * in use. */
+int local_volume_catch_up(const struct local_store *s, const char *name, struct err *err);
 /* Gone, with its data; or out of use and kept as "archived-NAME". Nobody may use it. Fine when it is not there. */
 int local_volume_remove(const struct local_store *s, const char *name, struct err *err);
 int local_volume_archive(const struct local_store *s, const char *name, struct err *err);

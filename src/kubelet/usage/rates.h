@@ -1,7 +1,7 @@
 /* rates.h - from counters that are read now and then to rates.
  *
- * Of each thing its last reading is kept. A reading that is half a second or more after it makes a rate and takes its place;
- * one that is sooner gets the rate of before. What nobody read for RATES_FORGET_NS is forgotten.
+ * Of each thing its last reading is kept. A reading that is half a second or more after it makes a rate and takes its
+ * place; one that is sooner gets the rate of before. What nobody read for RATES_FORGET_NS is forgotten.
  *
  * Threads: any.
  */

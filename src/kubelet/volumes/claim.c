@@ -3,10 +3,12 @@
  *
  * A volume of the node's own provisioner is made ready here, each time it is asked for: what is mounted is the mount
  * table's to know, and a directory whose image is not mounted is never handed out. */
+#include "base/log.h"
 #include "kubelet/csi_agent.h"
 #include "kubelet/kpod.h"
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/local/local_volume.h"
+#include "kubelet/pod_table.h"
 #include "kubelet/volumes/claim.h"
 #include "kubelet/volumes/volumes.h"
 #include "object/annotation.h"
@@ -28,8 +30,15 @@ static const char *claim_local_name(struct kubelet *k, struct arena *a, const st
 	return local_name_ok(name) ? arena_cstr(a, name) : NULL;
 }
 
-static int claim_ready(struct kubelet *k, struct arena *a, const struct obj *pv, const struct val *src,
-		       struct claim_place *ret, struct err *err)
+/* A pod that has run before the agent started may be mounting it: it was handed it by the one before. */
+static bool claim_is_first(struct kubelet *k, struct kpod *p, const struct val *pod, const char *name)
+{
+	return p && kubelet_hands(k, p, name) && val_is(val_get(pod, F_status, F_phase), "Pending");
+}
+
+/* p: the pod, when this is where it is handed its volumes. */
+static int claim_ready(struct kubelet *k, struct arena *a, struct kpod *p, const struct val *pod, const struct obj *pv,
+		       const struct val *src, struct claim_place *ret, struct err *err)
 {
 	struct local_store store = { k->storage_dir, &local_machine_real };
 	const char *path = arena_cstr(a, val_get_str(src, F_path)), *name = claim_local_name(k, a, pv, sv_from(path));
@@ -39,6 +48,10 @@ static int claim_ready(struct kubelet *k, struct arena *a, const struct obj *pv,
 
 	*ret = (struct claim_place){ path, block, SV("") };
 	if (name) {
+		_cleanup_(err_release) struct err why = ERR_INIT;
+
+		if (claim_is_first(k, p, pod, name) && local_volume_catch_up(&store, name, &why) < 0)
+			log_info("kubelet", "a volume has not grown yet", "volume", "%s: %s", name, err_msg(&why));
 		if (local_volume_ready(&store, a, name, &place, err) < 0)
 			return -1;
 		if (place.block != block)
@@ -64,8 +77,8 @@ static int claim_outside(struct kubelet *k, struct arena *a, const struct val *p
 	return rc;
 }
 
-int claim_find(struct kubelet *k, struct arena *a, const struct val *pod, const struct val *volume,
-	       struct claim_place *ret, struct err *err)
+static int claim_look(struct kubelet *k, struct arena *a, struct kpod *p, const struct val *pod,
+		      const struct val *volume, struct claim_place *ret, struct err *err)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct sv ns = val_get_str(pod, F_metadata, F_namespace), claim = pod_volume_claim(&b, pod, volume), pv_name;
@@ -96,14 +109,20 @@ int claim_find(struct kubelet *k, struct arena *a, const struct val *pod, const 
 	if (!src)
 		return err_set(err, ERR_INVALID, "persistent volume \"%.*s\" is of a kind this node does not support",
 			       SV_ARG(pv_name));
-	return claim_ready(k, a, pv, src, ret, err);
+	return claim_ready(k, a, p, pod, pv, src, ret, err);
+}
+
+int claim_find(struct kubelet *k, struct arena *a, const struct val *pod, const struct val *volume,
+	       struct claim_place *ret, struct err *err)
+{
+	return claim_look(k, a, NULL, pod, volume, ret, err);
 }
 
 int claim_setup(struct volume *v, struct err *err)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct claim_place place = { NULL, false, SV("") };
-	int rc = claim_find(v->k, v->a, v->pod, v->v, &place, err);
+	int rc = claim_look(v->k, v->a, v->p, v->pod, v->v, &place, err);
 
 	v->said = place.outside.n > 0;
 	if (rc == 0 && v->p)

@@ -97,6 +97,44 @@ static void no_word_is_left_in_argv(void **state)
 	assert_string_equal(argv[6], "--token-auth-file=f");
 }
 
+static void no_token_that_stands_alone_is_left_in_argv(void **state)
+{
+	struct rig *r = *state;
+	char *argv[] = { (char[]){ "cmd" },  (char[]){ "same" }, (char[]){ "-t" },  (char[]){ "other" },
+			 (char[]){ "same" }, (char[]){ "" },	 (char[]){ "b.c" }, NULL };
+	const char *token = NULL;
+	const struct option table[] = { { "text", 't', OPT_STRING, &token, "TEXT", "" } };
+	struct string_list words = { { NULL } };
+
+	assert_int_equal(cli_options_parse(&r->a, table, 1, 7, argv, NULL, &words, NULL), 0);
+	cli_words_hide(&r->a, argv, &words);
+	assert_string_equal(words.list.p[0], "same");
+	assert_string_equal(words.list.p[1], "same");
+	assert_string_equal(words.list.p[2], "");
+	assert_string_equal(words.list.p[3], "b.c");
+	assert_null(words.list.p[4]);
+	assert_string_equal(argv[1], "xxxx");
+	assert_string_equal(argv[3], "other");
+	assert_string_equal(argv[4], "xxxx");
+	assert_string_equal(argv[6], "xxx");
+	string_list_release(&words);
+}
+
+/* There is nobody whom they could ask, which is found out after the words are read. */
+static void the_commands_hide_it(void **state)
+{
+	static int (*const cmds[])(int argc, char **argv) = { cmd_token_create, cmd_token_delete };
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(cmds); i++) {
+		char *argv[] = { (char[]){ "token" }, (char[]){ "abcdef.0123456789abcdef" }, (char[]){ "--kubeconfig" },
+				 arena_printf(&r->a, "%s/none", r->dir), NULL };
+
+		assert_int_equal(cmds[i](4, argv), 1);
+		assert_string_equal(argv[1], "xxxxxxxxxxxxxxxxxxxxxxx");
+	}
+}
+
 static void the_kubeconfig_is_found(void **state)
 {
 	struct rig *r = *state;
@@ -121,10 +159,9 @@ static void the_kubeconfig_is_found(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_token_is_said_once),
-		TEST(a_file_is_a_word),
-		TEST(no_word_is_left_in_argv),
-		TEST(the_kubeconfig_is_found),
+		TEST(a_token_is_said_once),    TEST(a_file_is_a_word),
+		TEST(no_word_is_left_in_argv), TEST(no_token_that_stands_alone_is_left_in_argv),
+		TEST(the_commands_hide_it),    TEST(the_kubeconfig_is_found),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

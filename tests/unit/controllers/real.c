@@ -76,6 +76,7 @@ static void kubelet(struct cluster *k)
 			ended(&a, st, pod, code, env_now_ns(k->rig->env));
 		} else {
 			val_set_cstr(&a, st, F_phase, "Running");
+			val_set_str(&a, st, F_startTime, time_text(&a, env_now_ns(k->rig->env)));
 			val_set_strf(&a, st, F_podIP, "10.42.0.%d", (int)(obj_rev(pod) % 250) + 1);
 			condition_set(&a, st, &(struct condition){ .type = "Ready", .status = "True", .reason = "" },
 				      env_now_ns(k->rig->env));

@@ -462,6 +462,49 @@ static void test_recycled_when_unused(void **state)
 	cluster_finish(&k);
 }
 
+/* A quota that leaves no room for the pod: tried with longer and longer pauses, told of, and given up in the end. An
+ * admin who makes room in time needs to do nothing else. */
+static void recycler_is_refused(void **state, bool room)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+
+	k.hold = true;
+	expect(r, 201, "POST", "/api/v1/namespaces/default/resourcequotas",
+	       "{\"metadata\":{\"name\":\"q\"},\"spec\":{\"hard\":{\"pods\":\"0\"}}}");
+	volume(r, "v", "3Gi", ",\"persistentVolumeReclaimPolicy\":\"Recycle\"");
+	claim(r, "c", "1Gi", ",\"storageClassName\":\"\"");
+	cluster_run(&k, 2);
+	assert_bound(r, "c", "v");
+	drop(r, CLAIMS, "c");
+	cluster_run(&k, 30);
+	assert_phase(r, PVS, "v", "Released");
+	assert_true(events(r, "v", "VolumeFailedRecycle") > 0);
+	assert_false(there(r, PODS, "recycler-for-v"));
+	if (room)
+		drop(r, "/api/v1/namespaces/default/resourcequotas", "q");
+	cluster_run(&k, 60);
+	assert_phase(r, PVS, "v", "Released");
+	assert_int_equal(there(r, PODS, "recycler-for-v"), room);
+	if (!room) {
+		cluster_run(&k, 300);
+		assert_phase(r, PVS, "v", "Failed");
+		assert_true(sv_starts(val_get_str(get(r, PVS, "v"), F_status, F_message),
+				      SV("Recycle failed: unexpected error creating recycler pod:  ")));
+	}
+	cluster_finish(&k);
+}
+
+static void test_recycler_refused(void **state)
+{
+	recycler_is_refused(state, false);
+}
+
+static void test_recycler_refused_for_a_while(void **state)
+{
+	recycler_is_refused(state, true);
+}
+
 static void test_recycle_fails(void **state)
 {
 	struct cluster k = released(state);
@@ -620,6 +663,8 @@ int main(void)
 		T(test_recycled),
 		T(test_recycled_when_unused),
 		T(test_recycle_fails),
+		T(test_recycler_refused),
+		T(test_recycler_refused_for_a_while),
 		T(test_recycler_of_another),
 		T(test_attributes_protection),
 		T(test_attributes_changed),

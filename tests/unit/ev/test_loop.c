@@ -2,11 +2,13 @@
 #include "unit.h"
 
 #include "ev/ev.h"
+#include "ev/limit.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <uv.h>
 
 struct seen {
 	struct ev_loop *l;
@@ -135,6 +137,86 @@ static void test_signal(void **state)
 	ev_loop_free(s.l);
 }
 
+/* --- limits --- */
+
+static void heard(void *ctx)
+{
+	struct seen *s = ctx;
+
+	strcat(s->order, "h");
+}
+
+static void over(void *ctx)
+{
+	struct seen *s = ctx;
+
+	strcat(s->order, "o");
+	ev_loop_stop(s->l);
+}
+
+/* The loop stood for longer than the limit: what came meanwhile is heard before anybody is said to be late. */
+static void test_limit_of_a_loop_that_stood(void **state)
+{
+	struct seen s = { .l = ev_loop_new(NULL) };
+	struct ev_limit *m = ev_limit_start(s.l, 20 * NS_PER_MS, over, &s);
+
+	(void)state;
+	ev_loop_post(s.l, heard, &s);
+	(void)usleep(100 * 1000);
+	ev_loop_run(s.l);
+	assert_string_equal(s.order, "ho");
+	m = ev_limit_stop(m);
+	assert_null(ev_limit_stop(m));
+	ev_loop_free(s.l);
+}
+
+static void over_and_stopped(void *ctx)
+{
+	struct ev_limit **m = ctx;
+
+	*m = ev_limit_stop(*m);
+}
+
+/* Who hears that it is over may stop it there, and with nothing left to wait for the loop ends. */
+static void test_limit_stopped_when_over(void **state)
+{
+	struct ev_loop *l = ev_loop_new(NULL);
+	struct ev_limit *m = NULL;
+
+	(void)state;
+	m = ev_limit_start(l, 0, over_and_stopped, &m);
+	while (m)
+		(void)uv_run(ev_loop_uv(l), UV_RUN_ONCE);
+	ev_loop_free(l);
+}
+
+static void test_pace(void **state)
+{
+	struct ev_pace p;
+	int64_t due;
+
+	(void)state;
+	ev_pace_init(&p, 100 * NS_PER_SEC);
+	due = ev_pace_due(&p, 100 * NS_PER_SEC + NS_PER_MS, 2 * NS_PER_SEC);
+	assert_true(due == 2 * NS_PER_SEC + NS_PER_MS);
+	ev_pace_step(&p, 160 * NS_PER_SEC); /* it stood for a minute */
+	assert_true(p.ns == NS_PER_SEC);
+	ev_pace_step(&p, 161 * NS_PER_SEC);
+	assert_true(p.ns < due);
+	ev_pace_step(&p, 162 * NS_PER_SEC);
+	assert_true(p.ns >= due);
+	/* However short, there is a look at the sockets before. */
+	due = ev_pace_due(&p, 162 * NS_PER_SEC, NS_PER_MS);
+	ev_pace_step(&p, 999 * NS_PER_SEC);
+	assert_true(p.ns < due);
+	ev_pace_step(&p, 1000 * NS_PER_SEC);
+	assert_true(p.ns >= due);
+	/* A clock that goes back counts nothing. */
+	due = p.ns;
+	ev_pace_step(&p, 1 * NS_PER_SEC);
+	assert_true(p.ns == due);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -142,6 +224,9 @@ int main(void)
 		cmocka_unit_test(test_posts_run_at_free),
 		cmocka_unit_test(test_timers),
 		cmocka_unit_test(test_signal),
+		cmocka_unit_test(test_limit_of_a_loop_that_stood),
+		cmocka_unit_test(test_limit_stopped_when_over),
+		cmocka_unit_test(test_pace),
 	};
 
 	return cmocka_run_group_tests_name("ev/loop", tests, NULL, NULL);

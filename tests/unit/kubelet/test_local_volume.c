@@ -22,6 +22,7 @@ static struct {
 	bool quota, images;
 	int fail_at, calls;			       /* the call that fails, from 1; 0: none */
 	bool mounted, attached, frozen, clone_mounted; /* clone: of pvc-2 */
+	bool only_unmounted, unused, busy;	       /* how it grows; is it elsewhere; has somebody a file open */
 	uint32_t project, limited;
 	int64_t limit, formatted;
 } M;
@@ -104,12 +105,16 @@ static bool fake_mounted(const char *at)
 
 static int fake_image_mount(int file, const char *at, struct err *err)
 {
-	(void)file;
+	struct stat st;
+
 	assert_int_equal(access(at, F_OK), 0);
 	assert_false(*mount_of(at)); /* never twice */
 	if (fails(err))
 		return -1;
 	*mount_of(at) = true;
+	assert_int_equal(fstat(file, &st), 0);
+	if (M.only_unmounted)
+		M.formatted = st.st_size;
 	return 0;
 }
 
@@ -120,6 +125,9 @@ static int fake_image_follow(int file, const char *at, struct err *err)
 	assert_true(*mount_of(at));
 	if (fails(err))
 		return -1;
+	assert_int_equal(fstat(file, &st), 0);
+	if (M.only_unmounted && M.formatted < st.st_size)
+		return err_set(err, ERR_FORBIDDEN, "not while it is mounted");
 	assert_int_equal(fstat(file, &st), 0);
 	M.formatted = st.st_size;
 	return 0;
@@ -136,7 +144,13 @@ static int fake_unmount(const char *at, struct err *err)
 static bool fake_used(const char *at)
 {
 	assert_true(*mount_of(at));
-	return true;
+	return !M.unused;
+}
+
+static int fake_unmount_idle(const char *at, struct err *err)
+{
+	assert_true(M.unused);
+	return M.busy ? err_set(err, ERR_CONFLICT, "in use") : fake_unmount(at, err);
 }
 
 static int fake_freeze(int file, const char *at, struct err *err)
@@ -190,6 +204,7 @@ static const struct local_machine machine = {
 	.freeze = fake_freeze,
 	.thaw = fake_thaw,
 	.unmount = fake_unmount,
+	.unmount_idle = fake_unmount_idle,
 	.device = fake_device,
 	.device_drop = fake_device_drop,
 };
@@ -415,6 +430,43 @@ static void test_killed_anywhere(void **state)
 	}
 }
 
+/* What the kernel does not grow while it is mounted: not while somebody has it, and after being killed anywhere. */
+static void test_grows_unmounted(void **state)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	int64_t before;
+
+	(void)state;
+	M.images = true;
+	(void)made(LOCAL_IMAGE, false);
+	before = M.formatted;
+	M.only_unmounted = true;
+	assert_int_equal(local_volume_grow(&S, "pvc-1", 20 * MIB, &err), -1);
+	assert_int_equal(err.reason, ERR_FORBIDDEN);
+	err_release(&err);
+	assert_int_equal(local_volume_catch_up(&S, "pvc-1", &err), -1);
+	assert_int_equal(err.reason, ERR_CONFLICT);
+	err_release(&err);
+	M.unused = M.busy = true;
+	assert_int_equal(local_volume_catch_up(&S, "pvc-1", &err), -1);
+	assert_true(M.mounted);
+	assert_int_equal(M.formatted, before);
+	err_release(&err);
+	M.busy = false;
+	for (int n = 1, done = 0; !done; n++) {
+		M.calls = 0;
+		M.fail_at = n;
+		done = local_volume_catch_up(&S, "pvc-1", NULL) == 0;
+		M.fail_at = 0;
+		assert_non_null(ready());
+		M.formatted = done ? M.formatted : before;
+	}
+	assert_int_equal(M.formatted, local_image_bytes(20 * MIB));
+	assert_int_equal(local_volume_grow(&S, "pvc-1", 20 * MIB, NULL), 0);
+	M.unused = false; /* there is nothing to do */
+	assert_int_equal(local_volume_catch_up(&S, "pvc-1", NULL), 0);
+}
+
 /* What is not finished goes, all else is mounted; a claim's name that looks like it is not taken for it. */
 static void test_mended(void **state)
 {
@@ -572,6 +624,16 @@ static void test_real_image(void **state)
 			} else { /* where root has not all of root's rights, it says so */
 				assert_non_null(strstr(err_msg(&err), "CAP_SYS_RESOURCE"));
 				err_release(&err);
+				/* Not while somebody has a file of it open; then it is whole, and larger. */
+				assert_int_equal(local_volume_catch_up(&S, "pvc-1", &err), -1);
+				assert_int_equal(err.reason, ERR_CONFLICT);
+				err_release(&err);
+				assert_true(room(at("pvc-1")) < 5 * MIB);
+				assert_int_equal(close(fd), 0);
+				assert_int_equal(local_volume_catch_up(&S, "pvc-1", &err), 0);
+				assert_true(room(at("pvc-1")) >= 29 * MIB);
+				fd = open(at("pvc-1/f"), O_WRONLY | O_APPEND | O_CLOEXEC);
+				assert_int_equal(lseek(fd, 0, SEEK_END), n);
 			}
 			assert_int_equal(close(fd), 0);
 			fd = -1;
@@ -621,17 +683,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
 	const struct CMUnitTest tests[] = {
-		T(test_clone_refused),
-		T(test_cloned),
-		T(test_refusals),
-		T(test_empty_ones_go),
-		T(test_who_holds_the_size),
-		T(test_block),
-		T(test_archived),
-		T(test_killed_anywhere),
-		T(test_mended),
-		T(test_real_image),
-		T(test_real_device),
+		T(test_clone_refused),	    T(test_cloned), T(test_refusals),	T(test_empty_ones_go),
+		T(test_who_holds_the_size), T(test_block),  T(test_archived),	T(test_killed_anywhere),
+		T(test_grows_unmounted),    T(test_mended), T(test_real_image), T(test_real_device),
 	};
 	int rc = cmocka_run_group_tests_name("kubelet/local_volume", tests, NULL, NULL);
 

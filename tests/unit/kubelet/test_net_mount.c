@@ -5,6 +5,7 @@
 #include "base/env.h"
 #include "base/file.h"
 #include "ev/ev.h"
+#include "kubelet/kpod.h"
 #include "kubelet/net_mount.h"
 
 #include <errno.h>
@@ -327,6 +328,96 @@ static void test_many_hang(_unused_ void **state)
 	} while (n < 56);
 }
 
+/* --- whose they are --- */
+
+static struct kubelet nobody = { .lock = PTHREAD_MUTEX_INITIALIZER, .stopping = true };
+static struct kpod pods[9];
+
+static int mount_of(int ns, const char *name, struct err *err)
+{
+	struct kpod *p = &pods[ns];
+
+	err_release(err);
+	if (!p->k) {
+		p->k = &nobody;
+		p->refs = 1; /* the test's: it never goes */
+	}
+	p->ns = (char *)(uintptr_t)arena_printf(&A, "ns-%d", ns);
+	return net_mount(N, p, at(arena_printf(&A, "ns-%d/%s", ns, name)), &(struct net_source){ "server:/data", NULL },
+			 err);
+}
+
+static int eight_ask(const char *pod, struct err *err)
+{
+	int under_way = 0;
+
+	for (int i = 0; i < 64; i++)
+		under_way += mount_of(i / 8, arena_printf(&A, "%s-%d", pod, i % 8), err) > 0;
+	return under_way;
+}
+
+static int eight_began(const char *pod)
+{
+	int n = 0;
+
+	for (int i = 0; i < 64; i++)
+		n += there(arena_printf(&A, "ns-%d/%s-%d.began", i / 8, pod, i % 8));
+	return n;
+}
+
+/* Eight namespaces fill all places once. Pods made anew there are not new: the ninth has its own at once. */
+static void test_made_anew(_unused_ void **state)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	script("mount.nfs", "case \"$2\" in */ns-8/*) touch \"$2.mounted\"; exit;; esac\n" HANGS);
+	(void)eight_ask("a", &err);
+	while (eight_began("a") < 64)
+		pass();
+	assert_int_equal(mount_of(8, "first", &err), 1);
+	assert_int_equal(mount_of(8, "first", &err), 1);
+	assert_false(there("ns-8/first.mounted"));
+	atomic_fetch_add(&ahead_ns, 119 * NS_PER_SEC); /* before they are given up */
+	for (int i = 0; i < 8; i++)
+		while (net_leave(N, at(arena_printf(&A, "ns-%d", i))))
+			pass();
+	(void)eight_ask("b", &err);
+	while (mount_of(8, "first", &err))
+		pass();
+	while (eight_began("b") < 16)
+		pass();
+	for (int i = 0; i < 8; i++) {
+		const char *name = arena_printf(&A, "next-%d", i);
+
+		(void)eight_ask("b", &err);
+		while (mount_of(8, name, &err))
+			pass();
+	}
+	assert_int_equal(eight_began("b"), 16);
+}
+
+/* Who asks more often is not before who stands in line. */
+static void test_line(_unused_ void **state)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	script("mount.nfs", "case \"$2\" in */ns-8/*) touch \"$2.mounted\"; exit;; esac\n" HANGS);
+	(void)eight_ask("a", &err);
+	while (eight_began("a") < 64)
+		pass();
+	(void)eight_ask("b", &err);
+	assert_int_equal(mount_of(8, "v", &err), 1); /* the last of 65 */
+	while (net_unmount(N, &pods[0], at("ns-0/a-0"), &err))
+		pass();
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(mount_of(0, arena_printf(&A, "b-%d", i), &err), 1);
+	while (mount_of(8, "v", &err))
+		pass();
+	while (eight_began("b") < 1) /* and then it is one of those */
+		(void)eight_ask("b", &err), pass();
+	assert_int_equal(eight_began("b"), 1);
+}
+
 static void test_room(_unused_ void **state)
 {
 	struct net_room r;
@@ -366,6 +457,8 @@ int main(void)
 					    T(test_unmount_hangs),
 					    T(test_agent_killed),
 					    T(test_many_hang),
+					    T(test_made_anew),
+					    T(test_line),
 					    T(test_room),
 					    T(test_end) };
 	int rc = cmocka_run_group_tests_name("kubelet/net_mount", tests, NULL, NULL);

@@ -113,6 +113,20 @@ static void responses(void **state)
 	}
 }
 
+/* The loop stands for longer than a connection may take: it was made meanwhile. */
+static void a_loop_that_stood(void **state)
+{
+	const struct http_endpoint ep = { .host = "127.0.0.1", .port = fake_http_port(srv) };
+	struct seen s = { .loop = *state };
+
+	http_dial(s.loop, &ep, "POST", "/echo", NULL, 0, SV("body"), 20 * NS_PER_MS, &cb, &s);
+	(void)usleep(100 * 1000);
+	ev_loop_run(s.loop);
+	assert_string_equal(s.why, "");
+	assert_int_equal(s.status, 200);
+	buf_release(&s.data);
+}
+
 static void tunnel(void **state)
 {
 	struct seen s = { .say = "quiet", .until = "UPGRADEDQUIET" };
@@ -554,6 +568,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(responses, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_loop_that_stood, setup, teardown),
 		cmocka_unit_test_setup_teardown(tunnel, setup, teardown),
 		cmocka_unit_test_setup_teardown(connections_are_used_again, kept_setup, kept_teardown),
 		cmocka_unit_test_setup_teardown(what_ends_by_itself_does_not_rest, kept_setup, kept_teardown),
