@@ -17,6 +17,7 @@
 #include "codec/val_index.h"
 #include "controllers/controllers-internal.h"
 #include "controllers/owner.h"
+#include "controllers/owner_scale.h"
 #include "controllers/podutil.h"
 #include "controllers/selecting.h"
 #include "controllers/status.h"
@@ -60,7 +61,7 @@ static struct obj **matching(struct brun *r, const struct selector *s, size_t *r
 /* --- the denominator --- */
 
 struct scale {
-	struct sv uid; /* the arena's */
+	struct sv uid; /* the arena's, or a pod's */
 	int64_t replicas;
 };
 
@@ -77,26 +78,12 @@ static void disruption_scale_of(struct brun *r, struct obj *o, struct scale *ret
 	ret->replicas = val_int_or(obj_get(o, F_spec, F_replicas), 1);
 }
 
-/* Of a kind that is no workload of ours: 1, or -1 when it has no size. */
-static int must_scale(struct disruption *c, struct sv group, struct sv version, struct sv kind, struct err *err)
-{
-	const struct api_set *api = api_current_get(c->ctx->opts->kinds);
-	const struct resource *res = api_find_kind(api, group, version, kind);
-	int rc = 1;
-
-	if (res && !resource_subresource(res, SV("scale")))
-		rc = err_set(err, ERR_INVALID, "%s%s%s does not implement the scale subresource", res->plural,
-			     *res->group ? "." : "", res->group);
-	api_set_unref(api);
-	return rc;
-}
-
 /* The workload that ref names, or that one's own owner: a Deployment counts, not its ReplicaSets. 0: found;
- * 1: there is none (any more); -1: its kind has no size. */
+ * 1: there is none (any more); -1: its kind has no size, or it is not told. */
 static int find_scale(struct brun *r, const struct val *ref, struct scale *ret, struct err *err)
 {
 	struct disruption *c = r->c;
-	struct sv ns = obj_ns(r->pdb), g, v;
+	struct sv ns = obj_ns(r->pdb);
 	_cleanup_obj_ struct obj *o = NULL, *d = NULL;
 	const struct val *up;
 
@@ -106,8 +93,10 @@ static int find_scale(struct brun *r, const struct val *ref, struct scale *ret, 
 		o = owner_resolve(c->stateful, RES(apps_statefulsets), ns, ref);
 	else if (group_is(ref, "apps") && val_is(val_member(ref, F_kind), "ReplicaSet"))
 		o = owner_resolve(c->sets, RES(apps_replicasets), ns, ref);
-	else if (api_version_split(val_get_str(ref, F_apiVersion), &g, &v))
-		return must_scale(c, g, v, val_get_str(ref, F_kind), err);
+	else {
+		ret->uid = val_get_str(ref, F_uid);
+		return owner_scale(c->ctx->client, c->ctx->opts->kinds, r->a, ns, ref, &ret->replicas, err);
+	}
 	if (!o)
 		return 1;
 	up = obj_controller_ref(o);

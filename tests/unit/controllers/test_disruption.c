@@ -128,6 +128,113 @@ static int evict_code(struct cluster *k, struct sv pod, const char *options)
 	return code;
 }
 
+#define CRDS "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+#define ROLLOUTS "/apis/example.com/v1/namespaces/default/rollouts"
+
+/* A kind of somebody else, whose controller is made of this test; scaled: it says where its size is. */
+static void make_kind(struct cluster *k, const char *plural, const char *singular, const char *kind, const char *more)
+{
+	expect(k->rig, 201, "POST", CRDS,
+	       arena_printf(
+		   &k->rig->arena,
+		   "{\"metadata\":{\"name\":\"%s.example.com\"},\"spec\":{\"group\":\"example.com\",\"scope\":"
+		   "\"Namespaced\",\"names\":{\"plural\":\"%s\",\"singular\":\"%s\",\"kind\":\"%s\"},\"versions\":[{"
+		   "\"name\":\"v1\",\"served\":true,\"storage\":true%s,\"schema\":{\"openAPIV3Schema\":{\"type\":"
+		   "\"object\",\"x-kubernetes-preserve-unknown-fields\":true}}}]}}",
+		   plural, plural, singular, kind, more));
+	cluster_run(k, 3);
+}
+
+/* more: further members of their metadata */
+static void owned_pods(struct cluster *k, const char *kind, const char *name, struct sv uid, int n, const char *more)
+{
+	for (int i = 0; i < n; i++)
+		expect(
+		    k->rig, 201, "POST", NS "/pods",
+		    arena_printf(
+			&k->rig->arena,
+			"{\"metadata\":{%s\"generateName\":\"p-\",\"labels\":{\"app\":\"web\"},\"ownerReferences\":[{"
+			"\"apiVersion\":\"example.com/v1\",\"kind\":\"%s\",\"name\":\"%s\",\"uid\":\"%.*s\","
+			"\"controller\":true}]},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"a\"}]}}",
+			more, kind, name, SV_ARG(uid)));
+	cluster_run(k, 5);
+}
+
+/* The size of an owner of a custom kind comes from its scale. */
+static void test_custom_kinds(void **state)
+{
+	struct cluster k = cluster_start(state);
+	const struct val *d;
+	struct sv uid;
+
+	make_kind(&k, "rollouts", "rollout", "Rollout",
+		  ",\"subresources\":{\"scale\":{\"specReplicasPath\":\".spec.replicas\",\"statusReplicasPath\":"
+		  "\".status.replicas\"}}");
+	d = expect(k.rig, 201, "POST", ROLLOUTS,
+		   "{\"apiVersion\":\"example.com/v1\",\"kind\":\"Rollout\",\"metadata\":{\"name\":\"r\"},\"spec\":{"
+		   "\"replicas\":4}}");
+	uid = arena_sv(&k.rig->arena, val_get_str(d, F_metadata, F_uid));
+	owned_pods(&k, "Rollout", "r", uid, 3, "");
+	expect(k.rig, 201, "POST", PDBS, PDB("\"maxUnavailable\":2"));
+	cluster_run(&k, 3);
+	assert_counts(&k, 1, 3, 2, 4);
+	assert_int_equal(evict_code(&k, nth_pod(k.rig, 0), ""), 201);
+	cluster_run(&k, 3);
+	assert_counts(&k, 0, 2, 2, 4);
+	/* Its new size counts with the next of its pods. */
+	expect_type(k.rig, 200, "PATCH", ROLLOUTS "/r/scale", "application/merge-patch+json",
+		    "{\"spec\":{\"replicas\":3}}");
+	owned_pods(&k, "Rollout", "r", uid, 1, "");
+	assert_counts(&k, 2, 3, 1, 3);
+	cluster_finish(&k);
+}
+
+static bool failed_with(struct cluster *k, const char *message)
+{
+	const struct val *d = expect(k->rig, 200, "GET", PDBS "/web", NULL);
+	const struct val *c = condition_find(val_get(d, F_status, F_conditions), "DisruptionAllowed");
+
+	assert_int_equal(val_get_int(d, -1, F_status, F_disruptionsAllowed), 0);
+	return val_is(val_member(c, F_reason), "SyncFailed") && sv_starts(val_get_str(c, F_message), sv_from(message));
+}
+
+/* Without a scale, or with an owner that is not there or is called what no object is: nothing may go. */
+static void test_custom_kinds_refused(void **state)
+{
+	struct cluster k = cluster_start(state);
+	const struct val *d;
+
+	make_kind(&k, "things", "thing", "Thing", "");
+	make_kind(&k, "rollouts", "rollout", "Rollout",
+		  ",\"subresources\":{\"scale\":{\"specReplicasPath\":\".spec.replicas\",\"statusReplicasPath\":"
+		  "\".status.replicas\"}}");
+	d = expect(k.rig, 201, "POST", "/apis/example.com/v1/namespaces/default/things",
+		   "{\"apiVersion\":\"example.com/v1\",\"kind\":\"Thing\",\"metadata\":{\"name\":\"r\"}}");
+	expect(k.rig, 201, "POST", PDBS, PDB("\"maxUnavailable\":1"));
+	owned_pods(&k, "Thing", "r", val_get_str(d, F_metadata, F_uid), 1, "");
+	assert_true(failed_with(&k, "things.example.com does not implement the scale subresource"));
+	expect(k.rig, 200, "DELETE", NS "/pods", NULL);
+	cluster_run(&k, 3);
+	d = expect(k.rig, 201, "POST", ROLLOUTS,
+		   "{\"apiVersion\":\"example.com/v1\",\"kind\":\"Rollout\",\"metadata\":{\"name\":\"r\"},\"spec\":{"
+		   "\"replicas\":9}}");
+	/* The right uid under another name, as if the path led elsewhere; then a namesake. */
+	static const char *const names[] = { "..", ".", "../../rollouts/r", "r?x=", "gone", "r" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		/* Held, as the garbage collector deletes what has such an owner. */
+		owned_pods(&k, "Rollout", names[i],
+			   i + 1 < ARRAY_LEN(names) ? val_get_str(d, F_metadata, F_uid) : SV("1"), 1,
+			   "\"finalizers\":[\"example.com/hold\"],");
+		assert_true(failed_with(&k, "found no controllers for pod"));
+		change(&k, arena_printf(&k.rig->arena, NS "/pods/%.*s", SV_ARG(nth_pod(k.rig, 0))),
+		       "{\"metadata\":{\"finalizers\":null}}");
+		expect(k.rig, 200, "DELETE", NS "/pods", NULL);
+		cluster_run(&k, 3);
+	}
+	cluster_finish(&k);
+}
+
 static void test_evictions(void **state)
 {
 	struct cluster k = cluster_start(state);
@@ -290,8 +397,15 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_counting),  T(test_unknown_size), T(test_evictions),  T(test_blocked_until_changed),
-		T(test_unhealthy), T(test_refusals),	 T(test_stale_mark),
+		T(test_counting),
+		T(test_unknown_size),
+		T(test_evictions),
+		T(test_blocked_until_changed),
+		T(test_unhealthy),
+		T(test_refusals),
+		T(test_stale_mark),
+		T(test_custom_kinds),
+		T(test_custom_kinds_refused),
 	};
 
 	return cmocka_run_group_tests_name("disruption", tests, NULL, NULL);

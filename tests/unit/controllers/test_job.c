@@ -179,6 +179,51 @@ static void test_failure_policy(void **state)
 	cluster_finish(&k);
 }
 
+/* Each pod is evicted once: with a limit of no failures at all, the Job ends well. */
+static void test_evictions_are_ignored(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+	const struct val *first;
+
+	k.end = running;
+	expect(r, 201, "POST", JOBS,
+	       JOB("\"completionMode\":\"Indexed\",\"completions\":2,\"parallelism\":2,\"backoffLimit\":0,"
+		   "\"podFailurePolicy\":{\"rules\":[{\"action\":\"Ignore\",\"onPodConditions\":[{\"type\":"
+		   "\"DisruptionTarget\",\"status\":\"True\"}]},{\"action\":\"FailJob\",\"onExitCodes\":{\"operator\":"
+		   "\"NotIn\",\"values\":[0]}}]},"));
+	cluster_run(&k, 5);
+	first = pods(&k);
+	assert_int_equal(val_len(first), 2);
+	VAL_EACH(first, p) {
+		const char *pod = arena_printf(&r->arena, PODS "/%.*s", SV_ARG(val_get_str(p, F_metadata, F_name)));
+
+		expect(r, 201, "POST", arena_printf(&r->arena, "%s/eviction", pod),
+		       arena_printf(
+			   &r->arena,
+			   "{\"apiVersion\":\"policy/v1\",\"kind\":\"Eviction\",\"metadata\":{\"name\":\"%.*s\"}}",
+			   SV_ARG(val_get_str(p, F_metadata, F_name))));
+		/* As a node says of what it has ended. */
+		expect_type(r, 200, "PATCH", arena_printf(&r->arena, "%s/status", pod),
+			    "application/strategic-merge-patch+json", "{\"status\":{\"phase\":\"Failed\"}}");
+	}
+	cluster_run(&k, 5);
+	assert_int_equal(val_len(pods(&k)), 2);
+	VAL_EACH(pods(&k), p)
+		VAL_EACH(first, q)
+			assert_false(val_equal(val_get(p, F_metadata, F_uid), val_get(q, F_metadata, F_uid)));
+	assert_int_equal(count(&k, F_failed), 0);
+	assert_int_equal(count(&k, F_active), 2);
+	VAL_EACH(pods(&k), p)
+		expect_type(r, 200, "PATCH",
+			    arena_printf(&r->arena, PODS "/%.*s/status", SV_ARG(val_get_str(p, F_metadata, F_name))),
+			    "application/strategic-merge-patch+json", "{\"status\":{\"phase\":\"Succeeded\"}}");
+	cluster_run(&k, 5);
+	assert_condition(&k, "Complete", "CompletionsReached", NULL);
+	assert_int_equal(count(&k, F_failed), 0);
+	cluster_finish(&k);
+}
+
 static int odd_fails(const struct obj *pod)
 {
 	return index_of(pod) % 2 == 1;
@@ -335,8 +380,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_counted_once),	  T(test_deleted),	  T(test_failure_policy), T(test_limit_per_index),
-		T(test_too_many_indexes), T(test_success_policy), T(test_success_counts), T(test_suspend),
-		T(test_shrink),		  T(test_adopts),
+		T(test_too_many_indexes), T(test_success_policy), T(test_success_counts), T(test_evictions_are_ignored),
+		T(test_suspend),	  T(test_shrink),	  T(test_adopts),
 	};
 
 	return cmocka_run_group_tests_name("job", tests, NULL, NULL);
