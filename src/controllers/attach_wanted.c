@@ -28,10 +28,7 @@ const char *attach_unique(struct arena *a, const struct obj *volume)
 
 const char *attach_name(struct arena *a, const struct attach_want *w, struct sv node)
 {
-	char hex[SHA256_HEX];
-
-	sha256_hex(arena_svf(a, "%.*s%.*s%.*s", SV_ARG(w->handle), SV_ARG(w->driver), SV_ARG(node)), hex);
-	return arena_printf(a, "csi-%s", hex);
+	return volume_attach_name(a, w->driver, w->handle, node, sha256_hex);
 }
 
 static void wanted_unsure(struct arena *a, const struct obj *pod, struct sv claim, struct attach_unsure **list)

@@ -19,6 +19,15 @@ bool volume_attach_split(struct sv unique, struct sv *ret_driver, struct sv *ret
 	return true;
 }
 
+char *volume_attach_name(struct arena *a, struct sv driver, struct sv handle, struct sv node,
+			 void (*hex)(struct sv s, char ret[65]))
+{
+	char digest[65];
+
+	hex(arena_svf(a, "%.*s%.*s%.*s", SV_ARG(handle), SV_ARG(driver), SV_ARG(node)), digest);
+	return arena_printf(a, "csi-%s", digest);
+}
+
 bool volume_attach_listed(const struct val *list, const char *unique)
 {
 	VAL_EACH(list, v)

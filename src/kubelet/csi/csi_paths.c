@@ -2,6 +2,7 @@
 #include "kubelet/csi/csi-internal.h"
 
 #include "net/digest.h"
+#include "pod/volume_attach.h"
 
 #define PLUGIN_DIR "plugins/kubernetes.io/csi"
 
@@ -34,8 +35,5 @@ char *csi_publish_path(struct csi *c, struct arena *a, const struct csi_volume *
 
 char *csi_attachment_name(struct csi *c, struct arena *a, const char *driver, const char *handle)
 {
-	char hex[SHA256_HEX];
-
-	sha256_hex(arena_svf(a, "%s%s%s", handle, driver, c->node_name), hex);
-	return arena_printf(a, "csi-%s", hex);
+	return volume_attach_name(a, sv_from(driver), sv_from(handle), sv_from(c->node_name), sha256_hex);
 }

@@ -78,17 +78,15 @@ static bool catchup_revision(struct store_watch *w, struct batch *b)
 
 	for (; b->at < b->ev.n && b->ev.p[b->at].kv.mod_rev == rev; b->at++) {
 		const struct etcd_event *ev = &b->ev.p[b->at];
-		struct store_kv prev = { ev->prev.key,	   ev->prev.value, ev->prev.create_rev,
-					 ev->prev.mod_rev, false,	   NULL };
-		struct store_change c = { .prev = ev->has_prev ? &prev : NULL };
+		struct store_change c;
+		struct store_kv prev;
 
 		if (rev <= w->since || !store_in_range(ev->kv.key, w->from, w->to))
 			continue;
-		if (!ev->has_prev && ev->kv.create_rev != rev)
+		if (!etcd_change(ev, &prev, &c))
 			return false;
 		for (size_t i = b->at + 1; i < b->ev.n && !c.more && b->ev.p[i].kv.mod_rev == rev; i++)
 			c.more = store_in_range(b->ev.p[i].kv.key, w->from, w->to);
-		c.kv = (struct store_kv){ ev->kv.key, ev->kv.value, ev->kv.create_rev, rev, !ev->kv.create_rev, NULL };
 		w->cb->change(&c, w->ctx);
 	}
 	w->since = MAX(w->since, rev);

@@ -306,7 +306,7 @@ static int es_look_at(struct es *es, int64_t rev, int64_t timeout_ns, int64_t *r
 	_cleanup_(buf_release) struct buf answer = BUF_INIT, request = BUF_INIT;
 	struct etcd_range_said said;
 
-	etcd_range_write(&request, &(struct etcd_range){ .key = SV("health"), .rev = rev, .count_only = true });
+	etcd_look_write(&request, rev);
 	if (es_ask(es, "/etcdserverpb.KV/Range", &request, timeout_ns, &answer, err) < 0)
 		return -1;
 	if (!etcd_range_read(buf_sv(&answer), &said))

@@ -52,7 +52,7 @@ static void feed_wrong(struct feed *f, const char *what)
 static bool feed_lacks(const struct batch *b)
 {
 	for (size_t i = 0; i < b->ev.n; i++)
-		if (!b->ev.p[i].has_prev && b->ev.p[i].kv.create_rev != b->ev.p[i].kv.mod_rev)
+		if (etcd_event_lacks(&b->ev.p[i]))
 			return true;
 	return false;
 }

@@ -164,7 +164,7 @@ static void link_probe(struct link *l)
 	if (!l->up)
 		return;
 	if (!l->probe) {
-		etcd_range_write(&b, &(struct etcd_range){ .key = SV("health"), .count_only = true });
+		etcd_look_write(&b, 0);
 		l->probe = grpc_mux_call(l->mux,
 					 &(struct grpc_call_opts){ .method = "/etcdserverpb.KV/Range",
 								   .timeout_ns = l->patience * PROBE_NS },

@@ -75,7 +75,7 @@ static void live_jump(struct es *es)
 	es->jump.until_ns = INT64_MAX;
 	es->jump.done = live_jumped;
 	buf_clear(&es->jump.request);
-	etcd_range_write(&es->jump.request, &(struct etcd_range){ .key = ETCD_FIRST_KEY, .count_only = true });
+	etcd_look_write(&es->jump.request, 0);
 	link_request(es->link, &es->jump);
 }
 
@@ -157,19 +157,6 @@ static void *delivery_cookie(struct es *es, const struct etcd_event *ev)
 	return NULL;
 }
 
-static void delivery_change(struct es *es, const struct batch *b, size_t i, bool more)
-{
-	const struct etcd_event *ev = &b->ev.p[i];
-	struct store_kv prev = { ev->prev.key, ev->prev.value, ev->prev.create_rev, ev->prev.mod_rev, false, NULL };
-	struct store_change c = { .prev = ev->has_prev ? &prev : NULL,
-				  .cookie = delivery_cookie(es, ev),
-				  .more = more };
-
-	c.kv =
-	    (struct store_kv){ ev->kv.key, ev->kv.value, ev->kv.create_rev, ev->kv.mod_rev, !ev->kv.create_rev, NULL };
-	watchers_change(&es->watchers, &c);
-}
-
 static void delivery_end_all(struct es *es, int64_t compact_rev)
 {
 	_cleanup_(err_release) struct err why = ERR_INIT;
@@ -186,12 +173,15 @@ static void delivery_revision(struct es *es, struct batch *b)
 
 	for (bool more = true; more; b->at++) {
 		const struct etcd_event *ev = &b->ev.p[b->at];
+		struct store_change c;
+		struct store_kv prev;
 
 		more = b->at + 1 < b->ev.n && b->ev.p[b->at + 1].kv.mod_rev == rev;
-		/* Compacted while it was on its way: of what was there before nobody knows any more. */
-		if (!ev->has_prev && ev->kv.create_rev != rev)
+		if (!etcd_change(ev, &prev, &c))
 			delivery_end_all(es, rev);
-		delivery_change(es, b, b->at, more);
+		c.cookie = delivery_cookie(es, ev);
+		c.more = more;
+		watchers_change(&es->watchers, &c);
 	}
 	delivery_reached(es, rev);
 }

@@ -225,14 +225,12 @@ struct telling {
 static int tell_one(struct telling *t, bool more, struct err *err)
 {
 	const struct etcd_event *ev = t->ev;
-	struct store_kv prev = { ev->prev.key, ev->prev.value, ev->prev.create_rev, ev->prev.mod_rev, false, NULL };
-	struct store_change c = { .prev = ev->has_prev ? &prev : NULL, .more = more };
+	struct store_change c;
+	struct store_kv prev;
 
-	/* Compacted while it was on its way. */
-	if (!ev->has_prev && ev->kv.create_rev != ev->kv.mod_rev)
+	if (!etcd_change(ev, &prev, &c))
 		return store_check_watch_rev(t->since, MAX(ev->kv.mod_rev, t->since + 1), err);
-	c.kv =
-	    (struct store_kv){ ev->kv.key, ev->kv.value, ev->kv.create_rev, ev->kv.mod_rev, !ev->kv.create_rev, NULL };
+	c.more = more;
 	if (t->fn(&c, t->ctx) && !more) {
 		t->upto = ev->kv.mod_rev;
 		t->stopped = true;

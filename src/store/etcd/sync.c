@@ -28,7 +28,7 @@ static void sync_said(struct link_req *r, const struct grpc_end *e, struct sv an
 }
 
 /* One question for all that wait; whoever comes meanwhile waits for the next. A range is as of all that was answered
- * before it began, by whichever member; one key that is not there costs the least. */
+ * before it began, by whichever member. */
 static void es_sync_ask(struct es *es)
 {
 	if (!list_empty(&es->sync_now) || list_empty(&es->sync_next))
@@ -43,7 +43,7 @@ static void es_sync_ask(struct es *es)
 	es->sync.until_ns = es_in(es, ES_READ_NS);
 	es->sync.done = sync_said;
 	if (!es->sync.request.n)
-		etcd_range_write(&es->sync.request, &(struct etcd_range){ .key = SV("health"), .count_only = true });
+		etcd_look_write(&es->sync.request, 0);
 	link_request(es->link, &es->sync);
 }
 

@@ -322,6 +322,20 @@ bool etcd_watch_events(const struct etcd_watch_said *s, struct etcd_event *ret)
 
 /* --- the rest --- */
 
+bool etcd_change(const struct etcd_event *ev, struct store_kv *prev, struct store_change *c)
+{
+	*prev = (struct store_kv){ ev->prev.key, ev->prev.value, ev->prev.create_rev, ev->prev.mod_rev, false, NULL };
+	*c = (struct store_change){ .prev = ev->has_prev ? prev : NULL };
+	c->kv =
+	    (struct store_kv){ ev->kv.key, ev->kv.value, ev->kv.create_rev, ev->kv.mod_rev, !ev->kv.create_rev, NULL };
+	return !etcd_event_lacks(ev);
+}
+
+void etcd_look_write(struct buf *b, int64_t rev)
+{
+	etcd_range_write(b, &(struct etcd_range){ .key = SV("health"), .rev = rev, .count_only = true });
+}
+
 void etcd_compact_write(struct buf *b, int64_t rev)
 {
 	pb_i64(b, 1, rev);

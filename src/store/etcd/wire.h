@@ -80,8 +80,20 @@ bool etcd_watch_read(struct sv answer, struct etcd_watch_said *ret);
 /* All n_events of them into ret. False: one is wrong. */
 bool etcd_watch_events(const struct etcd_watch_said *s, struct etcd_event *ret);
 
+/* It does not say what was there before, though something was. */
+static inline bool etcd_event_lacks(const struct etcd_event *ev)
+{
+	return !ev->has_prev && ev->kv.create_rev != ev->kv.mod_rev;
+}
+/* What ev tells a watcher: fills c but for its cookie and more, and prev, which it points to. False: what was there
+ * before is not known, as it was compacted while this was on its way. */
+bool etcd_change(const struct etcd_event *ev, struct store_kv *prev, struct store_change *c);
+
 /* --- the rest --- */
 
+/* A range that only asks how far etcd is, and whether it was compacted beyond rev (0: not that): one key that is not
+ * there costs the least. */
+void etcd_look_write(struct buf *b, int64_t rev);
 void etcd_compact_write(struct buf *b, int64_t rev);
 
 struct etcd_status_said {

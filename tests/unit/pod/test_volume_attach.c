@@ -17,6 +17,20 @@ static void test_there_and_back(void **state)
 	assert_sv(handle, "vol^1/x");
 }
 
+static void hex_of(struct sv s, char ret[65])
+{
+	assert_sv(s, "vol^1d.ion1");
+	memcpy(ret, "ab12", 5);
+}
+
+static void test_attachment(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	(void)state;
+	assert_string_equal(volume_attach_name(&a, SV("d.io"), SV("vol^1"), SV("n1"), hex_of), "csi-ab12");
+}
+
 static void test_of_no_driver(void **state)
 {
 	struct sv driver, handle;
@@ -43,6 +57,7 @@ static void test_listed(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = { cmocka_unit_test(test_there_and_back),
+						   cmocka_unit_test(test_attachment),
 						   cmocka_unit_test(test_of_no_driver), cmocka_unit_test(test_listed) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

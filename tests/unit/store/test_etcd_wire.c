@@ -31,6 +31,44 @@ static void test_range_question(_unused_ void **state)
 			 "\x48\x01");
 }
 
+static void test_look(_unused_ void **state)
+{
+	struct buf b = BUF_INIT;
+
+	etcd_look_write(&b, 0);
+	assert_bytes(&b, "\x0a\x06health\x48\x01");
+	etcd_look_write(&b, 300);
+	assert_bytes(&b, "\x0a\x06health\x20\xac\x02\x48\x01");
+}
+
+static void test_change(_unused_ void **state)
+{
+	struct etcd_event made = { .kv = { .key = SV("k"), .value = SV("v"), .create_rev = 4, .mod_rev = 4 } },
+			  changed = { .kv = { .key = SV("k"), .value = SV("w"), .create_rev = 4, .mod_rev = 5 },
+				      .prev = made.kv,
+				      .has_prev = true },
+			  gone = { .kv = { .key = SV("k"), .value = SV(""), .mod_rev = 6 },
+				   .prev = changed.kv,
+				   .has_prev = true };
+	struct store_change c;
+	struct store_kv prev;
+
+	assert_true(etcd_change(&made, &prev, &c));
+	assert_null(c.prev);
+	assert_false(c.kv.deleted);
+	assert_true(etcd_change(&changed, &prev, &c));
+	assert_ptr_equal(c.prev, &prev);
+	assert_sv(prev.value, "v");
+	assert_int_equal(c.kv.mod_rev, 5);
+	assert_true(etcd_change(&gone, &prev, &c));
+	assert_true(c.kv.deleted);
+	assert_sv(prev.value, "w");
+	/* Compacted on its way. */
+	changed.has_prev = gone.has_prev = false;
+	assert_false(etcd_change(&changed, &prev, &c));
+	assert_false(etcd_change(&gone, &prev, &c));
+}
+
 static void test_txn_question(_unused_ void **state)
 {
 	struct store_write also[] = { { .key = SV("g"), .expect_rev = 9, .guard = true },
@@ -388,8 +426,9 @@ int main(void)
 		cmocka_unit_test(test_range_question), cmocka_unit_test(test_txn_question),
 		cmocka_unit_test(test_range_answer),   cmocka_unit_test(test_txn_answer),
 		cmocka_unit_test(test_watch),	       cmocka_unit_test(test_status),
-		cmocka_unit_test(test_members),	       cmocka_unit_test(test_members),
-		cmocka_unit_test(test_faults),	       cmocka_unit_test(test_endpoints),
+		cmocka_unit_test(test_members),	       cmocka_unit_test(test_look),
+		cmocka_unit_test(test_change),	       cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_endpoints),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
