@@ -106,8 +106,30 @@ int client_delete(struct client *c, const struct resource *r, struct sv ns, stru
 	return c->ops->del(c, r, ns, name, o ? o : &none, err);
 }
 
+/* One segment as it was encoded. What would be several when it is decoded, or a step up, is no name of anything: who
+ * wrote the name would choose what is read, with rights that are not his. */
+static bool segment_fine(struct sv s)
+{
+	static const char *const bad[] = { "%2f", "%2e", "%25", "%00", "%5c" };
+
+	if (!s.n || sv_is(s, ".") || sv_is(s, ".."))
+		return false;
+	for (size_t i = 0; i + 3 <= s.n; i++)
+		for (size_t k = 0; k < ARRAY_LEN(bad); k++)
+			if (sv_ieq(sv_sub(s, i, 3), sv_from(bad[k])))
+				return false;
+	return true;
+}
+
 int client_get_doc(struct client *c, struct arena *a, const char *target, const struct val **ret, struct err *err)
 {
+	struct sv path = sv_from(target), segment;
+	ssize_t query = sv_find(path, '?');
+
+	path = sv_sub(path, 1, query < 0 ? path.n : (size_t)query - 1);
+	while (sv_split(&path, '/', &segment))
+		if (!segment_fine(segment))
+			return err_set(err, ERR_INVALID, "'%.*s' is no name that a path can have", SV_ARG(segment));
 	return c->ops->get_doc(c, a, target, ret, err);
 }
 

@@ -123,7 +123,8 @@ int client_patch(struct client *c, const struct resource *r, struct sv ns, struc
 int client_delete(struct client *c, const struct resource *r, struct sv ns, struct sv name,
 		  const struct client_delete_opts *o, struct err *err); /* o may be NULL */
 /* Whatever a GET of this path and query answers, as a document: subresources, and what other servers of the cluster
- * answer (custom.metrics.k8s.io). target is percent-encoded. It lives as long as a. */
+ * answer (custom.metrics.k8s.io). target is percent-encoded; a name in it that is '.' or '..', or has '/' or '%', is
+ * refused whoever wrote it (upstream's path segment names). It lives as long as a. */
 int client_get_doc(struct client *c, struct arena *a, const char *target, const struct val **ret, struct err *err);
 /* Waits for nobody: it may be called under a lock that the callbacks take. */
 int client_watch(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,

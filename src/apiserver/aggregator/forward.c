@@ -163,6 +163,7 @@ static int fetch_step(struct api_req *q, void *ctx, struct err *err)
 	struct webhook_call_opts o = {
 		.target = e->target, .timeout_ns = AGG_TIMEOUT_NS, .answer_max = AGG_ITEMS_MAX, .done = fetch_done
 	};
+	_cleanup_(buf_release) struct buf path = BUF_INIT;
 	struct http_header *headers;
 	void *result;
 
@@ -178,14 +179,15 @@ static int fetch_step(struct api_req *q, void *ctx, struct err *err)
 		return err_set(err, ERR_UNAVAILABLE, "the user's name is none that a header can carry");
 	o.headers = headers + 1; /* the call says by itself whom it is to */
 	o.n_headers--;
-	o.get = arena_printf(q->arena, "%.*s%s%.*s", SV_ARG(q->path), q->query.n ? "?" : "", SV_ARG(q->query));
+	percent_encode(&path, q->path, PERCENT_UNRESERVED "/*");
+	o.get = arena_printf(q->arena, "%s%s%.*s", buf_cstr(&path), q->query.n ? "?" : "", SV_ARG(q->query));
 	o.ctx = req_suspend(q, "another API server", NULL, NULL);
 	webhook_call_unref(webhook_call(q->server, &o));
 	return REQ_LATER;
 }
 
 /* Reads alone: what is written has its own way (client/foreign.h). */
-static bool forward_local(struct api_req *q, struct agg_service *e, bool available)
+static void forward_local(struct api_req *q, struct agg_service *e, bool available)
 {
 	struct err err = ERR_INIT;
 
@@ -195,7 +197,6 @@ static bool forward_local(struct api_req *q, struct agg_service *e, bool availab
 	} else {
 		req_ask(q, fetch_step, e);
 	}
-	return true;
 }
 
 bool aggregator_serve(struct api_req *q)
@@ -211,10 +212,10 @@ bool aggregator_serve(struct api_req *q)
 	if (!e)
 		return forward_lost(q);
 	arena_defer(q->arena, forward_release, e);
-	if (!q->http)
-		return forward_local(q, e, available);
 	if (forward_climbs(q->path))
 		answer_text(q, 404, "text/plain; charset=utf-8", SV("404 page not found\n"));
+	else if (!q->http)
+		forward_local(q, e, available);
 	else if (!available)
 		forward_unavailable(q);
 	else if (webhook_target_waits(e->target))

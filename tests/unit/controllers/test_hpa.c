@@ -334,6 +334,31 @@ static void test_nothing_is_known(void **state)
 	finish(&k);
 }
 
+/* What a user calls something is a part of a path that a controller asks by, with rights of its own: a part and no
+ * more. */
+static void test_names_lead_nowhere(void **state)
+{
+	static const char *const bad[] = {
+		"/api/v1/namespaces/default/pods/../secrets",
+		"/api/v1/namespaces/%2E%2e/pods",
+		"/api/v1/namespaces/default/pods/x%2Fstatus",
+		"/api/v1/namespaces//pods",
+		"/apis/custom.metrics.k8s.io/v1beta2/namespaces/default/pods/*/a%252fb?x=/../",
+	};
+	struct cluster k = begin(state);
+	const struct val *doc;
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		_cleanup_(err_release) struct err err = ERR_INIT;
+
+		assert_int_equal(client_get_doc(k.rig->client, &k.rig->arena, bad[i], &doc, &err), -1);
+		assert_int_equal(err.reason, ERR_INVALID);
+	}
+	assert_int_equal(
+	    client_get_doc(k.rig->client, &k.rig->arena, "/api/v1/namespaces/default?a=../b%2F", &doc, NULL), 0);
+	finish(&k);
+}
+
 static void test_up_and_down(void **state)
 {
 	struct cluster k = begin(state);
@@ -391,6 +416,7 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_behavior),
 		cmocka_unit_test_setup_teardown(test_nothing_is_known, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_names_lead_nowhere, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_up_and_down, rig_setup, rig_teardown),
 	};
 
