@@ -45,8 +45,6 @@ int registry_ask(struct registry_ask *k, struct registry_call *c, const struct r
 /* More of a stream's body, or its end. */
 int registry_ask_more(struct registry_ask *k, struct err *err);
 void registry_ask_release(struct registry_ask *k);
-/* Whether the call is given up; waits so long for that. */
-int registry_stopped(struct registry_call *c, int ms, struct err *err);
 int registry_multi_begin(struct registry_call *c, struct err *err);
 void registry_multi_end(struct registry_call *c);
 /* What the status means, with what the registry says of it. */

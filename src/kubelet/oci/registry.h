@@ -43,6 +43,8 @@ struct registry_call; /* one pull: connections and tokens that are kept meanwhil
 /* stop_fd: when it can be read, whatever goes on ends with ERR_UNAVAILABLE (-1: none). */
 struct registry_call *registry_begin(const struct registry_endpoint *e, size_t n, int stop_fd, struct err *err);
 struct registry_call *registry_end(struct registry_call *c);
+/* Waits for ms, or until the call is given up: -1. */
+int registry_stopped(struct registry_call *c, int ms, struct err *err);
 
 /* The manifest or index of a tag or digest. Errors are those the kubelet says of pulls: not found, unauthorized, the
  * registry's own words. *ret_digest is of the bytes themselves. */
