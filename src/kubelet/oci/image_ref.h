@@ -18,9 +18,14 @@ struct image_ref {
 	struct sv digest;     /* "sha256:…" or "" */
 };
 
-/* ERR_INVALID "couldn't parse image name …", for who the kubelet says InvalidImageName. At most 4 KiB. */
+/* The grammar is image_normalize()'s (pod/image_name.h), and so are its errors: ERR_BAD_REQUEST "couldn't parse image
+ * name …". At most 4 KiB. Everything in a. */
 int image_ref_parse(struct arena *a, struct sv text, struct image_ref *ret, struct err *err);
 /* "registry/repository:tag", without a digest; "" when there is no tag. */
 struct sv image_ref_tagged(struct arena *a, const struct image_ref *r);
 /* "registry/repository@digest" */
 struct sv image_ref_by_digest(struct arena *a, const struct image_ref *r, struct sv digest);
+/* "registry/repository", with the tag and the digest that there are: what errors of pulls name. */
+struct sv image_ref_text(struct arena *a, const struct image_ref *r);
+/* "sha256:" and 64 lower-case hex digits, the one kind of digest that is kept; the digits (a view into s), else "". */
+struct sv image_digest_hex(struct sv s);

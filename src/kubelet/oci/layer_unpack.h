@@ -15,7 +15,8 @@
 #include "base/err.h"
 #include "kubelet/image_size.h"
 
-/* Where the archive's bytes come from: at most n into p; 0 at the end, -1 with *err. */
+/* Where the archive's bytes come from: at most n into p; 0 at the end, -1 with *err. With n 0 it only says whether to
+ * go on (0 or -1): asked once a MiB of what is written, as little of an archive can unpack to much. */
 typedef ssize_t layer_read(void *ctx, void *p, size_t n, struct err *err);
 
 struct layer_sums {
@@ -24,8 +25,11 @@ struct layer_sums {
 	uint64_t bytes, entries;
 };
 
-/* dir is open, empty, of ours alone; what it holds after a failure is the caller's to remove. Reads to the end of the
- * archive and of the stream, so that the sums are those of all of it. ERR_TOO_LARGE beyond a limit, ERR_INVALID for
- * what is no archive. Blocking, linear in the archive. */
-int layer_unpack(int dir, layer_read *read, void *ctx, const struct image_limits *l, struct layer_sums *ret,
-		 struct err *err);
+/* dir is open, empty, of ours alone; what it holds after a failure is the caller's to remove. below: the layers below
+ * it, highest first: directories that the archive implies without naming them get owner and mode from there. Reads to
+ * the end of the archive and of the stream, so that the sums are those of all of it. ERR_TOO_LARGE beyond a limit,
+ * ERR_INVALID for what is no archive. Blocking, linear in the archive. An opaque root (LAYER_OPAQUE on dir itself) is
+ * for whoever stacks the layers: overlayfs does not look at it there. */
+#define LAYER_OPAQUE "trusted.overlay.opaque"
+int layer_unpack(int dir, const int *below, size_t n_below, layer_read *read, void *ctx, const struct image_limits *l,
+		 struct layer_sums *ret, struct err *err);
