@@ -1,6 +1,7 @@
 /* The containers of one run of a pod's sync: those of kubectl debug, init containers in order, the others. */
 #include "base/retry.h"
 #include "kubelet/cgroups.h"
+#include "kubelet/image_volumes.h"
 #include "kubelet/images.h"
 #include "kubelet/instance.h"
 #include "kubelet/kubelet-internal.h"
@@ -36,7 +37,7 @@ static int start_container(struct sync *s, const struct val *spec, struct kcont 
 	struct sv ref;
 	int rc = images_ensure(s->p, s->a, s->pod, spec, c, &ref, &s->wake_ns);
 
-	if (rc <= 0)
+	if (rc <= 0 || image_volumes_ensure(s->p, s->a, s->pod, spec, c, &s->wake_ns) <= 0)
 		return 0;
 	s->changed = true;
 	if (pod_container_start(s->p, s->a, s->pod, pod_told(s->p, s->obj), spec, &s->x, ref, &e) < 0) {

@@ -8,6 +8,7 @@
 #include "kubelet/cgroups.h"
 #include "kubelet/etchosts.h"
 #include "kubelet/hooks.h"
+#include "kubelet/image_volumes.h"
 #include "kubelet/instance.h"
 #include "kubelet/kpod.h"
 #include "kubelet/kubelet-internal.h"
@@ -365,18 +366,26 @@ static int set_mounts(struct kpod *p, struct arena *a, const struct val *pod, co
 	bool hosts = false;
 
 	c->mounts = m;
-	if (!p->k->files)
-		return 0;
 	VAL_EACH(mounts, vm) {
+		const struct val *v = pod_volume(pod, val_get_str(vm, F_name));
 		struct sv name = val_get_str(vm, F_name), sub = val_get_str(vm, F_subPath);
 		const struct val *prop = val_member(vm, F_mountPropagation);
 		struct sv sub_expr = val_get_str(vm, F_subPathExpr);
 		const char *host;
 		bool ro = false;
 
-		if (volume_path(p->k, a, pod, name, &host, &ro, err) < 0)
-			return -1;
+		hosts |= sv_is(val_get_str(vm, F_mountPath), "/etc/hosts");
 		if (sub_expr.n && expand_sub_path(a, sub_expr, env, &sub, err) < 0)
+			return -1;
+		if (v && volume_is_image(v)) {
+			if (image_volume_mount(p, a, v, sub, &m[c->n_mounts], err) < 0)
+				return -1;
+			m[c->n_mounts++].container_path = val_get_str(vm, F_mountPath);
+			continue;
+		}
+		if (!p->k->files)
+			continue;
+		if (volume_path(p->k, a, pod, name, &host, &ro, err) < 0)
 			return -1;
 		if (sub.n &&
 		    subpath_bind(p->k, a, sv_from(p->uid), name, c->name, (int)c->n_mounts, host, sub, &host, err) < 0)
@@ -391,8 +400,9 @@ static int set_mounts(struct kpod *p, struct arena *a, const struct val *pod, co
 				       : val_is(prop, "HostToContainer") ? 1
 									 : 0,
 		};
-		hosts |= sv_is(val_get_str(vm, F_mountPath), "/etc/hosts");
 	}
+	if (!p->k->files)
+		return 0;
 	if (!hosts) {
 		const char *path = arena_printf(a, "%s/etc-hosts", pod_dir(p->k, a, sv_from(p->uid)));
 

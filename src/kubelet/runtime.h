@@ -65,6 +65,9 @@ struct rt_mount {
 	bool readonly, selinux_relabel;
 	bool recursive_readonly; /* what is mounted below, too; only where the handler can (struct rt_handler) */
 	int propagation;	 /* 0 private, 1 host to container, 2 bidirectional */
+	/* Of an image, then host_path is "": its name and id, and what of it, "" all. Where the runtime can
+	 * (rt_features). */
+	struct sv image, image_ref, image_sub_path;
 };
 
 struct rt_container_config {
@@ -151,6 +154,7 @@ struct rt_features {
 	size_t n_handlers;
 	bool told;	    /* it says what follows, be it that it can none of it */
 	bool strict_groups; /* supplementalGroupsPolicy: Strict */
+	bool image_volumes; /* rt_mount.image */
 };
 
 struct rt_status {

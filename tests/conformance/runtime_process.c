@@ -180,10 +180,10 @@ void test_terminal(void **state)
 	(void)state;
 	run_one(&o, "tty", "test -t 0 && test -t 1 && test -t 2 && echo terminal; echo over");
 	has(log_with(&o, "over"), "stdout F terminal");
-	end_one(&o);
+	ended(&o, 0, "Completed");
 	run_one(&plain, "notty", "test -t 0 || test -t 1 || test -t 2 || echo none; echo over");
 	has(log_with(&plain, "over"), "stdout F none");
-	end_one(&plain);
+	ended(&plain, 0, "Completed");
 }
 
 static struct sv shared_dir;

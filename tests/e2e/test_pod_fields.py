@@ -243,6 +243,15 @@ def refusals(cluster):
                       volumes=[{"name": "v", "iscsi": {"targetPortal": "x", "iqn": "iqn.2026-01.x:y", "lun": 0}}]))
     lib.wait_for("an event", lambda: "a volume of kind iscsi cannot be given by this node" in
                  cluster.kubectl("get", "events", "--field-selector", "involvedObject.name=iscsi"))
+    make(cluster, pod("data", [{"volumeMounts": [{"name": "v", "mountPath": "/v"}]}],
+                      volumes=[{"name": "v", "image": {"reference": DEMO}}]))
+    version = cluster.get("node", "node-1")["status"]["nodeInfo"]["containerRuntimeVersion"]
+    if version.startswith("containerd://1."):
+        lib.wait_for("a refusal", lambda: "of kind image cannot be given by this node's runtime" in cluster.kubectl(
+            "get", "pod", "data", "-o", "jsonpath={.status.containerStatuses}"))
+    else:
+        running(cluster, "data")
+        lib.equal(inside(cluster, "data", "ls /v/bin/sh"), "/v/bin/sh")
     make(cluster, pod("profile", [{"securityContext": {"seccompProfile": {"type": "Localhost",
                                                                           "localhostProfile": "no/such.json"}}}]))
     lib.wait_for("a refusal", lambda: "no/such.json" in cluster.kubectl("get", "pod", "profile", "-o",

@@ -2,6 +2,26 @@
 
 #include <stdlib.h>
 
+bool cri_mounts_images(struct sv name, struct sv version)
+{
+	static const struct {
+		const char *name;
+		int64_t major, minor; /* the first that does */
+	} since[] = { { "containerd", 2, 1 }, { "cri-o", 1, 31 } };
+	struct sv rest = version, part;
+	int64_t major, minor;
+
+	if (sv_starts(rest, SV("v")))
+		rest = sv_sub(rest, 1, rest.n);
+	if (!sv_split(&rest, '.', &part) || !sv_to_i64(part, &major) || !sv_split(&rest, '.', &part) ||
+	    !sv_to_i64(part, &minor))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(since); i++)
+		if (sv_is(name, since[i].name))
+			return major > since[i].major || (major == since[i].major && minor >= since[i].minor);
+	return false;
+}
+
 static int cri_version(struct runtime *r, struct arena *a, struct rt_version *ret, struct err *err)
 {
 	struct buf b = BUF_INIT;
@@ -12,6 +32,7 @@ static int cri_version(struct runtime *r, struct arena *a, struct rt_version *re
 		return err_wrap(err, "asking the runtime's version");
 	*ret =
 	    (struct rt_version){ .name = pb_get_sv(m, 2), .version = pb_get_sv(m, 3), .api_version = pb_get_sv(m, 4) };
+	cri_of(r)->image_volumes = cri_mounts_images(ret->name, ret->version) ? 2 : 1;
 	return 0;
 }
 
@@ -39,6 +60,7 @@ static void read_features(struct arena *a, struct sv m, struct rt_features *ret)
 static int cri_status(struct runtime *r, struct arena *a, struct rt_status *ret, struct err *err)
 {
 	struct buf b = BUF_INIT;
+	struct rt_version version;
 	struct sv m, status;
 
 	*ret = (struct rt_status){ 0 };
@@ -64,6 +86,9 @@ static int cri_status(struct runtime *r, struct arena *a, struct rt_status *ret,
 		}
 	}
 	read_features(a, m, &ret->features);
+	if (!cri_of(r)->image_volumes && cri_version(r, a, &version, err) < 0)
+		return -1;
+	ret->features.image_volumes = cri_of(r)->image_volumes == 2;
 	return 0;
 }
 

@@ -4,7 +4,7 @@
  * making one call and reading one message back (codec/pbwire.h). Field numbers stand beside their names
  * in comments only where the call does not tell; they are CRI v1's (k8s.io/cri-api, api.proto).
  *
- * Threads: any; struct cri is immutable but for the event stream's stop flag.
+ * Threads: any; struct cri is immutable but for the event stream's stop flag and what its version tells.
  */
 #pragma once
 
@@ -28,12 +28,16 @@ struct cri {
 	struct grpc_channel *ch;
 	char *target;
 	struct cri_events *events; /* NULL: nobody subscribed */
+	_Atomic int image_volumes; /* as its version tells, when it was asked last; 0: never, 1: no, 2: yes */
 };
 
 static inline struct cri *cri_of(struct runtime *r)
 {
 	return CONTAINER_OF(r, struct cri, rt);
 }
+
+/* Does such a runtime mount images? Nothing in the protocol says so. */
+bool cri_mounts_images(struct sv name, struct sv version);
 
 /* Calls "/runtime.v1.<service>/<method>"; the request buffer is released. */
 int cri_runtime_call(struct runtime *r, struct arena *a, const char *method, struct buf *request, int64_t timeout_ns,

@@ -73,6 +73,14 @@ static void cri_container_put_config(struct buf *b, uint32_t field, const struct
 		pb_bool(b, 4, c->mounts[i].selinux_relabel);
 		pb_i64(b, 5, c->mounts[i].propagation);
 		pb_bool(b, 8, c->mounts[i].recursive_readonly);
+		if (c->mounts[i].image.n) {
+			size_t image = pb_open(b, 9);
+
+			pb_sv(b, 1, c->mounts[i].image_ref);
+			pb_sv(b, 18, c->mounts[i].image);
+			pb_close(b, image);
+			pb_sv(b, 10, c->mounts[i].image_sub_path);
+		}
 		pb_close(b, s);
 	}
 	for (size_t i = 0; i < c->n_devices; i++) {

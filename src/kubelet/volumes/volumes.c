@@ -10,6 +10,13 @@
 #include "kubelet/volume_metrics.h"
 #include "kubelet/volumes/claim.h"
 
+/* The runtime mounts it, for each container (image_volumes.h). */
+static int image_setup(struct volume *v, struct err *err)
+{
+	(void)v, (void)err;
+	return 0;
+}
+
 static const struct volume_kind kinds[] = {
 	{ F_emptyDir, "empty-dir", false, emptydir_setup },
 	{ F_configMap, "configmap", true, configmap_setup },
@@ -21,6 +28,7 @@ static const struct volume_kind kinds[] = {
 	{ F_persistentVolumeClaim, NULL, false, claim_setup },
 	{ F_ephemeral, NULL, false, claim_setup },
 	{ F_csi, NULL, false, csi_setup },
+	{ F_image, "image", false, image_setup },
 };
 
 static const struct volume_kind *volume_kind_of(const struct val *v)

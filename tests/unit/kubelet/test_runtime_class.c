@@ -1,10 +1,13 @@
 /* How a pod is run: the handler of its class, what the class adds, and what is said of a runtime that cannot. */
 #include "agent.h"
+#include "kubelet/cri/cri.h"
 
 static const struct rt_handler handlers[] = { { SV(""), true, false },
 					      { SV("runc"), true, true },
 					      { SV("kata"), false, false } };
-static const struct rt_features able = { .handlers = handlers, .n_handlers = 3, .told = true, .strict_groups = true };
+static const struct rt_features able = {
+	.handlers = handlers, .n_handlers = 3, .told = true, .strict_groups = true, .image_volumes = true
+};
 
 static struct {
 	int n;
@@ -212,12 +215,111 @@ static void test_strict_groups(void **state)
 	runtime_fake_on_create(w->rt, NULL, NULL);
 }
 
+static void note_mounts(const struct rt_container_config *c, const struct rt_sandbox_config *sc, void *ctx)
+{
+	struct buf *b = ctx;
+
+	(void)sc;
+	buf_addsv(b, c->name);
+	for (size_t i = 0; i < c->n_mounts; i++)
+		buf_printf(b, " %.*s=%.*s of %.*s%s%s", SV_ARG(c->mounts[i].container_path),
+			   SV_ARG(c->mounts[i].image_sub_path), SV_ARG(c->mounts[i].image),
+			   c->mounts[i].image_ref.n ? "" : " without id", c->mounts[i].readonly ? " ro" : "");
+	buf_addsv(b, SV("\n"));
+}
+
+#define OF_IMAGE(reference, policy)                                                                                    \
+	"\"volumes\":[{\"name\":\"v\",\"image\":{\"reference\":\"" reference "\",\"pullPolicy\":\"" policy             \
+	"\"}}],\"containers\":[{\"name\":\"a\",\"image\":\"demo\",\"volumeMounts\":[{\"name\":\"v\",\"mountPath\":\"/" \
+	"all\"},"                                                                                                      \
+	"{\"name\":\"v\",\"mountPath\":\"/part\",\"subPath\":\"etc\"}]},{\"name\":\"b\",\"image\":\"demo\"}]"
+
+/* Pulled as a container's, mounted by the runtime; who does not mount it does not wait for it. */
+static void test_image_volumes(void **state)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct world *w = *state;
+	const struct val *waiting;
+
+	runtime_fake_on_create(w->rt, note_mounts, &b);
+	make(w, "p", OF_IMAGE("data:1", "IfNotPresent"));
+	rig_run(w->rig, 5 * NS_PER_SEC);
+	assert_val(phase(pod(w, "p")), "Running");
+	if (!strstr(buf_cstr(&b),
+		    "a /all= of docker.io/library/data:1 ro /part=etc of docker.io/library/data:1 ro\n") ||
+	    !strstr(buf_cstr(&b), "b\n"))
+		fail_msg("%s", buf_cstr(&b));
+	assert_int_equal(events(w, "p", "Pulling", "Pulling image \"data:1\""), 1);
+	assert_true(val_get_bool(cs(pod(w, "p"), 0), F_ready));
+	runtime_fake_on_create(w->rt, NULL, NULL);
+
+	runtime_fake_strict_images(w->rt, true);
+	make(w, "absent", OF_IMAGE("none:1", "IfNotPresent"));
+	make(w, "never", OF_IMAGE("none:2", "Never"));
+	rig_run(w->rig, 60 * NS_PER_SEC);
+	waiting = val_get(cs(pod(w, "absent"), 0), F_state, F_waiting);
+	assert_val(val_get(waiting, F_reason), "ImagePullBackOff");
+	assert_true(val_get(cs(pod(w, "absent"), 1), F_state, F_running) != NULL);
+	waiting = val_get(cs(pod(w, "never"), 0), F_state, F_waiting);
+	assert_val(val_get(waiting, F_reason), "ErrImageNeverPull");
+	runtime_fake_add_image(w->rt, "docker.io/library/none:2");
+	rig_run(w->rig, 60 * NS_PER_SEC);
+	assert_true(val_get(cs(pod(w, "never"), 0), F_state, F_running) != NULL);
+	expect(w->rig, 200, "DELETE", "/api/v1/namespaces/default/pods/absent", NULL);
+	rig_run(w->rig, 60 * NS_PER_SEC);
+	gone(w, "absent");
+}
+
+static void test_image_volumes_refused(void **state)
+{
+	struct world *w = *state;
+	const struct val *waiting;
+
+	runtime_fake_features(w->rt, &(struct rt_features){ .told = true });
+	make(w, "p", OF_IMAGE("data:1", "IfNotPresent"));
+	rig_run(w->rig, 5 * NS_PER_SEC);
+	waiting = val_get(cs(pod(w, "p"), 0), F_state, F_waiting);
+	assert_val(val_get(waiting, F_reason), "CreateContainerConfigError");
+	assert_val(val_get(waiting, F_message),
+		   "volume \"v\" of kind image cannot be given by this node's runtime: containerd mounts images since "
+		   "2.1, CRI-O since 1.31");
+	assert_true(val_get(cs(pod(w, "p"), 1), F_state, F_running) != NULL);
+}
+
+static void test_who_mounts_images(void **state)
+{
+	static const struct {
+		const char *name, *version;
+		bool does;
+	} t[] = {
+		{ "containerd", "1.6.20~ds1", false }, { "containerd", "v2.0.5", false },
+		{ "containerd", "v2.1.0-rc.1", true }, { "containerd", "2.10.0", true },
+		{ "containerd", "3.0.0", true },       { "cri-o", "1.30.9", false },
+		{ "cri-o", "1.31.0", true },	       { "containerd", "", false },
+		{ "containerd", "v", false },	       { "containerd", "x.y", false },
+		{ "other", "9.9.9", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		if (cri_mounts_images(sv_from(t[i].name), sv_from(t[i].version)) != t[i].does)
+			fail_msg("%s %s", t[i].name, t[i].version);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup_able, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_handler_is_passed), T(test_overhead),	    T(test_unknown_handler), T(test_class_is_gone),
-		T(test_node_tells),	   T(test_read_only_below), T(test_strict_groups),
+		T(test_handler_is_passed),
+		T(test_overhead),
+		T(test_unknown_handler),
+		T(test_class_is_gone),
+		T(test_node_tells),
+		T(test_read_only_below),
+		T(test_strict_groups),
+		T(test_image_volumes),
+		T(test_image_volumes_refused),
+		cmocka_unit_test(test_who_mounts_images),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
