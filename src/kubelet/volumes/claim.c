@@ -28,8 +28,21 @@ static const char *claim_local_name(struct kubelet *k, struct arena *a, const st
 	return local_name_ok(name) ? arena_cstr(a, name) : NULL;
 }
 
-static int claim_ready(struct kubelet *k, struct arena *a, const struct obj *pv, const struct val *src,
-		       struct claim_place *ret, struct err *err)
+/* A directory, or a disk that becomes one. */
+static int claim_local(struct kubelet *k, struct arena *a, const struct val *pod, const struct val *volume,
+		       const struct obj *pv, struct claim_place *ret, struct err *err)
+{
+	ret->said = true;
+	if (!local_is_disk(ret->path))
+		return local_check(ret->path, err) == 0
+			   ? 0
+			   : err_wrap(err, "MountVolume.NewMounter initialization failed for volume \"%.*s\" ",
+				      SV_ARG(obj_name(pv)));
+	return local_disk(k, a, pod, volume, pv, &ret->path, err);
+}
+
+static int claim_ready(struct kubelet *k, struct arena *a, const struct val *pod, const struct val *volume,
+		       const struct obj *pv, const struct val *src, struct claim_place *ret, struct err *err)
 {
 	struct local_store store = { k->storage_dir, &local_machine_real };
 	const char *path = arena_cstr(a, val_get_str(src, F_path)), *name = claim_local_name(k, a, pv, sv_from(path));
@@ -37,7 +50,7 @@ static int claim_ready(struct kubelet *k, struct arena *a, const struct obj *pv,
 	struct local_place place;
 	struct stat st;
 
-	*ret = (struct claim_place){ path, block, SV("") };
+	*ret = (struct claim_place){ .path = path, .block = block };
 	if (name) {
 		if (local_volume_ready(&store, a, name, &place, err) < 0)
 			return -1;
@@ -47,6 +60,8 @@ static int claim_ready(struct kubelet *k, struct arena *a, const struct obj *pv,
 		ret->path = place.path;
 		return 0;
 	}
+	if (!block && obj_get(pv, F_spec, F_local))
+		return claim_local(k, a, pod, volume, pv, ret, err);
 	if (!block)
 		return hostpath_check(path, val_get_str(src, F_type), err);
 	if (stat(path, &st) < 0)
@@ -60,7 +75,7 @@ static int claim_outside(struct kubelet *k, struct arena *a, const struct val *p
 	struct csi_place place = { NULL, false };
 	int rc = csi_agent_want(k, a, pod, volume, pvc, pv, &place, err);
 
-	*ret = (struct claim_place){ place.path, place.block, obj_name(pv) };
+	*ret = (struct claim_place){ place.path, place.block, true, obj_name(pv) };
 	return rc;
 }
 
@@ -87,7 +102,7 @@ int claim_find(struct kubelet *k, struct arena *a, const struct val *pod, const 
 		return claim_outside(k, a, pod, volume, pvc, pv, ret, err);
 	src = obj_get(pv, F_spec, F_nfs);
 	if (src) {
-		*ret = (struct claim_place){ nfs_path(k, a, pod, pv_name), false, SV("") };
+		*ret = (struct claim_place){ .path = nfs_path(k, a, pod, pv_name) };
 		return nfs_mount(k, pod, pv, src, ret->path, err);
 	}
 	src = obj_get(pv, F_spec, F_hostPath);
@@ -96,16 +111,16 @@ int claim_find(struct kubelet *k, struct arena *a, const struct val *pod, const 
 	if (!src)
 		return err_set(err, ERR_INVALID, "persistent volume \"%.*s\" is of a kind this node does not support",
 			       SV_ARG(pv_name));
-	return claim_ready(k, a, pv, src, ret, err);
+	return claim_ready(k, a, pod, volume, pv, src, ret, err);
 }
 
 int claim_setup(struct volume *v, struct err *err)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	struct claim_place place = { NULL, false, SV("") };
+	struct claim_place place = { NULL };
 	int rc = claim_find(v->k, v->a, v->pod, v->v, &place, err);
 
-	v->said = place.outside.n > 0;
+	v->said = place.said;
 	if (rc == 0 && v->p)
 		kpod_claim_seen(v->p, val_get_str(v->v, F_name), pod_volume_claim(&b, v->pod, v->v), place.path,
 				place.block, place.outside);
