@@ -182,6 +182,34 @@ bool fs_is_mountpoint(const char *path)
 	return e.found;
 }
 
+/* A line of mountinfo, which it is cut into. */
+struct mount_line {
+	dev_t dev;
+	char *at, *source; /* source NULL: none is said */
+};
+
+static bool mount_line(char *line, struct mount_line *ret)
+{
+	unsigned major, minor;
+	int at = 0;
+	char *end, *rest;
+
+	if (sscanf(line, "%*d %*d %u:%u %*s %n", &major, &minor, &at) != 2 || !at || !(end = strchr(line + at, ' ')))
+		return false;
+	*end = '\0';
+	*ret = (struct mount_line){ makedev(major, minor), line + at, NULL };
+	fs_unescape(ret->at);
+	rest = strstr(end + 1, " - ");
+	rest = rest ? strchr(rest + 3, ' ') : NULL; /* behind the type */
+	end = rest ? strchr(rest + 1, ' ') : NULL;
+	if (!end)
+		return true;
+	*end = '\0';
+	ret->source = rest + 1;
+	fs_unescape(ret->source);
+	return true;
+}
+
 /* In one set of mounts. A copy of the whole tree may stand anywhere (/host of a pod that has all of it), so it is the
  * end of the name that says that a mount is ours. */
 static bool mounted_elsewhere_in(FILE *f, dev_t dev, const char *path)
@@ -191,17 +219,12 @@ static bool mounted_elsewhere_in(FILE *f, dev_t dev, const char *path)
 	bool found = false;
 
 	while (!found && getline(&line, &cap, f) > 0) {
-		unsigned major, minor;
-		int at = 0;
-		char *end;
+		struct mount_line m;
 
-		if (sscanf(line, "%*d %*d %u:%u %*s %n", &major, &minor, &at) != 2 || !at ||
-		    makedev(major, minor) != dev || !(end = strchr(line + at, ' ')))
+		if (!mount_line(line, &m) || m.dev != dev)
 			continue;
-		*end = '\0';
-		fs_unescape(line + at);
-		n = strlen(line + at);
-		found = n < plen || strcmp(line + at + n - plen, path) != 0;
+		n = strlen(m.at);
+		found = n < plen || strcmp(m.at + n - plen, path) != 0;
 	}
 	return found;
 }
@@ -246,6 +269,61 @@ bool fs_is_mounted_elsewhere(const char *path)
 	}
 	closedir(d);
 	vec_release(&seen);
+	return found;
+}
+
+/* Of several mounts at one place the last is what one sees. */
+static bool mount_at(FILE *f, const char *path, struct arena *a, dev_t *ret_dev, const char **ret_source)
+{
+	_cleanup_free_ char *line = NULL;
+	size_t cap = 0;
+	bool found = false;
+
+	while (getline(&line, &cap, f) > 0) {
+		struct mount_line m;
+
+		if (!mount_line(line, &m) || strcmp(m.at, path) != 0)
+			continue;
+		found = true;
+		*ret_dev = m.dev;
+		if (a)
+			*ret_source = arena_strdup(a, m.source ? m.source : "");
+	}
+	return found;
+}
+
+const char *fs_mount_source(struct arena *a, const char *path)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	const char *source = NULL;
+	dev_t dev;
+
+	if (!f)
+		return NULL;
+	(void)mount_at(f, path, a, &dev, &source);
+	fclose(f);
+	return source;
+}
+
+bool fs_is_mounted_below(const char *path, const char *dir)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	_cleanup_free_ char *line = NULL;
+	size_t cap = 0, n = strlen(dir);
+	bool found = false;
+	dev_t dev;
+
+	if (!f)
+		return true; /* it cannot be said */
+	if (mount_at(f, path, NULL, &dev, NULL)) {
+		rewind(f);
+		while (!found && getline(&line, &cap, f) > 0) {
+			struct mount_line m;
+
+			found = mount_line(line, &m) && m.dev == dev && strncmp(m.at, dir, n) == 0 && m.at[n] == '/';
+		}
+	}
+	fclose(f);
 	return found;
 }
 

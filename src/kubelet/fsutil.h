@@ -21,6 +21,10 @@ bool fs_is_mountpoint(const char *path);
  * it. Copies of the mount itself, as each private set of mounts has them, do not count. Also true when it cannot be
  * said. */
 bool fs_is_mounted_elsewhere(const char *path);
+/* Does the file system that is mounted at path stand below that directory, too? */
+bool fs_is_mounted_below(const char *path, const char *dir);
+/* What is mounted at path is of that source, as "/dev/sdb"; in the arena. NULL: nothing is mounted there. */
+const char *fs_mount_source(struct arena *a, const char *path);
 /* File servers' (NFS) at or under path, deepest first. The table alone is asked. */
 struct arena;
 size_t fs_net_mounts(struct arena *a, const char *path, const char *const **ret);

@@ -101,13 +101,13 @@ static int teardown_pod(struct kubelet *k, struct sv uid, struct err *err)
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	const char *dir = pod_dir(k, &a, uid);
 	static const char *const subs[] = { "volumes", "volume-subpaths" };
-	int net;
+	int rc;
 
 	if (!pod_path_harmless(uid))
 		return 0;
-	net = teardown_net(k, uid, dir, err);
-	if (net)
-		return net;
+	rc = teardown_net(k, uid, dir, err);
+	if (rc)
+		return rc;
 	/* What stands on a driver's volume goes before that, which its driver takes away, and before the rest. */
 	if (fs_unmount_under(arena_printf(&a, "%s/volume-subpaths", dir), NULL, err) < 0)
 		return -1;
@@ -115,13 +115,11 @@ static int teardown_pod(struct kubelet *k, struct sv uid, struct err *err)
 		return 2;
 	if (fs_unmount_under(dir, NULL, err) < 0)
 		return -1;
-	for (size_t i = 0; i < ARRAY_LEN(subs); i++) {
-		int rc = host_remove(k->root_dir, dir, subs[i], err);
-
-		if (rc)
-			return rc;
-	}
-	return 0;
+	if (local_disks_sweep(k))
+		return 2;
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(subs); i++)
+		rc = host_remove(k->root_dir, dir, subs[i], err);
+	return rc;
 }
 
 static int pod_cgroup(struct kubelet *k, const struct val *pod, bool create, struct err *err)

@@ -299,6 +299,88 @@ spec:
         subprocess.run(["losetup", "--detach", device], check=True)
 
 
+def disk_pod(name, more="", read_only=False):
+    return f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}}}
+spec:
+  terminationGracePeriodSeconds: 1
+  {more}
+  containers: [{{name: c, image: {IMAGE}, command: [sh, -c, "exec sleep 100000"], volumeMounts: [{{name: d, mountPath: /d}}]}}]
+  volumes: [{{name: d, persistentVolumeClaim: {{claimName: disk{", readOnly: true" if read_only else ""}}}}}]
+"""
+
+
+def mounts_of(device):
+    with open("/proc/self/mountinfo", encoding="utf-8") as f:
+        return [line.split()[4] for line in f if f" {device} " in line.split(" - ")[1]]
+
+
+def disk_as_a_directory(c):
+    """A volume of local that is a device, and of mode Filesystem: a blank one gets a file system, is mounted once, and
+    is nobody's when the last pod has gone, also where the agent was killed meanwhile."""
+    file = os.path.join(c.dir, "disk")
+    with open(file, "wb") as f:
+        f.truncate(64 << 20)
+    device = subprocess.run(["losetup", "--find", "--show", file], check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        node = c.get("nodes")["items"][0]["metadata"]["name"]
+        c.apply(f"""
+apiVersion: v1
+kind: PersistentVolume
+metadata: {{name: disk}}
+spec:
+  capacity: {{storage: 64Mi}}
+  accessModes: [ReadWriteOnce]
+  storageClassName: ""
+  mountOptions: [noatime]
+  local: {{path: {device}, fsType: ext4}}
+  nodeAffinity: {{required: {{nodeSelectorTerms: [{{matchExpressions: [{{key: kubernetes.io/hostname, operator: In, values: [{node}]}}]}}]}}}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {{name: disk}}
+spec: {{storageClassName: "", accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 64Mi}}}}}}
+---
+{disk_pod("disk-a", "securityContext: {runAsUser: 1000, runAsGroup: 1000, fsGroup: 4242}")}
+""")
+        running(c, "disk-a")
+        c.kubectl("exec", "disk-a", "--", "sh", "-c", "echo of the pod > /d/x")
+        equal(c.kubectl("exec", "disk-a", "--", "stat", "-c", "%g", "/d/x").strip(), "4242")
+        contains(c.kubectl("exec", "disk-a", "--", "grep", " /d ", "/proc/mounts"), "noatime")
+        c.apply(disk_pod("disk-b", read_only=True))
+        running(c, "disk-b")
+        equal(c.kubectl("exec", "disk-b", "--", "cat", "/d/x"), "of the pod\n")
+        contains(c.kubectl("exec", "disk-b", "--", "sh", "-c", "echo y > /d/y || echo refused"), "refused")
+        once = [m for m in mounts_of(device) if "/plugins/" in m]
+        equal([m.split("/plugins/")[1] for m in once], ["kubernetes.io/local-volume/mounts/disk"])
+        c.kubectl("delete", "pod", "disk-a", "--timeout=60s")
+        equal([m for m in mounts_of(device) if "/plugins/" in m], once)
+        c.kill()
+        c.start()
+        c.kubectl("delete", "pod", "disk-b", "--timeout=60s")
+        wait_for("the disk to be nobody's", lambda: not mounts_of(device), 60)
+        # It holds something now, and is not made anew.
+        c.apply(disk_pod("disk-c"))
+        running(c, "disk-c")
+        equal(c.kubectl("exec", "disk-c", "--", "cat", "/d/x"), "of the pod\n")
+        c.kubectl("delete", "pod", "disk-c", "--timeout=60s")
+        wait_for("the disk to be nobody's", lambda: not mounts_of(device), 60)
+        # Nor is one that holds what is no file system: a table of partitions.
+        table = bytes([0, 0, 2, 0, 0x83, 0, 3, 0]) + (2048).to_bytes(4, "little") + (4096).to_bytes(4, "little") + bytes(48) + b"\x55\xaa"
+        with open(device, "r+b") as f:
+            f.write(bytes(446) + table + bytes((1 << 20) - 512))
+        c.apply(disk_pod("disk-d"))
+        wait_for("the refusal", lambda: f"local: failed to mount device {device}" in c.kubectl("get", "events", "-o", "yaml"), 60)
+        contains(subprocess.run(["blkid", "-p", device], check=True, capture_output=True, text=True).stdout, "PTTYPE=\"dos\"")
+        c.kubectl("delete", "pod", "disk-d", "--timeout=60s")
+        c.kubectl("delete", "pvc", "disk", "--timeout=60s")
+        c.kubectl("delete", "pv", "disk", "--timeout=60s")
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
 def ephemeral_volume(c):
     c.apply(f"""
 apiVersion: v1
@@ -354,6 +436,7 @@ if __name__ == "__main__":
     need_node()
     with Cluster(agent=True) as cluster:
         sys.exit(main([each_pod_has_a_volume, data_outlive_pods_and_the_server, claims_in_use_stay, a_volume_that_exists,
-                       size_is_held, fullness_is_told, grows_under_load, grows_with_the_next_pod, found_mounted_after_a_reboot, block_device, device_of_an_admin, ephemeral_volume,
+                       size_is_held, fullness_is_told, grows_under_load, grows_with_the_next_pod, found_mounted_after_a_reboot, block_device, device_of_an_admin,
+                       disk_as_a_directory, ephemeral_volume,
                        clone_of_what_is_in_use],
                       cluster))

@@ -185,9 +185,6 @@ int csi_secrets(struct csi_run *r, const struct csi_run_use *u, enum sym ref, st
 int csi_pod_context(struct csi_run *r, const struct csi_run_use *u, struct csi_mount *m, struct err *err);
 /* csi_group.c: fsGroup of the pod; -1: none, or it is not for this volume. */
 int64_t csi_group(const struct csi_run *r, const struct csi_run_use *u);
-/* What refuses for good (EPERM and its like) is logged once for all and passed over; what is gone meanwhile is nothing.
- */
-int csi_group_set(const struct csi_run_use *u, const char *path, int64_t group, struct err *err);
 /* csi_care.c: what is done now and then for one that is published. Failures are told, not returned. */
 void csi_care(struct csi_run *r, const struct csi_run_use *u);
 #define CSI_CARE_NS (60 * NS_PER_SEC)

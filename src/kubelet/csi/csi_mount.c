@@ -2,6 +2,7 @@
 #include "kubelet/csi/csi-internal.h"
 
 #include "kubelet/fsutil.h"
+#include "kubelet/volume_group.h"
 
 static const struct val *csi_modes(const struct csi_run *r)
 {
@@ -73,7 +74,7 @@ int csi_publish(struct csi_run *r, const struct csi_run_use *u, struct err *err)
 	csi_put_publish(&b, &m);
 	if (csi_call(r->c, r->a, r->v->driver, r->endpoint, CSI_NODE_PUBLISH, &b, CSI_TIMEOUT_NS, NULL, err) < 0)
 		return -1;
-	if (group >= 0 && csi_group_set(u, path, group, err) < 0)
+	if (group >= 0 && volume_group_set(obj_root(u->pod), path, group, err) < 0)
 		return err_wrap(err, "applyFSGroup failed for vol %s", r->v->handle);
 	return 0;
 }

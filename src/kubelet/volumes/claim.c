@@ -30,6 +30,19 @@ static const char *claim_local_name(struct kubelet *k, struct arena *a, const st
 	return local_name_ok(name) ? arena_cstr(a, name) : NULL;
 }
 
+/* A directory, or a disk that becomes one. */
+static int claim_local(struct kubelet *k, struct arena *a, const struct val *pod, const struct val *volume,
+		       const struct obj *pv, struct claim_place *ret, struct err *err)
+{
+	ret->said = true;
+	if (!local_is_disk(ret->path))
+		return local_check(ret->path, err) == 0
+			   ? 0
+			   : err_wrap(err, "MountVolume.NewMounter initialization failed for volume \"%.*s\" ",
+				      SV_ARG(obj_name(pv)));
+	return local_disk(k, a, pod, volume, pv, &ret->path, err);
+}
+
 /* A pod that has run before the agent started may be mounting it: it was handed it by the one before. */
 static bool claim_is_first(struct kubelet *k, struct kpod *p, const struct val *pod, const char *name)
 {
@@ -37,8 +50,9 @@ static bool claim_is_first(struct kubelet *k, struct kpod *p, const struct val *
 }
 
 /* p: the pod, when this is where it is handed its volumes. */
-static int claim_ready(struct kubelet *k, struct arena *a, struct kpod *p, const struct val *pod, const struct obj *pv,
-		       const struct val *src, struct claim_place *ret, struct err *err)
+static int claim_ready(struct kubelet *k, struct arena *a, struct kpod *p, const struct val *pod,
+		       const struct val *volume, const struct obj *pv, const struct val *src, struct claim_place *ret,
+		       struct err *err)
 {
 	struct local_store store = { k->storage_dir, &local_machine_real };
 	const char *path = arena_cstr(a, val_get_str(src, F_path)), *name = claim_local_name(k, a, pv, sv_from(path));
@@ -46,7 +60,7 @@ static int claim_ready(struct kubelet *k, struct arena *a, struct kpod *p, const
 	struct local_place place;
 	struct stat st;
 
-	*ret = (struct claim_place){ path, block, SV("") };
+	*ret = (struct claim_place){ .path = path, .block = block };
 	if (name) {
 		_cleanup_(err_release) struct err why = ERR_INIT;
 
@@ -60,6 +74,8 @@ static int claim_ready(struct kubelet *k, struct arena *a, struct kpod *p, const
 		ret->path = place.path;
 		return 0;
 	}
+	if (!block && obj_get(pv, F_spec, F_local))
+		return claim_local(k, a, pod, volume, pv, ret, err);
 	if (!block)
 		return hostpath_check(path, val_get_str(src, F_type), err);
 	if (stat(path, &st) < 0)
@@ -73,7 +89,7 @@ static int claim_outside(struct kubelet *k, struct arena *a, const struct val *p
 	struct csi_place place = { NULL, false };
 	int rc = csi_agent_want(k, a, pod, volume, pvc, pv, &place, err);
 
-	*ret = (struct claim_place){ place.path, place.block, obj_name(pv) };
+	*ret = (struct claim_place){ place.path, place.block, true, obj_name(pv) };
 	return rc;
 }
 
@@ -100,7 +116,7 @@ static int claim_look(struct kubelet *k, struct arena *a, struct kpod *p, const 
 		return claim_outside(k, a, pod, volume, pvc, pv, ret, err);
 	src = obj_get(pv, F_spec, F_nfs);
 	if (src) {
-		*ret = (struct claim_place){ nfs_path(k, a, pod, pv_name), false, SV("") };
+		*ret = (struct claim_place){ .path = nfs_path(k, a, pod, pv_name) };
 		return nfs_mount(k, pod, pv, src, ret->path, err);
 	}
 	src = obj_get(pv, F_spec, F_hostPath);
@@ -109,7 +125,7 @@ static int claim_look(struct kubelet *k, struct arena *a, struct kpod *p, const 
 	if (!src)
 		return err_set(err, ERR_INVALID, "persistent volume \"%.*s\" is of a kind this node does not support",
 			       SV_ARG(pv_name));
-	return claim_ready(k, a, p, pod, pv, src, ret, err);
+	return claim_ready(k, a, p, pod, volume, pv, src, ret, err);
 }
 
 int claim_find(struct kubelet *k, struct arena *a, const struct val *pod, const struct val *volume,
@@ -121,10 +137,10 @@ int claim_find(struct kubelet *k, struct arena *a, const struct val *pod, const 
 int claim_setup(struct volume *v, struct err *err)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	struct claim_place place = { NULL, false, SV("") };
+	struct claim_place place = { NULL };
 	int rc = claim_look(v->k, v->a, v->p, v->pod, v->v, &place, err);
 
-	v->said = place.outside.n > 0;
+	v->said = place.said;
 	if (rc == 0 && v->p)
 		kpod_claim_seen(v->p, val_get_str(v->v, F_name), pod_volume_claim(&b, v->pod, v->v), place.path,
 				place.block, place.outside);

@@ -11,6 +11,7 @@ struct kubelet;
 struct claim_place {
 	const char *path; /* the directory, or the device; in the arena */
 	bool block;
+	bool said;	   /* an error says already what was being done */
 	struct sv outside; /* the PersistentVolume's name, where a driver outside has it; else empty */
 };
 

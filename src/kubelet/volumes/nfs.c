@@ -13,10 +13,19 @@
 
 #define ANN_MOUNT_OPTIONS "volume.beta.kubernetes.io/mount-options"
 
-static void nfs_option(struct buf *b, struct sv option)
+static void mount_option(struct buf *b, struct sv option)
 {
 	if (option.n)
 		buf_printf(b, "%s%.*s", b->n ? "," : "", SV_ARG(option));
+}
+
+void volume_mount_options(struct buf *b, const struct obj *pv)
+{
+	if (!pv)
+		return;
+	VAL_EACH(obj_get(pv, F_spec, F_mountOptions), o)
+		mount_option(b, val_str(o));
+	mount_option(b, annotation_of(obj_root(pv), ANN_MOUNT_OPTIONS));
 }
 
 int nfs_mount(struct kubelet *k, const struct val *pod, const struct obj *pv, const struct val *source, const char *at,
@@ -31,12 +40,8 @@ int nfs_mount(struct kubelet *k, const struct val *pod, const struct obj *pv, co
 	int rc;
 
 	if (val_get_bool(source, F_readOnly))
-		nfs_option(&options, SV("ro"));
-	if (pv) {
-		VAL_EACH(obj_get(pv, F_spec, F_mountOptions), o)
-			nfs_option(&options, val_str(o));
-		nfs_option(&options, annotation_of(obj_root(pv), ANN_MOUNT_OPTIONS));
-	}
+		mount_option(&options, SV("ro"));
+	volume_mount_options(&options, pv);
 	s.what = arena_printf(&a, "%s%.*s%s:%.*s", v6 ? "[" : "", SV_ARG(server), v6 ? "]" : "",
 			      SV_ARG(val_get_str(source, F_path)));
 	s.options = options.n ? buf_cstr(&options) : NULL;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "codec/doc.h"
 #include "kubelet/atomic_writer.h"
@@ -80,3 +81,13 @@ int config_files(struct volume *v, struct file_list *l, bool secret, struct sv n
 		 bool optional, int64_t mode, struct err *err);
 int downward_files(struct volume *v, struct file_list *l, const struct val *items, int64_t mode, struct err *err);
 int hostpath_check(const char *path, struct sv type, struct err *err);
+void volume_mount_options(struct buf *b, const struct obj *pv); /* "a,b", behind what is there; pv may be NULL */
+/* local_disk.c: of `local`. A device as a directory of the pod's, *ret in the arena; errors say what was being done. 1:
+ * somebody is at work on it. */
+bool local_is_disk(const char *path);
+int local_check(const char *path, struct err *err); /* it must be a directory */
+int local_disk(struct kubelet *k, struct arena *a, const struct val *pod, const struct val *volume,
+	       const struct obj *pv, const char **ret, struct err *err);
+/* A pod's volumes were unmounted: what no pod has any more goes. Failures are told, no pod waits for them. True:
+ * somebody is at work on one, ask again. */
+bool local_disks_sweep(struct kubelet *k);

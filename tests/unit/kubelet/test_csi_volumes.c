@@ -6,6 +6,7 @@
 #include "kubelet/csi/csi-internal.h"
 #include "kubelet/volume_metrics.h"
 #include "net/digest.h"
+#include "kubelet/volume_group.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -855,7 +856,7 @@ static void test_group_is_refused(void **state)
 		assert_int_equal(chown(file, 65534, 65534), 0);
 	}
 	(void)setfsuid(geteuid() ? geteuid() : 65534);
-	rc = csi_group_set(&u, dir, (int64_t)getgid() + 4321, &err);
+	rc = volume_group_set(obj_root(u.pod), dir, (int64_t)getgid() + 4321, &err);
 	(void)setfsuid(geteuid());
 	assert_int_equal(rc, 0);
 	assert_int_equal(stat(file, &st), 0);
@@ -894,7 +895,7 @@ static void test_group_of_a_busy_volume(void **state)
 	assert_int_equal(mkdir(dir, 0700), 0);
 	assert_int_equal(pthread_create(&thread, NULL, busy_run, &b), 0);
 	for (int i = 0; i < 3000; i++)
-		failed += csi_group_set(&u, dir, getgid(), NULL) < 0;
+		failed += volume_group_set(obj_root(u.pod), dir, getgid(), NULL) < 0;
 	b.stop = true;
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_int_equal(failed, 0);
