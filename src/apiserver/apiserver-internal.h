@@ -250,8 +250,7 @@ bool operator_serve(struct api_req *q); /* the same */
 
 /* --- event_ttl.c --- */
 
-int64_t event_ttl_s(const struct apiserver *s); /* what the store is told of an Event (store_write.ttl_s) */
-void event_ttl_sweep(struct apiserver *s);	/* a task: it waits for its writes */
+void event_ttl_sweep(struct apiserver *s); /* a task: it waits for its writes */
 
 /* --- metrics.c --- */
 

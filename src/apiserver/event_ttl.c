@@ -18,13 +18,6 @@ struct sweep {
 	VEC(struct obj *) expired;
 };
 
-int64_t event_ttl_s(const struct apiserver *s)
-{
-	int64_t ttl_s = s->o.event_ttl_ns / NS_PER_SEC;
-
-	return MIN(MAX(ttl_s, 1), STORE_TTL_MAX);
-}
-
 /* The last write whose time is known: what a client says of an Event may be older than its writing. */
 static int64_t last_written(const struct obj *o)
 {

@@ -268,6 +268,12 @@ static void write_op_also(struct write_op *op, struct store_write *w)
 	op->also = w->also;
 }
 
+/* How long the store keeps what is forgotten by itself (event_ttl.c does so where no store does). */
+static int64_t write_ttl_s(const struct apiserver *s)
+{
+	return MIN(MAX(s->o.event_ttl_ns / NS_PER_SEC, 1), STORE_TTL_MAX);
+}
+
 static void write_op_go_on(struct api_req *q, void *ctx);
 
 static int store(struct write_op *op, struct err *err)
@@ -305,7 +311,7 @@ static int store(struct write_op *op, struct err *err)
 	w.key = storekey(op->a, op->res, op->ns, op->name);
 	w.expect_rev = op->creating ? 0 : obj_rev(op->old);
 	w.tombstone = op->tombstone;
-	w.ttl_s = op->strat->forgotten ? event_ttl_s(s) : 0;
+	w.ttl_s = op->strat->forgotten ? write_ttl_s(s) : 0;
 	op->commit = c = commit_new(op->q, resource_storage(op->res));
 	c->pw.built = obj_ref(built);
 	c->reserved = op->reserved;
