@@ -147,6 +147,7 @@ void csi_place_give(struct csi *c, struct csi_volume *v);
 int csi_run(void *driver, struct sv sha, struct reconcile_result *ret, struct err *err);
 
 /* What a run is about: copies, so that nothing is held while a driver is asked. */
+struct csi_run_use;
 struct csi_run {
 	struct csi *c;
 	struct arena *a;
@@ -155,8 +156,10 @@ struct csi_run {
 	bool attachable, staged;
 	const char *endpoint; /* NULL: the driver is not registered */
 	unsigned can;
-	struct obj *driver;	      /* its CSIDriver; NULL: there is none */
-	const struct val *attachment; /* metadata of the VolumeAttachment; NULL: none */
+	struct obj *driver;		/* its CSIDriver; NULL: there is none */
+	const struct val *attachment;	/* metadata of the VolumeAttachment; NULL: none */
+	const struct csi_run_use *uses; /* all, as they were when the run began */
+	size_t n_uses;
 	struct reconcile_result *ret;
 };
 struct csi_run_use {
@@ -183,6 +186,9 @@ bool csi_read_only(const struct csi_run_use *u); /* by what the pod says */
 void csi_fill(struct csi_run *r, const struct csi_run_use *u, struct csi_mount *m);
 int csi_secrets(struct csi_run *r, const struct csi_run_use *u, enum sym ref, struct csi_mount *m, struct err *err);
 int csi_pod_context(struct csi_run *r, const struct csi_run_use *u, struct csi_mount *m, struct err *err);
+/* csi_selinux.c: where the node has SELinux and the driver knows of it, the mount is of the pod's label. -1: its
+ * containers have several, or another pod has the volume with another one. */
+int csi_selinux(struct csi_run *r, const struct csi_run_use *u, struct csi_mount *m, struct err *err);
 /* csi_group.c: fsGroup of the pod; -1: none, or it is not for this volume. */
 int64_t csi_group(const struct csi_run *r, const struct csi_run_use *u);
 /* csi_care.c: what is done now and then for one that is published. Failures are told, not returned. */

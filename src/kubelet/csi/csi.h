@@ -31,7 +31,8 @@ struct csi_opts {
 	struct env *env;
 	struct client *client; /* the node's own */
 	const char *node_name, *root_dir;
-	csi_ask_fn *ask; /* NULL: gRPC; tests have their own */
+	const char *host_dir; /* where the machine's /sys and /etc are; NULL: at its root */
+	csi_ask_fn *ask;      /* NULL: gRPC; tests have their own */
 	void *ask_ctx;
 	struct metric_set *counted; /* of volume_families; NULL: nobody counts */
 	/* Of the agent, all with ctx. Until pods are known nothing is taken away, and nothing mounted. */

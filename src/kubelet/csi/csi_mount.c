@@ -40,7 +40,8 @@ int csi_stage(struct csi_run *r, const struct csi_run_use *u, struct err *err)
 
 	csi_fill(r, u, &m);
 	m.staging = path;
-	if (csi_mode_ok(r, err) < 0 || csi_secrets(r, u, F_nodeStageSecretRef, &m, err) < 0 ||
+	if (csi_mode_ok(r, err) < 0 || csi_selinux(r, u, &m, err) < 0 ||
+	    csi_secrets(r, u, F_nodeStageSecretRef, &m, err) < 0 ||
 	    csi_data_write(r->c, r->a, r->v, r->v->block ? r->v->spec_name : NULL, SV(""), err) < 0 ||
 	    fs_mkdir_p(path, 0750, err) < 0)
 		return -1;
@@ -67,9 +68,9 @@ int csi_publish(struct csi_run *r, const struct csi_run_use *u, struct err *err)
 	csi_fill(r, u, &m);
 	m.target = path;
 	m.staging = !r->v->own && (r->can & CSI_CAN_STAGE) ? csi_stage_path(r->c, r->a, r->v) : NULL;
-	if (csi_mode_ok(r, err) < 0 || csi_secrets(r, u, F_nodePublishSecretRef, &m, err) < 0 ||
-	    csi_pod_context(r, u, &m, err) < 0 || csi_data_write(r->c, r->a, r->v, u->spec_name, u->uid, err) < 0 ||
-	    publish_parent(path, err) < 0)
+	if (csi_mode_ok(r, err) < 0 || csi_selinux(r, u, &m, err) < 0 ||
+	    csi_secrets(r, u, F_nodePublishSecretRef, &m, err) < 0 || csi_pod_context(r, u, &m, err) < 0 ||
+	    csi_data_write(r->c, r->a, r->v, u->spec_name, u->uid, err) < 0 || publish_parent(path, err) < 0)
 		return -1;
 	csi_put_publish(&b, &m);
 	if (csi_call(r->c, r->a, r->v->driver, r->endpoint, CSI_NODE_PUBLISH, &b, CSI_TIMEOUT_NS, NULL, err) < 0)

@@ -389,6 +389,8 @@ int csi_run(void *driver, struct sv sha, struct reconcile_result *ret, struct er
 	(void)err;
 	if (!csi_look_begin(&r, d, sha, &uses, &n))
 		return 0;
+	r.uses = uses;
+	r.n_uses = n;
 	rc = run_volume_once(&r, uses, n, &why);
 	if (rc < 0)
 		log_info(CSI_SYS, "a volume is not as it should be, will be retried", "why", "%s", err_msg(&why));
