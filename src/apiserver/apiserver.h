@@ -177,7 +177,6 @@ struct apiserver_opts {
 	int not_ready_s, unreachable_s;
 	int64_t slow_request_ns; /* longer ones are told in the log; 0: a second */
 	bool no_ingress;	 /* Ingresses are somebody else's: nodes read no Secrets for them */
-	bool no_controllers;	 /* of this process: others may scale what HorizontalPodAutoscalers name */
 	bool no_gateway;	 /* nor because of Gateways */
 	bool profiling;		 /* /debug, for those who are allowed it */
 	bool anonymous_auth;	 /* who shows nothing is system:anonymous, and RBAC decides; else 401 */

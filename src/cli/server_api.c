@@ -130,7 +130,6 @@ int server_api_start(struct server *s, struct err *err)
 		.cors = o->cors.list.p,
 		.profiling = o->profiling,
 		.no_ingress = facts_no_ingress(&o->facts),
-		.no_controllers = o->disable_controllers,
 		.no_gateway = facts_no_gateway(&o->facts),
 		.metric_rules = s->metric_rules,
 		.more_metrics = server_metrics,

@@ -136,19 +136,10 @@ static void autoscaling_v1_update(struct api_req *q, const struct val *old, stru
 	autoscaling_settle(q->arena, doc, v2, of_status ? doc : old);
 }
 
-static void autoscaling_warn(struct api_req *q, const struct val *doc, const struct val *old)
-{
-	(void)doc;
-	/* Whose controllers are others' is told nothing: theirs may well do it. */
-	if (!old && !q->server->o.no_controllers)
-		api_req_warn(q, "spec: HorizontalPodAutoscalers are stored, but nothing is scaled by them yet");
-}
-
 const struct strategy horizontalpodautoscaler_strategy = {
 	.res = RES(autoscaling_horizontalpodautoscalers),
 	.unconditional_update = true,
 	.set_defaults = autoscaling_v2_defaults,
-	.warn = autoscaling_warn,
 	.versions = &autoscaling_versions,
 };
 
@@ -158,6 +149,5 @@ const struct strategy horizontalpodautoscaler_v1_strategy = {
 	.set_defaults = autoscaling_v1_defaults,
 	.prepare_create = autoscaling_v1_create,
 	.prepare_update = autoscaling_v1_update,
-	.warn = autoscaling_warn,
 	.versions = &autoscaling_versions,
 };
