@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 /* Where an answer does not say: how long the kubelet of upstream waits between two readings. */
+#define WINDOW_MAX_NS (3600 * NS_PER_SEC)
 #define WINDOW_NS (10 * NS_PER_SEC)
 
 /* A request that waits for nodes. */
@@ -75,7 +76,7 @@ static bool usage_read(const struct val *v, struct used *ret)
 		return false;
 	ret->nano_cores = (uint64_t)val_int_or(cores, 0);
 	ret->bytes = (uint64_t)val_int_or(bytes, 0);
-	ret->window_ns = window > 0 ? window : WINDOW_NS;
+	ret->window_ns = window > 0 ? MIN(window, WINDOW_MAX_NS) : WINDOW_NS;
 	return true;
 }
 

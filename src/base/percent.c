@@ -16,3 +16,9 @@ void percent_encode(struct buf *b, struct sv s, const char *keep)
 			buf_printf(b, "%%%02X", (unsigned char)s.p[i]);
 	}
 }
+
+bool percent_segment_fine(struct sv s)
+{
+	return s.n && !sv_is(s, ".") && !sv_is(s, "..") && sv_find(s, '/') < 0 && sv_find(s, '%') < 0 &&
+	       !memchr(s.p, '\0', s.n);
+}

@@ -106,11 +106,11 @@ int client_delete(struct client *c, const struct resource *r, struct sv ns, stru
 	return c->ops->del(c, r, ns, name, o ? o : &none, err);
 }
 
-/* One segment as it was encoded. What would be several when it is decoded, or a step up, is no name of anything: who
- * wrote the name would choose what is read, with rights that are not his. */
+/* One segment as it was encoded: what percent_segment_fine() says of it. What would be several when it is decoded, or a
+ * step up, is no name of anything: who wrote the name would choose what is read, with rights that are not his. */
 static bool segment_fine(struct sv s)
 {
-	static const char *const bad[] = { "%2f", "%2e", "%25", "%00", "%5c" };
+	static const char *const bad[] = { "%2f", "%2e", "%25", "%00" };
 
 	if (!s.n || sv_is(s, ".") || sv_is(s, ".."))
 		return false;

@@ -27,9 +27,15 @@ static bool within(double ratio, struct hpa_tolerance t)
 	return 1.0 - t.down <= ratio && ratio <= 1.0 + t.up;
 }
 
+/* Numbers of strangers can be as large as an int64 is, and a double that is near to that has no int64. */
+static int64_t whole(double v)
+{
+	return (int64_t)MAX(MIN(v, 0x1p63 - 1024), -0x1p63);
+}
+
 static int64_t up_to(double replicas)
 {
-	return (int64_t)MIN(ceil(replicas), REPLICAS_MAX);
+	return (int64_t)MAX(MIN(ceil(replicas), REPLICAS_MAX), 0.0);
 }
 
 /* Of processors: while a pod starts it is busy with that. */
@@ -197,8 +203,8 @@ static int percent_now(const struct hpa_pods *p, const struct strmap *requests, 
 
 	if (asked <= 0)
 		return err_set(err, ERR_INVALID, "no metrics returned matched known pods");
-	ret->percent = (int64_t)MIN(sum * 100 / asked, REPLICAS_MAX);
-	ret->average = (int64_t)(sum / (double)n);
+	ret->percent = (int64_t)MAX(MIN(sum * 100 / asked, REPLICAS_MAX), 0.0);
+	ret->average = whole(sum / (double)n);
 	return 0;
 }
 
@@ -247,7 +253,7 @@ static double average_now(const struct hpa_pods *p, int64_t target, struct hpa_w
 	size_t n;
 	double sum = sum_of(p, NULL, NULL, &n);
 
-	ret->average = (int64_t)(sum / (double)n);
+	ret->average = whole(sum / (double)n);
 	return (double)ret->average / (double)target;
 }
 
@@ -305,5 +311,5 @@ void hpa_by_share(int64_t value, int64_t target, int64_t replicas, struct hpa_to
 	double ratio = replicas ? (double)value / ((double)target * (double)replicas) : 2.0 + t.up;
 
 	ret->replicas = within(ratio, t) ? replicas : up_to((double)value / (double)target);
-	ret->average = replicas ? (int64_t)ceil((double)value / (double)replicas) : 0;
+	ret->average = replicas ? whole(ceil((double)value / (double)replicas)) : 0;
 }

@@ -7,6 +7,7 @@
 #include "object/selector.h"
 
 #define CUSTOM "/apis/custom.metrics.k8s.io/"
+#define WINDOW_MAX_NS (3600 * NS_PER_SEC)
 #define WINDOW_NS (60 * NS_PER_SEC) /* where nobody says of what time a number is */
 
 static void put_query(struct buf *b, const char *name, struct sv value)
@@ -21,14 +22,14 @@ static void put_part(struct buf *b, struct sv name)
 	percent_encode(b, name, PERCENT_UNRESERVED);
 }
 
+/* Bounded: it is added to times. */
 static int64_t window_of(const struct val *item)
 {
-	const struct val *seconds = val_member_sv(item, SV("windowSeconds"));
-	int64_t ns;
+	int64_t ns, seconds = val_int_or(val_member_sv(item, SV("windowSeconds")), WINDOW_NS / NS_PER_SEC);
 
-	if (duration_parse(val_get_str(item, F_window), &ns))
-		return ns;
-	return val_int_or(seconds, WINDOW_NS / NS_PER_SEC) * NS_PER_SEC;
+	if (!duration_parse(val_get_str(item, F_window), &ns))
+		ns = MIN(MAX(seconds, 0), WINDOW_MAX_NS / NS_PER_SEC) * NS_PER_SEC;
+	return MIN(MAX(ns, 0), WINDOW_MAX_NS);
 }
 
 /* The sum over its containers, or that of one. False: of one nothing is known. */
@@ -160,18 +161,15 @@ static int put_described(const struct hpa_source *s, struct buf *b, const struct
 	if (!r)
 		return err_set(err, ERR_NOT_FOUND, "no matches for kind \"%.*s\" in group \"%.*s\"",
 			       SV_ARG(val_get_str(described, F_kind)), SV_ARG(group));
+	/* Whatever is named: nothing of another namespace, nor of the cluster. An HPA must not read what its author may
+	 * not (upstream: a reference is not supposed to leave its namespace). */
+	buf_adds(b, "namespaces");
+	put_part(b, s->ns);
 	if (r == RES(core_namespaces)) { /* what is of the namespace itself stands where the name of a kind does */
-		buf_adds(b, "namespaces");
-		put_part(b, val_get_str(described, F_name));
 		buf_adds(b, "/metrics");
 		return 0;
 	}
-	if (r->namespaced) {
-		buf_adds(b, "namespaces");
-		put_part(b, s->ns);
-		buf_addc(b, '/');
-	}
-	buf_printf(b, "%s%s%s", r->plural, *r->group ? "." : "", r->group);
+	buf_printf(b, "/%s%s%s", r->plural, *r->group ? "." : "", r->group);
 	put_part(b, val_get_str(described, F_name));
 	return 0;
 }
@@ -227,8 +225,15 @@ int hpa_get_external(const struct hpa_source *s, const struct val *metric, int64
 			       "unable to get external metric %.*s/%.*s: no metrics returned from external metrics API",
 			       SV_ARG(s->ns), SV_ARG(name));
 	*ret = 0;
-	VAL_EACH(val_get(list, F_items), item)
-		if (quantity_milli(val_get_str(item, F_value), &one) && __builtin_add_overflow(*ret, one, ret))
+	VAL_EACH(val_get(list, F_items), item) {
+		/* One that is no number is not nothing: the sum of the others would make the target smaller. */
+		if (!quantity_milli(val_get_str(item, F_value), &one))
+			return err_set(
+			    err, ERR_NOT_FOUND,
+			    "unable to get external metric %.*s/%.*s: the external metrics API gave no number",
+			    SV_ARG(s->ns), SV_ARG(name));
+		if (__builtin_add_overflow(*ret, one, ret))
 			*ret = INT64_MAX;
+	}
 	return 0;
 }

@@ -3,13 +3,6 @@
 #include "base/buf.h"
 #include "base/percent.h"
 
-/* What the owner is called is whatever the pod's author wrote: only what may be an object's name becomes part of a
- * path, however that is taken apart. */
-static bool is_segment(struct sv name)
-{
-	return name.n && !sv_is(name, ".") && !sv_is(name, "..") && sv_find(name, '/') < 0 && sv_find(name, '%') < 0;
-}
-
 static void owner_scale_path(struct buf *b, const struct resource *res, struct sv ns, struct sv name)
 {
 	buf_printf(b, "%s%s/%s/namespaces/", *res->group ? "/apis/" : "/api", res->group, res->version);
@@ -30,7 +23,8 @@ static int ask_scale(struct client *c, const struct resource *res, struct arena 
 	if (!resource_subresource(res, SV("scale")))
 		return err_set(err, ERR_INVALID, "%s%s%s does not implement the scale subresource", res->plural,
 			       *res->group ? "." : "", res->group);
-	if (!res->namespaced || !is_segment(name))
+	/* What the owner is called is whatever the pod's author wrote. */
+	if (!res->namespaced || !percent_segment_fine(name))
 		return 1;
 	owner_scale_path(&path, res, ns, name);
 	if (client_get_doc(c, a, buf_cstr(&path), &scale, &why) < 0)

@@ -164,6 +164,7 @@ def every_verb_is_there(c):
         else:  # reviews and the like: created, never kept
             body = {"kind": r["kind"], "apiVersion": at[6:] if at != "/api/v1" else "v1", "metadata": {"name": "x"}, **REVIEWS}
             path = f"{at}/namespaces/default/{name}" if r["namespaced"] else f"{at}/{name}"
+        listed = path.rsplit("/", 1)[0] if (at, name) in made else path
         for verb in r["verbs"]:
             what = f"{verb} {path} {sub}"
             if sub:
@@ -177,9 +178,9 @@ def every_verb_is_there(c):
             elif verb == "create":
                 answer = c.request("POST", f"{path.rsplit('/', 1)[0] if (at, name) in made else path}?dryRun=All", body)
             elif verb in ("list", "deletecollection"):
-                answer = c.request("GET" if verb == "list" else "DELETE", path.rsplit("/", 1)[0] + "?labelSelector=no=one")
+                answer = c.request("GET" if verb == "list" else "DELETE", listed + "?labelSelector=no=one")
             elif verb == "watch":
-                answer = begun(c, path.rsplit("/", 1)[0] + "?watch=true")
+                answer = begun(c, listed + "?watch=true")
             else:
                 sent = c.request("GET", path)[1] if verb == "update" else {} if verb == "patch" else None
                 answer = c.request(METHODS[verb], path + "?dryRun=All", sent, MERGE if verb == "patch" else None)

@@ -30,6 +30,11 @@ struct stat_row {
 		key, offsetof(struct cgroup_usage, member) \
 	}
 
+static void put_member(struct cgroup_usage *u, size_t at, uint64_t v)
+{
+	memcpy((char *)u + at, &v, sizeof(v));
+}
+
 static void stat_read(const char *dir, const char *file, const struct stat_row *rows, size_t n,
 		      struct cgroup_usage *ret)
 {
@@ -44,8 +49,7 @@ static void stat_read(const char *dir, const char *file, const struct stat_row *
 
 		for (size_t i = 0; blank > 0 && i < n; i++)
 			if (sv_is(key, rows[i].key))
-				*(uint64_t *)((char *)ret + rows[i].at) =
-				    usage_number(sv_sub(line, (size_t)blank + 1, line.n));
+				put_member(ret, rows[i].at, usage_number(sv_sub(line, (size_t)blank + 1, line.n)));
 	}
 }
 

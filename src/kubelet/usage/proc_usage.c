@@ -121,11 +121,11 @@ static void stat_cpu(struct machine_usage *m)
 {
 	const uint64_t tick_ns = (uint64_t)(NS_PER_SEC / MAX(sysconf(_SC_CLK_TCK), 1));
 	struct usage_text t;
-	struct sv rest, word;
+	struct sv lines, rest, word;
 
 	usage_text_read(&t, "/proc", "stat");
-	rest = t.text;
-	if (!sv_split(&rest, '\n', &rest) && !rest.n)
+	lines = t.text;
+	if (!sv_split(&lines, '\n', &rest))
 		return;
 	for (int i = 0; i < 9 && next_word(&rest, &word); i++)
 		if (i > 0 && i != 4 && i != 5) /* neither idle nor waiting for a disk */

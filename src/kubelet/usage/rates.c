@@ -67,6 +67,11 @@ struct rate rates_read(struct rates *r, struct sv thing, uint64_t counter, int64
 	rates_sweep(r, mono_ns);
 	slot = strmap_slot(&r->by_thing, thing);
 	d = *slot;
+	if (d && mono_ns <= d->at_ns) { /* somebody has read it later, and was here first */
+		rate = d->rate;
+		pthread_mutex_unlock(&r->lock);
+		return rate;
+	}
 	if (!d || counter < d->counter || mono_ns - d->used_ns > RATES_FORGET_NS) {
 		free(d);
 		*slot = d = xcalloc(1, sizeof(*d));

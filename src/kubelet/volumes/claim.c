@@ -137,7 +137,7 @@ int claim_find(struct kubelet *k, struct arena *a, const struct val *pod, const 
 int claim_setup(struct volume *v, struct err *err)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	struct claim_place place = { NULL };
+	struct claim_place place = { .path = NULL };
 	int rc = claim_look(v->k, v->a, v->p, v->pod, v->v, &place, err);
 
 	v->said = place.said;

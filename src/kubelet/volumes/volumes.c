@@ -76,7 +76,7 @@ static const char *plugin_dir(struct kubelet *k, struct arena *a, const struct v
 static int volume_place(struct kubelet *k, struct arena *a, const struct val *pod, const struct val *v,
 			const char **ret, struct err *err)
 {
-	struct claim_place place = { NULL };
+	struct claim_place place = { .path = NULL };
 	struct csi_place own = { NULL, false };
 	bool inline_ = val_member(v, F_csi) != NULL;
 	int rc = inline_ ? csi_agent_want(k, a, pod, v, NULL, NULL, &own, err) : claim_find(k, a, pod, v, &place, err);

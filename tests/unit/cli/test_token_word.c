@@ -104,7 +104,7 @@ static void no_token_that_stands_alone_is_left_in_argv(void **state)
 			 (char[]){ "same" }, (char[]){ "" },	 (char[]){ "b.c" }, NULL };
 	const char *token = NULL;
 	const struct option table[] = { { "text", 't', OPT_STRING, &token, "TEXT", "" } };
-	struct string_list words = { { NULL } };
+	struct string_list words = { .list = VEC_INIT };
 
 	assert_int_equal(cli_options_parse(&r->a, table, 1, 7, argv, NULL, &words, NULL), 0);
 	cli_words_hide(&r->a, argv, &words);

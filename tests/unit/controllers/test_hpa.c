@@ -147,6 +147,18 @@ static void test_arithmetic(_unused_ void **state)
 	assert_int_equal(w.replicas, 5);
 	hpa_by_share(INT64_MAX, 1, 1, tenth, &w);
 	assert_int_equal(w.replicas, INT32_MAX);
+	assert_true(w.average > 0);
+	/* The largest number there is asks for more, not for less. */
+	c = calc_begin();
+	calc_pod(&c, "a", "Running", "True", 100, 0);
+	((struct hpa_sample *)strmap_get(&c.p.samples, SV("a")))->value = INT64_MAX;
+	assert_int_equal(hpa_by_average(&c.a, &c.p, SV(""), 1, 1, tenth, &c.w, &c.err), 0);
+	assert_int_equal(c.w.replicas, INT32_MAX);
+	assert_true(c.w.average > 0);
+	((struct hpa_sample *)strmap_get(&c.p.samples, SV("a")))->value = -5000;
+	assert_int_equal(hpa_by_average(&c.a, &c.p, SV(""), 1, 1, tenth, &c.w, &c.err), 0);
+	assert_int_equal(c.w.replicas, 0);
+	calc_end(&c);
 }
 
 /* --- limits --- */

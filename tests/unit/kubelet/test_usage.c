@@ -3,11 +3,13 @@
 
 #include "base/file.h"
 #include "kubelet/usage/cgroup_usage.h"
+#include "kubelet/usage/proc_usage.h"
 #include "kubelet/usage/rates.h"
 #include "kubelet/usage/usage_file.h"
 #include "kubelet/usage/usage_pages.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 static char root[64];
 
@@ -101,6 +103,30 @@ static void test_numbers(_unused_ void **state)
 	assert_true(usage_decimal(SV("x")) == 0);
 }
 
+/* All processors, not the first one: by the same file, read on both sides of it. */
+static void test_machine(_unused_ void **state)
+{
+	struct machine_usage m;
+	uint64_t v[8], ticks[2];
+
+	for (int k = 0; k < 2; k++) {
+		FILE *f = fopen("/proc/stat", "re");
+
+		assert_non_null(f);
+		assert_int_equal(fscanf(f,
+					"cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
+					" %" SCNu64 " %" SCNu64,
+					&v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7]),
+				 8);
+		(void)fclose(f);
+		ticks[k] = v[0] + v[1] + v[2] + v[5] + v[6] + v[7];
+		if (!k)
+			machine_usage_read(&m);
+	}
+	assert_in_range(m.cpu_ns / (uint64_t)(NS_PER_SEC / sysconf(_SC_CLK_TCK)), ticks[0], ticks[1]);
+	assert_true(m.memory_bytes > 0 && m.available_bytes <= m.memory_bytes && m.cores > 0);
+}
+
 static void test_rates(_unused_ void **state)
 {
 	struct rates *r = rates_new();
@@ -119,7 +145,9 @@ static void test_rates(_unused_ void **state)
 	assert_int_equal(rate.per_second, 1000);
 	assert_int_equal(rate.window_ns, 2 * s);
 	rate = rates_read(r, SV("a"), 9000, 102 * s + 1);
-	assert_int_equal(rate.per_second, 1000);    /* that of before */
+	assert_int_equal(rate.per_second, 1000);      /* that of before */
+	rate = rates_read(r, SV("a"), 2000, 101 * s); /* read before, and here only now: it is no new counter */
+	assert_true(rate.known);
 	rate = rates_read(r, SV("a"), 10, 110 * s); /* a new container of that name */
 	assert_false(rate.known);
 	assert_false(rates_ready(r, SV("a"), 110 * s + RATES_FORGET_NS + 1));
@@ -172,8 +200,8 @@ static void test_pages(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_v2),    cmocka_unit_test(test_v1),    cmocka_unit_test(test_numbers),
-		cmocka_unit_test(test_rates), cmocka_unit_test(test_pages),
+		cmocka_unit_test(test_v2),	cmocka_unit_test(test_v1),    cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_machine), cmocka_unit_test(test_rates), cmocka_unit_test(test_pages),
 	};
 
 	return cmocka_run_group_tests_name("kubelet/usage", tests, make_root, drop_root);
