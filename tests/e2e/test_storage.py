@@ -320,7 +320,7 @@ def mounts_of(device):
 def disk_as_a_directory(c):
     """A volume of local that is a device, and of mode Filesystem: a blank one gets a file system, is mounted once, and
     is nobody's when the last pod has gone, also where the agent was killed meanwhile."""
-    file = os.path.join(c.dir, "disk")
+    file = os.path.join(c.dir, "disk.img")
     with open(file, "wb") as f:
         f.truncate(64 << 20)
     device = subprocess.run(["losetup", "--find", "--show", file], check=True, capture_output=True, text=True).stdout.strip()
