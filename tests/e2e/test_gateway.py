@@ -166,7 +166,8 @@ def match(value, kind="PathPrefix", **more):
 def kinds_are_there(w):
     def established():
         items = w.request("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions")[1]["items"]
-        return sorted(i["spec"]["names"]["plural"] for i in items if true(i.get("status", {}).get("conditions"), "Established"))
+        return sorted(i["spec"]["names"]["plural"] for i in items
+                      if "gateway" in i["spec"]["group"] and true(i.get("status", {}).get("conditions"), "Established"))
     wait_for("the kinds", lambda: established() == KINDS)
     crd = w.request("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/httproutes.gateway.networking.k8s.io")[1]
     notes = crd["metadata"]["annotations"]

@@ -308,7 +308,7 @@ spec:
   terminationGracePeriodSeconds: 1
   {more}
   containers: [{{name: c, image: {IMAGE}, command: [sh, -c, "exec sleep 100000"], volumeMounts: [{{name: d, mountPath: /d}}]}}]
-  volumes: [{{name: d, persistentVolumeClaim: {{claimName: disk{", readOnly: true" if read_only else ""}}}}}]
+  volumes: [{{name: d, persistentVolumeClaim: {{claimName: blank{", readOnly: true" if read_only else ""}}}}}]
 """
 
 
@@ -329,7 +329,7 @@ def disk_as_a_directory(c):
         c.apply(f"""
 apiVersion: v1
 kind: PersistentVolume
-metadata: {{name: disk}}
+metadata: {{name: blank}}
 spec:
   capacity: {{storage: 64Mi}}
   accessModes: [ReadWriteOnce]
@@ -340,7 +340,7 @@ spec:
 ---
 apiVersion: v1
 kind: PersistentVolumeClaim
-metadata: {{name: disk}}
+metadata: {{name: blank}}
 spec: {{storageClassName: "", accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 64Mi}}}}}}
 ---
 {disk_pod("disk-a", "securityContext: {runAsUser: 1000, runAsGroup: 1000, fsGroup: 4242}")}
@@ -354,7 +354,7 @@ spec: {{storageClassName: "", accessModes: [ReadWriteOnce], resources: {{request
         equal(c.kubectl("exec", "disk-b", "--", "cat", "/d/x"), "of the pod\n")
         contains(c.kubectl("exec", "disk-b", "--", "sh", "-c", "echo y > /d/y || echo refused"), "refused")
         once = [m for m in mounts_of(device) if "/plugins/" in m]
-        equal([m.split("/plugins/")[1] for m in once], ["kubernetes.io/local-volume/mounts/disk"])
+        equal([m.split("/plugins/")[1] for m in once], ["kubernetes.io/local-volume/mounts/blank"])
         c.kubectl("delete", "pod", "disk-a", "--timeout=60s")
         equal([m for m in mounts_of(device) if "/plugins/" in m], once)
         c.kill()
@@ -375,8 +375,8 @@ spec: {{storageClassName: "", accessModes: [ReadWriteOnce], resources: {{request
         wait_for("the refusal", lambda: f"local: failed to mount device {device}" in c.kubectl("get", "events", "-o", "yaml"), 60)
         contains(subprocess.run(["blkid", "-p", device], check=True, capture_output=True, text=True).stdout, "PTTYPE=\"dos\"")
         c.kubectl("delete", "pod", "disk-d", "--timeout=60s")
-        c.kubectl("delete", "pvc", "disk", "--timeout=60s")
-        c.kubectl("delete", "pv", "disk", "--timeout=60s")
+        c.kubectl("delete", "pvc", "blank", "--timeout=60s")
+        c.kubectl("delete", "pv", "blank", "--timeout=60s")
     finally:
         subprocess.run(["losetup", "--detach", device], check=True)
 
