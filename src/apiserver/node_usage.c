@@ -15,7 +15,7 @@
 
 /* A request that waits for nodes. */
 struct usage_wait {
-	size_t left; /* nodes that have not answered; and one while it is being made */
+	size_t left; /* nodes that have not answered; guarded by the lock */
 	struct req_ticket *ticket;
 };
 
@@ -36,6 +36,7 @@ struct node_usages {
 	struct strmap by_node; /* -> struct usage_entry * */
 	struct list queue;     /* of entries that are to be asked when there is room */
 	size_t calls;
+	bool calling; /* somebody works the queue off */
 	int64_t swept_ns;
 };
 
@@ -176,9 +177,18 @@ static void usage_answered(struct webhook_answer *answer_take, void *ctx)
 	usage_ask_some(u);
 }
 
-/* As many of those that wait for a call as there is room for. An entry that is asked is not removed. */
+/* As many of those that wait for a call as there is room for. An entry that is asked is not removed. A call may be
+ * answered before it returns, which comes back to here: who is at it already looks again, so that the queue is no depth
+ * of the stack. */
 static void usage_ask_some(struct node_usages *u)
 {
+	pthread_mutex_lock(&u->lock);
+	if (u->calling) {
+		pthread_mutex_unlock(&u->lock);
+		return;
+	}
+	u->calling = true;
+	pthread_mutex_unlock(&u->lock);
 	for (;;) {
 		struct webhook_call_opts o = { .get = "/stats/summary?only_cpu_and_memory=true",
 					       .timeout_ns = USAGE_TIMEOUT_NS,
@@ -192,6 +202,7 @@ static void usage_ask_some(struct node_usages *u)
 			list_del(&e->queued);
 			u->calls++;
 		}
+		u->calling = e != NULL;
 		pthread_mutex_unlock(&u->lock);
 		if (!e)
 			return;

@@ -7,10 +7,10 @@
  *
  * Who reads the log only copies bytes: a few tasks in turn (watch_past_read.c). What they mean is found out on the
  * reader's thread, which asks for the next portion when the last one is written out, or, while all such readers
- * together hold little, beside that. What it holds counts until it is written out: a client that takes nothing holds
- * a portion, or, where many do, waits with nothing (and is ended as others that take nothing, watch_sweep.c). Between
- * portions nothing is missed: each begins at the revision where the one before ended. Nodes are told nothing of it
- * (user_is_of_today()). */
+ * together hold little, beside that. What it holds counts until it is written out, and so does the last portion, with
+ * which it joins: a client that takes nothing holds a portion, or, where many do, waits with nothing (and is ended as
+ * others that take nothing, watch_sweep.c). Between portions nothing is missed: each begins at the revision where the
+ * one before ended. Nodes are told nothing of it (user_is_of_today()). */
 #include "apiserver/storekey.h"
 #include "apiserver/watch_past.h"
 
@@ -137,9 +137,8 @@ static int past_portion_tell(struct wc_past *p, struct err *why)
 	p->told = p->got.bytes;
 	past_drop(&p->got);
 	p->complete = false;
-	if (wc_watch_join(w))
-		wc_past_close(w);
-	else if (past_read_ahead(p->read))
+	p->joined = wc_watch_join(w);
+	if (!p->joined && past_read_ahead(p->read))
 		return past_ask(p, why);
 	return 0;
 }
@@ -154,6 +153,10 @@ bool wc_past_step(struct wc_watch *w)
 	if (p->told)
 		past_read_taken(p->read, p->told);
 	p->told = 0;
+	if (p->joined) {
+		wc_past_close(w);
+		return false;
+	}
 	pthread_mutex_lock(&w->lock);
 	complete = p->complete;
 	pthread_mutex_unlock(&w->lock);

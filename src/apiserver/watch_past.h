@@ -33,6 +33,7 @@ struct wc_past {
 	bool former;   /* lost, as it is of a namespace that had this name before */
 	/* The reader's own. */
 	bool asked;  /* for a portion that is not delivered */
+	bool joined; /* the others: nothing is read any more, but `told` still counts */
 	size_t told; /* bytes of the portion that lies in the watch's queue */
 };
 

@@ -106,7 +106,7 @@ struct wc_watch {
 	struct wc_owner *owner;
 	int64_t opened_ns; /* monotonic */
 	/* Set while changes older than the ring are told from the store's log; the reader's own. The watch is in its
-	 * resource's `past` list then. */
+	 * resource's `past` list until it has joined the others; this stays until what was read is written out. */
 	struct wc_past *past;
 	bool lost; /* that is gone; the reader's thread alone */
 	bool bookmarks;

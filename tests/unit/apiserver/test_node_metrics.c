@@ -16,6 +16,7 @@ static struct {
 	const char *answers[3]; /* of nodes a, b, c; NULL: it is not there */
 	struct webhook_call *held;
 	bool hold;
+	int depth, deepest; /* calls that are made from within another */
 } far;
 
 static void far_answer(struct webhook_call *c, const char *url)
@@ -34,12 +35,15 @@ static void far_answer(struct webhook_call *c, const char *url)
 static void far_call(struct webhook_call *c, const struct webhook_sent *sent, _unused_ void *ctx)
 {
 	far.asked++;
+	far.depth++;
+	far.deepest = MAX(far.deepest, far.depth);
 	far.url = arena_strdup(&far.arena, sent->url);
 	assert_true(sent->get);
 	if (far.hold)
 		far.held = c;
 	else
 		far_answer(c, sent->url);
+	far.depth--;
 }
 
 static const struct webhook_network far_network = { .call = far_call };
@@ -125,6 +129,16 @@ static void test_rights(void **state)
 	assert_int_equal(far.asked, 0);
 }
 
+/* Calls that are answered at once, as those at the server's end are: one after the other, not one within the other. */
+static void test_answered_at_once(void **state)
+{
+	struct rig *r = *state;
+
+	expect(r, 200, "GET", METRICS "/nodes", NULL);
+	assert_int_equal(far.asked, 3);
+	assert_int_equal(far.deepest, 1);
+}
+
 static void test_nodes_and_pods(void **state)
 {
 	struct rig *r = *state;
@@ -204,6 +218,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_a_node_speaks_for_itself, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rights, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_answered_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nodes_and_pods, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_question_for_all_who_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_any_answer, setup, teardown),

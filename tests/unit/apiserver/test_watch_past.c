@@ -318,12 +318,11 @@ static int64_t metric_of(struct rig *r, const char *name)
 
 /* What is told and not written out counts, and has a bound for each user: who reads nothing keeps nobody else waiting,
  * and when it reads, or goes, its other watches go on. */
-static void test_past_who_reads_nothing(void **state)
+static void past_who_reads_nothing(struct rig *r, int own)
 {
-	enum { N = 60, OWN = 30 };
+	enum { N = 60 };
 	static const char bytes[] = "caravel_watch_log_bytes";
 	static char large[64 * 1024];
-	struct rig *r = *state;
 	struct answer *w[N], *other;
 	struct ask ask = { .method = "GET", .stuck = true, .user = "mallory" };
 	int64_t first;
@@ -334,7 +333,7 @@ static void test_past_who_reads_nothing(void **state)
 	memset(large, 'x', sizeof(large) - 1);
 	put(r, "a", "x", "0");
 	first = rev_of(expect(r, 200, "GET", CM "/a", NULL));
-	for (int i = 0; i < OWN; i++) {
+	for (int i = 0; i < own; i++) {
 		large[0] = (char)('a' + i % 26);
 		expect_type(r, 200, "PATCH", CM "/a", "application/merge-patch+json",
 			    arena_printf(&r->arena, "{\"data\":{\"k\":\"%s\"}}", large));
@@ -347,7 +346,7 @@ static void test_past_who_reads_nothing(void **state)
 	assert_in_range(metric_of(r, bytes), 4 << 20, 12 << 20); /* 60 portions of a MiB were more */
 	other = api(r, "GET", ask.path);
 	rig_run(r, 0);
-	assert_int_equal(stream_lines(other), OWN);
+	assert_int_equal(stream_lines(other), own);
 	answer_gone(other);
 	for (int i = 0; i < N / 2; i++) /* those that hold something go, others have their turn */
 		answer_gone(w[i]);
@@ -358,19 +357,35 @@ static void test_past_who_reads_nothing(void **state)
 		w[i]->q.on_drain(&w[i]->q);
 	}
 	rig_run(r, 0);
+	assert_int_equal(metric_of(r, bytes), 0);
 	for (int i = N / 2; i < N; i++) {
-		assert_int_equal(stream_lines(w[i]), OWN);
+		assert_int_equal(stream_lines(w[i]), own);
 		answer_gone(w[i]);
 	}
-	assert_int_equal(metric_of(r, bytes), 0);
+}
+
+static void test_past_who_reads_nothing(void **state)
+{
+	past_who_reads_nothing(*state, 30);
+}
+
+/* Nor is it otherwise when all there is fits into one portion, with which the watch joins the others. */
+static void test_past_joined_reads_nothing(void **state)
+{
+	past_who_reads_nothing(*state, 6);
 }
 
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_past),	   T(test_past_of_another_namespace), T(test_past_of_a_node), T(test_past_slow_reader),
-		T(test_past_many), T(test_past_who_reads_nothing),
+		T(test_past),
+		T(test_past_of_another_namespace),
+		T(test_past_of_a_node),
+		T(test_past_slow_reader),
+		T(test_past_many),
+		T(test_past_who_reads_nothing),
+		T(test_past_joined_reads_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
