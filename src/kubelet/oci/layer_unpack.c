@@ -201,14 +201,18 @@ static int layer_dress(struct layer_job *j, struct archive_entry *e, int fd, int
 	return 0;
 }
 
-static int layer_content(struct layer_job *j, int fd, const char *name)
+/* Never more than was counted: what an archive says of an entry's size and what it brings are two things. */
+static int layer_content(struct layer_job *j, int fd, const char *name, uint64_t size)
 {
 	const void *p;
 	size_t n;
 	la_int64_t at;
 	int r;
 
-	while ((r = sym_archive_read_data_block(j->inner, &p, &n, &at)) == ARCHIVE_OK || r == ARCHIVE_WARN)
+	while ((r = sym_archive_read_data_block(j->inner, &p, &n, &at)) == ARCHIVE_OK || r == ARCHIVE_WARN) {
+		if (n && (at < 0 || (uint64_t)at > size || n > size - (uint64_t)at))
+			return err_set(j->err, ERR_TOO_LARGE,
+				       "'%s' is longer than the %" PRIu64 " bytes it is said to be", name, size);
 		while (n) {
 			ssize_t w = pwrite(fd, p, n, at);
 
@@ -220,6 +224,7 @@ static int layer_content(struct layer_job *j, int fd, const char *name)
 			n -= (size_t)w;
 			at += w;
 		}
+	}
 	return r == ARCHIVE_EOF ? 0 : layer_bad(j, j->inner);
 }
 
@@ -236,7 +241,7 @@ static int layer_file(struct layer_job *j, struct archive_entry *e, int at, cons
 	/* A file with holes has its length though it ends with one. */
 	if (ftruncate(fd, size) < 0)
 		return err_set_errno(j->err, errno, "making '%s'", name);
-	return layer_content(j, fd, name) < 0 ? -1 : layer_dress(j, e, fd, at, name, false);
+	return layer_content(j, fd, name, (uint64_t)size) < 0 ? -1 : layer_dress(j, e, fd, at, name, false);
 }
 
 static int layer_dir(struct layer_job *j, struct archive_entry *e, int at, const char *name)

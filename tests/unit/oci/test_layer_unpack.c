@@ -428,13 +428,64 @@ static void test_given_up(void **state)
 	assert_int_equal(s.asked, 3);
 }
 
+/* A block of 512 bytes: a header of the ustar kind. */
+static void put_header(struct buf *b, const char *name, char type, size_t size)
+{
+	char h[512] = { 0 };
+	unsigned sum = 8 * ' ';
+
+	(void)snprintf(h, 100, "%s", name);
+	(void)snprintf(h + 100, 8, "%07o", 0644);
+	(void)snprintf(h + 108, 8, "%07o", 0);
+	(void)snprintf(h + 116, 8, "%07o", 0);
+	(void)snprintf(h + 124, 12, "%011zo", size);
+	(void)snprintf(h + 136, 12, "%011o", 1000);
+	h[156] = type;
+	memcpy(h + 257, "ustar\00000", 8);
+	for (size_t i = 0; i < sizeof(h); i++)
+		sum += i >= 148 && i < 156 ? 0 : (unsigned char)h[i];
+	(void)snprintf(h + 148, 8, "%06o", sum);
+	buf_add(b, h, sizeof(h));
+}
+
+/* "LENGTH NAME=VALUE\n", where the length counts itself; all of them here have two digits. */
+static void put_pax(struct buf *b, const char *name, const char *value)
+{
+	buf_printf(b, "%zu %s=%s\n", strlen(name) + strlen(value) + 5, name, value);
+}
+
+/* A sparse file that is said to have one byte, and has a map of 4 MiB. */
+static void test_sparse(void **state)
+{
+	enum { LONG = 4 << 20 };
+	_cleanup_(buf_release) struct buf b = BUF_INIT, pax = BUF_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	static char block[512];
+	struct layer_sums sums;
+
+	(void)state;
+	put_pax(&pax, "GNU.sparse.size", "1");
+	put_pax(&pax, "GNU.sparse.numblocks", "1");
+	put_pax(&pax, "GNU.sparse.offset", "0");
+	put_pax(&pax, "GNU.sparse.numbytes", "4194304");
+	put_header(&b, "pax", 'x', pax.n);
+	buf_addsv(&b, buf_sv(&pax));
+	buf_add(&b, block, 512 - pax.n % 512);
+	put_header(&b, "f", '0', LONG);
+	for (int i = 0; i < LONG / 512 + 2; i++)
+		buf_add(&b, block, sizeof(block));
+	assert_int_equal(unpack(buf_sv(&b), &wide, &sums, &err), -1);
+	assert_int_equal(err.reason, ERR_TOO_LARGE);
+	assert_non_null(strstr(err_msg(&err), "'f' is longer than the 1 bytes"));
+}
+
 int main(void)
 {
 #define ONE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		ONE(test_kinds),     ONE(test_ways_out),    ONE(test_links),	ONE(test_refused),
 		ONE(test_whiteouts), ONE(test_repeats),	    ONE(test_implied),	ONE(test_sums),
-		ONE(test_bombs),     ONE(test_no_archives), ONE(test_given_up),
+		ONE(test_bombs),     ONE(test_no_archives), ONE(test_given_up), ONE(test_sparse),
 	};
 
 	if (geteuid() != 0) {
