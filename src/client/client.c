@@ -108,7 +108,7 @@ int client_delete(struct client *c, const struct resource *r, struct sv ns, stru
 
 /* One segment as it was encoded: what percent_segment_fine() says of it. What would be several when it is decoded, or a
  * step up, is no name of anything: who wrote the name would choose what is read, with rights that are not his. */
-static bool segment_fine(struct sv s)
+static bool client_segment_fine(struct sv s)
 {
 	static const char *const bad[] = { "%2f", "%2e", "%25", "%00" };
 
@@ -128,7 +128,7 @@ int client_get_doc(struct client *c, struct arena *a, const char *target, const 
 
 	path = sv_sub(path, 1, query < 0 ? path.n : (size_t)query - 1);
 	while (sv_split(&path, '/', &segment))
-		if (!segment_fine(segment))
+		if (!client_segment_fine(segment))
 			return err_set(err, ERR_INVALID, "'%.*s' is no name that a path can have", SV_ARG(segment));
 	return c->ops->get_doc(c, a, target, ret, err);
 }

@@ -30,7 +30,7 @@ struct stat_row {
 		key, offsetof(struct cgroup_usage, member) \
 	}
 
-static void put_member(struct cgroup_usage *u, size_t at, uint64_t v)
+static void usage_put(struct cgroup_usage *u, size_t at, uint64_t v)
 {
 	memcpy((char *)u + at, &v, sizeof(v));
 }
@@ -49,7 +49,7 @@ static void stat_read(const char *dir, const char *file, const struct stat_row *
 
 		for (size_t i = 0; blank > 0 && i < n; i++)
 			if (sv_is(key, rows[i].key))
-				put_member(ret, rows[i].at, usage_number(sv_sub(line, (size_t)blank + 1, line.n)));
+				usage_put(ret, rows[i].at, usage_number(sv_sub(line, (size_t)blank + 1, line.n)));
 	}
 }
 
