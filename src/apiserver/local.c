@@ -347,8 +347,8 @@ static int local_get_doc(struct client *c, struct arena *a, const char *target, 
 		.user_data = &k,
 	};
 	if (query >= 0)
-		api_req_query(&k.q, sv_sub(path, (size_t)query + 1, path.n));
-	k.q.query = query < 0 ? SV("") : sv_sub(path, (size_t)query + 1, path.n);
+		k.q.query = sv_sub(path, (size_t)query + 1, path.n);
+	api_req_query(&k.q, k.q.query);
 	k.q.path = http_percent_decode(&k.arena, query < 0 ? path : sv_sub(path, 0, (size_t)query), false);
 	api_serve(&k.q);
 	while (!k.done)

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CGROUP "/sys/fs/cgroup"
+#define CGROUP CGROUP_ROOT
 #define CGROUP2_MAGIC 0x63677270L
 #define PROCS_MAX_BYTES (64 << 20) /* all pids that a machine can have */
 
@@ -23,7 +23,7 @@ static const char *const v1_controllers[] = { "cpu",	  "cpuacct",	"cpuset",  "me
 					      "freezer",  "blkio",	"pids",	   "hugetlb", "net_cls",
 					      "net_prio", "perf_event", "systemd", "misc",    "rdma" };
 
-static bool cgroup_is_v2(void)
+bool cgroup_is_v2(void)
 {
 	struct statfs s;
 

@@ -18,6 +18,9 @@ struct cgroup_limits { /* 0: not limited */
 	int64_t cpu_milli_request, cpu_milli_limit, memory_limit_bytes, pids_limit;
 };
 
+#define CGROUP_ROOT "/sys/fs/cgroup"
+bool cgroup_is_v2(void); /* the machine has v2 alone, mounted there; else a directory for each of v1's controllers */
+
 /* "/kubepods/burstable/pod<uid>" below root ("" or "/caravel-x"). */
 char *cgroup_pod_path(struct arena *a, const char *root, enum qos_class q, struct sv uid);
 /* "/kubepods" below root: all of them. */

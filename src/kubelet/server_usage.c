@@ -32,26 +32,26 @@ static void summary_page(struct http_req *r, struct kubelet *k)
 	server_task_later(r, k, RATES_STEP_NS + NS_PER_MS, summary_answer);
 }
 
-static void resource_page(struct http_req *r, struct kubelet *k)
+static void usage_metrics(struct http_req *r, struct kubelet *k, bool files,
+			  void (*write)(struct buf *b, const struct usage_node *n))
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct usage_node n;
 
-	usage_take(k, &a, false, &n);
-	usage_resource_page(&b, &n);
+	usage_take(k, &a, files, &n);
+	write(&b, &n);
 	server_answer(r, 200, METRICS_TYPE, buf_sv(&b));
+}
+
+static void resource_page(struct http_req *r, struct kubelet *k)
+{
+	usage_metrics(r, k, false, usage_resource_page);
 }
 
 static void cadvisor_page(struct http_req *r, struct kubelet *k)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	struct usage_node n;
-
-	usage_take(k, &a, true, &n);
-	usage_cadvisor_page(&b, &n);
-	server_answer(r, 200, METRICS_TYPE, buf_sv(&b));
+	usage_metrics(r, k, true, usage_cadvisor_page);
 }
 
 static void probed_page(struct http_req *r, struct kubelet *k)

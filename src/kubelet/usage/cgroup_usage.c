@@ -1,23 +1,14 @@
 #include "kubelet/usage/cgroup_usage.h"
 
+#include "kubelet/cgroups.h"
 #include "kubelet/usage/usage_file.h"
 
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
-#define CGROUP "/sys/fs/cgroup"
-#define CGROUP2_MAGIC 0x63677270L
 #define NO_LIMIT ((uint64_t)1 << 60) /* v1 writes the largest multiple of a page for "none" */
-
-static bool usage_is_v2(void)
-{
-	struct statfs s;
-
-	return statfs(CGROUP, &s) == 0 && (long)s.f_type == CGROUP2_MAGIC;
-}
 
 /* "key value" lines: which of them go where. */
 struct stat_row {
@@ -221,7 +212,7 @@ bool cgroup_usage_below(const char *root, bool v2, const char *path, struct cgro
 
 bool cgroup_usage_read(const char *path, struct cgroup_usage *ret)
 {
-	return cgroup_usage_below(CGROUP, usage_is_v2(), path, ret);
+	return cgroup_usage_below(CGROUP_ROOT, cgroup_is_v2(), path, ret);
 }
 
 static pid_t first_pid_in(const char *dir)
@@ -239,7 +230,7 @@ pid_t cgroup_first_pid(const char *path)
 	pid_t pid = 0;
 	DIR *d;
 
-	if (!usage_dir(dir, sizeof(dir), CGROUP, usage_is_v2() ? "" : "/cpuacct", path))
+	if (!usage_dir(dir, sizeof(dir), CGROUP_ROOT, cgroup_is_v2() ? "" : "/cpuacct", path))
 		return 0;
 	pid = first_pid_in(dir);
 	d = pid ? NULL : opendir(dir);
