@@ -88,9 +88,9 @@ int hpa_get_resource(const struct hpa_source *s, struct sv resource, struct sv c
 	return 0;
 }
 
-/* The metric's own selector, as a parameter. */
-static int put_selector(const struct hpa_source *s, struct buf *b, const char *name, const struct val *metric,
-			struct err *err)
+/* The metric's own selector, where it has one, as a parameter behind '?' or '&'. */
+static int put_selector(const struct hpa_source *s, struct buf *b, char behind, const char *name,
+			const struct val *metric, struct err *err)
 {
 	_cleanup_(buf_release) struct buf text = BUF_INIT;
 	const struct selector *sel;
@@ -101,6 +101,7 @@ static int put_selector(const struct hpa_source *s, struct buf *b, const char *n
 	if (!sel)
 		return -1;
 	selector_format(&text, sel);
+	buf_addc(b, behind);
 	put_query(b, name, buf_sv(&text));
 	return 0;
 }
@@ -131,9 +132,7 @@ int hpa_get_pods(const struct hpa_source *s, const struct val *metric, struct hp
 	put_part(&b, name);
 	buf_addc(&b, '?');
 	put_query(&b, "labelSelector", s->selector);
-	if (val_member(metric, F_selector))
-		buf_addc(&b, '&');
-	if (put_selector(s, &b, "metricLabelSelector", metric, err) < 0)
+	if (put_selector(s, &b, '&', "metricLabelSelector", metric, err) < 0)
 		return -1;
 	if (get_custom(s, buf_cstr(&b), &list, err) < 0)
 		return err_wrap(err, "unable to get metric %.*s: unable to fetch metrics from custom metrics API",
@@ -184,9 +183,7 @@ int hpa_get_object(const struct hpa_source *s, const struct val *metric, const s
 	if (put_described(s, &b, described, err) < 0)
 		return -1;
 	put_part(&b, name);
-	if (val_member(metric, F_selector))
-		buf_addc(&b, '?');
-	if (put_selector(s, &b, "metricLabelSelector", metric, err) < 0)
+	if (put_selector(s, &b, '?', "metricLabelSelector", metric, err) < 0)
 		return -1;
 	if (get_custom(s, buf_cstr(&b), &list, err) < 0)
 		return err_wrap(err, "unable to get metric %.*s: %.*s on %.*s %.*s", SV_ARG(name),
@@ -210,9 +207,7 @@ int hpa_get_external(const struct hpa_source *s, const struct val *metric, int64
 	buf_adds(&b, "/apis/external.metrics.k8s.io/v1beta1/namespaces");
 	put_part(&b, s->ns);
 	put_part(&b, name);
-	if (val_member(metric, F_selector))
-		buf_addc(&b, '?');
-	if (put_selector(s, &b, "labelSelector", metric, err) < 0)
+	if (put_selector(s, &b, '?', "labelSelector", metric, err) < 0)
 		return -1;
 	if (client_get_doc(s->client, s->a, buf_cstr(&b), &list, err) < 0)
 		return err_wrap(

@@ -3,19 +3,22 @@
 #include "base/buf.h"
 #include "base/percent.h"
 
-static void owner_scale_path(struct buf *b, const struct resource *res, struct sv ns, struct sv name)
+int scale_read(struct client *c, struct arena *a, const struct resource *res, struct sv ns, struct sv name,
+	       const struct val **ret, struct err *err)
 {
-	buf_printf(b, "%s%s/%s/namespaces/", *res->group ? "/apis/" : "/api", res->group, res->version);
-	percent_encode(b, ns, PERCENT_UNRESERVED);
-	buf_printf(b, "/%s/", res->plural);
-	percent_encode(b, name, PERCENT_UNRESERVED);
-	buf_adds(b, "/scale");
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	buf_printf(&b, "%s%s/%s/namespaces/", *res->group ? "/apis/" : "/api", res->group, res->version);
+	percent_encode(&b, ns, PERCENT_UNRESERVED);
+	buf_printf(&b, "/%s/", res->plural);
+	percent_encode(&b, name, PERCENT_UNRESERVED);
+	buf_adds(&b, "/scale");
+	return client_get_doc(c, a, buf_cstr(&b), ret, err);
 }
 
 static int ask_scale(struct client *c, const struct resource *res, struct arena *a, struct sv ns, const struct val *ref,
 		     int64_t *ret_replicas, struct err *err)
 {
-	_cleanup_(buf_release) struct buf path = BUF_INIT;
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	struct sv name = val_get_str(ref, F_name);
 	const struct val *scale = NULL;
@@ -26,8 +29,7 @@ static int ask_scale(struct client *c, const struct resource *res, struct arena 
 	/* What the owner is called is whatever the pod's author wrote. */
 	if (!res->namespaced || !percent_segment_fine(name))
 		return 1;
-	owner_scale_path(&path, res, ns, name);
-	if (client_get_doc(c, a, buf_cstr(&path), &scale, &why) < 0)
+	if (scale_read(c, a, res, ns, name, &scale, &why) < 0)
 		return why.reason == ERR_NOT_FOUND ? 1 : err_move(err, &why);
 	if (!sv_eq(val_get_str(scale, F_metadata, F_uid), val_get_str(ref, F_uid)))
 		return 1; /* a namesake */
